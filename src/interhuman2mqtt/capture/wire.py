@@ -1,0 +1,163 @@
+"""Frames on the pipe between the daemon and a capture worker; the only file that both processes import.
+
+Commands go to the worker's stdin, frames come from its stdout, both in one format::
+
+    4 bytes  length of the header, big endian
+    4 bytes  length of the payload, big endian
+    header   JSON with the key "type"
+    payload  bytes: the media of a chunk, else nothing
+
+Times named `*_s` are seconds on the source's own timeline, which begins near zero when the worker starts and runs on
+through every lie that a camera tells about time. `anchor_s` plus such a time is CLOCK_MONOTONIC of this machine, on
+which the daemon and every worker agree; the daemon alone turns that into UTC.
+"""
+
+import struct
+from typing import Literal
+
+import msgspec
+from msgspec import Struct
+
+PREFIX = struct.Struct(">II")
+HEADER_MAX = 64 << 10
+PAYLOAD_MAX = 256 << 20
+
+
+class WireError(Exception):
+    """What came through the pipe is not a frame: the worker is broken and must be replaced."""
+
+
+class Open(Struct, frozen=True, kw_only=True, tag="open"):
+    """The first command: what to capture, and how."""
+
+    camera: str
+    source: str
+    username: str | None
+    password: str | None
+    transport: str
+    size: tuple[int, int] | None
+    fps: float | None
+    video_bitrate: int | None
+    microphone: str | None
+    video: str
+    audio: str
+    buffer_s: float
+    buffer_max: int
+    loop: bool = True
+    """Whether a file begins again at its end."""
+
+
+class Record(Struct, frozen=True, kw_only=True, tag="record"):
+    """Begin a recording: a cursor on the ring with a muxer of its own."""
+
+    recording: int
+    framing: Literal["continuous", "standalone"]
+    chunk_s: float
+    from_s: float | None
+    """The first GOP that starts at or after this time; None: the newest."""
+
+
+class Pull(Struct, frozen=True, kw_only=True, tag="pull"):
+    """Send one chunk as soon as it is whole; answered by exactly one `Chunk`."""
+
+    recording: int
+
+
+class Finish(Struct, frozen=True, kw_only=True, tag="finish"):
+    """End the recording at the next boundary between GOPs; the pull under way, or the next one, gets the last chunk."""
+
+    recording: int
+
+
+class Drop(Struct, frozen=True, kw_only=True, tag="drop"):
+    """Forget the recording at once, its pull unanswered."""
+
+    recording: int
+
+
+class Opened(Struct, frozen=True, kw_only=True, tag="opened"):
+    """The source is open, or changed while it ran."""
+
+    description: str
+    """For people: `h264 1920x1080 30 fps (copied), aac 48000 Hz (copied)`."""
+    video: str
+    audio: str | None
+    video_copied: bool
+    audio_copied: bool
+
+
+class Failed(Struct, frozen=True, kw_only=True, tag="failed"):
+    """The last frame: why the worker ends. `reason` is a word of `errors.Reason`."""
+
+    reason: str
+    detail: str
+    refused: bool
+    """Whether a person must act before it can get better."""
+
+
+class Pulse(Struct, frozen=True, kw_only=True, tag="pulse"):
+    """Every half second: what has been captured, so that the daemon can judge a stall per track."""
+
+    video_packets: int
+    audio_packets: int
+    audio_expected: bool
+    """Whether the source has a sound track of its own (a synthesized silence cannot stall)."""
+    ring_s: float
+    ring_bytes: int
+    repairs: dict[str, int]
+    """How often each rule about lying timestamps was applied, by its name."""
+
+
+class Chunk(Struct, frozen=True, kw_only=True, tag="chunk"):
+    """A piece of a recording, whole GOPs long; its payload is fMP4."""
+
+    recording: int
+    index: int
+    start_s: float
+    end_s: float
+    anchor_s: float
+    """Added to a time of this recording it gives CLOCK_MONOTONIC; one value for the whole recording."""
+    media_s: float
+    """Where the chunk begins on the recording's own clock, which is what the server counts in."""
+    lost: tuple[tuple[float, float], ...] = ()
+    """Ranges that fell off the ring before this chunk."""
+    last: bool = False
+    """The recording ends with this chunk (whose payload may be empty)."""
+
+
+Command = Open | Record | Pull | Finish | Drop
+Frame = Opened | Failed | Pulse | Chunk
+
+_encode = msgspec.json.Encoder().encode
+_commands: msgspec.json.Decoder[Command] = msgspec.json.Decoder(Command)
+_frames: msgspec.json.Decoder[Frame] = msgspec.json.Decoder(Frame)
+
+
+def pack(message: Command | Frame, payload: bytes = b"") -> bytes:
+    """One message as it goes through the pipe."""
+    header = _encode(message)
+    return b"".join((PREFIX.pack(len(header), len(payload)), header, payload))
+
+
+def unpack_prefix(prefix: bytes) -> tuple[int, int]:
+    """Lengths of header and payload; raises WireError where they cannot be true."""
+    header, payload = PREFIX.unpack(prefix)
+    if not 0 < header <= HEADER_MAX or payload > PAYLOAD_MAX:
+        raise WireError(f"a frame of {header} + {payload} bytes cannot be")
+    return header, payload
+
+
+def unpack_command(header: bytes) -> Command:
+    """A command's header; raises WireError."""
+    try:
+        return _commands.decode(header)
+    except msgspec.MsgspecError as error:
+        raise WireError(f"not a command: {error}") from error
+
+
+def unpack_frame(header: bytes) -> Frame:
+    """A frame's header; raises WireError."""
+    try:
+        return _frames.decode(header)
+    except msgspec.MsgspecError as error:
+        raise WireError(f"not a frame: {error}") from error

@@ -1,0 +1,1 @@
+"""Stage 2, chunks to events: one session with the Interhuman API per camera."""

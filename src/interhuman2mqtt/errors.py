@@ -1,0 +1,131 @@
+"""Errors carry the policy: the class says what the supervisor does, the reason says it to people.
+
+::
+
+    Exception
+    ├── Interhuman2MqttError      everything that we raise on purpose
+    │   ├── ConfigError           the file is wrong: exit 78, never restarted
+    │   └── Outage                passes by itself: back-off with full jitter, reset only after a healthy time
+    │       ├── Overloaded        the other side asks for less: the same with a long back-off
+    │       └── Refused           a person must act: longest pause, said on the camera's status
+    └── anything else             a bug: counted against a small budget, logged with its traceback
+"""
+
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    """Why something is not healthy: the same word in MQTT, metrics, logs and documentation."""
+
+    # the camera
+    UNREACHABLE = "unreachable"
+    """The camera's host does not answer, or refuses the connection."""
+    NOT_FOUND = "not_found"
+    """No such device, file or stream path."""
+    BUSY = "busy"
+    """Another program holds the device, or the camera serves no more clients."""
+    NO_PERMISSION = "no_permission"
+    """The operating system does not let us open the device or file."""
+    CAMERA_PASSWORD = "camera_password"  # noqa: S105 - a word, not a password
+    """The camera refused the user name or password."""
+    NO_VIDEO = "no_video"
+    """The source opened, and has no video track."""
+    UNSUPPORTED = "unsupported"
+    """A codec or format that can be neither copied nor encoded."""
+    INVALID_MEDIA = "invalid_media"
+    """What the source sends cannot be read as media."""
+    OPEN_TIMEOUT = "open_timeout"
+    """Opening the source did not end in time; its worker was killed."""
+    STALLED = "stalled"
+    """The source is open and sends nothing any more; its worker was killed."""
+    VIDEO_STALLED = "video_stalled"
+    """Sound goes on, the picture does not."""
+    AUDIO_STALLED = "audio_stalled"
+    """The picture goes on, the sound does not."""
+    SOURCE_ENDED = "source_ended"
+    """The camera closed the stream, or the file came to its end."""
+    CAPTURE_CRASHED = "capture_crashed"
+    """The capture process ended without saying why."""
+
+    # the cloud
+    CLOUD_UNREACHABLE = "cloud_unreachable"
+    """No connection to the cloud: network, DNS, or nothing listens there."""
+    PROXY_REFUSED = "proxy_refused"
+    """The HTTP proxy would not open the tunnel."""
+    TLS_FAILED = "tls_failed"
+    """The other side's certificate was not accepted, or TLS did not come about."""
+    UNAUTHORIZED = "unauthorized"
+    """The API key was not accepted."""
+    SCOPE_MISSING = "scope_missing"
+    """The API key lacks the scope `interhumanai.stream`."""
+    BAD_REQUEST = "bad_request"
+    """The cloud does not know the model or a parameter that is configured."""
+    MODEL_UNAVAILABLE = "model_unavailable"
+    """No backend of the cloud serves the model now."""
+    RATE_LIMITED = "rate_limited"
+    """Too many requests."""
+    CONCURRENCY_LIMIT = "concurrency_limit"
+    """The account's concurrent sessions are all in use."""
+    QUOTA_EXHAUSTED = "quota_exhausted"
+    """The account's usage quota, or the token's budget, is spent."""
+    MEDIA_REJECTED = "media_rejected"
+    """The cloud could not use the media that it was sent."""
+    CLOUD_ERROR = "cloud_error"
+    """The cloud failed in a way of its own."""
+    CONNECTION_LOST = "connection_lost"
+    """The session's connection broke."""
+    SESSION_LIMIT = "session_limit"
+    """The cloud ended the session at its idle limit or its maximum duration."""
+    PROTOCOL = "protocol"
+    """The cloud answered what its protocol does not allow."""
+
+    # the broker
+    BROKER_UNREACHABLE = "broker_unreachable"
+    """No connection to the broker: network, DNS, or nothing listens there."""
+    BROKER_REFUSED = "broker_refused"
+    """The broker refused the user, the password or the client id."""
+    BROKER_LOST = "broker_lost"
+    """The broker's connection broke, or it stopped answering."""
+    TAKEN_OVER = "taken_over"
+    """Another client came with our client id."""
+
+    # ours
+    STARTING = "starting"
+    """Not tried yet."""
+    NO_MEDIA = "no_media"
+    """The camera gives nothing to send, so no session is held open for it."""
+    MAX_SESSIONS = "max_sessions"
+    """Cameras of higher or equal priority hold all sessions that `max_sessions` allows."""
+    PAUSED = "paused"
+    """Somebody paused it."""
+    STOPPED = "stopped"
+    """The daemon was stopped."""
+    SECRET_MISSING = "secret_missing"  # noqa: S105 - a word, not a password
+    """A credential, variable or file that the configuration names is not there or empty."""
+    BUG = "bug"
+    """An error of this program; its traceback is in the log."""
+
+
+class Interhuman2MqttError(Exception):
+    """Everything that this program raises on purpose."""
+
+
+class ConfigError(Interhuman2MqttError):
+    """The configuration is wrong; a person must mend it before a restart can help."""
+
+
+class Outage(Interhuman2MqttError):  # noqa: N818 - it names what happened
+    """Something outside is down and may come back by itself: try again, later and later."""
+
+    def __init__(self, reason: Reason, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+        self.detail = detail
+
+
+class Overloaded(Outage):
+    """The other side is there and asks for less (a limit, a quota, no backend): try again after a long pause."""
+
+
+class Refused(Outage):
+    """Something outside said no and will say so again until a person acts: try rarely, and tell."""

@@ -1,0 +1,114 @@
+"""The vocabulary between the stages: what is said about a camera, whoever says it."""
+
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any, Protocol
+
+from msgspec import UNSET, Struct, UnsetType
+
+from interhuman2mqtt.errors import Reason
+
+
+class Clock(StrEnum):
+    """Whether the box's wall clock may be trusted when an event is dated."""
+
+    SYNCED = "synced"
+    UNKNOWN = "unknown"
+
+
+class Range(Struct, frozen=True):
+    """A half-open span of a camera's time, in UTC; `end_at` is None while it is still open."""
+
+    start_at: datetime
+    end_at: datetime | None
+
+
+class Event(Struct, frozen=True, kw_only=True):
+    """One event of a camera, as it is published on `<camera>/event/<type>`."""
+
+    schema: int = 1
+    id: str
+    """box/camera/scope/n: the same after a crash, so that a repeat can be dropped."""
+    box: str
+    camera: str
+    type: str
+    """The API's own type, known to us or not, or `coverage.gap`."""
+    session: str | None
+    """Our own UUID of the session, sent to the cloud as `X-Client-Request-Id`."""
+    correlation_id: str | None
+    """The cloud's id of the session."""
+    timestamp: str | None
+    """When the cloud says that it sent the event, word for word."""
+    received_at: datetime
+    start_at: datetime | None = None
+    end_at: datetime | None = None
+    ranges_at: tuple[Range, ...] | UnsetType = UNSET
+    clock: Clock
+    replayed: bool = False
+    late: bool = False
+    synthetic: bool | UnsetType = UNSET
+    """True where we close what the session left open."""
+    data: dict[str, Any]
+    """The cloud's own, untouched but for redaction."""
+    raw: dict[str, Any] | UnsetType = UNSET
+    """What the cloud sent, where `data` is our translation of an older dialect."""
+
+
+class State(StrEnum):
+    """What a camera is doing."""
+
+    STREAMING = "streaming"
+    CONNECTING = "connecting"
+    WAITING = "waiting"
+    PAUSED = "paused"
+    OFFLINE = "offline"
+    REFUSED = "refused"
+    STOPPED = "stopped"
+
+
+class CameraStatus(Struct, frozen=True, kw_only=True):
+    """How a camera is, as it is published (retained) on `<camera>/status`."""
+
+    camera: str
+    state: State
+    reason: Reason | None = None
+    detail: str | None = None
+    """One sentence for the person who has to act."""
+    since: datetime
+    """Since when `state` and `reason` hold."""
+    session: str | None = None
+    attempts: int = 0
+    """Failed attempts since it last streamed."""
+    source: str | None = None
+    """What was opened: codecs, size, copied or encoded."""
+    last_media_at: datetime | None = None
+    """When the last chunk was sent."""
+
+
+class MediaChunk(Struct, frozen=True, kw_only=True):
+    """A piece of a recording on its way from the capture to the cloud: whole GOPs of fragmented MP4."""
+
+    payload: bytes
+    """Continuous framing: the first carries the init segment. Standalone: each is a file. Empty only where `last`."""
+    media_start: float
+    """Seconds on the session's media clock, in which the cloud counts."""
+    media_end: float
+    start_at: datetime
+    """The UTC instant of `media_start`."""
+    last: bool
+    """The recording ends with it."""
+
+
+class Recording(Protocol):
+    """What a session pulls its media from."""
+
+    async def next_chunk(self) -> MediaChunk:
+        """The next chunk, as soon as it is whole; raises `Outage` when the capture ended."""
+
+    def finish(self) -> None:
+        """End at the next boundary between GOPs: the chunk under way, or the next one, is the last."""
+
+
+def utc_now() -> datetime:
+    """The wall clock, for payloads only: intervals are measured on the monotonic one."""
+    return datetime.now(UTC)

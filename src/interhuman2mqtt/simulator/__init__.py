@@ -1,0 +1,1 @@
+"""The cloud, played locally: for demos, rehearsals and tests."""
