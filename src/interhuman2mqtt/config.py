@@ -1,113 +1,154 @@
-"""The TOML file as frozen types: what a key is called, what it holds, and what it is when it is left out."""
+"""The TOML file as frozen types: what a key is called, what it holds, and what it is when it is left out.
+
+`Config` is the effective configuration that the daemon runs by. `File` is what may stand in a file, from which
+`configfile.load` makes it. Beside the type of each key stands its kind, which reads and writes it (`kinds.py`).
+"""
 
 from enum import StrEnum
+from typing import Annotated, Literal
 
 from msgspec import Struct
 
+from interhuman2mqtt import kinds, urls
+from interhuman2mqtt.problems import BadValueError
+
+Include = Literal["conversation_quality_overall", "conversation_quality_timeline"]
+GoalDimension = Literal["clarity", "authority", "energy", "rapport", "learning"]
+Model = Literal["inter-2", "inter-2-audio"]
+
 
 class Framing(StrEnum):
+    """What a chunk is: the next piece of one stream, or a file of its own."""
+
     CONTINUOUS = "continuous"
     STANDALONE = "standalone"
 
 
 class SecretRef(Struct, frozen=True, forbid_unknown_fields=True):
-    """Where a secret is to be found; exactly one of the three."""
+    """Where a secret is to be found; exactly one of the three, else BadValueError."""
 
-    credential: str | None = None
-    env: str | None = None
-    file: str | None = None
+    credential: Annotated[str, kinds.CREDENTIAL_NAME] | None = None
+    env: Annotated[str, kinds.ENVIRONMENT_VARIABLE] | None = None
+    file: Annotated[str, kinds.FILE] | None = None
+
+    def __post_init__(self) -> None:
+        if [self.credential, self.env, self.file].count(None) != 2:
+            raise BadValueError("must name exactly one of credential, env and file")
 
 
 class Budget(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    per_day: float
+    """How much may be streamed."""
+
+    per_day: Annotated[float, kinds.duration("1s", "1000d")]
     """Seconds of streaming per local day."""
 
 
 class Box(Struct, frozen=True, kw_only=True):
-    id: str
-    timezone: str | None = None
+    """This machine."""
+
+    id: Annotated[str, kinds.NAME]
+    timezone: Annotated[str, kinds.TIMEZONE] | None = None
+    """For schedules and budgets; None: the host's."""
     budget: Budget | None = None
+    """Of all cameras together."""
 
 
 class Interhuman(Struct, frozen=True, kw_only=True):
-    url: str = "wss://api.interhuman.ai/v2/stream/analyze"
+    """The cloud; the keys that cameras have too are their defaults."""
+
+    url: Annotated[str, kinds.checked(urls.check_cloud)] = "wss://api.interhuman.ai/v2/stream/analyze"
     api_key: SecretRef | None = None
-    include: tuple[str, ...] = ("conversation_quality_overall", "conversation_quality_timeline")
-    goal_dimensions: tuple[str, ...] = ()
-    model: str = "inter-2"
+    include: tuple[Include, ...] = ("conversation_quality_overall", "conversation_quality_timeline")
+    goal_dimensions: tuple[GoalDimension, ...] = ()
+    model: Model = "inter-2"
+    """Means something on /v2 only."""
     framing: Framing = Framing.CONTINUOUS
-    chunk: float = 2.0
+    chunk: Annotated[float, kinds.duration("500ms", "30s")] = 2.0
     """Seconds of media per chunk."""
-    max_sessions: int = 0
-    proxy: str | None = None
+    max_sessions: Annotated[int, kinds.between(kinds.whole, 0, 10_000, int)] = 0
+    proxy: Annotated[str, kinds.checked(urls.check_proxy, may_be_empty=True)] | None = None
     """None: the environment's https_proxy; empty: none."""
-    ca_file: str | None = None
+    ca_file: Annotated[str, kinds.FILE] | None = None
 
 
 class Mqtt(Struct, frozen=True, kw_only=True):
-    url: str = "mqtt://localhost:1883"
-    protocol: str = "auto"
-    """auto, 5 or 3.1.1"""
-    client_id: str
-    base_topic: str = "interhuman"
-    username: str | None = None
+    """The broker."""
+
+    url: Annotated[str, kinds.checked(urls.check_broker)] = "mqtt://localhost:1883"
+    protocol: Literal["auto", "5", "3.1.1"] = "auto"
+    client_id: Annotated[str, kinds.CLIENT_ID]
+    base_topic: Annotated[str, kinds.TOPIC] = "interhuman"
+    username: Annotated[str, kinds.TEXT] | None = None
     password: SecretRef | None = None
-    ca_file: str | None = None
-    cert_file: str | None = None
-    key_file: str | None = None
+    ca_file: Annotated[str, kinds.FILE] | None = None
+    cert_file: Annotated[str, kinds.FILE] | None = None
+    key_file: Annotated[str, kinds.FILE] | None = None
     discovery: bool = True
-    discovery_prefix: str = "homeassistant"
+    discovery_prefix: Annotated[str, kinds.TOPIC] = "homeassistant"
 
 
 class Outbox(Struct, frozen=True, kw_only=True):
-    path: str | None = None
+    """The durable queue in front of the broker."""
+
+    path: Annotated[str, kinds.FILE] | None = None
     """None: $STATE_DIRECTORY/outbox.sqlite"""
-    max_size: int = 64 << 20
+    max_size: Annotated[int, kinds.size("1MiB", "1000GiB")] = 64 << 20
     """bytes"""
-    max_age: float = 7 * 86400.0
+    max_age: Annotated[float, kinds.duration("1m", "3650d")] = 7 * 86400.0
     """seconds"""
 
 
 class Privacy(Struct, frozen=True, kw_only=True):
-    redact: tuple[str, ...] = ()
+    """What never leaves the box."""
+
+    redact: tuple[Annotated[str, kinds.TEXT], ...] = ()
 
 
 class Log(Struct, frozen=True, kw_only=True):
-    level: str = "info"
-    format: str = "auto"
+    """What is written to the journal or the terminal."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["auto", "console", "json"] = "auto"
 
 
-class Camera(Struct, frozen=True, kw_only=True):
+class CameraKeys(Struct, frozen=True, kw_only=True):
+    """What may be said of a camera, a profile and all cameras alike."""
+
+    username: Annotated[str, kinds.TEXT] | None = None
+    password: SecretRef | None = None
+    transport: Literal["tcp", "udp"] = "tcp"
+    size: Annotated[tuple[int, int], kinds.PICTURE_SIZE] | None = None
+    """width, height in pixels; None: the source's own"""
+    fps: Annotated[float, kinds.between(kinds.number, 1, 240, str)] | None = None
+    video_bitrate: Annotated[int, kinds.bitrate("50k", "100M")] | None = None
+    """bits a second, where we encode; None: by size"""
+    microphone: Annotated[str, kinds.checked(urls.check_microphone)] | None = None
+    video: Literal["auto", "copy", "h264"] = "auto"
+    audio: Literal["auto", "copy", "aac", "opus", "silence", "none"] = "auto"
+    buffer: Annotated[float, kinds.duration("5s", "1h")] = 60.0
+    """seconds"""
+    buffer_max: Annotated[int, kinds.size("1MiB", "16GiB")] = 32 << 20
+    """bytes"""
+    replay: Annotated[float, kinds.duration("0s", "10m")] = 8.0
+    """seconds"""
+    schedule: tuple[Annotated[str, kinds.SCHEDULE], ...] = ()
+    """Entries that `schedule.parse` reads; none: always."""
+    budget: Budget | None = None
+    priority: Annotated[int, kinds.between(kinds.whole, -1000, 1000, int)] = 0
+    api_key: SecretRef | None = None
+    include: tuple[Include, ...] = ()
+    goal_dimensions: tuple[GoalDimension, ...] = ()
+    model: Model = "inter-2"
+    framing: Framing = Framing.CONTINUOUS
+
+
+class Camera(CameraKeys, frozen=True, kw_only=True):
     """One camera with everything that applies to it: its own keys over its profile over `defaults` over `interhuman`."""
 
-    id: str
+    id: Annotated[str, kinds.NAME]
     """The name of its table: [a-z0-9_-]+"""
-    name: str
-    source: str
-    username: str | None = None
-    password: SecretRef | None = None
-    transport: str = "tcp"
-    size: tuple[int, int] | None = None
-    """width, height in pixels; None: the source's own"""
-    fps: float | None = None
-    video_bitrate: int | None = None
-    """bits a second, where we encode; None: by size"""
-    microphone: str | None = None
-    video: str = "auto"
-    """auto, copy or h264"""
-    audio: str = "auto"
-    """auto, copy, aac, opus, silence or none"""
-    buffer: float = 60.0
-    buffer_max: int = 32 << 20
-    replay: float = 8.0
-    schedule: tuple[str, ...] = ()
-    budget: Budget | None = None
-    priority: int = 0
-    api_key: SecretRef | None = None
-    include: tuple[str, ...] = ()
-    goal_dimensions: tuple[str, ...] = ()
-    model: str = "inter-2"
-    framing: Framing = Framing.CONTINUOUS
+    name: Annotated[str, kinds.TEXT]
+    source: Annotated[str, kinds.checked(urls.check_source)]
 
 
 class Config(Struct, frozen=True, kw_only=True):
@@ -120,3 +161,27 @@ class Config(Struct, frozen=True, kw_only=True):
     privacy: Privacy
     log: Log
     cameras: dict[str, Camera]
+
+
+class CameraTable(CameraKeys, frozen=True, kw_only=True):
+    """What may stand in `[cameras.NAME]`, `[profiles.NAME]` and `[defaults]`; the last three decide what becomes of it."""
+
+    name: Annotated[str, kinds.TEXT] | None = None
+    source: Annotated[str, kinds.checked(urls.check_source)] | None = None
+    profile: Annotated[str, kinds.TEXT] | None = None
+    boxes: tuple[Annotated[str, kinds.BOX_PATTERN], ...] = ("*",)
+    enabled: bool = True
+
+
+class File(Struct, frozen=True, kw_only=True):
+    """What may stand in a file; no key is required in any one file."""
+
+    box: Box
+    interhuman: Interhuman
+    mqtt: Mqtt
+    outbox: Outbox
+    privacy: Privacy
+    log: Log
+    defaults: CameraTable
+    profiles: dict[str, CameraTable]
+    cameras: dict[str, CameraTable]

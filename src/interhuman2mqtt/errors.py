@@ -117,10 +117,12 @@ class ConfigError(Interhuman2MqttError):
 class Outage(Interhuman2MqttError):  # noqa: N818 - it names what happened
     """Something outside is down and may come back by itself: try again, later and later."""
 
-    def __init__(self, reason: Reason, detail: str) -> None:
+    def __init__(self, reason: Reason, detail: str, retry_after: float | None = None) -> None:
         super().__init__(detail)
         self.reason = reason
         self.detail = detail
+        self.retry_after = retry_after
+        """Seconds that the other side asked us to wait, where it did."""
 
 
 class Overloaded(Outage):

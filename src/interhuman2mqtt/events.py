@@ -97,6 +97,8 @@ class MediaChunk(Struct, frozen=True, kw_only=True):
     """The UTC instant of `media_start`."""
     last: bool
     """The recording ends with it."""
+    resume_s: float = 0.0
+    """Where the next recording has to begin once this chunk arrived, on the source's own timeline."""
 
 
 class Recording(Protocol):

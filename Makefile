@@ -1,0 +1,51 @@
+# interhuman2mqtt: two commands do all their own set-up, `make demo` and `make test`.
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint packages clean
+
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/complete
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+# Most tests wait for processes, so there are more of them at a time than cores.
+JOBS ?= 4
+
+# What the tests run beside the package: a broker, a camera, FFmpeg to compare with, systemd's own checks.
+PACKAGES := mosquitto ffmpeg systemd python3-gi gir1.2-gst-rtsp-server-1.0 gstreamer1.0-rtsp \
+	gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad
+
+help:  ## what can be made
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(STAMP)  ## .venv with the package, its extras and the tools of the tests
+
+demo: $(STAMP)  ## broker, cloud and a camera on this machine, events on the screen
+	@$(BIN)/interhuman2mqtt demo $(ARGS)
+
+test: packages lint  ## lint, then all tests; the branches of every process are measured
+	@$(BIN)/coverage erase
+	@$(BIN)/coverage run -m pytest -n $(JOBS) --dist worksteal $(ARGS)
+	@$(BIN)/coverage combine --quiet
+	@$(BIN)/coverage report
+
+lint: $(STAMP)  ## ruff, flake8-async, mypy, import-linter
+	@$(BIN)/ruff check --quiet
+	@$(BIN)/ruff format --check --quiet
+	@$(BIN)/flake8-async $$(find src tests -name '*.py')
+	@$(BIN)/mypy --no-error-summary
+	@$(BIN)/lint-imports --no-timing
+
+packages:
+	@.ci/packages $(PACKAGES)
+
+# Made anew when the dependencies change, and only then; an interrupted attempt leaves no stamp and is taken up again.
+$(STAMP): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=...")'
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || .ci/packages python3-venv
+	@test -x $(BIN)/pip || $(PYTHON) -m venv --clear .venv
+	@$(PIP) install --upgrade 'pip>=25.1'
+	@$(PIP) install --editable '.[tools,metrics,demo]' --group dev
+	@touch $@
+
+clean:  ## remove all that was made, clips included
+	rm -rf .venv .cache .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache dist

@@ -1,0 +1,53 @@
+"""One camera: its capture, its session, and where the two meet.
+
+Two tasks, each restarted by `supervise` alone. One keeps a capture process; the other keeps a session, for as long as
+there is a capture to pull from and a place among the account's sessions. A session ends with its capture; a capture
+goes on without a session, its ring turning.
+"""
+
+import structlog
+import trio
+
+from interhuman2mqtt import config
+from interhuman2mqtt.capturing import Capturing
+from interhuman2mqtt.shared import Counters, Shared
+from interhuman2mqtt.standing import Standing
+from interhuman2mqtt.streaming import Streaming
+from interhuman2mqtt.supervise import BugBudget, Waiting, keep_running
+
+
+class Camera:
+    """Captures and streams until it is stopped."""
+
+    def __init__(self, camera: config.Camera, shared: Shared) -> None:
+        self.config = camera
+        self.counters = Counters()
+        self.standing = Standing(camera.id, shared.publish_status)
+        self._capturing = Capturing(camera, shared.timeouts, self.standing, self.counters)
+        self._streaming = Streaming(camera, shared, self._capturing, self.standing, self.counters)
+        self._pauses = shared.pauses
+        self._bugs = BugBudget(shared.bugs)
+        self._scope = trio.CancelScope()
+
+    async def run(self) -> None:
+        """Until `stop`: then the session has been drained and the capture is gone."""
+        try:
+            with structlog.contextvars.bound_contextvars(camera=self.config.id), self._scope:
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(keep_running, self._capturing.run, self._tell_capture, self._bugs, self._pauses)
+                    await keep_running(self._streaming.run, self._tell_session, self._bugs, self._pauses)
+                    nursery.cancel_scope.cancel()
+        finally:
+            self._streaming.release()
+            self.standing.stopped()
+
+    def stop(self) -> None:
+        """End the recording and drain the session, if there is one, and let `run` return."""
+        if not self._streaming.stop():
+            self._scope.cancel()
+
+    def _tell_capture(self, waiting: Waiting) -> None:
+        self.standing.capture_failed(waiting.outage, waiting.failures)
+
+    def _tell_session(self, waiting: Waiting) -> None:
+        self.standing.session_failed(waiting.outage, waiting.failures)

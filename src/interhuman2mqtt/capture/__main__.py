@@ -1,0 +1,148 @@
+"""The worker: commands in on stdin, frames out on stdout, one source in between.
+
+Three threads. The capture fills the ring and waits for nobody. The main thread answers pulls, and may well wait for
+the daemon to read. The third only reads commands, and ends the process when stdin closes, even while another thread
+hangs in a driver: the parent-death signal of the kernel would not do, since it belongs to the thread that forked.
+"""
+
+import os
+import signal
+import sys
+import threading
+import time
+from collections import deque
+from typing import BinaryIO
+
+from interhuman2mqtt.capture import wire
+from interhuman2mqtt.capture.capture import Capture
+from interhuman2mqtt.capture.recorder import Recording
+from interhuman2mqtt.errors import Refused
+
+PULSE_S = 0.5
+
+
+class Worker:
+    """One source and the recordings of it."""
+
+    def __init__(self, command: wire.Open, commands: deque[wire.Command], frames: BinaryIO) -> None:
+        self._capture = Capture(command)
+        self._commands = commands
+        self._frames = frames
+        self._recordings: dict[int, Recording] = {}
+        self._said: wire.Opened | None = None
+        self._failed = False
+        self._pulse_at = time.monotonic()
+
+    def run(self) -> None:
+        """For ever: the process ends when stdin closes."""
+        threading.Thread(target=self._capture.run, name="capture", daemon=True).start()
+        while True:
+            self._wait()
+            for head, payload in self._due():
+                self._frames.write(wire.pack(head, payload))
+            self._frames.flush()
+
+    def wake(self, command: wire.Command) -> None:
+        """A command arrived."""
+        with self._capture.changed:
+            self._commands.append(command)
+            self._capture.changed.notify_all()
+
+    def _wait(self) -> None:
+        with self._capture.changed:
+            if not self._commands:
+                self._capture.changed.wait(max(self._pulse_at - time.monotonic(), 0))
+
+    def _due(self) -> list[tuple[wire.Frame, bytes]]:
+        """What is to be said now; muxed under the lock, because the ring must not drop what is being read."""
+        with self._capture.changed:
+            while self._commands:
+                self._obey(self._commands.popleft())
+            due: list[tuple[wire.Frame, bytes]] = [(frame, b"") for frame in self._news()]
+            for recording in list(self._recordings.values()):
+                cut = recording.cut(self._capture.takes, source_ended=self._capture.outage is not None)
+                due += [cut] if cut else []
+                if recording.ended:
+                    del self._recordings[recording.number]
+            return due
+
+    def _obey(self, command: wire.Command) -> None:
+        match command:
+            case wire.Record():
+                self._recordings[command.recording] = Recording(command, self._capture.ring, self._capture.anchor)
+            case wire.Pull() if recording := self._recordings.get(command.recording):
+                recording.pulled = True
+            case wire.Finish() if recording := self._recordings.get(command.recording):
+                recording.finishing = True
+            case wire.Drop():
+                self._recordings.pop(command.recording, None)
+            case _:
+                pass  # for a recording that has ended in the meantime
+
+    def _news(self) -> list[wire.Frame]:
+        news: list[wire.Frame] = []
+        capture = self._capture
+        if capture.opened is not self._said and capture.opened:
+            self._said = capture.opened
+            news.append(capture.opened)
+        if capture.outage and not self._failed:
+            self._failed = True
+            refused = isinstance(capture.outage, Refused)
+            news.append(wire.Failed(reason=capture.outage.reason, detail=capture.outage.detail, refused=refused))
+        if time.monotonic() >= self._pulse_at:
+            self._pulse_at = time.monotonic() + PULSE_S
+            news.append(
+                wire.Pulse(
+                    video_packets=capture.counts.video,
+                    audio_packets=capture.counts.sound,
+                    audio_expected=capture.sound_expected,
+                    ring_s=capture.ring.seconds,
+                    ring_bytes=capture.ring.size,
+                    repairs=dict(capture.counts.repairs),
+                )
+            )
+        return news
+
+
+def read_command(stream: BinaryIO) -> wire.Command | None:
+    """The next command; None at the end of the stream. Raises WireError."""
+    prefix = stream.read(wire.PREFIX.size)
+    if len(prefix) < wire.PREFIX.size:
+        return None
+    header, _ = wire.unpack_prefix(prefix)
+    return wire.unpack_command(stream.read(header))
+
+
+def private_stdout() -> BinaryIO:
+    """The pipe to the daemon, on a descriptor of its own; whatever else prints, prints to stderr."""
+    frames = os.fdopen(os.dup(1), "wb", buffering=1 << 20)
+    os.dup2(2, 1)
+    return frames
+
+
+def main() -> None:
+    """Until stdin closes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the daemon ends us in its order
+    frames = private_stdout()
+    stdin = sys.stdin.buffer
+    command = read_command(stdin)
+    if not isinstance(command, wire.Open):
+        sys.exit("the first command must be `open`")
+    worker = Worker(command, deque(), frames)
+
+    def listen() -> None:
+        try:
+            while (command := read_command(stdin)) is not None:
+                worker.wake(command)
+        finally:
+            os._exit(0)
+
+    threading.Thread(target=listen, name="commands", daemon=True).start()
+    try:
+        worker.run()
+    except BrokenPipeError:
+        os._exit(0)  # the daemon is gone
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,83 @@
+"""The capture thread: take after take into the ring, in real time, waiting for nobody."""
+
+import threading
+
+import av
+
+from interhuman2mqtt.capture import wire
+from interhuman2mqtt.capture.choose import Adjustment, choose
+from interhuman2mqtt.capture.device import Feed, explain, open_source
+from interhuman2mqtt.capture.recorder import Tracks
+from interhuman2mqtt.capture.ring import Ring
+from interhuman2mqtt.capture.take import Counts, Reopen, Take
+from interhuman2mqtt.capture.timeline import Anchor
+from interhuman2mqtt.capture.tracks import Silence
+from interhuman2mqtt.errors import Outage, Reason
+
+
+class Capture:
+    """Fills the ring until the source fails; all that is shared with the reader is guarded by `changed`."""
+
+    def __init__(self, command: wire.Open) -> None:
+        self.command = command
+        self.changed = threading.Condition()
+        """Notified when a GOP is sealed, the source opened, or it ended."""
+        self.ring = Ring(command.buffer_s, command.buffer_max)
+        self.anchor = Anchor()
+        self.counts = Counts()
+        self.takes: dict[int, Tracks] = {}
+        self.opened: wire.Opened | None = None
+        self.outage: Outage | None = None
+        self.sound_expected = False
+
+    def run(self) -> None:
+        """Capture until the source fails; why stands in `outage`."""
+        adjustment = Adjustment()
+        while self.outage is None:
+            try:
+                self._run_take(adjustment)
+            except Reopen as reopen:
+                adjustment = reopen.adjustment
+                self.counts.repairs[reopen.why] += 1
+            except Outage as outage:
+                self._end(outage)
+            except (av.error.FFmpegError, OSError) as error:
+                self._end(explain(self.command, error))
+
+    def _run_take(self, adjustment: Adjustment) -> None:
+        feeds = open_source(self.command)
+        tracks, opened = choose(self.command, feeds, adjustment)
+        with self.changed:
+            self.ring.cut(has_sound=tracks.sound is not None)
+            self.takes[self.ring.take] = tracks
+            self.opened = opened
+            self.sound_expected = tracks.sound is not None and not isinstance(tracks.sound, Silence)
+            self.changed.notify_all()
+        take = Take(
+            feeds,
+            tracks,
+            adjustment,
+            self.ring,
+            self.changed,
+            self.anchor,
+            self.counts,
+            may_encode=self.command.video == "auto",
+        )
+        for feed in feeds[1:]:
+            threading.Thread(target=self._read_beside, args=(take, feed), daemon=True).start()
+        take.read(feeds[0])
+        raise Outage(Reason.SOURCE_ENDED, f"{self.command.source} ended")
+
+    def _read_beside(self, take: Take, feed: Feed) -> None:
+        """The microphone beside a camera: when it fails, the source fails."""
+        try:
+            take.read(feed)
+            self._end(Outage(Reason.SOURCE_ENDED, f"microphone {self.command.microphone} ended"))
+        except (av.error.FFmpegError, OSError) as error:
+            self._end(explain(self.command, error, "alsa"))
+
+    def _end(self, outage: Outage) -> None:
+        with self.changed:
+            self.outage = self.outage or outage
+            self.ring.close()
+            self.changed.notify_all()

@@ -1,0 +1,173 @@
+"""One recording: a cursor on the ring, cut into chunks of whole GOPs as fragmented MP4.
+
+A recording is one continuous MP4: its first chunk carries the init segment, the others go on where it stopped. Each
+chunk is nevertheless muxed by a muxer of its own, which libav allows with `frag_discont`: so a chunk is complete as
+soon as its last GOP is sealed, with no packet of the next one needed to flush it, and nothing lives from one chunk to
+the next but a cursor and a count. Standalone framing is the same with the init segment kept and the times from zero.
+"""
+
+from collections.abc import Iterator
+from operator import itemgetter
+from typing import NamedTuple, cast
+
+import av
+from av.stream import Stream
+
+from interhuman2mqtt.capture import wire
+from interhuman2mqtt.capture.ring import Gop, Packet, Ring
+from interhuman2mqtt.capture.timeline import Anchor
+from interhuman2mqtt.capture.tracks import AvPacket, Silence, Track
+
+MOVFLAGS = "empty_moov+default_base_moof+frag_custom+frag_discont+skip_trailer"
+MUXER_BUFFER = 1 << 20
+SHORT_OF_CHUNK = 0.9
+"""A chunk is long enough at this share of what was asked: GOPs of 0.999 s should make chunks of two, not three."""
+
+
+class Tracks(NamedTuple):
+    """What the GOPs of one take are made of."""
+
+    video: Track
+    sound: Track | Silence | None
+
+
+class _Sink:
+    """Collects what a muxer writes."""
+
+    def __init__(self) -> None:
+        self.parts: list[bytes] = []
+
+    def write(self, data: bytes) -> int:
+        self.parts.append(bytes(data))
+        return len(data)
+
+
+class Recording:
+    """A cursor and what was cut so far."""
+
+    def __init__(self, command: wire.Record, ring: Ring, anchor: Anchor) -> None:
+        self.number = command.recording
+        self.pulled = False
+        """Whether the daemon waits for a chunk."""
+        self.finishing = False
+        self.ended = False
+        self._standalone = command.framing == "standalone"
+        self._chunk_s = command.chunk_s
+        self._ring = ring
+        self._anchor = anchor
+        self._anchor_s = 0.0
+        self._cursor = ring.newest() if command.from_s is None else ring.find(command.from_s)
+        self._index = 0
+        self._take: int | None = None
+        self._zero_s = 0.0
+        self._sent_s = 0.0
+        self._end_s = command.from_s
+
+    def cut(self, takes: dict[int, Tracks], *, source_ended: bool) -> tuple[wire.Chunk, bytes] | None:
+        """The next chunk, if it was asked for and is whole."""
+        if not self.pulled:
+            return None
+        self._cursor = max(self._cursor, self._ring.first)
+        gops = self._next_gops()
+        if not self._last(gops, source_ended=source_ended):
+            if not gops or gops[-1].end_s - gops[0].start_s < self._chunk_s * SHORT_OF_CHUNK:
+                return None
+        else:
+            self.ended = True
+        return self._chunk(gops, takes)
+
+    def _next_gops(self) -> list[Gop]:
+        """The sealed GOPs of this take that make up the next chunk, or as much of it as there is."""
+        gops: list[Gop] = []
+        for serial in range(self._cursor, self._ring.sealed):
+            gop = self._ring.gop(serial)
+            if self._take is None:
+                self._take = gop.take
+            too_long = gops and gop.end_s - gops[0].start_s > self._chunk_s * (2 - SHORT_OF_CHUNK)
+            if gop.take != self._take or too_long:
+                break
+            gops.append(gop)
+        return gops
+
+    def _last(self, gops: list[Gop], *, source_ended: bool) -> bool:
+        after = self._cursor + len(gops)
+        if after == self._ring.sealed:
+            other_take = self._take is not None and self._take != self._ring.take
+            return self.finishing or source_ended or other_take
+        return self.finishing or self._ring.gop(after).take != self._take
+
+    def _chunk(self, gops: list[Gop], takes: dict[int, Tracks]) -> tuple[wire.Chunk, bytes]:
+        if self._index == 0:
+            self._anchor_s = self._anchor.seconds
+        self.pulled = False
+        lost = self._lost(gops)
+        payload = b""
+        start_s = end_s = self._end_s or 0.0
+        if gops:
+            start_s, end_s = gops[0].start_s, gops[-1].end_s
+            payload = self._mux(gops, takes[gops[0].take])
+        head = wire.Chunk(
+            recording=self.number,
+            index=self._index,
+            start_s=start_s,
+            end_s=end_s,
+            anchor_s=self._anchor_s,
+            media_s=start_s - self._zero_s + (self._sent_s if self._standalone else 0.0),
+            lost=lost,
+            last=self.ended,
+        )
+        self._index += 1
+        self._cursor += len(gops)
+        self._sent_s += end_s - start_s
+        self._end_s = end_s
+        return head, payload
+
+    def _lost(self, gops: list[Gop]) -> tuple[tuple[float, float], ...]:
+        """The holes before and between these GOPs."""
+        ends = [self._end_s, *(gop.end_s for gop in gops)]
+        starts = [gop.start_s for gop in gops]
+        return tuple((end, start) for end, start in zip(ends, starts, strict=False) if end is not None and start > end)
+
+    def _mux(self, gops: list[Gop], tracks: Tracks) -> bytes:
+        begins = self._standalone or self._index == 0
+        if begins:
+            self._zero_s = gops[0].video[0].dts * tracks.video.tick_s
+        sink = _Sink()
+        options = {
+            "movflags": MOVFLAGS,
+            "use_editlist": "0",
+            "avoid_negative_ts": "disabled",
+            "fragment_index": str(1 if begins else self._index + 1),
+        }
+        with av.open(sink, "w", format="mp4", options=options, buffer_size=MUXER_BUFFER) as muxer:
+            streams = [muxer.add_stream_from_template(track.template) for track in tracks if track]
+            muxer.start_encoding()
+            init = len(sink.parts)
+            for packet in self._rebased(gops, tracks, streams, begins=begins):
+                muxer.mux(packet)
+        return b"".join(sink.parts if begins else sink.parts[init:])
+
+    def _rebased(self, gops: list[Gop], tracks: Tracks, streams: list[Stream], *, begins: bool) -> Iterator[AvPacket]:
+        """Copies of the packets in the order of their DTS, their times from the recording's zero."""
+        items = [(packet.dts * tracks.video.tick_s, 0, packet) for packet in _pictures(gops, begins=begins)]
+        if tracks.sound:
+            sound = (item for gop in gops for item in gop.sound)
+            items += [(seconds, 1, packet) for seconds, packet in sound if seconds >= self._zero_s or not begins]
+        items.sort(key=itemgetter(0))
+        zeros = [round(self._zero_s / track.tick_s) for track in tracks if track]
+        for _, index, packet in items:
+            copy = av.Packet(cast("bytes", packet.data))  # a reference, not a copy of the data
+            copy.stream = streams[index]
+            copy.time_base = tracks[index].time_base  # type: ignore[union-attr]  # an index only where there is a track
+            copy.pts, copy.dts = packet.pts - zeros[index], packet.dts - zeros[index]
+            copy.duration = packet.duration
+            copy.is_keyframe = packet.key
+            yield copy
+
+
+def _pictures(gops: list[Gop], *, begins: bool) -> Iterator[Packet]:
+    """The pictures of the GOPs; where a file begins, without those shown before its key frame: they need the GOP before."""
+    for gop in gops:
+        key = gop.video[0]
+        leading = begins and gop is gops[0]
+        yield from (packet for packet in gop.video if not leading or packet.pts >= key.pts)

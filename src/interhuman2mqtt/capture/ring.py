@@ -1,0 +1,181 @@
+"""The packet ring: whole GOPs of the last seconds, bounded in time and in bytes; no I/O.
+
+Invariants:
+
+1. A GOP begins with a key frame, and the ring holds a run of GOPs without a hole in their serial numbers.
+2. Sound belongs to the GOP whose time it shares, however late or early it arrives; a GOP is *sealed*, and may be
+   read, once the next key frame is there and the sound has come as far (or keeps us waiting for too long).
+3. A sealed GOP never changes. A packet that comes too late for its GOP goes to the oldest one still open.
+4. The ring never holds more than `limit_s` or `limit_bytes`: the oldest GOP goes first, and where one GOP alone is too
+   much, because no second key frame ever comes, that one goes and the ring waits for a key frame.
+"""
+
+from collections import Counter, deque
+from typing import NamedTuple
+
+SOUND_PATIENCE_S = 1.0
+"""How far the picture may run ahead before a GOP is sealed without its sound."""
+
+
+class Packet(NamedTuple):
+    """An encoded packet; times in ticks of its track's time base, on the source's timeline."""
+
+    pts: int
+    dts: int
+    duration: int
+    key: bool
+    """Whether decoding can begin here."""
+    size: int
+    """Bytes."""
+    data: object
+    """Anything with the buffer protocol: the demuxer's or encoder's own packet, which is kept, not copied."""
+
+
+class Gop:
+    """A group of pictures, in decoding order, and the sound of the same time."""
+
+    __slots__ = ("end_s", "size", "sound", "start_s", "take", "video")
+
+    def __init__(self, take: int, start_s: float, key: Packet) -> None:
+        self.take = take
+        """Counts how often the source's format changed: a recording holds GOPs of one take."""
+        self.start_s = start_s
+        self.end_s = start_s
+        """The next GOP's start once it is sealed; until then the newest picture's time."""
+        self.video = [key]
+        self.sound: list[tuple[float, Packet]] = []
+        """Each packet with its time on the timeline."""
+        self.size = key.size
+
+
+class Ring:
+    """Appended to by the capture, read by cursors: a cursor is a GOP's serial number. Not locked: the caller does."""
+
+    def __init__(self, limit_s: float, limit_bytes: int) -> None:
+        self.limit_s = limit_s
+        self.limit_bytes = limit_bytes
+        self.first = 0
+        """The oldest GOP's serial number."""
+        self.sealed = 0
+        """The serial number after the newest sealed GOP."""
+        self.size = 0
+        self.take = 0
+        self.has_sound = True
+        self.lost: Counter[str] = Counter()
+        """Packets that never became part of a GOP, by why."""
+        self._gops: deque[Gop] = deque()
+        self._sound_head_s = float("-inf")
+        self._broken = True
+
+    def __len__(self) -> int:
+        return len(self._gops)
+
+    @property
+    def seconds(self) -> float:
+        """From the oldest GOP's start to the newest picture."""
+        return self._gops[-1].end_s - self._gops[0].start_s if self._gops else 0.0
+
+    @property
+    def end_s(self) -> float:
+        """The newest picture's time; 0 before the first."""
+        return self._gops[-1].end_s if self._gops else 0.0
+
+    def gop(self, serial: int) -> Gop:
+        """The GOP of that number, which must be one from `first` to before `sealed`."""
+        return self._gops[serial - self.first]
+
+    def newest(self) -> int:
+        """Where a recording of the present begins: at the newest GOP, which may still grow."""
+        return self.first + max(len(self._gops) - 1, 0)
+
+    def find(self, start_s: float) -> int:
+        """The first GOP that starts at `start_s` or later; one past the newest where there is none yet."""
+        for index, gop in enumerate(self._gops):
+            if gop.start_s >= start_s:
+                return self.first + index
+        return self.first + len(self._gops)
+
+    def add_video(self, packet: Packet, seconds: float) -> None:
+        """The next picture in decoding order, shown at `seconds`."""
+        if packet.key:
+            self._begin_gop(packet, seconds)
+        elif self._broken:
+            self.lost["before_key_frame"] += 1
+            return
+        else:
+            gop = self._gops[-1]
+            gop.video.append(packet)
+            gop.size += packet.size
+            gop.end_s = max(gop.end_s, seconds)
+        self.size += packet.size
+        self._seal()
+        self._evict()
+
+    def add_sound(self, packet: Packet, seconds: float) -> None:
+        """The next packet of sound, heard from `seconds` on."""
+        self._sound_head_s = max(self._sound_head_s, seconds)
+        gop = self._home(seconds)
+        if gop is None:
+            self.lost["before_key_frame"] += 1
+        else:
+            gop.sound.append((seconds, packet))
+            gop.size += packet.size
+            self.size += packet.size
+        self._seal()
+        self._evict()
+
+    def close(self) -> None:
+        """The source ended: seal what is there."""
+        self.sealed = self.first + len(self._gops)
+        self._broken = True
+
+    def cut(self, *, has_sound: bool) -> None:
+        """The source begins, or begins anew in another format: seal what is there, and wait for a key frame."""
+        self.close()
+        self.take += 1
+        self.has_sound = has_sound
+        self._sound_head_s = float("-inf")
+
+    def _begin_gop(self, packet: Packet, seconds: float) -> None:
+        gop = Gop(self.take, seconds, packet)
+        if self._gops and not self._broken:
+            before = self._gops[-1]
+            before.end_s = seconds
+            gop.sound = [item for item in before.sound if item[0] >= seconds]
+            before.sound = [item for item in before.sound if item[0] < seconds]
+            moved = sum(item[1].size for item in gop.sound)
+            before.size -= moved
+            gop.size += moved
+        self._gops.append(gop)
+        self._broken = False
+
+    def _home(self, seconds: float) -> Gop | None:
+        """The open GOP whose time it is, or the oldest open one for a packet that comes too late."""
+        if self._broken:
+            return None
+        open_gops = len(self._gops) - (self.sealed - self.first)
+        for back in range(1, open_gops + 1):
+            gop = self._gops[-back]
+            if seconds >= gop.start_s:
+                return gop
+        return self._gops[-open_gops]
+
+    def _seal(self) -> None:
+        if self._broken:
+            return
+        newest = self._gops[-1]
+        while self.sealed < self.first + len(self._gops) - 1:
+            end_s = self._gops[self.sealed - self.first].end_s
+            waited = newest.end_s - end_s >= SOUND_PATIENCE_S
+            if self.has_sound and self._sound_head_s < end_s and not waited:
+                return
+            self.sealed += 1
+
+    def _evict(self) -> None:
+        while self._gops and (self.size > self.limit_bytes or self.seconds > self.limit_s):
+            gop = self._gops.popleft()
+            self.size -= gop.size
+            self.first += 1
+            self.sealed = max(self.sealed, self.first)
+        if not self._gops:
+            self._broken = True

@@ -1,0 +1,190 @@
+"""One take: a source from its opening until it fails or changes its format, packet by packet into the ring."""
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+
+import av
+
+from interhuman2mqtt.capture.choose import Adjustment
+from interhuman2mqtt.capture.device import Feed
+from interhuman2mqtt.capture.parameters import ParameterSets
+from interhuman2mqtt.capture.recorder import Tracks
+from interhuman2mqtt.capture.ring import Packet, Ring
+from interhuman2mqtt.capture.timeline import Anchor, Timeline
+from interhuman2mqtt.capture.tracks import AvPacket, Copied, Silence, Track, base_of
+
+LONGEST_GOP_S = 4.5
+"""The cloud looks at windows of 8 s and wants a key frame in each: where they are rarer we encode."""
+SOUND_DUE_S = 5.0
+"""A source that announces sound and sends none for so long gets silence."""
+
+
+class Reopen(Exception):  # noqa: N818 - it is no error
+    """The source must be opened again with this adjustment, because of `why`."""
+
+    def __init__(self, adjustment: Adjustment, why: str) -> None:
+        super().__init__(why)
+        self.adjustment = adjustment
+        self.why = why
+
+
+class Counts:
+    """What came from the source; written by the capture, read by the pulse."""
+
+    def __init__(self) -> None:
+        self.video = 0
+        self.sound = 0
+        self.repairs: Counter[str] = Counter()
+        """How often each rule about bad input was applied."""
+
+
+class Take:
+    """Mends times, encodes where needed, and fills the ring, which `changed` guards."""
+
+    def __init__(
+        self,
+        feeds: list[Feed],
+        tracks: Tracks,
+        adjustment: Adjustment,
+        ring: Ring,
+        changed: threading.Condition,
+        anchor: Anchor,
+        counts: Counts,
+        *,
+        may_encode: bool,
+    ) -> None:
+        self._tracks = tracks
+        self._adjustment = adjustment
+        self._ring = ring
+        self._changed = changed
+        self._anchor = anchor
+        self._counts = counts
+        self._may_encode = may_encode and isinstance(tracks.video, Copied)
+        self._sound_came = not any(feed.sound is not None for feed in feeds) or (
+            tracks.sound is None or isinstance(tracks.sound, Silence)
+        )
+        self._parameters = ParameterSets()
+        self._key_s = self._first_s = float("inf")
+        self._begun = False
+        self._timelines = {
+            id(feed): {
+                index: Timeline(base_of(feed.container.streams[index]), anchor, counts.repairs)
+                for index in (feed.video, feed.sound)
+                if index is not None
+            }
+            for feed in feeds
+        }
+
+    def read(self, feed: Feed) -> None:
+        """Until the feed ends; raises what FFmpeg raises, or Reopen."""
+        for packet, arrival in packets(feed):
+            self._place(feed, packet, arrival)
+            if packet.stream_index == feed.video:
+                self._picture(packet)
+            else:
+                self._sound(packet)
+
+    def _place(self, feed: Feed, packet: AvPacket, arrival: float) -> None:
+        timeline = self._timelines[id(feed)][packet.stream_index]
+        with self._changed:
+            if not self._begun:
+                self._begin(packet, timeline, arrival)
+            packet.pts, packet.dts = timeline.place(packet.pts, packet.dts, arrival)
+        packet.time_base = timeline.time_base
+        packet.duration = packet.duration or timeline.step
+
+    def _begin(self, packet: AvPacket, timeline: Timeline, arrival: float) -> None:
+        """Every timeline of the source begins at its first packet: at zero, or behind the take before this one."""
+        claimed = packet.dts if packet.dts is not None else packet.pts or 0
+        at_s = max(arrival - self._anchor.seconds, self._ring.end_s) if self._ring.take > 1 else 0.0
+        for timelines in self._timelines.values():
+            for each in timelines.values():
+                each.begin(claimed * timeline.tick_s, at_s)
+        self._begun = True
+
+    def _picture(self, packet: AvPacket) -> None:
+        self._counts.video += 1
+        track = self._tracks.video
+        seconds = float(packet.pts or 0) * float(packet.time_base)
+        self._judge(packet, seconds)
+        encoded = self._put(track, packet)
+        with self._changed:
+            sealed = self._ring.sealed
+            for out in encoded:
+                self._ring.add_video(out, out.pts * track.tick_s)
+            self._fill_silence()
+            if self._ring.sealed != sealed:
+                self._changed.notify_all()
+
+    def _sound(self, packet: AvPacket) -> None:
+        self._counts.sound += 1
+        track = self._tracks.sound
+        if track is None or isinstance(track, Silence):
+            return
+        self._sound_came = True
+        encoded = self._put(track, packet)
+        with self._changed:
+            sealed = self._ring.sealed
+            for out in encoded:
+                self._ring.add_sound(out, out.pts * track.tick_s)
+            if self._ring.sealed != sealed:
+                self._changed.notify_all()
+
+    def _fill_silence(self) -> None:
+        if isinstance(self._tracks.sound, Silence):
+            for packet in self._tracks.sound.until(self._ring.end_s):
+                self._ring.add_sound(packet, packet.pts * self._tracks.sound.tick_s)
+
+    def _put(self, track: Track, packet: AvPacket) -> list[Packet]:
+        try:
+            return list(track.put(packet))
+        except av.error.InvalidDataError:
+            self._counts.repairs["undecodable"] += 1
+            return []
+
+    def _judge(self, packet: AvPacket, seconds: float) -> None:
+        """Whether the source, now that it runs, turns out to be another than it seemed when it was opened."""
+        self._first_s = min(self._first_s, seconds)
+        if packet.is_keyframe:
+            self._key_s = seconds
+            if isinstance(self._tracks.video, Copied) and self._parameters.changed(packet):
+                raise Reopen(self._adjustment, "format_changed")
+        if self._may_encode and seconds - self._key_s > LONGEST_GOP_S:
+            raise Reopen(self._adjustment._replace(encode=True), "rare_key_frames")
+        if not self._sound_came and seconds - self._first_s > SOUND_DUE_S:
+            raise Reopen(self._adjustment._replace(silence=True), "silent_sound")
+
+
+def packets(feed: Feed) -> Iterator[tuple[AvPacket, float]]:
+    """The packets of a feed with the time of their arrival on CLOCK_MONOTONIC; a file's in real time, again and again."""
+    begun = time.monotonic()
+    streams = [feed.container.streams[index] for index in (feed.video, feed.sound) if index is not None]
+    if not feed.paced:
+        yield from ((packet, time.monotonic()) for packet in feed.container.demux(streams) if packet.size)
+        return
+    end_s = 0.0
+    while True:
+        offset_s = end_s
+        for packet in feed.container.demux(streams):
+            if packet.size:
+                end_s = max(end_s, _shift(packet, offset_s))
+                time.sleep(max(begun + _seconds(packet) - time.monotonic(), 0))
+                yield packet, time.monotonic()
+        if not feed.loops:
+            return
+        feed.container.seek(0)
+
+
+def _shift(packet: AvPacket, offset_s: float) -> float:
+    """Move a packet by whole ticks; returns where it ends."""
+    ticks = round(offset_s / float(packet.time_base))
+    packet.pts = None if packet.pts is None else packet.pts + ticks
+    packet.dts = None if packet.dts is None else packet.dts + ticks
+    return _seconds(packet) + float(packet.duration or 0) * float(packet.time_base)
+
+
+def _seconds(packet: AvPacket) -> float:
+    stamp = packet.dts if packet.dts is not None else packet.pts
+    return float(stamp or 0) * float(packet.time_base)

@@ -1,0 +1,115 @@
+"""Cameras lie about time; here each lie has a rule, and what comes out is a timeline that only runs on.
+
+A packet's *arrival* is CLOCK_MONOTONIC when it reached us. Its PTS and DTS are the camera's claim. `Timeline` keeps
+the claim wherever it can be true, because the camera's clock is steadier than a network's, and mends it where it
+cannot:
+
+==================  ====================================================================================
+no_dts              the DTS is the PTS, or the packet follows the one before it
+no_pts              the PTS is the DTS (true for every stream without B-frames)
+repeated            a DTS that does not rise by itself is one tick after the one before it
+jump_back           a DTS more than `JUMP_S` in the past begins a new claim: time goes on from the last packet
+jump_ahead          a packet from more than `JUMP_S` in the future begins a new claim at its arrival
+==================  ====================================================================================
+
+A burst after a network stall is not a jump: its packets are late, never early, and DTS order holds.
+"""
+
+from collections import Counter, deque
+from fractions import Fraction
+from typing import NamedTuple
+
+JUMP_S = 2.5
+"""More than the buffering when a stream opens, which makes the first packets look late by up to two seconds."""
+ANCHOR_BUCKET_S = 10.0
+ANCHOR_BUCKETS = 12
+"""The anchor looks back two minutes: long enough for a punctual packet, short enough to follow a drifting clock."""
+
+
+class Anchor:
+    """The least delay seen lately between a packet's time and its arrival: the best guess of when time zero was."""
+
+    def __init__(self) -> None:
+        self._buckets: deque[tuple[float, float]] = deque(maxlen=ANCHOR_BUCKETS)
+
+    def observe(self, seconds: float, arrival: float) -> None:
+        """A packet that claims `seconds` on the timeline came at `arrival` (CLOCK_MONOTONIC)."""
+        offset = arrival - seconds
+        if not self._buckets or arrival - self._buckets[-1][0] > ANCHOR_BUCKET_S:
+            self._buckets.append((arrival, offset))
+        elif offset < self._buckets[-1][1]:
+            self._buckets[-1] = (self._buckets[-1][0], offset)
+
+    @property
+    def seconds(self) -> float:
+        """Added to a time on the timeline it gives CLOCK_MONOTONIC; 0 before the first packet."""
+        return min((offset for _, offset in self._buckets), default=0.0)
+
+
+class Stamp(NamedTuple):
+    """A packet's place on the timeline, in ticks of its track's time base."""
+
+    pts: int
+    dts: int
+
+
+class Timeline:
+    """One track's time base and what has been mended; tracks of one source share `anchor` and their zero."""
+
+    def __init__(self, time_base: Fraction, anchor: Anchor, repairs: Counter[str]) -> None:
+        self.time_base = time_base
+        self.tick_s = float(time_base)
+        self._anchor = anchor
+        self._repairs = repairs
+        self._offset = 0
+        self._last: int | None = None
+        self.step = 1
+        """Ticks between the last two packets: the duration of one that does not say it."""
+
+    def begin(self, claimed_s: float, at_s: float) -> None:
+        """Put what the source calls `claimed_s` at `at_s`; called once, alike for every track of the source."""
+        self._offset = round((at_s - claimed_s) / self.tick_s)
+
+    def place(self, pts: int | None, dts: int | None, arrival: float) -> Stamp:
+        """Where a packet belongs; DTS always rise, and PTS are never before their DTS."""
+        claimed = self._claimed_dts(pts, dts)
+        composition = self._composition(pts, dts)
+        placed = self._mended(claimed + self._offset, arrival)
+        if self._last is not None:
+            self.step = placed - self._last
+        self._last = placed
+        self._anchor.observe(placed * self.tick_s, arrival)
+        return Stamp(placed + composition, placed)
+
+    def _claimed_dts(self, pts: int | None, dts: int | None) -> int:
+        if dts is not None:
+            return dts
+        self._repairs["no_dts"] += 1
+        if pts is not None:
+            return pts
+        return 0 if self._last is None else self._last + self.step - self._offset
+
+    def _composition(self, pts: int | None, dts: int | None) -> int:
+        if pts is None:
+            self._repairs["no_pts"] += 1
+            return 0
+        return max(pts - dts, 0) if dts is not None else 0
+
+    def _mended(self, wanted: int, arrival: float) -> int:
+        if self._last is None:
+            return wanted
+        follows = self._last + 1
+        expected = round((arrival - self._anchor.seconds) / self.tick_s)
+        jump = round(JUMP_S / self.tick_s)
+        if wanted < follows - jump:
+            self._repairs["jump_back"] += 1
+        elif wanted > max(expected, follows) + jump:
+            self._repairs["jump_ahead"] += 1
+        elif wanted < follows:
+            self._repairs["repeated"] += 1
+            return follows
+        else:
+            return wanted
+        mended = max(follows, expected)
+        self._offset += mended - wanted
+        return mended

@@ -1,0 +1,78 @@
+"""The command line: what is asked for, and the exit status that it ends with."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import structlog
+
+from interhuman2mqtt import __version__, cli_config, configfile
+from interhuman2mqtt.errors import ConfigError
+
+EXIT_BUG = 70
+EXIT_CONFIG = 78
+"""EX_SOFTWARE and EX_CONFIG of sysexits(3)."""
+
+log = structlog.get_logger(__name__)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; returns its exit status."""
+    parsed = _parser().parse_args(arguments)
+    try:
+        status: int = parsed.command(parsed)
+    except ConfigError as error:
+        sys.stderr.write(f"{error}\n")
+        return EXIT_CONFIG
+    except KeyboardInterrupt:
+        return 130
+    except Exception:
+        log.exception("bug", advice="please report this with the lines above")
+        return EXIT_BUG
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="interhuman2mqtt", description="From cameras to MQTT, by way of the Interhuman social-signal API."
+    )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    run = commands.add_parser("run", help="the service; waits for whatever is down")
+    _add_config(run)
+    run.set_defaults(command=_run)
+    check = commands.add_parser("check", help="say what is wrong with the configuration, a line each")
+    _add_config(check)
+    check.set_defaults(command=_check)
+    config = commands.add_parser("config", help="print the effective configuration, secrets masked")
+    _add_config(config)
+    config.set_defaults(command=_config)
+    return parser
+
+
+def _add_config(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--config",
+        action="append",
+        type=Path,
+        default=[],
+        metavar="FILE",
+        help="may be repeated; default: /etc/interhuman2mqtt/interhuman2mqtt.toml, then conf.d/*.toml beside it",
+    )
+    parser.add_argument("--box", metavar="ID", help="as if this were the box of that id; default: box.id")
+
+
+def _run(parsed: argparse.Namespace) -> int:
+    from interhuman2mqtt import daemon  # noqa: PLC0415 - `check` need not load half the world
+
+    daemon.run(configfile.find(parsed.config), parsed.box)
+    return 0
+
+
+def _check(parsed: argparse.Namespace) -> int:
+    return cli_config.check_command(parsed.config, parsed.box, sys.stdout)
+
+
+def _config(parsed: argparse.Namespace) -> int:
+    return cli_config.config_command(parsed.config, parsed.box, sys.stdout, sys.stderr)

@@ -1,0 +1,43 @@
+"""The commands `check` and `config`."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TextIO
+
+from interhuman2mqtt import configfile
+from interhuman2mqtt.problems import ConfigFileError, Severity
+
+EXIT_CONFIG = 78
+"""EX_CONFIG of sysexits.h"""
+
+
+def check_command(arguments: Sequence[Path], box: str | None, out: TextIO) -> int:
+    """Says what is wrong, a line each, and touches nothing; 0, or 78 where there are errors."""
+    try:
+        paths = configfile.find(arguments)
+    except ConfigFileError as error:
+        print(error, file=out)
+        return EXIT_CONFIG
+    problems = configfile.check(paths, box)
+    for problem in problems:
+        print(problem, file=out)
+    if any(problem.severity is Severity.ERROR for problem in problems):
+        return EXIT_CONFIG
+    config = configfile.load(paths, box)
+    print(f"good: box {config.box.id} runs {_count(len(config.cameras))} {' '.join(config.cameras)}".rstrip(), file=out)
+    return 0
+
+
+def config_command(arguments: Sequence[Path], box: str | None, out: TextIO, err: TextIO) -> int:
+    """Writes the effective configuration as TOML; 0, or 78 with the errors on `err`."""
+    try:
+        config = configfile.load(configfile.find(arguments), box)
+    except ConfigFileError as error:
+        print(error, file=err)
+        return EXIT_CONFIG
+    out.write(configfile.effective_toml(config))
+    return 0
+
+
+def _count(cameras: int) -> str:
+    return "no camera" if not cameras else "1 camera:" if cameras == 1 else f"{cameras} cameras:"

@@ -1,0 +1,19 @@
+"""Whether the wall clock is right, as the kernel knows it."""
+
+import ctypes
+
+from interhuman2mqtt.events import Clock
+
+TIME_ERROR = 5
+"""What adjtimex(2) returns while nothing disciplines the clock."""
+_TIMEX_SIZE = 256
+"""More than the size of struct timex on any architecture; all zero, it asks and changes nothing."""
+
+
+def clock_state() -> Clock:
+    """`synced` where NTP or the like keeps the clock; `unknown` where nothing does, or it cannot be told."""
+    try:
+        state = ctypes.CDLL(None).adjtimex(ctypes.create_string_buffer(_TIMEX_SIZE))
+    except (OSError, AttributeError):
+        return Clock.UNKNOWN
+    return Clock.UNKNOWN if state in {-1, TIME_ERROR} else Clock.SYNCED

@@ -1,0 +1,292 @@
+"""One WebSocket connection to the cloud: TCP, perhaps a proxy, TLS, the upgrade; and its end.
+
+Foreign errors stop here: what leaves this module is an `Outage`, or `ConnectionOver`.
+"""
+
+import ssl
+from collections.abc import Awaitable, Callable
+from typing import Any, NamedTuple
+from urllib.parse import SplitResult, urlsplit
+
+import trio
+from msgspec import Struct
+from trio_websocket import ConnectionClosed, wrap_client_stream
+from wsproto.utilities import ProtocolError
+
+from interhuman2mqtt import __version__
+from interhuman2mqtt.cloud import recovery
+from interhuman2mqtt.cloud.key import Key
+from interhuman2mqtt.cloud.streams import ForgivingStream, UpgradeStream
+from interhuman2mqtt.cloud.tunnel import Address, open_tunnel, parse_proxy, proxy_address, unreadable
+from interhuman2mqtt.errors import Outage, Reason, Refused
+from interhuman2mqtt.events import utc_now
+
+CONNECT_TIMEOUT = 20.0
+"""Seconds for everything up to the upgrade."""
+SEND_TIMEOUT = 30.0
+"""Seconds for one frame; a link that needs longer for some seconds of media does not carry them."""
+CLOSE_TIMEOUT = 2.0
+"""Seconds for the close handshake, whatever happened."""
+
+MESSAGE_MAX = 16 << 20
+"""Bytes of one message from the cloud; its events have some hundred."""
+MESSAGES_MAX = 64
+"""Messages that wait to be read. While they wait, no ping is answered: the reader must not be slow."""
+READ_SIZE = 16 << 10
+
+_wrap: Any = wrap_client_stream  # its types ask for a real nursery and a socket, its code for less
+
+Dial = Callable[[Address], Awaitable[trio.abc.Stream]]
+
+
+class Server(Struct, frozen=True):
+    """Where the cloud is, and how to get there."""
+
+    url: str
+    """ws:// or wss://, the endpoint's whole path included."""
+    ca_file: str | None = None
+    """PEM certificates that are trusted beside the system's."""
+    proxy: str | None = None
+    """http://user:password@host:port; None: straight."""
+
+
+class Greeting(NamedTuple):
+    """What the upgrade request says beyond its url."""
+
+    key: Key
+    session_id: str
+    """Our own UUID, sent as `X-Client-Request-Id`."""
+    model: str | None
+
+
+class ConnectionOver(Exception):  # noqa: N818 - it says what happened, and mostly that is no error
+    """Nothing can be sent, or nothing more will be received; `code` is the WebSocket close code, 1006 for none."""
+
+    def __init__(self, code: int, said: str) -> None:
+        super().__init__(f"{code} {said}".strip())
+        self.code = code
+        self.said = said
+
+
+async def dial(address: Address) -> trio.abc.Stream:
+    """Connects by TCP; the parameter of `connect` lets tests take another way."""
+    return await trio.open_tcp_stream(address.host, address.port)
+
+
+class Connection:
+    """An open WebSocket. One task receives; any may send."""
+
+    def __init__(self, websocket: Any, transport: ForgivingStream, reader: "_Reader", key: Key) -> None:
+        self._websocket = websocket
+        self._transport = transport
+        self._reader = reader
+        self._key = key
+
+    @property
+    def correlation_id(self) -> str | None:
+        """The cloud's id of the session, as the upgrade's answer told it."""
+        headers = dict(self._websocket.handshake_headers)
+        value: bytes | None = headers.get(b"x-correlation-id")
+        return None if value is None else value.decode("latin-1")
+
+    async def receive(self) -> str | bytes:
+        """The next message; raises ConnectionOver after the last one that arrived."""
+        try:
+            message: str | bytes = await self._websocket.get_message()
+        except ConnectionClosed as closed:
+            raise self._over(closed) from closed
+        return self._key.hide(message) if isinstance(message, str) else message
+
+    async def send(self, message: str | bytes) -> None:
+        """Sends one message; raises ConnectionOver, and Outage when it takes longer than SEND_TIMEOUT.
+
+        A send that is cancelled ends the connection, since half a frame may be out.
+        """
+        try:
+            with trio.fail_after(SEND_TIMEOUT):
+                await self._websocket.send_message(message)
+        except trio.TooSlowError as error:
+            sentence = (
+                f"sending {len(message)} bytes took longer than {SEND_TIMEOUT:g} s: the uplink is too slow or dead"
+            )
+            raise Outage(Reason.CONNECTION_LOST, sentence) from error
+        except (ConnectionClosed, ProtocolError) as error:
+            raise self._over(error) from error
+        if self._transport.broken:
+            raise ConnectionOver(1006, "a send failed")
+
+    async def ping(self, payload: bytes) -> None:
+        """Sends a ping and waits for its pong, which shows that all messages before it have arrived.
+
+        Raises ConnectionOver, but waits for ever where the connection ends meanwhile.
+        """
+        try:
+            await self._websocket.ping(payload)
+        except (ConnectionClosed, ProtocolError) as error:
+            raise self._over(error) from error
+
+    async def close(self) -> None:
+        """Says goodbye where that is still possible, and closes the socket in any case; bounded by CLOSE_TIMEOUT."""
+        with trio.move_on_after(CLOSE_TIMEOUT, shield=True):
+            if not self._transport.broken:
+                await self._websocket.aclose()
+        self._reader.scope.cancel()
+        await trio.aclose_forcefully(self._transport)
+
+    def _over(self, error: Exception) -> ConnectionOver:
+        reason = getattr(error, "reason", None)
+        if reason is None:  # trio-websocket gives none where the other side broke the WebSocket protocol
+            return ConnectionOver(1002, unreadable(self._reader.error or error))
+        return ConnectionOver(reason.code, self._key.hide(recovery.phrase(reason.reason)))
+
+
+class _Reader:
+    """Stands in for the nursery in which trio-websocket starts its reader.
+
+    It keeps the errors of a broken protocol, which would otherwise cancel the whole session at any moment, and lets
+    the reader live through a cancellation, so that the close handshake can still be read. `Connection.close` ends it.
+    """
+
+    def __init__(self, nursery: trio.Nursery, on_error: Callable[[], object]) -> None:
+        self.scope = trio.CancelScope(shield=True)
+        self.error: ProtocolError | None = None
+        self._nursery = nursery
+        self._on_error = on_error
+
+    def start_soon(self, reader: Callable[[], Awaitable[None]]) -> None:
+        self._nursery.start_soon(self._run, reader)
+
+    async def _run(self, reader: Callable[[], Awaitable[None]]) -> None:
+        with self.scope:
+            try:
+                await reader()
+            except ProtocolError as error:
+                self.error = error
+                self._on_error()
+
+
+async def connect(nursery: trio.Nursery, server: Server, greeting: Greeting, dial: Dial = dial) -> Connection:
+    """Opens the WebSocket, whose reader runs in the nursery; raises Outage, Overloaded or Refused.
+
+    Who gets the connection must `close` it before the nursery can end.
+    """
+    url = urlsplit(server.url)
+    with trio.move_on_after(CONNECT_TIMEOUT):
+        transport = ForgivingStream(await _dialled(server, _address(url), dial))
+        try:
+            stream = await _encrypted(transport, server, url) if url.scheme == "wss" else transport
+            return await _upgraded(nursery, stream, transport, url, greeting)
+        except BaseException:
+            await trio.aclose_forcefully(transport)
+            raise
+    raise Outage(Reason.CLOUD_UNREACHABLE, f"{_address(url)} did not answer within {CONNECT_TIMEOUT:g} s")
+
+
+def _address(url: SplitResult) -> Address:
+    return Address(url.hostname or "", url.port or (443 if url.scheme == "wss" else 80))
+
+
+async def _dialled(server: Server, target: Address, dial: Dial) -> trio.abc.Stream:
+    proxy = None if not server.proxy else parse_proxy(server.proxy)
+    if proxy is None:
+        return await _reached(target, f"{target}", dial)
+    stream = await _reached(proxy_address(proxy), f"the proxy {proxy_address(proxy)}", dial)
+    try:
+        await open_tunnel(stream, proxy, target)
+    except BaseException:
+        await trio.aclose_forcefully(stream)
+        raise
+    return stream
+
+
+async def _reached(address: Address, name: str, dial: Dial) -> trio.abc.Stream:
+    try:
+        return await dial(address)
+    except OSError as error:
+        raise Outage(Reason.CLOUD_UNREACHABLE, f"no connection to {name}: {_innermost(error)}") from error
+
+
+def _innermost(error: BaseException) -> str:
+    """What is behind trio's "all attempts to connect failed": its cause is one error, or a group of them."""
+    cause = error.__cause__
+    if isinstance(cause, BaseExceptionGroup):
+        cause = cause.exceptions[0]
+    return str(cause or error)
+
+
+async def _encrypted(transport: trio.abc.Stream, server: Server, url: SplitResult) -> trio.abc.Stream:
+    host = url.hostname or ""
+    stream = trio.SSLStream(transport, _trust(server.ca_file), server_hostname=host, https_compatible=True)
+    try:
+        await stream.do_handshake()
+    except (trio.BrokenResourceError, ssl.CertificateError) as error:
+        raise Outage(Reason.TLS_FAILED, f"no TLS with {_address(url)}: {_innermost(error) or 'closed'}") from error
+    return stream
+
+
+def _trust(ca_file: str | None) -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    if ca_file is not None:
+        try:
+            context.load_verify_locations(ca_file)
+        except OSError as error:  # ssl.SSLError is one
+            raise Refused(Reason.TLS_FAILED, f"ca_file {ca_file} cannot be used: {unreadable(error)}") from error
+    return context
+
+
+async def _upgraded(
+    nursery: trio.Nursery, stream: trio.abc.Stream, transport: ForgivingStream, url: SplitResult, greeting: Greeting
+) -> Connection:
+    waiting = trio.CancelScope()
+    upgrade = UpgradeStream(stream, waiting.cancel)
+    reader = _Reader(nursery, waiting.cancel)
+    try:
+        with waiting:
+            websocket = await _wrap(
+                reader,
+                upgrade,
+                host=_host_header(url),
+                resource=_resource(url, greeting.model),
+                extra_headers=_headers(greeting),
+                message_queue_size=MESSAGES_MAX,
+                max_message_size=MESSAGE_MAX,
+                receive_buffer_size=READ_SIZE,
+            )
+            return Connection(websocket, transport, reader, greeting.key)
+    except BaseException:
+        reader.scope.cancel()
+        raise
+    reader.scope.cancel()
+    raise _refusal(upgrade, reader, url, greeting.key)
+
+
+def _refusal(upgrade: UpgradeStream, reader: _Reader, url: SplitResult, key: Key) -> Outage:
+    if upgrade.answer is not None and upgrade.answer.status != 101:
+        answer = upgrade.answer
+        body = key.hide(answer.body.decode("utf-8", "replace")).encode()
+        return recovery.refusal(answer.status, answer.headers, body, utc_now())
+    error = reader.error or upgrade.failure
+    said = "" if error is None else f": {unreadable(error)}"
+    return Outage(Reason.CONNECTION_LOST, f"{_address(url)} ended the connection instead of answering{said}")
+
+
+def _host_header(url: SplitResult) -> str:
+    default = 443 if url.scheme == "wss" else 80
+    address = _address(url)
+    return str(address) if address.port != default else str(address).rpartition(":")[0]
+
+
+def _resource(url: SplitResult, model: str | None) -> str:
+    """Path and query; v1 knows no choice of model, and v2 wants it here, before the session is set up."""
+    query = url.query
+    if model is not None and "/v2/" in url.path and "model=" not in query:
+        query = f"{query}&model={model}".lstrip("&")
+    return f"{url.path or '/'}?{query}" if query else url.path or "/"
+
+
+def _headers(greeting: Greeting) -> list[tuple[bytes, bytes]]:
+    return [
+        (b"Authorization", greeting.key.header()),
+        (b"X-Client-Request-Id", greeting.session_id.encode()),
+        (b"User-Agent", f"interhuman2mqtt/{__version__}".encode()),
+    ]

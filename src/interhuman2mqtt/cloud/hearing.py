@@ -1,0 +1,137 @@
+"""The receiving half of a session: what the cloud says, and what that means for the half that sends."""
+
+from typing import TYPE_CHECKING
+
+import trio
+
+from interhuman2mqtt.cloud import recovery
+from interhuman2mqtt.cloud.connect import Connection, ConnectionOver
+from interhuman2mqtt.cloud.interpreter import Interpreter
+from interhuman2mqtt.cloud.observer import Observer, Oddity
+from interhuman2mqtt.cloud.protocol import Malformed, Message, parse
+from interhuman2mqtt.cloud.recovery import Reaction, Rule
+from interhuman2mqtt.cloud.terms import Limits, differences
+
+if TYPE_CHECKING:
+    from interhuman2mqtt.errors import Outage
+
+LINGER = 2.0
+"""Seconds in which the other side's last words may still come, once the end is certain."""
+DRAIN_TIMEOUT = 30.0
+"""Seconds from `session.close` to `session.ended`, unless `session.closing` says how long it takes ..."""
+DRAIN_MAX = 120.0
+"""... and at most."""
+EXPLAINS_FOR = 30.0
+"""Seconds for which an error explains the end of the connection that follows it."""
+
+
+class Hearing:
+    """Receives, turns messages into events, and keeps what the sending half must know.
+
+    It never waits but for the next message, because while it does no ping is answered. It cuts the sending half short
+    by its scopes: `work` is all that it does, and is cancelled when nothing more can be received; `pulling` is its wait
+    for media, and is cancelled when nothing more should be sent, so that no frame is cut in two.
+    """
+
+    def __init__(self, interpreter: Interpreter, observer: Observer) -> None:
+        self.limits = Limits()
+        """Those of `session.ready`, once that has come."""
+        self.ready, self.answered, self.ended = trio.Event(), trio.Event(), trio.Event()
+        """`session.ready` has come; `session.updated`, or what comes in its place; `session.ended`."""
+        self.stop = trio.Event()
+        """Nothing more should be sent."""
+        self.is_closing = False
+        """The cloud is about to end the session, asked or unasked."""
+        self.failure: Outage | None = None
+        """An error that the session shall not outlive, though the connection may be open still."""
+        self.config: dict[str, object] = {}
+        """The config that was sent, against which the answer is held."""
+        self.work, self.pulling, self.draining = trio.CancelScope(), trio.CancelScope(), trio.CancelScope()
+        self.drain_time = DRAIN_TIMEOUT
+        self._interpreter = interpreter
+        self._observer = observer
+        self._error: tuple[float, Rule, str] | None = None  # the last: when, what, in the cloud's own words
+        self._over: ConnectionOver | None = None
+
+    async def listen(self, connection: Connection) -> None:
+        """Receives until the connection is over."""
+        try:
+            while True:
+                for message in parse(await connection.receive()):
+                    self.take(message)
+        except ConnectionOver as over:
+            self._over = over
+            self.work.cancel()
+
+    def explanation(self) -> tuple[Rule, str]:
+        """Why the connection is over, by the cloud's last error if it is fresh, else by the close code."""
+        if self._error is not None and trio.current_time() - self._error[0] <= EXPLAINS_FOR:
+            return self._error[1:]
+        over = self._over or ConnectionOver(1006, "a send failed")
+        return recovery.of_close(over.code, ready=self.ready.is_set()), recovery.phrase(f"close code {over}")
+
+    def take(self, message: Message | Malformed) -> None:
+        """Passes a message on as events, and notes what it means for the session."""
+        if isinstance(message, Malformed):
+            self._observer.noticed(Oddity.MALFORMED, message.detail)
+            return
+        overlaps = self._interpreter.overlaps
+        for event in self._interpreter.interpret(message):
+            self._observer.event(event)
+        if self._interpreter.overlaps > overlaps:
+            self._observer.noticed(Oddity.OVERLAP, f"{message.data['signal_type']} was detected twice without an end")
+        match message.type:
+            case "session.ready":
+                self._on_ready(message)
+            case "session.updated":
+                self._on_updated(message)
+            case "session.closing":
+                self._on_closing(message)
+            case "session.ended":
+                self.ended.set()
+                self._on_end()
+            case "error":
+                self._on_error(message)
+
+    def _on_ready(self, message: Message) -> None:
+        if not self.ready.is_set():
+            self.limits = Limits.from_data(message.data)
+            self.ready.set()
+            self._observer.ready(self.limits, self._interpreter.correlation_id)
+
+    def _on_updated(self, message: Message) -> None:
+        self.answered.set()
+        for difference in differences(self.config, message.data):
+            self._observer.noticed(Oddity.CONFIG_DIFFERS, difference)
+
+    def _on_closing(self, message: Message) -> None:
+        asked = message.data.get("max_drain_seconds")
+        self.drain_time = min(max(0.0, asked) + LINGER, DRAIN_MAX) if asked is not None else DRAIN_TIMEOUT
+        self.draining.deadline = trio.current_time() + self.drain_time
+        self._on_end()
+
+    def _on_end(self) -> None:
+        """The cloud ends the session; unasked that is a normal end too."""
+        self.is_closing = True
+        self._stop()
+
+    def _on_error(self, message: Message) -> None:
+        code = message.data.get("code")
+        rule = recovery.of_error(code, ready=self.ready.is_set())
+        said = recovery.phrase(code, message.data.get("message"))
+        if rule.reaction is not Reaction.KEEP:
+            self._error = (trio.current_time(), rule, said)
+        if not self.ready.is_set():
+            self.work.deadline = trio.current_time() + LINGER
+        elif rule.reaction is Reaction.KEEP:
+            self.answered.set()
+        elif rule.reaction is Reaction.CLOSE:
+            self.failure = self.failure or rule.exception(said)
+            self._stop()
+        elif rule.reaction is Reaction.ROTATE:
+            self._on_end()
+
+    def _stop(self) -> None:
+        self.stop.set()
+        self.answered.set()
+        self.pulling.cancel()

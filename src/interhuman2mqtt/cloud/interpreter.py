@@ -1,0 +1,156 @@
+"""One session's messages to events: absolute times, ids, what is active, what must not leave the box; no I/O."""
+
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from msgspec import UNSET, UnsetType
+
+from interhuman2mqtt.cloud.protocol import Message
+from interhuman2mqtt.cloud.timeline import Timeline
+from interhuman2mqtt.events import Clock, Event, MediaChunk, Range, utc_now
+
+
+class Origin(NamedTuple):
+    """Whose events they are."""
+
+    box: str
+    camera: str
+    session: str
+    """Our own UUID of the session."""
+
+
+class Interpreter:
+    """Turns the messages of one session into events, and closes what the session leaves open.
+
+    The cloud gives its signals no id: at most one of each type is active, and `signal.ended` is for that one. Only the
+    first `start` of a signal is its onset; whether the one in `signal.updated` repeats it or tells when it changed is
+    not documented, so it stays in `data` alone.
+    """
+
+    def __init__(
+        self,
+        origin: Origin,
+        *,
+        clock: Callable[[], Clock],
+        redact: frozenset[str] = frozenset(),
+        replayed_until: datetime | None = None,
+        now: Callable[[], datetime] = utc_now,
+    ) -> None:
+        self.overlaps = 0
+        """How often a signal was detected while one of its type was active, which the cloud should not do."""
+        self.correlation_id: str | None = None
+        self.origin = origin
+        self._clock = clock
+        self._redact = redact
+        self._replayed_until = replayed_until
+        self._now = now
+        self._timeline = Timeline()
+        self._sent_until = 0.0
+        self._active: dict[str, float] = {}  # signal type -> onset, in seconds of the media
+        self._count = 0
+
+    def sending(self, chunk: MediaChunk) -> None:
+        """A chunk is about to be sent: its events may come before it is out as a whole."""
+        self._timeline.append(chunk.media_start, chunk.start_at)
+
+    def sent(self, chunk: MediaChunk) -> None:
+        """A chunk is out."""
+        self._sent_until = chunk.media_end
+
+    def interpret(self, message: Message) -> tuple[Event, ...]:
+        """The events of one message: its own, after the end of a signal that it makes known."""
+        self.correlation_id = message.correlation_id or self.correlation_id
+        return tuple(self._events(message))
+
+    def end(self) -> tuple[Event, ...]:
+        """Ends for the signals that are still active, at the end of the media that was sent; the session is over."""
+        return tuple(self._synthetic_end(kind, self._sent_until) for kind in tuple(self._active))
+
+    def _events(self, message: Message) -> Iterator[Event]:
+        start = _seconds(message.data, "start")
+        match message.type:
+            case "signal.detected":
+                kind = message.data["signal_type"]
+                if kind in self._active:
+                    self.overlaps += 1
+                    yield self._synthetic_end(kind, message.data["start"])
+                self._active[kind] = message.data["start"]
+            case "signal.updated":
+                start = self._active.setdefault(message.data["signal_type"], message.data["start"])
+            case "signal.ended":
+                start = self._active.pop(message.data["signal_type"], start)
+        yield self._event(message, start, _seconds(message.data, "end"))
+
+    def _synthetic_end(self, kind: str, end: float) -> Event:
+        onset = self._active.pop(kind)
+        end = max(onset, end)
+        data = {"signal_type": kind, "end": end}
+        message = Message("signal.ended", None, self.correlation_id, data)
+        return self._event(message, onset, end, synthetic=True)
+
+    def _event(
+        self, message: Message, start: float | None, end: float | None, *, synthetic: bool | UnsetType = UNSET
+    ) -> Event:
+        self._count += 1
+        ranges = tuple(self._ranges(message.data.get("ranges")))
+        timeline = tuple(self._ranges(message.data.get("timeline")))
+        start_at = self._start_at(start) or _first((*ranges, *timeline))
+        return Event(
+            id=f"{self.origin.box}/{self.origin.camera}/{self.origin.session}/{self._count}",
+            box=self.origin.box,
+            camera=self.origin.camera,
+            type=message.type,
+            session=self.origin.session,
+            correlation_id=message.correlation_id or self.correlation_id,
+            timestamp=message.timestamp,
+            received_at=self._now(),
+            start_at=start_at,
+            end_at=self._end_at(end) or _last((*ranges, *timeline)),
+            ranges_at=ranges or UNSET,
+            clock=self._clock(),
+            replayed=self._is_replayed(start_at),
+            synthetic=synthetic,
+            data=_redacted(message.data, self._redact),
+            raw=UNSET if message.raw is None else _redacted(message.raw, self._redact),
+        )
+
+    def _start_at(self, media: float | None) -> datetime | None:
+        return None if media is None else self._timeline.start_at(media)
+
+    def _end_at(self, media: float | None) -> datetime | None:
+        return None if media is None else self._timeline.end_at(media)
+
+    def _ranges(self, spans: object) -> Iterator[Range]:
+        """The spans of `coverage.*`, or of the entries of a quality timeline, in UTC."""
+        for span in spans if isinstance(spans, list) else ():
+            start_at = self._start_at(_seconds(span, "start"))
+            end_at = self._end_at(_seconds(span, "end"))
+            if start_at is not None and end_at is not None:
+                yield Range(start_at, end_at)
+
+    def _is_replayed(self, start_at: datetime | None) -> bool:
+        return start_at is not None and self._replayed_until is not None and start_at < self._replayed_until
+
+
+def _seconds(fields: object, name: str) -> float | None:
+    """A time on the media clock, where there is one; messages of unknown types may hold anything under its name."""
+    value = fields.get(name) if isinstance(fields, dict) else None
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _first(ranges: tuple[Range, ...]) -> datetime | None:
+    return min((span.start_at for span in ranges), default=None)
+
+
+def _last(ranges: tuple[Range, ...]) -> datetime | None:
+    return max((span.end_at for span in ranges if span.end_at is not None), default=None)
+
+
+def _redacted(value: Any, fields: frozenset[str]) -> Any:
+    """JSON without the named fields, at any depth."""
+    if isinstance(value, dict):
+        return {name: _redacted(inner, fields) for name, inner in value.items() if name not in fields}
+    if isinstance(value, list):
+        return [_redacted(inner, fields) for inner in value]
+    return value

@@ -1,0 +1,215 @@
+"""Frames of the cloud to messages; no I/O.
+
+The current dialect ("life cycle") is an envelope ``{"type", "timestamp", "correlation_id", "data"}``; older ones are
+translated into it by `dialects`. Nothing that a server can send raises here: what cannot be understood becomes a
+`Malformed`, and the session goes on.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from interhuman2mqtt.cloud import dialects
+
+MAX_DEPTH = 64
+"""Deeper JSON is refused: documented messages need 5 levels, and everything behind us walks them recursively."""
+
+ENVELOPE = frozenset({"type", "timestamp", "correlation_id", "data"})
+
+
+class Message(Struct, frozen=True):
+    """One message of the cloud, in the current dialect."""
+
+    type: str
+    timestamp: str | None
+    correlation_id: str | None
+    data: dict[str, Any]
+    raw: dict[str, Any] | None = None
+    """The envelope as it came, where `data` does not tell all of it (of a list, with this one entry only)."""
+
+
+class Malformed(Struct, frozen=True):
+    """A frame, or a part of one, that is not a message."""
+
+    detail: str
+    """What is wrong and where, without any of the content."""
+
+
+class _Signal(Struct):
+    signal_type: str
+    start: float
+    probability: str | None = None
+    rationale: str | None = None
+    modality: list[str] | None = None
+
+
+class _SignalEnded(Struct):
+    signal_type: str
+    end: float
+
+
+class _Engagement(Struct):
+    state: str
+    start: float | None = None
+    end: float | None = None
+
+
+class _Span(Struct):
+    start: float
+    end: float
+
+
+class _Quality(Struct):
+    overall: dict[str, float | None] | None = None
+    timeline: list[_Span] | None = None
+
+
+class _Coverage(Struct):
+    ranges: list[_Span] = []
+    reason: str | None = None
+
+
+class _Feedback(Struct):
+    feedback: str | None = None
+
+
+class _Updated(Struct):
+    include: list[str] | None = None
+    goal_dimensions: list[str] | None = None
+    model: str | None = None
+
+
+class _Closing(Struct):
+    max_drain_seconds: float | None = None
+
+
+class _Ended(Struct):
+    reason: str | None = None
+
+
+class _Error(Struct):
+    code: str | None = None
+    message: str | None = None
+    link: str | None = None
+    segment: int | None = None
+
+
+SHAPES: dict[str, type[Struct]] = {
+    "session.updated": _Updated,
+    "session.closing": _Closing,
+    "session.ended": _Ended,
+    "signal.detected": _Signal,
+    "signal.updated": _Signal,
+    "signal.ended": _SignalEnded,
+    "engagement.updated": _Engagement,
+    "conversation_quality.updated": _Quality,
+    "feedback.generated": _Feedback,
+    "coverage.dropped": _Coverage,
+    "coverage.degraded": _Coverage,
+    "error": _Error,
+}
+"""What `data` of a known type must look like; fields beyond these are kept as they are.
+
+`session.ready` is missing on purpose: its limits have defaults, see `terms.Limits`.
+"""
+
+
+class _NotAMessageError(Exception):
+    """Carries the detail of a `Malformed` out of the reading of one frame."""
+
+
+def parse(frame: str | bytes) -> tuple[Message | Malformed, ...]:
+    """The messages that one WebSocket frame carries, of whatever dialect: mostly one, for the list form many."""
+    try:
+        return tuple(_messages(_envelope(frame)))
+    except _NotAMessageError as error:
+        return (Malformed(str(error)),)
+
+
+def _envelope(frame: str | bytes) -> dict[str, Any]:
+    if isinstance(frame, bytes):
+        raise _NotAMessageError(f"a binary frame of {len(frame)} bytes")
+    try:
+        value = msgspec.json.decode(frame)
+    except RecursionError:
+        raise _NotAMessageError("nested too deeply") from None
+    except ValueError as error:  # msgspec's own errors are ValueErrors too
+        raise _NotAMessageError(f"not JSON: {_without_content(error)}") from error
+    if not isinstance(value, dict):
+        raise _NotAMessageError(f"a JSON {type(value).__name__} where an object belongs")
+    if _too_deep(value):
+        raise _NotAMessageError("nested too deeply")
+    return value
+
+
+def _without_content(error: ValueError) -> str:
+    return error.reason if isinstance(error, UnicodeEncodeError | UnicodeDecodeError) else str(error)
+
+
+def _too_deep(value: object) -> bool:
+    """Whether JSON goes deeper than `MAX_DEPTH`, found without recursion."""
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        level = [inner for outer in level for inner in _inner(outer)]
+        if not level:
+            return False
+    return True
+
+
+def _inner(value: object) -> Iterator[object]:
+    if isinstance(value, dict):
+        yield from value.values()
+    elif isinstance(value, list):
+        yield from value
+
+
+def _messages(envelope: dict[str, Any]) -> Iterator[Message | Malformed]:
+    timestamp = _text(envelope, "timestamp")
+    correlation_id = _text(envelope, "correlation_id")
+    for part in _parts(envelope):
+        yield _checked(Message(part.type, timestamp, correlation_id, part.data, part.raw))
+
+
+def _parts(envelope: dict[str, Any]) -> Iterator[dialects.Part]:
+    if "type" in envelope:
+        return _typed(envelope)
+    if "status" in envelope:
+        return dialects.of_status(_text(envelope, "status") or "", envelope)
+    if "error_id" in envelope:
+        return iter([dialects.of_error(envelope)])
+    raise _NotAMessageError("an object with neither `type` nor `status` nor `error_id`")
+
+
+def _typed(envelope: dict[str, Any]) -> Iterator[dialects.Part]:
+    kind = _text(envelope, "type")
+    if not kind:
+        raise _NotAMessageError("`type` is empty")
+    data = envelope.get("data")
+    if kind == "error" and (not isinstance(data, dict) or "code" not in data):
+        return iter([dialects.of_error(envelope)])
+    if data is None:
+        data = {}
+    if not isinstance(data, dict):
+        raise _NotAMessageError(f"{kind}: `data` is a JSON {type(data).__name__}, not an object")
+    if kind == "signal.detected":
+        return dialects.of_detected(data, envelope)
+    raw = None if envelope.keys() <= ENVELOPE else envelope
+    return iter([dialects.Part(kind, data, raw)])
+
+
+def _text(envelope: dict[str, Any], field: str) -> str | None:
+    value = envelope.get(field)
+    if value is not None and not isinstance(value, str):
+        raise _NotAMessageError(f"`{field}` is a JSON {type(value).__name__}, not a string")
+    return value
+
+
+def _checked(message: Message) -> Message | Malformed:
+    shape = SHAPES.get(message.type, Struct)
+    try:
+        msgspec.convert(message.data, shape)
+    except (msgspec.ValidationError, OverflowError) as error:
+        return Malformed(f"{message.type}: {error}")
+    return message

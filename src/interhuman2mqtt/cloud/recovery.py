@@ -1,0 +1,180 @@
+"""What each error of the cloud means for us: one table; no I/O.
+
+The class says what the supervisor does (`Outage`: back-off, `Overloaded`: a long one, `Refused`: a person must act),
+the reason says it to machines, the sentence to people, and the reaction says what an open session does about it. Where
+several things are known of an end, the last error that the cloud named decides, then the close code, then the HTTP
+status. The ids are those of the vendor's error pages; what is not written there was observed or is our own caution.
+"""
+
+import contextlib
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from enum import StrEnum
+from typing import NamedTuple
+
+import msgspec
+
+from interhuman2mqtt.errors import Outage, Overloaded, Reason, Refused
+
+
+class Reaction(StrEnum):
+    """What an open session does when it is told of an error."""
+
+    WATCH = "watch"
+    """It goes on; should the connection close soon, this is why."""
+    KEEP = "keep"
+    """It goes on, and whatever ends it later is something else."""
+    CLOSE = "close"
+    """It stops sending, drains, and fails with this."""
+    ROTATE = "rotate"
+    """A normal end: the next session may begin at once."""
+
+
+class Rule(NamedTuple):
+    """A row of the table."""
+
+    outcome: type[Outage]
+    reason: Reason
+    sentence: str
+    reaction: Reaction = Reaction.WATCH
+
+    def exception(self, said: str = "", retry_after: float | None = None) -> Outage:
+        """The error to raise; `said` is what the cloud itself said, for the end of the sentence."""
+        detail = f"{self.sentence} ({said})" if said else self.sentence
+        return self.outcome(self.reason, detail, retry_after)
+
+
+_NO_KEY = "the cloud did not accept the API key: check api_key, and that it is neither expired nor revoked"
+_NO_SCOPE = "the API key lacks the scope interhumanai.stream, or the model is not open to it"
+_BAD_MEDIA = "the cloud could not read the media of this camera"
+_FOR_UPLOADS = "the cloud answered with an error that belongs to uploads of files"
+_W, _K, _C, _R = Reaction.WATCH, Reaction.KEEP, Reaction.CLOSE, Reaction.ROTATE
+
+ERRORS: dict[str, Rule] = {
+    "ih1001": Rule(Outage, Reason.CLOUD_ERROR, "the cloud reports an internal error", _W),
+    "ih1002": Rule(Overloaded, Reason.CLOUD_ERROR, "the cloud is overloaded", _W),
+    "ih1003": Rule(Overloaded, Reason.MODEL_UNAVAILABLE, "no backend of the cloud serves the model now", _W),
+    "ih1004": Rule(Outage, Reason.CLOUD_ERROR, "the cloud was interrupted in its work", _W),
+    "ih2001": Rule(Refused, Reason.UNAUTHORIZED, _NO_KEY, _C),
+    "ih2002": Rule(Refused, Reason.UNAUTHORIZED, _NO_KEY, _C),
+    "ih2003": Rule(Refused, Reason.SCOPE_MISSING, _NO_SCOPE, _K),  # once open, it answers a change of the model only
+    "ih2005": Rule(Refused, Reason.UNAUTHORIZED, _NO_KEY, _C),
+    "ih2010": Rule(Refused, Reason.UNAUTHORIZED, "the client token has expired: mint a new one", _C),
+    "ih2011": Rule(Refused, Reason.UNAUTHORIZED, "the client token is not valid: mint a new one", _C),
+    "ih2014": Rule(Refused, Reason.UNAUTHORIZED, "the client token was revoked", _C),
+    "ih3001": Rule(Overloaded, Reason.RATE_LIMITED, "the cloud is asked too often with this API key", _W),
+    "ih3002": Rule(Overloaded, Reason.CONCURRENCY_LIMIT, "all concurrent sessions of the account are in use", _W),
+    "ih3003": Rule(Refused, Reason.QUOTA_EXHAUSTED, "the usage quota of the account is spent", _C),
+    "ih3006": Rule(Refused, Reason.QUOTA_EXHAUSTED, "the video budget of the client token is spent", _C),
+    "ih4001": Rule(Outage, Reason.PROTOCOL, _FOR_UPLOADS, _W),
+    "ih4002": Rule(Outage, Reason.MEDIA_REJECTED, "the cloud does not take the container of the media", _C),
+    "ih4003": Rule(Outage, Reason.MEDIA_REJECTED, "a chunk is too large for the cloud: shorten `chunk`", _C),
+    "ih4004": Rule(Outage, Reason.MEDIA_REJECTED, _FOR_UPLOADS, _W),
+    "ih4005": Rule(Refused, Reason.BAD_REQUEST, "the cloud does not know the model: check model and url", _C),
+    "ih4007": Rule(Outage, Reason.MEDIA_REJECTED, "a chunk is too short for the cloud: lengthen `chunk`", _W),
+    "ih4021": Rule(Outage, Reason.PROTOCOL, _FOR_UPLOADS, _W),
+    "ih5001": Rule(Outage, Reason.MEDIA_REJECTED, "the cloud found no picture that it can use", _C),
+    "ih5002": Rule(Outage, Reason.MEDIA_REJECTED, _BAD_MEDIA, _C),
+    "ih5003": Rule(Outage, Reason.MEDIA_REJECTED, _BAD_MEDIA, _C),
+    "ih5004": Rule(Outage, Reason.MEDIA_REJECTED, _BAD_MEDIA, _C),  # and may read nothing after the broken piece
+    "ih5005": Rule(Outage, Reason.MEDIA_REJECTED, _BAD_MEDIA, _C),
+    "ih5006": Rule(Outage, Reason.MEDIA_REJECTED, "a chunk is too short for the cloud: lengthen `chunk`", _W),
+    "ih5007": Rule(Outage, Reason.MEDIA_REJECTED, _BAD_MEDIA, _C),
+    "ih5008": Rule(Refused, Reason.MEDIA_REJECTED, 'the cloud needs sound: set audio to "auto" or "silence"', _C),
+    "ih6001": Rule(Outage, Reason.PROTOCOL, "the cloud did not accept the session's config", _K),
+    "ih6002": Rule(Outage, Reason.MEDIA_REJECTED, "a chunk is too large for the cloud: shorten `chunk`", _C),
+    "ih6003": Rule(Outage, Reason.SESSION_LIMIT, "the cloud ended the session because nothing was sent", _R),
+    "ih6004": Rule(Outage, Reason.SESSION_LIMIT, "the cloud ended the session at its maximum duration", _R),
+}
+
+CLOSE_CODES: dict[int, Rule] = {
+    1000: Rule(Outage, Reason.SESSION_LIMIT, "the cloud ended the session", _R),
+    1001: Rule(Outage, Reason.CLOUD_ERROR, "the cloud is going away, or has a session with this API key already"),
+    1002: Rule(Outage, Reason.PROTOCOL, "the connection broke the WebSocket protocol"),
+    1003: Rule(Outage, Reason.PROTOCOL, "the cloud does not take the kind of frame that it was sent"),
+    1005: Rule(Outage, Reason.CONNECTION_LOST, "the cloud closed the connection without saying why"),
+    1006: Rule(Outage, Reason.CONNECTION_LOST, "the connection to the cloud broke"),
+    1007: Rule(Outage, Reason.PROTOCOL, "the connection broke the WebSocket protocol"),
+    1008: Rule(Refused, Reason.BAD_REQUEST, "the cloud refuses the session by its policy: check model and url"),
+    1009: Rule(Outage, Reason.MEDIA_REJECTED, "a chunk is too large for the cloud: shorten `chunk`"),
+    1011: Rule(Outage, Reason.CLOUD_ERROR, "the cloud failed"),
+    1012: Rule(Outage, Reason.CLOUD_ERROR, "the cloud restarts"),
+    1013: Rule(Overloaded, Reason.MODEL_UNAVAILABLE, "the cloud asks to try again later"),
+    4003: Rule(Refused, Reason.SCOPE_MISSING, _NO_SCOPE),
+}
+
+STATUSES: dict[int, Rule] = {
+    400: Rule(Refused, Reason.BAD_REQUEST, "the cloud does not accept the request: check model and url"),
+    401: Rule(Refused, Reason.UNAUTHORIZED, _NO_KEY),
+    403: Rule(Refused, Reason.SCOPE_MISSING, _NO_SCOPE),
+    404: Rule(Refused, Reason.BAD_REQUEST, "there is no such endpoint: check url"),
+    408: Rule(Outage, Reason.CLOUD_ERROR, "the cloud waited too long for the request"),
+    429: Rule(Overloaded, Reason.RATE_LIMITED, "the cloud is asked too often, or a limit of the account is reached"),
+    503: Rule(Overloaded, Reason.CLOUD_ERROR, "the cloud has no capacity now"),
+}
+
+UNKNOWN_ERROR = Rule(Outage, Reason.CLOUD_ERROR, "the cloud reports an error that this version does not know")
+UNKNOWN_CLOSE = Rule(Outage, Reason.CLOUD_ERROR, "the cloud closed the connection with a code that is not documented")
+CLIENT_FAULT = Rule(Refused, Reason.BAD_REQUEST, "the cloud does not accept the request: check url")  # other 4xx
+SERVER_FAULT = Rule(Outage, Reason.CLOUD_ERROR, "the cloud, or a gateway before it, failed")  # other 5xx
+NO_WEBSOCKET = Rule(Outage, Reason.PROTOCOL, "there is no WebSocket at this url: check url")  # 2xx, 3xx
+CLOSED_EARLY = Rule(Outage, Reason.PROTOCOL, "the cloud closed the connection before the session was ready")
+POLICY_LATER = Rule(Outage, Reason.PROTOCOL, "the cloud ended a running session by its policy")
+
+
+def of_error(code: str | None, *, ready: bool) -> Rule:
+    """The rule of an error id; before the session is ready every error is a refusal of the session."""
+    rule = ERRORS.get(code or "", UNKNOWN_ERROR)
+    return rule if ready else rule._replace(reaction=Reaction.WATCH)
+
+
+def of_close(code: int, *, ready: bool) -> Rule:
+    """The rule of a WebSocket close code; 1006 stands for a connection that ended without any."""
+    if code == 1000 and not ready:
+        return CLOSED_EARLY
+    if code == 1008 and ready:
+        return POLICY_LATER
+    return CLOSE_CODES.get(code, UNKNOWN_CLOSE)
+
+
+def of_status(status: int) -> Rule:
+    """The rule of the HTTP status that answered the upgrade, which was not 101."""
+    fallback = SERVER_FAULT if status >= 500 else CLIENT_FAULT if status >= 400 else NO_WEBSOCKET
+    return STATUSES.get(status, fallback)
+
+
+class _Body(msgspec.Struct):
+    """An HTTP error of the cloud."""
+
+    error_id: str | None = None
+    message: str | None = None
+
+
+def refusal(status: int, headers: Mapping[str, str], body: bytes, now: datetime) -> Outage:
+    """The error for an upgrade that was answered with anything but 101; `headers` have names in lower case."""
+    answer = _Body()
+    with contextlib.suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        answer = msgspec.json.decode(body, type=_Body)
+    rule = ERRORS.get(answer.error_id or "") or of_status(status)
+    said = phrase(f"HTTP {status}", answer.error_id, answer.message)
+    return rule.exception(said, retry_after(headers.get("retry-after"), now))
+
+
+def retry_after(value: str | None, now: datetime) -> float | None:
+    """Seconds from a `Retry-After` header (RFC 9110, 10.2.3: seconds or a date), at most a day; None without one."""
+    if value is None:
+        return None
+    if value.isascii() and value.isdigit():
+        return min(float(value), 86400.0)
+    try:
+        when = parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    return min(max(0.0, (when.replace(tzinfo=when.tzinfo or UTC) - now).total_seconds()), 86400.0)
+
+
+def phrase(*parts: str | None) -> str:
+    """What the other side said, in one line of bounded length."""
+    text = " ".join(": ".join(part for part in parts if part).split())
+    return text if len(text) <= 300 else f"{text[:299]}…"

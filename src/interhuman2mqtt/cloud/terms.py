@@ -1,0 +1,106 @@
+"""What we say to the cloud: which analysis a session shall do within which limits, and that it shall end; no I/O."""
+
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+CLOSE_FRAME = '{"type":"session.close"}'
+"""Asks for a graceful end: the server sends what is left, then `session.ended`, then closes."""
+
+OPTIONS = ("include", "goal_dimensions", "model")
+
+
+class Limits(Struct, frozen=True, kw_only=True):
+    """What `session.ready` allows; seconds and bytes.
+
+    The defaults are what the documentation prints and what production sent in June 2026; they stand in for values that
+    are absent, null, or make no sense.
+    """
+
+    idle_timeout: float = 300.0
+    max_duration: float = 3600.0
+    max_segment_duration: float | None = None
+    min_segment_size: int = 1
+    max_segment_size: int = 32 << 20
+    options: dict[str, tuple[str, ...]] = {}
+    """The values that each session option may take; an option that is missing is not offered."""
+
+    @classmethod
+    def from_data(cls, data: dict[str, Any]) -> "Limits":
+        """Reads the data of `session.ready`."""
+        default = cls()
+        return cls(
+            idle_timeout=_positive(data.get("session_idle_timeout_seconds")) or default.idle_timeout,
+            max_duration=_positive(data.get("session_max_duration_seconds")) or default.max_duration,
+            max_segment_duration=_positive(data.get("max_segment_duration_seconds")),
+            min_segment_size=int(_positive(data.get("min_segment_size_bytes")) or default.min_segment_size),
+            max_segment_size=int(_positive(data.get("max_segment_size_bytes")) or default.max_segment_size),
+            options=_options(data.get("supported_session_config_options")),
+        )
+
+
+class Wishes(Struct, frozen=True, kw_only=True):
+    """What the configuration asks a session to do."""
+
+    include: tuple[str, ...] = ()
+    goal_dimensions: tuple[str, ...] = ()
+    model: str | None = None
+    """None: the server's own. It is asked for on v2 only."""
+
+
+def _positive(value: object) -> float | None:
+    """A number of JSON above zero that can be reckoned with, else None."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if is_number and 0 < value < 1e12 else None  # type: ignore[operator, arg-type]
+
+
+def _options(value: object) -> dict[str, tuple[str, ...]]:
+    offered = value if isinstance(value, dict) else {}
+    lists = {name: offered[name] for name in OPTIONS if isinstance(offered.get(name), list)}
+    return {name: tuple(item for item in items if isinstance(item, str)) for name, items in lists.items()}
+
+
+def settle(wishes: Wishes, limits: Limits) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """The session config to send, and what of the wishes it leaves out because the cloud does not offer it.
+
+    Only offered values are sent, since the cloud may refuse a config with an unknown one as a whole (ih6001). An
+    endpoint that offers no choice of model (v1) is not asked for one, and that is not worth a word.
+    """
+    config: dict[str, Any] = {}
+    left_out: list[str] = []
+    for option in ("include", "goal_dimensions"):
+        wished: tuple[str, ...] = getattr(wishes, option)
+        offered = limits.options.get(option, ())
+        if granted := [value for value in wished if value in offered]:
+            config[option] = granted
+        left_out += [f"{option}: {value}" for value in wished if value not in offered]
+    models = limits.options.get("model")
+    if wishes.model is not None and models is not None:
+        if wishes.model in models:
+            config["model"] = wishes.model
+        else:
+            left_out.append(f"model: {wishes.model}")
+    return config, tuple(left_out)
+
+
+def config_frame(config: dict[str, Any]) -> str:
+    """The text frame that sets the session's config; it replaces the whole config that was in force."""
+    return msgspec.json.encode(config).decode()
+
+
+def differences(config: dict[str, Any], answer: dict[str, Any]) -> tuple[str, ...]:
+    """Where `session.updated` differs from the config that was sent, a phrase for each."""
+    return tuple(
+        f"{option}: asked for {_phrase(wanted)}, got {_phrase(answer.get(option))}"
+        for option, wanted in config.items()
+        if _comparable(answer.get(option)) != _comparable(wanted)
+    )
+
+
+def _comparable(value: object) -> object:
+    return set(value) if isinstance(value, list) else value
+
+
+def _phrase(value: object) -> str:
+    return (", ".join(map(str, value)) if isinstance(value, list) else str(value or "")) or "nothing"

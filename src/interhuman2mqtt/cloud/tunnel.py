@@ -1,0 +1,130 @@
+"""HTTP before the WebSocket: the answer to a request, and the way through a proxy.
+
+trio-websocket speaks HTTP for the upgrade itself, but what it makes of a refusal hides the body of one that has no
+`Content-Length`, and waits for ever on one that never comes. So answers are read here, by h11.
+"""
+
+import base64
+from typing import NamedTuple
+from urllib.parse import SplitResult, unquote, urlsplit
+
+import h11
+import trio
+
+from interhuman2mqtt.cloud.recovery import phrase
+from interhuman2mqtt.errors import Outage, Reason, Refused
+
+BODY_MAX = 64 << 10
+"""Bytes of an error's body that are read; its JSON has some hundred."""
+
+
+class Address(NamedTuple):
+    """Where to connect to."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+class Answer(NamedTuple):
+    """What came back on a request."""
+
+    status: int
+    headers: dict[str, str]
+    """Names in lower case; of several with one name the last."""
+    body: bytes
+    received: bytes
+    """All bytes that were read for it, with what may have come behind it."""
+
+
+class NotHttpError(Exception):
+    """What came back is not HTTP, or ended within its head."""
+
+
+async def read_answer(stream: trio.abc.ReceiveStream, *, method: str) -> Answer:
+    """Reads the answer to a request that upgrades (`GET`) or opens a tunnel (`CONNECT`); raises NotHttpError.
+
+    An error that ends in the middle of its body is an error all the same: the connection was its only news.
+    """
+    http = h11.Connection(h11.CLIENT)
+    http.send(h11.Request(method=method, target="/", headers=_REQUEST[method]))
+    http.send(h11.EndOfMessage())
+    head: h11.Response | h11.InformationalResponse | None = None
+    received, body = b"", b""
+    while len(body) < BODY_MAX:
+        try:
+            event = http.next_event()
+        except h11.RemoteProtocolError as error:
+            if head is None:
+                raise NotHttpError(f"it is not HTTP: {error}" if received else "nothing came back") from error
+            break
+        if event is h11.NEED_DATA:
+            data = await stream.receive_some()
+            received += data
+            http.receive_data(bytes(data))
+        elif isinstance(event, h11.Response | h11.InformationalResponse):
+            head = event
+            if event.status_code == 101 or (method == "CONNECT" and 200 <= event.status_code < 300):
+                break
+        elif isinstance(event, h11.Data):
+            body += event.data
+        else:
+            break
+    if head is None:
+        raise NotHttpError("nothing came back")
+    headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in head.headers}
+    return Answer(head.status_code, headers, bytes(body), received)
+
+
+_REQUEST = {  # only what h11 needs to know in order to read the answer
+    "GET": [("Host", "-"), ("Connection", "Upgrade"), ("Upgrade", "websocket")],
+    "CONNECT": [("Host", "-")],
+}
+
+
+async def open_tunnel(stream: trio.abc.Stream, proxy: SplitResult, target: Address) -> None:
+    """Asks an HTTP proxy to connect the stream to the target; raises Outage or Refused."""
+    lines = [f"CONNECT {target} HTTP/1.1", f"Host: {target}", *_authorization(proxy), "", ""]
+    via = f"the proxy {proxy_address(proxy)}"
+    try:
+        await stream.send_all("\r\n".join(lines).encode("latin-1"))
+        answer = await read_answer(stream, method="CONNECT")
+    except (NotHttpError, trio.BrokenResourceError) as error:
+        raise Outage(Reason.PROXY_REFUSED, f"{via} did not answer as an HTTP proxy: {error}") from error
+    if 200 <= answer.status < 300:
+        return
+    if answer.status == 407:
+        raise Refused(Reason.PROXY_REFUSED, f"{via} asks for another user or password (HTTP 407)")
+    refused = Refused if answer.status < 500 else Outage
+    raise refused(Reason.PROXY_REFUSED, f"{via} would not connect to {target} (HTTP {answer.status})")
+
+
+def parse_proxy(url: str) -> SplitResult:
+    """`http://user:password@host:port`, of which scheme, user and port may be missing; raises Refused."""
+    parts = urlsplit(url if "://" in url else f"http://{url}")
+    try:
+        valid = parts.scheme == "http" and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        valid = False
+    if not valid:
+        raise Refused(Reason.PROXY_REFUSED, "the proxy is not of the form http://host:port, the only one known here")
+    return parts
+
+
+def proxy_address(proxy: SplitResult) -> Address:
+    """Where the proxy listens; without its user and password, so that it can be printed."""
+    return Address(proxy.hostname or "", proxy.port or 80)
+
+
+def _authorization(proxy: SplitResult) -> list[str]:
+    if proxy.username is None:
+        return []
+    pair = f"{unquote(proxy.username)}:{unquote(proxy.password or '')}"
+    return [f"Proxy-Authorization: Basic {base64.b64encode(pair.encode()).decode()}"]
+
+
+def unreadable(error: Exception) -> str:
+    """A foreign error for the end of a sentence."""
+    return phrase(str(error)) or type(error).__name__

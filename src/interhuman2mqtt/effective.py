@@ -1,0 +1,115 @@
+"""From the entries of all files to the effective configuration: layers, defaults, and which cameras are this box's."""
+
+from collections.abc import Iterable, Mapping
+from fnmatch import fnmatchcase
+from typing import Any, NamedTuple, TypeVar
+
+from msgspec import NODEFAULT, Struct, structs
+
+from interhuman2mqtt import urls
+from interhuman2mqtt.config import (
+    Box,
+    Camera,
+    CameraKeys,
+    CameraTable,
+    Config,
+    Interhuman,
+    Log,
+    Mqtt,
+    Outbox,
+    Privacy,
+)
+from interhuman2mqtt.problems import KeyPath
+from interhuman2mqtt.tables import INVALID, TABLE, Entries, Entry, keys_of
+
+S = TypeVar("S", bound=Struct)
+
+
+class Layers(NamedTuple):
+    """A table with those that stand behind it: the first that has a key decides."""
+
+    entries: Entries
+    tables: tuple[KeyPath, ...]
+    defaults: Mapping[str, Any]
+
+    def path(self, key: str) -> KeyPath | None:
+        """Where a key is decided; None: nowhere, it has its default."""
+        return next((path for table in self.tables if (path := (*table, key)) in self.entries), None)
+
+    def value(self, key: str) -> Any:
+        """The value of a key, its default (None where it has none), or INVALID."""
+        path = self.path(key)
+        return self.defaults.get(key) if path is None else self.entries[path].value
+
+    def valid(self, *keys: str) -> bool:
+        """Whether none of the values is one that was reported already."""
+        return INVALID not in [self.value(key) for key in keys]
+
+
+def merge(files: Iterable[Entries]) -> Entries:
+    """The entries of all files, the later winning; a table stands where it was opened first."""
+    merged: Entries = {}
+    for found in files:
+        tables = {path: merged[path] for path, entry in found.items() if entry.value is TABLE and path in merged}
+        merged |= found | tables
+    return merged
+
+
+def section(entries: Entries, name: str, struct: type[Struct]) -> Layers:
+    """A table that stands alone."""
+    return Layers(entries, ((name,),), _defaults(struct))
+
+
+def camera_names(entries: Entries) -> list[str]:
+    """All cameras in the order of the files, those of other boxes too."""
+    return [str(path[1]) for path, entry in entries.items() if path[0] == "cameras" and entry.value is TABLE]
+
+
+def camera_layers(entries: Entries, name: str) -> Layers:
+    """A camera's own keys over its profile over `[defaults]` over `[interhuman]`."""
+    own: KeyPath = ("cameras", name)
+    layers = Layers(entries, (own, ("defaults",)), _CAMERA_DEFAULTS)
+    profile = ("profiles", layers.value("profile"))
+    return layers._replace(tables=(own, profile, ("defaults",), ("interhuman",)))
+
+
+def runs_on(camera: Layers, box: str) -> bool:
+    """Whether a camera is enabled and this box's."""
+    return camera.value("enabled") is True and any(fnmatchcase(box, pattern) for pattern in camera.value("boxes"))
+
+
+def build(entries: Entries) -> Config:
+    """The effective configuration, from entries without a fault and with `box.id`."""
+    box = _struct(Box, section(entries, "box", Box))
+    cameras = {name: camera_layers(entries, name) for name in camera_names(entries)}
+    return Config(
+        box=box,
+        interhuman=_struct(Interhuman, section(entries, "interhuman", Interhuman)),
+        mqtt=_struct(Mqtt, section(entries, "mqtt", Mqtt), client_id=f"interhuman-{box.id}"),
+        outbox=_struct(Outbox, section(entries, "outbox", Outbox)),
+        privacy=_struct(Privacy, section(entries, "privacy", Privacy)),
+        log=_struct(Log, section(entries, "log", Log)),
+        cameras={name: _camera(name, layers) for name, layers in cameras.items() if runs_on(layers, box.id)},
+    )
+
+
+def _camera(name: str, layers: Layers) -> Camera:
+    credentials = {} if urls.is_rtsp(layers.value("source")) else {"username": None, "password": None}
+    camera = _struct(Camera, layers, id=name, name=name)
+    return structs.replace(camera, **credentials)
+
+
+def _struct(struct: type[S], layers: Layers, **defaults: Any) -> S:
+    said = {key: layers.value(key) for key in keys_of(struct) if layers.path(key) or key in layers.defaults}
+    return struct(**{**defaults, **said})
+
+
+def _defaults(struct: type[Struct]) -> dict[str, Any]:
+    return {field.name: field.default for field in structs.fields(struct) if field.default is not NODEFAULT}
+
+
+_CAMERA_DEFAULTS = {
+    **{key: value for key, value in _defaults(CameraTable).items() if key not in ("name", "source")},
+    **{key: value for key, value in _defaults(Interhuman).items() if key in keys_of(CameraKeys)},
+}
+"""What cameras share with `[interhuman]` is by default what it is there; `name` and `source` have none."""

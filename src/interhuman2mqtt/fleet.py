@@ -1,0 +1,78 @@
+"""The cameras of a box: started, stopped, and replaced one by one when their configuration changes."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import structlog
+import trio
+
+from interhuman2mqtt import config
+from interhuman2mqtt.camera import Camera
+from interhuman2mqtt.shared import Shared
+
+log = structlog.get_logger(__name__)
+
+STOP_S = 30.0
+"""How long a camera may drain its session."""
+
+
+class Change(NamedTuple):
+    """What a new configuration means for the cameras, by their ids."""
+
+    stopped: tuple[str, ...]
+    started: tuple[str, ...]
+
+
+class _Running(NamedTuple):
+    camera: Camera
+    shared: Shared
+    scope: trio.CancelScope
+    over: trio.Event
+
+
+class Fleet:
+    """Runs the cameras in a nursery that it is given, which ends when they have all been stopped."""
+
+    def __init__(self, nursery: trio.Nursery) -> None:
+        self._nursery = nursery
+        self._running: dict[str, _Running] = {}
+
+    @property
+    def cameras(self) -> Mapping[str, Camera]:
+        """The cameras that run, by their ids."""
+        return {name: running.camera for name, running in self._running.items()}
+
+    async def apply(self, wanted: Mapping[str, config.Camera], shared: Shared) -> Change:
+        """Stop, replace and start cameras until those that run are those that are wanted; the others are untouched."""
+        outdated = [
+            name
+            for name, running in self._running.items()
+            if wanted.get(name) != running.camera.config or shared.server != running.shared.server
+        ]
+        await self.stop(outdated)
+        missing = [name for name in wanted if name not in self._running]
+        for name in missing:
+            self._start(wanted[name], shared)
+        return Change(tuple(outdated), tuple(missing))
+
+    async def stop(self, names: list[str] | None = None) -> None:
+        """Stop these cameras, or all, side by side; one that takes longer than `STOP_S` is cut short."""
+        leaving = [self._running.pop(name) for name in (list(self._running) if names is None else names)]
+        for running in leaving:
+            running.scope.deadline = trio.current_time() + STOP_S
+            running.camera.stop()
+        for running in leaving:
+            await running.over.wait()
+
+    def _start(self, camera: config.Camera, shared: Shared) -> None:
+        running = _Running(Camera(camera, shared), shared, trio.CancelScope(), trio.Event())
+        self._running[camera.id] = running
+        self._nursery.start_soon(_run, running, name=f"camera {camera.id}")
+
+
+async def _run(running: _Running) -> None:
+    try:
+        with running.scope:
+            await running.camera.run()
+    finally:
+        running.over.set()

@@ -1,0 +1,146 @@
+"""The daemon's log: one line per change, JSON for machines or coloured for a terminal, on stderr, free of secrets.
+
+What the libraries say through the standard library's `logging` goes the same way. Where stderr is the journal, each
+line begins with its priority as `<N>` (sd-daemon(3)), so that `journalctl -p warning` works.
+"""
+
+import logging
+import os
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TextIO
+
+import structlog
+from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
+
+from interhuman2mqtt.redaction import hide, redact, redact_deep
+
+__all__ = ["Changes", "hide", "redact", "setup"]
+
+PRIORITIES = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
+"""syslog(3), which the journal speaks"""
+FIRST = ("timestamp", "level", "event", "camera")
+"""What a line begins with."""
+LEVELS = (logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR, logging.CRITICAL)
+
+render_json = structlog.processors.JSONRenderer(ensure_ascii=False)
+
+
+def setup(level: str = "info", format: str = "auto", stream: TextIO | None = None) -> None:  # noqa: A002 - the key of the TOML file
+    """Log from `level` on, as `json` or `console` (`auto`: console on a terminal); may be called again."""
+    to = stream or sys.stderr
+    number = logging.getLevelNamesMapping()[level.upper()]
+    console = to.isatty() if format == "auto" else format == "console"
+    structlog.configure(
+        processors=[*PREPARE, *(for_people(colors=to.isatty()) if console else for_machines(journal=is_journal(to)))],
+        wrapper_class=structlog.make_filtering_bound_logger(number),
+        logger_factory=structlog.WriteLoggerFactory(to),
+        cache_logger_on_first_use=False,
+    )
+    logging.basicConfig(level=number, handlers=[FromLibraries()], force=True)
+
+
+def for_people(*, colors: bool) -> list[Processor]:
+    """Lines for a terminal, in local time."""
+    return [
+        structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False),
+        structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=structlog.dev.plain_traceback),
+    ]
+
+
+def for_machines(*, journal: bool) -> list[Processor]:
+    """Lines of JSON, in UTC."""
+    return [structlog.processors.TimeStamper(fmt="iso", utc=True), journal_line if journal else json_line]
+
+
+def json_line(logger: WrappedLogger, method: str, event: EventDict) -> str:
+    """One line of JSON, beginning with what people look for first."""
+    ordered = {key: event[key] for key in FIRST if key in event} | dict(event)
+    return str(render_json(logger, method, ordered))
+
+
+def journal_line(logger: WrappedLogger, method: str, event: EventDict) -> str:
+    """The same, with the priority that the journal takes off again."""
+    return f"<{PRIORITIES[event['level']]}>{json_line(logger, method, event)}"
+
+
+def is_journal(stream: TextIO) -> bool:
+    """Whether a stream leads to systemd's journal: $JOURNAL_STREAM says which device and inode do (systemd.exec(5))."""
+    try:
+        status = os.fstat(stream.fileno())
+    except (OSError, ValueError):  # a stream in memory has no descriptor
+        return False
+    return os.environ.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}"
+
+
+def without_secrets(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Every string of the line, however deep, redacted; after exceptions have become text."""
+    return {key: redact_deep(value) for key, value in event.items()}
+
+
+class FromLibraries(logging.Handler):
+    """Hands what libraries log through `logging` to structlog, with the name of the library's logger."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Log one record, a level of the library's own as the next lower one of ours."""
+        level = max((known for known in LEVELS if known <= record.levelno), default=logging.DEBUG)
+        log: FilteringBoundLogger = structlog.get_logger()
+        log.log(level, record.getMessage(), library=record.name, exc_info=record.exc_info)
+
+
+PREPARE: list[Processor] = [
+    structlog.contextvars.merge_contextvars,
+    structlog.processors.add_log_level,
+    structlog.processors.StackInfoRenderer(),
+    structlog.processors.format_exc_info,
+    without_secrets,
+]
+
+
+@dataclass
+class Said:
+    """What was said last about something, and how often it came again since."""
+
+    state: object
+    level: str
+    event: str
+    values: dict[str, object]
+    at: float
+    repeated: int = 0
+
+
+@dataclass
+class Changes:
+    """Logs a state when it changes, and only counts while it stays the same.
+
+    The count is told when the state changes, and every `remind_after` seconds while it does not.
+    """
+
+    log: FilteringBoundLogger = field(default_factory=structlog.get_logger)
+    remind_after: float = 3600.0
+    clock: Callable[[], float] = time.monotonic
+    _said: dict[str, Said] = field(default_factory=dict)
+
+    def say(self, about: str, state: object, event: str, *, level: str = "info", **values: object) -> None:
+        """Something is in a state: `event` and `values` describe it where `state` is not what it was."""
+        last = self._said.get(about)
+        if last and last.state == state:
+            last.event, last.values = event, values
+            last.repeated += 1
+            if self.clock() - last.at >= self.remind_after:
+                self._tell_repeats(last)
+            return
+        if last:
+            self._tell_repeats(last)
+        self._said[about] = Said(state, level, event, values, self.clock())
+        self._write(level, event, values)
+
+    def _tell_repeats(self, said: Said) -> None:
+        if said.repeated:
+            self._write(said.level, f"{said.event} (repeated {said.repeated} times)", said.values)
+        said.repeated, said.at = 0, self.clock()
+
+    def _write(self, level: str, event: str, values: dict[str, object]) -> None:
+        self.log.log(logging.getLevelNamesMapping()[level.upper()], event, **values)

@@ -1,0 +1,53 @@
+"""Whether the files and variables that a configuration names are there, and who may read them; reads, never writes.
+
+The service itself starts without them: a camera whose password is missing is `refused`, and so on.
+"""
+
+from pathlib import Path
+
+from interhuman2mqtt import secrets, urls
+from interhuman2mqtt.config import SecretRef
+from interhuman2mqtt.effective import camera_layers, camera_names, runs_on
+from interhuman2mqtt.problems import KeyPath, Place, Report, Severity
+from interhuman2mqtt.tables import INVALID, Entries
+
+FILE_KEYS = ("ca_file", "cert_file", "key_file")
+
+
+def check_files(entries: Entries, report: Report) -> None:
+    """All that this box needs, reported where it is named; what only other boxes need is elsewhere."""
+    for path in dict.fromkeys([("mqtt", "password"), *_of_cameras(entries)]):
+        if path in entries and isinstance(entries[path].value, SecretRef):
+            _check_secret(entries[path].value, path, entries[path].place, report)
+    for path, (value, place) in entries.items():
+        if path[-1] in FILE_KEYS and isinstance(value, str):
+            _check_file(value, path, place, report)
+
+
+def _of_cameras(entries: Entries) -> list[KeyPath]:
+    """Where the secrets of this box's cameras are named."""
+    box = entries["box", "id"].value
+    cameras = [camera_layers(entries, name) for name in camera_names(entries)]
+    ours = [
+        camera for camera in cameras if box is not INVALID and camera.valid("boxes", "enabled") and runs_on(camera, box)
+    ]
+    keys = [camera.path("api_key") for camera in ours]
+    passwords = [camera.path("password") for camera in ours if urls.is_rtsp(str(camera.value("source")))]
+    return [path for path in (*keys, *passwords) if path]
+
+
+def _check_secret(ref: SecretRef, path: KeyPath, place: Place, report: Report) -> None:
+    for severity, message in secrets.inspect(ref):
+        report.add(severity, place, path, message)
+
+
+def _check_file(file: str, path: KeyPath, place: Place, report: Report) -> None:
+    try:
+        with Path(file).open("rb") as opened:
+            opened.read(1)
+    except PermissionError:
+        report.warning(place, path, f"file {file} may not be read by you; make sure that the service may")
+    except OSError as error:
+        report.error(place, path, f"file {file}: {error.strerror}")
+    if path[-1] == "key_file" and secrets.readable_by_everyone(file):
+        report.warning(place, path, secrets.too_open(file))

@@ -1,0 +1,105 @@
+"""What is wrong with a configuration, and where: gathered, never raised one by one, so that a person sees all of it."""
+
+import json
+import re
+from enum import StrEnum
+from pathlib import Path
+from typing import NamedTuple
+
+from interhuman2mqtt.errors import ConfigError
+
+KeyPath = tuple[str | int, ...]
+"""The way to a value: names of tables and keys, and numbers of list items from 0."""
+
+BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
+
+
+class Severity(StrEnum):
+    """Whether the service would start."""
+
+    ERROR = "error"
+    WARNING = "warning"
+
+
+class Place(NamedTuple):
+    """Where something stands; None for both: on the command line."""
+
+    file: Path | None
+    line: int | None
+
+
+class Problem(NamedTuple):
+    """One thing that is wrong, for a person to mend."""
+
+    file: Path | None
+    line: int | None
+    key: str
+    """Dotted, such as `cameras.front.source`; empty where the whole file is meant."""
+    message: str
+    severity: Severity = Severity.ERROR
+
+    def __str__(self) -> str:
+        """One line: `FILE:LINE: key: message`."""
+        where = ":".join(str(part) for part in (self.file, self.line) if part is not None)
+        mark = "warning" if self.severity is Severity.WARNING else ""
+        return ": ".join(part for part in (where, self.key, mark, self.message) if part)
+
+
+class ConfigFileError(ConfigError):
+    """The configuration files cannot be used; `problems` says all that is wrong with them, `str()` one line each."""
+
+    def __init__(self, problems: tuple[Problem, ...]) -> None:
+        super().__init__("\n".join(str(problem) for problem in problems))
+        self.problems = problems
+
+
+class BadValueError(ValueError):
+    """A value that cannot be used; its text goes on after the key: `must be ...`.
+
+    The text never holds a value in which a secret may stand.
+    """
+
+
+class Report:
+    """Gathers problems; the same one is said once."""
+
+    def __init__(self) -> None:
+        self._problems: dict[Problem, None] = {}
+
+    def error(self, place: Place, key: KeyPath, message: str) -> None:
+        """Something that must be mended before the service can start."""
+        self.add(Severity.ERROR, place, key, message)
+
+    def warning(self, place: Place, key: KeyPath, message: str) -> None:
+        """Something that works and is probably not meant."""
+        self.add(Severity.WARNING, place, key, message)
+
+    def add(self, severity: Severity, place: Place, key: KeyPath, message: str) -> None:
+        """Either of the two."""
+        self._problems[Problem(place.file, place.line, dotted(key), message, severity)] = None
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """All of them, file by file and from top to bottom; files in the order in which they were first met."""
+        files = {file: index for index, file in enumerate(dict.fromkeys(p.file for p in self._problems))}
+        return tuple(sorted(self._problems, key=lambda p: (files[p.file], p.line or 0)))
+
+    @property
+    def errors(self) -> tuple[Problem, ...]:
+        """Those that keep the service from starting."""
+        return tuple(problem for problem in self.problems if problem.severity is Severity.ERROR)
+
+
+def dotted(key: KeyPath) -> str:
+    """A key as TOML writes it, `cameras."Front desk".source`; the numbers of list items are left to the line."""
+    return ".".join(_part(part) for part in key if isinstance(part, str))
+
+
+def _part(name: str) -> str:
+    return name if BARE_KEY.fullmatch(name) else shown(name)
+
+
+def shown(text: str) -> str:
+    """A piece of the user's text in quotes, on one line and not long."""
+    short = text if len(text) <= 40 else text[:37] + "..."
+    return json.dumps(short, ensure_ascii=not short.isprintable())

@@ -1,0 +1,119 @@
+"""Where the broker is, what we ask of it, and what it grants: values only, no connection."""
+
+import ssl
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from interhuman2mqtt.config import Mqtt
+from interhuman2mqtt.errors import ConfigError, Reason, Refused
+from interhuman2mqtt.publish.broker_errors import QOS_NOT_SUPPORTED, RETAIN_NOT_SUPPORTED, UNSUPPORTED_VERSION
+
+PORTS = {"mqtt": 1883, "mqtts": 8883}
+
+PACKET_MAX = 268_435_455
+"""Bytes after a packet's fixed header, where the broker sets no smaller limit (MQTT 5, 1.5.5)."""
+
+
+class Endpoint(NamedTuple):
+    """Where the broker is."""
+
+    host: str
+    port: int
+    tls: bool
+
+    @classmethod
+    def of(cls, url: str) -> "Endpoint":
+        """The endpoint of `mqtt.url`; raises ConfigError."""
+        try:
+            parts = urlsplit(url)
+            host, port = parts.hostname, parts.port
+        except ValueError as error:
+            raise ConfigError(f"mqtt.url: {error}") from error
+        if parts.scheme not in PORTS or not host:
+            raise ConfigError("mqtt.url: must be mqtt://HOST[:PORT], or mqtts:// for TLS")
+        return cls(host, port or PORTS[parts.scheme], parts.scheme == "mqtts")
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+class Offer(NamedTuple):
+    """What we ask of the broker in CONNECT; some refusals are answered by asking for less."""
+
+    version: int = 5
+    """5, or 4 for MQTT 3.1.1: the protocol's own numbers."""
+    negotiable: bool = False
+    """Whether 3.1.1 will do too."""
+    will_qos: int = 1
+    will_retain: bool = True
+
+    @classmethod
+    def of(cls, protocol: str) -> "Offer":
+        """The first offer by `mqtt.protocol`: auto, 5 or 3.1.1."""
+        return cls(version=4 if protocol == "3.1.1" else 5, negotiable=protocol == "auto")
+
+    def after(self, code: int | None) -> "Offer | None":
+        """What to ask after a refusal by CONNACK's `code` (None: closed without one); None: there is nothing less."""
+        if self.negotiable and self.version == 5 and code in (UNSUPPORTED_VERSION, None):
+            return self._replace(version=4)
+        if code == RETAIN_NOT_SUPPORTED and self.will_retain:
+            return self._replace(will_retain=False)
+        if code == QOS_NOT_SUPPORTED and self.will_qos:
+            return self._replace(will_qos=0)
+        return None
+
+
+class Limits(NamedTuple):
+    """What the broker allows (MQTT 5, 3.2.2.3); the defaults are those of a broker that says nothing."""
+
+    receive_maximum: int = 0xFFFF
+    """Messages on their way at once."""
+    packet_size: int | None = None
+    """Bytes of a whole packet; None: what the protocol can express."""
+    qos: int = 1
+    retain: bool = True
+
+    def admit(self, remaining: int) -> bool:
+        """Whether a packet with `remaining` bytes after its fixed header may be sent."""
+        if self.packet_size is None:
+            return remaining <= PACKET_MAX
+        return 1 + _length_of_length(remaining) + remaining <= self.packet_size
+
+
+def _length_of_length(remaining: int) -> int:
+    """Bytes of a packet's variable byte integer (MQTT 5, 1.5.5)."""
+    return next((n for n in (1, 2, 3) if remaining < 1 << 7 * n), 4)
+
+
+def tls_context(mqtt: Mqtt) -> ssl.SSLContext:
+    """TLS as `[mqtt]` configures it, certificate and host name checked; reads files. Raises Refused."""
+    try:
+        context = ssl.create_default_context(cafile=mqtt.ca_file)
+    except OSError as error:
+        raise Refused(Reason.TLS_FAILED, f"mqtt.ca_file: {mqtt.ca_file}: {error.strerror or error}") from error
+    context.sslsocket_class = _TidySocket
+    if mqtt.cert_file is not None:
+        _add_client_certificate(context, mqtt.cert_file, mqtt.key_file)
+    return context
+
+
+def _add_client_certificate(context: ssl.SSLContext, cert_file: str, key_file: str | None) -> None:
+    try:
+        # The password is for a key that has one: without it OpenSSL would ask for it on the terminal.
+        context.load_cert_chain(cert_file, key_file, password="")
+    except OSError as error:
+        files = cert_file if key_file is None else f"{cert_file}, {key_file}"
+        raise Refused(
+            Reason.TLS_FAILED, f"mqtt.cert_file, mqtt.key_file: {files}: {error.strerror or error}"
+        ) from error
+
+
+class _TidySocket(ssl.SSLSocket):
+    """Closes itself when its handshake fails; paho would leave that to the garbage collector."""
+
+    def do_handshake(self, block: bool = False) -> None:  # noqa: FBT001, FBT002 - SSLSocket's own signature
+        try:
+            super().do_handshake(block)
+        except OSError:
+            self.close()
+            raise

@@ -1,0 +1,82 @@
+"""From settings to a client of paho's whose socket stands and whose CONNECT is queued. It blocks: for a thread.
+
+Nothing is written here. If trio gives up meanwhile, the client is never driven: CONNECT stays in its queue, the broker
+never hears of it, and the socket goes with the client.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import paho.mqtt.client as paho
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+
+from interhuman2mqtt.config import Mqtt
+from interhuman2mqtt.publish.broker import Endpoint, Offer, tls_context
+from interhuman2mqtt.publish.message import Message
+
+
+class Settings(NamedTuple):
+    """What a connection is made of. It may be printed: the password is only read where it is used."""
+
+    mqtt: Mqtt
+    read_password: Callable[[], str | None]
+    """Called in a thread for each attempt; raises Outage."""
+    endpoint: Endpoint
+    will: Message
+    keepalive: int
+    """Seconds; a broker that says nothing for twice as long is given up."""
+    timeout: float
+    """Seconds for one attempt, from DNS to CONNACK."""
+
+
+def dial(settings: Settings, offer: Offer) -> paho.Client:
+    """Connect as far as TCP or TLS, with CONNECT queued. Blocks; raises OSError, Outage."""
+    client = paho.Client(
+        CallbackAPIVersion.VERSION2,
+        settings.mqtt.client_id,
+        clean_session=True if offer.version == 4 else None,
+        protocol=MQTTProtocolVersion(offer.version),
+        reconnect_on_failure=False,
+    )
+    client.on_socket_register_write = _keep_queued
+    client.connect_timeout = settings.timeout
+    client.max_inflight_messages = 0  # no limit, so no queue inside: the window is ours
+    client.username_pw_set(settings.mqtt.username, settings.read_password())
+    will = settings.will
+    properties = _will_properties(will) if offer.version == 5 else None
+    client.will_set(will.topic, will.payload, offer.will_qos, offer.will_retain, properties)
+    if settings.endpoint.tls:
+        client.tls_set_context(tls_context(settings.mqtt))
+    endpoint = settings.endpoint
+    if offer.version == 5:
+        client.connect(endpoint.host, endpoint.port, settings.keepalive, clean_start=True)
+    else:
+        client.connect(endpoint.host, endpoint.port, settings.keepalive)
+    return client
+
+
+def _keep_queued(*_: object) -> None:
+    """Write nothing yet."""
+
+
+def publish_properties(message: Message) -> Properties:
+    """What MQTT 5 says of a message beside its payload."""
+    properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+    _describe(properties, message)
+    if message.expiry is not None:
+        properties.MessageExpiryInterval = message.expiry
+    return properties
+
+
+def _will_properties(will: Message) -> Properties:
+    properties = Properties(PacketTypes.WILLMESSAGE)  # type: ignore[no-untyped-call]
+    _describe(properties, will)
+    return properties
+
+
+def _describe(properties: Properties, message: Message) -> None:
+    properties.PayloadFormatIndicator = 1  # UTF-8
+    properties.ContentType = "application/json"
+    properties.UserProperty = list(message.properties)

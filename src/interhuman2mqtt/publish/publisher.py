@@ -1,0 +1,197 @@
+"""From the outbox to the broker, one connection at a time.
+
+The order on each connection: all retained state that is ours, then `online`, then what waits in the outbox. So who
+sees `online` sees the truth on every other topic, also when the broker came back without its store.
+"""
+
+import math
+from collections.abc import Callable
+from datetime import datetime
+from enum import StrEnum
+from functools import partial
+
+import trio
+from msgspec import Struct, structs
+
+from interhuman2mqtt.config import Mqtt
+from interhuman2mqtt.errors import Outage, Reason, Refused
+from interhuman2mqtt.events import utc_now
+from interhuman2mqtt.publish import mqtt
+from interhuman2mqtt.publish.broker import Endpoint
+from interhuman2mqtt.publish.dial import Settings
+from interhuman2mqtt.publish.losses import Loss, OnLoss
+from interhuman2mqtt.publish.message import Kind, Message
+from interhuman2mqtt.publish.outbox import Outbox
+from interhuman2mqtt.publish.topics import BridgeWord, Topics, mark_late
+
+BATCH = 100
+"""Rows taken out of the outbox at once."""
+
+LATE = 30.0
+"""Seconds in the outbox after which an event is published as late."""
+
+FAREWELL = 2.0
+"""Seconds for `stopped` to be acknowledged."""
+
+
+class BrokerPhase(StrEnum):
+    """How the connection to the broker is."""
+
+    CONNECTING = "connecting"
+    """Not tried to its end yet."""
+    ONLINE = "online"
+    OFFLINE = "offline"
+    """It failed in a way that passes by itself; it is tried again."""
+    REFUSED = "refused"
+    """A person must act; it is tried again, rarely."""
+    STOPPED = "stopped"
+
+
+class BrokerState(Struct, frozen=True, kw_only=True):
+    """How the connection to the broker is, for the log, health and the service's status."""
+
+    phase: BrokerPhase
+    reason: Reason | None = None
+    detail: str | None = None
+    """One sentence for the person who has to act; when online, where and how."""
+    since: datetime
+
+
+class Publisher:
+    """Publishes messages of one box, as long as somebody calls `run_connection` again and again.
+
+    Args:
+        config: Where the broker is and who we are to it.
+        box: The id of this box.
+        boot_id: The id of this life of the daemon.
+        outbox: What waits for the broker.
+        read_password: The password of `config`, read anew for each attempt, in a thread; raises Outage.
+        on_loss: Told of each message that the broker will never take.
+        on_state: Told of each change of the connection's state; never twice of the same.
+        keepalive: Seconds of MQTT's keepalive.
+        timeout: Seconds for one attempt to connect.
+    """
+
+    def __init__(  # noqa: PLR0913 - what it is made of, each named once
+        self,
+        config: Mqtt,
+        *,
+        box: str,
+        boot_id: str,
+        outbox: Outbox,
+        read_password: Callable[[], str | None],
+        on_loss: OnLoss,
+        on_state: Callable[[BrokerState], None],
+        keepalive: int = 30,
+        timeout: float = 10.0,
+    ) -> None:
+        self._topics = Topics(config.base_topic, box)
+        self._boot_id = boot_id
+        self._outbox = outbox
+        self._on_loss = on_loss
+        self._on_state = on_state
+        self._settings = Settings(
+            mqtt=config,
+            read_password=read_password,
+            endpoint=Endpoint.of(config.url),
+            will=self._topics.bridge_state(BridgeWord.OFFLINE, boot_id, None),
+            keepalive=keepalive,
+            timeout=timeout,
+        )
+        self._retained: dict[str, Message] = {}
+        self._told: BrokerState | None = None
+        self._stop_at = math.inf
+        self._draining = trio.CancelScope()
+
+    def publish(self, message: Message) -> None:
+        """Accept a message: it is published as soon as there is a broker, and its turn comes. Never waits."""
+        if message.retain:
+            self._retained[message.topic] = message
+        self._outbox.put(message)
+
+    def stop(self, within: float) -> None:
+        """Let `run_connection` return once the outbox is empty, at the latest `within` seconds from now."""
+        self._stop_at = self._draining.deadline = trio.current_time() + within
+        self._outbox.close()
+
+    async def run_connection(self) -> None:
+        """One connection from its beginning to its end; returns only after `stop`.
+
+        Raises:
+            Outage: The connection did not come about or was lost. What it was given and did not get acknowledged
+                is published again by the next one.
+        """
+        if self._told is None:
+            self._tell(BrokerPhase.CONNECTING)
+        try:
+            async with mqtt.connected(self._settings) as connection:
+                await self._serve(connection)
+        except Outage as outage:
+            phase = BrokerPhase.REFUSED if isinstance(outage, Refused) else BrokerPhase.OFFLINE
+            self._tell(phase, outage.reason, outage.detail)
+            raise
+        self._tell(BrokerPhase.STOPPED, Reason.STOPPED)
+
+    async def _serve(self, connection: mqtt.Connection) -> None:
+        with trio.CancelScope(deadline=self._stop_at) as self._draining:
+            await self._introduce(connection)
+            await self._forward(connection)
+        with trio.move_on_after(FAREWELL):
+            await self._say(connection, BridgeWord.STOPPED)
+
+    async def _introduce(self, connection: mqtt.Connection) -> None:
+        """All retained state, and when the broker has it, `online`."""
+        self._outbox.rewind()
+        for topic in list(self._retained):
+            message = self._retained[topic]
+            await self._send(connection, message, partial(self._outbox.settle, message))
+        await connection.wait_acked()
+        await self._say(connection, BridgeWord.ONLINE)
+        self._tell(BrokerPhase.ONLINE, detail=f"{self._settings.endpoint}, MQTT {connection.version}")
+
+    async def _forward(self, connection: mqtt.Connection) -> None:
+        """What waits in the outbox, until it is closed and empty."""
+        while rows := await self._outbox.wait_batch(BATCH):
+            for row in rows:
+                message = _as_published(row.message, self._outbox.age(row))
+                await self._send(connection, message, partial(self._outbox.done, row))
+        await connection.wait_acked()
+
+    async def _say(self, connection: mqtt.Connection, word: BridgeWord) -> None:
+        message = self._topics.bridge_state(word, self._boot_id, utc_now())
+        await self._send(connection, message, _nothing)
+        await connection.wait_acked()
+
+    async def _send(self, connection: mqtt.Connection, message: Message, gone: Callable[[], None]) -> None:
+        """Send; `gone` is called when the broker has the message, and when it will never take it."""
+        try:
+            await connection.publish(message, partial(self._answered, message, gone))
+        except mqtt.TooLarge as error:
+            gone()
+            self._on_loss(message, Loss.TOO_LARGE, str(error))
+
+    def _answered(self, message: Message, gone: Callable[[], None], ack: mqtt.Ack) -> None:
+        gone()
+        if ack.refused:
+            detail = f"the broker refused it: {ack.text} (code {ack.code:#04x})"
+            self._on_loss(message, Loss.BROKER_REFUSED, detail)
+
+    def _tell(self, phase: BrokerPhase, reason: Reason | None = None, detail: str | None = None) -> None:
+        told = self._told
+        if told is not None and (told.phase, told.reason, told.detail) == (phase, reason, detail):
+            return
+        self._told = BrokerState(phase=phase, reason=reason, detail=detail, since=utc_now())
+        self._on_state(self._told)
+
+
+def _as_published(message: Message, age: float) -> Message:
+    """An event as it is after `age` seconds in the outbox."""
+    if message.kind is not Kind.EVENT:
+        return message
+    payload = mark_late(message.payload) if age > LATE else message.payload
+    expiry = None if message.expiry is None else max(1, message.expiry - int(age))
+    return structs.replace(message, payload=payload, expiry=expiry)
+
+
+def _nothing() -> None:
+    """No row of the outbox belongs to what the publisher says of itself."""

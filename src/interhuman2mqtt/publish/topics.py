@@ -1,0 +1,186 @@
+"""Events and states to topics and payloads, as users read them in the contract. No I/O."""
+
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from interhuman2mqtt.events import CameraStatus, Event
+from interhuman2mqtt.publish import state
+from interhuman2mqtt.publish.message import Kind, Message
+
+LEVEL_MAX = 64
+"""Characters of a topic level that comes from the cloud."""
+
+EXPIRY_MAX = 0xFFFF_FFFF
+"""Seconds: MQTT 5 counts the message expiry in four bytes (3.3.2.3.3)."""
+
+_unsafe = re.compile(r"[^0-9A-Za-z._-]")
+_encode = msgspec.json.Encoder().encode
+
+
+class BridgeWord(StrEnum):
+    """How the daemon itself is."""
+
+    ONLINE = "online"
+    OFFLINE = "offline"
+    """The broker's word, out of the will: the connection ended without a farewell."""
+    STOPPED = "stopped"
+
+
+class BridgeState(Struct, frozen=True, kw_only=True):
+    """`bridge/state`."""
+
+    state: BridgeWord
+    boot_id: str
+    """Whose word it is: the late will of an earlier life must not be taken for this one's."""
+    since: datetime | None
+    """None in the will, which is written before anybody knows when it will be needed."""
+
+
+class BridgeInfo(Struct, frozen=True, kw_only=True):
+    """`bridge/info`."""
+
+    schema: int = 1
+    version: str
+    boot_id: str
+    config_hash: str
+    config: dict[str, Any]
+    """The effective configuration, secrets masked."""
+    cameras: tuple[str, ...]
+
+
+class BridgeHealth(Struct, frozen=True, kw_only=True):
+    """`bridge/health`."""
+
+    schema: int = 1
+    at: datetime
+    uptime: float
+    """seconds"""
+    outbox_rows: int
+    outbox_bytes: int
+    outbox_age: float
+    """Seconds that the oldest message waits."""
+    dropped: Mapping[str, int]
+    """Messages that were lost by a stated rule, by the rule's name."""
+    cameras: Mapping[str, Mapping[str, float]]
+    """Counters of each camera, by their names."""
+
+
+class Topics:
+    """`<base>/<box>/...`: where everything of one box is published.
+
+    Args:
+        base: `mqtt.base_topic`.
+        box: The id of this box.
+        expiry: Seconds for which an event is worth delivering: `outbox.max_age`.
+    """
+
+    def __init__(self, base: str, box: str, expiry: float = EXPIRY_MAX) -> None:
+        self._prefix = f"{base}/{box}"
+        self._expiry = min(max(1, int(expiry)), EXPIRY_MAX)
+
+    def event(self, event: Event) -> Message:
+        """`<camera>/event/<type>`: once, in order, never retained."""
+        name = level(event.type)
+        return Message(
+            topic=f"{self._prefix}/{event.camera}/event/{name}",
+            payload=_encode(event),
+            kind=Kind.EVENT,
+            retain=False,
+            camera=event.camera,
+            expiry=self._expiry,
+            properties=_properties(name, event.id),
+        )
+
+    def status(self, status: CameraStatus) -> Message:
+        """`<camera>/status`."""
+        return self._retained(f"{status.camera}/status", _encode(status), "status", camera=status.camera)
+
+    def state(self, camera: str, name: str, value: Struct, event_id: str) -> Message:
+        """`<camera>/state/<name>`, which the event `event_id` has changed."""
+        properties = _properties(f"state.{name}", event_id)
+        return self._retained(f"{camera}/state/{name}", _encode(value), "", camera=camera, properties=properties)
+
+    def clear_state(self, camera: str) -> tuple[Message, ...]:
+        """All of `<camera>/state/...` emptied: nothing is known of it while it is paused or stopped."""
+        return tuple(self._retained(f"{camera}/state/{name}", b"", "state", camera=camera) for name in state.NAMES)
+
+    def clear_camera(self, camera: str) -> tuple[Message, ...]:
+        """Every retained topic of a camera that is no longer there, emptied."""
+        return (self._retained(f"{camera}/status", b"", "status", camera=camera), *self.clear_state(camera))
+
+    def bridge_state(self, word: BridgeWord, boot_id: str, since: datetime | None) -> Message:
+        """`bridge/state`; with OFFLINE the will."""
+        value = BridgeState(state=word, boot_id=boot_id, since=since)
+        return self._retained("bridge/state", _encode(value), "bridge.state")
+
+    def bridge_info(self, info: BridgeInfo) -> Message:
+        """`bridge/info`."""
+        return self._retained("bridge/info", _encode(info), "bridge.info")
+
+    def bridge_health(self, health: BridgeHealth) -> Message:
+        """`bridge/health`."""
+        return self._retained("bridge/health", _encode(health), "bridge.health")
+
+    def _retained(
+        self,
+        topic: str,
+        payload: bytes,
+        name: str,
+        *,
+        camera: str | None = None,
+        properties: tuple[tuple[str, str], ...] = (),
+    ) -> Message:
+        return Message(
+            topic=f"{self._prefix}/{topic}",
+            payload=payload,
+            kind=Kind.STATE,
+            retain=True,
+            camera=camera,
+            properties=properties or _properties(name),
+        )
+
+
+class CameraTopics:
+    """One camera's events, each with the states that it changes; remembers which signals are active."""
+
+    def __init__(self, topics: Topics, camera: str) -> None:
+        self._topics = topics
+        self._camera = camera
+        self._active: state.Active = {}
+
+    def messages(self, event: Event) -> tuple[Message, ...]:
+        """The event itself, then what it changes, in the order in which they are to be published."""
+        self._active = state.fold_signals(self._active, event)
+        changed = state.derive(self._active, event)
+        states = (self._topics.state(self._camera, name, value, event.id) for name, value in changed.items())
+        return (self._topics.event(event), *states)
+
+    def clear(self) -> tuple[Message, ...]:
+        """Nothing is known of the camera any more: its retained states go."""
+        self._active = {}
+        return self._topics.clear_state(self._camera)
+
+
+def level(name: str) -> str:
+    """A word of the cloud's as one level of a topic: letters, digits and `._-` only, never empty, bounded."""
+    return _unsafe.sub("_", name[:LEVEL_MAX]) or "_"
+
+
+def mark_late(payload: bytes) -> bytes:
+    """The payload of an event with `late` true.
+
+    No need to decode it: in JSON only a key is a bare string before a colon, and `late` comes before `data`, which
+    is the first that could hold a key of somebody else's choosing.
+    """
+    return payload.replace(b'"late":false', b'"late":true', 1)
+
+
+def _properties(name: str, event_id: str | None = None) -> tuple[tuple[str, str], ...]:
+    properties = (("schema", "1"), ("type", name))
+    return properties if event_id is None else (*properties, ("id", event_id))

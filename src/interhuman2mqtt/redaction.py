@@ -1,0 +1,81 @@
+"""Every secret that was loaded, and how to keep it out of any text.
+
+A secret is found as it is, URL-encoded (`rtsp://viewer:p%40ss@...`), as JSON and Python write it in quotes, and in
+base64, also where it is only a part of what was encoded (`Authorization: Basic` holds `user:password`).
+"""
+
+import base64
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from urllib.parse import quote, quote_plus
+
+MARK = "***"
+FRAGMENT_MIN = 6
+"""Characters of base64 below which a fragment would be found in innocent words too."""
+
+_forms: set[str] = set()
+_pattern: re.Pattern[str] | None = None
+
+
+def hide(secret: str) -> None:
+    """From now on this secret shows in no log line and no text that went through `redact`."""
+    global _pattern  # noqa: PLW0603 - the secrets of a process are one list, which grows only
+    if secret:
+        _forms.update(forms(secret))
+        longest_first = sorted(_forms, key=len, reverse=True)
+        _pattern = re.compile("|".join(map(re.escape, longest_first)))
+
+
+def redact(text: str) -> str:
+    """The text with a mark in place of each secret."""
+    return _pattern.sub(MARK, text) if _pattern else text
+
+
+def redact_deep(value: object) -> object:
+    """The same for all that JSON can hold; bytes become the text that they are, anything else its `str`."""
+    match value:
+        case str():
+            return redact(value)
+        case None | int() | float():
+            return value
+        case Mapping():
+            return {redact(str(key)): redact_deep(item) for key, item in value.items()}
+        case list() | tuple() | set() | frozenset():
+            return [redact_deep(item) for item in value]
+        case _:
+            return redact(as_text(value))
+
+
+def as_text(value: object) -> str:
+    """A value that JSON does not know, as people would write it."""
+    if isinstance(value, bytes | bytearray):
+        return bytes(value).decode(errors="backslashreplace")
+    return repr(value) if isinstance(value, BaseException) else str(value)
+
+
+def forms(secret: str) -> Iterator[str]:
+    """All the ways in which a secret is commonly written."""
+    yield secret
+    yield json.dumps(secret)[1:-1]
+    yield json.dumps(secret, ensure_ascii=False)[1:-1]
+    yield repr(secret)[1:-1]
+    for encoded in (quote(secret, safe=""), quote(secret), quote_plus(secret)):
+        yield encoded
+        yield re.sub("%..", lambda digits: digits[0].lower(), encoded)
+    for encode in (base64.b64encode, base64.urlsafe_b64encode):
+        yield encode(secret.encode()).decode().rstrip("=")
+        for before in range(3):
+            fragment = base64_fragment(secret.encode(), before, encode)
+            if len(fragment) >= FRAGMENT_MIN:
+                yield fragment
+
+
+def base64_fragment(secret: bytes, before: int, encode: Callable[[bytes], bytes]) -> str:
+    """What a secret always looks like in base64 when `before` bytes, counted modulo 3, stand in front of it.
+
+    Base64 writes 6 bits a character: the characters that the neighbours have a bit in are left out.
+    """
+    encoded = encode(bytes(before) + secret).decode()
+    first, end = -(-before * 8 // 6), (before + len(secret)) * 8 // 6
+    return encoded[first:end]

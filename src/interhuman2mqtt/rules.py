@@ -1,0 +1,145 @@
+"""Rules that join several keys: what no single value shows to be wrong. No I/O.
+
+A value that was reported already is INVALID, and what would follow from it is not said.
+"""
+
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+from interhuman2mqtt import kinds, urls
+from interhuman2mqtt.config import Framing, Interhuman, Mqtt
+from interhuman2mqtt.effective import Layers, camera_layers, camera_names, runs_on, section
+from interhuman2mqtt.problems import BadValueError, Place, Report, shown
+from interhuman2mqtt.suggest import did_you_mean
+from interhuman2mqtt.tables import INVALID, TABLE, Entries
+from interhuman2mqtt.units import show_duration
+
+STANDALONE_MIN = 3.0
+"""Seconds; the API has refused shorter segments that stand alone (ih5006)."""
+
+
+def check_rules(entries: Entries, report: Report) -> None:
+    """All rules, over what the files say together; `entries` holds `box.id`."""
+    interhuman = section(entries, "interhuman", Interhuman)
+    cameras = {name: camera_layers(entries, name) for name in camera_names(entries)}
+    _check_mqtt(section(entries, "mqtt", Mqtt), report)
+    _check_model(entries, interhuman, report)
+    _check_profiles(entries, report)
+    for name, camera in cameras.items():
+        _check_camera(name, camera, interhuman, report)
+    _check_api_key(interhuman, cameras, report)
+    _check_box(entries, cameras, report)
+
+
+def _check_camera(name: str, camera: Layers, interhuman: Layers, report: Report) -> None:
+    try:
+        kinds.check_name(name)
+    except BadValueError as error:
+        report.error(camera.entries["cameras", name].place, ("cameras", name), str(error))
+    _check_source(name, camera, report)
+    _check_times(camera, interhuman, report)
+    if camera.value("boxes") == ():
+        _blame(camera, "boxes", "names no box; leave it out for all of them, or write enabled = false", report)
+
+
+def _check_source(name: str, camera: Layers, report: Report) -> None:
+    source = camera.value("source")
+    if source is None:
+        place = camera.entries["cameras", name].place
+        report.error(place, ("cameras", name, "source"), 'is missing; write source = "rtsp://HOST/PATH" or another')
+    if not isinstance(source, str):
+        return
+    if urls.is_rtsp(source):
+        _needs(camera, "password", "username", report)
+        return
+    for key in ("username", "password"):
+        if ("cameras", name, key) in camera.entries:
+            _blame(camera, key, "is for rtsp:// and rtsps:// sources only", report)
+
+
+def _check_times(camera: Layers, interhuman: Layers, report: Report) -> None:
+    if not (camera.valid("buffer", "replay", "framing") and interhuman.valid("chunk")):
+        return
+    buffer, replay, chunk = camera.value("buffer"), camera.value("replay"), interhuman.value("chunk")
+    if replay >= buffer:
+        key = "replay" if camera.path("replay") else "buffer"
+        _blame(camera, key, f"replay ({show_duration(replay)}) must be below buffer ({show_duration(buffer)})", report)
+    if chunk >= buffer:
+        _blame(camera, "buffer", f"must be above interhuman.chunk ({show_duration(chunk)})", report)
+    if camera.value("framing") is Framing.STANDALONE and chunk < STANDALONE_MIN:
+        message = f'"standalone" needs interhuman.chunk to be at least 3s, it is {show_duration(chunk)}'
+        _blame(camera, "framing", message, report)
+
+
+def _check_model(entries: Entries, interhuman: Layers, report: Report) -> None:
+    url = interhuman.value("url")
+    if not isinstance(url, str) or urls.api_version(url) != 1:
+        return
+    for path, entry in entries.items():
+        if path[-1] == "model":
+            report.error(
+                entry.place, path, "cannot be chosen on /v1; remove it, or end interhuman.url in /v2/stream/analyze"
+            )
+
+
+def _check_profiles(entries: Entries, report: Report) -> None:
+    known = [str(path[1]) for path, entry in entries.items() if path[0] == "profiles" and entry.value is TABLE]
+    for path, (value, place) in entries.items():
+        if path[-1] != "profile" or value is INVALID:
+            continue
+        if path[0] == "profiles":
+            report.error(place, path, "a profile cannot have a profile itself")
+        elif value not in known:
+            hint = did_you_mean(value, known) or f"; write [profiles.{value}]"
+            report.error(place, path, f"there is no profile {shown(value)}{hint}")
+
+
+def _check_api_key(interhuman: Layers, cameras: Mapping[str, Layers], report: Report) -> None:
+    """A server on this machine may do without a key, or add it itself."""
+    url = interhuman.value("url")
+    if not isinstance(url, str) or urls.is_loopback(url):
+        return
+    lacking = [name for name, camera in cameras.items() if camera.value("enabled") and camera.value("api_key") is None]
+    if lacking:
+        place = interhuman.entries.get(("interhuman",)) or interhuman.entries["cameras", lacking[0]]
+        message = 'is missing; write api_key = { credential = "NAME" }, or { file = "/PATH" }'
+        report.error(place.place, ("interhuman", "api_key"), message)
+
+
+def _check_mqtt(mqtt: Layers, report: Report) -> None:
+    _needs(mqtt, "password", "username", report)
+    _needs(mqtt, "cert_file", "key_file", report)
+    _needs(mqtt, "key_file", "cert_file", report)
+    base = mqtt.value("base_topic")
+    if base is not INVALID and base == mqtt.value("discovery_prefix"):
+        key = "base_topic" if mqtt.path("base_topic") else "discovery_prefix"
+        _blame(mqtt, key, "base_topic and discovery_prefix must not be the same", report)
+    url = mqtt.value("url")
+    if not isinstance(url, str) or url.startswith("mqtts:"):
+        return
+    for key in ("ca_file", "cert_file"):
+        if path := mqtt.path(key):
+            report.warning(mqtt.entries[path].place, path, "has no effect: mqtt.url does not begin with mqtts://")
+    if (path := mqtt.path("url")) and urlsplit(url).port == 8883:
+        report.warning(mqtt.entries[path].place, path, "port 8883 is used for TLS; did you mean mqtts://?")
+
+
+def _check_box(entries: Entries, cameras: Mapping[str, Layers], report: Report) -> None:
+    box, place = entries["box", "id"]
+    settled = [camera for camera in cameras.values() if camera.valid("boxes", "enabled")]
+    if not cameras:
+        report.warning(Place(None, None), ("cameras",), "there is none: nothing will be streamed")
+    elif len(settled) == len(cameras) and box is not INVALID and not any(runs_on(camera, box) for camera in settled):
+        report.warning(place, ("box", "id"), f'no camera is enabled for box "{box}": see their keys boxes and enabled')
+
+
+def _needs(layers: Layers, key: str, other: str, report: Report) -> None:
+    """A key that makes sense only beside another."""
+    if layers.path(key) and not layers.path(other):
+        _blame(layers, key, f"needs {other} as well", report)
+
+
+def _blame(layers: Layers, key: str, message: str, report: Report) -> None:
+    """Reports a value where it was decided: a profile's mistake is mended in the profile."""
+    path = layers.path(key) or layers.tables[0]
+    report.error(layers.entries[path].place, path, message)

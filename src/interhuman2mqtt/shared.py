@@ -1,0 +1,47 @@
+"""What the cameras of a box have in common, and what each of them counts."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from interhuman2mqtt.cloud.connect import Server
+from interhuman2mqtt.events import CameraStatus, Clock, Event
+from interhuman2mqtt.places import Places
+from interhuman2mqtt.stalls import Timeouts
+from interhuman2mqtt.supervise import Pauses
+
+
+class Shared(NamedTuple):
+    """The surroundings of a camera."""
+
+    box: str
+    server: Server
+    chunk_s: float
+    redact: frozenset[str]
+    places: Places
+    clock: Callable[[], Clock]
+    publish_event: Callable[[Event], None]
+    publish_status: Callable[[CameraStatus], None]
+    bugs: int
+    """How many bugs of one camera are survived in an hour."""
+    pauses: Pauses = Pauses()
+    timeouts: Timeouts = Timeouts()
+
+
+class Counters:
+    """What one camera did since the daemon started, as `bridge/health` tells it."""
+
+    def __init__(self) -> None:
+        self.captures = 0
+        self.sessions = 0
+        self.chunks_sent = 0
+        self.bytes_sent = 0
+        self.seconds_sent = 0.0
+        self.chunks_delivered = 0
+        self.events = 0
+        self.oddities = 0
+        self.round_trip = 0.0
+        """Seconds, of the newest ping."""
+
+    def as_dict(self) -> dict[str, float]:
+        """By name."""
+        return {name: float(value) for name, value in vars(self).items()}

@@ -1,0 +1,174 @@
+"""One file: its tracks checked, every packet's time checked, its pictures decoded."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Protocol
+
+import av
+import av.error
+from av.audio.stream import AudioStream
+from av.container import InputContainer
+from av.video.stream import VideoStream
+from msgspec import Struct
+
+from interhuman2mqtt.simulator.catalogue import Answer
+
+GAP = 0.5
+"""Seconds by which the media clock may skip before it counts as a jump."""
+VIDEO_CODECS = frozenset({"h264", "vp8", "vp9"})
+AUDIO_CODECS = frozenset({"aac", "opus"})
+"""What is known to work. MPEG-4 Part 2 was answered with ih5004; of H.265 and AV1 there is no evidence."""
+_PROBE = {"fpsprobesize": "0", "analyzeduration": "500000"}
+"""Open with what the first frame holds, instead of waiting for seconds of media."""
+
+Span = tuple[float, float]
+Track = VideoStream | AudioStream
+if TYPE_CHECKING:  # only for the type checker is a packet generic
+    from av.stream import Stream
+
+    Packet = av.Packet[Stream]
+
+
+class Readable(Protocol):
+    """What a demuxer reads from; it need not seek."""
+
+    def read(self, size: int, /) -> bytes:
+        """At most so many bytes; none at the end."""
+
+
+class Rules(Struct, frozen=True):
+    """What the model wants to see."""
+
+    video: bool = True
+    audio: bool = True
+    decode_all: bool = False
+    """Else key frames only."""
+
+
+class Tally:
+    """What was found since it was last taken; its clock runs on through all files of a session."""
+
+    def __init__(self) -> None:
+        self.clock = 0.0
+        self.span: Span | None = None
+        """First and last moment of the packets; None: there were none."""
+        self._keyframes: list[float] = []
+        self._skipped: list[Span] = []
+
+    def packet(self, start: float, end: float) -> None:
+        """Media from `start` to `end` on the session's clock."""
+        if start > self.clock + GAP:
+            self._skipped.append((self.clock, start))
+        self.clock = max(self.clock, end)
+        first, last = self.span or (start, end)
+        self.span = (min(first, start), max(last, end))
+
+    def advance(self, seconds: float) -> None:
+        """Media without timestamps of its own."""
+        self.packet(self.clock, self.clock + seconds)
+
+    def keyframe(self, at: float) -> None:
+        """A picture that can be decoded by itself."""
+        self._keyframes.append(at)
+
+    def take(self) -> tuple[float, Span | None, tuple[float, ...], tuple[Span, ...]]:
+        """The clock, the span of the packets, key frames and skipped ranges."""
+        taken = (self.clock, self.span, tuple(self._keyframes), tuple(self._skipped))
+        self.span = None
+        self._keyframes.clear()
+        self._skipped.clear()
+        return taken
+
+
+def read_file(source: Readable, demuxer: str, rules: Rules, tally: Tally) -> None:
+    """Read one file to its end; raises Answer at the first thing that is wrong with it.
+
+    Args:
+        source: Its bytes.
+        demuxer: mp4 or matroska.
+        rules: Which tracks must be there, and how much of them is decoded.
+        tally: Where what is found goes. The file's times begin at the tally's clock, and are used as they are: a
+            file whose first packet is at 5 s skips 5 s.
+    """
+    with _open(source, demuxer) as container:
+        tracks = _tracks(container, rules)
+        check = _Times(tally, tally.clock)
+        for packet in _packets(container, tracks):
+            check.packet(packet)
+            if rules.decode_all or (packet.is_keyframe and isinstance(packet.stream, VideoStream)):
+                _decode(packet)
+
+
+def _open(source: Readable, demuxer: str) -> InputContainer:
+    try:
+        return av.open(source, mode="r", format=demuxer, options=_PROBE)
+    except av.error.FFmpegError as error:
+        raise Answer("ih5002", f"The media cannot be opened: {error.strerror}.") from error
+
+
+def _tracks(container: InputContainer, rules: Rules) -> list[Track]:
+    video, audio = container.streams.video[:1], container.streams.audio[:1]
+    if rules.video and not video:
+        raise Answer("ih5001", "The media has no video track.")
+    if rules.audio and not audio:
+        raise Answer("ih5008", "The media has no audio track.")
+    for picture in video:
+        _check_codec(picture, VIDEO_CODECS)
+        picture.codec_context.thread_count = 1
+        picture.codec_context.options = {"err_detect": "explode"}
+        if not rules.decode_all:
+            picture.codec_context.skip_frame = "NONKEY"
+    for sound in audio:
+        _check_codec(sound, AUDIO_CODECS)
+    return [*video, *audio]
+
+
+def _check_codec(track: Track, known: frozenset[str]) -> None:
+    name = track.codec_context.codec.canonical_name
+    if name not in known:
+        raise Answer("ih5004", f"The {track.type} codec {name} cannot be used; use {' or '.join(sorted(known))}.")
+
+
+def _packets(container: InputContainer, tracks: list[Track]) -> Iterator["Packet"]:
+    """All packets but the empty ones that only flush decoders."""
+    try:
+        for packet in container.demux(tracks):
+            if packet.size:
+                yield packet
+    except av.error.FFmpegError as error:
+        raise Answer("ih5004", f"The segment cannot be read: {error.strerror}.") from error
+
+
+def _decode(packet: "Packet") -> None:
+    try:
+        packet.decode()
+    except av.error.FFmpegError as error:
+        at = float((packet.pts or 0) * packet.time_base)
+        raise Answer(
+            "ih5002", f"The {packet.stream.type} at {at:.3f} s cannot be decoded: {error.strerror}."
+        ) from error
+
+
+class _Times:
+    """Timestamps must run on within each track."""
+
+    def __init__(self, tally: Tally, base: float) -> None:
+        self._tally = tally
+        self._base = base
+        self._last: dict[int, float] = {}
+
+    def packet(self, packet: "Packet") -> None:
+        """Count one packet; raises Answer where its time runs back or is missing."""
+        if packet.pts is None or packet.time_base is None:
+            raise Answer("ih5004", "A packet has no timestamp.")
+        unit = float(packet.time_base)
+        decoded_at = unit * (packet.pts if packet.dts is None else packet.dts)
+        last = self._last.get(packet.stream.index, decoded_at)
+        if decoded_at < last:
+            raise Answer(
+                "ih5004", f"The {packet.stream.type}'s timestamps run back from {last:.3f} to {decoded_at:.3f} s."
+            )
+        self._last[packet.stream.index] = decoded_at
+        start = max(packet.pts * unit, 0.0)
+        self._tally.packet(self._base + start, self._base + start + (packet.duration or 0) * unit)
+        if packet.is_keyframe and isinstance(packet.stream, VideoStream):
+            self._tally.keyframe(self._base + start)

@@ -1,0 +1,104 @@
+"""Makes the faults of a running session happen."""
+
+import math
+
+import trio
+
+from interhuman2mqtt.simulator.catalogue import lookup
+from interhuman2mqtt.simulator.faults import Clock, Fault, Planned, When
+from interhuman2mqtt.simulator.line import Line
+from interhuman2mqtt.simulator.record import SessionRecord
+
+_HUGE = 2 << 20
+"""Bytes: twice what many WebSocket clients take by default."""
+
+GARBAGE: dict[str, tuple[str | bytes, ...]] = {
+    "json": ('{"type": "signal.detected", "data": {', "", "not JSON at all", "\ufeff\u0000"),
+    "binary": (b"\x00\x01\x02\x03",),
+    "huge": ('{"type": "signal.detected", "data": {"rationale": "' + "x" * _HUGE + '"}}',),
+    "types": (
+        "null",
+        "[]",
+        "7",
+        '{"data": {}}',
+        '{"type": 7, "data": {}}',
+        '{"type": "signal.detected"}',
+        '{"type": "signal.detected", "data": []}',
+        '{"type": "signal.detected", "data": {"signal_type": 7, "start": "soon", "probability": {}}}',
+        '{"type": "conversation_quality.updated", "data": {"overall": 50, "timeline": {}}}',
+        '{"type": "error", "data": {"code": null}}',
+        '{"error_id": "ih1001", "message": "an error without a type"}',
+    ),
+}
+"""What `malformed` sends, by sort."""
+
+
+class Gauge:
+    """A number that only rises, and that can be waited for."""
+
+    def __init__(self) -> None:
+        self.value = 0.0
+        self._changed = trio.Event()
+
+    def set(self, value: float) -> None:
+        """It has risen."""
+        self.value = value
+        self._changed.set()
+        self._changed = trio.Event()
+
+    async def wait_for(self, value: float) -> None:
+        """Until it is at least so much."""
+        while self.value < value:
+            await self._changed.wait()
+
+
+class Gauges:
+    """What faults wait for, and what they hold up."""
+
+    def __init__(self) -> None:
+        self.chunks = Gauge()
+        self.media = Gauge()
+        self.reading = trio.Event()
+        self.reading.set()
+
+    async def wait_until(self, when: When) -> None:
+        """Until the moment of a fault; seconds of the session count from now."""
+        match when.clock:
+            case Clock.SESSION:
+                await trio.sleep(when.value)
+            case Clock.MEDIA:
+                await self.media.wait_for(when.value)
+            case Clock.CHUNKS:
+                await self.chunks.wait_for(when.value)
+
+    async def stop_reading(self, seconds: float | None) -> None:
+        """For so long, or for ever."""
+        self.reading = trio.Event()
+        await trio.sleep(math.inf if seconds is None else seconds)
+        self.reading.set()
+
+
+async def play(planned: Planned, line: Line, gauges: Gauges, record: SessionRecord) -> None:
+    """Wait for a fault's time; if it is still to happen then, make it happen."""
+    await gauges.wait_until(planned.fault.when)
+    if planned.claim():
+        record.write("fault", kind=planned.fault.kind, argument=planned.fault.argument)
+        await _happen(planned.fault, line, gauges)
+
+
+async def _happen(fault: Fault, line: Line, gauges: Gauges) -> None:
+    match fault.kind:
+        case "disconnect":
+            await line.reset()
+        case "close":
+            await line.close(int(fault.argument))
+        case "stall":
+            await gauges.stop_reading(fault.seconds)
+        case "malformed":
+            for sort in [fault.argument] if fault.argument else GARBAGE:
+                for frame in GARBAGE[sort]:
+                    await line.send_raw(frame)
+        case "error":
+            await line.send_error(lookup(fault.argument))
+            if fault.close is not None:
+                await line.close(fault.close)

@@ -1,0 +1,113 @@
+"""How the simulated cloud behaves, as frozen values."""
+
+from enum import StrEnum
+from pathlib import Path
+
+from msgspec import Struct
+
+from interhuman2mqtt.simulator.faults import Fault
+
+STREAM_SCOPE = "interhumanai.stream"
+INTER_2 = "inter-2"
+INTER_2_AUDIO = "inter-2-audio"
+MODELS = (INTER_2, INTER_2_AUDIO)
+GOAL_DIMENSIONS = ("clarity", "authority", "energy", "rapport", "learning")
+INCLUDE_FLAGS = ("conversation_quality_overall", "conversation_quality_timeline")
+
+
+class Version(StrEnum):
+    """Which endpoint a session was opened on."""
+
+    V1 = "v1"
+    V2 = "v2"
+
+
+class Dialect(StrEnum):
+    """The three shapes of signals that have been seen on the wire or in the vendor's pages."""
+
+    LIFE_CYCLE = "life-cycle"
+    """`signal.detected`, `.updated`, `.ended`: today's."""
+    INTERVAL = "interval"
+    """`signal.detected` with `start` and `end`, nothing else."""
+    CODEALONG = "codealong"
+    """`signal.detected` with a list `signals[]`."""
+
+
+class Decode(StrEnum):
+    """How much of the media is decoded; every packet is demuxed and its time checked in any case."""
+
+    KEYFRAMES = "keyframes"
+    ALL = "all"
+
+
+class RequireAudio(StrEnum):
+    """Whether media without sound is answered with ih5008."""
+
+    AUTO = "auto"
+    """On v2 only, whose model wants both."""
+    ALWAYS = "always"
+    NEVER = "never"
+
+
+class Key(Struct, frozen=True):
+    """An accepted API key; `scopes` empty means that it may nothing."""
+
+    credential: str
+    scopes: tuple[str, ...] = (STREAM_SCOPE,)
+
+    def __repr__(self) -> str:
+        return f"Key(***, scopes={self.scopes!r})"
+
+
+class Limits(Struct, frozen=True, kw_only=True):
+    """What `session.ready` tells; the defaults are production's, seen in June 2026."""
+
+    idle_timeout: int = 300
+    """seconds without media"""
+    max_duration: int = 3600
+    """seconds since session.ready"""
+    min_segment_size: int = 1
+    """bytes"""
+    max_segment_size: int = 33_554_432
+    """bytes"""
+    max_drain: int = 30
+    """seconds; the vendor publishes no number"""
+
+
+class Pace(Struct, frozen=True, kw_only=True):
+    """When the analysis says something, in seconds of media."""
+
+    window: float = 8.0
+    stride: float = 3.0
+    cadence: float = 11.0
+    """Between two `conversation_quality.updated`."""
+
+
+class Settings(Struct, frozen=True, kw_only=True):
+    """Everything that the command line can say."""
+
+    host: str = "127.0.0.1"
+    port: int = 8765
+    """0: any free one"""
+    certificate: Path | None = None
+    private_key: Path | None = None
+    keys: tuple[Key, ...] = ()
+    """Empty: any non-empty key is accepted."""
+    concurrency: int = 0
+    """Open sessions per key; 0: any number."""
+    rate_limit: int = 0
+    """Handshakes per key and minute; 0: any number."""
+    models: tuple[str, ...] = MODELS
+    """The models that have a backend."""
+    goal_dimensions: tuple[str, ...] | None = None
+    """What a session may choose from; None: feedback is disabled, as in production."""
+    limits: Limits = Limits()
+    pace: Pace = Pace()
+    require_audio: RequireAudio = RequireAudio.AUTO
+    decode: Decode = Decode.KEYFRAMES
+    dialect: Dialect = Dialect.LIFE_CYCLE
+    unknown_events: bool = False
+    seed: int = 0
+    faults: tuple[Fault, ...] = ()
+    save: Path | None = None
+    """Where to keep what the sessions received."""

@@ -1,0 +1,55 @@
+"""When a capture hangs: judged here on our own clock, from the pulses of its worker."""
+
+from typing import NamedTuple
+
+import trio
+
+from interhuman2mqtt.capture import wire
+from interhuman2mqtt.errors import Outage, Reason
+
+OPEN_S = 20.0
+"""More than FFmpeg's own timeouts, which are not to be relied upon."""
+STALL_S = 8.0
+"""A track that stands still for so long has stalled."""
+SILENT_WORKER_S = 5.0
+"""Ten pulses missed: the process is stopped, or hangs while it holds the interpreter."""
+
+
+class Timeouts(NamedTuple):
+    """When a worker counts as hanging, in seconds."""
+
+    open: float = OPEN_S
+    stall: float = STALL_S
+    silence: float = SILENT_WORKER_S
+
+
+class Progress:
+    """What the pulses say, on our own clock."""
+
+    def __init__(self) -> None:
+        self.pulse: wire.Pulse | None = None
+        self._pulse_at = self._video_at = self._sound_at = trio.current_time()
+
+    def observe(self, pulse: wire.Pulse) -> None:
+        """A pulse came."""
+        now = self._pulse_at = trio.current_time()
+        before = self.pulse
+        if before is None or pulse.video_packets != before.video_packets or pulse.video_packets == 0:
+            self._video_at = now
+        if before is None or pulse.audio_packets != before.audio_packets or not pulse.audio_expected:
+            self._sound_at = now
+        self.pulse = pulse
+
+    def judge(self, timeouts: Timeouts) -> None:
+        """Raise an Outage where something has stood still for too long."""
+        now = trio.current_time()
+        if now - self._pulse_at > timeouts.silence:
+            raise Outage(Reason.STALLED, "the capture process does not answer")
+        video, sound = now - self._video_at > timeouts.stall, now - self._sound_at > timeouts.stall
+        expected = self.pulse is not None and self.pulse.audio_expected
+        if video and (sound or not expected):
+            raise Outage(Reason.STALLED, f"the source has sent nothing for {timeouts.stall:g} s")
+        if video:
+            raise Outage(Reason.VIDEO_STALLED, f"the source has sent sound and no picture for {timeouts.stall:g} s")
+        if sound:
+            raise Outage(Reason.AUDIO_STALLED, f"the source has sent a picture and no sound for {timeouts.stall:g} s")

@@ -1,0 +1,115 @@
+"""How a camera stands: one state out of what its capture and its session say, published when it changes."""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import NamedTuple
+
+import structlog
+from msgspec import structs
+
+from interhuman2mqtt.errors import Outage, Overloaded, Reason, Refused
+from interhuman2mqtt.events import CameraStatus, State, utc_now
+
+log = structlog.get_logger(__name__)
+
+
+class Word(NamedTuple):
+    """What one side says."""
+
+    state: State
+    reason: Reason | None = None
+    detail: str | None = None
+    attempts: int = 0
+
+
+STARTING = Word(State.CONNECTING, Reason.STARTING)
+STOPPED = Word(State.STOPPED, Reason.STOPPED)
+
+
+class Standing:
+    """A camera's status; a capture that is down says more than the session that misses it.
+
+    Args:
+        publish: Told of each status that differs from the one before it.
+    """
+
+    def __init__(self, camera: str, publish: Callable[[CameraStatus], None]) -> None:
+        self._publish = publish
+        self._capture: Word | None = STARTING
+        self._session = STARTING
+        self._final: Word | None = None
+        self._status = CameraStatus(camera=camera, state=State.CONNECTING, reason=Reason.STARTING, since=utc_now())
+        publish(self._status)
+
+    @property
+    def status(self) -> CameraStatus:
+        """As it was last published, with the newest counters."""
+        return self._status
+
+    def captures(self, source: str) -> None:
+        """The source is open."""
+        self._capture = None
+        self._status = structs.replace(self._status, source=source)
+        self._say()
+
+    def capture_failed(self, outage: Outage, attempts: int) -> None:
+        """The source is not open, or sends nothing."""
+        state = State.REFUSED if isinstance(outage, Refused) else State.OFFLINE
+        self._capture = Word(state, outage.reason, outage.detail, attempts)
+        self._say()
+
+    def connects(self, session: str) -> None:
+        """A session is being opened."""
+        self._status = structs.replace(self._status, session=session)
+        if self._session.state is not State.STREAMING:
+            self._session = self._session._replace(state=State.CONNECTING)
+        self._say()
+
+    def waits(self, reason: Reason, detail: str) -> None:
+        """It could stream, and has to wait for others."""
+        self._session = Word(State.WAITING, reason, detail)
+        self._status = structs.replace(self._status, session=None)
+        self._say()
+
+    def streams(self) -> None:
+        """The session is ready and takes media."""
+        self._session = Word(State.STREAMING)
+        self._say()
+
+    def session_failed(self, outage: Outage, attempts: int) -> None:
+        """The session did not come about, or broke."""
+        state = State.CONNECTING
+        if isinstance(outage, Refused):
+            state = State.REFUSED
+        elif isinstance(outage, Overloaded):
+            state = State.WAITING
+        self._session = Word(state, outage.reason, outage.detail, attempts)
+        self._status = structs.replace(self._status, session=None)
+        self._say()
+
+    def sent(self, at: datetime) -> None:
+        """Media that ends at this time left the box; said with the next change."""
+        self._status = structs.replace(self._status, last_media_at=at)
+
+    def stopped(self) -> None:
+        """The last word."""
+        self._final = STOPPED
+        self._status = structs.replace(self._status, session=None)
+        self._say()
+
+    def _say(self) -> None:
+        word = self._final or self._capture or self._session
+        before = self._status
+        changed = (word.state, word.reason) != (before.state, before.reason)
+        self._status = structs.replace(
+            before,
+            state=word.state,
+            reason=word.reason,
+            detail=word.detail,
+            attempts=word.attempts,
+            since=utc_now() if changed else before.since,
+        )
+        if self._status != before or changed:
+            self._publish(self._status)
+        if changed:
+            log.info("camera", state=word.state, reason=word.reason, detail=word.detail)

@@ -1,0 +1,171 @@
+"""A camera's second half: one session after another, for as long as there is a capture and a place for it."""
+
+from datetime import datetime, timedelta
+from uuid import uuid4
+
+import structlog
+
+from interhuman2mqtt import config, secrets
+from interhuman2mqtt.capturing import Capturing
+from interhuman2mqtt.cloud.interpreter import Interpreter, Origin
+from interhuman2mqtt.cloud.observer import Cause, Oddity, SessionEnd
+from interhuman2mqtt.cloud.session import run_session
+from interhuman2mqtt.cloud.terms import Limits, Wishes
+from interhuman2mqtt.errors import Overloaded, Reason, Refused
+from interhuman2mqtt.events import Event, MediaChunk
+from interhuman2mqtt.shared import Counters, Shared
+from interhuman2mqtt.standing import Standing
+from interhuman2mqtt.supervise import Health
+from interhuman2mqtt.worker import Worker
+from interhuman2mqtt.worker_recording import WorkerRecording
+
+log = structlog.get_logger(__name__)
+
+
+class Mark:
+    """How far a camera's media came, over all of its sessions."""
+
+    def __init__(self) -> None:
+        self.worker: Worker | None = None
+        self.delivered_s = 0.0
+        """On the worker's timeline: what is before it need not be sent again."""
+        self.sent_s = 0.0
+        self.sent_until: datetime | None = None
+
+    def begin(self, worker: Worker) -> float:
+        """Where the next recording begins: where delivery stopped, or with the first GOP of a new worker."""
+        if self.worker is not worker:
+            self.worker, self.delivered_s = worker, 0.0
+        self.sent_s = self.delivered_s
+        return self.delivered_s
+
+
+class Streaming:
+    """Keeps a session while it can."""
+
+    def __init__(
+        self, camera: config.Camera, shared: Shared, capturing: Capturing, standing: Standing, counters: Counters
+    ) -> None:
+        self._camera = camera
+        self.shared = shared
+        self._capturing = capturing
+        self.standing = standing
+        self.counters = counters
+        self.mark = Mark()
+        self._watch: _Watch | None = None
+        self._stopping = False
+
+    def stop(self) -> bool:
+        """Let `run` return False once the session under way is drained; False where there is none to wait for."""
+        self._stopping = True
+        if self._watch is None or not self._watch.is_ready:
+            return False
+        self._watch.recording.finish()
+        return True
+
+    def release(self) -> None:
+        """Leave the place to another camera."""
+        self.shared.places.release(self._camera.id)
+
+    async def run(self, health: Health) -> bool:
+        """One session, from its opening to its end; raises the Outage that it failed by."""
+        worker = await self._wait_worker()
+        await self._take_place()
+        if worker is not self._capturing.worker:
+            return True
+        recording = worker.record(self._camera.framing, self.shared.chunk_s, self.mark.begin(worker))
+        watch = self._watch = _Watch(self, recording, health)
+        try:
+            end = await self._run_session(watch)
+        except (Overloaded, Refused) as outage:
+            if outage.reason is Reason.CONCURRENCY_LIMIT:
+                self.shared.places.refused()
+            self.release()
+            raise
+        finally:
+            self._watch = None
+            recording.drop()
+            self._capturing.session_over(worker)
+        self._ended(end)
+        return not self._stopping
+
+    async def _wait_worker(self) -> Worker:
+        if self._capturing.worker is None:
+            self.release()
+        return await self._capturing.wait_worker()
+
+    async def _take_place(self) -> None:
+        places = self.shared.places
+        if not places.holds(self._camera.id) and not places.is_free():
+            self.standing.waits(Reason.MAX_SESSIONS, f"other cameras hold all {places.limit} sessions")
+        await places.acquire(self._camera.id, self._camera.priority)
+
+    async def _run_session(self, watch: "_Watch") -> SessionEnd:
+        camera, shared = self._camera, self.shared
+        if camera.api_key is None:
+            raise Refused(Reason.SECRET_MISSING, "no api_key is configured: set interhuman.api_key")
+        key = secrets.read(camera.api_key, what="api_key").reveal()
+        session_id = str(uuid4())
+        self.counters.sessions += 1
+        self.standing.connects(session_id)
+        interpreter = Interpreter(
+            Origin(shared.box, camera.id, session_id),
+            clock=shared.clock,
+            redact=shared.redact,
+            replayed_until=self.mark.sent_until,
+        )
+        wishes = Wishes(include=camera.include, goal_dimensions=camera.goal_dimensions, model=camera.model)
+        return await run_session(shared.server, key, wishes, watch.recording, interpreter=interpreter, observer=watch)
+
+    def _ended(self, end: SessionEnd) -> None:
+        log.info("session ended", cause=end.cause.value, drained=end.drained)
+        if end.drained:
+            self.mark.delivered_s = self.mark.sent_s
+        if end.cause is Cause.NO_MEDIA:
+            self.standing.waits(Reason.NO_MEDIA, "the camera gives nothing to send, so no session is held open")
+        if end.cause is Cause.NO_MEDIA or self.shared.places.outranked(self._camera.id):
+            self.release()
+
+
+class _Watch:
+    """What a camera hears of its session (`cloud.observer.Observer`)."""
+
+    def __init__(self, streaming: Streaming, recording: WorkerRecording, health: Health) -> None:
+        self.recording = recording
+        self.is_ready = False
+        self._health = health
+        self._mark, self._standing, self._counters = streaming.mark, streaming.standing, streaming.counters
+        self._publish = streaming.shared.publish_event
+
+    def ready(self, limits: Limits, correlation_id: str | None) -> None:
+        """The session is open."""
+        self.is_ready = True
+        self._health.well()
+        log.info("session ready", correlation_id=correlation_id, max_duration=limits.max_duration)
+
+    def event(self, event: Event) -> None:
+        """Something to publish."""
+        self._counters.events += 1
+        self._publish(event)
+
+    def sent(self, chunk: MediaChunk) -> None:
+        """A chunk is out."""
+        length = chunk.media_end - chunk.media_start
+        self._counters.chunks_sent += 1
+        self._counters.bytes_sent += len(chunk.payload)
+        self._counters.seconds_sent += length
+        self._mark.sent_s = chunk.resume_s
+        self._mark.sent_until = chunk.start_at + timedelta(seconds=length)
+        self._standing.sent(self._mark.sent_until)
+        self._standing.streams()
+
+    def delivered(self, chunk: MediaChunk, round_trip: float) -> None:
+        """A chunk has arrived."""
+        self._counters.chunks_delivered += 1
+        self._counters.round_trip = round_trip
+        self._mark.delivered_s = chunk.resume_s
+
+    def noticed(self, oddity: Oddity, detail: str) -> None:
+        """Worth a line."""
+        self._counters.oddities += 1
+        log.warning("session", oddity=oddity.value, detail=detail)

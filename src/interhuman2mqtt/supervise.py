@@ -1,0 +1,159 @@
+"""The one place that restarts things: a source, a session, a connection is a function that runs until it fails."""
+
+import random
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any, NamedTuple
+
+import structlog
+import trio
+
+from interhuman2mqtt.errors import Outage, Overloaded, Reason, Refused
+
+log = structlog.get_logger(__name__)
+
+HEALTHY_S = 30.0
+"""What ran for so long was well: after it the back-off begins anew."""
+
+
+class Pauses(NamedTuple):
+    """How long to wait before the next attempt, in seconds."""
+
+    first: float = 1.0
+    longest: float = 60.0
+    overloaded: float = 30.0
+    overloaded_longest: float = 300.0
+    refused: float = 300.0
+
+
+def backoff(first: float, longest: float, chance: Callable[[], float] = random.random) -> Iterator[float]:
+    """Full jitter: a random part of 1, 2, 4, 8 ... times `first`, which is never more than `longest`."""
+    most = first
+    while True:
+        yield most * chance()
+        most = min(most * 2, longest)
+
+
+class Health:
+    """What a running function tells about itself: back-off begins anew after it was well for `HEALTHY_S`."""
+
+    def __init__(self) -> None:
+        self._since: float | None = None
+
+    def well(self) -> None:
+        """It really works now: data flows, the session is ready; a finished handshake is not enough."""
+        self._since = self._since or trio.current_time()
+
+    @property
+    def lasted(self) -> bool:
+        """Whether it was well for long enough."""
+        return self._since is not None and trio.current_time() - self._since >= HEALTHY_S
+
+
+class BugBudget:
+    """So many bugs in so much time are survived, each logged with its traceback; one more ends the process."""
+
+    def __init__(self, bugs: int = 3, window_s: float = 3600.0) -> None:
+        self._bugs = bugs
+        self._window_s = window_s
+        self._at: deque[float] = deque()
+
+    def allows(self) -> bool:
+        """Count one bug, now."""
+        now = trio.current_time()
+        self._at.append(now)
+        while now - self._at[0] > self._window_s:
+            self._at.popleft()
+        return len(self._at) <= self._bugs
+
+
+class Waiting(NamedTuple):
+    """Between two attempts: why, how many failed in a row, and for how long."""
+
+    outage: Outage
+    failures: int
+    seconds: float
+
+
+async def keep_running(
+    run: Callable[[Health], Awaitable[bool]],
+    tell: Callable[[Waiting], None],
+    bugs: BugBudget,
+    pauses: Pauses = Pauses(),  # noqa: B008 - a frozen value
+) -> None:
+    """Run it until it returns False: again at once where it returns True, after a pause where it raises an Outage.
+
+    `tell` hears of each pause when it begins. Any other exception is a bug: within the budget it is treated as an
+    outage, beyond it is raised.
+    """
+    retries = _Retries(pauses)
+    while True:
+        health = Health()
+        outcome = await _outcome(run, health, bugs)
+        if outcome is False:
+            return
+        if outcome is True or health.lasted:
+            retries = _Retries(pauses)
+        if outcome is True:
+            await trio.lowlevel.checkpoint()
+            continue
+        seconds = retries.pause(outcome)
+        tell(Waiting(outcome, retries.failures, seconds))
+        await trio.sleep(seconds)
+
+
+async def _outcome(run: Callable[[Health], Awaitable[bool]], health: Health, bugs: BugBudget) -> Outage | bool:
+    try:
+        return await run(health)
+    except BaseExceptionGroup as group:
+        failures, beyond = group.split(Exception)
+        outage = True if failures is None else _judged(failures, bugs)
+        if beyond is not None:
+            raise beyond from None  # a cancellation, which is not ours to keep
+        return outage
+    except Exception as error:  # noqa: BLE001 - the border where everything unforeseen becomes a counted bug
+        return _judged(error, bugs)
+
+
+def _judged(error: Exception, bugs: BugBudget) -> Outage:
+    """The outage that an exception is; a bug counts as one while the budget lasts, and is raised beyond it."""
+    foreseen, unforeseen = ExceptionGroup("", [error]).split(Outage)
+    if unforeseen is None:
+        gravest: Outage = max(leaves(foreseen), key=_gravity)
+        return gravest
+    if not bugs.allows():
+        raise error
+    log.error("bug", exc_info=error, advice="please report this; it is restarted")
+    return Outage(Reason.BUG, f"a bug, see the log: {type(leaves(unforeseen)[0]).__name__}")
+
+
+def leaves(error: BaseException | None) -> list[Any]:
+    """The exceptions that a group holds, without the groups."""
+    if isinstance(error, BaseExceptionGroup):
+        return [leaf for inner in error.exceptions for leaf in leaves(inner)]
+    return [error]
+
+
+def _gravity(outage: Outage) -> int:
+    return isinstance(outage, Overloaded) + 2 * isinstance(outage, Refused)
+
+
+class _Retries:
+    """The pauses of one run of failures."""
+
+    def __init__(self, pauses: Pauses) -> None:
+        self.failures = 0
+        self._refused = pauses.refused
+        self._outage = backoff(pauses.first, pauses.longest)
+        self._overloaded = backoff(pauses.overloaded, pauses.overloaded_longest)
+
+    def pause(self, outage: Outage) -> float:
+        """How long to wait after one more failure."""
+        self.failures += 1
+        if isinstance(outage, Refused):
+            seconds = self._refused * (1 + random.random()) / 2  # noqa: S311 - spreads a fleet, hides nothing
+        elif isinstance(outage, Overloaded):
+            seconds = next(self._overloaded)
+        else:
+            seconds = next(self._outage)
+        return max(seconds, outage.retry_after or 0.0)

@@ -1,0 +1,210 @@
+"""The daemon's side of a capture process: started, watched, asked for chunks, and killed when it hangs."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+
+import structlog
+import trio
+
+from interhuman2mqtt.capture import wire
+from interhuman2mqtt.errors import Outage, Reason, Refused
+from interhuman2mqtt.stalls import Progress, Timeouts
+from interhuman2mqtt.worker_recording import WorkerRecording
+
+log = structlog.get_logger(__name__)
+
+WATCH_S = 1.0
+LEAVE_S = 1.0
+LINE_MAX = 1000
+READ_SIZE = 1 << 18
+COMMANDS = 64
+INHERITED = ("PATH", "LANG", "LC_ALL", "TZ", "HOME", "TMPDIR", "LD_LIBRARY_PATH", "SSL_CERT_FILE", "SSL_CERT_DIR")
+INHERITED_PREFIXES = ("PYTHON", "COV", "COVERAGE")
+
+
+class Worker:
+    """A running capture process."""
+
+    def __init__(self, process: trio.Process) -> None:
+        self.opened: wire.Opened | None = None
+        self.outage: Outage | None = None
+        """Why the source ended; what the ring still holds can be pulled nevertheless."""
+        self.ended = trio.Event()
+        self.gone = trio.Event()
+        """The process ended, or must not be asked any more."""
+        self.progress = Progress()
+        self.recordings: dict[int, WorkerRecording] = {}
+        self._process = process
+        self._commands, self._to_send = trio.open_memory_channel[wire.Command](COMMANDS)
+        self._numbers = 0
+        self._answered = trio.Event()
+
+    async def wait_open(self) -> str:
+        """What the source is, as soon as it is open; raises the Outage that it could not be opened for."""
+        await self._answered.wait()
+        if self.opened is None:
+            raise self.outage or Outage(Reason.CAPTURE_CRASHED, "the capture process ended")
+        return self.opened.description
+
+    def record(self, framing: str, chunk_s: float, from_s: float | None) -> "WorkerRecording":
+        """Begin a recording: at the newest key frame, or at the first one at or after `from_s`."""
+        self._numbers += 1
+        recording = WorkerRecording(self, self._numbers)
+        self.recordings[self._numbers] = recording
+        self.send_nowait(
+            wire.Record(
+                recording=self._numbers,
+                framing="standalone" if framing == "standalone" else "continuous",
+                chunk_s=chunk_s,
+                from_s=from_s,
+            )
+        )
+        return recording
+
+    def leave(self) -> None:
+        """Nothing more will come: wake whoever waits for a chunk."""
+        self.gone.set()
+        for recording in tuple(self.recordings.values()):
+            recording.wake()
+
+    def send_nowait(self, command: wire.Command) -> None:
+        """Queue a command; a worker that does not read so many has long been found to hang."""
+        try:
+            self._commands.send_nowait(command)
+        except trio.WouldBlock:
+            raise Outage(Reason.STALLED, "the capture process does not take commands") from None
+
+    async def write_commands(self) -> None:
+        """Pass the commands on; ends when the pipe breaks."""
+        assert self._process.stdin is not None  # noqa: S101 - asked for when it was started
+        try:
+            async for command in self._to_send:
+                await self._process.stdin.send_all(wire.pack(command))
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            return  # the reader sees why
+
+    async def read_frames(self) -> None:
+        """Take what the worker sends, until it ends; raises the Outage that its end is."""
+        assert self._process.stdout is not None  # noqa: S101 - asked for when it was started
+        buffer = bytearray()
+        try:
+            while data := await self._process.stdout.receive_some(READ_SIZE):
+                buffer += data
+                for header, payload in _frames(buffer):
+                    self._take(wire.unpack_frame(header), payload)
+        except wire.WireError as error:
+            raise Outage(Reason.CAPTURE_CRASHED, f"the capture process sent rubbish: {error}") from error
+        status = await self._process.wait()
+        raise self.outage or Outage(Reason.CAPTURE_CRASHED, f"the capture process ended {_told(status)}")
+
+    async def watch(self, timeouts: Timeouts) -> None:
+        """Raise an Outage once the worker hangs, or a track of its source stands still."""
+        began = trio.current_time()
+        while True:
+            await trio.sleep(WATCH_S)
+            if self.outage is None:
+                self.progress.judge(timeouts)
+                if self.opened is None and trio.current_time() - began > timeouts.open:
+                    raise Outage(Reason.OPEN_TIMEOUT, f"the source did not open within {timeouts.open:g} s")
+
+    def _take(self, frame: wire.Frame, payload: bytes) -> None:
+        match frame:
+            case wire.Opened():
+                self.opened = frame
+                self._answered.set()
+                log.info("source opened", source=frame.description)
+            case wire.Failed():
+                self.outage = (Refused if frame.refused else Outage)(Reason(frame.reason), frame.detail)
+                self.ended.set()
+                self._answered.set()
+            case wire.Pulse():
+                self.progress.observe(frame)
+            case wire.Chunk() if recording := self.recordings.get(frame.recording):
+                recording.arrived(frame, payload)
+            case wire.Chunk():
+                pass  # of a recording that was dropped while it was on its way
+
+
+@asynccontextmanager
+async def start_worker(command: wire.Open, timeouts: Timeouts = Timeouts()) -> AsyncIterator[Worker]:  # noqa: B008 - frozen
+    """A capture process for as long as the context lasts; leaving it the process is gone, whatever it was doing.
+
+    Raises:
+        Outage: the worker hangs, crashed, or could not be started. How its source fails stands in `Worker.outage`.
+    """
+    process = await _open_process()
+    worker = Worker(process)
+    worker.send_nowait(command)
+    async with trio.open_nursery() as nursery:
+        try:
+            nursery.start_soon(worker.write_commands)
+            nursery.start_soon(worker.read_frames)
+            nursery.start_soon(worker.watch, timeouts)
+            nursery.start_soon(_pass_on_stderr, process)
+            yield worker
+        finally:
+            worker.leave()
+            await _end(process)
+            nursery.cancel_scope.cancel()
+
+
+async def _open_process() -> trio.Process:
+    environment = {name: value for name, value in os.environ.items() if _inherits(name)}
+    environment["MALLOC_ARENA_MAX"] = "1"  # glibc's arena per thread would cost megabytes for nothing
+    command = [sys.executable, "-m", "interhuman2mqtt.capture"]
+    pipe = subprocess.PIPE
+    try:
+        return await trio.lowlevel.open_process(command, stdin=pipe, stdout=pipe, stderr=pipe, env=environment)
+    except OSError as error:
+        raise Outage(Reason.CAPTURE_CRASHED, f"no capture process could be started: {error}") from error
+
+
+def _inherits(name: str) -> bool:
+    """Of our environment, in which an API key may stand, a worker gets no more than it needs to run."""
+    return name in INHERITED or name.startswith(INHERITED_PREFIXES)
+
+
+async def _end(process: trio.Process) -> None:
+    """Closing stdin asks it to leave; one that hangs is killed. Either way it is reaped."""
+    assert process.stdin is not None  # noqa: S101 - asked for when it was started
+    with trio.CancelScope(shield=True):
+        await process.stdin.aclose()
+        with trio.move_on_after(LEAVE_S):
+            await process.wait()
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+async def _pass_on_stderr(process: trio.Process) -> None:
+    """What the worker prints besides its frames goes to the log, in lines of bounded length."""
+    assert process.stderr is not None  # noqa: S101 - asked for when it was started
+    rest = b""
+    async for data in process.stderr:
+        *lines, rest = (rest + data).split(b"\n")
+        for line in lines:
+            log.warning("capture process says", line=line[:LINE_MAX].decode(errors="replace"))
+        rest = rest[:LINE_MAX]
+
+
+def _frames(buffer: bytearray) -> Iterator[tuple[bytes, bytes]]:
+    """The whole frames at the head of the buffer, which they leave."""
+    while len(buffer) >= wire.PREFIX.size:
+        header, payload = wire.unpack_prefix(bytes(buffer[: wire.PREFIX.size]))
+        middle = wire.PREFIX.size + header
+        if len(buffer) < middle + payload:
+            return
+        frame = bytes(buffer[wire.PREFIX.size : middle]), bytes(memoryview(buffer)[middle : middle + payload])
+        del buffer[: middle + payload]
+        yield frame
+
+
+def _told(status: int) -> str:
+    """An exit status for people."""
+    if status >= 0:
+        return f"with status {status}"
+    return f"by {signal.Signals(-status).name}"

@@ -1,0 +1,79 @@
+"""One recording of a capture process, as a session pulls it through the pipe."""
+
+import time
+from collections import deque
+from datetime import UTC, datetime
+from typing import Protocol
+
+import trio
+
+from interhuman2mqtt.capture import wire
+from interhuman2mqtt.errors import Outage, Reason
+from interhuman2mqtt.events import MediaChunk
+
+
+class Source(Protocol):
+    """What a recording needs of its worker."""
+
+    outage: Outage | None
+    gone: trio.Event
+    recordings: dict[int, "WorkerRecording"]
+
+    def send_nowait(self, command: wire.Command) -> None:
+        """Queue a command for the process."""
+
+
+class WorkerRecording:
+    """A recording of a worker, as a session pulls it."""
+
+    def __init__(self, worker: Source, number: int) -> None:
+        self._worker = worker
+        self._number = number
+        self._chunks: deque[MediaChunk] = deque()
+        self._news = trio.Event()
+        self._utc_offset_s = 0.0
+
+    async def next_chunk(self) -> MediaChunk:
+        """The next chunk, as soon as it is whole; raises the Outage of a worker that is gone."""
+        if not self._chunks:
+            self._worker.send_nowait(wire.Pull(recording=self._number))
+        while not self._chunks:
+            if self._worker.gone.is_set():
+                raise self._worker.outage or Outage(Reason.CAPTURE_CRASHED, "the capture process ended")
+            self._news = trio.Event()
+            await self._news.wait()
+        chunk = self._chunks.popleft()
+        if chunk.last:
+            self.drop()
+        return chunk
+
+    def finish(self) -> None:
+        """End at the next boundary between GOPs."""
+        self._worker.send_nowait(wire.Finish(recording=self._number))
+
+    def drop(self) -> None:
+        """Nobody will pull any more."""
+        if self._worker.recordings.pop(self._number, None) and not self._worker.gone.is_set():
+            self._worker.send_nowait(wire.Drop(recording=self._number))
+
+    def arrived(self, chunk: wire.Chunk, payload: bytes) -> None:
+        """A chunk came through the pipe."""
+        if chunk.index == 0:
+            # one value for the whole recording: a step of the wall clock must not tear its times apart
+            self._utc_offset_s = time.time() - time.monotonic()
+        start_s = chunk.start_s + chunk.anchor_s + self._utc_offset_s
+        self._chunks.append(
+            MediaChunk(
+                payload=payload,
+                media_start=chunk.media_s,
+                media_end=chunk.media_s + chunk.end_s - chunk.start_s,
+                start_at=datetime.fromtimestamp(start_s, UTC),
+                last=chunk.last,
+                resume_s=chunk.end_s,
+            )
+        )
+        self._news.set()
+
+    def wake(self) -> None:
+        """The worker is gone: whoever waits must hear of it."""
+        self._news.set()

@@ -1,0 +1,256 @@
+"""A cloud played by the test itself over trio-websocket, and what a session is given to talk to it."""
+
+import json
+from collections.abc import Awaitable, Callable, Iterable
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any
+
+import outcome
+import trio
+from trio.testing import memory_stream_pair
+from trio_websocket import ConnectionClosed, WebSocketConnection, WebSocketRequest, wrap_server_stream
+from wsproto.utilities import ProtocolError
+
+from interhuman2mqtt.cloud.connect import Dial, Server
+from interhuman2mqtt.cloud.interpreter import Interpreter, Origin
+from interhuman2mqtt.cloud.observer import Oddity, SessionEnd
+from interhuman2mqtt.cloud.session import run_session
+from interhuman2mqtt.cloud.terms import Limits, Wishes
+from interhuman2mqtt.cloud.tunnel import Address
+from interhuman2mqtt.errors import Outage
+from interhuman2mqtt.events import Clock, Event, MediaChunk
+
+KEY = "ih_live_do-not-print-me"
+SESSION = "7c1e5a2e-0000-4000-8000-000000000001"
+CORRELATION = "550e8400-0000-4000-8000-000000000002"
+EPOCH = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)
+SERVER = Server("ws://cloud.test/v2/stream/analyze")
+
+OPTIONS = {
+    "include": ["conversation_quality_overall", "conversation_quality_timeline"],
+    "goal_dimensions": None,
+    "model": ["inter-2", "inter-2-audio"],
+}
+READY = {
+    "session_idle_timeout_seconds": 300,
+    "session_max_duration_seconds": 3600,
+    "max_segment_duration_seconds": None,
+    "min_segment_size_bytes": 1,
+    "max_segment_size_bytes": 33554432,
+    "supported_session_config_options": OPTIONS,
+}
+
+Play = Callable[["Cloud"], Awaitable[None]]
+
+
+def envelope(kind: str, data: dict[str, Any] | None = None) -> dict[str, Any]:
+    """An envelope as the cloud sends it today."""
+    stamp = "2026-11-22T10:00:12.345678Z"
+    return {"type": kind, "timestamp": stamp, "correlation_id": CORRELATION, "data": data or {}}
+
+
+def frame(kind: str, data: dict[str, Any] | None = None) -> str:
+    return json.dumps(envelope(kind, data))
+
+
+class Cloud:
+    """The other end of one session's WebSocket."""
+
+    def __init__(self, websocket: WebSocketConnection, request: WebSocketRequest) -> None:
+        self.websocket = websocket
+        self.path = request.path
+        self.headers = dict(request.headers)
+        self.media: list[bytes] = []
+        self.texts: list[dict[str, Any]] = []
+
+    async def say(self, kind: str, data: dict[str, Any] | None = None) -> None:
+        await self.websocket.send_message(frame(kind, data))
+
+    async def ready(self, **changes: Any) -> None:
+        await self.say("session.ready", READY | changes)
+
+    async def error(self, code: str) -> None:
+        await self.say("error", {"code": code, "message": f"what {code} means", "link": None, "segment": None})
+
+    async def hear(self) -> str | bytes:
+        message: str | bytes = await self.websocket.get_message()
+        if isinstance(message, bytes):
+            self.media.append(message)
+        else:
+            self.texts.append(json.loads(message))
+        return message
+
+    async def hear_until_close(self) -> None:
+        """Takes media until `session.close`, which it is the caller's to answer."""
+        while {"type": "session.close"} not in self.texts:
+            await self.hear()
+
+    async def end(self) -> None:
+        """The graceful end: the drain is over at once."""
+        await self.say("session.closing", {"max_drain_seconds": 30})
+        await self.say("session.ended", {"reason": "client_shutdown"})
+        await self.websocket.aclose()
+
+    async def serve(self) -> None:
+        """A whole session in which nothing happens."""
+        await self.ready()
+        await self.hear_until_close()
+        await self.end()
+
+
+class Tape:
+    """An observer that keeps everything that it is told."""
+
+    def __init__(self) -> None:
+        self.limits: Limits | None = None
+        self.events: list[Event] = []
+        self.chunks: list[MediaChunk] = []
+        self.proven: list[tuple[MediaChunk, float]] = []
+        self.oddities: list[tuple[Oddity, str]] = []
+
+    def ready(self, limits: Limits, correlation_id: str | None) -> None:
+        assert correlation_id == CORRELATION
+        self.limits = limits
+
+    def event(self, event: Event) -> None:
+        self.events.append(event)
+
+    def sent(self, chunk: MediaChunk) -> None:
+        self.chunks.append(chunk)
+
+    def delivered(self, chunk: MediaChunk, round_trip: float) -> None:
+        self.proven.append((chunk, round_trip))
+
+    def noticed(self, oddity: Oddity, detail: str) -> None:
+        self.oddities.append((oddity, detail))
+
+    @property
+    def types(self) -> list[str]:
+        return [event.type for event in self.events]
+
+
+def chunk(number: int, *, last: bool = False, payload: bytes | None = None, seconds: float = 2.0) -> MediaChunk:
+    """Chunk `number`, from 0 on, of a recording without gaps that began at EPOCH."""
+    start = number * seconds
+    return MediaChunk(
+        payload=b"media %d" % number if payload is None else payload,
+        media_start=start,
+        media_end=start + seconds,
+        start_at=EPOCH + timedelta(seconds=start),
+        last=last,
+    )
+
+
+class Film:
+    """A recording whose chunks are given, one every `every` seconds; after them comes what `then` says."""
+
+    def __init__(self, chunks: Iterable[MediaChunk] = (), *, every: float = 0.0, then: Outage | None = None) -> None:
+        self.finished = 0
+        self._chunks = list(chunks)
+        self._every = every
+        self._then = then
+
+    async def next_chunk(self) -> MediaChunk:
+        await trio.sleep(self._every)
+        if self._chunks:
+            return self._chunks.pop(0)
+        if self._then is not None:
+            raise self._then
+        await trio.sleep_forever()
+        raise AssertionError
+
+    def finish(self) -> None:
+        self.finished += 1
+
+
+class EndlessFilm:
+    """A live recording: a chunk every two seconds, until it is finished."""
+
+    def __init__(self) -> None:
+        self._number = -1
+        self._last = False
+
+    async def next_chunk(self) -> MediaChunk:
+        await trio.sleep(2.0)
+        self._number += 1
+        return chunk(self._number, last=self._last)
+
+    def finish(self) -> None:
+        self._last = True
+
+
+async def play(stream: trio.abc.Stream, act: Play) -> None:
+    """Serves one connection: the upgrade is accepted, and `act` plays the cloud."""
+    try:
+        async with trio.open_nursery() as nursery:
+            request = await wrap_server_stream(nursery, stream)
+            websocket = await request.accept(extra_headers=[(b"X-Correlation-ID", CORRELATION.encode())])
+            try:
+                await act(Cloud(websocket, request))
+            except ConnectionClosed:
+                pass
+            finally:
+                with trio.move_on_after(5, shield=True):
+                    await websocket.aclose()
+                await trio.aclose_forcefully(stream)
+                nursery.cancel_scope.cancel()
+    except* ProtocolError:
+        pass  # trio-websocket's reader, on a ping that comes while it closes
+
+
+class Jam:
+    """An uplink that takes so many sends, and then no more."""
+
+    def __init__(self, *, after: int) -> None:
+        self._left = after
+
+    async def __call__(self) -> None:
+        self._left -= 1
+        if self._left < 0:
+            await trio.sleep_forever()
+
+
+Hook = Callable[[], Awaitable[None]]
+
+
+def memory_dial(nursery: trio.Nursery, act: Play, *, on_send: Hook | None = None) -> Dial:
+    """A way to dial the played cloud in memory: no socket, no thread, no real time; `on_send` may hold our sends up."""
+
+    async def dial(address: Address) -> trio.abc.Stream:
+        await trio.lowlevel.checkpoint()
+        ours, theirs = memory_stream_pair()
+        pump = ours.send_stream.send_all_hook
+
+        async def hook() -> None:
+            if on_send is not None:
+                await on_send()
+            await pump()
+
+        ours.send_stream.send_all_hook = hook
+        nursery.start_soon(play, theirs, act)
+        return ours
+
+    return dial
+
+
+def interpreter(**options: Any) -> Interpreter:
+    return Interpreter(Origin("lobby-1", "front", SESSION), clock=lambda: Clock.SYNCED, **options)
+
+
+async def converse(
+    act: Play,
+    film: Film | EndlessFilm,
+    tape: Tape,
+    *,
+    wishes: Wishes | None = None,
+    server: Server = SERVER,
+    on_send: Hook | None = None,
+) -> SessionEnd:
+    """One session against the played cloud; whatever the session raises comes out as it is."""
+    async with trio.open_nursery() as nursery:
+        session = partial(run_session, interpreter=interpreter(), observer=tape)
+        dial = memory_dial(nursery, act, on_send=on_send)
+        result = await outcome.acapture(session, server, KEY, wishes or Wishes(), film, dial=dial)
+        nursery.cancel_scope.cancel()
+    return result.unwrap()

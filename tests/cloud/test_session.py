@@ -1,0 +1,480 @@
+"""Whole sessions against a cloud that the test plays, in memory and on trio's mock clock."""
+
+import pytest
+import trio
+from cloud.played import (
+    CORRELATION,
+    EPOCH,
+    SESSION,
+    Cloud,
+    EndlessFilm,
+    Film,
+    Jam,
+    Tape,
+    chunk,
+    converse,
+    frame,
+)
+from trio.testing import MockClock
+
+from interhuman2mqtt.cloud.observer import Cause, Oddity, SessionEnd
+from interhuman2mqtt.cloud.terms import Limits, Wishes
+from interhuman2mqtt.errors import Outage, Overloaded, Reason, Refused
+from interhuman2mqtt.events import MediaChunk
+
+WISHES = Wishes(include=("conversation_quality_overall",), model="inter-2")
+
+
+async def test_a_session_from_open_to_ended(autojump_clock: MockClock) -> None:
+    """Ready, config, media, close, drain: each in its order, and every message is an event."""
+    clouds: list[Cloud] = []
+
+    async def act(cloud: Cloud) -> None:
+        clouds.append(cloud)
+        await cloud.ready()
+        await cloud.hear()
+        await cloud.say("session.updated", {"include": ["conversation_quality_overall"], "model": "inter-2"})
+        await cloud.hear()
+        await cloud.say("signal.detected", {"signal_type": "interest", "start": 0.5})
+        await cloud.hear_until_close()
+        await cloud.say("session.closing", {"max_drain_seconds": 30})
+        await cloud.say("signal.ended", {"signal_type": "interest", "end": 3.5})
+        await cloud.say("session.ended", {"reason": "client_shutdown"})
+
+    tape = Tape()
+    end = await converse(act, Film([chunk(0), chunk(1, last=True)]), tape, wishes=WISHES)
+    [cloud] = clouds
+    assert end == SessionEnd(Cause.FINISHED, drained=True)
+    assert cloud.path == "/v2/stream/analyze?model=inter-2"
+    assert cloud.headers[b"x-client-request-id"] == SESSION.encode()
+    assert cloud.headers[b"authorization"].startswith(b"Bearer ih_live_")
+    assert b"sec-websocket-extensions" not in cloud.headers
+    assert cloud.texts == [
+        {"include": ["conversation_quality_overall"], "model": "inter-2"},
+        {"type": "session.close"},
+    ]
+    assert cloud.media == [b"media 0", b"media 1"]
+    assert tape.limits == Limits(options=tape.limits.options if tape.limits else {})
+    assert [sent.media_start for sent in tape.chunks] == [0.0, 2.0]
+    assert tape.types == [
+        "session.ready",
+        "session.updated",
+        "signal.detected",
+        "session.closing",
+        "signal.ended",
+        "session.ended",
+    ]
+    assert [event.id.rpartition("/")[2] for event in tape.events] == ["1", "2", "3", "4", "5", "6"]
+    assert tape.oddities == []
+
+
+async def test_nothing_is_sent_before_ready(autojump_clock: MockClock) -> None:
+    """A connection is not a session: until session.ready neither config nor media goes out."""
+
+    async def act(cloud: Cloud) -> None:
+        with trio.move_on_after(10):
+            await cloud.hear()
+        assert cloud.texts == []
+        assert cloud.media == []
+        await cloud.serve()
+
+    tape = Tape()
+    assert await converse(act, Film([chunk(0, last=True)]), tape) == SessionEnd(Cause.FINISHED, drained=True)
+    assert len(tape.chunks) == 1
+
+
+async def test_a_cloud_that_never_gets_ready(autojump_clock: MockClock) -> None:
+    """Without session.ready the attempt ends after a stated time, and says what was missing."""
+
+    async def act(cloud: Cloud) -> None:
+        await cloud.hear()
+
+    with pytest.raises(Outage, match=r"sent no session\.ready in 20 s") as caught:
+        await converse(act, Film(), Tape())
+    assert caught.value.reason is Reason.PROTOCOL
+
+
+async def test_rotation_before_the_maximum(autojump_clock: MockClock) -> None:
+    """The recording is finished before session_max_duration_seconds, and its last chunk is the session's."""
+
+    async def act(cloud: Cloud) -> None:
+        await cloud.ready(session_max_duration_seconds=600)
+        await cloud.hear_until_close()
+        await cloud.end()
+
+    tape = Tape()
+    began = autojump_clock.current_time()
+    end = await converse(act, EndlessFilm(), tape)
+    assert end == SessionEnd(Cause.ROTATED, drained=True)
+    assert 478 <= autojump_clock.current_time() - began <= 545
+    assert tape.chunks[-1].last
+
+
+async def test_a_session_is_given_back_when_no_media_comes(autojump_clock: MockClock) -> None:
+    """A camera without media holds no session open: after half the idle limit, at most a minute, it ends gracefully."""
+    for idle, patience in ((300, 60.0), (40, 20.0)):
+
+        async def act(cloud: Cloud, idle: int = idle) -> None:
+            await cloud.ready(session_idle_timeout_seconds=idle)
+            await cloud.hear_until_close()
+            await cloud.end()
+
+        began = autojump_clock.current_time()
+        assert await converse(act, Film([chunk(0)]), Tape()) == SessionEnd(Cause.NO_MEDIA, drained=True)
+        assert autojump_clock.current_time() - began == pytest.approx(patience, abs=0.1)
+
+
+async def test_the_capture_ends(autojump_clock: MockClock) -> None:
+    """When the capture fails, the session drains, and returns what the capture said."""
+    unplugged = Outage(Reason.NOT_FOUND, "no such device: /dev/video0")
+    end = await converse(Cloud.serve, Film([chunk(0)], then=unplugged), Tape())
+    assert end == SessionEnd(Cause.CAPTURE_ENDED, drained=True, capture=unplugged)
+
+
+async def test_a_last_chunk_without_media_is_not_sent(autojump_clock: MockClock) -> None:
+    """An empty last chunk only ends the recording."""
+    tape = Tape()
+    end = await converse(Cloud.serve, Film([chunk(0), chunk(1, last=True, payload=b"")]), tape)
+    assert end.cause is Cause.FINISHED
+    assert len(tape.chunks) == 1
+
+
+async def test_pongs_prove_delivery(autojump_clock: MockClock) -> None:
+    """Each chunk is followed by a ping, whose pong is reported with its round trip."""
+    tape = Tape()
+    await converse(Cloud.serve, Film([chunk(0), chunk(1, last=True)], every=1.0), tape)
+    assert [(proven.media_start, trip) for proven, trip in tape.proven] == [(0.0, 0.0), (2.0, 0.0)]
+
+
+async def test_a_cloud_that_does_not_read(autojump_clock: MockClock) -> None:
+    """A send that takes longer than a stated time is an outage; synthetic ends come all the same."""
+
+    async def act(cloud: Cloud) -> None:
+        await cloud.ready()
+        await cloud.say("signal.detected", {"signal_type": "stress", "start": 0.0})
+        await cloud.hear()
+        await cloud.hear()
+
+    tape = Tape()
+    with pytest.raises(Outage, match="longer than 30 s") as caught:
+        await converse(act, Film([chunk(0), chunk(1)], every=1.0), tape, on_send=Jam(after=3))
+    assert caught.value.reason is Reason.CONNECTION_LOST
+    assert tape.events[-1].synthetic is True
+
+
+async def test_a_cloud_that_answers_no_ping(autojump_clock: MockClock) -> None:
+    """A connection on which no pong comes back is dead after a stated time, though sends still succeed."""
+
+    async def act(cloud: Cloud) -> None:
+        await cloud.ready()
+        await cloud.say("noise")
+        cloud.websocket._wsproto.receive_data = lambda data: None
+        await trio.sleep_forever()
+
+    with pytest.raises(Outage, match="no answer to a ping in 60 s") as caught:
+        await converse(act, EndlessFilm(), Tape())
+    assert caught.value.reason is Reason.CONNECTION_LOST
+
+
+@pytest.mark.parametrize(
+    ("changes", "match"),
+    [
+        ({"max_segment_size_bytes": 3}, "7 bytes is above the cloud's limit of 3"),
+        ({"max_segment_duration_seconds": 1.5}, "2.0 s is above the cloud's limit of 1.5 s"),
+    ],
+)
+async def test_a_chunk_above_the_limits_is_not_sent(
+    autojump_clock: MockClock, changes: dict[str, float], match: str
+) -> None:
+    """What the cloud would refuse stays here; the session ends gracefully and says what to change."""
+    clouds: list[Cloud] = []
+
+    async def act(cloud: Cloud) -> None:
+        clouds.append(cloud)
+        await cloud.ready(**changes)
+        await cloud.hear_until_close()
+        await cloud.end()
+
+    with pytest.raises(Outage, match=match) as caught:
+        await converse(act, Film([chunk(0)]), Tape())
+    assert caught.value.reason is Reason.MEDIA_REJECTED
+    assert clouds[0].media == []
+
+
+@pytest.mark.parametrize("kinds", [["session.closing", "session.ended"], ["session.ended"], ["session.closing"]])
+async def test_the_cloud_ends_the_session_by_itself(autojump_clock: MockClock, kinds: list[str]) -> None:
+    """An unasked graceful end is a normal one, and is not answered with session.close."""
+    clouds: list[Cloud] = []
+
+    async def act(cloud: Cloud) -> None:
+        clouds.append(cloud)
+        await cloud.ready()
+        await cloud.hear()
+        for kind in kinds:
+            await cloud.say(kind)
+
+    end = await converse(act, Film([chunk(0)]), Tape())
+    assert end == SessionEnd(Cause.SERVER_ENDED, drained="session.ended" in kinds)
+    assert clouds[0].texts == []
+
+
+@pytest.mark.parametrize("code", ["ih6003", "ih6004"])
+async def test_session_limits_are_normal_ends(autojump_clock: MockClock, code: str) -> None:
+    """The idle limit and the maximum duration, told as errors, are no failures."""
+
+    async def act(cloud: Cloud) -> None:
+        await cloud.ready()
+        await cloud.error(code)
+        await cloud.websocket.aclose(1008)
+
+    tape = Tape()
+    assert await converse(act, Film(), tape) == SessionEnd(Cause.SERVER_ENDED, drained=False)
+    assert tape.events[-1].data["code"] == code
+
+
+async def test_a_normal_close_is_a_normal_end(autojump_clock: MockClock) -> None:
+    """A close with code 1000 in a running session means no more than its end."""
+
+    async def act(cloud: Cloud) -> None:
+        await cloud.ready()
+
+    assert await converse(act, Film(), Tape()) == SessionEnd(Cause.SERVER_ENDED, drained=False)
+
+
+@pytest.mark.parametrize(
+    ("code", "close", "kind", "reason"),
+    [
+        ("ih2003", 4003, Refused, Reason.SCOPE_MISSING),
+        ("ih1003", 1013, Overloaded, Reason.MODEL_UNAVAILABLE),
+        ("ih4005", 1008, Refused, Reason.BAD_REQUEST),
+        ("ih3002", 1001, Overloaded, Reason.CONCURRENCY_LIMIT),
+        ("ih3003", None, Refused, Reason.QUOTA_EXHAUSTED),
+        ("ih9999", None, Outage, Reason.CLOUD_ERROR),
+        (None, 4003, Refused, Reason.SCOPE_MISSING),
+        (None, 1000, Outage, Reason.PROTOCOL),
+    ],
+)
+async def test_refusals_after_the_upgrade(
+    autojump_clock: MockClock, code: str | None, close: int | None, kind: type[Outage], reason: Reason
+) -> None:
+    """What comes instead of session.ready says why the session is refused; its error is an event too."""
+
+    async def act(cloud: Cloud) -> None:
+        if code is not None:
+            await cloud.error(code)
+        if close is None:
+            await trio.sleep_forever()
+        else:
+            await cloud.websocket.aclose(close)
+
+    tape = Tape()
+    with pytest.raises(Outage) as caught:
+        await converse(act, Film(), tape)
+    assert (type(caught.value), caught.value.reason) == (kind, reason)
+    assert tape.types == (["error"] if code else [])
+    assert tape.limits is None
+
+
+async def test_an_error_that_ends_the_session_though_the_connection_stays(autojump_clock: MockClock) -> None:
+    """Media that cannot be read: the session drains, so that nothing is lost, and then fails with the reason."""
+    clouds: list[Cloud] = []
+
+    async def act(cloud: Cloud) -> None:
+        clouds.append(cloud)
+        await cloud.ready()
+        await cloud.hear()
+        await cloud.error("ih5004")
+        await cloud.hear_until_close()
+        await cloud.say("signal.detected", {"signal_type": "stress", "start": 0.0})
+        await cloud.end()
+
+    tape = Tape()
+    with pytest.raises(Outage, match="ih5004: what ih5004 means") as caught:
+        await converse(act, EndlessFilm(), tape)
+    assert caught.value.reason is Reason.MEDIA_REJECTED
+    assert len(clouds[0].media) <= 2
+    assert tape.types[-3:] == ["session.closing", "session.ended", "signal.ended"]
+
+
+async def test_errors_that_the_session_survives(autojump_clock: MockClock) -> None:
+    """A refused config and a refused change of model end nothing, and explain no later end."""
+
+    async def act(cloud: Cloud) -> None:
+        await cloud.ready()
+        await cloud.hear()
+        await cloud.error("ih6001")
+        await cloud.error("ih2003")
+        await cloud.hear()
+        await cloud.websocket.aclose(1011)
+
+    tape = Tape()
+    with pytest.raises(Outage) as caught:
+        await converse(act, EndlessFilm(), tape, wishes=WISHES)
+    assert type(caught.value) is Outage
+    assert caught.value.reason is Reason.CLOUD_ERROR
+    assert len(tape.chunks) >= 1
+
+
+@pytest.mark.parametrize(("later", "reason"), [(5.0, Reason.RATE_LIMITED), (40.0, Reason.CLOUD_ERROR)])
+async def test_an_error_explains_the_end_that_follows_it_soon(
+    autojump_clock: MockClock, later: float, reason: Reason
+) -> None:
+    """An error decides over the close code, unless it is an old story."""
+
+    async def act(cloud: Cloud) -> None:
+        await cloud.ready()
+        await cloud.error("ih3001")
+        with trio.move_on_after(later):
+            while True:
+                await cloud.hear()
+        await cloud.websocket.aclose(1011)
+
+    with pytest.raises(Outage) as caught:
+        await converse(act, EndlessFilm(), Tape())
+    assert caught.value.reason is reason
+
+
+async def test_what_the_config_leaves_out_and_what_the_cloud_makes_of_it(autojump_clock: MockClock) -> None:
+    """Only what is offered is asked for, and every difference is told."""
+
+    async def act(cloud: Cloud) -> None:
+        await cloud.ready()
+        await cloud.hear()
+        await cloud.say("session.updated", {"include": [], "goal_dimensions": None, "model": "inter-2-audio"})
+        await cloud.hear_until_close()
+        await cloud.end()
+
+    tape = Tape()
+    wishes = Wishes(include=("conversation_quality_overall", "nonsense"), goal_dimensions=("energy",), model="inter-2")
+    await converse(act, Film([chunk(0, last=True)]), tape, wishes=wishes)
+    assert tape.oddities == [
+        (Oddity.LEFT_OUT, "include: nonsense"),
+        (Oddity.LEFT_OUT, "goal_dimensions: energy"),
+        (Oddity.CONFIG_DIFFERS, "include: asked for conversation_quality_overall, got nothing"),
+        (Oddity.CONFIG_DIFFERS, "model: asked for inter-2, got inter-2-audio"),
+    ]
+
+
+async def test_a_config_that_is_not_answered(autojump_clock: MockClock) -> None:
+    """A cloud that does not acknowledge the config gets its media all the same, and that is told."""
+    tape = Tape()
+    end = await converse(Cloud.serve, Film([chunk(0, last=True)]), tape, wishes=WISHES)
+    assert end == SessionEnd(Cause.FINISHED, drained=True)
+    assert tape.oddities == [(Oddity.CONFIG_UNANSWERED, "no session.updated in 10 s")]
+
+
+async def test_malformed_frames_end_nothing(autojump_clock: MockClock) -> None:
+    """Frames that are no messages are counted, and the events around them arrive."""
+
+    async def act(cloud: Cloud) -> None:
+        await cloud.ready()
+        for rubbish in ("{", b"\x00", '{"type":"signal.detected","data":{"signal_type":7,"start":1}}', "[" * 9000):
+            await cloud.websocket.send_message(rubbish)
+        await cloud.say("signal.ended", {"signal_type": "stress", "end": 1.0})
+        await cloud.hear_until_close()
+        await cloud.end()
+
+    tape = Tape()
+    await converse(act, Film([chunk(0, last=True)], every=1.0), tape)
+    assert [oddity for oddity, _ in tape.oddities] == [Oddity.MALFORMED] * 4
+    assert "signal.ended" in tape.types
+
+
+async def test_a_signal_that_is_detected_twice(autojump_clock: MockClock) -> None:
+    """The first is closed where the second starts, and the anomaly is told."""
+
+    async def act(cloud: Cloud) -> None:
+        await cloud.ready()
+        await cloud.hear()
+        await cloud.say("signal.detected", {"signal_type": "stress", "start": 0.25})
+        await cloud.say("signal.detected", {"signal_type": "stress", "start": 1.25})
+        await cloud.hear_until_close()
+        await cloud.end()
+
+    tape = Tape()
+    await converse(act, Film([chunk(0), chunk(1, last=True)], every=1.0), tape)
+    ends = [event for event in tape.events if event.type == "signal.ended"]
+    assert [(event.synthetic, event.data["end"]) for event in ends] == [(True, 1.25), (True, 4.0)]
+    assert [oddity for oddity, _ in tape.oddities] == [Oddity.OVERLAP]
+
+
+async def test_events_before_a_broken_send_are_kept(autojump_clock: MockClock) -> None:
+    """The events and the error that came before the connection broke are read, though a send has failed by then."""
+
+    async def act(cloud: Cloud) -> None:
+        await cloud.ready()
+        await cloud.hear()
+        for number in range(20):
+            await cloud.say("feedback.generated", {"feedback": f"advice {number}"})
+        await cloud.error("ih3003")
+        await trio.aclose_forcefully(cloud.websocket._stream)
+
+    tape = Tape()
+    with pytest.raises(Refused, match="ih3003"):
+        await converse(act, Film([chunk(number) for number in range(50)]), tape)
+    assert tape.types.count("feedback.generated") == 20
+    assert tape.types[-1] == "error"
+
+
+async def test_a_connection_that_breaks(autojump_clock: MockClock) -> None:
+    """A connection that ends without a word is an outage, and signals that were active get an end."""
+
+    async def act(cloud: Cloud) -> None:
+        await cloud.ready()
+        await cloud.hear()
+        await cloud.say("signal.detected", {"signal_type": "stress", "start": 0.5})
+        await cloud.hear()
+        await trio.aclose_forcefully(cloud.websocket._stream)
+
+    tape = Tape()
+    with pytest.raises(Outage) as caught:
+        await converse(act, EndlessFilm(), tape)
+    assert caught.value.reason is Reason.CONNECTION_LOST
+    last = tape.events[-1]
+    assert (last.type, last.synthetic, last.correlation_id) == ("signal.ended", True, CORRELATION)
+    assert last.data == {"signal_type": "stress", "end": tape.chunks[-1].media_end}
+    assert last.start_at is not None
+    assert (last.start_at - EPOCH).total_seconds() == 0.5
+
+
+async def test_a_cloud_that_does_not_finish(autojump_clock: MockClock) -> None:
+    """The drain is bounded by what session.closing says; the end is ours all the same."""
+
+    async def act(cloud: Cloud) -> None:
+        await cloud.ready()
+        await cloud.hear_until_close()
+        await cloud.say("session.closing", {"max_drain_seconds": 5})
+        await cloud.hear()
+
+    tape = Tape()
+    began = autojump_clock.current_time()
+    assert await converse(act, Film([chunk(0, last=True)]), tape) == SessionEnd(Cause.FINISHED, drained=False)
+    assert autojump_clock.current_time() - began == pytest.approx(7, abs=0.1)
+    assert [oddity for oddity, _ in tape.oddities] == [Oddity.NOT_DRAINED]
+
+
+async def test_a_bug_in_the_recording_comes_out_as_it_is(autojump_clock: MockClock) -> None:
+    """An error that is not an outage is not dressed up as one, and needs no group to travel in."""
+
+    class Broken(Film):
+        async def next_chunk(self) -> MediaChunk:
+            raise ZeroDivisionError("a bug")
+
+    tape = Tape()
+    with pytest.raises(ZeroDivisionError):
+        await converse(Cloud.serve, Broken(), tape)
+
+
+async def test_unknown_messages_are_events(autojump_clock: MockClock) -> None:
+    """What the API adds later arrives with its fields untouched."""
+
+    async def act(cloud: Cloud) -> None:
+        await cloud.ready()
+        await cloud.websocket.send_message(frame("mood.changed", {"start": 0.5, "depth": {"of": ["it"]}}))
+        await cloud.hear_until_close()
+        await cloud.end()
+
+    tape = Tape()
+    await converse(act, Film([chunk(0, last=True)], every=1.0), tape)
+    [mood] = [event for event in tape.events if event.type == "mood.changed"]
+    assert mood.data == {"start": 0.5, "depth": {"of": ["it"]}}

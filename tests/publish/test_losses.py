@@ -1,0 +1,34 @@
+"""What is dropped is counted, told and logged, and does not flood the log."""
+
+from publish.parts import an_event_message
+from structlog.testing import capture_logs
+
+from interhuman2mqtt.publish.losses import QUIET, Loss, Losses
+from interhuman2mqtt.publish.message import Message
+
+MESSAGE = an_event_message("front", 1)
+
+
+def test_each_loss_is_counted_and_told() -> None:
+    """Every message dropped raises its rule's count by one and is handed to the callback."""
+    told: list[tuple[Message, Loss, str]] = []
+    losses = Losses(lambda *loss: told.append(loss), clock=lambda: 0.0)
+    for _ in range(3):
+        losses.report(MESSAGE, Loss.TOO_LARGE, "why")
+    losses.report(MESSAGE, Loss.OUTBOX_FULL, "full")
+    assert losses.counts == {Loss.TOO_LARGE: 3, Loss.OUTBOX_FULL: 1}
+    assert told == [(MESSAGE, Loss.TOO_LARGE, "why")] * 3 + [(MESSAGE, Loss.OUTBOX_FULL, "full")]
+
+
+def test_the_log_has_the_first_and_then_one_line_a_minute() -> None:
+    """Of a thousand losses by one rule within a minute one line is logged; the next minute's line counts the rest."""
+    now = 0.0
+    losses = Losses(clock=lambda: now)
+    with capture_logs() as logs:
+        for _ in range(1000):
+            losses.report(MESSAGE, Loss.BROKER_REFUSED, "not authorized")
+        now = QUIET
+        losses.report(MESSAGE, Loss.BROKER_REFUSED, "not authorized")
+    assert [(line["count"], line["total"]) for line in logs] == [(1, 1), (1000, 1001)]
+    assert logs[0]["rule"] == "broker_refused"
+    assert (logs[0]["topic"], logs[0]["detail"]) == (MESSAGE.topic, "not authorized")

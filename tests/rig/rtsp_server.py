@@ -1,0 +1,238 @@
+"""A camera on loopback: GStreamer's RTSP server, fed packet by packet in real time from clips made beforehand.
+
+Run by the system's Python, which has the GStreamer binding:
+
+    rtsp_server.py --mount /front=CLIP.tracks [--port N] [--username U --password P --auth basic|digest]
+                   [--transport tcp|udp|both] [--log-every N]
+
+Each client gets a stream of its own, from the clip's first frame, looping. On stdout: `ready PORT`, then one line of
+JSON per happening. A `frame` line says when (time.time()) the frame was captured, that is: became due. On stdin:
+`mute video|audio` and `unmute video|audio` for all streams, now and to come; the end of stdin ends the server.
+"""
+
+import argparse
+import base64
+import json
+import os
+import sys
+import threading
+import time
+
+import gi
+
+gi.require_version("Gst", "1.0")
+gi.require_version("GstRtsp", "1.0")
+gi.require_version("GstRtspServer", "1.0")
+from gi.repository import GLib, Gst, GstRtsp, GstRtspServer
+
+PAYLOADERS = {
+    "h264": ("video/x-h264,stream-format=byte-stream,alignment=au", "rtph264pay"),
+    "hevc": ("video/x-h265,stream-format=byte-stream,alignment=au", "rtph265pay"),
+    "mjpeg": ("image/jpeg,framerate={rate}/1", "jpegparse ! rtpjpegpay"),
+    "aac": (
+        "audio/mpeg,mpegversion=4,stream-format=raw,channels=1,rate={rate},codec_data=(buffer){config}",
+        "rtpmp4gpay",
+    ),
+    "pcm_alaw": ("audio/x-alaw,channels=1,rate={rate}", "rtppcmapay"),
+    "pcm_mulaw": ("audio/x-mulaw,channels=1,rate={rate}", "rtppcmupay"),
+}
+TRANSPORTS = {
+    "tcp": GstRtsp.RTSPLowerTrans.TCP,
+    "udp": GstRtsp.RTSPLowerTrans.UDP,
+    "both": GstRtsp.RTSPLowerTrans.TCP | GstRtsp.RTSPLowerTrans.UDP,
+}
+SECOND = Gst.SECOND
+QUEUE_S = 10
+"""What a source keeps for a client that does not read; then the oldest goes, as in a camera."""
+
+muted = set()
+log_lock = threading.Lock()
+
+
+def log(**what):
+    with log_lock:
+        sys.stdout.write(json.dumps(what) + "\n")
+        sys.stdout.flush()
+
+
+class Clip:
+    """The tracks of a clip, with the packets of each."""
+
+    def __init__(self, path):
+        with open(path, "rb") as file:
+            self.tracks = json.loads(file.readline())
+            for track in self.tracks:
+                track["packets"] = [(*packet, file.read(packet[3])) for packet in track["packets"]]
+
+    def launch(self):
+        return "( " + " ".join(self.element(number, track) for number, track in enumerate(self.tracks)) + " )"
+
+    @staticmethod
+    def element(number, track):
+        caps, payloader = PAYLOADERS[track["codec"]]
+        caps = caps.format(**track)
+        return (
+            f'appsrc name=src{number} is-live=true format=time caps="{caps}" max-bytes=0 leaky-type=downstream '
+            f"max-time={QUEUE_S * SECOND} ! {payloader} name=pay{number} pt={96 + number}"
+        )
+
+
+class Feed(threading.Thread):
+    """Pushes the packets of one client's stream, each when it becomes due, until it is stopped."""
+
+    count = 0
+
+    def __init__(self, mount, clip, media, log_every):
+        super().__init__(daemon=True)
+        Feed.count += 1
+        self.mount, self.clip, self.number, self.log_every = mount, clip, Feed.count, log_every
+        self.sources = [media.get_element().get_by_name_recurse_up(f"src{n}") for n in range(len(clip.tracks))]
+        self.stopped = threading.Event()
+        self.starting = threading.Lock()
+        for source in self.sources:
+            source.connect("need-data", self.begin)
+
+    def begin(self, *_args):
+        """The pipeline runs: time begins."""
+        with self.starting:
+            if not self.ident:
+                self.start()
+
+    def run(self):
+        first = self.sources[0].get_current_running_time() / SECOND
+        monotonic, wall = time.monotonic(), time.time()
+        for due, track, packet in schedule(self.clip.tracks):
+            if self.stopped.wait(max(0.0, monotonic + due - time.monotonic())):
+                return
+            kind = self.clip.tracks[track]["kind"]
+            if kind not in muted and self.push(track, packet, first) is not Gst.FlowReturn.OK:
+                return
+            captured, number = packet[0], packet[1]
+            if kind == "video" and kind not in muted and number % self.log_every == 0:
+                log(event="frame", mount=self.mount, media=self.number, frame=number, at=wall + captured)
+
+    def push(self, track, packet, first):
+        _, _, pts, dts, data = packet
+        buffer = Gst.Buffer.new_wrapped(data)
+        buffer.pts, buffer.dts = int((first + pts) * SECOND), int((first + dts) * SECOND)
+        return self.sources[track].emit("push-buffer", buffer)
+
+
+def schedule(tracks):
+    """All packets of all tracks for ever, in the order in which they become due: (due, track, packet)."""
+    heads = [endless(track) for track in tracks]
+    nexts = [next(head) for head in heads]
+    while True:
+        track = min(range(len(nexts)), key=lambda n: nexts[n][0])
+        yield nexts[track][0], track, nexts[track][1]
+        nexts[track] = next(heads[track])
+
+
+def endless(track):
+    """A track's packets, again and again. As in a camera, none leaves before it was captured to its end."""
+    first = min(packet[0] for packet in track["packets"])
+    late = max(packet[0] - first - packet[1] for packet in track["packets"])
+    if track["kind"] == "audio":
+        late += track["length"] / len(track["packets"])
+    turn = 0
+    while True:
+        start = turn * track["length"]
+        for pts, dts, number, _size, data in track["packets"]:
+            number_now = number + turn * len(track["packets"])
+            yield start + dts + late, (start + pts - first, number_now, start + pts, start + dts, data)
+        turn += 1
+
+
+def mount_clip(server, path, clip, options):
+    factory = GstRtspServer.RTSPMediaFactory()
+    factory.set_launch(clip.launch())
+    factory.set_shared(False)
+    factory.set_protocols(TRANSPORTS[options.transport])
+    factory.connect("media-configure", lambda _factory, media: configure(path, clip, media, options))
+    if options.username is not None:
+        permit(factory)
+    server.get_mount_points().add_factory(path, factory)
+
+
+def configure(path, clip, media, options):
+    feed = Feed(path, clip, media, options.log_every)
+    log(event="describe", mount=path, media=feed.number)
+
+    def over(_media):
+        feed.stopped.set()
+        log(event="end", mount=path, media=feed.number)
+
+    media.connect("unprepared", over)
+
+
+def permit(factory):
+    permissions = GstRtspServer.RTSPPermissions()
+    permissions.add_permission_for_role("viewer", "media.factory.access", True)
+    permissions.add_permission_for_role("viewer", "media.factory.construct", True)
+    factory.set_permissions(permissions)
+
+
+def guard(server, options):
+    auth = GstRtspServer.RTSPAuth()
+    token = GstRtspServer.RTSPToken()
+    token.set_string("media.factory.role", "viewer")
+    if options.auth == "basic":
+        secret = base64.b64encode(f"{options.username}:{options.password}".encode()).decode()
+        auth.add_basic(secret, token)
+    else:
+        auth.set_supported_methods(GstRtsp.RTSPAuthMethod.DIGEST)
+        auth.add_digest(options.username, options.password, token)
+    server.set_auth(auth)
+
+
+def connected(_server, client):
+    address = client.get_connection().get_ip()
+    log(event="connect", address=address)
+    client.connect("play-request", lambda _c, context: log(event="play", mount=context.uri.abspath))
+    client.connect("teardown-request", lambda _c, context: log(event="teardown", mount=context.uri.abspath))
+    client.connect("closed", lambda _c: log(event="disconnect", address=address))
+
+
+def obey():
+    """Commands on stdin, until it ends."""
+    for line in sys.stdin:
+        verb, _, kind = line.strip().partition(" ")
+        (muted.add if verb == "mute" else muted.discard)(kind)
+        log(event=verb, kind=kind)
+    os._exit(0)
+
+
+def parse():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--mount", action="append", required=True)
+    parser.add_argument("--port", default="0")
+    parser.add_argument("--username")
+    parser.add_argument("--password", default=os.environ.get("RTSP_PASSWORD", ""))
+    parser.add_argument("--auth", choices=["basic", "digest"], default="digest")
+    parser.add_argument("--transport", choices=list(TRANSPORTS), default="both")
+    parser.add_argument("--log-every", type=int, default=1)
+    return parser.parse_args()
+
+
+def main():
+    options = parse()
+    Gst.init(None)
+    server = GstRtspServer.RTSPServer()
+    server.set_address("127.0.0.1")
+    server.set_service(options.port)
+    if options.username is not None:
+        guard(server, options)
+    for mount in options.mount:
+        path, _, file = mount.partition("=")
+        mount_clip(server, path, Clip(file), options)
+    server.connect("client-connected", connected)
+    if not server.attach(None):
+        sys.exit(f"port {options.port} cannot be listened on")
+    GLib.timeout_add_seconds(1, lambda: server.get_session_pool().cleanup() >= 0)
+    threading.Thread(target=obey, daemon=True).start()
+    print("ready", server.get_bound_port(), flush=True)
+    GLib.MainLoop().run()
+
+
+if __name__ == "__main__":
+    main()
