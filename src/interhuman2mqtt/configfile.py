@@ -1,12 +1,12 @@
 """The configuration files: found, read, merged, judged, and written back as what they mean together."""
 
 import hashlib
+import re
 import socket
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import re
 import tomli_w
 from msgspec import Struct
 
@@ -16,7 +16,7 @@ from interhuman2mqtt.kinds import NAME, RESERVED_NAMES
 from interhuman2mqtt.presence import check_files
 from interhuman2mqtt.problems import BadValueError, ConfigFileError, Place, Problem, Report
 from interhuman2mqtt.rules import check_rules
-from interhuman2mqtt.tables import INVALID, INLINE_TABLES, Entries, Entry, entries, is_list, keys_of, kind_of
+from interhuman2mqtt.tables import INLINE_TABLES, INVALID, Entries, Entry, entries, is_list, keys_of, kind_of
 from interhuman2mqtt.tomlfile import read_document
 
 DEFAULT_FILE = Path("/etc/interhuman2mqtt/interhuman2mqtt.toml")

@@ -20,19 +20,19 @@ import structlog
 import trio
 
 from interhuman2mqtt import configfile, report, secrets, systemd
+from interhuman2mqtt.cameras.fleet import Fleet
+from interhuman2mqtt.cameras.places import Places
+from interhuman2mqtt.cameras.shared import Shared
 from interhuman2mqtt.clock import clock_state
 from interhuman2mqtt.cloud.connect import Server
 from interhuman2mqtt.config import Config, Interhuman
 from interhuman2mqtt.errors import ConfigError
 from interhuman2mqtt.events import CameraStatus, Event, State
-from interhuman2mqtt.fleet import Fleet
 from interhuman2mqtt.log import setup as setup_log
-from interhuman2mqtt.places import Places
 from interhuman2mqtt.publish.losses import Losses
 from interhuman2mqtt.publish.outbox import Outbox
 from interhuman2mqtt.publish.publisher import BrokerPhase, BrokerState, Publisher
 from interhuman2mqtt.publish.topics import CameraTopics, Topics
-from interhuman2mqtt.shared import Shared
 from interhuman2mqtt.supervise import BugBudget, Health, Waiting, keep_running
 
 log = structlog.get_logger(__name__)

@@ -20,7 +20,7 @@ from interhuman2mqtt.config import (
     Privacy,
 )
 from interhuman2mqtt.problems import KeyPath
-from interhuman2mqtt.tables import INVALID, TABLE, Entries, Entry, keys_of
+from interhuman2mqtt.tables import INVALID, TABLE, Entries, keys_of
 
 S = TypeVar("S", bound=Struct)
 

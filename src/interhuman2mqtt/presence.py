@@ -8,7 +8,7 @@ from pathlib import Path
 from interhuman2mqtt import secrets, urls
 from interhuman2mqtt.config import SecretRef
 from interhuman2mqtt.effective import camera_layers, camera_names, runs_on
-from interhuman2mqtt.problems import KeyPath, Place, Report, Severity
+from interhuman2mqtt.problems import KeyPath, Place, Report
 from interhuman2mqtt.tables import INVALID, Entries
 
 FILE_KEYS = ("ca_file", "cert_file", "key_file")

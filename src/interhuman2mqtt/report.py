@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import trio
 
 from interhuman2mqtt import __version__, configfile
-from interhuman2mqtt.camera import Camera
+from interhuman2mqtt.cameras.camera import Camera
 from interhuman2mqtt.config import Config
 from interhuman2mqtt.events import State, utc_now
 from interhuman2mqtt.publish.losses import Losses

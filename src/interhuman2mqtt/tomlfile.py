@@ -3,7 +3,7 @@
 import re
 import tomllib
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from interhuman2mqtt.problems import Place, Report
 from interhuman2mqtt.tables import Document

@@ -7,8 +7,8 @@ import structlog
 import trio
 
 from interhuman2mqtt import config
-from interhuman2mqtt.camera import Camera
-from interhuman2mqtt.shared import Shared
+from interhuman2mqtt.cameras.camera import Camera
+from interhuman2mqtt.cameras.shared import Shared
 
 log = structlog.get_logger(__name__)
 

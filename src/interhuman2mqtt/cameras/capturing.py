@@ -3,13 +3,13 @@
 import trio
 
 from interhuman2mqtt import config, secrets
+from interhuman2mqtt.cameras.shared import Counters
+from interhuman2mqtt.cameras.stalls import Timeouts
+from interhuman2mqtt.cameras.standing import Standing
+from interhuman2mqtt.cameras.worker import Worker, start_worker
 from interhuman2mqtt.capture import wire
 from interhuman2mqtt.errors import Outage, Reason
-from interhuman2mqtt.shared import Counters
-from interhuman2mqtt.stalls import Timeouts
-from interhuman2mqtt.standing import Standing
 from interhuman2mqtt.supervise import Health
-from interhuman2mqtt.worker import Worker, start_worker
 
 LAST_MEDIA_S = 5.0
 """How long what is left of a source that has ended may still be pulled."""

@@ -9,10 +9,10 @@ import structlog
 import trio
 
 from interhuman2mqtt import config
-from interhuman2mqtt.capturing import Capturing
-from interhuman2mqtt.shared import Counters, Shared
-from interhuman2mqtt.standing import Standing
-from interhuman2mqtt.streaming import Streaming
+from interhuman2mqtt.cameras.capturing import Capturing
+from interhuman2mqtt.cameras.shared import Counters, Shared
+from interhuman2mqtt.cameras.standing import Standing
+from interhuman2mqtt.cameras.streaming import Streaming
 from interhuman2mqtt.supervise import BugBudget, Waiting, keep_running
 
 

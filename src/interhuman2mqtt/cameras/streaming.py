@@ -6,18 +6,18 @@ from uuid import uuid4
 import structlog
 
 from interhuman2mqtt import config, secrets
-from interhuman2mqtt.capturing import Capturing
+from interhuman2mqtt.cameras.capturing import Capturing
+from interhuman2mqtt.cameras.recording import WorkerRecording
+from interhuman2mqtt.cameras.shared import Counters, Shared
+from interhuman2mqtt.cameras.standing import Standing
+from interhuman2mqtt.cameras.worker import Worker
 from interhuman2mqtt.cloud.interpreter import Interpreter, Origin
 from interhuman2mqtt.cloud.observer import Cause, Oddity, SessionEnd
 from interhuman2mqtt.cloud.session import run_session
 from interhuman2mqtt.cloud.terms import Limits, Wishes
 from interhuman2mqtt.errors import Overloaded, Reason, Refused
 from interhuman2mqtt.events import Event, MediaChunk
-from interhuman2mqtt.shared import Counters, Shared
-from interhuman2mqtt.standing import Standing
 from interhuman2mqtt.supervise import Health
-from interhuman2mqtt.worker import Worker
-from interhuman2mqtt.worker_recording import WorkerRecording
 
 log = structlog.get_logger(__name__)
 

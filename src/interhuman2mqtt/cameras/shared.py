@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
+from interhuman2mqtt.cameras.places import Places
+from interhuman2mqtt.cameras.stalls import Timeouts
 from interhuman2mqtt.cloud.connect import Server
 from interhuman2mqtt.events import CameraStatus, Clock, Event
-from interhuman2mqtt.places import Places
-from interhuman2mqtt.stalls import Timeouts
 from interhuman2mqtt.supervise import Pauses
 
 

@@ -10,10 +10,10 @@ from contextlib import asynccontextmanager
 import structlog
 import trio
 
+from interhuman2mqtt.cameras.recording import WorkerRecording
+from interhuman2mqtt.cameras.stalls import Progress, Timeouts
 from interhuman2mqtt.capture import wire
 from interhuman2mqtt.errors import Outage, Reason, Refused
-from interhuman2mqtt.stalls import Progress, Timeouts
-from interhuman2mqtt.worker_recording import WorkerRecording
 
 log = structlog.get_logger(__name__)
 
