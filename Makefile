@@ -33,7 +33,7 @@ lint: $(STAMP)  ## ruff, flake8-async, mypy, import-linter
 	@$(BIN)/ruff format --check --quiet
 	@$(BIN)/flake8-async $$(find src tests -name '*.py')
 	@$(BIN)/mypy --no-error-summary
-	@$(BIN)/lint-imports --no-timing
+	@$(BIN)/lint-imports >.venv/imports.log || { cat .venv/imports.log; exit 1; }
 
 packages:
 	@.ci/packages $(PACKAGES)

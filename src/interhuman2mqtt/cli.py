@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import structlog
+import trio
 
 from interhuman2mqtt import __version__, cli_config, configfile
 from interhuman2mqtt.errors import ConfigError
+from interhuman2mqtt.simulator import options as simulator
 
 EXIT_BUG = 70
 EXIT_CONFIG = 78
@@ -48,7 +50,20 @@ def _parser() -> argparse.ArgumentParser:
     config = commands.add_parser("config", help="print the effective configuration, secrets masked")
     _add_config(config)
     config.set_defaults(command=_config)
+    simulate = commands.add_parser("simulate", help="the cloud, played locally")
+    simulator.add_arguments(simulate)
+    simulate.set_defaults(command=_simulate)
+    demo = commands.add_parser("demo", help="broker, cloud and a camera on this machine, events on the screen")
+    _add_demo(demo)
+    demo.set_defaults(command=_demo)
     return parser
+
+
+def _add_demo(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--source", default="test:", help="a camera as in the configuration; default: %(default)s")
+    parser.add_argument("--broker", metavar="URL", help="publish to this broker instead of one of our own")
+    parser.add_argument("--live", action="store_true", help="use the real cloud, with the key in INTERHUMAN_API_KEY")
+    parser.add_argument("--seconds", type=float, metavar="N", help="end by itself")
 
 
 def _add_config(parser: argparse.ArgumentParser) -> None:
@@ -68,6 +83,19 @@ def _run(parsed: argparse.Namespace) -> int:
 
     daemon.run(configfile.find(parsed.config), parsed.box)
     return 0
+
+
+def _simulate(parsed: argparse.Namespace) -> int:
+    trio.run(simulator.run, simulator.settings_from(parsed))
+    return 0
+
+
+def _demo(parsed: argparse.Namespace) -> int:
+    try:
+        from interhuman2mqtt.demo import run as demo  # noqa: PLC0415 - an extra, which may be missing
+    except ModuleNotFoundError as error:
+        raise ConfigError(f"{error.name} is missing: pip install 'interhuman2mqtt[demo]'") from error
+    return demo.main(demo.Options(parsed.source, parsed.broker, parsed.live, parsed.seconds))
 
 
 def _check(parsed: argparse.Namespace) -> int:

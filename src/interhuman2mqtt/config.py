@@ -119,7 +119,7 @@ class CameraKeys(Struct, frozen=True, kw_only=True):
     transport: Literal["tcp", "udp"] = "tcp"
     size: Annotated[tuple[int, int], kinds.PICTURE_SIZE] | None = None
     """width, height in pixels; None: the source's own"""
-    fps: Annotated[float, kinds.between(kinds.number, 1, 240, str)] | None = None
+    fps: Annotated[float, kinds.between(kinds.number, 1, 240, kinds.show_number)] | None = None
     video_bitrate: Annotated[int, kinds.bitrate("50k", "100M")] | None = None
     """bits a second, where we encode; None: by size"""
     microphone: Annotated[str, kinds.checked(urls.check_microphone)] | None = None
@@ -143,7 +143,7 @@ class CameraKeys(Struct, frozen=True, kw_only=True):
 
 
 class Camera(CameraKeys, frozen=True, kw_only=True):
-    """One camera with everything that applies to it: its own keys over its profile over `defaults` over `interhuman`."""
+    """One camera with all that applies to it: its own keys over its profile over `defaults` over `interhuman`."""
 
     id: Annotated[str, kinds.NAME]
     """The name of its table: [a-z0-9_-]+"""
@@ -164,7 +164,7 @@ class Config(Struct, frozen=True, kw_only=True):
 
 
 class CameraTable(CameraKeys, frozen=True, kw_only=True):
-    """What may stand in `[cameras.NAME]`, `[profiles.NAME]` and `[defaults]`; the last three decide what becomes of it."""
+    """What may stand in `[cameras.NAME]`, `[profiles.NAME]` and `[defaults]`; loading uses up the last three."""
 
     name: Annotated[str, kinds.TEXT] | None = None
     source: Annotated[str, kinds.checked(urls.check_source)] | None = None

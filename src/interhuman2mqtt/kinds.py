@@ -62,6 +62,11 @@ def whole(value: object) -> int:
     return value
 
 
+def show_number(value: float) -> float:
+    """A number as people write it: 15, not 15.0."""
+    return int(value) if value.is_integer() else value
+
+
 def boolean(value: object) -> bool:
     """`true` or `false`."""
     if not isinstance(value, bool):

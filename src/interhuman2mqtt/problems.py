@@ -100,6 +100,8 @@ def _part(name: str) -> str:
 
 
 def shown(text: str) -> str:
-    """A piece of the user's text in quotes, on one line and not long."""
+    """A piece of the user's text in quotes, on one line and not long; hidden where it might hold credentials."""
+    if "@" in text or "://" in text or "=" in text or text.startswith("ih_"):
+        return '"***"'
     short = text if len(text) <= 40 else text[:37] + "..."
     return json.dumps(short, ensure_ascii=not short.isprintable())

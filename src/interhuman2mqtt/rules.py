@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from interhuman2mqtt import kinds, urls
 from interhuman2mqtt.config import Framing, Interhuman, Mqtt
 from interhuman2mqtt.effective import Layers, camera_layers, camera_names, runs_on, section
-from interhuman2mqtt.problems import BadValueError, Place, Report, shown
+from interhuman2mqtt.problems import BadValueError, Place, Report, dotted, shown
 from interhuman2mqtt.suggest import did_you_mean
 from interhuman2mqtt.tables import INVALID, TABLE, Entries
 from interhuman2mqtt.units import show_duration
@@ -58,15 +58,13 @@ def _check_source(name: str, camera: Layers, report: Report) -> None:
 
 
 def _check_times(camera: Layers, interhuman: Layers, report: Report) -> None:
-    if not (camera.valid("buffer", "replay", "framing") and interhuman.valid("chunk")):
-        return
     buffer, replay, chunk = camera.value("buffer"), camera.value("replay"), interhuman.value("chunk")
-    if replay >= buffer:
+    if camera.valid("buffer", "replay") and replay >= buffer:
         key = "replay" if camera.path("replay") else "buffer"
         _blame(camera, key, f"replay ({show_duration(replay)}) must be below buffer ({show_duration(buffer)})", report)
-    if chunk >= buffer:
+    if interhuman.valid("chunk") and camera.valid("buffer") and chunk >= buffer:
         _blame(camera, "buffer", f"must be above interhuman.chunk ({show_duration(chunk)})", report)
-    if camera.value("framing") is Framing.STANDALONE and chunk < STANDALONE_MIN:
+    if interhuman.valid("chunk") and camera.value("framing") is Framing.STANDALONE and chunk < STANDALONE_MIN:
         message = f'"standalone" needs interhuman.chunk to be at least 3s, it is {show_duration(chunk)}'
         _blame(camera, "framing", message, report)
 
@@ -90,7 +88,7 @@ def _check_profiles(entries: Entries, report: Report) -> None:
         if path[0] == "profiles":
             report.error(place, path, "a profile cannot have a profile itself")
         elif value not in known:
-            hint = did_you_mean(value, known) or f"; write [profiles.{value}]"
+            hint = did_you_mean(value, known) or f"; open it with [{dotted(('profiles', value))}]"
             report.error(place, path, f"there is no profile {shown(value)}{hint}")
 
 

@@ -16,7 +16,7 @@ from msgspec import Struct, structs
 from interhuman2mqtt import kinds
 from interhuman2mqtt.config import Budget, File, SecretRef
 from interhuman2mqtt.kinds import Kind, named
-from interhuman2mqtt.problems import BadValueError, KeyPath, Place, Report
+from interhuman2mqtt.problems import BadValueError, KeyPath, Place, Report, dotted
 from interhuman2mqtt.suggest import did_you_mean, nearest
 
 
@@ -87,7 +87,7 @@ def kind_of(hint: Any) -> Kind:
         return kinds.choice(*get_args(hint))
     if isinstance(hint, EnumMeta):
         words = kinds.choice(*(member.value for member in hint))
-        return Kind(lambda value: hint(words.read(value)), lambda member: member.value)
+        return Kind(lambda value: hint(words.read(value)), lambda member: str(member.value))
     return _PLAIN[hint]
 
 
@@ -106,7 +106,9 @@ class _Reader:
         for name, value in table.items():
             hint = keys_of(File).get(name)
             if hint is None:
-                self._error((name,), f"unknown table or key{did_you_mean(name, keys_of(File))}")
+                home = _home(name)
+                hint = f"; it belongs in {home}" if home else did_you_mean(name, keys_of(File))
+                self._error((name,), f"unknown table or key{hint}")
             elif get_origin(hint) is dict:
                 self._named_tables((name,), value, get_args(hint)[1])
             else:
@@ -121,7 +123,7 @@ class _Reader:
 
     def _table(self, path: KeyPath, table: object, struct: type[Struct]) -> None:
         if not isinstance(table, dict):
-            self._error(path, f"must be a table, not {named(table)}")
+            self._error(path, f"must be a table, [{dotted(path)}] with its keys below, not {named(table)}")
             return
         self._put(path, TABLE)
         for key, value, hint in self._known(path, table, struct):

@@ -17,7 +17,7 @@ _IN_WORDS = {
     "Duplicate inline table key": "this key was given before",
     "Cannot mutate immutable namespace": "this table was closed before, by its brace; write all of it there",
     "Expected '=' after a key": 'expected = after the key, as in: name = "value"',
-    "Expected newline or end of document": "something stands after the value; write one key on each line",
+    "Expected newline or end of document": "something stands after the value: text such as 5s needs quotes, and each key its own line",
     "Expected ']' at the end of a table": "the name of this table needs its closing ]",
     "Illegal character '\\n'": "a string ends on its line; a quote is missing",
     "Invalid initial character for a key part": "a key was expected here",
@@ -26,7 +26,7 @@ _IN_WORDS = {
     "Unclosed array": "the list needs a comma between its items, and its closing ]",
     "Unclosed inline table": "the table needs a comma between its keys, and its closing }",
     "Unescaped '\\' in a string": "a backslash in a string is written twice, or use single quotes",
-    "Unterminated string": "a string has no closing quotes",
+    "Unterminated string": "a string, which may begin far above, has no closing quotes",
 }
 """What Python's parser says, by its beginning, and what it means to a person."""
 
@@ -55,15 +55,17 @@ def read_document(file: Path, report: Report) -> Document | None:
 def _parse(file: Path, content: bytes) -> Document | _Syntax:
     try:
         text = content.decode().removeprefix("\ufeff")  # which some editors of Windows write
-        return Document(file, tomllib.loads(text), key_lines(text))
     except UnicodeDecodeError as error:
         return _Syntax("a file must be UTF-8 text", content[: error.start].count(b"\n") + 1)
+    try:
+        table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         return _in_words(str(error), content)
+    except ValueError:
+        return _Syntax("a number has thousands of digits", None)  # which Python's int() refuses
     except RecursionError:
         return _Syntax("lists or tables stand too deep in one another", None)
-    except ValueError:  # Python's int() refuses thousands of digits
-        return _Syntax("a number has too many digits", None)
+    return Document(file, table, key_lines(text))
 
 
 def _in_words(message: str, content: bytes) -> _Syntax:

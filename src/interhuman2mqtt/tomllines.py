@@ -68,7 +68,7 @@ class _Scanner:
         return item
 
     def _pair(self, table: KeyPath) -> None:
-        """`a.b = value`"""
+        """Reads `a.b = value`."""
         line, key = self._line(), self._key()
         for depth in range(1, len(key) + 1):
             self._lines.setdefault((*table, *key[:depth]), line)

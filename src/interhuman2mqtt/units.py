@@ -71,8 +71,7 @@ def show_picture(size: tuple[int, int]) -> str:
 
 
 def _quantity(value: object, units: Mapping[str, str | int], expected: str) -> Decimal:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if is_number and -(2**63) <= value < 2**63:
+    if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 2**63:
         return Decimal(repr(value))
     match = _QUANTITY.fullmatch(value) if isinstance(value, str) else None
     if match is None or match[2] not in units:
@@ -95,12 +94,15 @@ def _unit_hint(match: re.Match[str] | None, units: Mapping[str, str | int]) -> s
         return ""
     if not match[2]:
         return "; it needs a unit, or no quotes"
-    same = [unit for unit in units if unit.lower().startswith(match[2].lower())]
-    return f"; did you mean {shown(match[1] + same[-1])}?" if same else ""
+    word = match[2].lower()
+    near = [unit for unit in units if unit and (unit.lower().startswith(word) or word.startswith(unit.lower()))]
+    return f"; did you mean {shown(match[1] + max(near, key=len))}?" if near else ""
 
 
 def _show(quantity: Decimal, units: Mapping[str, str | int], base: str) -> str:
+    if not quantity:
+        return f"0{base}"
     for unit, scale in sorted(units.items(), key=lambda item: Decimal(item[1]), reverse=True):
-        if quantity and quantity % Decimal(scale) == 0:
+        if quantity % Decimal(scale) == 0:
             return f"{quantity / Decimal(scale):.0f}{unit}"
     return f"{quantity:f}{base}"

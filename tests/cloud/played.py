@@ -1,6 +1,7 @@
 """A cloud played by the test itself over trio-websocket, and what a session is given to talk to it."""
 
 import json
+import math
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -8,7 +9,8 @@ from typing import Any
 
 import outcome
 import trio
-from trio.testing import memory_stream_pair
+from trio import StapledStream
+from trio.testing import MemoryReceiveStream, MemorySendStream, memory_stream_pair
 from trio_websocket import ConnectionClosed, WebSocketConnection, WebSocketRequest, wrap_server_stream
 from wsproto.utilities import ProtocolError
 
@@ -184,7 +186,11 @@ async def play(stream: trio.abc.Stream, act: Play) -> None:
     """Serves one connection: the upgrade is accepted, and `act` plays the cloud."""
     try:
         async with trio.open_nursery() as nursery:
-            request = await wrap_server_stream(nursery, stream)
+            with trio.move_on_after(10) as waiting:
+                request = await wrap_server_stream(nursery, stream)
+            if waiting.cancelled_caught:  # nobody asked; trio-websocket would wait for ever
+                await trio.aclose_forcefully(stream)
+                return
             websocket = await request.accept(extra_headers=[(b"X-Correlation-ID", CORRELATION.encode())])
             try:
                 await act(Cloud(websocket, request))
@@ -199,35 +205,33 @@ async def play(stream: trio.abc.Stream, act: Play) -> None:
         pass  # trio-websocket's reader, on a ping that comes while it closes
 
 
-class Jam:
-    """An uplink that takes so many sends, and then no more."""
+def jam(stream: StapledStream[MemorySendStream, MemoryReceiveStream], after: int | None) -> None:
+    """Lets one end of a memory stream take so many sends, and then no more; None: all."""
+    pump = stream.send_stream.send_all_hook
+    left = math.inf if after is None else after
 
-    def __init__(self, *, after: int) -> None:
-        self._left = after
-
-    async def __call__(self) -> None:
-        self._left -= 1
-        if self._left < 0:
+    async def hook() -> None:
+        nonlocal left
+        left -= 1
+        if left < 0:
             await trio.sleep_forever()
+        assert pump is not None
+        await pump()
+
+    stream.send_stream.send_all_hook = hook
 
 
-Hook = Callable[[], Awaitable[None]]
+def memory_dial(nursery: trio.Nursery, act: Play, *, sends: int | None = None, answers: int | None = None) -> Dial:
+    """A way to dial the played cloud in memory: no socket, no thread, no real time.
 
-
-def memory_dial(nursery: trio.Nursery, act: Play, *, on_send: Hook | None = None) -> Dial:
-    """A way to dial the played cloud in memory: no socket, no thread, no real time; `on_send` may hold our sends up."""
+    Only so many of our `sends` and of its `answers` get through, the upgrade included; then nothing moves that way.
+    """
 
     async def dial(address: Address) -> trio.abc.Stream:
         await trio.lowlevel.checkpoint()
         ours, theirs = memory_stream_pair()
-        pump = ours.send_stream.send_all_hook
-
-        async def hook() -> None:
-            if on_send is not None:
-                await on_send()
-            await pump()
-
-        ours.send_stream.send_all_hook = hook
+        jam(ours, sends)
+        jam(theirs, answers)
         nursery.start_soon(play, theirs, act)
         return ours
 
@@ -245,12 +249,13 @@ async def converse(
     *,
     wishes: Wishes | None = None,
     server: Server = SERVER,
-    on_send: Hook | None = None,
+    sends: int | None = None,
+    answers: int | None = None,
 ) -> SessionEnd:
     """One session against the played cloud; whatever the session raises comes out as it is."""
     async with trio.open_nursery() as nursery:
         session = partial(run_session, interpreter=interpreter(), observer=tape)
-        dial = memory_dial(nursery, act, on_send=on_send)
+        dial = memory_dial(nursery, act, sends=sends, answers=answers)
         result = await outcome.acapture(session, server, KEY, wishes or Wishes(), film, dial=dial)
         nursery.cancel_scope.cancel()
     return result.unwrap()

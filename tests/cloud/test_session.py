@@ -2,19 +2,7 @@
 
 import pytest
 import trio
-from cloud.played import (
-    CORRELATION,
-    EPOCH,
-    SESSION,
-    Cloud,
-    EndlessFilm,
-    Film,
-    Jam,
-    Tape,
-    chunk,
-    converse,
-    frame,
-)
+from cloud.played import CORRELATION, EPOCH, SESSION, Cloud, EndlessFilm, Film, Tape, chunk, converse, frame
 from trio.testing import MockClock
 
 from interhuman2mqtt.cloud.observer import Cause, Oddity, SessionEnd
@@ -157,7 +145,7 @@ async def test_a_cloud_that_does_not_read(autojump_clock: MockClock) -> None:
 
     tape = Tape()
     with pytest.raises(Outage, match="longer than 30 s") as caught:
-        await converse(act, Film([chunk(0), chunk(1)], every=1.0), tape, on_send=Jam(after=3))
+        await converse(act, Film([chunk(0), chunk(1)], every=1.0), tape, sends=3)
     assert caught.value.reason is Reason.CONNECTION_LOST
     assert tape.events[-1].synthetic is True
 
@@ -167,12 +155,11 @@ async def test_a_cloud_that_answers_no_ping(autojump_clock: MockClock) -> None:
 
     async def act(cloud: Cloud) -> None:
         await cloud.ready()
-        await cloud.say("noise")
-        cloud.websocket._wsproto.receive_data = lambda data: None
-        await trio.sleep_forever()
+        while True:
+            await cloud.hear()
 
     with pytest.raises(Outage, match="no answer to a ping in 60 s") as caught:
-        await converse(act, EndlessFilm(), Tape())
+        await converse(act, EndlessFilm(), Tape(), answers=2)
     assert caught.value.reason is Reason.CONNECTION_LOST
 
 

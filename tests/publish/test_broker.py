@@ -184,6 +184,4 @@ def test_an_encrypted_key_is_an_error_not_a_question(tmp_path: Path) -> None:
     (tmp_path / "key.pem").write_bytes(locked)
     leaf.cert_chain_pems[0].write_to_path(tmp_path / "cert.pem")
     with pytest.raises(Refused, match=r"mqtt\.key_file"):
-        tls_context(
-            Mqtt(client_id="x", cert_file=str(tmp_path / "cert.pem"), key_file=str(tmp_path / "key.pem"))
-        )
+        tls_context(Mqtt(client_id="x", cert_file=str(tmp_path / "cert.pem"), key_file=str(tmp_path / "key.pem")))

@@ -268,7 +268,6 @@ async def test_a_broker_that_is_frozen_from_the_start(tmp_path: Path) -> None:
 
 async def test_a_broker_that_comes_back_empty_gets_everything_again(tmp_path: Path) -> None:
     """After a restart without its store the broker gets all retained state, and `online` only after it."""
-    bench = Bench("")if False else None
     async with mosquitto(tmp_path) as broker:
         bench = Bench(broker.url)
         for n in range(20):
@@ -289,12 +288,9 @@ async def test_a_broker_that_comes_back_empty_gets_everything_again(tmp_path: Pa
     assert [message.payload for message in subscriber.messages[:-1]] == [str(n).encode() for n in range(20)]
 
 
-@pytest.mark.parametrize(
-    ("protocol", "kind", "reason"),
-    [("5", Refused, Reason.TAKEN_OVER), ("3.1.1", Outage, Reason.BROKER_LOST)],
-)
-async def test_the_same_client_id_twice(tmp_path: Path, protocol: str, kind: type[Outage], reason: Reason) -> None:
-    """Who is thrown out by a namesake is told so by MQTT 5, and long backs off; 3.1.1 only sees the connection end."""
+@pytest.mark.parametrize("protocol", ["5", "3.1.1"])
+async def test_the_same_client_id_twice(tmp_path: Path, protocol: str) -> None:
+    """Who is thrown out by a namesake, by a broker that does not say so, is told of that possibility."""
     async with mosquitto(tmp_path) as broker, trio.open_nursery() as nursery:
         first, second = (Bench(broker.url, mqtt={"protocol": protocol}) for _ in range(2))
 
@@ -306,7 +302,8 @@ async def test_the_same_client_id_twice(tmp_path: Path, protocol: str, kind: typ
         error = await fails(first)
         await until(lambda: "online" in second.phases)
         nursery.cancel_scope.cancel()
-    assert (type(error), error.reason) == (kind, reason)
+    assert (type(error), error.reason) == (Outage, Reason.BROKER_LOST)
+    assert "second client with our client id" in error.detail
 
 
 async def test_a_client_id_that_the_broker_rejects(tmp_path: Path) -> None:

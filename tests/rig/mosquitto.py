@@ -105,12 +105,9 @@ class Broker:
         self, folder: Path, users: Mapping[str, str], acl: Sequence[str] | None, lines: Sequence[str]
     ) -> list[str]:
         config = [f"listener {self.port} 127.0.0.1", f"user {getpass.getuser()}", "log_dest stderr", "log_type all"]
-        config += [
-            "persistence true",
-            f"persistence_location {folder}/",
-            "autosave_interval 1",
-            "autosave_on_changes true",
-        ]
+        if self._persistent:
+            config += ["persistence true", f"persistence_location {folder}/", "autosave_interval 1"]
+            config += ["autosave_on_changes true"]
         config += [f"allow_anonymous {'false' if users else 'true'}", *lines]
         if users:
             config.append(f"password_file {_write(folder / 'passwords', map(_password_line, users.items()))}")

@@ -11,7 +11,8 @@ import trio
 from av.error import FFmpegError
 
 from rig.clips import Clip, frame_number
-from rig.rtsp import MOUNTS, Login, Transport, rtsp_server
+from rig.rtsp import MOUNTS, SERVER, SYSTEM_PYTHON, Login, Transport, rtsp_server
+from rig.tracks import tracks
 
 QUICK = Clip(seconds=8, size=(160, 96))
 
@@ -148,6 +149,5 @@ async def test_a_muted_track_is_not_sent() -> None:
 
 def test_the_server_ends_with_its_stdin() -> None:
     """No test can leave a server behind: it ends when its stdin does."""
-    command = ["/usr/bin/python3", "tests/rig/rtsp_server.py", "--mount", "/x=/dev/null"]
-    done = subprocess.run(command, input=b"", capture_output=True, timeout=20, check=False)
-    assert done.returncode != 0
+    command = [SYSTEM_PYTHON, str(SERVER), f"--mount=/cam={tracks(QUICK)}"]
+    assert subprocess.run(command, input=b"", stdout=subprocess.DEVNULL, timeout=20, check=False).returncode == 0

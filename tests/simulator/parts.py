@@ -7,16 +7,18 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from fractions import Fraction
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import av
 import trio
+import trio.testing
 from av.audio.stream import AudioStream
 from av.container import OutputContainer
 from av.video.stream import VideoStream
 from trio_websocket import ConnectionClosed, ConnectionRejected, WebSocketConnection, wrap_client_stream
 
-from interhuman2mqtt.simulator.server import Address, serve
+from interhuman2mqtt.simulator.server import Address, Simulator, serve
 from interhuman2mqtt.simulator.settings import Pace, Settings
 
 FPS = 15
@@ -206,6 +208,23 @@ async def connected(
         refused = group
     if refused is not None:
         raise refused.exceptions[0]
+
+
+@asynccontextmanager
+async def in_memory(settings: Settings) -> AsyncIterator[Client]:
+    """A session without a socket, so that a mock clock may be used."""
+    near, far = trio.testing.memory_stream_pair()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(Simulator(settings).serve_stream, far)
+        async with connected(near, "/v2/stream/analyze", [(b"Authorization", b"Bearer k")]) as client:
+            yield client
+
+
+async def recorded(directory: Path, what: str) -> None:
+    """Wait until the record of a run says it; it is written by the server, after its client was told."""
+    with trio.fail_after(10):
+        while f'"what":"{what}"' not in await trio.Path(directory / "sessions.jsonl").read_text():  # noqa: ASYNC110 - a file
+            await trio.sleep(0.01)
 
 
 def kinds(events: Sequence[dict[str, Any]]) -> list[str]:

@@ -2,13 +2,16 @@
 
 import io
 from collections.abc import Iterable
+from contextlib import suppress
 
 import av
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from interhuman2mqtt.simulator.catalogue import Answer
 from interhuman2mqtt.simulator.container import inspect
-from interhuman2mqtt.simulator.demux import Rules
+from interhuman2mqtt.simulator.demux import Rules, Tally, Times
 from interhuman2mqtt.simulator.media import Chunk, Reader, Report
 from simulator.parts import clip, clusters, fragments
 
@@ -232,8 +235,39 @@ def test_media_that_cannot_be_opened() -> None:
     assert answers(read([b"\x1a\x45\xdf\xa3" + b"\xff" * 40])) == ["ih5002"]
 
 
+def test_packets_without_times_of_their_own() -> None:
+    """A packet inside a lace has no time: it is neither counted nor a mistake."""
+    tally = Tally()
+    Times(tally, 0.0).packet(av.Packet(b"x"))
+    assert tally.span is None
+
+
 def test_answers_carry_the_words_of_the_api() -> None:
     """An answer names its documented error, and links to the vendor's page."""
     error = Answer("ih6002", "too large").error
     assert error.link == "https://docs.interhuman.ai/api-reference/error-handling#ih6002-message-too-large"
     assert Answer("ih9999", "news").error.code == "ih9999"
+
+
+@given(
+    number=st.integers(0, 2),
+    at=st.integers(0, 45_000),
+    rubbish=st.binary(min_size=1, max_size=40),
+    decode_all=st.booleans(),
+)
+@settings(max_examples=60, deadline=None)
+def test_no_bytes_can_break_the_reader(number: int, at: int, rubbish: bytes, *, decode_all: bool) -> None:
+    """Whatever is wrong in whichever frame, each frame has its report, and a new file can follow."""
+    pieces = fragments(clip(6))[:3]
+    piece = pieces[number]
+    pieces[number] = piece[:at] + rubbish + piece[at + len(rubbish) :]
+    reports = read([*pieces, clip(2)], Rules(decode_all=decode_all))
+    assert len(reports) == 4
+    assert reports[-1].span is not None
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_have_a_shape_or_an_answer(payload: bytes) -> None:
+    """The structure of any bytes is either known or answered."""
+    with suppress(Answer):
+        inspect(payload)

@@ -1,8 +1,11 @@
 """Who may come in and what a configuration may say: the rules without a network."""
 
 import json
+from contextlib import suppress
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from interhuman2mqtt.simulator.admission import Admission, Applicant, TurnedAway, read_request
 from interhuman2mqtt.simulator.catalogue import Answer
@@ -12,6 +15,7 @@ from interhuman2mqtt.simulator.settings import GOAL_DIMENSIONS, MODELS, Key, Set
 V1 = Terms(version=Version.V1, model=None)
 V2 = Terms(version=Version.V2, model="inter-2", entitled=MODELS)
 FEEDBACK = Settings(goal_dimensions=GOAL_DIMENSIONS)
+KEYS = ("type", "include", "goal_dimensions", "model", "audio_format", "encoding", "sample_rate", "channels")
 PCM = {"encoding": "pcm_s16le", "sample_rate": 16000, "channels": 1}
 
 
@@ -198,3 +202,20 @@ def test_model_and_audio_format_are_fixed_by_the_first_media() -> None:
 def test_keys_do_not_print_themselves() -> None:
     """A key's value is not in the text of the settings."""
     assert "ih_live_x" not in repr(Settings(keys=(Key("ih_live_x"),)))
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.text(max_size=5) | st.sampled_from([*MODELS, *GOAL_DIMENSIONS]),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS) | st.text(max_size=5), inner, max_size=4)
+    ),
+    max_leaves=8,
+)
+
+
+@given(st.text() | JSON.map(json.dumps))
+def test_any_text_is_a_configuration_or_has_an_answer(text: str) -> None:
+    """Whatever a client says is either taken or answered."""
+    rules = ConfigRules(FEEDBACK, V2)
+    with suppress(Answer):
+        assert isinstance(rules.read(text, rules.initial(), media_sent=False), SessionConfig | Close)

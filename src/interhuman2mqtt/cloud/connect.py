@@ -8,16 +8,17 @@ from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
 from urllib.parse import SplitResult, urlsplit
 
+import h11
 import trio
 from msgspec import Struct
 from trio_websocket import ConnectionClosed, wrap_client_stream
-from wsproto.utilities import ProtocolError
+from wsproto.utilities import ProtocolError as WebSocketProtocolError
 
 from interhuman2mqtt import __version__
 from interhuman2mqtt.cloud import recovery
 from interhuman2mqtt.cloud.key import Key
 from interhuman2mqtt.cloud.streams import ForgivingStream, UpgradeStream
-from interhuman2mqtt.cloud.tunnel import Address, open_tunnel, parse_proxy, proxy_address, unreadable
+from interhuman2mqtt.cloud.tunnel import Address, open_tunnel, parse_proxy, unreadable
 from interhuman2mqtt.errors import Outage, Reason, Refused
 from interhuman2mqtt.events import utc_now
 
@@ -34,6 +35,9 @@ MESSAGES_MAX = 64
 """Messages that wait to be read. While they wait, no ping is answered: the reader must not be slow."""
 READ_SIZE = 16 << 10
 
+PROTOCOL_ERRORS = (WebSocketProtocolError, h11.ProtocolError)
+"""What trio-websocket lets through when either side breaks a protocol, some of them at its own hands."""
+
 _wrap: Any = wrap_client_stream  # its types ask for a real nursery and a socket, its code for less
 
 Dial = Callable[[Address], Awaitable[trio.abc.Stream]]
@@ -48,6 +52,9 @@ class Server(Struct, frozen=True):
     """PEM certificates that are trusted beside the system's."""
     proxy: str | None = None
     """http://user:password@host:port; None: straight."""
+
+    def __repr__(self) -> str:
+        return f"Server({self.url!r})"  # without the proxy's password
 
 
 class Greeting(NamedTuple):
@@ -110,7 +117,7 @@ class Connection:
                 f"sending {len(message)} bytes took longer than {SEND_TIMEOUT:g} s: the uplink is too slow or dead"
             )
             raise Outage(Reason.CONNECTION_LOST, sentence) from error
-        except (ConnectionClosed, ProtocolError) as error:
+        except (ConnectionClosed, *PROTOCOL_ERRORS) as error:
             raise self._over(error) from error
         if self._transport.broken:
             raise ConnectionOver(1006, "a send failed")
@@ -122,7 +129,7 @@ class Connection:
         """
         try:
             await self._websocket.ping(payload)
-        except (ConnectionClosed, ProtocolError) as error:
+        except (ConnectionClosed, *PROTOCOL_ERRORS) as error:
             raise self._over(error) from error
 
     async def close(self) -> None:
@@ -149,7 +156,7 @@ class _Reader:
 
     def __init__(self, nursery: trio.Nursery, on_error: Callable[[], object]) -> None:
         self.scope = trio.CancelScope(shield=True)
-        self.error: ProtocolError | None = None
+        self.error: Exception | None = None
         self._nursery = nursery
         self._on_error = on_error
 
@@ -160,7 +167,7 @@ class _Reader:
         with self.scope:
             try:
                 await reader()
-            except ProtocolError as error:
+            except PROTOCOL_ERRORS as error:
                 self.error = error
                 self._on_error()
 
@@ -187,10 +194,12 @@ def _address(url: SplitResult) -> Address:
 
 
 async def _dialled(server: Server, target: Address, dial: Dial) -> trio.abc.Stream:
-    proxy = None if not server.proxy else parse_proxy(server.proxy)
+    if not server.proxy:
+        return await _reached(target, str(target), dial)
+    proxy = parse_proxy(server.proxy)
     if proxy is None:
-        return await _reached(target, f"{target}", dial)
-    stream = await _reached(proxy_address(proxy), f"the proxy {proxy_address(proxy)}", dial)
+        raise Refused(Reason.PROXY_REFUSED, "the proxy is not of the form http://host:port, the only one known here")
+    stream = await _reached(proxy.address, str(proxy), dial)
     try:
         await open_tunnel(stream, proxy, target)
     except BaseException:

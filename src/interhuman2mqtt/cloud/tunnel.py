@@ -11,6 +11,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 import h11
 import trio
 
+from interhuman2mqtt.cloud.key import HiddenBytes
 from interhuman2mqtt.cloud.recovery import phrase
 from interhuman2mqtt.errors import Outage, Reason, Refused
 
@@ -84,45 +85,51 @@ _REQUEST = {  # only what h11 needs to know in order to read the answer
 }
 
 
-async def open_tunnel(stream: trio.abc.Stream, proxy: SplitResult, target: Address) -> None:
-    """Asks an HTTP proxy to connect the stream to the target; raises Outage or Refused."""
-    lines = [f"CONNECT {target} HTTP/1.1", f"Host: {target}", *_authorization(proxy), "", ""]
-    via = f"the proxy {proxy_address(proxy)}"
+class Proxy(NamedTuple):
+    """An HTTP proxy; its password does not print."""
+
+    address: Address
+    authorization: HiddenBytes
+    """Header line with the user and password, or empty."""
+
+    def __str__(self) -> str:
+        return f"the proxy {self.address}"
+
+
+def parse_proxy(url: str) -> Proxy | None:
+    """Reads `http://user:password@host:port`, of which scheme, user and port may be missing; None for anything else."""
+    parts = urlsplit(url if "://" in url else f"http://{url}")
     try:
-        await stream.send_all("\r\n".join(lines).encode("latin-1"))
+        port = parts.port or 80
+    except ValueError:
+        return None
+    if parts.scheme != "http" or not parts.hostname:
+        return None
+    return Proxy(Address(parts.hostname, port), _authorization(parts))
+
+
+def _authorization(parts: SplitResult) -> HiddenBytes:
+    if parts.username is None:
+        return HiddenBytes()
+    pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+    return HiddenBytes(b"Proxy-Authorization: Basic %s\r\n" % base64.b64encode(pair.encode()))
+
+
+async def open_tunnel(stream: trio.abc.Stream, proxy: Proxy, target: Address) -> None:
+    """Asks an HTTP proxy to connect the stream to the target; raises Outage or Refused."""
+    request = f"CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n".encode()
+    try:
+        await stream.send_all(HiddenBytes(request + proxy.authorization + b"\r\n"))
         answer = await read_answer(stream, method="CONNECT")
     except (NotHttpError, trio.BrokenResourceError) as error:
-        raise Outage(Reason.PROXY_REFUSED, f"{via} did not answer as an HTTP proxy: {error}") from error
+        sentence = f"{proxy} did not answer as an HTTP proxy: {unreadable(error)}"
+        raise Outage(Reason.PROXY_REFUSED, sentence) from error
     if 200 <= answer.status < 300:
         return
     if answer.status == 407:
-        raise Refused(Reason.PROXY_REFUSED, f"{via} asks for another user or password (HTTP 407)")
+        raise Refused(Reason.PROXY_REFUSED, f"{proxy} asks for another user or password (HTTP 407)")
     refused = Refused if answer.status < 500 else Outage
-    raise refused(Reason.PROXY_REFUSED, f"{via} would not connect to {target} (HTTP {answer.status})")
-
-
-def parse_proxy(url: str) -> SplitResult:
-    """`http://user:password@host:port`, of which scheme, user and port may be missing; raises Refused."""
-    parts = urlsplit(url if "://" in url else f"http://{url}")
-    try:
-        valid = parts.scheme == "http" and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        valid = False
-    if not valid:
-        raise Refused(Reason.PROXY_REFUSED, "the proxy is not of the form http://host:port, the only one known here")
-    return parts
-
-
-def proxy_address(proxy: SplitResult) -> Address:
-    """Where the proxy listens; without its user and password, so that it can be printed."""
-    return Address(proxy.hostname or "", proxy.port or 80)
-
-
-def _authorization(proxy: SplitResult) -> list[str]:
-    if proxy.username is None:
-        return []
-    pair = f"{unquote(proxy.username)}:{unquote(proxy.password or '')}"
-    return [f"Proxy-Authorization: Basic {base64.b64encode(pair.encode()).decode()}"]
+    raise refused(Reason.PROXY_REFUSED, f"{proxy} would not connect to {target} (HTTP {answer.status})")
 
 
 def unreadable(error: Exception) -> str:

@@ -1,12 +1,15 @@
 """Where the broker is, what we ask of it, and what it grants: values only, no connection."""
 
 import ssl
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
 from interhuman2mqtt.config import Mqtt
 from interhuman2mqtt.errors import ConfigError, Reason, Refused
 from interhuman2mqtt.publish.broker_errors import QOS_NOT_SUPPORTED, RETAIN_NOT_SUPPORTED, UNSUPPORTED_VERSION
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer as Buffer
 
 PORTS = {"mqtt": 1883, "mqtts": 8883}
 
@@ -109,11 +112,23 @@ def _add_client_certificate(context: ssl.SSLContext, cert_file: str, key_file: s
 
 
 class _TidySocket(ssl.SSLSocket):
-    """Closes itself when its handshake fails; paho would leave that to the garbage collector."""
+    """TLS that says why it failed, and leaves nothing behind.
+
+    paho leaves a socket whose handshake failed to the garbage collector. And under TLS 1.3 a broker judges our
+    certificate after our handshake has succeeded (RFC 8446, 4.4.2.4): then the first write may only meet a closed
+    connection, while the alert that says why waits to be read.
+    """
 
     def do_handshake(self, block: bool = False) -> None:  # noqa: FBT001, FBT002 - SSLSocket's own signature
         try:
             super().do_handshake(block)
         except OSError:
             self.close()
+            raise
+
+    def send(self, data: "Buffer", flags: int = 0) -> int:
+        try:
+            return super().send(data, flags)
+        except (ssl.SSLEOFError, ConnectionError):
+            self.recv(1)
             raise

@@ -120,8 +120,13 @@ def lost(at: str, error: OSError | None) -> Outage:
     """A connection that stood broke."""
     if isinstance(error, ssl.SSLError):
         return tls(error, at)
-    how = f": {error.strerror or error}" if error is not None else ": it closed it"
-    return Outage(Reason.BROKER_LOST, f"the connection to the broker at {at} broke{how}")
+    if error is not None:
+        return Outage(Reason.BROKER_LOST, f"the connection to the broker at {at} broke: {error.strerror or error}")
+    return Outage(
+        Reason.BROKER_LOST,
+        f"the broker at {at} closed the connection without a word; a second client with our client id looks like this "
+        "too, where the broker does not tell (MQTT 3.1.1, and older Mosquittos)",
+    )
 
 
 def unanswered(at: str, seconds: float) -> Outage:
@@ -149,7 +154,7 @@ def tls(error: ssl.SSLError, at: str) -> Outage:
     """TLS with the broker at `at` did not come about."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return _certificate(error, at)
-    name = error.reason or ""
+    name = getattr(error, "reason", None) or ""
     says = next((text for end, text in _alerts.items() if name.endswith(end)), None)
     if says is None:
         return Outage(Reason.TLS_FAILED, f"TLS with the broker at {at} failed: {name or error}")

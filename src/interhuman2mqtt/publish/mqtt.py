@@ -185,9 +185,9 @@ class Connection:
     async def say_goodbye(self) -> None:
         """Send DISCONNECT, so that the broker keeps the will to itself."""
         with trio.move_on_after(GOODBYE, shield=True):
-            self._client.disconnect()
-            while self._client.want_write():
-                await self._write_some()
+            rc = self._client.disconnect()
+            while rc == MQTTErrorCode.MQTT_ERR_SUCCESS and self._client.want_write():
+                rc = await self._write_some()
 
     def close(self) -> None:
         """Close the socket, if paho has not."""
@@ -219,14 +219,12 @@ class Connection:
         sock = self._client.socket()
         if isinstance(sock, ssl.SSLSocket) and sock.pending():
             await trio.lowlevel.checkpoint()
-        elif sock is not None:
+        else:
             await _ready(trio.lowlevel.wait_readable, sock)
         return self._client.loop_read()
 
     async def _write_some(self) -> MQTTErrorCode:
-        sock = self._client.socket()
-        if sock is not None:
-            await _ready(trio.lowlevel.wait_writable, sock)
+        await _ready(trio.lowlevel.wait_writable, self._client.socket())
         return self._client.loop_write()
 
     def _check(self, rc: MQTTErrorCode) -> None:
@@ -308,7 +306,10 @@ class _LastError(logging.Handler):
 
 
 async def _ready(wait: Callable[[Any], Awaitable[None]], sock: Any) -> None:
-    """Wait for a socket that paho may close meanwhile; its next return code tells then."""
+    """Wait for a socket that paho may have closed, or close meanwhile; its next return code tells then."""
+    if sock is None:
+        await trio.lowlevel.checkpoint()
+        return
     with suppress(trio.ClosedResourceError):
         await wait(sock)
 

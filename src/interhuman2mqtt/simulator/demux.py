@@ -91,7 +91,7 @@ def read_file(source: Readable, demuxer: str, rules: Rules, tally: Tally) -> Non
     """
     with _open(source, demuxer) as container:
         tracks = _tracks(container, rules)
-        check = _Times(tally, tally.clock)
+        check = Times(tally, tally.clock)
         for packet in _packets(container, tracks):
             check.packet(packet)
             if rules.decode_all or (packet.is_keyframe and isinstance(packet.stream, VideoStream)):
@@ -148,7 +148,7 @@ def _decode(packet: "Packet") -> None:
         ) from error
 
 
-class _Times:
+class Times:
     """Timestamps must run on within each track."""
 
     def __init__(self, tally: Tally, base: float) -> None:
@@ -157,9 +157,9 @@ class _Times:
         self._last: dict[int, float] = {}
 
     def packet(self, packet: "Packet") -> None:
-        """Count one packet; raises Answer where its time runs back or is missing."""
+        """Count one packet; raises Answer where its time runs back."""
         if packet.pts is None or packet.time_base is None:
-            raise Answer("ih5004", "A packet has no timestamp.")
+            return  # a later frame of a Matroska lace: the first one has the time
         unit = float(packet.time_base)
         decoded_at = unit * (packet.pts if packet.dts is None else packet.dts)
         last = self._last.get(packet.stream.index, decoded_at)

@@ -180,7 +180,5 @@ class FaultPlan:
 
     def take(self, stage: Stage, session: int) -> Fault | None:
         """The first fault of a stage that needs no waiting, claimed."""
-        for planned in self.coming(stage, session):
-            if planned.claim():
-                return planned.fault
-        return None
+        coming = self.coming(stage, session)
+        return coming[0].fault if coming and coming[0].claim() else None

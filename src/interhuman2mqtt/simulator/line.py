@@ -76,8 +76,8 @@ class Line:
         await trio.aclose_forcefully(self._stream)
 
     def ended(self) -> tuple[int, str]:
-        """The close code, and who closed: client or server."""
+        """The close code, and who closed, client or server; the server too where it is being stopped."""
         if self._hung_up is not None:
             return self._hung_up, "server"
         reason = self._connection.closed
-        return ABNORMAL if reason is None else int(reason.code), "client"
+        return (ABNORMAL, "server") if reason is None else (int(reason.code), "client")

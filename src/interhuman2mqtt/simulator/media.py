@@ -50,15 +50,23 @@ class _Pipe:
         self._rest = memoryview(first)
         self._more = more
         self._ended = False
+        self.failure: BaseException | None = None
+        """What came instead of a frame, a cancellation above all: no exception may pass through libav."""
 
     def read(self, size: int) -> bytes:
         if not self._rest and not self._ended:
-            self._ended = True  # should `_more` raise: libav reads on after an error, and must find the end then
-            payload = self._more()
+            payload = self._ask()
             self._ended = payload is None
             self._rest = memoryview(payload or b"")
         piece, self._rest = self._rest[:size], self._rest[size:]
         return bytes(piece)
+
+    def _ask(self) -> bytes | None:
+        try:
+            return self._more()
+        except BaseException as failure:  # noqa: BLE001, ASYNC103 - the reader raises it again
+            self.failure = failure
+            return None  # noqa: ASYNC104
 
 
 class Reader:
@@ -118,8 +126,13 @@ class Reader:
         shape = inspect(payload)
         if shape.opens:
             self._silent = self._yielding = False
-            source: Readable = io.BytesIO(payload) if shape.complete else _Pipe(payload, lambda: self._continue(shape))
-            read_file(source, shape.format, self._rules, self._tally)
+            pipe = _Pipe(payload, lambda: self._continue(shape))
+            source: Readable = io.BytesIO(payload) if shape.complete else pipe
+            try:
+                read_file(source, shape.format, self._rules, self._tally)
+            finally:
+                if pipe.failure is not None:
+                    raise pipe.failure
         elif not self._silent:
             raise Answer("ih5004", "The segment continues a stream whose beginning was not received or was unusable.")
 

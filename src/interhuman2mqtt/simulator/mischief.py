@@ -63,13 +63,11 @@ class Gauges:
 
     async def wait_until(self, when: When) -> None:
         """Until the moment of a fault; seconds of the session count from now."""
-        match when.clock:
-            case Clock.SESSION:
-                await trio.sleep(when.value)
-            case Clock.MEDIA:
-                await self.media.wait_for(when.value)
-            case Clock.CHUNKS:
-                await self.chunks.wait_for(when.value)
+        if when.clock is Clock.SESSION:
+            await trio.sleep(when.value)
+        else:
+            gauge = self.media if when.clock is Clock.MEDIA else self.chunks
+            await gauge.wait_for(when.value)
 
     async def stop_reading(self, seconds: float | None) -> None:
         """For so long, or for ever."""
@@ -98,7 +96,7 @@ async def _happen(fault: Fault, line: Line, gauges: Gauges) -> None:
             for sort in [fault.argument] if fault.argument else GARBAGE:
                 for frame in GARBAGE[sort]:
                     await line.send_raw(frame)
-        case "error":
+        case _:  # error
             await line.send_error(lookup(fault.argument))
             if fault.close is not None:
                 await line.close(fault.close)

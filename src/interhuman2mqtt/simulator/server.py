@@ -158,10 +158,12 @@ class Simulator:
         line.place = place
         record.write("opened", version=terms.version, model=terms.model, correlation_id=guest.correlation_id)
         log.info("session opened", session=number, version=str(terms.version), model=terms.model)
-        await Session(line, self._run, terms, record).run()
-        code, by = line.ended()
-        record.write("closed", code=code, by=by)
-        log.info("session closed", session=number, code=code, by=by)
+        try:
+            await Session(line, self._run, terms, record).run()
+        finally:
+            code, by = line.ended()
+            record.write("closed", code=code, by=by)
+            log.info("session closed", session=number, code=code, by=by)
 
     async def _turn_away(self, guest: "_Guest", away: TurnedAway) -> None:
         if away.upgrade:

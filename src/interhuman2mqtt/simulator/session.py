@@ -127,7 +127,9 @@ class Session:
             if self._under_way is not None:
                 reader = Reader(self._fetch, self._wanted(self._under_way.config))
                 begin = partial(reader.run, self._under_way.chunk)
-                await self._publish(await trio.to_thread.run_sync(begin, limiter=trio.CapacityLimiter(1)))
+                rest = await trio.to_thread.run_sync(begin, limiter=trio.CapacityLimiter(1))
+                if rest.span is not None or rest.answers:
+                    await self._publish(rest)
         if self._draining:
             await self._end_drain()
 

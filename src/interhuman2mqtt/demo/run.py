@@ -1,0 +1,121 @@
+"""`demo`: broker, cloud, daemon and screen, started in the order in which they need each other, ended in reverse."""
+
+import os
+import signal
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, nullcontext
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+import tomli_w
+import trio
+from rich.console import Console
+
+from interhuman2mqtt import log
+from interhuman2mqtt.demo.listener import Heard, listen
+from interhuman2mqtt.demo.processes import start_broker, start_daemon
+from interhuman2mqtt.demo.screen import Screen
+from interhuman2mqtt.errors import Outage, Reason
+from interhuman2mqtt.simulator.server import serve
+from interhuman2mqtt.simulator.settings import Settings
+from interhuman2mqtt.supervise import leaves
+
+BOX = "demo"
+FAREWELL_S = 1.0
+"""How long the daemon may drain when the demo ends; two seconds are promised for everything."""
+EXIT_UNAVAILABLE = 69
+KEY = "INTERHUMAN_API_KEY"
+
+
+class Options(NamedTuple):
+    """What the command line asks for."""
+
+    source: str
+    broker: str | None
+    live: bool
+    seconds: float | None
+    """After which it ends by itself."""
+
+
+def main(options: Options) -> int:
+    """Until Ctrl-C; returns the exit status."""
+    console = Console()
+    if options.live and not os.environ.get(KEY):
+        console.print(f"--live needs an API key in {KEY}", style="bold red")
+        return EXIT_UNAVAILABLE
+    log.setup("warning", "console")
+    status = 0
+    try:
+        trio.run(_demo, options, Screen(console))
+    except* Outage as group:
+        for outage in leaves(group):
+            console.print(str(outage), style="bold red", highlight=False)
+        status = EXIT_UNAVAILABLE
+    return status
+
+
+async def _demo(options: Options, screen: Screen) -> None:
+    broker = nullcontext(options.broker) if options.broker else start_broker()
+    with tempfile.TemporaryDirectory(prefix="interhuman2mqtt-") as folder, screen:
+        async with broker as mqtt, _cloud(live=options.live) as cloud:
+            config = trio.Path(folder, "interhuman2mqtt.toml")
+            await config.write_text(_config(options, mqtt, cloud))
+            screen.say(f"broker {mqtt}, cloud {cloud or 'the real one'}, camera {options.source}; Ctrl-C ends it all")
+            environment = dict(os.environ) if options.live else {**os.environ, KEY: "demo"}
+            at = urlsplit(mqtt)
+            async with (
+                listen(at.hostname or "localhost", at.port or 1883, f"interhuman/{BOX}/#") as heard,
+                start_daemon(Path(config), environment, Path(folder, "log")) as daemon,
+                trio.open_nursery() as nursery,
+            ):
+                nursery.start_soon(_show, heard, screen)
+                await _until_stopped(daemon, options.seconds, Path(folder, "log"))
+                nursery.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def _cloud(*, live: bool) -> AsyncIterator[str | None]:
+    """The simulator, and where it is; None for the real cloud."""
+    async with trio.open_nursery() as nursery:
+        if live:
+            yield None
+        else:
+            address = await nursery.start(serve, Settings(port=0))
+            yield f"{address.url}/v2/stream/analyze"
+        nursery.cancel_scope.cancel()
+
+
+async def _show(heard: trio.MemoryReceiveChannel[Heard], screen: Screen) -> None:
+    async for message in heard:
+        screen.show(message)
+
+
+async def _until_stopped(daemon: trio.Process, seconds: float | None, log_file: Path) -> None:
+    """Wait for Ctrl-C or the end of the time, then let the daemon say goodbye; raises Outage if it ended before."""
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_fail_when_over, daemon, log_file)
+            with trio.move_on_after(float("inf") if seconds is None else seconds):
+                await anext(signals)
+            nursery.cancel_scope.cancel()
+    daemon.terminate()
+    with trio.move_on_after(FAREWELL_S):
+        await daemon.wait()
+
+
+async def _fail_when_over(daemon: trio.Process, log_file: Path) -> None:
+    status = await daemon.wait()
+    said = await trio.Path(log_file).read_text()
+    raise Outage(Reason.BUG, f"the daemon ended with status {status}:\n{said[-2000:]}")
+
+
+def _config(options: Options, broker: str, cloud: str | None) -> str:
+    interhuman: dict[str, object] = {"api_key": {"env": KEY}}
+    if cloud:
+        interhuman["url"] = cloud
+    # amqtt speaks 3.1.1 only, and does not answer who asks for more
+    mqtt = {"url": broker, "protocol": "auto" if options.broker else "3.1.1"}
+    cameras = {"camera": {"source": options.source}}
+    return tomli_w.dumps({"box": {"id": BOX}, "interhuman": interhuman, "mqtt": mqtt, "cameras": cameras})

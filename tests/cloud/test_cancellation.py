@@ -1,0 +1,126 @@
+"""A session that is cancelled at any of its steps leaves nothing behind."""
+
+import os
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import pytest
+import trio
+import trustme
+from trio.testing import MockClock
+
+from cloud.played import KEY, SERVER, Cloud, Film, Tape, chunk, interpreter, memory_dial
+from cloud.test_connect import Proxy, listen, tls_cloud
+from interhuman2mqtt.cloud.connect import Dial, Server, dial
+from interhuman2mqtt.cloud.session import run_session
+from interhuman2mqtt.cloud.terms import Wishes
+
+WISHES = Wishes(include=("conversation_quality_overall",))
+
+
+class CancelAt(trio.abc.Instrument):
+    """Cancels a scope when the tasks of this run have made so many steps."""
+
+    def __init__(self, scope: trio.CancelScope, steps: int) -> None:
+        self._scope = scope
+        self._left = steps
+
+    def before_task_step(self, task: trio.lowlevel.Task) -> None:
+        self._left -= 1
+        if self._left == 0:
+            self._scope.cancel()
+
+
+async def act(cloud: Cloud) -> None:
+    """A session in which a signal is active from the first chunk to the drain."""
+    await cloud.ready()
+    await cloud.hear()
+    await cloud.say("session.updated", {"include": ["conversation_quality_overall"]})
+    await cloud.hear()
+    await cloud.say("signal.detected", {"signal_type": "stress", "start": 0.5})
+    await cloud.hear_until_close()
+    await cloud.say("session.closing", {"max_drain_seconds": 5})
+    await cloud.say("signal.ended", {"signal_type": "stress", "end": 3.0})
+    await cloud.say("session.ended", {"reason": "client_shutdown"})
+
+
+async def cancelled_run(server: Server, way: Dial, steps: int) -> tuple[bool, Tape]:
+    """Whether the session was cancelled, and what it told."""
+    tape, film = Tape(), Film([chunk(0), chunk(1, last=True)])
+    with trio.CancelScope() as scope:
+        instrument = CancelAt(scope, steps)
+        trio.lowlevel.add_instrument(instrument)
+        try:
+            await run_session(server, KEY, WISHES, film, interpreter=interpreter(), observer=tape, dial=way)
+        finally:
+            trio.lowlevel.remove_instrument(instrument)
+    return scope.cancelled_caught, tape
+
+
+def balance(tape: Tape) -> int:
+    """How many signals are still active by what was told."""
+    return tape.types.count("signal.detected") - tape.types.count("signal.ended")
+
+
+async def test_cancelled_at_every_step(autojump_clock: MockClock) -> None:
+    """At whichever step: the connection is closed within the stated time, no task stays, no signal stays active."""
+    outcomes, steps = [], 0
+    while not outcomes or outcomes[-1]:
+        steps += 1
+        streams: list[trio.abc.Stream] = []
+        async with trio.open_nursery() as nursery:
+            tasks = len(nursery.child_tasks)
+            to_cloud = memory_dial(nursery, act)
+            way = partial(_kept, to_cloud, streams)
+            began = autojump_clock.current_time()
+            was_cancelled, tape = await cancelled_run(SERVER, way, steps)
+            assert autojump_clock.current_time() - began < 5
+            await _until(lambda: len(nursery.child_tasks) == tasks)  # noqa: B023 - used up within the loop
+            nursery.cancel_scope.cancel()
+        for stream in streams:
+            with pytest.raises(trio.ClosedResourceError):
+                await stream.receive_some()
+        assert balance(tape) == 0
+        outcomes.append(was_cancelled)
+    assert len(outcomes) > 100
+
+
+async def _kept(way: Dial, streams: list[trio.abc.Stream], address: object) -> trio.abc.Stream:
+    stream = await way(address)  # type: ignore[arg-type]
+    streams.append(stream)
+    return stream
+
+
+async def _until(true: Callable[[], bool]) -> None:
+    with trio.fail_after(20):
+        while not true():
+            await trio.sleep(0.1)
+
+
+def descriptors() -> set[str]:
+    """This process's open files; one that is closed while we look is none."""
+    return set(os.listdir("/proc/self/fd"))  # noqa: PTH208 - names are all that is asked for
+
+
+async def test_cancelled_on_the_way_through_proxy_and_tls(tmp_path: Path) -> None:
+    """At every second step of a connection with real sockets: none of them stays open."""
+    from cloud.test_connect import CA
+
+    ca_file = tmp_path / "ca.pem"
+    CA.cert_pem.write_to_path(str(ca_file))
+    async with trio.open_nursery() as nursery:
+        proxy = await listen(nursery, Proxy())
+        port = await listen(nursery, partial(tls_cloud, act=act))
+        server = Server(f"wss://localhost:{port}/v2", ca_file=str(ca_file), proxy=f"http://127.0.0.1:{proxy}")
+        before = descriptors()
+        steps, was_cancelled = 0, True
+        while was_cancelled:
+            steps += 2
+            with trio.fail_after(20):
+                was_cancelled, tape = await cancelled_run(server, dial, steps)
+                while descriptors() != before:
+                    await trio.sleep(0.001)
+            assert balance(tape) == 0
+        assert steps > 100
+        nursery.cancel_scope.cancel()

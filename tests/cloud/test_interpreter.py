@@ -1,0 +1,254 @@
+"""Messages to events: ids, times, what is active, what must not leave the box."""
+
+import json
+from datetime import datetime, timedelta
+from typing import Any
+
+import msgspec
+from cloud.played import CORRELATION, EPOCH, SESSION, chunk, envelope, frame, interpreter
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec import UNSET
+
+from interhuman2mqtt.cloud.interpreter import Interpreter, Origin
+from interhuman2mqtt.cloud.protocol import Message, parse
+from interhuman2mqtt.events import Clock, Event, Range
+
+
+def after(seconds: float) -> datetime:
+    return EPOCH + timedelta(seconds=seconds)
+
+
+def started(**options: Any) -> Interpreter:
+    """An interpreter of a session to which ten seconds of media were sent."""
+    ours = interpreter(**options)
+    for number in range(5):
+        ours.sending(chunk(number))
+        ours.sent(chunk(number))
+    return ours
+
+
+def interpret(ours: Interpreter, text: str) -> list[Event]:
+    return [event for message in parse(text) if isinstance(message, Message) for event in ours.interpret(message)]
+
+
+def say(ours: Interpreter, kind: str, **data: Any) -> list[Event]:
+    return interpret(ours, frame(kind, data))
+
+
+def test_an_event_says_everything() -> None:
+    """Box, camera, session, both times of the cloud, the absolute one, and the clock that it was made by."""
+    ours = started(now=lambda: after(12))
+    [event] = say(ours, "signal.detected", signal_type="hesitation", start=3.12, probability="medium", rationale="r")
+    assert event == Event(
+        id=f"lobby-1/front/{SESSION}/1",
+        box="lobby-1",
+        camera="front",
+        type="signal.detected",
+        session=SESSION,
+        correlation_id=CORRELATION,
+        timestamp="2026-11-22T10:00:12.345678Z",
+        received_at=after(12),
+        start_at=after(3.12),
+        end_at=None,
+        clock=Clock.SYNCED,
+        data={"signal_type": "hesitation", "start": 3.12, "probability": "medium", "rationale": "r"},
+    )
+    assert event.synthetic is UNSET
+
+
+def test_the_life_of_a_signal() -> None:
+    """The onset of the first detection stays the start of the signal; an update's own start stays in its data."""
+    ours = started()
+    [_] = say(ours, "signal.detected", signal_type="stress", start=2.0)
+    [updated] = say(ours, "signal.updated", signal_type="stress", start=4.0, probability="high")
+    [ended] = say(ours, "signal.ended", signal_type="stress", end=6.0)
+    assert (updated.start_at, updated.data["start"]) == (after(2), 4.0)
+    assert (ended.start_at, ended.end_at) == (after(2), after(6))
+    assert ours.end() == ()
+
+
+def test_signals_whose_beginning_was_missed() -> None:
+    """An update without a detection opens the signal, an end without one has no start."""
+    ours = started()
+    [updated] = say(ours, "signal.updated", signal_type="stress", start=4.0)
+    assert updated.start_at == after(4)
+    [synthetic] = ours.end()
+    assert synthetic.start_at == after(4)
+    [ended] = say(ours, "signal.ended", signal_type="interest", end=6.0)
+    assert (ended.start_at, ended.end_at) == (None, after(6))
+
+
+def test_what_a_session_leaves_open_is_closed() -> None:
+    """Each active signal gets one end, at the end of the media that was sent, and is marked as ours."""
+    ours = started(now=lambda: after(15))
+    say(ours, "signal.detected", signal_type="stress", start=2.0)
+    say(ours, "signal.detected", signal_type="interest", start=30.0)
+    ours.sending(chunk(5))  # on its way when the connection broke
+    stress, interest = ours.end()
+    assert (stress.type, stress.synthetic, stress.timestamp) == ("signal.ended", True, None)
+    assert (stress.correlation_id, stress.received_at) == (CORRELATION, after(15))
+    assert (stress.start_at, stress.end_at) == (after(2), after(10))
+    assert stress.data == {"signal_type": "stress", "end": 10.0}
+    assert interest.data == {"signal_type": "interest", "end": 30.0}
+    assert stress.id.endswith("/3")
+    assert ours.end() == ()
+
+
+def test_a_signal_that_is_detected_twice() -> None:
+    """The first is closed at the start of the second, and counted."""
+    ours = started()
+    say(ours, "signal.detected", signal_type="stress", start=2.0)
+    ended, detected = say(ours, "signal.detected", signal_type="stress", start=5.0)
+    assert (ended.type, ended.synthetic, ended.start_at, ended.end_at) == ("signal.ended", True, after(2), after(5))
+    assert (detected.type, detected.start_at) == ("signal.detected", after(5))
+    assert ours.overlaps == 1
+    assert [event.start_at for event in ours.end()] == [after(5)]
+
+
+def test_a_second_detection_that_starts_earlier() -> None:
+    """An end never lies before its start."""
+    ours = started()
+    say(ours, "signal.detected", signal_type="stress", start=5.0)
+    ended, _ = say(ours, "signal.detected", signal_type="stress", start=2.0)
+    assert (ended.start_at, ended.end_at) == (after(5), after(5))
+
+
+def test_older_dialects_leave_nothing_open() -> None:
+    """Signals that came as intervals are closed as they come, with the original under raw."""
+    ours = started()
+    entry = {"type": "stress", "start": 1.0, "end": 4.0}
+    detected, ended = interpret(ours, frame("signal.detected", {"signals": [entry]}))
+    assert (detected.start_at, detected.end_at) == (after(1), None)
+    assert (ended.start_at, ended.end_at) == (after(1), after(4))
+    assert detected.raw == ended.raw == envelope("signal.detected", {"signals": [entry]})
+    assert ours.end() == ()
+
+
+def test_coverage_carries_its_ranges_in_utc() -> None:
+    """Ranges are dated one by one; the event spans them all."""
+    ranges = [{"start": 1.0, "end": 2.0}, {"start": 4.0, "end": 8.0}]
+    [event] = say(started(), "coverage.dropped", ranges=ranges)
+    assert event.ranges_at == (Range(after(1), after(2)), Range(after(4), after(8)))
+    assert (event.start_at, event.end_at) == (after(1), after(8))
+    assert event.data == {"ranges": ranges}
+
+
+def test_quality_is_dated_by_its_timeline() -> None:
+    """The period of a quality's timeline is the event's; the cumulative scores alone have none."""
+    ours = started()
+    [timed] = say(ours, "conversation_quality.updated", timeline=[{"start": 3, "end": 8, "values": {}}])
+    assert (timed.start_at, timed.end_at, timed.ranges_at) == (after(3), after(8), UNSET)
+    [overall] = say(ours, "conversation_quality.updated", overall={"clarity": 50})
+    assert (overall.start_at, overall.end_at) == (None, None)
+
+
+def test_errors_and_the_sessions_own_messages_are_events() -> None:
+    """All that the cloud says is an event, with a number of its own."""
+    ours = interpreter()
+    kinds = ["session.ready", "session.updated", "error", "mood.changed", "session.ended"]
+    events = [event for kind in kinds for event in say(ours, kind)]
+    assert [event.type for event in events] == kinds
+    assert [event.id.rpartition("/")[2] for event in events] == ["1", "2", "3", "4", "5"]
+
+
+def test_nothing_can_be_dated_before_media_was_sent() -> None:
+    """Without media there is no absolute time, and no error."""
+    [event] = say(interpreter(), "engagement.updated", state="neutral", start=1.0)
+    assert event.start_at is None
+
+
+def test_replayed_media() -> None:
+    """An event that starts in media that an earlier session was sent too says so."""
+    ours = started(replayed_until=after(4))
+    assert [
+        say(ours, "engagement.updated", state="neutral", start=start)[0].replayed for start in (0.0, 3.9, 4.0, 9.0)
+    ] == [True, True, False, False]
+    [undated] = say(ours, "feedback.generated", feedback="x")
+    assert undated.replayed is False
+
+
+def test_the_correlation_id_of_the_session_fills_in() -> None:
+    """A message without a correlation id has the session's."""
+    ours = interpreter()
+    [bare] = interpret(ours, '{"type":"session.ready","data":{}}')
+    assert bare.correlation_id is None
+    say(ours, "session.updated")
+    [filled] = interpret(ours, '{"type":"session.ended","data":{}}')
+    assert filled.correlation_id == CORRELATION
+
+
+def test_redaction() -> None:
+    """Named fields are gone at any depth, in data and in raw, in every dialect."""
+    ours = started(redact=frozenset({"rationale", "values"}))
+    texts = [
+        frame("signal.detected", {"signal_type": "stress", "start": 1.0, "rationale": "SECRET"}),
+        frame("signal.updated", {"signal_type": "stress", "start": 1.0, "deep": [{"rationale": {"a": "SECRET"}}]}),
+        frame("signal.detected", {"signals": [{"type": "interest", "start": 1, "end": 2, "rationale": "SECRET"}]}),
+        frame("signal.detected", {"signal_type": "stress", "start": 1, "end": 2, "rationale": "SECRET"}),
+        frame("conversation_quality.updated", {"timeline": [{"start": 1, "end": 2, "values": {"a": "SECRET"}}]}),
+        '{"status":"result","signals":[{"type":"Calm","start":1,"end":2,"rationale":"SECRET"}]}',
+        '{"type":"mood.changed","rationale":"SECRET","data":{}}',
+    ]
+    events = [event for text in texts for event in interpret(ours, text)]
+    assert len(events) >= len(texts)
+    assert b"SECRET" not in msgspec.json.encode(events)
+    assert all(event.data or event.raw for event in events)
+
+
+def test_the_clock_is_asked_for_each_event() -> None:
+    """The clock may become good, or bad, in the course of a session."""
+    clocks = [Clock.UNKNOWN, Clock.SYNCED]
+    ours = Interpreter(Origin("b", "c", "s"), clock=lambda: clocks.pop(0))
+    assert [say(ours, "session.ready")[0].clock, say(ours, "session.ended")[0].clock] == [Clock.UNKNOWN, Clock.SYNCED]
+
+
+types = st.sampled_from(["stress", "interest", "calm"])
+times = st.floats(-10, 100)
+lives = st.lists(
+    st.one_of(
+        st.tuples(st.sampled_from(["signal.detected", "signal.updated"]), types, times),
+        st.tuples(st.just("signal.ended"), types, times),
+        st.tuples(st.just("engagement.updated"), types, times),
+    ),
+    max_size=30,
+)
+
+
+@given(lives)
+def test_no_consumer_is_left_with_an_active_signal(life: list[tuple[str, str, float]]) -> None:
+    """Whatever order signals come in: at the end none is active, ids count without a hole, and no end is lost."""
+    ours = started()
+    events: list[Event] = []
+    for kind, signal_type, time in life:
+        at = {"end": time} if kind == "signal.ended" else {"start": time}
+        events += say(ours, kind, signal_type=signal_type, state=signal_type, **at)
+    events += ours.end()
+    active: set[str] = set()
+    for event in events:
+        if event.type in ("signal.detected", "signal.updated"):
+            active.add(event.data["signal_type"])
+        elif event.type == "signal.ended":
+            active.discard(event.data["signal_type"])
+    assert active == set()
+    assert [int(event.id.rpartition("/")[2]) for event in events] == list(range(1, len(events) + 1))
+    assert all(
+        event.start_at <= event.end_at
+        for event in events
+        if event.synthetic is True and event.start_at and event.end_at
+    )
+
+
+words = st.sampled_from(["start", "end", "ranges", "timeline", "signal_type", "deep"])
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(words, inner, max_size=4),
+    max_leaves=10,
+)
+
+
+@given(st.sampled_from(["mood.changed", "coverage.dropped", "signal.detected", "session.ready"]), anything)
+def test_no_message_breaks_the_interpreter(kind: str, data: object) -> None:
+    """What the parser lets pass, known or unknown, becomes an event that can be published."""
+    for event in interpret(started(redact=frozenset({"deep"})), json.dumps({"type": kind, "data": data})):
+        msgspec.json.encode(event)

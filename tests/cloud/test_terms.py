@@ -1,0 +1,79 @@
+"""What we say to the cloud: the config within its limits, and whether the answer fits."""
+
+from typing import Any
+
+import pytest
+from cloud.played import OPTIONS, READY
+from hypothesis import given
+from hypothesis import strategies as st
+
+from interhuman2mqtt.cloud.terms import Limits, Wishes, config_frame, differences, settle
+
+WISHES = Wishes(
+    include=("conversation_quality_overall", "nonsense"), goal_dimensions=("energy", "rapport"), model="inter-2"
+)
+
+
+def test_the_limits_of_production() -> None:
+    """What production sent in June 2026 is read as it stands."""
+    assert Limits.from_data(READY) == Limits(
+        idle_timeout=300.0,
+        max_duration=3600.0,
+        max_segment_duration=None,
+        min_segment_size=1,
+        max_segment_size=33554432,
+        options={
+            "include": ("conversation_quality_overall", "conversation_quality_timeline"),
+            "model": ("inter-2", "inter-2-audio"),
+        },
+    )
+
+
+@pytest.mark.parametrize("nonsense", [None, 0, -1, True, "300", [], {}, 1e300, 10**400])
+def test_limits_that_make_no_sense_have_defaults(nonsense: object) -> None:
+    """A limit that is absent or nonsense is what the documentation says it is."""
+    assert Limits.from_data(dict.fromkeys(READY, nonsense)) == Limits()
+    assert Limits.from_data({}) == Limits()
+
+
+def test_older_and_stranger_options() -> None:
+    """Options that are no lists are not offered, and of a list only words count."""
+    limits = Limits.from_data(
+        {"supported_session_config_options": {"include": "all", "goal_dimensions": ["energy", 7], "other": ["x"]}}
+    )
+    assert limits.options == {"goal_dimensions": ("energy",)}
+
+
+@given(st.dictionaries(st.sampled_from([*READY, *OPTIONS]), st.recursive(st.none() | st.floats(), st.lists)))
+def test_no_limits_raise(data: dict[str, Any]) -> None:
+    """Whatever session.ready says, there are limits to work with."""
+    limits = Limits.from_data(data)
+    assert limits.idle_timeout > 0
+    assert limits.max_duration > 0
+    assert limits.max_segment_size >= 0
+
+
+def test_only_what_is_offered_is_asked_for() -> None:
+    """The config holds the offered values, and the others are named."""
+    config, left_out = settle(WISHES, Limits.from_data(READY))
+    assert config == {"include": ["conversation_quality_overall"], "model": "inter-2"}
+    assert left_out == ("include: nonsense", "goal_dimensions: energy", "goal_dimensions: rapport")
+    assert config_frame(config) == '{"include":["conversation_quality_overall"],"model":"inter-2"}'
+
+
+def test_a_model_that_is_not_offered() -> None:
+    """An endpoint with other models is not asked for ours, and that is told; one without a choice is not asked."""
+    assert settle(Wishes(model="inter-3"), Limits.from_data(READY)) == ({}, ("model: inter-3",))
+    assert settle(Wishes(model="inter-2"), Limits()) == ({}, ())
+    assert settle(Wishes(), Limits.from_data(READY)) == ({}, ())
+
+
+def test_differences() -> None:
+    """Order is no difference; a missing value, another one, and a surplus are."""
+    config = {"include": ["a", "b"], "goal_dimensions": ["energy"], "model": "inter-2"}
+    assert differences(config, {"include": ["b", "a"], "goal_dimensions": ["energy"], "model": "inter-2"}) == ()
+    assert differences(config, {"include": [], "goal_dimensions": ["energy", "clarity"]}) == (
+        "include: asked for a, b, got nothing",
+        "goal_dimensions: asked for energy, got energy, clarity",
+        "model: asked for inter-2, got nothing",
+    )
