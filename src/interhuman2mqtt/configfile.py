@@ -91,7 +91,7 @@ def _drop_ins(directory: Path) -> list[Path]:
 
 def _read(paths: Sequence[Path], box: str | None) -> tuple[Entries, Report, bool]:
     """What the files say together, what is wrong with it, and whether all of them could be read."""
-    report = Report()
+    report = Report(paths)
     documents = [read_document(path, report) for path in paths]
     found = effective.merge(entries(document, report) for document in documents if document)
     _settle_box(found, box, report)

@@ -5,7 +5,7 @@ A kind stands beside its type in `config.py`: `Annotated[float, duration("5s", "
 
 import re
 import zoneinfo
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, NamedTuple, TypeVar
 
 from interhuman2mqtt import schedule, units
@@ -36,7 +36,7 @@ def named(value: object) -> str:
     names = {
         bool: "true or false",
         int: "a number",
-        float: "a number",
+        float: "a decimal number",
         str: "a string",
         list: "a list",
         dict: "a table",
@@ -79,7 +79,7 @@ def text(value: object) -> str:
     if not isinstance(value, str):
         raise BadValueError(f"must be a string, not {named(value)}")
     if not value.strip():
-        raise BadValueError("must not be empty; leave the key out instead")
+        raise BadValueError("must not be empty")
     if not value.isprintable():
         raise BadValueError("must be one line of printable characters")
     return value
@@ -173,9 +173,15 @@ def _check_timezone(name: str) -> None:
     try:
         zoneinfo.ZoneInfo(name)
     except (OSError, ValueError, zoneinfo.ZoneInfoNotFoundError):  # a folder, a path with .., not there
-        known = zoneinfo.available_timezones()
-        hint = did_you_mean(name, known) if known else "; this machine knows none, install tzdata"
+        hint = _timezone_hint(name, zoneinfo.available_timezones())
         raise BadValueError(f"{shown(name)} is no time zone such as Europe/Copenhagen{hint}") from None
+
+
+def _timezone_hint(name: str, known: Collection[str]) -> str:
+    if not known:
+        return "; this machine knows no time zones, install tzdata"
+    by_city = {zone.rpartition("/")[2].lower(): zone for zone in sorted(known)}
+    return did_you_mean(by_city.get(name.lower(), name), known, likeness=0.8)
 
 
 def _check_topic(topic: str) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import NamedTuple
@@ -61,9 +62,10 @@ class BadValueError(ValueError):
 
 
 class Report:
-    """Gathers problems; the same one is said once."""
+    """Gathers problems of some files; the same one is said once."""
 
-    def __init__(self) -> None:
+    def __init__(self, files: Sequence[Path]) -> None:
+        self._files = files
         self._problems: dict[Problem, None] = {}
 
     def error(self, place: Place, key: KeyPath, message: str) -> None:
@@ -80,9 +82,9 @@ class Report:
 
     @property
     def problems(self) -> tuple[Problem, ...]:
-        """All of them, file by file and from top to bottom; files in the order in which they were first met."""
-        files = {file: index for index, file in enumerate(dict.fromkeys(p.file for p in self._problems))}
-        return tuple(sorted(self._problems, key=lambda p: (files[p.file], p.line or 0)))
+        """All of them, file by file and from top to bottom; those of the command line come last."""
+        order: dict[Path | None, int] = {file: index for index, file in enumerate((*self._files, None))}
+        return tuple(sorted(self._problems, key=lambda problem: (order[problem.file], problem.line or 0)))
 
     @property
     def errors(self) -> tuple[Problem, ...]:

@@ -27,15 +27,15 @@ SYNONYMS = {
 """What other programs call the same thing; the first that is known in the place is meant."""
 
 
-def nearest(word: str, known: Collection[str]) -> str | None:
-    """The known word that was probably meant, if one is near."""
+def nearest(word: str, known: Collection[str], likeness: float = 0.7) -> str | None:
+    """The known word that was probably meant, if one is near; 1 is the same word, 0 has nothing in common."""
     lowered = {name.lower(): name for name in known}
     synonyms = (name for name in SYNONYMS.get(word.lower(), ()) if name in known)
-    close = get_close_matches(word.lower(), lowered, n=1, cutoff=0.7)
+    close = get_close_matches(word.lower(), lowered, n=1, cutoff=likeness)
     return next(synonyms, None) or next((lowered[match] for match in close), None)
 
 
-def did_you_mean(word: str, known: Collection[str]) -> str:
+def did_you_mean(word: str, known: Collection[str], likeness: float = 0.7) -> str:
     """`; did you mean "source"?`, or nothing."""
-    meant = nearest(word, known)
+    meant = nearest(word, known, likeness)
     return f'; did you mean "{meant}"?' if meant else ""

@@ -107,7 +107,7 @@ class _Reader:
             hint = keys_of(File).get(name)
             if hint is None:
                 home = _home(name)
-                hint = f"; it belongs in {home}" if home else did_you_mean(name, keys_of(File))
+                hint = f"; it belongs below {home}" if home else did_you_mean(name, keys_of(File))
                 self._error((name,), f"unknown table or key{hint}")
             elif get_origin(hint) is dict:
                 self._named_tables((name,), value, get_args(hint)[1])
@@ -145,7 +145,7 @@ class _Reader:
             # It is not missed as well: one mistake, one line.
             self.found.setdefault((*path, meant), Entry(INVALID, self._document.place((*path, key))))
         elif home := _home(key):
-            self._error((*path, key), f"unknown key here; it belongs in {home}")
+            self._error((*path, key), f"unknown key here; it belongs below {home}")
         elif len(known) <= 6:
             self._error((*path, key), f"unknown key; known here: {', '.join(known)}")
         else:
@@ -196,12 +196,11 @@ class _Reader:
         return INVALID
 
 
-def _home(key: str) -> str | None:
-    """The table to which a key belongs, as it is written."""
-    for section, hint in keys_of(File).items():
-        if get_origin(hint) is not dict and key in keys_of(hint):
-            return "a camera, a profile or [defaults]" if section == "defaults" else f"[{section}]"
-    return None
+def _home(key: str) -> str:
+    """The tables in which a key may stand, as they are written: `[mqtt] or [cameras.NAME]`."""
+    sections = {f"[{name}]": hint for name, hint in keys_of(File).items() if get_origin(hint) is not dict}
+    sections["[cameras.NAME]"] = sections.pop("[defaults]")
+    return " or ".join(title for title, struct in sections.items() if key in keys_of(struct))
 
 
 def _present(hint: Any) -> Any:

@@ -4,13 +4,13 @@ A URL is the place where people put a password, so no message here quotes more o
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from ipaddress import ip_address
 from urllib.parse import SplitResult, urlsplit
 
 from interhuman2mqtt.problems import BadValueError
 
-_API_PATH = re.compile(r"/(v[0-9]+)/stream/analyze")
+_API_PATH = re.compile(r"/(v[0-9]+)/stream/analyze$")
 _PASSWORD = re.compile(r"(?:pass|passwd|password|pwd)=", re.IGNORECASE)
 
 _BROKER_HINTS = {
@@ -34,15 +34,13 @@ _SOURCE_HINTS = {
 
 def check_cloud(url: str) -> str:
     """`interhuman.url`; raises BadValueError."""
-    parts = _split(url, "the API key has its own key, api_key")
-    if parts.scheme not in ("ws", "wss"):
-        raise BadValueError("must begin with wss://")
+    parts = _split(url, ("wss", "ws"), "must begin with wss://", "the API key has its own key, api_key")
     if parts.scheme == "ws" and not is_loopback(url):
         raise BadValueError("must begin with wss://: without TLS only this machine itself may be spoken to")
     if parts.query or parts.fragment:
-        raise BadValueError("must end with its path: model and credentials have keys of their own")
+        raise BadValueError("must end with its path, without ? and #: the model and the API key have their own keys")
     version = _API_PATH.search(parts.path)
-    if version is None or version.end() != len(parts.path):
+    if version is None:
         raise BadValueError("must end in /v2/stream/analyze or /v1/stream/analyze")
     if version[1] not in ("v1", "v2"):
         raise BadValueError("must end in /v2/stream/analyze or /v1/stream/analyze; no other version is spoken here")
@@ -65,9 +63,8 @@ def is_loopback(url: str) -> bool:
 
 def check_broker(url: str) -> str:
     """`mqtt.url`; raises BadValueError."""
-    parts = _split(url, "write username and password")
-    if parts.scheme not in ("mqtt", "mqtts"):
-        raise BadValueError("must begin with mqtt://, or mqtts:// for TLS" + _hint(parts.scheme, _BROKER_HINTS))
+    expected = "must begin with mqtt://, or mqtts:// for TLS" + _hint(url, _BROKER_HINTS)
+    parts = _split(url, ("mqtt", "mqtts"), expected, "write username and password")
     if parts.path not in ("", "/") or parts.query or parts.fragment:
         raise BadValueError("must end with the host or its port; the topics begin with base_topic")
     return url
@@ -77,9 +74,8 @@ def check_proxy(url: str) -> str:
     """`interhuman.proxy`; empty for none. Raises BadValueError."""
     if not url:
         return url
-    parts = _split(url, "a proxy that wants a password cannot be used")
-    if parts.scheme != "http":
-        raise BadValueError('must begin with http:// (a proxy that opens tunnels by CONNECT), or be "" for none')
+    expected = 'must begin with http:// (a proxy that opens tunnels by CONNECT), or be "" for none'
+    parts = _split(url, ("http",), expected, "a proxy that wants a password cannot be used")
     if parts.path not in ("", "/") or parts.query or parts.fragment:
         raise BadValueError("must end with the host or its port")
     return url
@@ -99,8 +95,7 @@ def check_source(source: str) -> str:
             raise BadValueError("a file needs its whole path: file:/path/to/clip.mp4")
         case "test" if colon:
             return source
-    expected = "must begin with rtsp://, rtsps://, v4l2: or file:, or be test:"
-    raise BadValueError(expected + _source_hint(source, scheme))
+    raise BadValueError("must begin with rtsp://, rtsps://, v4l2: or file:, or be test:" + _source_hint(source))
 
 
 def check_microphone(microphone: str) -> str:
@@ -116,40 +111,47 @@ def is_rtsp(source: str) -> bool:
 
 
 def _check_rtsp(source: str) -> str:
-    parts = _split(source, "write username and password, any character is allowed there")
-    if _PASSWORD.search(parts.path + parts.query):
+    instead = "write username and password, any character is allowed there"
+    _split(source, ("rtsp", "rtsps"), "must begin with rtsp:// or rtsps://", instead)
+    if _PASSWORD.search(source):
         raise BadValueError("holds a password: it would end up in logs; write username and password")
     return source
 
 
-def _split(url: str, instead: str) -> SplitResult:
-    """The parts of a URL that names a host and holds no credentials; raises BadValueError."""
+def _split(url: str, schemes: Collection[str], expected: str, instead: str) -> SplitResult:
+    """The parts of a URL that has one of the schemes, names a host, and holds no credentials; raises BadValueError.
+
+    Args:
+        url: The URL.
+        schemes: What it may begin with.
+        expected: What to say when it does not.
+        instead: Where credentials belong.
+    """
+    scheme, slashes, _ = url.partition("://")
+    if not slashes or scheme not in schemes:
+        raise BadValueError(expected)
+    if "@" in url:  # also behind the host, where a / or # in a password moves it
+        raise BadValueError(f"holds credentials: they would end up in logs; {instead} (a plain @ is written %40)")
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
     except ValueError:
-        # From None: the error of urllib quotes what it could not read, which may be a password with a slash in it.
-        raise BadValueError(f"host and port cannot be read{_slash_hint(url, instead)}") from None
-    if "@" in parts.netloc:
-        raise BadValueError(f"holds credentials: they would end up in logs; {instead}")
-    if not host or "//" not in url:
-        raise BadValueError("names no host; write scheme://HOST:PORT")
+        raise BadValueError("host and port cannot be read") from None  # urllib quotes what it could not read
+    if not host:
+        raise BadValueError(f"names no host; write {scheme}://HOST:PORT")
     if port == 0:
         raise BadValueError("port 0 cannot be connected to")
     return parts
 
 
-def _slash_hint(url: str, instead: str) -> str:
-    return f"; if it holds credentials: {instead}" if "@" in url else ""
-
-
-def _hint(scheme: str, hints: Mapping[str, str]) -> str:
+def _hint(url: str, hints: Mapping[str, str]) -> str:
+    scheme = url.partition(":")[0].lower()
     return f"; {hints[scheme]}" if scheme in hints else ""
 
 
-def _source_hint(source: str, scheme: str) -> str:
-    if source.startswith("/dev/") or source.isdigit():
+def _source_hint(source: str) -> str:
+    if source.startswith("/dev/") or source.isdigit() or source == "v4l2:":
         return "; a camera of this machine is v4l2:/dev/video0"
     if source.startswith("/"):
         return "; a file is file:/path/to/clip.mp4"
-    return _hint(scheme.lower(), _SOURCE_HINTS)
+    return _hint(source, _SOURCE_HINTS) or "; a camera on the network is rtsp://HOST/PATH"

@@ -194,15 +194,13 @@ async def play(stream: trio.abc.Stream, act: Play) -> None:
             websocket = await request.accept(extra_headers=[(b"X-Correlation-ID", CORRELATION.encode())])
             try:
                 await act(Cloud(websocket, request))
-            except ConnectionClosed:
-                pass
             finally:
                 with trio.move_on_after(5, shield=True):
                     await websocket.aclose()
                 await trio.aclose_forcefully(stream)
                 nursery.cancel_scope.cancel()
-    except* ProtocolError:
-        pass  # trio-websocket's reader, on a ping that comes while it closes
+    except* (ConnectionClosed, ProtocolError):
+        pass  # the latter comes from trio-websocket's reader, on a ping that arrives while it closes
 
 
 def jam(stream: StapledStream[MemorySendStream, MemoryReceiveStream], after: int | None) -> None:

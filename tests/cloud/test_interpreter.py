@@ -5,11 +5,11 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
-from cloud.played import CORRELATION, EPOCH, SESSION, chunk, envelope, frame, interpreter
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import UNSET
 
+from cloud.played import CORRELATION, EPOCH, SESSION, chunk, envelope, frame, interpreter
 from interhuman2mqtt.cloud.interpreter import Interpreter, Origin
 from interhuman2mqtt.cloud.protocol import Message, parse
 from interhuman2mqtt.events import Clock, Event, Range

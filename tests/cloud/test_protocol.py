@@ -5,11 +5,11 @@ from typing import Any
 
 import msgspec
 import pytest
-from cloud.played import envelope
 from hypothesis import given
 from hypothesis import strategies as st
 from interhumanai.stream import UnknownEvent, parse_stream_event
 
+from cloud.played import envelope
 from interhuman2mqtt.cloud.protocol import MAX_DEPTH, Malformed, Message, parse
 
 DOCUMENTED: list[tuple[str, dict[str, Any]]] = [
@@ -267,7 +267,7 @@ def test_huge_numbers() -> None:
 
 def test_details_hold_none_of_the_content() -> None:
     """A malformed frame is logged, so its detail must not tell what the frame said about people."""
-    secret = "she-looks-tired"  # noqa: S105 - what must not be logged
+    secret = "she-looks-tired"
     frames = [
         f'{{"type":"signal.detected","data":{{"signal_type":7,"start":1,"rationale":"{secret}"}}}}',
         f'{{"type":"signal.detected","data":{{"signal_type":"{secret}"}}}}',

@@ -3,9 +3,9 @@
 from datetime import UTC, datetime
 
 import pytest
-from cloud.played import Cloud, EndlessFilm, Film, Tape, converse
 from trio.testing import MockClock
 
+from cloud.played import Cloud, EndlessFilm, Film, Tape, converse
 from interhuman2mqtt.cloud import recovery
 from interhuman2mqtt.cloud.observer import Cause
 from interhuman2mqtt.cloud.recovery import Reaction

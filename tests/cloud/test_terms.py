@@ -3,10 +3,10 @@
 from typing import Any
 
 import pytest
-from cloud.played import OPTIONS, READY
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cloud.played import OPTIONS, READY
 from interhuman2mqtt.cloud.terms import Limits, Wishes, config_frame, differences, settle
 
 WISHES = Wishes(
@@ -44,7 +44,12 @@ def test_older_and_stranger_options() -> None:
     assert limits.options == {"goal_dimensions": ("energy",)}
 
 
-@given(st.dictionaries(st.sampled_from([*READY, *OPTIONS]), st.recursive(st.none() | st.floats(), st.lists)))
+@given(
+    st.dictionaries(
+        st.sampled_from([*READY, *OPTIONS]),
+        st.none() | st.floats() | st.integers() | st.lists(st.text(max_size=3), max_size=2),
+    )
+)
 def test_no_limits_raise(data: dict[str, Any]) -> None:
     """Whatever session.ready says, there are limits to work with."""
     limits = Limits.from_data(data)

@@ -10,7 +10,16 @@ from interhuman2mqtt.problems import BadValueError
 
 @pytest.mark.parametrize(
     ("text", "seconds"),
-    [("500ms", 0.5), ("5s", 5.0), ("2m", 120.0), ("1h", 3600.0), ("7d", 604800.0), ("1.5h", 5400.0), (5, 5.0), (0.2, 0.2)],
+    [
+        ("500ms", 0.5),
+        ("5s", 5.0),
+        ("2m", 120.0),
+        ("1h", 3600.0),
+        ("7d", 604800.0),
+        ("1.5h", 5400.0),
+        (5, 5.0),
+        (0.2, 0.2),
+    ],
 )
 def test_durations_are_read_in_their_units(text: str | float, seconds: float) -> None:
     """Each unit of a duration means what it says, and a bare number means seconds."""

@@ -3,10 +3,10 @@
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import trio
-from rig.mosquitto import Broker
 
 from interhuman2mqtt import config
 from interhuman2mqtt.events import Clock, Event
@@ -14,6 +14,7 @@ from interhuman2mqtt.publish.losses import Losses
 from interhuman2mqtt.publish.message import Kind, Message
 from interhuman2mqtt.publish.outbox import Outbox
 from interhuman2mqtt.publish.publisher import BrokerState, Publisher
+from rig.mosquitto import Broker
 
 NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 
@@ -104,7 +105,7 @@ async def running(bench: Bench) -> AsyncIterator[None]:
 async def until(true: Callable[[], Any], within: float = 10.0) -> None:
     """Wait until it is true; for what nothing announces, such as the end of a thread."""
     with trio.fail_after(within):
-        while not true():
+        while not true():  # noqa: ASYNC110 - there is no event to wait for
             await trio.sleep(0.005)
 
 
@@ -122,8 +123,7 @@ async def peer(*scripts: Script) -> AsyncIterator[str]:
                 await rest.pop(0)(stream)
 
     async with trio.open_nursery() as nursery:
-        listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
-        nursery.start_soon(trio.serve_listeners, serve, listeners)
+        listeners = await nursery.start(partial(trio.serve_tcp, serve, 0, host="127.0.0.1"))
         yield f"mqtt://127.0.0.1:{listeners[0].socket.getsockname()[1]}"
         nursery.cancel_scope.cancel()
 
@@ -151,11 +151,11 @@ class Cable:
 
     def __init__(self) -> None:
         self.url = ""
-        self._plugged: set[trio.CancelScope] = set()
+        self.plugged: set[trio.CancelScope] = set()
 
     def cut(self) -> None:
         """Every connection through it breaks now."""
-        for scope in self._plugged:
+        for scope in self.plugged:
             scope.cancel()
 
     async def carry(self, broker: Broker, near: trio.SocketStream) -> None:
@@ -163,11 +163,11 @@ class Cable:
         far = await trio.open_tcp_stream("127.0.0.1", broker.port)
         async with near, far:
             with trio.CancelScope() as scope:
-                self._plugged.add(scope)
+                self.plugged.add(scope)
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(_pump, near, far, scope)
                     nursery.start_soon(_pump, far, near, scope)
-            self._plugged.discard(scope)
+            self.plugged.discard(scope)
 
 
 @asynccontextmanager
@@ -179,9 +179,8 @@ async def cable(broker: Broker) -> AsyncIterator[Cable]:
         await way.carry(broker, near)
 
     async with trio.open_nursery() as nursery:
-        listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
+        listeners = await nursery.start(partial(trio.serve_tcp, carry, 0, host="127.0.0.1"))
         way.url = f"mqtt://127.0.0.1:{listeners[0].socket.getsockname()[1]}"
-        nursery.start_soon(trio.serve_listeners, carry, listeners)
         yield way
         nursery.cancel_scope.cancel()
 

@@ -1,17 +1,16 @@
 """What is dropped is counted, told and logged, and does not flood the log."""
 
-from publish.parts import an_event_message
 from structlog.testing import capture_logs
 
 from interhuman2mqtt.publish.losses import QUIET, Loss, Losses
-from interhuman2mqtt.publish.message import Message
+from publish.parts import an_event_message
 
 MESSAGE = an_event_message("front", 1)
 
 
 def test_each_loss_is_counted_and_told() -> None:
     """Every message dropped raises its rule's count by one and is handed to the callback."""
-    told: list[tuple[Message, Loss, str]] = []
+    told: list[tuple[object, ...]] = []
     losses = Losses(lambda *loss: told.append(loss), clock=lambda: 0.0)
     for _ in range(3):
         losses.report(MESSAGE, Loss.TOO_LARGE, "why")

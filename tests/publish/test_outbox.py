@@ -4,13 +4,13 @@ import trio
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
-from publish.parts import a_state_message, an_event_message
 from trio.testing import wait_all_tasks_blocked
 
 from interhuman2mqtt import config
 from interhuman2mqtt.publish.losses import Loss
 from interhuman2mqtt.publish.message import Kind, Message
 from interhuman2mqtt.publish.outbox import ROW_COST, Depth, Outbox, Row
+from publish.parts import a_state_message, an_event_message
 
 
 class Store:
@@ -271,7 +271,5 @@ class OutboxMachine(RuleBasedStateMachine):
         assert depth.bytes <= 4000
 
 
-class TestOutboxMachine(OutboxMachine.TestCase):  # type: ignore[name-defined,misc]
-    """The outbox behaves like the plain list, over any history."""
-
-    settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
+TestOutboxMachine = OutboxMachine.TestCase
+TestOutboxMachine.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)

@@ -6,10 +6,10 @@ from typing import Any
 import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
-from publish.parts import NOON, an_event, at
 
 from interhuman2mqtt.events import Event
 from interhuman2mqtt.publish.state import ACTIVE_MAX, NAMES, Active, Signal, derive, fold_signals
+from publish.parts import NOON, an_event, at
 
 
 def signal_event(word: str, name: str = "stress", *, session: str = "7c1e", after: float = 0.0, **data: Any) -> Event:

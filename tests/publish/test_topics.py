@@ -7,7 +7,6 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from publish.parts import NOON, an_event, at
 
 from interhuman2mqtt.errors import Reason
 from interhuman2mqtt.events import CameraStatus, Range, State
@@ -23,6 +22,7 @@ from interhuman2mqtt.publish.topics import (
     level,
     mark_late,
 )
+from publish.parts import NOON, an_event, at
 
 TOPICS = Topics("interhuman", "lobby-1", 3600.0)
 
@@ -187,3 +187,10 @@ def test_clearing_a_camera_empties_all_its_states() -> None:
     assert all(message.payload == b"" and message.retain and message.kind is Kind.STATE for message in cleared)
     _, signals, _ = camera.messages(an_event("signal.ended", {"signal_type": "interest"}))
     assert json.loads(signals.payload)["signals"] == {}
+
+
+def test_a_camera_that_is_gone_leaves_no_retained_topic() -> None:
+    """Clearing a camera empties its status and all its states."""
+    cleared = TOPICS.clear_camera("front")
+    assert cleared == (cleared[0], *TOPICS.clear_state("front"))
+    assert (cleared[0].topic, cleared[0].payload, cleared[0].retain) == ("interhuman/lobby-1/front/status", b"", True)

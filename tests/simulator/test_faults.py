@@ -207,6 +207,14 @@ async def test_stall_for_ever() -> None:
     assert [data["code"] for data in only(client.events, "error")] == ["ih6003"]
 
 
+async def test_stall_ends_with_its_connection(tmp_path: Path) -> None:
+    """A session that stalled for ever is over when its connection is cut, and its media is on record."""
+    settings = with_faults("stall@chunk1", "disconnect@0.2s", save=tmp_path)
+    async with simulator(settings) as address, session(address) as client:
+        assert await streamed(client) == 1006
+        await recorded(tmp_path, "closed")
+
+
 @pytest.mark.parametrize("sort", ["", *GARBAGE])
 async def test_malformed(sort: str) -> None:
     """Garbage arrives frame by frame as it is in the table, and the session goes on."""

@@ -6,7 +6,7 @@ from contextlib import suppress
 
 import av
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from interhuman2mqtt.simulator.catalogue import Answer
@@ -255,6 +255,8 @@ def test_answers_carry_the_words_of_the_api() -> None:
     rubbish=st.binary(min_size=1, max_size=40),
     decode_all=st.booleans(),
 )
+@example(number=0, at=8, rubbish=b"\x80", decode_all=False)  # metadata that is not UTF-8
+@example(number=0, at=331, rubbish=b"\x00", decode_all=False)  # a codec that libav does not know
 @settings(max_examples=60, deadline=None)
 def test_no_bytes_can_break_the_reader(number: int, at: int, rubbish: bytes, *, decode_all: bool) -> None:
     """Whatever is wrong in whichever frame, each frame has its report, and a new file can follow."""

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import msgspec
 import tomli_w
 import trio
-from rig.mosquitto import Broker, Subscriber, mosquitto, subscribed
+from rig.mosquitto import Broker, Subscriber, Tls, mosquitto, subscribed
 from rig.processes import RigProcess, start_process
 
 QUICK = ("--window", "2", "--stride", "1", "--cadence", "2")
@@ -74,10 +74,9 @@ class Cloud:
         """The happenings of one kind that have these values."""
         return [line for line in self.record if line["what"] == what and more.items() <= line.items()]
 
-    def media(self, session: int) -> Path:
-        """The playable file of a session, by its number."""
-        [file] = self.folder.glob(f"{session}-*.mp4")
-        return file
+    def files(self, session: int = 1) -> list[Path]:
+        """The playable files of a session, by its number: one, unless each chunk is a file of its own."""
+        return sorted(self.folder.glob(f"{session}-*.mp4"), key=lambda file: (len(file.name), file.name))
 
 
 @asynccontextmanager
@@ -188,6 +187,8 @@ class Site(NamedTuple):
     broker: Broker
     cloud: Cloud
     subscriber: Subscriber
+    ca_file: Path | None
+    """Who vouches for broker and cloud."""
 
     def config(self, cameras: Mapping[str, Json], **sections: Json) -> Json:
         """The content of a configuration file; `sections` add to what each would hold."""
@@ -228,7 +229,7 @@ class Site(NamedTuple):
 
     async def retained(self) -> dict[str, bytes]:
         """What the broker retains now, as a client sees that comes now."""
-        async with subscribed(self.broker, "interhuman/#") as late:
+        async with subscribed(self.broker, "interhuman/#", ca_file=self.ca_file) as late:
             await late.wait_for(lambda seen: any(m.topic.endswith("bridge/info") for m in seen))
             await trio.sleep(0.1)  # the others come in one go with it
             return {m.topic.removeprefix(f"interhuman/{BOX}/"): m.payload for m in late.messages if m.retained}
@@ -236,27 +237,29 @@ class Site(NamedTuple):
 
 def configuration(cloud_url: str, broker_url: str, cameras: Mapping[str, Json], **sections: Json) -> Json:
     """The content of a configuration file for one box."""
-    interhuman = {"url": cloud_url, "api_key": {"env": "API_KEY"}, "chunk": "1s"}
-    if "/v1/" not in cloud_url:
-        interhuman["model"] = "inter-2"
     base: Json = {
         "box": {"id": BOX},
-        "interhuman": interhuman,
+        "interhuman": {"url": cloud_url, "api_key": {"env": "API_KEY"}, "chunk": "1s", "model": "inter-2"},
         "mqtt": {"url": broker_url},
         "log": {"level": "debug", "format": "json"},
         "cameras": dict(cameras),
     }
-    return {name: {**base.get(name, {}), **sections.get(name, {})} for name in {**base, **sections}}
+    merged = {name: {**base.get(name, {}), **sections.get(name, {})} for name in {**base, **sections}}
+    if "/v1/" in merged["interhuman"]["url"]:
+        del merged["interhuman"]["model"]  # which it does not know
+    return merged
 
 
 @asynccontextmanager
-async def site(folder: Path, *options: str) -> AsyncIterator[Site]:
-    """A broker, a subscriber to everything on it, and a cloud with a quick analysis."""
+async def site(folder: Path, *options: str, tls: Tls | None = None) -> AsyncIterator[Site]:
+    """A broker, a subscriber to everything on it, and a cloud with a quick analysis; `tls` for both."""
+    certificate = ["--cert", str(tls.cert_file), "--cert-key", str(tls.key_file)] if tls else []
     async with AsyncExitStack() as stack:
-        broker = await stack.enter_async_context(mosquitto(folder))
-        subscriber = await stack.enter_async_context(subscribed(broker))
-        simulated = await stack.enter_async_context(cloud(folder / "cloud", *QUICK, *options))
-        yield Site(folder, broker, simulated, subscriber)
+        ca_file = tls.ca_file if tls else None
+        broker = await stack.enter_async_context(mosquitto(folder, tls=tls))
+        subscriber = await stack.enter_async_context(subscribed(broker, ca_file=ca_file))
+        simulated = await stack.enter_async_context(cloud(folder / "cloud", *QUICK, *certificate, *options))
+        yield Site(folder, broker, simulated, subscriber, ca_file)
 
 
 def processes() -> dict[int, str]:

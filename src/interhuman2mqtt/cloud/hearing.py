@@ -1,5 +1,6 @@
 """The receiving half of a session: what the cloud says, and what that means for the half that sends."""
 
+import math
 from typing import TYPE_CHECKING
 
 import trio
@@ -97,6 +98,7 @@ class Hearing:
         if not self.ready.is_set():
             self.limits = Limits.from_data(message.data)
             self.ready.set()
+            self.work.deadline = math.inf  # whatever error came before, it was no refusal
             self._observer.ready(self.limits, self._interpreter.correlation_id)
 
     def _on_updated(self, message: Message) -> None:

@@ -166,8 +166,9 @@ class _Session:
         margin = min(MARGIN_MAX, longest / 10)
         jitter = random.uniform(0, margin)  # noqa: S311 - it only keeps cameras from rotating at one moment
         await trio.sleep_until(began + longest - margin - jitter)
-        self._rotating = True
-        self._recording.finish()
+        if self._cause is None:
+            self._rotating = True
+            self._recording.finish()
 
     async def _stream(self, nursery: trio.Nursery, connection: Connection) -> None:
         """Sends chunk after chunk until there is a reason to end."""
@@ -196,8 +197,9 @@ class _Session:
             except Outage as outage:
                 self._cause, self._capture = Cause.CAPTURE_ENDED, outage
                 return None
-            self._failure = _misfit(chunk, heard.limits)
-            return None if heard.stop.is_set() or self._failure is not None else chunk
+            misfit = _misfit(chunk, heard.limits)
+            self._failure = self._failure or misfit
+            return None if heard.stop.is_set() or misfit is not None else chunk
         if not heard.stop.is_set():
             self._cause = Cause.NO_MEDIA
         return None

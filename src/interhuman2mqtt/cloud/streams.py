@@ -63,7 +63,7 @@ class UpgradeStream(_Around):
     def __init__(self, stream: trio.abc.Stream, on_refusal: Callable[[], object]) -> None:
         super().__init__(stream)
         self.answer: Answer | None = None
-        self.failure: NotHttpError | trio.BrokenResourceError | None = None
+        self.failure: NotHttpError | None = None
         self._on_refusal = on_refusal
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
@@ -72,7 +72,7 @@ class UpgradeStream(_Around):
             return await self._stream.receive_some(max_bytes)
         try:
             self.answer = await read_answer(self._stream, method="GET")
-        except (NotHttpError, trio.BrokenResourceError) as error:
+        except NotHttpError as error:
             self.failure = error
         if self.answer is not None and self.answer.status == 101:
             return self.answer.received

@@ -55,28 +55,39 @@ async def read_answer(stream: trio.abc.ReceiveStream, *, method: str) -> Answer:
     head: h11.Response | h11.InformationalResponse | None = None
     received, body = b"", b""
     while len(body) < BODY_MAX:
-        try:
-            event = http.next_event()
-        except h11.RemoteProtocolError as error:
-            if head is None:
-                raise NotHttpError(f"it is not HTTP: {error}" if received else "nothing came back") from error
-            break
+        event = _next_event(http)
         if event is h11.NEED_DATA:
-            data = await stream.receive_some()
+            data = await _receive(stream)
             received += data
-            http.receive_data(bytes(data))
+            http.receive_data(data)
+        elif isinstance(event, h11.InformationalResponse) and event.status_code != 101:
+            received = http.trailing_data[0]  # a "wait" that is none of trio-websocket's business
         elif isinstance(event, h11.Response | h11.InformationalResponse):
             head = event
-            if event.status_code == 101 or (method == "CONNECT" and 200 <= event.status_code < 300):
-                break
         elif isinstance(event, h11.Data):
             body += event.data
         else:
             break
     if head is None:
-        raise NotHttpError("nothing came back")
+        raise NotHttpError("it is not HTTP" if received else "nothing came back")
     headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in head.headers}
-    return Answer(head.status_code, headers, bytes(body), received)
+    return Answer(head.status_code, headers, body, received)
+
+
+def _next_event(http: h11.Connection) -> object:
+    """The next event; None where the bytes that came are not, or no more, HTTP."""
+    try:
+        return http.next_event()
+    except h11.RemoteProtocolError:
+        return None
+
+
+async def _receive(stream: trio.abc.ReceiveStream) -> bytes:
+    """Some bytes; nothing where the stream ended, or was cut."""
+    try:
+        return bytes(await stream.receive_some())
+    except trio.BrokenResourceError:
+        return b""
 
 
 _REQUEST = {  # only what h11 needs to know in order to read the answer

@@ -21,11 +21,9 @@ class Line(NamedTuple):
 def line(topic: str, payload: bytes) -> Line | None:
     """What to say about a message; None for those that repeat what another one says."""
     levels = topic.split("/")
-    if not payload or levels[-2] not in {"event", levels[-2]} or len(levels) < 3:
-        return None
-    if levels[-1] == "status":
+    if payload and levels[-1] == "status":
         return _status(msgspec.json.decode(payload))
-    if levels[-2] == "event":
+    if payload and levels[-2] == "event":
         return _event(msgspec.json.decode(payload))
     return None
 
@@ -52,8 +50,9 @@ def _signal(change: str, event: dict[str, Any]) -> str:
     data = event["data"]
     name = data.get("signal_type", "?")
     if change == "ended":
-        seconds = (_time(event["end_at"]) - _time(event["start_at"])).total_seconds() if event["start_at"] else 0.0
-        return f"{name} ends after {seconds:.0f} s"
+        if not event["start_at"]:
+            return f"{name} ends"
+        return f"{name} ends after {(_time(event['end_at']) - _time(event['start_at'])).total_seconds():.0f} s"
     said = f": {data['rationale']}" if data.get("rationale") else ""
     return f"{name} {'begins' if change == 'detected' else 'goes on'}, probability {data.get('probability')}{said}"
 

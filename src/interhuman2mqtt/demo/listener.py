@@ -23,7 +23,9 @@ class Heard(NamedTuple):
 
 
 @asynccontextmanager
-async def listen(host: str, port: int, topic: str) -> AsyncIterator[trio.MemoryReceiveChannel[Heard]]:
+async def listen(
+    host: str, port: int, topic: str, patience: float = PATIENCE_S
+) -> AsyncIterator[trio.MemoryReceiveChannel[Heard]]:
     """What is published on a topic, from when the broker has confirmed the subscription.
 
     paho's own thread does the I/O: this is a tool, not the service.
@@ -45,7 +47,7 @@ async def listen(host: str, port: int, topic: str) -> AsyncIterator[trio.MemoryR
     try:
         await trio.to_thread.run_sync(client.connect, host, port)
         client.loop_start()
-        with trio.fail_after(PATIENCE_S):
+        with trio.fail_after(patience):
             await subscribed.wait()
         yield heard
     except (OSError, trio.TooSlowError) as error:

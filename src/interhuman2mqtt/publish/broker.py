@@ -1,6 +1,7 @@
 """Where the broker is, what we ask of it, and what it grants: values only, no connection."""
 
 import ssl
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
@@ -130,5 +131,6 @@ class _TidySocket(ssl.SSLSocket):
         try:
             return super().send(data, flags)
         except (ssl.SSLEOFError, ConnectionError):
-            self.recv(1)
+            with suppress(ssl.SSLWantReadError):
+                self.recv(1)
             raise

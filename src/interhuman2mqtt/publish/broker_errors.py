@@ -116,9 +116,14 @@ def silent(at: str, seconds: float) -> Outage:
     )
 
 
+def is_closing(error: OSError | None) -> bool:
+    """Whether no more is known than that the other side closed the connection."""
+    return error is None or isinstance(error, ConnectionError | ssl.SSLEOFError)
+
+
 def lost(at: str, error: OSError | None) -> Outage:
     """A connection that stood broke."""
-    if isinstance(error, ssl.SSLError):
+    if isinstance(error, ssl.SSLError) and not is_closing(error):
         return tls(error, at)
     if error is not None:
         return Outage(Reason.BROKER_LOST, f"the connection to the broker at {at} broke: {error.strerror or error}")

@@ -248,8 +248,7 @@ class Connection:
         return broker_errors.lost(self._at, self._errors.last)
 
     def _no_connack(self, rc: MQTTErrorCode) -> Exception:
-        error = self._errors.last
-        if rc == MQTTErrorCode.MQTT_ERR_CONN_LOST and (error is None or isinstance(error, ConnectionError)):
+        if rc == MQTTErrorCode.MQTT_ERR_CONN_LOST and broker_errors.is_closing(self._errors.last):
             return _Rejected(None, broker_errors.closed_at_connect(self._at))
         return self._why(rc)
 
@@ -300,18 +299,13 @@ class _LastError(logging.Handler):
         self.logger.addHandler(self)
 
     def emit(self, record: logging.LogRecord) -> None:
-        for value in record.args or ():
-            if isinstance(value, OSError):
-                self.last = value
+        self.last = next((value for value in record.args or () if isinstance(value, OSError)), self.last)
 
 
 async def _ready(wait: Callable[[Any], Awaitable[None]], sock: Any) -> None:
     """Wait for a socket that paho may have closed, or close meanwhile; its next return code tells then."""
-    if sock is None:
-        await trio.lowlevel.checkpoint()
-        return
     with suppress(trio.ClosedResourceError):
-        await wait(sock)
+        await (trio.lowlevel.checkpoint() if sock is None else wait(sock))
 
 
 def _limits(properties: Properties | None) -> Limits:

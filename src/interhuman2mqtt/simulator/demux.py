@@ -1,7 +1,7 @@
 """One file: its tracks checked, every packet's time checked, its pictures decoded."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import av
 import av.error
@@ -100,7 +100,7 @@ def read_file(source: Readable, demuxer: str, rules: Rules, tally: Tally) -> Non
 
 def _open(source: Readable, demuxer: str) -> InputContainer:
     try:
-        return av.open(source, mode="r", format=demuxer, options=_PROBE)
+        return av.open(source, mode="r", format=demuxer, options=_PROBE, metadata_errors="replace")
     except av.error.FFmpegError as error:
         raise Answer("ih5002", f"The media cannot be opened: {error.strerror}.") from error
 
@@ -123,7 +123,8 @@ def _tracks(container: InputContainer, rules: Rules) -> list[Track]:
 
 
 def _check_codec(track: Track, known: frozenset[str]) -> None:
-    name = track.codec_context.codec.canonical_name
+    context: Any = track.codec_context  # None where libav has no decoder, whatever PyAV's types say
+    name = context.codec.canonical_name if context else "unknown"
     if name not in known:
         raise Answer("ih5004", f"The {track.type} codec {name} cannot be used; use {' or '.join(sorted(known))}.")
 

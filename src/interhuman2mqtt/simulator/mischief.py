@@ -73,6 +73,10 @@ class Gauges:
         """For so long, or for ever."""
         self.reading = trio.Event()
         await trio.sleep(math.inf if seconds is None else seconds)
+        self.read_on()
+
+    def read_on(self) -> None:
+        """A stall is over, at the latest with its connection."""
         self.reading.set()
 
 

@@ -64,6 +64,7 @@ class Session:
 
     async def run(self) -> None:
         """Until the connection is closed and everything that came has been read."""
+        self._line.place.callback(self._gauges.read_on)
         self._last_media = trio.current_time()
         await self._line.send(messages.ready(self._settings, self._terms))
         async with trio.open_nursery() as nursery:
@@ -202,4 +203,3 @@ class Session:
         error = lookup(code)
         await self._line.send_error(error)
         await self._line.close(error.close, error.message)
-        self._gauges.reading.set()

@@ -1,0 +1,99 @@
+"""Answers to the upgrade that are no upgrade."""
+
+import socket
+import struct
+
+import pytest
+import trio
+from trio.testing import MockClock, memory_stream_pair
+
+from cloud.listening import BODY, attempt_at, says
+from cloud.played import KEY, SERVER, Cloud, Film, Tape, chunk, interpreter, play
+from interhuman2mqtt.cloud.observer import Cause, SessionEnd
+from interhuman2mqtt.cloud.session import run_session
+from interhuman2mqtt.cloud.terms import Wishes
+from interhuman2mqtt.cloud.tunnel import Address
+from interhuman2mqtt.errors import Outage, Overloaded, Reason, Refused
+
+
+@pytest.mark.parametrize(
+    ("reply", "kind", "reason", "said"),
+    [
+        (b"HTTP/1.1 401 Unauthorized\r\n\r\n", Refused, Reason.UNAUTHORIZED, "HTTP 401"),
+        (b"HTTP/1.0 401 Unauthorized\r\n\r\n" + BODY, Refused, Reason.UNAUTHORIZED, "ih2001: Invalid API key ***"),
+        (
+            b"HTTP/1.1 401 Unauthorized\r\nContent-Length: %d\r\n\r\n" % len(BODY) + BODY,
+            Refused,
+            Reason.UNAUTHORIZED,
+            "ih2001: Invalid API key ***",
+        ),
+        (
+            b"HTTP/1.1 401 Unauthorized\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n" % len(BODY)
+            + BODY
+            + b"\r\n0\r\n\r\n",
+            Refused,
+            Reason.UNAUTHORIZED,
+            "ih2001: Invalid API key ***",
+        ),
+        (b"HTTP/1.1 401 X\r\nContent-Length: 99\r\n\r\ncut off", Refused, Reason.UNAUTHORIZED, "HTTP 401"),
+        (b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n", Refused, Reason.SCOPE_MISSING, "HTTP 403"),
+        (b"HTTP/1.1 502 Bad Gateway\r\n\r\n" + b"x" * 200_000, Outage, Reason.CLOUD_ERROR, "HTTP 502"),
+        (b"HTTP/1.1 200 OK\r\n\r\nhello", Outage, Reason.PROTOCOL, "HTTP 200"),
+        (b"", Outage, Reason.CONNECTION_LOST, "ended the connection instead of answering: nothing came back"),
+        (b"HTTP/1.1 40", Outage, Reason.CONNECTION_LOST, "not HTTP"),
+        (b"220 mail.test ESMTP\r\n\r\n", Outage, Reason.CONNECTION_LOST, "not HTTP"),
+        (
+            b"HTTP/1.1 101 Switching\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: x\r\n\r\n",
+            Outage,
+            Reason.CONNECTION_LOST,
+            "instead of answering",
+        ),
+    ],
+)
+async def test_refusals_of_the_upgrade(reply: bytes, kind: type[Outage], reason: Reason, said: str) -> None:
+    """Status and body of any answer are read, however HTTP ends them; what is no answer is told as such."""
+    with pytest.raises(Outage) as caught:
+        await attempt_at(says(reply))
+    assert (type(caught.value), caught.value.reason) == (kind, reason)
+    assert said in str(caught.value)
+
+
+async def test_retry_after_of_a_refusal() -> None:
+    """What the cloud asks us to wait comes with the outage."""
+    with pytest.raises(Overloaded) as caught:
+        await attempt_at(says(b"HTTP/1.1 429 Too Many\r\nRetry-After: 90\r\nContent-Length: 0\r\n\r\n"))
+    assert caught.value.retry_after == 90.0
+
+
+async def test_a_refusal_that_is_cut_by_a_reset() -> None:
+    """The status counts, though the connection is reset before the body has come."""
+
+    async def handler(stream: trio.SocketStream) -> None:
+        await stream.send_all(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 99\r\n\r\nInvalid")
+        stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        await trio.sleep(0.05)
+        await stream.aclose()
+
+    with pytest.raises(Refused, match="HTTP 401"):
+        await attempt_at(handler)
+
+
+async def test_hints_before_the_upgrade(autojump_clock: MockClock) -> None:
+    """Informational answers before the real one are passed over."""
+
+    async def act(stream: trio.abc.Stream) -> None:
+        await stream.send_all(b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n")
+        await play(stream, Cloud.serve)
+
+    async with trio.open_nursery() as nursery:
+
+        async def way(address: Address) -> trio.abc.Stream:
+            await trio.lowlevel.checkpoint()
+            ours, theirs = memory_stream_pair()
+            nursery.start_soon(act, theirs)
+            return ours
+
+        film = Film([chunk(0, last=True)])
+        end = await run_session(SERVER, KEY, Wishes(), film, interpreter=interpreter(), observer=Tape(), dial=way)
+        nursery.cancel_scope.cancel()
+    assert end == SessionEnd(Cause.FINISHED, drained=True)

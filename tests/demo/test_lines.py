@@ -1,0 +1,93 @@
+"""Published messages as lines for people."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+import pytest
+
+from interhuman2mqtt.demo.lines import line
+
+AT = "2026-11-22T10:00:12Z"
+OVERALL = {"quality_index": 61.2, "clarity": 60, "authority": 58, "energy": 66, "rapport": 63, "learning": 59}
+
+
+def event(type_: str, data: dict[str, Any], **more: Any) -> bytes:
+    """An event as it is published, as far as lines look at it."""
+    fields = {"camera": "front", "type": type_, "session": "7c1e", "received_at": AT, "start_at": None, "end_at": None}
+    return msgspec.json.encode({**fields, "data": data, **more})
+
+
+@pytest.mark.parametrize(
+    ("payload", "kind", "text"),
+    [
+        (
+            event("signal.detected", {"signal_type": "stress", "probability": "high", "rationale": "A sigh."}),
+            "signal",
+            "stress begins, probability high: A sigh.",
+        ),
+        (
+            event("signal.updated", {"signal_type": "stress", "probability": "low"}),
+            "signal",
+            "stress goes on, probability low",
+        ),
+        (
+            event("signal.ended", {"signal_type": "stress"}, start_at="2026-11-22T10:00:00Z", end_at=AT),
+            "signal",
+            "stress ends after 12 s",
+        ),
+        (event("signal.ended", {"signal_type": "stress"}), "signal", "stress ends"),
+        (event("engagement.updated", {"state": "engaged"}), "engagement", "engaged"),
+        (
+            event("conversation_quality.updated", {"overall": OVERALL}),
+            "quality",
+            "61 of 100 (clarity 60, authority 58, energy 66, rapport 63, learning 59)",
+        ),
+        (event("conversation_quality.updated", {"timeline": []}), "quality", "a new period"),
+        (event("session.ready", {}), "session", "ready (7c1e)"),
+        (event("novelty.born", {"a": 1}), "novelty", 'born {"a":1}'),
+        (event("error", {"code": "ih6001"}), "error", '{"code":"ih6001"}'),
+    ],
+)
+def test_event(payload: bytes, kind: str, text: str) -> None:
+    """Each event is one line that can be read without knowing its JSON."""
+    assert line("interhuman/demo/front/event/x", payload) == (
+        datetime(2026, 11, 22, 10, 0, 12, tzinfo=UTC),
+        "front",
+        kind,
+        text,
+    )
+
+
+@pytest.mark.parametrize(
+    ("state", "reason", "detail", "text"),
+    [
+        ("streaming", None, None, "streaming - h264 (copied)"),
+        ("offline", "unreachable", "cam refused", "offline - unreachable (cam refused)"),
+        ("stopped", "stopped", None, "stopped"),
+    ],
+)
+def test_status(state: str, reason: str | None, detail: str | None, text: str) -> None:
+    """A camera's status says what it does, and why not where it does not."""
+    status = {
+        "camera": "front",
+        "state": state,
+        "reason": reason,
+        "detail": detail,
+        "since": AT,
+        "source": "h264 (copied)",
+    }
+    said = line("interhuman/demo/front/status", msgspec.json.encode(status))
+    assert said is not None
+    assert said.text == text
+
+
+@pytest.mark.parametrize("topic", ["interhuman/demo/bridge/state", "interhuman/demo/front/state/signals"])
+def test_repetition(topic: str) -> None:
+    """What only repeats an event makes no line of its own."""
+    assert line(topic, b"{}") is None
+
+
+def test_empty() -> None:
+    """A topic that is cleared makes no line."""
+    assert line("interhuman/demo/front/status", b"") is None
