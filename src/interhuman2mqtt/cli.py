@@ -6,22 +6,22 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import structlog
-import trio
 
-from interhuman2mqtt import __version__, cli_config, configfile
+from interhuman2mqtt import __version__, cli_config, configfile, log
 from interhuman2mqtt.errors import ConfigError
-from interhuman2mqtt.simulator import options as simulator
 
 EXIT_BUG = 70
 EXIT_CONFIG = 78
 """EX_SOFTWARE and EX_CONFIG of sysexits(3)."""
 
-log = structlog.get_logger(__name__)
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns its exit status."""
-    parsed = _parser().parse_args(arguments)
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    if words[:1] == ["simulate"]:
+        return _simulate(words[1:])
+    parsed = _parser().parse_args(words)
+    log.setup()
     try:
         status: int = parsed.command(parsed)
     except ConfigError as error:
@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except Exception:
-        log.exception("bug", advice="please report this with the lines above")
+        structlog.get_logger(__name__).exception("bug", advice="please report this with the lines above")
         return EXIT_BUG
     return status
 
@@ -50,9 +50,7 @@ def _parser() -> argparse.ArgumentParser:
     config = commands.add_parser("config", help="print the effective configuration, secrets masked")
     _add_config(config)
     config.set_defaults(command=_config)
-    simulate = commands.add_parser("simulate", help="the cloud, played locally")
-    simulator.add_arguments(simulate)
-    simulate.set_defaults(command=_simulate)
+    commands.add_parser("simulate", help="the cloud, played locally; --help lists its faults", add_help=False)
     demo = commands.add_parser("demo", help="broker, cloud and a camera on this machine, events on the screen")
     _add_demo(demo)
     demo.set_defaults(command=_demo)
@@ -85,9 +83,10 @@ def _run(parsed: argparse.Namespace) -> int:
     return 0
 
 
-def _simulate(parsed: argparse.Namespace) -> int:
-    trio.run(simulator.run, simulator.settings_from(parsed))
-    return 0
+def _simulate(words: list[str]) -> int:
+    from interhuman2mqtt.simulator import __main__ as simulator  # noqa: PLC0415 - loads libav, which the service must not
+
+    return simulator.main(words, prog="interhuman2mqtt simulate")
 
 
 def _demo(parsed: argparse.Namespace) -> int:

@@ -24,6 +24,9 @@ from interhuman2mqtt.tables import INVALID, TABLE, Entries, keys_of
 
 S = TypeVar("S", bound=Struct)
 
+SHARED_KEYS = frozenset(keys_of(CameraKeys)) & frozenset(keys_of(Interhuman))
+"""What cameras inherit from `[interhuman]`."""
+
 
 class Layers(NamedTuple):
     """A table with those that stand behind it: the first that has a key decides."""
@@ -110,6 +113,6 @@ def _defaults(struct: type[Struct]) -> dict[str, Any]:
 
 _CAMERA_DEFAULTS = {
     **{key: value for key, value in _defaults(CameraTable).items() if key not in ("name", "source")},
-    **{key: value for key, value in _defaults(Interhuman).items() if key in keys_of(CameraKeys)},
+    **{key: value for key, value in _defaults(Interhuman).items() if key in SHARED_KEYS},
 }
 """What cameras share with `[interhuman]` is by default what it is there; `name` and `source` have none."""

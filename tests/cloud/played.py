@@ -9,7 +9,6 @@ from typing import Any
 
 import outcome
 import trio
-from trio import StapledStream
 from trio.testing import MemoryReceiveStream, MemorySendStream, memory_stream_pair
 from trio_websocket import ConnectionClosed, WebSocketConnection, WebSocketRequest, wrap_server_stream
 from wsproto.utilities import ProtocolError
@@ -185,25 +184,26 @@ class EndlessFilm:
 async def play(stream: trio.abc.Stream, act: Play) -> None:
     """Serves one connection: the upgrade is accepted, and `act` plays the cloud."""
     try:
-        async with trio.open_nursery() as nursery:
+        async with stream, trio.open_nursery() as nursery:
             with trio.move_on_after(10) as waiting:
                 request = await wrap_server_stream(nursery, stream)
-            if waiting.cancelled_caught:  # nobody asked; trio-websocket would wait for ever
-                await trio.aclose_forcefully(stream)
-                return
-            websocket = await request.accept(extra_headers=[(b"X-Correlation-ID", CORRELATION.encode())])
-            try:
-                await act(Cloud(websocket, request))
-            finally:
-                with trio.move_on_after(5, shield=True):
-                    await websocket.aclose()
-                await trio.aclose_forcefully(stream)
-                nursery.cancel_scope.cancel()
+            if not waiting.cancelled_caught:  # else nobody asked; trio-websocket would wait for ever
+                await _act(request, act)
+            nursery.cancel_scope.cancel()
     except* (ConnectionClosed, ProtocolError):
         pass  # the latter comes from trio-websocket's reader, on a ping that arrives while it closes
 
 
-def jam(stream: StapledStream[MemorySendStream, MemoryReceiveStream], after: int | None) -> None:
+async def _act(request: WebSocketRequest, act: Play) -> None:
+    websocket = await request.accept(extra_headers=[(b"X-Correlation-ID", CORRELATION.encode())])
+    try:
+        await act(Cloud(websocket, request))
+    finally:
+        with trio.move_on_after(5, shield=True):
+            await websocket.aclose()
+
+
+def jam(stream: trio.StapledStream[MemorySendStream, MemoryReceiveStream], after: int | None) -> None:
     """Lets one end of a memory stream take so many sends, and then no more; None: all."""
     pump = stream.send_stream.send_all_hook
     left = math.inf if after is None else after

@@ -79,6 +79,7 @@ async def test_the_host_header(url: str, host: bytes) -> None:
     heard = b""
 
     async def dial(address: Address) -> trio.abc.Stream:
+        await trio.lowlevel.checkpoint()
         ours, theirs = memory_stream_pair()
         nursery.start_soon(answer, theirs)
         return ours

@@ -44,12 +44,10 @@ def test_older_and_stranger_options() -> None:
     assert limits.options == {"goal_dimensions": ("energy",)}
 
 
-@given(
-    st.dictionaries(
-        st.sampled_from([*READY, *OPTIONS]),
-        st.none() | st.floats() | st.integers() | st.lists(st.text(max_size=3), max_size=2),
-    )
-)
+values = st.none() | st.floats() | st.integers() | st.lists(st.text(max_size=3), max_size=2)
+
+
+@given(st.dictionaries(st.sampled_from([*READY, *OPTIONS]), values))
 def test_no_limits_raise(data: dict[str, Any]) -> None:
     """Whatever session.ready says, there are limits to work with."""
     limits = Limits.from_data(data)

@@ -71,7 +71,6 @@ async def test_a_refusal_that_is_cut_by_a_reset() -> None:
     async def handler(stream: trio.SocketStream) -> None:
         await stream.send_all(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 99\r\n\r\nInvalid")
         stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        await trio.sleep(0.05)
         await stream.aclose()
 
     with pytest.raises(Refused, match="HTTP 401"):

@@ -1,6 +1,8 @@
 """From files to the effective configuration."""
 
 import socket
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from textwrap import dedent
 
@@ -244,9 +246,11 @@ def test_a_folder_of_drop_ins_that_is_none_is_no_error(tmp_path: Path) -> None:
     assert configfile.find([tmp_path / "main.toml"]) == [tmp_path / "main.toml"]
 
 
-def test_a_folder_of_drop_ins_that_cannot_be_read_is_an_error(tmp_path: Path, as_nobody: None) -> None:
+def test_a_folder_of_drop_ins_that_cannot_be_read_is_an_error(
+    tmp_path: Path, as_nobody: Callable[[], AbstractContextManager[None]]
+) -> None:
     """Drop-ins are never left out in silence."""
-    with pytest.raises(ConfigError, match=r"conf.d: cannot be read: Permission denied"):
+    with as_nobody(), pytest.raises(ConfigError, match=r"conf.d: cannot be read: Permission denied"):
         configfile.find([tmp_path / "secret" / "main.toml"])
 
 

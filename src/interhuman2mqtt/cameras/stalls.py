@@ -13,6 +13,7 @@ STALL_S = 8.0
 """A track that stands still for so long has stalled."""
 SILENT_WORKER_S = 5.0
 """Ten pulses missed: the process is stopped, or hangs while it holds the interpreter."""
+NEVER = float("inf")
 
 
 class Timeouts(NamedTuple):
@@ -28,15 +29,22 @@ class Progress:
 
     def __init__(self) -> None:
         self.pulse: wire.Pulse | None = None
-        self._pulse_at = self._video_at = self._sound_at = trio.current_time()
+        self._began = trio.current_time()
+        self._is_open = False
+        self._pulse_at = self._video_at = self._sound_at = NEVER
+
+    def opened(self) -> None:
+        """The source is open, or open again: from now on its tracks are due."""
+        self._is_open = True
+        self._video_at = self._sound_at = trio.current_time()
 
     def observe(self, pulse: wire.Pulse) -> None:
         """A pulse came."""
         now = self._pulse_at = trio.current_time()
-        before = self.pulse
-        if before is None or pulse.video_packets != before.video_packets or pulse.video_packets == 0:
+        before = self.pulse or pulse
+        if pulse.video_packets != before.video_packets:
             self._video_at = now
-        if before is None or pulse.audio_packets != before.audio_packets or not pulse.audio_expected:
+        if pulse.audio_packets != before.audio_packets or not pulse.audio_expected:
             self._sound_at = now
         self.pulse = pulse
 
@@ -45,6 +53,8 @@ class Progress:
         now = trio.current_time()
         if now - self._pulse_at > timeouts.silence:
             raise Outage(Reason.STALLED, "the capture process does not answer")
+        if not self._is_open and now - self._began > timeouts.open:
+            raise Outage(Reason.OPEN_TIMEOUT, f"the source did not open within {timeouts.open:g} s")
         video, sound = now - self._video_at > timeouts.stall, now - self._sound_at > timeouts.stall
         expected = self.pulse is not None and self.pulse.audio_expected
         if video and (sound or not expected):

@@ -24,6 +24,8 @@ READ_SIZE = 1 << 18
 COMMANDS = 64
 INHERITED = ("PATH", "LANG", "LC_ALL", "TZ", "HOME", "TMPDIR", "LD_LIBRARY_PATH", "SSL_CERT_FILE", "SSL_CERT_DIR")
 INHERITED_PREFIXES = ("PYTHON", "COV", "COVERAGE")
+MEMORY = {"MALLOC_ARENA_MAX": "1", "MALLOC_TRIM_THRESHOLD_": "131072"}
+"""Of glibc: an arena per thread, and what the opening of a source once needed, would cost megabytes for nothing."""
 
 
 class Worker:
@@ -99,26 +101,26 @@ class Worker:
         except wire.WireError as error:
             raise Outage(Reason.CAPTURE_CRASHED, f"the capture process sent rubbish: {error}") from error
         status = await self._process.wait()
+        if self.gone.is_set():
+            return  # as it was asked to
         raise self.outage or Outage(Reason.CAPTURE_CRASHED, f"the capture process ended {_told(status)}")
 
     async def watch(self, timeouts: Timeouts) -> None:
         """Raise an Outage once the worker hangs, or a track of its source stands still."""
-        began = trio.current_time()
         while True:
             await trio.sleep(WATCH_S)
             if self.outage is None:
                 self.progress.judge(timeouts)
-                if self.opened is None and trio.current_time() - began > timeouts.open:
-                    raise Outage(Reason.OPEN_TIMEOUT, f"the source did not open within {timeouts.open:g} s")
 
     def _take(self, frame: wire.Frame, payload: bytes) -> None:
         match frame:
             case wire.Opened():
                 self.opened = frame
+                self.progress.opened()
                 self._answered.set()
                 log.info("source opened", source=frame.description)
             case wire.Failed():
-                self.outage = (Refused if frame.refused else Outage)(Reason(frame.reason), frame.detail)
+                self.outage = (Refused if frame.refused else Outage)(frame.reason, frame.detail)
                 self.ended.set()
                 self._answered.set()
             case wire.Pulse():
@@ -154,7 +156,7 @@ async def start_worker(command: wire.Open, timeouts: Timeouts = Timeouts()) -> A
 
 async def _open_process() -> trio.Process:
     environment = {name: value for name, value in os.environ.items() if _inherits(name)}
-    environment["MALLOC_ARENA_MAX"] = "1"  # glibc's arena per thread would cost megabytes for nothing
+    environment |= MEMORY
     command = [sys.executable, "-m", "interhuman2mqtt.capture"]
     pipe = subprocess.PIPE
     try:

@@ -10,6 +10,7 @@ import signal
 import sys
 import threading
 import time
+import traceback
 from collections import deque
 from typing import BinaryIO
 
@@ -131,17 +132,24 @@ def main() -> None:
     worker = Worker(command, deque(), frames)
 
     def listen() -> None:
-        try:
-            while (command := read_command(stdin)) is not None:
-                worker.wake(command)
-        finally:
-            os._exit(0)
+        while (command := read_command(stdin)) is not None:
+            worker.wake(command)
+        os._exit(0)
 
+    threading.excepthook = lambda failed: crash(failed.exc_value)
     threading.Thread(target=listen, name="commands", daemon=True).start()
     try:
         worker.run()
     except BrokenPipeError:
         os._exit(0)  # the daemon is gone
+    except BaseException as error:  # noqa: BLE001 - the process ends with it
+        crash(error)
+
+
+def crash(error: BaseException | None) -> None:
+    """A bug in any thread ends the process at once: the others may hang where no exception reaches them."""
+    traceback.print_exception(error)
+    os._exit(os.EX_SOFTWARE)
 
 
 if __name__ == "__main__":

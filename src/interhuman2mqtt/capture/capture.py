@@ -14,6 +14,9 @@ from interhuman2mqtt.capture.timeline import Anchor
 from interhuman2mqtt.capture.tracks import Silence
 from interhuman2mqtt.errors import Outage, Reason
 
+MICROPHONE_LEAVES_S = 1.0
+"""How long a source that ends waits for its microphone, which may hang in its driver."""
+
 
 class Capture:
     """Fills the ring until the source fails; all that is shared with the reader is guarded by `changed`."""
@@ -46,9 +49,15 @@ class Capture:
 
     def _run_take(self, adjustment: Adjustment) -> None:
         feeds = open_source(self.command)
-        tracks, opened = choose(self.command, feeds, adjustment)
+        try:
+            self._read(feeds, *choose(self.command, feeds, adjustment), adjustment)
+        finally:
+            feeds[0].container.close()  # a camera may serve one client only, and a reopened source is the next one
+
+    def _read(self, feeds: list[Feed], tracks: Tracks, opened: wire.Opened, adjustment: Adjustment) -> None:
         with self.changed:
             self.ring.cut(has_sound=tracks.sound is not None)
+            self.takes = {take: made for take, made in self.takes.items() if take >= self.ring.oldest_take}
             self.takes[self.ring.take] = tracks
             self.opened = opened
             self.sound_expected = tracks.sound is not None and not isinstance(tracks.sound, Silence)
@@ -63,18 +72,28 @@ class Capture:
             self.counts,
             may_encode=self.command.video == "auto",
         )
-        for feed in feeds[1:]:
-            threading.Thread(target=self._read_beside, args=(take, feed), daemon=True).start()
-        take.read(feeds[0])
+        beside = [threading.Thread(target=self._read_beside, args=(take, feed), daemon=True) for feed in feeds[1:]]
+        for thread in beside:
+            thread.start()
+        try:
+            take.read(feeds[0])
+        finally:
+            take.over = True
+            for thread in beside:
+                thread.join(MICROPHONE_LEAVES_S)
         raise Outage(Reason.SOURCE_ENDED, f"{self.command.source} ended")
 
     def _read_beside(self, take: Take, feed: Feed) -> None:
         """The microphone beside a camera: when it fails, the source fails."""
         try:
             take.read(feed)
-            self._end(Outage(Reason.SOURCE_ENDED, f"microphone {self.command.microphone} ended"))
+            outage = Outage(Reason.SOURCE_ENDED, f"microphone {self.command.microphone} ended")
         except (av.error.FFmpegError, OSError) as error:
-            self._end(explain(self.command, error, "alsa"))
+            outage = explain(self.command, error, "alsa")
+        if not take.over:
+            self._end(outage)
+            take.over = True
+        feed.container.close()
 
     def _end(self, outage: Outage) -> None:
         with self.changed:

@@ -11,6 +11,8 @@ from interhuman2mqtt.capture.recorder import Tracks
 from interhuman2mqtt.capture.tracks import Copied, EncodedSound, EncodedVideo, Silence, Track, base_of
 from interhuman2mqtt.errors import Reason, Refused
 
+RAW_VIDEO = ("rawvideo", "wrapped_avframe")
+"""FFmpeg's names for pictures that are not compressed, of devices and of its own generators."""
 COPIED_SOUND = ("aac", "opus")
 
 
@@ -53,7 +55,7 @@ def choose(command: wire.Open, feeds: list[Feed], adjustment: Adjustment) -> Cho
 def _video(command: wire.Open, stream: VideoStream, adjustment: Adjustment) -> tuple[Track, str]:
     codec = stream.codec_context.name
     base = base_of(stream)
-    said = f"{codec} {stream.width}x{stream.height}"
+    said = f"{'raw video' if codec in RAW_VIDEO else codec} {stream.width}x{stream.height}"
     if command.video == "copy" and codec != "h264":
         raise Refused(
             Reason.UNSUPPORTED,

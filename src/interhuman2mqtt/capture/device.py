@@ -1,7 +1,6 @@
 """Opens a source, and says plainly why it could not."""
 
 import errno
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -98,7 +97,7 @@ def _open(command: wire.Open, name: str, form: str | None, options: Mapping[str,
     try:
         container = av.open(name, format=form, options=dict(options), timeout=(None, NETWORK_TIMEOUT_S))
     except (av.error.FFmpegError, OSError, ValueError) as error:
-        raise explain(command, error, form) from None  # FFmpeg's own text may hold the password
+        raise explain(command, error, form) from None  # FFmpeg's own text holds the password
     video, sound = container.streams.video, container.streams.audio
     return Feed(
         container,
@@ -118,10 +117,9 @@ def explain(command: wire.Open, error: Exception, form: str | None = None) -> Ou
             return kind(
                 reason, sentence.format(what=what, host=_host(command), user=command.username or "no user name")
             )
-    said = re.sub(r"\s*:?\s*'[^']*'$", "", str(error))
-    return Outage(
-        Reason.UNREACHABLE if "://" in what else Reason.INVALID_MEDIA, f"{what}: {type(error).__name__}: {said}"
-    )
+    # not str(error), which holds the URL that FFmpeg was given, and with it the password
+    said = getattr(error, "strerror", None) or type(error).__name__
+    return Outage(Reason.UNREACHABLE if "://" in what else Reason.INVALID_MEDIA, f"{what}: {said}")
 
 
 def _host(command: wire.Open) -> str:

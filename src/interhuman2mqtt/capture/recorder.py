@@ -65,7 +65,7 @@ class Recording:
 
     def cut(self, takes: dict[int, Tracks], *, source_ended: bool) -> tuple[wire.Chunk, bytes] | None:
         """The next chunk, if it was asked for and is whole."""
-        if not self.pulled:
+        if not self.pulled or not (self._index or self._anchor.settled or source_ended):
             return None
         self._cursor = max(self._cursor, self._ring.first)
         gops = self._next_gops()

@@ -80,6 +80,11 @@ class Ring:
         """The newest picture's time; 0 before the first."""
         return self._gops[-1].end_s if self._gops else 0.0
 
+    @property
+    def oldest_take(self) -> int:
+        """The take that the oldest GOP is of."""
+        return self._gops[0].take if self._gops else self.take
+
     def gop(self, serial: int) -> Gop:
         """The GOP of that number, which must be one from `first` to before `sealed`."""
         return self._gops[serial - self.first]

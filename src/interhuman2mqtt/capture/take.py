@@ -68,6 +68,8 @@ class Take:
         self._parameters = ParameterSets()
         self._key_s = self._first_s = float("inf")
         self._begun = False
+        self.over = False
+        """Set when the take ends: its feeds are read no further."""
         self._timelines = {
             id(feed): {
                 index: Timeline(base_of(feed.container.streams[index]), anchor, counts.repairs)
@@ -78,8 +80,10 @@ class Take:
         }
 
     def read(self, feed: Feed) -> None:
-        """Until the feed ends; raises what FFmpeg raises, or Reopen."""
+        """Until the feed, or the take, ends; raises what FFmpeg raises, or Reopen."""
         for packet, arrival in packets(feed):
+            if self.over:
+                return
             self._place(feed, packet, arrival)
             if packet.stream_index == feed.video:
                 self._picture(packet)
@@ -168,13 +172,18 @@ def packets(feed: Feed) -> Iterator[tuple[AvPacket, float]]:
     while True:
         offset_s = end_s
         for packet in feed.container.demux(streams):
-            if packet.size:
+            if packet.size and not (end_s and _primes(feed, packet)):
                 end_s = max(end_s, _shift(packet, offset_s))
                 time.sleep(max(begun + _seconds(packet) - time.monotonic(), 0))
                 yield packet, time.monotonic()
         if not feed.loops:
             return
         feed.container.seek(0)
+
+
+def _primes(feed: Feed, packet: AvPacket) -> bool:
+    """Whether a packet of sound stands before the file's zero, for the decoder only: at a loop it would overlap."""
+    return packet.stream_index == feed.sound and _seconds(packet) < 0
 
 
 def _shift(packet: AvPacket, offset_s: float) -> float:

@@ -5,7 +5,9 @@ the claim wherever it can be true, because the camera's clock is steadier than a
 cannot:
 
 ==================  ====================================================================================
-no_dts              the DTS is the PTS, or the packet follows the one before it
+no_dts              the packet follows the one before it, where its PTS says that it is not far away (B-frames, whose
+                    first DTS no RTSP server tells), else the DTS is the PTS
+no_stamps           neither PTS nor DTS (the first packet of FFmpeg's RTSP): it follows the one before it, or is at zero
 no_pts              the PTS is the DTS (true for every stream without B-frames)
 repeated            a DTS that does not rise by itself is one tick after the one before it
 jump_back           a DTS more than `JUMP_S` in the past begins a new claim: time goes on from the last packet
@@ -21,9 +23,15 @@ from typing import NamedTuple
 
 JUMP_S = 2.5
 """More than the buffering when a stream opens, which makes the first packets look late by up to two seconds."""
+REORDER_S = 1.0
+"""More than a picture with B-frames is ever decoded before it is shown."""
 ANCHOR_BUCKET_S = 10.0
 ANCHOR_BUCKETS = 12
 """The anchor looks back two minutes: long enough for a punctual packet, short enough to follow a drifting clock."""
+SETTLED_S = 0.25
+"""The anchor is good once it has not become better for so long..."""
+BETTER_S = 0.02
+"""...by more than this."""
 
 
 class Anchor:
@@ -31,10 +39,20 @@ class Anchor:
 
     def __init__(self) -> None:
         self._buckets: deque[tuple[float, float]] = deque(maxlen=ANCHOR_BUCKETS)
+        self._better_at = float("-inf")
+        self._seen_at = 0.0
+
+    @property
+    def settled(self) -> bool:
+        """Whether the burst is over with which a stream opens: its packets are late, each less than the one before."""
+        return self._seen_at - self._better_at >= SETTLED_S
 
     def observe(self, seconds: float, arrival: float) -> None:
         """A packet that claims `seconds` on the timeline came at `arrival` (CLOCK_MONOTONIC)."""
         offset = arrival - seconds
+        if not self._buckets or offset < self.seconds - BETTER_S:
+            self._better_at = arrival
+        self._seen_at = arrival
         if not self._buckets or arrival - self._buckets[-1][0] > ANCHOR_BUCKET_S:
             self._buckets.append((arrival, offset))
         elif offset < self._buckets[-1][1]:
@@ -72,28 +90,29 @@ class Timeline:
 
     def place(self, pts: int | None, dts: int | None, arrival: float) -> Stamp:
         """Where a packet belongs; DTS always rise, and PTS are never before their DTS."""
-        claimed = self._claimed_dts(pts, dts)
-        composition = self._composition(pts, dts)
-        placed = self._mended(claimed + self._offset, arrival)
+        claim = self._claim(pts, dts)
+        placed = self._mended(claim.dts + self._offset, arrival)
         if self._last is not None:
             self.step = placed - self._last
         self._last = placed
-        self._anchor.observe(placed * self.tick_s, arrival)
-        return Stamp(placed + composition, placed)
+        shown = max(claim.pts + self._offset, placed)
+        # by its PTS: what is sent ahead of its turn is sent as soon as it is captured, what it overtook is late
+        self._anchor.observe(shown * self.tick_s, arrival)
+        return Stamp(shown, placed)
 
-    def _claimed_dts(self, pts: int | None, dts: int | None) -> int:
+    def _claim(self, pts: int | None, dts: int | None) -> Stamp:
+        """What the source says, completed; the PTS is not before the DTS."""
+        follows = 0 if self._last is None else self._last + self.step - self._offset
         if dts is not None:
-            return dts
-        self._repairs["no_dts"] += 1
-        if pts is not None:
-            return pts
-        return 0 if self._last is None else self._last + self.step - self._offset
-
-    def _composition(self, pts: int | None, dts: int | None) -> int:
+            if pts is None:
+                self._repairs["no_pts"] += 1
+            return Stamp(dts if pts is None else max(pts, dts), dts)
         if pts is None:
-            self._repairs["no_pts"] += 1
-            return 0
-        return max(pts - dts, 0) if dts is not None else 0
+            self._repairs["no_stamps"] += 1
+            return Stamp(follows, follows)
+        self._repairs["no_dts"] += 1
+        near = self._last is not None and 0 <= (pts - follows) * self.tick_s <= REORDER_S
+        return Stamp(pts, follows if near else pts)
 
     def _mended(self, wanted: int, arrival: float) -> int:
         if self._last is None:

@@ -18,6 +18,8 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
+from interhuman2mqtt.errors import Reason
+
 PREFIX = struct.Struct(">II")
 HEADER_MAX = 64 << 10
 PAYLOAD_MAX = 256 << 20
@@ -87,9 +89,9 @@ class Opened(Struct, frozen=True, kw_only=True, tag="opened"):
 
 
 class Failed(Struct, frozen=True, kw_only=True, tag="failed"):
-    """The last frame: why the worker ends. `reason` is a word of `errors.Reason`."""
+    """The source is over, and why; what the ring still holds can be pulled nevertheless."""
 
-    reason: str
+    reason: Reason
     detail: str
     refused: bool
     """Whether a person must act before it can get better."""

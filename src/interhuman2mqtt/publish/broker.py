@@ -77,6 +77,16 @@ class Limits(NamedTuple):
     qos: int = 1
     retain: bool = True
 
+    @classmethod
+    def of(cls, connack: object) -> "Limits":
+        """The limits in CONNACK's properties, of which those that the broker does not send are not even attributes."""
+        return cls(
+            receive_maximum=getattr(connack, "ReceiveMaximum", cls().receive_maximum),
+            packet_size=getattr(connack, "MaximumPacketSize", None),
+            qos=min(1, getattr(connack, "MaximumQoS", 1)),
+            retain=bool(getattr(connack, "RetainAvailable", True)),
+        )
+
     def admit(self, remaining: int) -> bool:
         """Whether a packet with `remaining` bytes after its fixed header may be sent."""
         if self.packet_size is None:

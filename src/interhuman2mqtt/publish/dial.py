@@ -4,6 +4,7 @@ Nothing is written here. If trio gives up meanwhile, the client is never driven:
 never hears of it, and the socket goes with the client.
 """
 
+import logging
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -29,6 +30,21 @@ class Settings(NamedTuple):
     """Seconds; a broker that says nothing for twice as long is given up."""
     timeout: float
     """Seconds for one attempt, from DNS to CONNACK."""
+
+
+class LastError(logging.Handler):
+    """Keeps the error that paho meets on the socket: its return code says no more than that there was one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.last: OSError | None = None
+        # One per connection, so outside the tree of named loggers, which keeps its own for ever.
+        self.logger = logging.Logger("paho", logging.ERROR)  # noqa: LOG001
+        self.logger.addHandler(self)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Paho logs something at level ERROR."""
+        self.last = next((value for value in record.args or () if isinstance(value, OSError)), self.last)
 
 
 def dial(settings: Settings, offer: Offer) -> paho.Client:

@@ -8,7 +8,6 @@ What paho leaves to its user, and is done here:
 - A client that connects again repeats what it had sent. Ours lives for one connection; repeating is the outbox's work.
 """
 
-import logging
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
@@ -23,7 +22,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from interhuman2mqtt.errors import Outage
 from interhuman2mqtt.publish import broker_errors
 from interhuman2mqtt.publish.broker import Limits, Offer
-from interhuman2mqtt.publish.dial import Settings, dial, publish_properties
+from interhuman2mqtt.publish.dial import LastError, Settings, dial, publish_properties
 from interhuman2mqtt.publish.message import Message
 
 WINDOW = 256
@@ -130,7 +129,7 @@ class Connection:
         self._all_acked = trio.Event()
         self._to_write = trio.Event()
         self._scope = trio.CancelScope()
-        self._errors = _LastError()
+        self._errors = LastError()
         self._listen()
 
     @property
@@ -265,7 +264,7 @@ class Connection:
         self, _c: object, _u: object, _flags: object, code: ReasonCode, properties: Properties | None
     ) -> None:
         self._connack = (code.value, _reason_string(properties))
-        self.limits = _limits(properties)
+        self.limits = Limits.of(properties)
         self._window = trio.Semaphore(min(WINDOW, self.limits.receive_maximum))
 
     def _on_disconnect(
@@ -288,34 +287,13 @@ class Connection:
         trio.lowlevel.notify_closing(sock)
 
 
-class _LastError(logging.Handler):
-    """Keeps the error that paho meets on the socket: its return code says no more than that there was one."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.last: OSError | None = None
-        # One per connection, so outside the tree of named loggers, which keeps its own for ever.
-        self.logger = logging.Logger("paho", logging.ERROR)  # noqa: LOG001
-        self.logger.addHandler(self)
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.last = next((value for value in record.args or () if isinstance(value, OSError)), self.last)
-
-
 async def _ready(wait: Callable[[Any], Awaitable[None]], sock: Any) -> None:
     """Wait for a socket that paho may have closed, or close meanwhile; its next return code tells then."""
     with suppress(trio.ClosedResourceError):
-        await (trio.lowlevel.checkpoint() if sock is None else wait(sock))
-
-
-def _limits(properties: Properties | None) -> Limits:
-    """CONNACK's properties; those that the broker does not send are not even attributes."""
-    return Limits(
-        receive_maximum=getattr(properties, "ReceiveMaximum", Limits().receive_maximum),
-        packet_size=getattr(properties, "MaximumPacketSize", None),
-        qos=min(1, getattr(properties, "MaximumQoS", 1)),
-        retain=bool(getattr(properties, "RetainAvailable", True)),
-    )
+        if sock is None:
+            await trio.lowlevel.checkpoint()
+        else:
+            await wait(sock)
 
 
 def _reason_string(properties: Properties | None) -> str:

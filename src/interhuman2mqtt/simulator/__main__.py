@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from collections.abc import Sequence
 
 import trio
 
@@ -9,12 +10,12 @@ from interhuman2mqtt.errors import ConfigError
 from interhuman2mqtt.simulator import options
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None, prog: str = "python -m interhuman2mqtt.simulator") -> int:
     """Run the simulator; returns the exit status: 0 stopped, 78 it cannot run as it was told to."""
-    parser = argparse.ArgumentParser(prog="python -m interhuman2mqtt.simulator")
+    parser = argparse.ArgumentParser(prog=prog)
     options.add_arguments(parser)
     try:
-        trio.run(options.run, options.settings_from(parser.parse_args()))
+        trio.run(options.run, options.settings_from(parser.parse_args(arguments)))
     except ConfigError as error:
         sys.stderr.write(f"{error}\n")
         return 78
