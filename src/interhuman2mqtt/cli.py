@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return EXIT_CONFIG
     except KeyboardInterrupt:
         return 130
-    except Exception:
+    except Exception:  # noqa: BLE001 - the last border: what arrives here is a bug, and ends the process
         structlog.get_logger(__name__).exception("bug", advice="please report this with the lines above")
         return EXIT_BUG
     return status
