@@ -74,7 +74,7 @@ def _check_model(entries: Entries, interhuman: Layers, report: Report) -> None:
     if not isinstance(url, str) or urls.api_version(url) != 1:
         return
     for path, entry in entries.items():
-        if path[-1] == "model":
+        if path[-1] == "model" and entry.value is not TABLE:
             report.error(
                 entry.place, path, "cannot be chosen on /v1; remove it, or end interhuman.url in /v2/stream/analyze"
             )
@@ -83,7 +83,7 @@ def _check_model(entries: Entries, interhuman: Layers, report: Report) -> None:
 def _check_profiles(entries: Entries, report: Report) -> None:
     known = [str(path[1]) for path, entry in entries.items() if path[0] == "profiles" and entry.value is TABLE]
     for path, (value, place) in entries.items():
-        if path[-1] != "profile" or value is INVALID:
+        if path[-1] != "profile" or not isinstance(value, str):
             continue
         if path[0] == "profiles":
             report.error(place, path, "a profile cannot have a profile itself")

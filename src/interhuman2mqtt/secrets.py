@@ -10,6 +10,7 @@ from typing import NoReturn
 from interhuman2mqtt.config import SecretRef
 from interhuman2mqtt.errors import Reason, Refused
 from interhuman2mqtt.problems import Severity
+from interhuman2mqtt.redaction import hide
 
 SIZE_MAX = 64 << 10
 """Bytes; what is longer is not a password but the wrong file."""
@@ -47,6 +48,8 @@ class _UnusableError(Exception):
 def read(ref: SecretRef, *, what: str) -> Secret:
     """The secret that a reference means, without the newline at its end; reads the environment or a small file.
 
+    From now on no log line shows it.
+
     Args:
         ref: Where it is.
         what: What it is to people: `the password of camera front`.
@@ -55,11 +58,13 @@ def read(ref: SecretRef, *, what: str) -> Secret:
         Refused: with `secret_missing`: it is not there, empty, or not a line of text; says where it was looked for.
     """
     try:
-        return _secret(ref)
+        secret = _secret(ref)
     except OSError as error:
         raise Refused(Reason.SECRET_MISSING, f"{what}: {_origin(ref)}: {error.strerror}") from error
     except _UnusableError as error:
         raise Refused(Reason.SECRET_MISSING, f"{what}: {_origin(ref)} {error}") from error
+    hide(secret.reveal())
+    return secret
 
 
 def inspect(ref: SecretRef) -> Iterator[tuple[Severity, str]]:

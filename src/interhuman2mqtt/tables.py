@@ -6,7 +6,7 @@ A secret's or a budget's inline table is one value, which a later file replaces 
 
 import types
 from collections.abc import Iterator, Mapping
-from enum import EnumMeta
+from enum import Enum
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
@@ -50,10 +50,8 @@ class Document(NamedTuple):
     lines: Mapping[KeyPath, int]
 
     def place(self, path: KeyPath) -> Place:
-        """Where a key stands; where it is not known, its table."""
-        while path and path not in self.lines:
-            path = path[:-1]
-        return Place(self.file, self.lines.get(path, 1))
+        """Where a key stands."""
+        return Place(self.file, self.lines.get(path))
 
 
 class Entry(NamedTuple):
@@ -85,7 +83,7 @@ def kind_of(hint: Any) -> Kind:
         return next(extra for extra in get_args(hint) if isinstance(extra, Kind))
     if get_origin(hint) is Literal:
         return kinds.choice(*get_args(hint))
-    if isinstance(hint, EnumMeta):
+    if isinstance(hint, type) and issubclass(hint, Enum):
         words = kinds.choice(*(member.value for member in hint))
         return Kind(lambda value: hint(words.read(value)), lambda member: str(member.value))
     return _PLAIN[hint]

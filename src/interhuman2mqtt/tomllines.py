@@ -11,6 +11,7 @@ from interhuman2mqtt.problems import KeyPath
 
 _BLANK = re.compile(r"(?:[ \t\n]|#[^\n]*)*")
 _KEY = re.compile(r"""[ \t]*([A-Za-z0-9_-]+|"(?:[^"\\\n]|\\.)*"|'[^'\n]*')[ \t]*""")
+_DOTTED_KEY = re.compile(rf"{_KEY.pattern}(?:\.{_KEY.pattern})*")
 _STRING = re.compile(
     r'''"""(?:[^\\]|\\.)*?"{3,5}'''  # up to two quotes may stand before the three that close
     r"""|'''.*?'{3,5}"""
@@ -102,13 +103,8 @@ class _Scanner:
             self._take(",")
 
     def _key(self) -> KeyPath:
-        names = []
-        while match := _KEY.match(self._text, self._at):
-            self._at = match.end()
-            names.append(_name(match[1]))
-            if not self._take("."):
-                break
-        return tuple(names)
+        start = self._at
+        return tuple(_name(match[1]) for match in _KEY.finditer(self._text, start, self._skip(_DOTTED_KEY)))
 
     def _line(self) -> int:
         return bisect_right(self._line_ends, self._at - 1) + 1

@@ -1,9 +1,7 @@
-"""The way to the cloud: TCP, TLS, the upgrade's request, and a connection that breaks."""
+"""The way to the cloud: TCP, TLS, and the upgrade's request."""
 
 import socket
 import ssl
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -12,13 +10,11 @@ import trio
 from trio.testing import MockClock, memory_stream_pair
 
 from cloud.listening import CA, attempt, attempt_at, cloud, listen, tls_cloud
-from cloud.played import KEY, SERVER, SESSION, Cloud, Film, Tape, chunk, converse, interpreter, memory_dial
+from cloud.played import KEY, SERVER, SESSION, Cloud, Film, Tape, chunk, interpreter
 from interhuman2mqtt import __version__
-from interhuman2mqtt.cloud.connect import ConnectionOver, Dial, Greeting, Server, connect, dial
-from interhuman2mqtt.cloud.key import Key
+from interhuman2mqtt.cloud.connect import Dial, Server, dial
 from interhuman2mqtt.cloud.observer import Cause, SessionEnd
 from interhuman2mqtt.cloud.session import run_session
-from interhuman2mqtt.cloud.streams import ForgivingStream
 from interhuman2mqtt.cloud.terms import Wishes
 from interhuman2mqtt.cloud.tunnel import Address
 from interhuman2mqtt.errors import Outage, Reason, Refused
@@ -188,96 +184,3 @@ async def test_a_cloud_that_does_not_answer(autojump_clock: MockClock) -> None:
     assert autojump_clock.current_time() - began == pytest.approx(20, abs=0.1)
     await theirs.receive_some()
     assert await theirs.receive_some() == b""
-
-
-async def test_a_broken_websocket() -> None:
-    """Frames that break the WebSocket protocol are an outage, never a bug of ours."""
-
-    async def act(ours: Cloud) -> None:
-        await ours.ready()
-        await ours.hear()
-        await ours.websocket._stream.send_all(b"\xff\xff\xff\xff\xff")
-        await trio.sleep(1)
-
-    with pytest.raises(Outage) as caught:
-        await attempt_at(partial(cloud, act=act), film=Film([chunk(0)]))
-    assert caught.value.reason is Reason.PROTOCOL
-
-
-async def test_a_ping_while_we_close(autojump_clock: MockClock) -> None:
-    """A ping that crosses our close frame, which trio-websocket cannot answer, changes nothing."""
-
-    async def act(ours: Cloud) -> None:
-        await ours.ready()
-        await ours.hear_until_close()
-        await ours.say("session.ended")
-        with suppress(trio.BrokenResourceError):
-            while True:
-                async with ours.websocket._stream_lock:
-                    await ours.websocket._stream.send_all(b"\x89\x01x")
-                await trio.sleep(0.1)
-
-    end = await converse(act, Film([chunk(0, last=True)]), Tape())
-    assert end == SessionEnd(Cause.FINISHED, drained=True)
-
-
-@pytest.mark.parametrize("serve", [cloud, tls_cloud])
-async def test_last_words_survive_a_reset(serve: Callable[..., Awaitable[None]], ca_file: str) -> None:
-    """Events and the error that came before a reset connection are read, though we were sending at that moment."""
-
-    async def act(ours: Cloud) -> None:
-        await ours.ready(supported_session_config_options=None)
-        await ours.hear()
-        for number in range(50):
-            await ours.say("feedback.generated", {"feedback": f"advice {number}"})
-        await ours.error("ih3006")
-        await trio.aclose_forcefully(ours.websocket._stream)  # with media unread: the kernel answers with RST
-
-    for _ in range(5):
-        tape = Tape()
-        film = Film([chunk(number, payload=b"x" * 300_000) for number in range(50)])
-        async with trio.open_nursery() as nursery:
-            port = await listen(nursery, partial(serve, act=act))
-            scheme = "wss" if serve is tls_cloud else "ws"
-            server = Server(f"{scheme}://localhost:{port}/v2", ca_file=ca_file)
-            with pytest.raises(Refused, match="ih3006"):
-                await attempt(server, tape=tape, film=film)
-            nursery.cancel_scope.cancel()
-        assert tape.types == ["session.ready", *["feedback.generated"] * 50, "error"]
-        assert 0 < len(tape.chunks) < 50
-
-
-async def test_a_connection_that_is_over() -> None:
-    """What is sent after the end is told as over, not as a bug; closing again does no harm."""
-
-    async def act(ours: Cloud) -> None:
-        await ours.websocket.aclose(4003, "no scope")
-
-    async with trio.open_nursery() as nursery:
-        way = memory_dial(nursery, act)
-        connection = await connect(nursery, SERVER, Greeting(Key(KEY), SESSION, None), way)
-        for attempted in (connection.receive(), connection.send("late"), connection.ping(b"1")):
-            with pytest.raises(ConnectionOver, match="4003 no scope"):
-                await attempted
-        await connection.close()
-        await connection.close()
-        nursery.cancel_scope.cancel()
-
-
-async def test_our_streams_are_streams() -> None:
-    """The stream that forgives passes everything on, and after a failure takes what cannot be sent any more."""
-    ours, theirs = memory_stream_pair()
-    stream = ForgivingStream(ours)
-    await stream.wait_send_all_might_not_block()
-    await stream.send_all(b"before")
-    assert await theirs.receive_some() == b"before"
-    await theirs.send_all(b"last words")
-    await theirs.aclose()
-    for _ in range(2):
-        await stream.send_all(b"after")
-        assert stream.broken
-    assert await stream.receive_some() == b"last words"
-    assert await stream.receive_some() == b""
-    await stream.aclose()
-    with pytest.raises(trio.ClosedResourceError):
-        await stream.receive_some()

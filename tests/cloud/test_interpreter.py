@@ -156,6 +156,8 @@ def test_nothing_can_be_dated_before_media_was_sent() -> None:
     """Without media there is no absolute time, and no error."""
     [event] = say(interpreter(), "engagement.updated", state="neutral", start=1.0)
     assert event.start_at is None
+    [coverage] = say(interpreter(), "coverage.dropped", ranges=[{"start": 0.0, "end": 1.0}])
+    assert coverage.ranges_at is UNSET
 
 
 def test_replayed_media() -> None:

@@ -7,21 +7,15 @@ from trio.testing import MockClock
 from cloud.played import (
     CORRELATION,
     EPOCH,
-    KEY,
-    SERVER,
     Cloud,
     EndlessFilm,
     Film,
     Tape,
     chunk,
     converse,
-    interpreter,
-    memory_dial,
 )
 from interhuman2mqtt.cloud.observer import Cause, Oddity, SessionEnd
-from interhuman2mqtt.cloud.session import run_session
 from interhuman2mqtt.cloud.terms import Wishes
-from interhuman2mqtt.cloud.tunnel import Address
 from interhuman2mqtt.errors import Outage, Overloaded, Reason, Refused
 from interhuman2mqtt.events import MediaChunk
 
@@ -278,39 +272,3 @@ async def test_an_end_before_ready_is_a_failure(autojump_clock: MockClock) -> No
     with pytest.raises(Outage) as caught:
         await converse(act, Film(), Tape())
     assert caught.value.reason is Reason.PROTOCOL
-
-
-async def test_a_connection_that_is_gone_before_the_ping(autojump_clock: MockClock) -> None:
-    """A ping that cannot be sent is one more sign of the end, and not its cause."""
-    streams: list[trio.testing.MemorySendStream] = []
-
-    class Scissors(Tape):
-        def sent(self, chunk: MediaChunk) -> None:
-            super().sent(chunk)
-            streams[0].close()
-
-    async def act(cloud: Cloud) -> None:
-        await cloud.ready()
-        while True:
-            await cloud.hear()
-
-    async with trio.open_nursery() as nursery:
-
-        async def way(address: Address) -> trio.abc.Stream:
-            stream = await memory_dial(nursery, act)(address)
-            assert isinstance(stream, trio.StapledStream)
-            streams.append(stream.send_stream)
-            return stream
-
-        with pytest.raises(Outage) as caught:
-            await run_session(
-                SERVER,
-                KEY,
-                Wishes(),
-                Film([chunk(0)]),
-                interpreter=interpreter(),
-                observer=Scissors(),
-                dial=way,
-            )
-        nursery.cancel_scope.cancel()
-    assert caught.value.reason is Reason.CONNECTION_LOST

@@ -1,6 +1,7 @@
 """From files to the effective configuration."""
 
 import socket
+import zoneinfo
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -350,3 +351,35 @@ def test_a_secret_must_be_one_of_three() -> None:
         SecretRef()
     with pytest.raises(ValueError, match="exactly one"):
         SecretRef(env="A", file="/a")
+
+
+def test_a_machine_without_time_zones_says_so(tmp_path: Path) -> None:
+    """Where no zone is known the remedy is a package, not another spelling."""
+    zoneinfo.reset_tzpath(to=[])
+    try:
+        with pytest.raises(ConfigError, match="this machine knows no time zones, install tzdata"):
+            load(tmp_path, '[box]\ntimezone = "Antarctica/Troll"')
+    finally:
+        zoneinfo.reset_tzpath()
+
+
+def test_names_that_are_keys_elsewhere_are_names(tmp_path: Path) -> None:
+    """A camera or a profile may be called like a key of another table."""
+    file = write(
+        tmp_path / "main.toml",
+        """
+        [interhuman]
+        url = "ws://localhost/v1/stream/analyze"
+        [profiles.profile]
+        fps = 5
+        [cameras.profile]
+        source = "test:"
+        profile = "profile"
+        [cameras.model]
+        source = "test:"
+        [cameras.ca_file]
+        source = "test:"
+        """,
+    )
+    assert list(configfile.load([file]).cameras) == ["profile", "model", "ca_file"]
+    assert configfile.check([file]) == []

@@ -3,10 +3,11 @@
 import getpass
 import hashlib
 import os
+import secrets
 import socket
 from base64 import b64encode
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,11 +19,16 @@ from rig.processes import RigProcess, start_process
 
 
 def free_port() -> int:
-    """A TCP port of loopback that nobody listens on."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
+    """A TCP port of loopback that nobody listens on.
+
+    It is one that the kernel never gives to outgoing connections (32768 and up, by default): one of those may be taken
+    between this answer and its use, or while a broker is being restarted.
+    """
+    while True:
+        with socket.socket() as sock, suppress(OSError):
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.bind(("127.0.0.1", port := 20_000 + secrets.randbelow(12_000)))
+            return port
 
 
 class Tls(NamedTuple):

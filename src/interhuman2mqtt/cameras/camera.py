@@ -31,15 +31,19 @@ class Camera:
 
     async def run(self) -> None:
         """Until `stop`: then the session has been drained and the capture is gone."""
-        try:
-            with structlog.contextvars.bound_contextvars(camera=self.config.id), self._scope:
-                async with trio.open_nursery() as nursery:
-                    nursery.start_soon(keep_running, self._capturing.run, self._tell_capture, self._bugs, self._pauses)
-                    await keep_running(self._streaming.run, self._tell_session, self._bugs, self._pauses)
-                    nursery.cancel_scope.cancel()
-        finally:
-            self._streaming.release()
-            self.standing.stopped()
+        with structlog.contextvars.bound_contextvars(camera=self.config.id):
+            try:
+                with self._scope:
+                    await self._capture_and_stream()
+            finally:
+                self._streaming.release()
+                self.standing.stopped()
+
+    async def _capture_and_stream(self) -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(keep_running, self._capturing.run, self._tell_capture, self._bugs, self._pauses)
+            await keep_running(self._streaming.run, self._tell_session, self._bugs, self._pauses)
+            nursery.cancel_scope.cancel()
 
     def stop(self) -> None:
         """End the recording and drain the session, if there is one, and let `run` return."""

@@ -35,6 +35,14 @@ class WorkerRecording:
 
     async def next_chunk(self) -> MediaChunk:
         """The next chunk, as soon as it is whole; raises the Outage of a worker that is gone."""
+        await self.wait_chunk()
+        chunk = self._chunks.popleft()
+        if chunk.last:
+            self.drop()
+        return chunk
+
+    async def wait_chunk(self) -> None:
+        """Wait for the next chunk and leave it; raises as `next_chunk` does."""
         if not self._chunks:
             self._worker.send_nowait(wire.Pull(recording=self._number))
         while not self._chunks:
@@ -42,10 +50,6 @@ class WorkerRecording:
                 raise self._worker.outage or Outage(Reason.CAPTURE_CRASHED, "the capture process ended")
             self._news = trio.Event()
             await self._news.wait()
-        chunk = self._chunks.popleft()
-        if chunk.last:
-            self.drop()
-        return chunk
 
     def finish(self) -> None:
         """End at the next boundary between GOPs."""

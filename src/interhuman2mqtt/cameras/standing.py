@@ -9,6 +9,7 @@ from msgspec import structs
 
 from interhuman2mqtt.errors import Outage, Overloaded, Reason, Refused
 from interhuman2mqtt.events import CameraStatus, State, utc_now
+from interhuman2mqtt.redaction import redact
 
 log = structlog.get_logger(__name__)
 
@@ -105,7 +106,7 @@ class Standing:
             before,
             state=word.state,
             reason=word.reason,
-            detail=word.detail,
+            detail=None if word.detail is None else redact(word.detail),
             attempts=word.attempts,
             since=utc_now() if changed else before.since,
         )

@@ -15,7 +15,7 @@ from interhuman2mqtt.cloud.interpreter import Interpreter, Origin
 from interhuman2mqtt.cloud.observer import Cause, Oddity, SessionEnd
 from interhuman2mqtt.cloud.session import run_session
 from interhuman2mqtt.cloud.terms import Limits, Wishes
-from interhuman2mqtt.errors import Overloaded, Reason, Refused
+from interhuman2mqtt.errors import Outage, Overloaded, Reason, Refused
 from interhuman2mqtt.events import Event, MediaChunk
 from interhuman2mqtt.supervise import Health
 
@@ -54,6 +54,8 @@ class Streaming:
         self.mark = Mark()
         self._watch: _Watch | None = None
         self._stopping = False
+        self._dry = False
+        """The session before ended for want of media."""
 
     def stop(self) -> bool:
         """Let `run` return False once the session under way is drained; False where there is none to wait for."""
@@ -70,6 +72,8 @@ class Streaming:
     async def run(self, health: Health) -> bool:
         """One session, from its opening to its end; raises the Outage that it failed by."""
         worker = await self._wait_worker()
+        if self._dry:
+            await self._wait_media(worker)
         await self._take_place()
         if worker is not self._capturing.worker:
             return True
@@ -93,6 +97,18 @@ class Streaming:
         if self._capturing.worker is None:
             self.release()
         return await self._capturing.wait_worker()
+
+    async def _wait_media(self, worker: Worker) -> None:
+        """Wait, with neither place nor session, until there is something to send, or the source is over."""
+        recording = worker.record(self._camera.framing, self.shared.chunk_s, self.mark.begin(worker))
+        try:
+            await recording.wait_chunk()
+        except Outage:
+            log.debug("the capture ended while it gave nothing to send")  # and tells why itself
+        finally:
+            recording.drop()
+            self._capturing.session_over(worker)
+        self._dry = False
 
     async def _take_place(self) -> None:
         places = self.shared.places
@@ -121,9 +137,10 @@ class Streaming:
         log.info("session ended", cause=end.cause.value, drained=end.drained)
         if end.drained:
             self.mark.delivered_s = self.mark.sent_s
-        if end.cause is Cause.NO_MEDIA:
+        self._dry = end.cause is Cause.NO_MEDIA
+        if self._dry:
             self.standing.waits(Reason.NO_MEDIA, "the camera gives nothing to send, so no session is held open")
-        if end.cause is Cause.NO_MEDIA or self.shared.places.outranked(self._camera.id):
+        if self._dry or self.shared.places.outranked(self._camera.id):
             self.release()
 
 

@@ -39,7 +39,7 @@ class Anchor:
 
     def __init__(self) -> None:
         self._buckets: deque[tuple[float, float]] = deque(maxlen=ANCHOR_BUCKETS)
-        self._better_at = float("-inf")
+        self._better_at = float("inf")
         self._seen_at = 0.0
 
     @property

@@ -5,7 +5,7 @@ Foreign errors stop here: what leaves this module is an `Outage`, or `Connection
 
 import ssl
 from collections.abc import Awaitable, Callable
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 import h11
@@ -14,8 +14,8 @@ from msgspec import Struct
 from trio_websocket import ConnectionClosed, wrap_client_stream
 from wsproto.utilities import ProtocolError as WebSocketProtocolError
 
-from interhuman2mqtt import __version__
 from interhuman2mqtt.cloud import recovery
+from interhuman2mqtt.cloud.greeting import Greeting, address_of, headers, host_header, resource
 from interhuman2mqtt.cloud.key import Key
 from interhuman2mqtt.cloud.streams import ForgivingStream, UpgradeStream
 from interhuman2mqtt.cloud.tunnel import Address, open_tunnel, parse_proxy, unreadable
@@ -55,15 +55,6 @@ class Server(Struct, frozen=True):
 
     def __repr__(self) -> str:
         return f"Server({self.url!r})"  # without the proxy's password
-
-
-class Greeting(NamedTuple):
-    """What the upgrade request says beyond its url."""
-
-    key: Key
-    session_id: str
-    """Our own UUID, sent as `X-Client-Request-Id`."""
-    model: str | None
 
 
 class ConnectionOver(Exception):  # noqa: N818 - it says what happened, and mostly that is no error
@@ -179,18 +170,14 @@ async def connect(nursery: trio.Nursery, server: Server, greeting: Greeting, dia
     """
     url = urlsplit(server.url)
     with trio.move_on_after(CONNECT_TIMEOUT):
-        transport = ForgivingStream(await _dialled(server, _address(url), dial))
+        transport = ForgivingStream(await _dialled(server, address_of(url), dial))
         try:
             stream = await _encrypted(transport, server, url) if url.scheme == "wss" else transport
             return await _upgraded(nursery, stream, transport, url, greeting)
         except BaseException:
             await trio.aclose_forcefully(transport)
             raise
-    raise Outage(Reason.CLOUD_UNREACHABLE, f"{_address(url)} did not answer within {CONNECT_TIMEOUT:g} s")
-
-
-def _address(url: SplitResult) -> Address:
-    return Address(url.hostname or "", url.port or (443 if url.scheme == "wss" else 80))
+    raise Outage(Reason.CLOUD_UNREACHABLE, f"{address_of(url)} did not answer within {CONNECT_TIMEOUT:g} s")
 
 
 async def _dialled(server: Server, target: Address, dial: Dial) -> trio.abc.Stream:
@@ -229,7 +216,7 @@ async def _encrypted(transport: trio.abc.Stream, server: Server, url: SplitResul
     try:
         await stream.do_handshake()
     except (trio.BrokenResourceError, ssl.CertificateError) as error:
-        raise Outage(Reason.TLS_FAILED, f"no TLS with {_address(url)}: {_innermost(error) or 'closed'}") from error
+        raise Outage(Reason.TLS_FAILED, f"no TLS with {address_of(url)}: {_innermost(error) or 'closed'}") from error
     return stream
 
 
@@ -254,9 +241,9 @@ async def _upgraded(
             websocket = await _wrap(
                 reader,
                 upgrade,
-                host=_host_header(url),
-                resource=_resource(url, greeting.model),
-                extra_headers=_headers(greeting),
+                host=host_header(url),
+                resource=resource(url, greeting.model),
+                extra_headers=headers(greeting),
                 message_queue_size=MESSAGES_MAX,
                 max_message_size=MESSAGE_MAX,
                 receive_buffer_size=READ_SIZE,
@@ -276,26 +263,4 @@ def _refusal(upgrade: UpgradeStream, reader: _Reader, url: SplitResult, key: Key
         return recovery.refusal(answer.status, answer.headers, body, utc_now())
     error = reader.error or upgrade.failure
     said = "" if error is None else f": {unreadable(error)}"
-    return Outage(Reason.CONNECTION_LOST, f"{_address(url)} ended the connection instead of answering{said}")
-
-
-def _host_header(url: SplitResult) -> str:
-    default = 443 if url.scheme == "wss" else 80
-    address = _address(url)
-    return str(address) if address.port != default else str(address).rpartition(":")[0]
-
-
-def _resource(url: SplitResult, model: str | None) -> str:
-    """Path and query; v1 knows no choice of model, and v2 wants it here, before the session is set up."""
-    query = url.query
-    if model is not None and "/v2/" in url.path and "model=" not in query:
-        query = f"{query}&model={model}".lstrip("&")
-    return f"{url.path or '/'}?{query}" if query else url.path or "/"
-
-
-def _headers(greeting: Greeting) -> list[tuple[bytes, bytes]]:
-    return [
-        (b"Authorization", greeting.key.header()),
-        (b"X-Client-Request-Id", greeting.session_id.encode()),
-        (b"User-Agent", f"interhuman2mqtt/{__version__}".encode()),
-    ]
+    return Outage(Reason.CONNECTION_LOST, f"{address_of(url)} ended the connection instead of answering{said}")

@@ -18,11 +18,11 @@ from interhuman2mqtt.cloud.connect import (
     Connection,
     ConnectionOver,
     Dial,
-    Greeting,
     Server,
     connect,
     dial,
 )
+from interhuman2mqtt.cloud.greeting import Greeting
 from interhuman2mqtt.cloud.hearing import LINGER, Hearing
 from interhuman2mqtt.cloud.interpreter import Interpreter
 from interhuman2mqtt.cloud.key import Key

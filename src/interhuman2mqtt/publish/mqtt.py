@@ -145,9 +145,8 @@ class Connection:
         """
         properties = publish_properties(message) if self.version == "5" else None
         packed = 0 if properties is None else len(properties.pack())  # type: ignore[no-untyped-call]
-        size = (
-            len(message.topic.encode()) + len(message.payload) + packed + 4
-        )  # the topic's length and the packet identifier
+        # Two bytes each for the topic's length and the packet identifier.
+        size = 2 + len(message.topic.encode()) + 2 + packed + len(message.payload)
         if not self.limits.admit(size):
             raise TooLarge(f"the broker at {self._at} takes packets of {self.limits.packet_size} bytes, not {size}")
         await self._window.acquire()

@@ -1,0 +1,132 @@
+"""What the tests of the capture stage share: commands, whole files captured at once, outages caught."""
+
+import threading
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from interhuman2mqtt.capture import wire
+from interhuman2mqtt.capture.choose import Adjustment, choose
+from interhuman2mqtt.capture.device import open_source
+from interhuman2mqtt.capture.recorder import Recording, Tracks
+from interhuman2mqtt.capture.ring import Ring
+from interhuman2mqtt.capture.take import Counts, Take
+from interhuman2mqtt.capture.timeline import Anchor
+from interhuman2mqtt.errors import Outage
+from interhuman2mqtt.supervise import leaves
+from rig.clips import Clip, frame_numbers
+
+SMALL = Clip(size=(192, 108), seconds=8, fps=15, gop=15)
+"""120 frames with AAC, in eight GOPs."""
+WHOLE = 1 << 30
+MONOTONIC_S = 1000.0
+
+Cut = tuple[wire.Chunk, bytes]
+
+
+def a_command(source: str | Path = "test:", **changes: Any) -> wire.Open:
+    """The first command to a worker; a path is a file."""
+    values: dict[str, Any] = {
+        "camera": "front",
+        "source": f"file:{source}" if isinstance(source, Path) else source,
+        "username": None,
+        "password": None,
+        "transport": "tcp",
+        "size": None,
+        "fps": None,
+        "video_bitrate": None,
+        "microphone": None,
+        "video": "auto",
+        "audio": "auto",
+        "buffer_s": 600.0,
+        "buffer_max": WHOLE,
+    }
+    return wire.Open(**values | changes)
+
+
+class Captured:
+    """A ring and what has been read into it, as fast as it could be."""
+
+    def __init__(self, limit_s: float = 600.0, limit_bytes: int = WHOLE) -> None:
+        self.ring = Ring(limit_s, limit_bytes)
+        self.takes: dict[int, Tracks] = {}
+        self.anchor = Anchor()
+        self.counts = Counts()
+        self.opened: wire.Opened | None = None
+        self._numbers = 0
+
+    def read(self, path: Path, adjustment: Adjustment = Adjustment(), **changes: Any) -> None:  # noqa: B008 - frozen
+        """Capture a whole file as the next take."""
+        command = a_command(path, **changes)
+        feeds = [feed._replace(paced=False) for feed in open_source(command)]
+        tracks, self.opened = choose(command, feeds, adjustment)
+        self.ring.cut(has_sound=tracks.sound is not None)
+        self.takes[self.ring.take] = tracks
+        take = Take(
+            feeds,
+            tracks,
+            adjustment,
+            self.ring,
+            threading.Condition(),
+            self.anchor,
+            self.counts,
+            may_encode=command.video == "auto",
+        )
+        try:
+            take.read(feeds[0])
+        finally:
+            feeds[0].container.close()
+        # the whole file came at once, but the anchor is settled only some time after the last surprise
+        self.anchor.observe(time.monotonic() - self.anchor.seconds, time.monotonic() + 1)
+
+    def record(self, framing: str = "continuous", chunk_s: float = 2.0, from_s: float | None = 0.0) -> Recording:
+        """A recording of it."""
+        self._numbers += 1
+        command = wire.Record(
+            recording=self._numbers,
+            framing="standalone" if framing == "standalone" else "continuous",
+            chunk_s=chunk_s,
+            from_s=from_s,
+        )
+        return Recording(command, self.ring, self.anchor)
+
+    def cut(self, recording: Recording, *, source_ended: bool = False) -> Cut | None:
+        """What one pull gets."""
+        recording.pulled = True
+        return recording.cut(self.takes, source_ended=source_ended)
+
+    def cuts(self, recording: Recording, *, source_ended: bool = False) -> Iterator[Cut]:
+        """Every chunk that pulling gives, as long as it gives one."""
+        while not recording.ended and (cut := self.cut(recording, source_ended=source_ended)):
+            yield cut
+
+
+def captured(clip: Clip | Path, **changes: Any) -> Captured:
+    """A file captured from its beginning to its end, the source having ended."""
+    whole = Captured()
+    whole.read(clip.path() if isinstance(clip, Clip) else clip, **changes)
+    whole.ring.close()
+    return whole
+
+
+def media(cuts: list[Cut]) -> bytes:
+    """The payloads one after the other."""
+    return b"".join(payload for _, payload in cuts)
+
+
+def numbers(payload: bytes) -> list[int | None]:
+    """The numbers of the frames of a file, in the order in which they are shown."""
+    return [number for _, number in frame_numbers(payload)]
+
+
+@asynccontextmanager
+async def failing() -> AsyncIterator[list[Outage]]:
+    """Gathers the outages by which the block must fail."""
+    found: list[Outage] = []
+    try:
+        yield found
+    except* Outage as group:
+        found += leaves(group)
+    assert found, "nothing failed"

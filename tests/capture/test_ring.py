@@ -1,0 +1,234 @@
+"""The ring keeps its invariants, whatever comes and in whichever order."""
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from interhuman2mqtt.capture.ring import SOUND_PATIENCE_S, Gop, Packet, Ring
+
+MS = 0.001
+
+
+def a_packet(ms: int, *, key: bool = True, size: int = 10) -> Packet:
+    """A packet at a millisecond; its data is its own time, so that it can be recognized."""
+    return Packet(ms, ms, 40, key, size, ms)
+
+
+def a_ring(limit_s: float = 60.0, limit_bytes: int = 1 << 20) -> Ring:
+    ring = Ring(limit_s, limit_bytes)
+    ring.cut(has_sound=True)
+    return ring
+
+
+def see(ring: Ring, *milliseconds: int, key: bool = False) -> None:
+    for ms in milliseconds:
+        ring.add_video(a_packet(ms, key=key), ms * MS)
+
+
+def hear(ring: Ring, *milliseconds: int) -> None:
+    for ms in milliseconds:
+        ring.add_sound(a_packet(ms), ms * MS)
+
+
+def gops(ring: Ring) -> list[Gop]:
+    return [ring.gop(serial) for serial in range(ring.first, ring.first + len(ring))]
+
+
+def sounds(ring: Ring) -> list[list[object]]:
+    return [[packet.data for _, packet in gop.sound] for gop in gops(ring)]
+
+
+def test_pictures_before_the_first_key_frame_are_lost_and_counted() -> None:
+    """Nothing can be decoded before a key frame, so nothing is kept."""
+    ring = a_ring()
+    see(ring, 0, 40)
+    hear(ring, 0)
+    assert (len(ring), ring.lost) == (0, {"before_key_frame": 3})
+
+
+def test_a_gop_is_sealed_when_the_next_begins_and_the_sound_is_there() -> None:
+    """Both tracks have to have come past its end."""
+    ring = a_ring()
+    see(ring, 0, key=True)
+    hear(ring, 0, 500)
+    see(ring, 500)
+    see(ring, 1000, key=True)
+    assert ring.sealed == 0
+    hear(ring, 1000)
+    assert ring.sealed == 1
+    assert ring.gop(0).end_s == 1.0
+
+
+def test_without_a_sound_track_nothing_waits_for_sound() -> None:
+    """A GOP is whole with the next key frame."""
+    ring = a_ring()
+    ring.cut(has_sound=False)
+    see(ring, 0, 1000, key=True)
+    assert ring.sealed == 1
+
+
+def test_sound_that_stops_is_waited_for_with_patience() -> None:
+    """A GOP whose sound does not come is sealed once the picture is a second ahead."""
+    ring = a_ring()
+    see(ring, 0, key=True)
+    hear(ring, 0)
+    see(ring, 1000, key=True)
+    see(ring, 1000 + round(SOUND_PATIENCE_S * 1000) - 40)
+    assert ring.sealed == 0
+    see(ring, 1000 + round(SOUND_PATIENCE_S * 1000))
+    assert ring.sealed == 1
+
+
+def test_sound_belongs_to_the_gop_of_its_time_not_of_its_place() -> None:
+    """Sound that arrives late, or ahead of the picture, still stands with the pictures of its time."""
+    ring = a_ring()
+    see(ring, 0, key=True)
+    hear(ring, 0, 400, 1200, 1600)  # ahead of the picture
+    see(ring, 400)
+    see(ring, 1000, key=True)
+    hear(ring, 2100)
+    see(ring, 2000, key=True)
+    assert sounds(ring) == [[0, 400], [1200, 1600], [2100]]
+
+
+def test_late_sound_goes_back_to_its_gop_as_long_as_that_is_open() -> None:
+    """The picture may be ahead by a key frame."""
+    ring = a_ring()
+    see(ring, 0, key=True)
+    see(ring, 900, key=True)
+    hear(ring, 100, 850, 950)
+    assert sounds(ring) == [[100, 850], [950]]
+
+
+def test_sound_too_late_for_its_gop_goes_to_the_oldest_open_one() -> None:
+    """A sealed GOP never changes, and no sound is lost."""
+    ring = a_ring()
+    see(ring, 0, key=True)
+    hear(ring, 0)
+    see(ring, 1000, 2000, 3000, key=True)
+    sealed = ring.sealed
+    assert sealed > 0
+    hear(ring, 500)
+    assert sounds(ring)[:sealed] == [[0], []]
+    assert sounds(ring)[sealed] == [500]
+
+
+def test_the_oldest_gop_goes_when_the_seconds_are_full() -> None:
+    """The ring holds whole GOPs, and never more than its limit."""
+    ring = a_ring(limit_s=3.0)
+    for ms in range(0, 6000, 1000):
+        see(ring, ms, key=True)
+        hear(ring, ms)
+    assert (ring.first, ring.seconds) == (2, 3.0)
+
+
+def test_the_oldest_gop_goes_when_the_bytes_are_full() -> None:
+    """The same by size."""
+    ring = a_ring(limit_bytes=35)
+    see(ring, 0, 1000, 2000, 3000, key=True)
+    assert (ring.first, ring.size, len(ring)) == (1, 30, 3)
+
+
+@pytest.mark.parametrize("limits", [(60.0, 95), (3.0, 1 << 20)])
+def test_a_second_key_frame_that_never_comes_does_not_fill_the_memory(limits: tuple[float, int]) -> None:
+    """One GOP that alone is too much goes, and what follows is lost until a key frame comes."""
+    ring = a_ring(*limits)
+    see(ring, 0, key=True)
+    see(ring, *range(400, 8000, 400))
+    assert (len(ring), ring.size) == (0, 0)
+    assert ring.lost["before_key_frame"] > 0
+    see(ring, 9000, key=True)
+    assert (len(ring), ring.first) == (1, 1)
+
+
+def test_the_newest_and_the_first_at_a_time() -> None:
+    """A cursor begins at the newest GOP, or at the first one at or after a time, or behind all."""
+    ring = a_ring()
+    assert (ring.newest(), ring.find(0.0), ring.end_s, ring.oldest_take) == (0, 0, 0.0, 1)
+    see(ring, 0, 1000, 2000, key=True)
+    assert ring.newest() == 2
+    assert [ring.find(at) for at in (0.0, 0.5, 1.0, 2.0, 2.5)] == [0, 1, 1, 2, 3]
+
+
+def test_a_new_take_begins_with_a_key_frame_and_seals_the_old() -> None:
+    """What is there can be read, and nothing of the new format is added to it."""
+    ring = a_ring()
+    see(ring, 0, key=True)
+    ring.cut(has_sound=False)
+    assert (ring.sealed, ring.take, ring.oldest_take) == (1, 2, 1)
+    see(ring, 1000)
+    see(ring, 2000, key=True)
+    assert [gop.take for gop in gops(ring)] == [1, 2]
+    assert ring.gop(0).end_s == 0.0
+
+
+class Flood(RuleBasedStateMachine):
+    """Random packets, cuts and closes against a ring with small limits."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 0
+        self.frozen: dict[int, tuple[object, ...]] = {}
+        self.put = 0
+
+    @initialize(limit_s=st.floats(0.5, 8.0), limit_bytes=st.integers(20, 2000), has_sound=st.booleans())
+    def begin(self, limit_s: float, limit_bytes: int, has_sound: bool) -> None:  # noqa: FBT001 - Hypothesis's
+        self.ring = Ring(limit_s, limit_bytes)
+        self.ring.cut(has_sound=has_sound)
+
+    @rule(step=st.integers(1, 1500), key=st.booleans(), size=st.integers(1, 200), early=st.integers(0, 200))
+    def picture(self, step: int, key: bool, size: int, early: int) -> None:  # noqa: FBT001 - Hypothesis's
+        self.now += step
+        at = self.now if key else max(self.now - early, 0)
+        self.ring.add_video(a_packet(at, key=key, size=size), at * MS)
+
+    @rule(offset=st.integers(-3000, 3000), size=st.integers(1, 50))
+    def sound(self, offset: int, size: int) -> None:
+        at = max(self.now + offset, 0)
+        self.ring.add_sound(a_packet(at, size=size), at * MS)
+
+    @rule(has_sound=st.booleans())
+    def cut(self, has_sound: bool) -> None:  # noqa: FBT001 - Hypothesis's
+        self.ring.cut(has_sound=has_sound)
+
+    @precondition(lambda self: len(self.ring) > 0)
+    @rule()
+    def close(self) -> None:
+        self.ring.close()
+        assert self.ring.sealed == self.ring.first + len(self.ring)
+
+    @invariant()
+    def gops_are_whole_and_in_order(self) -> None:
+        found = gops(self.ring)
+        assert all(gop.video[0].key and not any(p.key for p in gop.video[1:]) for gop in found)
+        assert all(after.start_s >= before.end_s for before, after in zip(found, found[1:], strict=False))
+
+    @invariant()
+    def sealed_gops_never_change(self) -> None:
+        ring = self.ring
+        assert ring.first <= ring.sealed <= ring.first + len(ring)
+        for serial in range(ring.first, ring.sealed):
+            gop = ring.gop(serial)
+            content = gop.start_s, gop.end_s, gop.take, tuple(gop.video), tuple(gop.sound), gop.size
+            assert self.frozen.setdefault(serial, content) == content
+
+    @invariant()
+    def limits_hold(self) -> None:
+        ring = self.ring
+        assert ring.seconds <= ring.limit_s
+        assert ring.size <= ring.limit_bytes
+        packets = [p for gop in gops(ring) for p in (*gop.video, *(packet for _, packet in gop.sound))]
+        assert ring.size == sum(packet.size for packet in packets) == sum(gop.size for gop in gops(ring))
+
+    @invariant()
+    def sound_of_open_gops_is_in_its_time(self) -> None:
+        ring = self.ring
+        open_gops = gops(ring)[ring.sealed - ring.first :]
+        for number, gop in enumerate(open_gops):
+            assert number == 0 or all(seconds >= gop.start_s for seconds, _ in gop.sound)
+            assert gop is open_gops[-1] or all(seconds < gop.end_s for seconds, _ in gop.sound)
+
+
+TestFlood = Flood.TestCase
+TestFlood.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
