@@ -86,6 +86,9 @@ async def cloud(folder: Path, *options: str) -> AsyncIterator[Cloud]:
     try:
         await simulated.start()
         yield simulated
+    except BaseException:
+        sys.stderr.write("\n".join(["the cloud said:", *simulated.output[-60:], ""]))
+        raise
     finally:
         with trio.move_on_after(10, shield=True):
             await simulated.kill()
@@ -173,7 +176,8 @@ async def box(folder: Path, config: Json, env: Mapping[str, str] | None = None) 
         await started.start()
         yield started
     except BaseException:
-        sys.stderr.write("\n".join(["the daemon said:", *started.output[-60:], ""]))
+        said = [line for line in started.output if '"level": "debug"' not in line]
+        sys.stderr.write("\n".join(["the daemon said:", *said[-60:], ""]))
         raise
     finally:
         with trio.move_on_after(10, shield=True):
