@@ -12,7 +12,11 @@ EXIT_CONFIG = 78
 
 
 def check_command(arguments: Sequence[Path], box: str | None, out: TextIO) -> int:
-    """Says what is wrong, a line each, and touches nothing; 0, or 78 where there are errors."""
+    """Says what is wrong, a line each, and touches nothing; 0, or 78 where there are errors.
+
+    A secret's file that is missing is an error here, though the service would start and refuse that camera only;
+    one that everyone may read is a warning, as is all that works and is probably not meant.
+    """
     try:
         paths = configfile.find(arguments)
     except ConfigFileError as error:

@@ -1,18 +1,279 @@
 """What cannot be copied is encoded: with a key frame each second, at the size and rate asked for, and in time."""
 
-import time
-from collections import Counter
+from collections.abc import Callable
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import av
-import numpy  # noqa: ICN001
 import pytest
+from av.audio.stream import AudioStream
+from av.video.stream import VideoStream
 
 from capture.material import SMALL, Captured, captured, media, numbers
-from interhuman2mqtt.capture.choose import Adjustment
-from interhuman2mqtt.capture.tracks import Copied, EncodedSound, EncodedVideo, Silence
+from interhuman2mqtt.capture.ring import Packet
+from interhuman2mqtt.capture.tracks import Copied, EncodedSound, EncodedVideo, Silence, Track
 from interhuman2mqtt.errors import Reason, Refused
-from rig.clips import Clip, made, opened, packet_times
+from rig.clips import Clip, add_audio, add_video, draw, made, opened, packet_times, sing
+
+MJPEG = Clip(size=(192, 112), seconds=4, fps=15, video="mjpeg", audio=None)
+H265 = SMALL._replace(video="libx265", seconds=4, audio=None)
+H264 = SMALL._replace(audio=None)
+ALAW = SMALL._replace(audio="pcm_alaw")
+FRAME_S = 1 / 15
+
+
+def film(whole: Captured) -> bytes:
+    """All that was captured, as one file."""
+    return media(list(whole.cuts(whole.record(), source_ended=True)))
+
+
+def starts(whole: Captured) -> list[float]:
+    return [whole.ring.gop(serial).start_s for serial in range(whole.ring.first, whole.ring.sealed)]
+
+
+def sound_of(whole: Captured) -> list[Packet]:
+    gops = map(whole.ring.gop, range(whole.ring.first, whole.ring.sealed))
+    return [packet for gop in gops for _, packet in gop.sound]
+
+
+def assert_seamless(packets: list[Packet]) -> None:
+    """Each packet of sound begins where the one before it ends."""
+    assert packets
+    assert all(after.pts == before.pts + before.duration for before, after in pairwise(packets))
+
+
+def raw(path: Path) -> None:
+    """Pictures as a device gives them that compresses nothing."""
+    with av.open(str(path), "w", format="nut") as file:
+        stream = file.add_stream("rawvideo", rate=15)
+        stream.width, stream.height, stream.pix_fmt = 96, 54, "yuyv422"
+        for _, picture in zip(range(45), draw(Clip(size=(96, 54))), strict=False):
+            file.mux(stream.encode(picture.reformat(format="yuyv422")))
+
+
+def raw_film() -> Path:
+    return made("raw.nut", raw)
+
+
+@pytest.mark.parametrize(
+    ("path", "frames", "said"),
+    [
+        (H265.path, 60, "hevc 192x108 (encoded as h264 192x108), silence"),
+        (MJPEG.path, 60, "mjpeg 192x112 (encoded as h264 192x112), silence"),
+        (raw_film, 45, "raw video 96x54 (encoded as h264 96x54), silence"),
+    ],
+    ids=["h265", "mjpeg", "raw"],
+)
+def test_other_pictures_become_h264_with_a_key_frame_each_second(
+    path: Callable[[], Path], frames: int, said: str
+) -> None:
+    """Every frame is there in its order, a GOP is a second long, and a person can read what was done."""
+    whole = captured(path())
+    seen = numbers(film(whole))
+    assert seen == list(range(len(seen)))
+    assert len(seen) >= frames - 4  # the decoder keeps the last ones for itself
+    assert [after - before for before, after in pairwise(starts(whole))] == pytest.approx([1.0] * (frames // 15 - 1))
+    assert whole.opened
+    assert (whole.opened.description, whole.opened.video_copied) == (said, False)
+    with opened(film(whole)) as file:
+        assert file.streams.video[0].codec_context.name == "h264"
+
+
+def test_pictures_are_shown_when_they_were() -> None:
+    """Encoding does not move them."""
+    whole = captured(MJPEG)
+    begins = [begin for begin, _ in packet_times(film(whole), "video")]
+    assert begins == pytest.approx([n * FRAME_S for n in range(len(begins))], abs=0.001)
+
+
+def test_fewer_pictures_where_fewer_are_asked_for() -> None:
+    """`fps = 5` of 15 keeps each third, evenly."""
+    whole = captured(MJPEG, fps=5.0)
+    assert numbers(film(whole)) == list(range(0, 60, 3))
+    assert [begin for begin, _ in packet_times(film(whole), "video")] == pytest.approx([n / 5 for n in range(20)])
+
+
+@pytest.mark.parametrize(("asked", "got"), [((128, 72), (128, 72)), ((97, 55), (96, 54))])
+def test_pictures_have_the_size_that_is_asked_for(asked: tuple[int, int], got: tuple[int, int]) -> None:
+    """Both sides even, as H.264 has them; the numbers can still be read."""
+    whole = captured(MJPEG, size=asked)
+    with opened(film(whole)) as file:
+        picture = file.streams.video[0]
+        assert (picture.width, picture.height) == got
+    assert numbers(film(whole)) == list(range(60))
+
+
+def test_h264_is_encoded_where_it_is_asked_for_only() -> None:
+    """`auto` copies, `h264` encodes."""
+    assert [captured(H264, video=video).opened.video_copied for video in ("auto", "copy", "h264")] == [True, True, False]  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("law", ["pcm_alaw", "pcm_mulaw"])
+def test_g711_becomes_aac(law: str) -> None:
+    """Without a gap, as long as the picture and at its own rate."""
+    whole = captured(SMALL._replace(audio=law))
+    assert whole.opened
+    assert f"{law} 8000 Hz (encoded as aac)" in whole.opened.description
+    assert_seamless(sound_of(whole))
+    with opened(film(whole)) as file:
+        sound = file.streams.audio[0]
+        assert (sound.codec_context.name, sound.rate) == ("aac", 8000)
+        heard = sum(frame.samples for frame in file.decode(sound)) / 8000
+    assert heard == pytest.approx(8, abs=0.3)
+
+
+def opus(path: Path) -> None:
+    write(path, "libopus", "mp4")
+
+
+def adts(path: Path) -> None:
+    write(path, "aac", "mpegts")
+
+
+def write(path: Path, codec: str, form: str, seconds: int = 2) -> None:
+    clip = SMALL._replace(audio=codec, seconds=seconds)
+    with av.open(str(path), "w", format=form) as file:
+        video, audio = add_video(clip, file), add_audio(clip, file)
+        pictures, sounds = draw(clip), sing(clip)
+        for _ in range(seconds):
+            file.mux([packet for _ in range(15) for packet in video.encode(next(pictures))])
+            file.mux(audio.encode(next(sounds)))
+        file.mux([*video.encode(None), *audio.encode(None)])
+
+
+@pytest.mark.parametrize(
+    ("path", "audio", "codec", "copied"),
+    [
+        (SMALL.path, "auto", "aac", True),
+        (SMALL.path, "copy", "aac", True),
+        (SMALL.path, "aac", "aac", True),
+        (SMALL.path, "opus", "opus", False),
+        (SMALL.path, "silence", "aac", False),
+        (SMALL.path, "none", None, False),
+        (H264.path, "auto", "aac", False),
+        (H264.path, "none", None, False),
+        (lambda: made("opus.mp4", opus), "auto", "opus", True),
+        (lambda: made("opus.mp4", opus), "opus", "opus", True),
+        (lambda: made("opus.mp4", opus), "aac", "aac", False),
+        (lambda: made("adts.ts", adts), "auto", "aac", False),
+    ],
+)
+def test_the_sound_that_is_chosen(path: Callable[[], Path], audio: str, codec: str | None, copied: bool) -> None:  # noqa: FBT001
+    """Copied wherever it can be; AAC in ADTS has no configuration that an MP4 could hold, so it is encoded."""
+    whole = captured(path(), audio=audio)
+    assert whole.opened
+    assert whole.opened.audio_copied is copied
+    with opened(film(whole)) as file:
+        assert [sound.codec_context.name for sound in file.streams.audio] == ([codec] if codec else [])
+
+
+@pytest.mark.parametrize(
+    ("clip", "changes", "advice"),
+    [(H265, {"video": "copy"}, 'video = "auto"'), (ALAW, {"audio": "copy"}, 'audio = "auto"')],
+)
+def test_what_cannot_be_copied_is_refused_where_copying_is_asked_for(
+    clip: Clip, changes: dict[str, Any], advice: str
+) -> None:
+    """The sentence says what to write instead."""
+    with pytest.raises(Refused, match=advice) as refused:
+        captured(clip, **changes)
+    assert refused.value.reason is Reason.UNSUPPORTED
+
+
+def test_silence_follows_the_picture_without_gap_or_overlap() -> None:
+    """A film without sound has a silent track from its first key frame to its last picture."""
+    whole = captured(H264)
+    packets = sound_of(whole)
+    assert_seamless(packets)
+    assert packets[-1].pts / Silence.RATE == pytest.approx(whole.ring.end_s, abs=0.05)
+    with opened(film(whole)) as file:
+        loudest = max(abs(value) for frame in file.decode(audio=0) for value in memoryview(frame.planes[0]).cast("f"))
+    assert loudest < 0.001
+
+
+def test_silence_does_not_fill_a_hole_of_the_picture() -> None:
+    """Where the picture jumps, by more than a second, the silence jumps with it."""
+    silence = Silence()
+    assert_seamless([packet for n in range(20) for packet in silence.until(n * 0.1)])
+    after = list(silence.until(60.0))
+    assert after[0].pts == 60 * Silence.RATE
+    assert list(silence.until(59.0)) == []
+
+
+def heard(clip: Clip, changed: Callable[[int], int | None], codec: str = "aac") -> list[Packet]:
+    """A clip's sound encoded, each PTS (8000 a second) put elsewhere."""
+    with opened(clip.path()) as file:
+        stream = file.streams.audio[0]
+        assert isinstance(stream, AudioStream)
+        track = EncodedSound(stream, Fraction(1, 8000), codec)
+        out: list[Packet] = []
+        for packet in file.demux(stream):
+            if not packet.size or packet.pts is None or (pts := changed(packet.pts)) is None:
+                continue
+            packet.pts = packet.dts = pts
+            packet.time_base = Fraction(1, 8000)
+            out += track.put(packet)
+        return out
+
+
+@pytest.mark.parametrize("pace", [0.998, 1.002])
+def test_the_drift_of_a_microphone_is_followed(pace: float) -> None:
+    """Samples are stretched or squeezed to the timeline: the end is where the timeline says, and there is no seam."""
+    long = SMALL._replace(video=None, audio="pcm_alaw", seconds=64)
+    packets = heard(long, lambda pts: round(pts * pace))
+    assert_seamless(packets)
+    end_s = (packets[-1].pts + packets[-1].duration) / 8000
+    assert end_s == pytest.approx(64 * pace, abs=0.1 + 64 * 0.0002)
+
+
+def test_a_hole_in_the_sound_is_filled_with_silence() -> None:
+    """What the microphone left out is there as silence, so that all later sound keeps its place."""
+    sound = SMALL._replace(video=None, audio="pcm_alaw")
+    packets = heard(sound, lambda pts: None if 16_000 <= pts < 40_000 else pts)
+    assert_seamless(packets)
+    assert (packets[-1].pts + packets[-1].duration) / 8000 == pytest.approx(8, abs=0.5)
+
+
+def test_opus_has_the_rates_that_it_can_have() -> None:
+    """8 kHz stays what it is, 44.1 kHz becomes 48."""
+    sound = SMALL._replace(video=None, audio="pcm_alaw")
+    assert heard(sound, lambda pts: pts, "libopus")
+    with opened(SMALL._replace(video=None, audio_rate=44_100, seconds=2).path()) as file:
+        stream = file.streams.audio[0]
+        assert EncodedSound(stream, Fraction(1, 44_100), "libopus").time_base == Fraction(1, 48_000)
+        assert EncodedSound(stream, Fraction(1, 44_100), "aac").time_base == Fraction(1, 44_100)
+
+
+def damaged(path: Path) -> None:
+    """An MJPEG film of which every fifth picture is rubbish."""
+    film = bytearray(MJPEG.path().read_bytes())
+    with opened(MJPEG.path()) as file:
+        places = [(packet.pos, packet.size) for packet in file.demux(video=0) if packet.size]
+    for place, size in places[5::5]:
+        assert place is not None
+        film[place : place + size] = bytes(size)
+    path.write_bytes(film)
+
+
+def test_corrupt_packets_are_counted_and_not_fatal() -> None:
+    """The pictures around them are all there."""
+    whole = captured(made("damaged.mov", damaged))
+    assert whole.counts.repairs["undecodable"] == 11
+    assert numbers(film(whole)) == [n for n in range(60) if n % 5 or not n]
+
+
+def test_tracks_are_what_the_ring_expects() -> None:
+    """Every kind of track tells its tick alike, and where its parameters stand."""
+    with opened(SMALL.path()) as file:
+        picture, sound = file.streams.video[0], file.streams.audio[0]
+        assert isinstance(picture, VideoStream)
+        tracks: list[Track] = [
+            Copied(picture, Fraction(1, 90_000)),
+            EncodedVideo(picture, Fraction(1, 90_000), None, None, 100_000),
+            EncodedSound(sound, Fraction(1, 48_000), "aac"),
+        ]
+    for track in tracks:
+        assert track.tick_s == float(track.time_base)
+        assert track.template.type in {"video", "audio"}

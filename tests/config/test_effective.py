@@ -6,7 +6,7 @@ from typing import Any, Literal, get_args, get_origin
 
 import pytest
 import tomli_w
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from interhuman2mqtt import configfile
@@ -123,6 +123,7 @@ def load(folder: Path, text: str) -> Config:
     return configfile.load([file])
 
 
+@settings(deadline=None)
 @given(FILES.map(consistent))
 def test_the_effective_toml_means_the_same(folder: Path, table: dict[str, Any]) -> None:
     """Whatever a valid file says, what `config` prints loads to the very same configuration, and prints the same."""
@@ -210,12 +211,14 @@ def mutated(text: str, seed: int) -> str:
     return "".join(pieces)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2**32))
 def test_a_mutated_file_is_loaded_or_refused_and_never_echoes_a_secret(folder: Path, seed: int) -> None:
     """Nothing but ConfigError comes out of a damaged file, and no password of it stands in the message."""
     assert MARK not in refusal(folder, mutated(VALID, seed).encode())
 
 
+@settings(deadline=None)
 @given(st.binary() | st.text().map(str.encode) | st.text(st.sampled_from("[]{}=.,\"'\n a1#")).map(str.encode))
 def test_any_content_is_loaded_or_refused(folder: Path, content: bytes) -> None:
     """Nothing but ConfigError comes out of any bytes at all."""
@@ -228,6 +231,7 @@ KEYS = st.sampled_from(["front", *{key for struct in SECTIONS.values() for key i
 ANYTHING = st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=3))
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.sampled_from(list(keys_of(File))), st.dictionaries(KEYS, ANYTHING) | ANYTHING))
 def test_any_value_in_any_place_is_loaded_or_refused(folder: Path, table: dict[str, Any]) -> None:
     """Each key survives each type of value, and each problem is one line."""

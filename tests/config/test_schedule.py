@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from interhuman2mqtt import schedule
@@ -81,6 +81,7 @@ def test_several_windows_add_up() -> None:
     assert not schedule.covers([], MONDAY)
 
 
+@settings(deadline=None)
 @given(st.frozensets(st.integers(0, 6), min_size=1), st.integers(0, 1439), st.integers(1, 1440))
 def test_a_week_has_as_much_as_its_days(days: frozenset[int], start: int, end: int) -> None:
     """Over a week a window covers its own length once for each of its days, no minute more."""
@@ -90,6 +91,7 @@ def test_a_week_has_as_much_as_its_days(days: frozenset[int], start: int, end: i
     assert covered == min(length, 1440) * len(days)
 
 
+@settings(deadline=None)
 @given(st.text(alphabet="MonTueFri-, :0123456789", max_size=25))
 def test_any_text_is_read_or_explained(entry: str) -> None:
     """Nothing but BadValueError comes out, and a window that does come out makes sense."""

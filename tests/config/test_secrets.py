@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from interhuman2mqtt import secrets
@@ -57,6 +57,7 @@ def test_one_line_end_is_stripped_and_nothing_else(tmp_path: Path, content: byte
     assert text == read_file(tmp_path / "pw", content)
 
 
+@settings(deadline=None)
 @given(st.text(st.characters(codec="utf-8", min_codepoint=32), min_size=1))
 def test_any_printable_text_comes_through(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
     """A password may hold any character but those of control."""

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import tomli_w
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from interhuman2mqtt.problems import KeyPath
@@ -98,6 +98,7 @@ VALUES = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(st.dictionaries(NAMES, VALUES, max_size=4), st.booleans())
 def test_every_key_that_the_parser_finds_has_a_line(table: dict[str, Any], multiline: bool) -> None:  # noqa: FBT001
     """For any content the paths are exactly the parser's, no more and no fewer."""
@@ -119,6 +120,7 @@ FILLERS = st.sampled_from(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(FILLERS, max_size=12))
 def test_keys_keep_their_lines_among_all_that_spans_lines(fillers: list[str]) -> None:
     """A key that holds the number of its own line is found on that line, whatever stands above it."""

@@ -51,6 +51,20 @@ async def hang_up(stream: trio.SocketStream) -> None:
     await stream.receive_some()
 
 
+async def say_nothing(stream: trio.SocketStream) -> None:
+    """A script: read CONNECT, and leave it at that."""
+    while await stream.receive_some():
+        pass
+
+
+async def test_auto_tries_the_older_protocol_after_silence() -> None:
+    """A broker that does not answer a CONNECT of MQTT 5 at all is asked for 3.1.1."""
+    async with peer(say_nothing, answer(WELCOME_311, then=acknowledge)) as url:
+        bench = Bench(url, timeout=0.2)
+        await bench.run_and_stop()
+    assert bench.phases == ["connecting", "online", "stopped"]
+
+
 @pytest.mark.parametrize("refusal", [answer(TOO_NEW_311), answer(TOO_NEW_5), hang_up])
 async def test_auto_tries_the_older_protocol(refusal: Script) -> None:
     """A broker that refuses MQTT 5, in its own words, in 3.1.1's, or by hanging up, is asked for 3.1.1 at once."""

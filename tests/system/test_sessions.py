@@ -63,9 +63,9 @@ def reasons(around: Site, *cameras: str) -> set[str | None]:
         (["--key", "ih_live_another"], "refused", "unauthorized", "check api_key"),
         (["--key", f"{KEY}=interhumanai.upload"], "refused", "scope_missing", "interhumanai.stream"),
         (["--no-backend", "inter-2"], "waiting", "model_unavailable", "no backend"),
-        (["--fault", "refuse=503"], "connecting", "cloud_error", "HTTP 503"),
+        (["--fault", "refuse=500,every"], "connecting", "cloud_error", "HTTP 500"),
     ],
-    ids=["unauthorized", "scope", "no-backend", "503"],
+    ids=["unauthorized", "scope", "no-backend", "500"],
 )
 async def test_a_session_that_is_refused(tmp_path: Path, option: list[str], state: str, reason: str, says: str) -> None:
     """Each refusal of the cloud is a state and a reason of the camera, told with what to do, and without the key."""

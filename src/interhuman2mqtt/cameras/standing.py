@@ -60,10 +60,10 @@ class Standing:
         self._say()
 
     def connects(self, session: str) -> None:
-        """A session is being opened."""
+        """A session is being opened; what the last attempt failed by holds until one succeeds."""
         self._status = structs.replace(self._status, session=session)
-        if self._session.state is not State.STREAMING:
-            self._session = self._session._replace(state=State.CONNECTING)
+        if self._session.state is State.WAITING and not self._session.attempts:
+            self._session = Word(State.CONNECTING)
         self._say()
 
     def waits(self, reason: Reason, detail: str) -> None:

@@ -115,7 +115,7 @@ def _config(options: Options, broker: str, cloud: str | None) -> str:
     interhuman: dict[str, object] = {"api_key": {"env": KEY}}
     if cloud:
         interhuman["url"] = cloud
-    # amqtt speaks 3.1.1 only, and does not answer who asks for more
+    # amqtt speaks 3.1.1 only, and leaves who asks for more without an answer
     mqtt = {"url": broker, "protocol": "auto" if options.broker else "3.1.1"}
     cameras = {"camera": {"source": options.source}}
     return tomli_w.dumps({"box": {"id": BOX}, "interhuman": interhuman, "mqtt": mqtt, "cameras": cameras})

@@ -86,16 +86,17 @@ async def connected(settings: Settings) -> AsyncIterator["Connection"]:
 async def _connect(settings: Settings) -> "Connection":
     offer = Offer.of(settings.mqtt.protocol)
     while True:
+        # brokers are known that do not even answer a version that they do not speak
+        answer = _Rejected(None, broker_errors.silent(str(settings.endpoint), settings.timeout))
         with trio.move_on_after(settings.timeout):
             try:
                 return await _attempt(settings, offer)
             except _Rejected as rejected:
-                easier = offer.after(rejected.code)
-                if easier is None:
-                    raise rejected.outage from rejected
-                offer = easier
-                continue
-        raise broker_errors.silent(str(settings.endpoint), settings.timeout)
+                answer = rejected
+        easier = offer.after(answer.code)
+        if easier is None:
+            raise answer.outage from answer
+        offer = easier
 
 
 async def _attempt(settings: Settings, offer: Offer) -> "Connection":

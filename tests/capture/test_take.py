@@ -1,0 +1,162 @@
+"""A source that turns out to be another than it seemed is opened again, and stays one timeline."""
+
+from itertools import pairwise
+from pathlib import Path
+
+import av
+import pytest
+
+from capture.material import SMALL, a_command, numbers
+from interhuman2mqtt.capture import capture as capture_module
+from interhuman2mqtt.capture import wire
+from interhuman2mqtt.capture.capture import Capture
+from interhuman2mqtt.capture.device import Feed, open_source
+from interhuman2mqtt.capture.parameters import ParameterSets, sequence_parameters
+from interhuman2mqtt.capture.recorder import Recording
+from interhuman2mqtt.errors import Reason
+from rig.clips import Clip, add_video, draw, made
+
+RARE = Clip(size=(192, 108), fps=15, gop=150, seconds=16, audio=None)
+
+
+@pytest.fixture(autouse=True)
+def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files are read as fast as they can be."""
+
+    def hurried(command: wire.Open) -> list[Feed]:
+        return [feed._replace(paced=False) for feed in open_source(command)]
+
+    monkeypatch.setattr(capture_module, "open_source", hurried)
+
+
+def run(path: Path, video: str = "auto") -> Capture:
+    """A capture from the source's opening to its end."""
+    capture = Capture(a_command(path, video=video))
+    capture.run()
+    assert capture.outage
+    assert capture.outage.reason is Reason.SOURCE_ENDED
+    return capture
+
+
+def films(capture: Capture) -> list[bytes]:
+    """What each take recorded, the first take first."""
+    found: list[bytes] = []
+    ring = capture.ring
+    serial = ring.first
+    while serial < ring.sealed:
+        command = wire.Record(recording=1, framing="continuous", chunk_s=600, from_s=ring.gop(serial).start_s)
+        recording = Recording(command, ring, capture.anchor)
+        recording.pulled = True
+        cut = recording.cut(capture.takes, source_ended=True)
+        assert cut
+        found.append(cut[1])
+        take = ring.gop(serial).take
+        while serial < ring.sealed and ring.gop(serial).take == take:
+            serial += 1
+    return found
+
+
+def assert_one_timeline(capture: Capture) -> None:
+    ring = capture.ring
+    gops = [ring.gop(serial) for serial in range(ring.first, ring.sealed)]
+    assert all(before.end_s <= after.start_s for before, after in pairwise(gops))
+
+
+def test_key_frames_that_are_too_rare_are_noticed_and_encoded() -> None:
+    """A key frame each ten seconds is no use to a window of eight: `auto` encodes, and says so."""
+    capture = run(RARE.path())
+    assert capture.counts.repairs["rare_key_frames"] == 1
+    assert capture.opened
+    assert not capture.opened.video_copied
+    *_, encoded = films(capture)
+    assert numbers(encoded) == list(range(len(numbers(encoded))))
+    newest = [gop.start_s for gop in map(capture.ring.gop, range(capture.ring.first, capture.ring.sealed)) if gop.take == 2]
+    assert [after - before for before, after in pairwise(newest)] == pytest.approx([1.0] * (len(newest) - 1))
+    assert_one_timeline(capture)
+
+
+def test_key_frames_may_be_rare_where_copying_is_asked_for() -> None:
+    """Who writes `copy` gets a copy."""
+    capture = run(RARE.path(), video="copy")
+    assert capture.counts.repairs == {}
+    assert [numbers(film) for film in films(capture)] == [list(range(RARE.frames))]
+
+
+def mute(path: Path) -> None:
+    """A film that announces a sound track with nothing in it."""
+    clip = SMALL._replace(audio=None)
+    with av.open(str(path), "w", format="mp4") as file:
+        video = add_video(clip, file)
+        file.add_stream("aac", rate=48_000, layout="mono")
+        for _, picture in zip(range(clip.frames), draw(clip), strict=False):
+            file.mux(video.encode(picture))
+        file.mux(video.encode(None))
+
+
+def test_sound_that_is_announced_and_never_comes_becomes_silence() -> None:
+    """Five seconds are waited for it; then the source is opened again without."""
+    capture = run(made("mute.mp4", mute))
+    assert capture.counts.repairs["silent_sound"] == 1
+    assert capture.opened
+    assert capture.opened.description == "h264 192x108 (copied), silence"
+    assert not capture.sound_expected
+    assert_one_timeline(capture)
+
+
+def other_size(path: Path) -> None:
+    """A camera that is switched to another size while it streams: one transport stream, two parameter sets."""
+    parts = []
+    for size in ((192, 108), (128, 72)):
+        clip = SMALL._replace(audio=None, size=size, seconds=4)
+        part = path.with_suffix(f".{size[0]}.ts")
+        with av.open(str(part), "w", format="mpegts") as file:
+            video = add_video(clip, file)
+            for _, picture in zip(range(clip.frames), draw(clip), strict=False):
+                file.mux(video.encode(picture))
+            file.mux(video.encode(None))
+        parts.append(part.read_bytes())
+    path.write_bytes(b"".join(parts))
+
+
+def test_parameter_sets_that_change_open_the_source_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A copied track cannot go on with others; the next take has the new ones."""
+    path = made("other-size.ts", other_size)
+    later = made("small.ts", lambda file: file.write_bytes(path.with_suffix(".128.ts").read_bytes()))
+    opened = iter([path, later])
+    monkeypatch.setattr(
+        capture_module,
+        "open_source",
+        lambda _command: [feed._replace(paced=False) for feed in open_source(a_command(next(opened)))],
+    )
+    capture = run(path)
+    assert capture.counts.repairs["format_changed"] == 1
+    first, second = films(capture)
+    assert numbers(first) == list(range(60))
+    assert len(numbers(second)) >= 58
+    assert_one_timeline(capture)
+
+
+def test_tracks_of_takes_that_fell_off_the_ring_are_forgotten() -> None:
+    """A source that is opened again and again does not fill the memory."""
+    capture = Capture(a_command(SMALL.path(), buffer_s=3.0))
+    for _ in range(3):
+        capture.outage = None
+        capture.run()
+    assert list(capture.takes) == [2, 3]
+
+
+def test_the_sequence_parameters_of_an_access_unit() -> None:
+    """The first unit of type 7, without the zeros that belong to the next start code; None in other forms."""
+    unit = b"\x00\x00\x00\x01\x09\xf0\x00\x00\x00\x01\x67\x42\x00\x1e\x00\x00\x00\x01\x68\xce\x00\x00\x01\x65\x88"
+    assert sequence_parameters(unit) == b"\x67\x42\x00\x1e"
+    assert sequence_parameters(unit[:16]) == b"\x67\x42\x00\x1e"[: 16 - 10].rstrip(b"\x00")
+    assert sequence_parameters(b"\x00\x00\x00\x10\x65\x88\x84") is None
+    assert sequence_parameters(b"\x00\x00\x01") is None
+
+
+def test_only_other_parameters_count_as_changed() -> None:
+    """The same again, or none at all, is no change."""
+    first, other = b"\x00\x00\x01\x67\x42\x00\x00\x01\x65", b"\x00\x00\x01\x67\x64\x00\x00\x01\x65"
+    sets = ParameterSets()
+    seen = [sets.changed(av.Packet(data)) for data in (b"\x00\x00\x01\x65", first, first, b"\x00\x00\x01\x65", other)]
+    assert seen == [False, False, False, False, True]
