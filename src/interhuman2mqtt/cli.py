@@ -7,7 +7,8 @@ from pathlib import Path
 
 import structlog
 
-from interhuman2mqtt import __version__, cli_config, configfile, log
+from interhuman2mqtt import __version__, log
+from interhuman2mqtt.config import commands as cli_config
 from interhuman2mqtt.errors import ConfigError
 
 EXIT_BUG = 70
@@ -79,7 +80,7 @@ def _add_config(parser: argparse.ArgumentParser) -> None:
 def _run(parsed: argparse.Namespace) -> int:
     from interhuman2mqtt import daemon  # noqa: PLC0415 - `check` need not load half the world
 
-    daemon.run(configfile.find(parsed.config), parsed.box)
+    daemon.run(parsed.config, parsed.box)
     return 0
 
 

@@ -12,20 +12,20 @@
 import os
 import signal
 from collections.abc import AsyncIterator, Callable, Sequence
-from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
 import structlog
 import trio
 
-from interhuman2mqtt import configfile, report, secrets, systemd
+from interhuman2mqtt import report, systemd
 from interhuman2mqtt.cameras.fleet import Fleet
 from interhuman2mqtt.cameras.places import Places
 from interhuman2mqtt.cameras.shared import Shared
 from interhuman2mqtt.clock import clock_state
 from interhuman2mqtt.cloud.connect import Server
-from interhuman2mqtt.config import Config, Interhuman
+from interhuman2mqtt.config import Config, Interhuman, secrets
+from interhuman2mqtt.config import file as configfile
 from interhuman2mqtt.errors import ConfigError
 from interhuman2mqtt.events import CameraStatus, Event, State
 from interhuman2mqtt.log import setup as setup_log
@@ -46,12 +46,16 @@ BUGS = 3
 """How many bugs of one camera, or of the publisher, are survived in an hour."""
 
 
-def run(paths: Sequence[Path], box: str | None = None) -> None:
+def run(arguments: Sequence[Path], box: str | None = None) -> None:
     """The service; returns when it was stopped. Raises ConfigError; anything else is a bug."""
+
+    def load() -> Config:
+        return configfile.load(configfile.find(arguments), box)  # found anew: a drop-in may have come
+
     notify = systemd.take()
-    config = configfile.load(paths, box)
+    config = load()
     setup_log(config.log.level, config.log.format)
-    trio.run(_Daemon(config, notify, partial(configfile.load, paths, box)).run)
+    trio.run(_Daemon(config, notify, load).run)
 
 
 class _Daemon:

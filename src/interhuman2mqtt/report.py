@@ -6,9 +6,10 @@ from collections.abc import Mapping
 
 import trio
 
-from interhuman2mqtt import __version__, configfile
+from interhuman2mqtt import __version__
 from interhuman2mqtt.cameras.camera import Camera
 from interhuman2mqtt.config import Config
+from interhuman2mqtt.config import file as configfile
 from interhuman2mqtt.events import State, utc_now
 from interhuman2mqtt.publish.losses import Losses
 from interhuman2mqtt.publish.outbox import Outbox

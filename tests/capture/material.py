@@ -1,8 +1,10 @@
 """What the tests of the capture stage share: commands, whole files captured at once, outages caught."""
 
+import hashlib
+import inspect
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,7 @@ from interhuman2mqtt.capture.take import Counts, Take
 from interhuman2mqtt.capture.timeline import Anchor
 from interhuman2mqtt.errors import Outage
 from interhuman2mqtt.supervise import leaves
-from rig.clips import Clip, frame_numbers
+from rig.clips import Clip, frame_numbers, made
 
 SMALL = Clip(size=(192, 108), seconds=8, fps=15, gop=15)
 """120 frames with AAC, in eight GOPs."""
@@ -44,6 +46,12 @@ def a_command(source: str | Path = "test:", **changes: Any) -> wire.Open:
         "buffer_max": WHOLE,
     }
     return wire.Open(**values | changes)
+
+
+def crafted(make: Callable[[Path], None], suffix: str) -> Path:
+    """A film that a test makes for itself; made anew when the making changes."""
+    key = hashlib.sha256(Path(inspect.getfile(make)).read_bytes()).hexdigest()[:16]
+    return made(f"{make.__name__}-{key}{suffix}", make)
 
 
 class Captured:

@@ -8,9 +8,9 @@ import av
 import pytest
 from av.video.stream import VideoStream
 
-from capture.material import SMALL, Captured, captured, media, numbers
+from capture.material import SMALL, Captured, captured, crafted, media, numbers
 from interhuman2mqtt.capture.ring import Packet
-from rig.clips import OPTIONS, Clip, add_video, draw, made, opened
+from rig.clips import OPTIONS, Clip, add_video, draw, opened
 
 B_FRAMES = SMALL._replace(b_frames=2)
 SILENT = SMALL._replace(audio=None)
@@ -144,7 +144,7 @@ def open_gops(path: Path) -> None:
 
 def test_leading_pictures_of_an_open_gop_are_left_out_at_a_beginning_only() -> None:
     """Where a recording begins they cannot be decoded; where it goes on they are there."""
-    film = made("open-gops.mp4", open_gops)
+    film = crafted(open_gops, ".mp4")
     whole = captured(film)
     leading = [gop.video[0].pts - min(packet.pts for packet in gop.video) for gop in map(whole.ring.gop, range(4))]
     assert leading[0] == 0

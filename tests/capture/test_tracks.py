@@ -11,11 +11,11 @@ import pytest
 from av.audio.stream import AudioStream
 from av.video.stream import VideoStream
 
-from capture.material import SMALL, Captured, captured, media, numbers
+from capture.material import SMALL, Captured, captured, crafted, media, numbers
 from interhuman2mqtt.capture.ring import Packet
 from interhuman2mqtt.capture.tracks import Copied, EncodedSound, EncodedVideo, Silence, Track
 from interhuman2mqtt.errors import Reason, Refused
-from rig.clips import Clip, add_audio, add_video, draw, made, opened, packet_times, sing
+from rig.clips import Clip, add_audio, add_video, draw, opened, packet_times, sing
 
 MJPEG = Clip(size=(192, 112), seconds=4, fps=15, video="mjpeg", audio=None)
 H265 = SMALL._replace(video="libx265", seconds=4, audio=None)
@@ -48,13 +48,13 @@ def raw(path: Path) -> None:
     """Pictures as a device gives them that compresses nothing."""
     with av.open(str(path), "w", format="nut") as file:
         stream = file.add_stream("rawvideo", rate=15)
-        stream.width, stream.height, stream.pix_fmt = 96, 54, "yuyv422"
-        for _, picture in zip(range(45), draw(Clip(size=(96, 54))), strict=False):
+        stream.width, stream.height, stream.pix_fmt = 192, 108, "yuyv422"
+        for _, picture in zip(range(45), draw(H264), strict=False):
             file.mux(stream.encode(picture.reformat(format="yuyv422")))
 
 
 def raw_film() -> Path:
-    return made("raw.nut", raw)
+    return crafted(raw, ".nut")
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def raw_film() -> Path:
     [
         (H265.path, 60, "hevc 192x108 (encoded as h264 192x108), silence"),
         (MJPEG.path, 60, "mjpeg 192x112 (encoded as h264 192x112), silence"),
-        (raw_film, 45, "raw video 96x54 (encoded as h264 96x54), silence"),
+        (raw_film, 45, "raw video 192x108 (encoded as h264 192x108), silence"),
     ],
     ids=["h265", "mjpeg", "raw"],
 )
@@ -121,7 +121,7 @@ def test_g711_becomes_aac(law: str) -> None:
         sound = file.streams.audio[0]
         assert (sound.codec_context.name, sound.rate) == ("aac", 8000)
         heard = sum(frame.samples for frame in file.decode(sound)) / 8000
-    assert heard == pytest.approx(8, abs=0.3)
+    assert heard == pytest.approx(8, abs=0.4)
 
 
 def opus(path: Path) -> None:
@@ -154,10 +154,10 @@ def write(path: Path, codec: str, form: str, seconds: int = 2) -> None:
         (SMALL.path, "none", None, False),
         (H264.path, "auto", "aac", False),
         (H264.path, "none", None, False),
-        (lambda: made("opus.mp4", opus), "auto", "opus", True),
-        (lambda: made("opus.mp4", opus), "opus", "opus", True),
-        (lambda: made("opus.mp4", opus), "aac", "aac", False),
-        (lambda: made("adts.ts", adts), "auto", "aac", False),
+        (lambda: crafted(opus, ".mp4"), "auto", "opus", True),
+        (lambda: crafted(opus, ".mp4"), "opus", "opus", True),
+        (lambda: crafted(opus, ".mp4"), "aac", "aac", False),
+        (lambda: crafted(adts, ".ts"), "auto", "aac", False),
     ],
 )
 def test_the_sound_that_is_chosen(path: Callable[[], Path], audio: str, codec: str | None, copied: bool) -> None:  # noqa: FBT001
@@ -218,14 +218,17 @@ def heard(clip: Clip, changed: Callable[[int], int | None], codec: str = "aac") 
         return out
 
 
-@pytest.mark.parametrize("pace", [0.998, 1.002])
+@pytest.mark.parametrize("pace", [0.99, 1.01])
 def test_the_drift_of_a_microphone_is_followed(pace: float) -> None:
-    """Samples are stretched or squeezed to the timeline: the end is where the timeline says, and there is no seam."""
+    """Samples are stretched or squeezed to the timeline: the end is where the timeline says, and there is no seam.
+
+    (What the encoder and the resampler still hold at the end is 0.4 s at 8 kHz.)
+    """
     long = SMALL._replace(video=None, audio="pcm_alaw", seconds=64)
     packets = heard(long, lambda pts: round(pts * pace))
     assert_seamless(packets)
     end_s = (packets[-1].pts + packets[-1].duration) / 8000
-    assert end_s == pytest.approx(64 * pace, abs=0.1 + 64 * 0.0002)
+    assert end_s == pytest.approx(64 * pace, abs=0.45)
 
 
 def test_a_hole_in_the_sound_is_filled_with_silence() -> None:
@@ -259,7 +262,7 @@ def damaged(path: Path) -> None:
 
 def test_corrupt_packets_are_counted_and_not_fatal() -> None:
     """The pictures around them are all there."""
-    whole = captured(made("damaged.mov", damaged))
+    whole = captured(crafted(damaged, ".mov"))
     assert whole.counts.repairs["undecodable"] == 11
     assert numbers(film(whole)) == [n for n in range(60) if n % 5 or not n]
 

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from interhuman2mqtt import configfile
-from interhuman2mqtt.cli_config import check_command, config_command
+from interhuman2mqtt.config import file as configfile
+from interhuman2mqtt.config.commands import check_command, config_command
 
 CAMERA = '[interhuman]\nurl = "ws://localhost/v2/stream/analyze"\n[cameras.front]\nsource = "test:"\n'
 

@@ -9,10 +9,10 @@ import tomli_w
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from interhuman2mqtt import configfile
 from interhuman2mqtt.config import Budget, CameraTable, Config, File, Framing, SecretRef
+from interhuman2mqtt.config import file as configfile
+from interhuman2mqtt.config.tables import keys_of
 from interhuman2mqtt.errors import ConfigError
-from interhuman2mqtt.tables import keys_of
 
 TEXTS = st.text(st.characters(codec="utf-8"), min_size=1, max_size=8).filter(
     lambda text: text.isprintable() and text.strip()

@@ -9,10 +9,10 @@ from textwrap import dedent
 
 import pytest
 
-from interhuman2mqtt import configfile
 from interhuman2mqtt.config import Budget, Camera, Config, Framing, SecretRef
+from interhuman2mqtt.config import file as configfile
+from interhuman2mqtt.config.problems import ConfigFileError, Severity
 from interhuman2mqtt.errors import ConfigError
-from interhuman2mqtt.problems import ConfigFileError, Severity
 
 KEY = '[interhuman]\napi_key = { credential = "key" }\n'
 

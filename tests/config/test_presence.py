@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from interhuman2mqtt import configfile
-from interhuman2mqtt.presence import check_files
-from interhuman2mqtt.problems import Severity
+from interhuman2mqtt.config import file as configfile
+from interhuman2mqtt.config.presence import check_files
+from interhuman2mqtt.config.problems import Severity
 
 
 @pytest.fixture(autouse=True)

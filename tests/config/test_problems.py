@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from interhuman2mqtt.problems import Place, Problem, Report, Severity, dotted, shown
+from interhuman2mqtt.config.problems import Place, Problem, Report, Severity, dotted, shown
 
 FILE = Path("/etc/x.toml")
 

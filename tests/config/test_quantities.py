@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from interhuman2mqtt import units
-from interhuman2mqtt.problems import BadValueError
+from interhuman2mqtt.config import units
+from interhuman2mqtt.config.problems import BadValueError
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from interhuman2mqtt import schedule
-from interhuman2mqtt.problems import BadValueError
-from interhuman2mqtt.schedule import Window
+from interhuman2mqtt.config import schedule
+from interhuman2mqtt.config.problems import BadValueError
+from interhuman2mqtt.config.schedule import Window
 
 MONDAY = datetime(2026, 11, 23)  # noqa: DTZ001 - schedules are in local time
 ALL = frozenset(range(7))

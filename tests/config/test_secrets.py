@@ -13,10 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from interhuman2mqtt import secrets
-from interhuman2mqtt.config import SecretRef
+from interhuman2mqtt.config import SecretRef, secrets
+from interhuman2mqtt.config.secrets import Secret
 from interhuman2mqtt.errors import Reason, Refused
-from interhuman2mqtt.secrets import Secret
 
 WHAT = "the password of camera front"
 

@@ -8,8 +8,8 @@ import tomli_w
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from interhuman2mqtt.problems import KeyPath
-from interhuman2mqtt.tomllines import key_lines
+from interhuman2mqtt.config.problems import KeyPath
+from interhuman2mqtt.config.tomllines import key_lines
 
 TRICKY = '''\
 # [not.a.table]

@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 
 import trio
+
 from rig.processes import in_background
 
 HEAD_END = b"\r\n\r\n"

@@ -8,6 +8,7 @@ from uuid import UUID
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
+
 from rig.mosquitto import Received
 
 TOPIC = re.compile(r"interhuman/(?P<box>[a-z0-9_-]+)/(?P<rest>[A-Za-z0-9_./-]+)")

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import av
 from av.audio.resampler import AudioResampler
+
 from rig.clips import Clip, frame_numbers, opened
 from rig.rtsp import RtspServer
 from system.parts import Cloud

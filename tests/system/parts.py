@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import msgspec
 import tomli_w
 import trio
+
 from rig.mosquitto import Broker, Subscriber, Tls, mosquitto, subscribed
 from rig.processes import RigProcess, start_process
 

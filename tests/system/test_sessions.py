@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from rig.clips import Clip
 from rig.rtsp import MOUNTS, rtsp_server
 from system import oracle

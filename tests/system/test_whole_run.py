@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import pytest
 import trustme
+
 from rig.clips import Clip
 from rig.mosquitto import Tls
 from rig.rtsp import MOUNTS, RtspServer, rtsp_server
@@ -108,7 +109,7 @@ async def test_a_test_picture(tmp_path: Path) -> None:
 
 
 async def test_tls_and_a_proxy(tmp_path: Path) -> None:
-    """wss and mqtts are verified against a CA of one's own, and https_proxy of the environment leads to the cloud."""
+    """Wss and mqtts are verified against a CA of one's own, and https_proxy of the environment leads to the cloud."""
     ca = trustme.CA()
     async with site(tmp_path, tls=tls_files(tmp_path, ca)) as around, connect_proxy() as proxy:
         config = around.config(

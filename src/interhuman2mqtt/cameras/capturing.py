@@ -2,12 +2,13 @@
 
 import trio
 
-from interhuman2mqtt import config, secrets
+from interhuman2mqtt import config
 from interhuman2mqtt.cameras.shared import Counters
 from interhuman2mqtt.cameras.stalls import Timeouts
 from interhuman2mqtt.cameras.standing import Standing
 from interhuman2mqtt.cameras.worker import Worker, start_worker
 from interhuman2mqtt.capture import wire
+from interhuman2mqtt.config import secrets
 from interhuman2mqtt.errors import Outage, Reason
 from interhuman2mqtt.supervise import Health
 

@@ -5,7 +5,7 @@ from uuid import uuid4
 
 import structlog
 
-from interhuman2mqtt import config, secrets
+from interhuman2mqtt import config
 from interhuman2mqtt.cameras.capturing import Capturing
 from interhuman2mqtt.cameras.recording import WorkerRecording
 from interhuman2mqtt.cameras.shared import Counters, Shared
@@ -15,6 +15,7 @@ from interhuman2mqtt.cloud.interpreter import Interpreter, Origin
 from interhuman2mqtt.cloud.observer import Cause, Oddity, SessionEnd
 from interhuman2mqtt.cloud.session import run_session
 from interhuman2mqtt.cloud.terms import Limits, Wishes
+from interhuman2mqtt.config import secrets
 from interhuman2mqtt.errors import Outage, Overloaded, Reason, Refused
 from interhuman2mqtt.events import Event, MediaChunk
 from interhuman2mqtt.supervise import Health

@@ -67,7 +67,9 @@ def _video(command: wire.Open, stream: VideoStream, adjustment: Adjustment) -> t
     return encoded, f"{said} (encoded as h264 {encoded.template.width}x{encoded.template.height})"
 
 
-def _sound(command: wire.Open, stream: AudioStream | None, adjustment: Adjustment) -> tuple[Track | Silence | None, str]:
+def _sound(
+    command: wire.Open, stream: AudioStream | None, adjustment: Adjustment
+) -> tuple[Track | Silence | None, str]:
     if command.audio == "none":
         return None, "no sound track"
     if stream is None or command.audio == "silence" or adjustment.silence:

@@ -184,7 +184,8 @@ class EncodedSound:
                 layout=frame.layout.name,
                 time_base=self._source_base,
             ),
-            graph.add("aresample", f"async=1000:out_sample_rate={context.sample_rate}"),
+            # `res`: a resampler made only at the first correction would forget the samples that it holds
+            graph.add("aresample", f"async=1000:flags=+res:out_sample_rate={context.sample_rate}"),
             graph.add("aformat", f"sample_fmts={context.format.name}:channel_layouts={self._layout}"),
             graph.add("asetnsamples", f"n={context.frame_size}:p=0"),
             graph.add("abuffersink"),

@@ -10,6 +10,7 @@ import msgspec
 import structlog
 import trio
 from trio_websocket import ConnectionClosed, WebSocketRequest, wrap_server_stream
+from wsproto.utilities import LocalProtocolError
 
 from interhuman2mqtt.errors import ConfigError
 from interhuman2mqtt.simulator.admission import Admission, Applicant, TurnedAway, read_request
@@ -116,6 +117,8 @@ class Simulator:
                 nursery.cancel_scope.cancel()
         except* ConnectionClosed:
             log.info("client left in the middle of its handshake")
+        except* LocalProtocolError as errors:  # trio-websocket's reader answers a ping that crossed our close
+            log.info("client went on while the connection was closing", detail=str(errors.exceptions[0]))
         finally:
             await trio.aclose_forcefully(stream)
 

@@ -13,11 +13,11 @@ from typing import Annotated, Any, Final, Literal, NamedTuple, Union, get_args, 
 
 from msgspec import Struct, structs
 
-from interhuman2mqtt import kinds
-from interhuman2mqtt.config import Budget, File, SecretRef
-from interhuman2mqtt.kinds import Kind, named
-from interhuman2mqtt.problems import BadValueError, KeyPath, Place, Report, dotted
-from interhuman2mqtt.suggest import did_you_mean, nearest
+from interhuman2mqtt.config import kinds
+from interhuman2mqtt.config.keys import Budget, File, SecretRef
+from interhuman2mqtt.config.kinds import Kind, named
+from interhuman2mqtt.config.problems import BadValueError, KeyPath, Place, Report, dotted
+from interhuman2mqtt.config.suggest import did_you_mean, nearest
 
 
 class _Mark:

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple, TypeVar
 
 from msgspec import NODEFAULT, Struct, structs
 
-from interhuman2mqtt import urls
-from interhuman2mqtt.config import (
+from interhuman2mqtt.config import urls
+from interhuman2mqtt.config.keys import (
     Box,
     Camera,
     CameraKeys,
@@ -19,8 +19,8 @@ from interhuman2mqtt.config import (
     Outbox,
     Privacy,
 )
-from interhuman2mqtt.problems import KeyPath
-from interhuman2mqtt.tables import INVALID, TABLE, Entries, keys_of
+from interhuman2mqtt.config.problems import KeyPath
+from interhuman2mqtt.config.tables import INVALID, TABLE, Entries, keys_of
 
 S = TypeVar("S", bound=Struct)
 

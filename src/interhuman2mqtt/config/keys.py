@@ -1,7 +1,7 @@
 """The TOML file as frozen types: what a key is called, what it holds, and what it is when it is left out.
 
 `Config` is the effective configuration that the daemon runs by. `File` is what may stand in a file, from which
-`configfile.load` makes it. Beside the type of each key stands its kind, which reads and writes it (`kinds.py`).
+`file.load` makes it. Beside the type of each key stands its kind, which reads and writes it (`kinds.py`).
 """
 
 from enum import StrEnum
@@ -9,8 +9,8 @@ from typing import Annotated, Literal
 
 from msgspec import Struct
 
-from interhuman2mqtt import kinds, urls
-from interhuman2mqtt.problems import BadValueError
+from interhuman2mqtt.config import kinds, urls
+from interhuman2mqtt.config.problems import BadValueError
 
 Include = Literal["conversation_quality_overall", "conversation_quality_timeline"]
 GoalDimension = Literal["clarity", "authority", "energy", "rapport", "learning"]

@@ -5,11 +5,11 @@ The service itself starts without them: a camera whose password is missing is `r
 
 from pathlib import Path
 
-from interhuman2mqtt import secrets, urls
-from interhuman2mqtt.config import SecretRef
-from interhuman2mqtt.effective import camera_layers, camera_names, runs_on
-from interhuman2mqtt.problems import KeyPath, Place, Report
-from interhuman2mqtt.tables import INVALID, Entries
+from interhuman2mqtt.config import secrets, urls
+from interhuman2mqtt.config.effective import camera_layers, camera_names, runs_on
+from interhuman2mqtt.config.keys import SecretRef
+from interhuman2mqtt.config.problems import KeyPath, Place, Report
+from interhuman2mqtt.config.tables import INVALID, Entries
 
 FILE_KEYS = ("ca_file", "cert_file", "key_file")
 

@@ -5,9 +5,9 @@ import tomllib
 from pathlib import Path
 from typing import NamedTuple
 
-from interhuman2mqtt.problems import Place, Report
-from interhuman2mqtt.tables import Document
-from interhuman2mqtt.tomllines import key_lines
+from interhuman2mqtt.config.problems import Place, Report
+from interhuman2mqtt.config.tables import Document
+from interhuman2mqtt.config.tomllines import key_lines
 
 _POSITION = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
 

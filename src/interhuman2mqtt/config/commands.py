@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TextIO
 
-from interhuman2mqtt import configfile
-from interhuman2mqtt.problems import ConfigFileError, Severity
+from interhuman2mqtt.config import file as configfile
+from interhuman2mqtt.config.problems import ConfigFileError, Severity
 
 EXIT_CONFIG = 78
 """EX_CONFIG of sysexits.h"""

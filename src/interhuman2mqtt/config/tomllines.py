@@ -7,7 +7,7 @@ import re
 import tomllib
 from bisect import bisect_right
 
-from interhuman2mqtt.problems import KeyPath
+from interhuman2mqtt.config.problems import KeyPath
 
 _BLANK = re.compile(r"(?:[ \t\n]|#[^\n]*)*")
 _KEY = re.compile(r"""[ \t]*([A-Za-z0-9_-]+|"(?:[^"\\\n]|\\.)*"|'[^'\n]*')[ \t]*""")

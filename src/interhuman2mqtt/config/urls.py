@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 from ipaddress import ip_address
 from urllib.parse import SplitResult, urlsplit
 
-from interhuman2mqtt.problems import BadValueError
+from interhuman2mqtt.config.problems import BadValueError
 
 _API_PATH = re.compile(r"/(v[0-9]+)/stream/analyze$")
 _PASSWORD = re.compile(r"(?:pass|passwd|password|pwd)=", re.IGNORECASE)

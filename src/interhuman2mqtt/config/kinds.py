@@ -8,9 +8,9 @@ import zoneinfo
 from collections.abc import Callable, Collection
 from typing import Any, NamedTuple, TypeVar
 
-from interhuman2mqtt import schedule, units
-from interhuman2mqtt.problems import BadValueError, shown
-from interhuman2mqtt.suggest import did_you_mean
+from interhuman2mqtt.config import schedule, units
+from interhuman2mqtt.config.problems import BadValueError, shown
+from interhuman2mqtt.config.suggest import did_you_mean
 
 Quantity = TypeVar("Quantity", int, float)
 

@@ -10,14 +10,14 @@ from typing import Any
 import tomli_w
 from msgspec import Struct
 
-from interhuman2mqtt import effective, urls
-from interhuman2mqtt.config import Config
-from interhuman2mqtt.kinds import NAME, RESERVED_NAMES
-from interhuman2mqtt.presence import check_files
-from interhuman2mqtt.problems import BadValueError, ConfigFileError, Place, Problem, Report
-from interhuman2mqtt.rules import check_rules
-from interhuman2mqtt.tables import INLINE_TABLES, INVALID, Entries, Entry, entries, is_list, keys_of, kind_of
-from interhuman2mqtt.tomlfile import read_document
+from interhuman2mqtt.config import effective, urls
+from interhuman2mqtt.config.keys import Config
+from interhuman2mqtt.config.kinds import NAME, RESERVED_NAMES
+from interhuman2mqtt.config.presence import check_files
+from interhuman2mqtt.config.problems import BadValueError, ConfigFileError, Place, Problem, Report
+from interhuman2mqtt.config.rules import check_rules
+from interhuman2mqtt.config.tables import INLINE_TABLES, INVALID, Entries, Entry, entries, is_list, keys_of, kind_of
+from interhuman2mqtt.config.tomlfile import read_document
 
 DEFAULT_FILE = Path("/etc/interhuman2mqtt/interhuman2mqtt.toml")
 

@@ -1,0 +1,42 @@
+"""The configuration: what may stand in the TOML files, how they become one, and what is wrong with them.
+
+::
+
+    file ──► tomlfile, tomllines ──► tables, kinds ──► rules, presence ──► effective ──► keys.Config
+     find     parse, lines of keys    values by key     what fits           defaults,      what the
+                                                        together            profiles       daemon runs by
+"""
+
+from interhuman2mqtt.config.keys import (
+    Box,
+    Budget,
+    Camera,
+    CameraKeys,
+    CameraTable,
+    Config,
+    File,
+    Framing,
+    Interhuman,
+    Log,
+    Mqtt,
+    Outbox,
+    Privacy,
+    SecretRef,
+)
+
+__all__ = [
+    "Box",
+    "Budget",
+    "Camera",
+    "CameraKeys",
+    "CameraTable",
+    "Config",
+    "File",
+    "Framing",
+    "Interhuman",
+    "Log",
+    "Mqtt",
+    "Outbox",
+    "Privacy",
+    "SecretRef",
+]
