@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator, Mapping
 from urllib.parse import quote, quote_plus
 
 MARK = "***"
+SHORTEST = 4
+"""Characters below which a secret stands in innocent words and numbers; hiding it would blind the log and tell it."""
 FRAGMENT_MIN = 6
 """Characters of base64 below which a fragment would be found in innocent words too."""
 
@@ -21,7 +23,7 @@ _pattern: re.Pattern[str] | None = None
 def hide(secret: str) -> None:
     """From now on this secret shows in no log line and no text that went through `redact`."""
     global _pattern  # noqa: PLW0603 - the secrets of a process are one list, which grows only
-    if secret:
+    if len(secret) >= SHORTEST:
         _forms.update(forms(secret))
         longest_first = sorted(_forms, key=len, reverse=True)
         _pattern = re.compile("|".join(map(re.escape, longest_first)))

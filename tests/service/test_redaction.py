@@ -10,16 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from interhuman2mqtt import redaction
 from interhuman2mqtt.redaction import MARK, hide, redact, redact_deep
 
 SECRET = "p@ss/w:rd 'ö\" +\\&"
-
-
-@pytest.fixture(autouse=True)
-def _nothing_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(redaction, "_forms", set())
-    monkeypatch.setattr(redaction, "_pattern", None)
 
 
 @pytest.mark.parametrize(
@@ -55,12 +48,13 @@ def test_inside_other_base64(secret: str, before: str, after: str) -> None:
 
 
 def test_innocent_words_stay() -> None:
-    """Without secrets, or with others, a text is not touched; an empty secret hides nothing."""
+    """Without secrets, or with others, a text is not touched; one that is part of many words hides nothing."""
     assert redact("front: streaming") == "front: streaming"
     hide("")
-    hide("abc")
-    assert redact("front: streaming YWJj") == "front: streaming ***"
-    assert redact("a b c, A, dozens of words") == "a b c, A, dozens of words"
+    hide("ing")
+    hide("abcd")
+    assert redact("front: streaming YWJjZA") == "front: streaming ***"
+    assert redact("a b c d, A, dozens of words") == "a b c d, A, dozens of words"
 
 
 def test_the_longest_goes_first() -> None:
