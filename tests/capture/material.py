@@ -4,8 +4,7 @@ import hashlib
 import inspect
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from interhuman2mqtt.capture.choose import Adjustment, choose
 from interhuman2mqtt.capture.device import open_source
 from interhuman2mqtt.capture.recorder import Recording, Tracks
 from interhuman2mqtt.capture.ring import Ring
-from interhuman2mqtt.capture.take import Counts, Take
+from interhuman2mqtt.capture.take import Counts, Shared, Take
 from interhuman2mqtt.capture.timeline import Anchor
 from interhuman2mqtt.errors import Outage
 from interhuman2mqtt.supervise import leaves
@@ -23,7 +22,8 @@ from rig.clips import Clip, frame_numbers, made
 SMALL = Clip(size=(192, 108), seconds=8, fps=15, gop=15)
 """120 frames with AAC, in eight GOPs."""
 WHOLE = 1 << 30
-MONOTONIC_S = 1000.0
+LEGIBLE = 300_000
+"""Bits a second: so small a picture would get so few by default that a number is unreadable now and then."""
 
 Cut = tuple[wire.Chunk, bytes]
 
@@ -38,7 +38,7 @@ def a_command(source: str | Path = "test:", **changes: Any) -> wire.Open:
         "transport": "tcp",
         "size": None,
         "fps": None,
-        "video_bitrate": None,
+        "video_bitrate": LEGIBLE,
         "microphone": None,
         "video": "auto",
         "audio": "auto",
@@ -72,16 +72,8 @@ class Captured:
         tracks, self.opened = choose(command, feeds, adjustment)
         self.ring.cut(has_sound=tracks.sound is not None)
         self.takes[self.ring.take] = tracks
-        take = Take(
-            feeds,
-            tracks,
-            adjustment,
-            self.ring,
-            threading.Condition(),
-            self.anchor,
-            self.counts,
-            may_encode=command.video == "auto",
-        )
+        shared = Shared(self.ring, threading.Condition(), self.anchor, self.counts)
+        take = Take(shared, feeds, tracks, adjustment, may_encode=command.video == "auto")
         try:
             take.read(feeds[0])
         finally:
@@ -104,6 +96,12 @@ class Captured:
         """What one pull gets."""
         recording.pulled = True
         return recording.cut(self.takes, source_ended=source_ended)
+
+    def next(self, recording: Recording, *, source_ended: bool = False) -> Cut:
+        """What one pull gets that must get something."""
+        cut = self.cut(recording, source_ended=source_ended)
+        assert cut is not None
+        return cut
 
     def cuts(self, recording: Recording, *, source_ended: bool = False) -> Iterator[Cut]:
         """Every chunk that pulling gives, as long as it gives one."""
@@ -129,12 +127,18 @@ def numbers(payload: bytes) -> list[int | None]:
     return [number for _, number in frame_numbers(payload)]
 
 
-@asynccontextmanager
-async def failing() -> AsyncIterator[list[Outage]]:
+class Failing:
     """Gathers the outages by which the block must fail."""
-    found: list[Outage] = []
-    try:
-        yield found
-    except* Outage as group:
-        found += leaves(group)
-    assert found, "nothing failed"
+
+    def __init__(self) -> None:
+        self._found: list[Outage] = []
+
+    async def __aenter__(self) -> list[Outage]:
+        return self._found
+
+    async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
+        assert error is not None, "nothing failed"
+        group = error if isinstance(error, BaseExceptionGroup) else BaseExceptionGroup("", [error])
+        outages, others = group.split(Outage)
+        self._found += leaves(outages) if outages else []
+        return others is None

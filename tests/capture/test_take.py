@@ -1,6 +1,8 @@
 """A source that turns out to be another than it seemed is opened again, and stays one timeline."""
 
+import errno
 import io
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
@@ -9,13 +11,16 @@ import pytest
 
 from capture.material import SMALL, a_command, crafted, numbers
 from interhuman2mqtt.capture import capture as capture_module
+from interhuman2mqtt.capture import take as take_module
 from interhuman2mqtt.capture import wire
 from interhuman2mqtt.capture.capture import Capture
 from interhuman2mqtt.capture.device import Feed, open_source
 from interhuman2mqtt.capture.parameters import ParameterSets, sequence_parameters
 from interhuman2mqtt.capture.recorder import Recording
+from interhuman2mqtt.capture.take import packets
+from interhuman2mqtt.capture.tracks import AvPacket
 from interhuman2mqtt.errors import Reason
-from rig.clips import Clip, add_video, draw
+from rig.clips import Clip, add_video, draw, packet_times
 
 RARE = Clip(size=(192, 108), fps=15, gop=150, seconds=16, audio=None)
 
@@ -71,7 +76,9 @@ def test_key_frames_that_are_too_rare_are_noticed_and_encoded() -> None:
     assert not capture.opened.video_copied
     *_, encoded = films(capture)
     assert numbers(encoded) == list(range(len(numbers(encoded))))
-    newest = [gop.start_s for gop in map(capture.ring.gop, range(capture.ring.first, capture.ring.sealed)) if gop.take == 2]
+    newest = [
+        gop.start_s for gop in map(capture.ring.gop, range(capture.ring.first, capture.ring.sealed)) if gop.take == 2
+    ]
     assert [after - before for before, after in pairwise(newest)] == pytest.approx([1.0] * (len(newest) - 1))
     assert_one_timeline(capture)
 
@@ -100,10 +107,8 @@ def test_sound_that_is_announced_and_never_comes_becomes_silence() -> None:
 
 def other_size(path: Path) -> None:
     """A camera that is switched to another size while it streams: one transport stream, two parameter sets."""
-    parts = []
-    for size in ((192, 108), (128, 72)):
-        parts.append(transport_stream(SMALL._replace(audio=None, size=size, seconds=4)))
-    path.write_bytes(b"".join(parts))
+    clips = [SMALL._replace(audio=None, size=size, seconds=4) for size in ((192, 108), (128, 72))]
+    path.write_bytes(b"".join(map(transport_stream, clips)))
 
 
 def transport_stream(clip: Clip, announced: str | None = None) -> bytes:
@@ -144,6 +149,73 @@ def test_tracks_of_takes_that_fell_off_the_ring_are_forgotten() -> None:
         capture.outage = None
         capture.run()
     assert list(capture.takes) == [2, 3]
+
+
+def a_camera_and_a_microphone(monkeypatch: pytest.MonkeyPatch, seconds: int) -> Capture:
+    """A capture that is about to read its picture and its sound from two inputs, each with a clock of its own."""
+    camera = SMALL._replace(audio=None, seconds=2)
+    sound = SMALL._replace(video=None, seconds=seconds)
+
+    def both(_command: wire.Open) -> list[Feed]:
+        (feed,) = open_source(a_command(camera.path(), loop=False))
+        beside = av.open(str(sound.path()))
+        return [feed, Feed(beside, None, 0, paced=True, loops=False)]
+
+    monkeypatch.setattr(capture_module, "open_source", both)
+    return Capture(a_command("v4l2:/dev/video0", microphone="alsa:hw:1"))
+
+
+def test_a_microphone_beside_a_camera(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two inputs become one source: picture and sound of the same time are in the same file."""
+    capture = a_camera_and_a_microphone(monkeypatch, seconds=8)
+    capture.run()
+    assert capture.outage
+    assert capture.outage.detail == "v4l2:/dev/video0 ended"
+    (film,) = films(capture)
+    assert numbers(film) == list(range(30))
+    begins = [begin for begin, _ in packet_times(film)]
+    assert begins[0] == pytest.approx(0, abs=0.15)
+    assert begins[-1] == pytest.approx(2, abs=0.15)
+
+
+def test_a_microphone_that_ends_ends_the_source(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its camera alone is not what was asked for."""
+    capture = a_camera_and_a_microphone(monkeypatch, seconds=1)
+    capture.run()
+    assert capture.outage
+    assert (capture.outage.reason, capture.outage.detail) == (Reason.SOURCE_ENDED, "microphone alsa:hw:1 ended")
+    assert 10 <= capture.counts.video < 25
+
+
+def test_a_microphone_that_is_pulled_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sentence is about the microphone."""
+
+    def pulled_out(feed: Feed) -> Iterator[tuple[AvPacket, float]]:
+        if feed.video is None:
+            raise OSError(errno.ENODEV, "No such device")
+        return packets(feed)
+
+    monkeypatch.setattr(take_module, "packets", pulled_out)
+    capture = a_camera_and_a_microphone(monkeypatch, seconds=8)
+    capture.run()
+    assert capture.outage
+    assert (capture.outage.reason, capture.outage.detail) == (
+        Reason.NOT_FOUND,
+        "microphone alsa:hw:1 is no such device",
+    )
+
+
+def test_a_camera_that_fails_while_it_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What FFmpeg says then is told as it is when a source is opened."""
+
+    def unplugged(feed: Feed) -> Iterator[tuple[AvPacket, float]]:
+        raise OSError(errno.ENODEV, "No such device")
+
+    monkeypatch.setattr(take_module, "packets", unplugged)
+    capture = Capture(a_command(SMALL.path()))
+    capture.run()
+    assert capture.outage
+    assert capture.outage.reason is Reason.NOT_FOUND
 
 
 def test_the_sequence_parameters_of_an_access_unit() -> None:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from fractions import Fraction
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -89,7 +90,11 @@ def test_the_first_packet_without_any_time_is_at_zero(track: Track) -> None:
 def test_a_repeated_dts_is_one_tick_later(track: Track) -> None:
     """A DTS that does not rise is placed right behind the one before it; the next true one stands."""
     track.steady(3)
-    assert [track.put(80, 80, 0.1), track.put(80, 80, 0.1), track.put(120, 120, 0.12)] == [(81, 81), (82, 82), (120, 120)]
+    assert [track.put(80, 80, 0.1), track.put(80, 80, 0.1), track.put(120, 120, 0.12)] == [
+        (81, 81),
+        (82, 82),
+        (120, 120),
+    ]
     assert track.repairs == {"repeated": 2}
 
 
@@ -167,7 +172,7 @@ def test_tracks_begin_where_they_are_told() -> None:
 
 
 def assert_ordered(stamps: list[Stamp]) -> None:
-    assert all(after.dts > before.dts for before, after in zip(stamps, stamps[1:], strict=False))
+    assert all(after.dts > before.dts for before, after in pairwise(stamps))
     assert all(stamp.pts >= stamp.dts for stamp in stamps)
 
 
@@ -175,7 +180,9 @@ times = st.none() | st.integers(-(1 << 40), 1 << 40) | st.integers(-5000, 5000)
 
 
 @given(st.lists(st.tuples(times, times, st.floats(0, 30)), max_size=40))
-def test_whatever_comes_dts_rise_and_pts_are_not_before_them(claims: list[tuple[int | None, int | None, float]]) -> None:
+def test_whatever_comes_dts_rise_and_pts_are_not_before_them(
+    claims: list[tuple[int | None, int | None, float]],
+) -> None:
     """No claim, however absurd, makes a stream that a muxer would refuse."""
     track = Track()
     arrival = 1000.0

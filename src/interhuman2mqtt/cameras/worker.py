@@ -19,6 +19,8 @@ log = structlog.get_logger(__name__)
 
 WATCH_S = 1.0
 LEAVE_S = 1.0
+REAP_S = 3.0
+"""What even SIGKILL does not end in this time is stuck in a driver: it is left to the kernel."""
 LINE_MAX = 1000
 READ_SIZE = 1 << 18
 COMMANDS = 64
@@ -150,7 +152,8 @@ async def start_worker(command: wire.Open, timeouts: Timeouts = Timeouts()) -> A
             yield worker
         finally:
             worker.leave()
-            await _end(process)
+            with trio.move_on_after(REAP_S, shield=True):
+                await _end(process)
             nursery.cancel_scope.cancel()
 
 
@@ -173,13 +176,12 @@ def _inherits(name: str) -> bool:
 async def _end(process: trio.Process) -> None:
     """Closing stdin asks it to leave; one that hangs is killed. Either way it is reaped."""
     assert process.stdin is not None  # noqa: S101 - asked for when it was started
-    with trio.CancelScope(shield=True):
-        await process.stdin.aclose()
-        with trio.move_on_after(LEAVE_S):
-            await process.wait()
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
+    await process.stdin.aclose()
+    with trio.move_on_after(LEAVE_S):
+        await process.wait()
+    if process.returncode is None:
+        process.kill()
+        await process.wait()
 
 
 async def _pass_on_stderr(process: trio.Process) -> None:

@@ -142,7 +142,7 @@ def main() -> None:
         worker.run()
     except BrokenPipeError:
         os._exit(0)  # the daemon is gone
-    except BaseException as error:  # noqa: BLE001 - the process ends with it
+    except BaseException as error:  # noqa: BLE001, ASYNC103 - the process ends with it
         crash(error)
 
 

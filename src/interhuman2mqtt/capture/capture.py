@@ -9,7 +9,7 @@ from interhuman2mqtt.capture.choose import Adjustment, choose
 from interhuman2mqtt.capture.device import Feed, explain, open_source
 from interhuman2mqtt.capture.recorder import Tracks
 from interhuman2mqtt.capture.ring import Ring
-from interhuman2mqtt.capture.take import Counts, Reopen, Take
+from interhuman2mqtt.capture.take import Counts, Reopen, Shared, Take
 from interhuman2mqtt.capture.timeline import Anchor
 from interhuman2mqtt.capture.tracks import Silence
 from interhuman2mqtt.errors import Outage, Reason
@@ -50,11 +50,13 @@ class Capture:
     def _run_take(self, adjustment: Adjustment) -> None:
         feeds = open_source(self.command)
         try:
-            self._read(feeds, *choose(self.command, feeds, adjustment), adjustment)
+            tracks, opened = choose(self.command, feeds, adjustment)
+            self._begin(tracks, opened)
+            self._read(feeds, tracks, adjustment)
         finally:
             feeds[0].container.close()  # a camera may serve one client only, and a reopened source is the next one
 
-    def _read(self, feeds: list[Feed], tracks: Tracks, opened: wire.Opened, adjustment: Adjustment) -> None:
+    def _begin(self, tracks: Tracks, opened: wire.Opened) -> None:
         with self.changed:
             self.ring.cut(has_sound=tracks.sound is not None)
             self.takes = {take: made for take, made in self.takes.items() if take >= self.ring.oldest_take}
@@ -62,16 +64,10 @@ class Capture:
             self.opened = opened
             self.sound_expected = tracks.sound is not None and not isinstance(tracks.sound, Silence)
             self.changed.notify_all()
-        take = Take(
-            feeds,
-            tracks,
-            adjustment,
-            self.ring,
-            self.changed,
-            self.anchor,
-            self.counts,
-            may_encode=self.command.video == "auto",
-        )
+
+    def _read(self, feeds: list[Feed], tracks: Tracks, adjustment: Adjustment) -> None:
+        shared = Shared(self.ring, self.changed, self.anchor, self.counts)
+        take = Take(shared, feeds, tracks, adjustment, may_encode=self.command.video == "auto")
         beside = [threading.Thread(target=self._read_beside, args=(take, feed), daemon=True) for feed in feeds[1:]]
         for thread in beside:
             thread.start()

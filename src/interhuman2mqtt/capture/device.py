@@ -14,13 +14,14 @@ from interhuman2mqtt.errors import Outage, Reason, Refused
 
 NETWORK_TIMEOUT_S = 10
 URL_SAFE = "!\"$&'()*+,-.;<=>@[\\]^_`{|}~ "
-"""What FFmpeg takes as it is in the user part of a URL, which it cuts at 128 characters: encode no more than must be."""
+"""What may stand as it is in the user part of a URL: each encoded character takes three of FFmpeg's few."""
+CREDENTIALS_MAX = 127
 TEST_SIZE = (1280, 720)
 TEST_FPS = 15.0
 
 
 class Feed(NamedTuple):
-    """One open container and which of its tracks are used; `paced`: it has no clock of its own, so we keep real time."""
+    """One open container and which of its tracks are used; `paced`: without a clock of its own, so we keep time."""
 
     container: InputContainer
     video: int | None
@@ -66,8 +67,14 @@ def _with_credentials(command: wire.Open) -> str:
     if command.username is None:
         return command.source
     scheme, rest = command.source.split("://", 1)
-    password = "" if command.password is None else ":" + quote(command.password, safe=URL_SAFE + ":")
-    return f"{scheme}://{quote(command.username, safe=URL_SAFE)}{password}@{rest}"
+    password = quote(command.password or "", safe=URL_SAFE + ":")
+    credentials = f"{quote(command.username, safe=URL_SAFE)}:{password}"
+    if len(credentials) > CREDENTIALS_MAX:
+        raise Refused(
+            Reason.CAMERA_PASSWORD,
+            f"user name and password for {_host(command)} are too long: FFmpeg takes {CREDENTIALS_MAX} characters",
+        )
+    return f"{scheme}://{credentials}@{rest}"
 
 
 def _open_v4l2(command: wire.Open, device: Path) -> Feed:

@@ -1,4 +1,4 @@
-"""Notices that an H.264 stream changed its parameter sets while it ran: a copied track cannot go on with the old ones."""
+"""Notices that an H.264 stream changed its parameter sets: a copied track cannot go on with the old ones."""
 
 from interhuman2mqtt.capture.tracks import AvPacket
 

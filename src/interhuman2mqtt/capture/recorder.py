@@ -8,7 +8,7 @@ the next but a cursor and a count. Standalone framing is the same with the init 
 
 from collections.abc import Iterator
 from operator import itemgetter
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import av
 from av.stream import Stream
@@ -156,7 +156,7 @@ class Recording:
         items.sort(key=itemgetter(0))
         zeros = [round(self._zero_s / track.tick_s) for track in tracks if track]
         for _, index, packet in items:
-            copy = av.Packet(cast("bytes", packet.data))  # a reference, not a copy of the data
+            copy = av.Packet(packet.data)  # a reference, not a copy of the data
             copy.stream = streams[index]
             copy.time_base = tracks[index].time_base  # type: ignore[union-attr]  # an index only where there is a track
             copy.pts, copy.dts = packet.pts - zeros[index], packet.dts - zeros[index]
@@ -166,7 +166,7 @@ class Recording:
 
 
 def _pictures(gops: list[Gop], *, begins: bool) -> Iterator[Packet]:
-    """The pictures of the GOPs; where a file begins, without those shown before its key frame: they need the GOP before."""
+    """The pictures of the GOPs; where a file begins, not those shown before its key frame: they need the GOP before."""
     for gop in gops:
         key = gop.video[0]
         leading = begins and gop is gops[0]

@@ -27,8 +27,7 @@ class Packet(NamedTuple):
     """Whether decoding can begin here."""
     size: int
     """Bytes."""
-    data: object
-    """Anything with the buffer protocol: the demuxer's or encoder's own packet, which is kept, not copied."""
+    data: bytes
 
 
 class Gop:
@@ -90,8 +89,9 @@ class Ring:
         return self._gops[serial - self.first]
 
     def newest(self) -> int:
-        """Where a recording of the present begins: at the newest GOP, which may still grow."""
-        return self.first + max(len(self._gops) - 1, 0)
+        """Where a recording of the present begins: at the newest GOP of this take, which may still grow."""
+        has_begun = bool(self._gops) and self._gops[-1].take == self.take
+        return self.first + len(self._gops) - has_begun
 
     def find(self, start_s: float) -> int:
         """The first GOP that starts at `start_s` or later; one past the newest where there is none yet."""

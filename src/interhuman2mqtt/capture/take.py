@@ -4,6 +4,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import av
 
@@ -40,27 +41,24 @@ class Counts:
         """How often each rule about bad input was applied."""
 
 
+class Shared(NamedTuple):
+    """What all takes of a capture write to, and its recordings read; guarded by `changed`."""
+
+    ring: Ring
+    changed: threading.Condition
+    anchor: Anchor
+    counts: Counts
+
+
 class Take:
-    """Mends times, encodes where needed, and fills the ring, which `changed` guards."""
+    """Mends times, encodes where needed, and fills the ring."""
 
     def __init__(
-        self,
-        feeds: list[Feed],
-        tracks: Tracks,
-        adjustment: Adjustment,
-        ring: Ring,
-        changed: threading.Condition,
-        anchor: Anchor,
-        counts: Counts,
-        *,
-        may_encode: bool,
+        self, shared: Shared, feeds: list[Feed], tracks: Tracks, adjustment: Adjustment, *, may_encode: bool
     ) -> None:
+        self._ring, self._changed, self._anchor, self._counts = shared
         self._tracks = tracks
         self._adjustment = adjustment
-        self._ring = ring
-        self._changed = changed
-        self._anchor = anchor
-        self._counts = counts
         self._may_encode = may_encode and isinstance(tracks.video, Copied)
         self._sound_came = not any(feed.sound is not None for feed in feeds) or (
             tracks.sound is None or isinstance(tracks.sound, Silence)
@@ -72,7 +70,7 @@ class Take:
         """Set when the take ends: its feeds are read no further."""
         self._timelines = {
             id(feed): {
-                index: Timeline(base_of(feed.container.streams[index]), anchor, counts.repairs)
+                index: Timeline(base_of(feed.container.streams[index]), shared.anchor, shared.counts.repairs)
                 for index in (feed.video, feed.sound)
                 if index is not None
             }
@@ -162,7 +160,7 @@ class Take:
 
 
 def packets(feed: Feed) -> Iterator[tuple[AvPacket, float]]:
-    """The packets of a feed with the time of their arrival on CLOCK_MONOTONIC; a file's in real time, again and again."""
+    """The packets of a feed with their arrival on CLOCK_MONOTONIC; a file's in real time, again and again."""
     begun = time.monotonic()
     streams = [feed.container.streams[index] for index in (feed.video, feed.sound) if index is not None]
     if not feed.paced:

@@ -50,10 +50,13 @@ class Track(Protocol):
 
 
 def packed(packet: AvPacket) -> Packet:
-    """A packet as the ring keeps it; its times must be set."""
+    """A packet as the ring keeps it; its times must be set.
+
+    The data is copied: FFmpeg's own packets, kept by the thousand, cost a kilobyte each on top of it.
+    """
     pts = packet.pts or 0
     dts = pts if packet.dts is None else packet.dts
-    return Packet(pts, dts, packet.duration or 0, packet.is_keyframe, packet.size, packet)
+    return Packet(pts, dts, packet.duration or 0, packet.is_keyframe, packet.size, bytes(packet))
 
 
 def base_of(stream: Stream) -> Fraction:

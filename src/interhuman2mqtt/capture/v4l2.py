@@ -21,7 +21,7 @@ def find(name: str, sys: Path = SYS, dev: Path = DEV) -> Path:
         if _read(node / "index") not in {"", "0"}:
             continue  # the second node of a camera carries metadata, not pictures
         serial, usb_path = _usb(node)
-        if name in {serial, usb_path}:
+        if name and name in {serial, usb_path}:
             return dev / node.name
         seen.append(f"/dev/{node.name} (serial {serial or 'none'}, USB path {usb_path or 'none'})")
     there = "; ".join(seen) or "none"

@@ -1,0 +1,342 @@
+"""A source that cannot be opened gets one sentence, a reason out of the list, and never its password."""
+
+import base64
+import errno
+import os
+import ssl
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from fractions import Fraction
+from functools import partial
+from pathlib import Path
+from typing import Literal
+from urllib.parse import quote
+
+import av
+import pytest
+import trio
+import trustme
+
+from capture.material import SMALL, a_command
+from interhuman2mqtt.capture import v4l2, wire
+from interhuman2mqtt.capture.device import CREDENTIALS_MAX, explain, open_source
+from interhuman2mqtt.errors import Outage, Reason, Refused
+from rig.mosquitto import free_port
+from rig.processes import in_background
+from rig.rtsp import Login, rtsp_server
+
+PRINTABLE = "".join(map(chr, range(0x20, 0x7F)))
+PASSWORD = "p@ss'w\"o:r/d#1%"
+MOUNT = {"/cam": SMALL}
+
+
+def opening(command: wire.Open) -> Outage | None:
+    """Why a source does not open; None where it does."""
+    try:
+        feeds = open_source(command)
+    except Outage as outage:
+        return outage
+    for feed in feeds:
+        feed.container.close()
+    return None
+
+
+async def outage(command: wire.Open) -> Outage:
+    """Why a source does not open."""
+    with trio.fail_after(20):
+        found = await trio.to_thread.run_sync(opening, command)
+    assert found is not None
+    return found
+
+
+def assert_says_no_password(outage: Outage, password: str = PASSWORD) -> None:
+    told = f"{outage!r} {outage} {outage.detail} {outage.__cause__}"
+    for form in (password, quote(password), quote(password, safe=""), base64.b64encode(password.encode()).decode()):
+        assert form not in told
+
+
+async def test_nobody_listens() -> None:
+    """A refused connection is `unreachable`, which passes by itself."""
+    found = await outage(a_command(f"rtsp://127.0.0.1:{free_port()}/cam", username="viewer", password=PASSWORD))
+    assert (type(found), found.reason) == (Outage, Reason.UNREACHABLE)
+    assert "refused the connection" in found.detail
+    assert_says_no_password(found)
+
+
+@pytest.mark.parametrize("auth", ["basic", "digest"])
+async def test_every_printable_character_may_stand_in_a_password(auth: Literal["basic", "digest"]) -> None:
+    """The server lets us in with all of 0x20 to 0x7e; one character less is refused."""
+    async with rtsp_server(MOUNT, login=Login("viewer", PRINTABLE, auth)) as server:
+        url = server.url("/cam")
+        assert await trio.to_thread.run_sync(opening, a_command(url, username="viewer", password=PRINTABLE)) is None
+        wrong = await outage(a_command(url, username="viewer", password=PRINTABLE[:-1]))
+        none = await outage(a_command(url))
+    assert (type(wrong), wrong.reason) == (Refused, Reason.CAMERA_PASSWORD)
+    assert "(tried: viewer)" in wrong.detail
+    assert "(tried: no user name)" in none.detail
+    assert_says_no_password(wrong, PRINTABLE[:-1])
+
+
+@pytest.mark.parametrize(
+    ("auth", "username"),
+    [
+        ("basic", PRINTABLE.replace(":", "")),  # RFC 7617: a user name has no colon
+        ("digest", PRINTABLE.translate({ord(c): None for c in ':"\\'})),  # FFmpeg does not escape a quoted string
+    ],
+)
+async def test_a_user_name_may_be_odd_too(auth: Literal["basic", "digest"], username: str) -> None:
+    """Every character that the protocol and FFmpeg can carry."""
+    async with rtsp_server(MOUNT, login=Login(username, "x", auth)) as server:
+        command = a_command(server.url("/cam"), username=username, password="x")
+        assert await trio.to_thread.run_sync(opening, command) is None
+
+
+async def test_credentials_have_a_longest_length() -> None:
+    """As long as FFmpeg takes works; longer is said before FFmpeg cuts it and the camera refuses it."""
+    password = "x" * (CREDENTIALS_MAX - len("viewer:"))
+    async with rtsp_server(MOUNT, login=Login("viewer", password)) as server:
+        url = server.url("/cam")
+        assert await trio.to_thread.run_sync(opening, a_command(url, username="viewer", password=password)) is None
+        found = await outage(a_command(url, username="viewer", password=password + "x"))
+    assert (type(found), found.reason) == (Refused, Reason.CAMERA_PASSWORD)
+    assert "too long" in found.detail
+    assert_says_no_password(found, password)
+
+
+async def test_a_user_without_a_password() -> None:
+    """Some cameras want a name only."""
+    async with rtsp_server(MOUNT, login=Login("viewer", "", "basic")) as server:
+        command = a_command(server.url("/cam"), username="viewer")
+        assert await trio.to_thread.run_sync(opening, command) is None
+
+
+async def test_a_wrong_path() -> None:
+    """A camera that has no such stream is told apart from one that is not there."""
+    async with rtsp_server(MOUNT) as server:
+        found = await outage(a_command(server.url("/other"), username="viewer", password=PASSWORD))
+    assert (type(found), found.reason) == (Refused, Reason.NOT_FOUND)
+    assert "/other" in found.detail
+    assert_says_no_password(found)
+
+
+async def test_udp() -> None:
+    """`transport = "udp"` opens the same stream."""
+    async with rtsp_server(MOUNT, transport="udp") as server:
+        assert await trio.to_thread.run_sync(opening, a_command(server.url("/cam"), transport="udp")) is None
+
+
+@asynccontextmanager
+async def behind_tls(port: int) -> AsyncIterator[int]:
+    """A port that speaks TLS, with a certificate that nobody knows, and passes everything on to another port."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
+    listeners = await trio.open_ssl_over_tcp_listeners(0, context, host="127.0.0.1")
+
+    async def serve() -> None:
+        await trio.serve_listeners(partial(pass_on, port), listeners)
+
+    async with in_background(serve):
+        transport = listeners[0].transport_listener
+        assert isinstance(transport, trio.SocketListener)
+        yield transport.socket.getsockname()[1]
+
+
+async def pass_on(port: int, client: trio.SSLStream[trio.SocketStream]) -> None:
+    async def carry(source: trio.abc.ReceiveStream, target: trio.abc.SendStream) -> None:
+        try:
+            while data := await source.receive_some(65536):
+                await target.send_all(data)
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            pass
+        nursery.cancel_scope.cancel()
+
+    async with client, await trio.open_tcp_stream("127.0.0.1", port) as server, trio.open_nursery() as nursery:
+        nursery.start_soon(carry, client, server)
+        nursery.start_soon(carry, server, client)
+
+
+async def test_rtsps() -> None:
+    """RTSP in TLS works with a camera's own certificate, which no authority signed."""
+    async with rtsp_server(MOUNT) as server, behind_tls(server.port) as port:
+        assert await trio.to_thread.run_sync(opening, a_command(f"rtsps://127.0.0.1:{port}/cam")) is None
+
+
+def test_a_missing_file(tmp_path: Path) -> None:
+    """The sentence names it."""
+    found = opening(a_command(tmp_path / "film.mp4"))
+    assert found
+    assert (type(found), found.reason) == (Outage, Reason.NOT_FOUND)
+    assert found.detail == f"file:{tmp_path}/film.mp4 does not exist"
+
+
+@contextmanager
+def as_nobody() -> Iterator[None]:
+    """Without the rights of root, where the tests have them."""
+    before = os.geteuid()
+    if before == 0:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(before)
+
+
+def test_no_permission(tmp_path: Path) -> None:
+    """A person must act, and is told where to look."""
+    film = tmp_path / "film.mp4"
+    film.write_bytes(b"")
+    film.chmod(0)
+    with as_nobody():
+        found = opening(a_command(film))
+    assert found
+    assert (type(found), found.reason) == (Refused, Reason.NO_PERMISSION)
+    assert "groups video and audio" in found.detail
+
+
+@pytest.mark.parametrize("content", [b"not media at all\n" * 100, b"", bytes(4096)], ids=["text", "empty", "zeros"])
+def test_not_media(tmp_path: Path, content: bytes) -> None:
+    """What FFmpeg cannot read is `invalid_media`."""
+    film = tmp_path / "film.mp4"
+    film.write_bytes(content)
+    found = opening(a_command(film))
+    assert found
+    assert found.reason is Reason.INVALID_MEDIA
+
+
+def test_a_directory_is_not_media(tmp_path: Path) -> None:
+    """An error without a rule of its own still names the source and what the system said."""
+    found = opening(a_command(tmp_path))
+    assert found
+    assert (type(found), found.reason) == (Outage, Reason.INVALID_MEDIA)
+    assert found.detail == f"file:{tmp_path}: Is a directory"
+
+
+def test_no_video() -> None:
+    """Sound alone is no camera."""
+    found = opening(a_command(SMALL._replace(video=None).path()))
+    assert found
+    assert (type(found), found.reason) == (Refused, Reason.NO_VIDEO)
+
+
+@pytest.mark.parametrize("device", ["/dev/video63", "no-such-serial"])
+def test_a_missing_camera(device: str) -> None:
+    """By its path or by its serial number: it may be plugged in later."""
+    found = opening(a_command(f"v4l2:{device}", size=(640, 480), fps=15.0))
+    assert found
+    assert (type(found), found.reason) == (Outage, Reason.NOT_FOUND)
+    assert device in found.detail
+
+
+def test_what_is_no_camera() -> None:
+    """Another device than a camera."""
+    found = opening(a_command("v4l2:/dev/null"))
+    assert found
+    assert found.reason in {Reason.INVALID_MEDIA, Reason.NOT_FOUND}
+    assert "/dev/null" in found.detail
+
+
+def test_a_missing_microphone() -> None:
+    """Its own sentence, since the camera is there."""
+    found = opening(a_command(SMALL.path(), microphone="alsa:hw:9,0"))
+    assert found
+    assert "microphone alsa:hw:9,0" in found.detail
+    assert found.reason in {Reason.NOT_FOUND, Reason.INVALID_MEDIA}
+
+
+def test_the_test_picture() -> None:
+    """`test:` needs nothing, and has sound."""
+    (feed,) = open_source(a_command(size=(320, 180), fps=5.0))
+    picture = feed.container.streams.video[0]
+    assert (picture.width, picture.height, picture.average_rate) == (320, 180, Fraction(5))
+    assert (feed.sound is not None, feed.paced, feed.loops) == (True, True, False)
+    feed.container.close()
+
+
+def tag(name: bytes) -> int:
+    """An error code of FFmpeg's own (`libavutil/error.h`)."""
+    return -av.error.tag_to_code(name)
+
+
+@pytest.mark.parametrize(
+    ("code", "kind", "reason", "said"),
+    [
+        (-errno.EBUSY, Outage, Reason.BUSY, "in use by another program"),
+        (-errno.ENODEV, Outage, Reason.NOT_FOUND, "no such device"),
+        (-errno.EACCES, Refused, Reason.NO_PERMISSION, "may not be opened"),
+        (-errno.EHOSTUNREACH, Outage, Reason.UNREACHABLE, "no route to 10.0.0.5"),
+        (-errno.ENETUNREACH, Outage, Reason.UNREACHABLE, "no network to reach 10.0.0.5"),
+        (-errno.ETIMEDOUT, Outage, Reason.UNREACHABLE, "10.0.0.5 does not answer"),
+        (-errno.EIO, Outage, Reason.UNREACHABLE, "Input/output error"),
+        (tag(b"\xf8403"), Refused, Reason.CAMERA_PASSWORD, "refused the user name or password"),
+        (tag(b"\xf85XX"), Outage, Reason.UNREACHABLE, "answered with an error"),
+        (tag(b"EOF "), Outage, Reason.SOURCE_ENDED, "ended"),
+        (tag(b"EXIT"), Outage, Reason.UNREACHABLE, "does not answer"),
+    ],
+)
+def test_what_ffmpeg_says_becomes_a_sentence(code: int, kind: type[Outage], reason: Reason, said: str) -> None:
+    """Each kind of error has its reason; what FFmpeg says beside it, the URL among that, is not repeated."""
+    command = a_command("rtsp://10.0.0.5/cam", username="viewer", password=PASSWORD)
+    with pytest.raises(av.error.FFmpegError) as raised:
+        av.error.err_check(code, f"rtsp://viewer:{PASSWORD}@10.0.0.5/cam")
+    found = explain(command, raised.value)
+    assert (type(found), found.reason) == (kind, reason)
+    assert said in found.detail
+    assert_says_no_password(found)
+
+
+Usb = Callable[[str, str, str | None], None]
+
+
+@pytest.fixture
+def usb(tmp_path: Path) -> Usb:
+    """Adds cameras to a `/sys` of our own: name of the node, USB path, serial number."""
+
+    def plug(name: str, path: str, serial: str | None, index: int = 0) -> None:
+        device = tmp_path / "devices/pci0/usb1" / path
+        interface = device / f"{path}:1.0"
+        interface.mkdir(parents=True, exist_ok=True)
+        (device / "idVendor").write_text("046d\n")
+        if serial is not None:
+            (device / "serial").write_text(serial + "\n")
+        node = tmp_path / "class/video4linux" / name
+        node.mkdir(parents=True)
+        (node / "index").write_text(f"{index}\n")
+        (node / "device").symlink_to(interface)
+
+    return plug
+
+
+def test_a_camera_is_found_by_its_serial_number_or_its_usb_path(tmp_path: Path, usb: Usb) -> None:
+    """Whatever number it has got at this boot."""
+    usb("video0", "1-1.4", "ABC123")
+    usb("video2", "1-1.3", None)
+    dev = Path("/dev")
+    assert v4l2.find("ABC123", tmp_path, dev) == Path("/dev/video0")
+    assert v4l2.find("1-1.4", tmp_path, dev) == Path("/dev/video0")
+    assert v4l2.find("1-1.3", tmp_path, dev) == Path("/dev/video2")
+    assert v4l2.find("/dev/video7", tmp_path, dev) == Path("/dev/video7")
+
+
+def test_the_second_node_of_a_camera_is_passed_over(tmp_path: Path, usb: Callable[..., None]) -> None:
+    """It carries metadata, no pictures."""
+    usb("video0", "1-1.4", "ABC123", 1)
+    usb("video1", "1-1.4", "ABC123", 0)
+    assert v4l2.find("ABC123", tmp_path, Path("/dev")) == Path("/dev/video1")
+
+
+def test_a_camera_that_is_not_found_tells_those_that_are_there(tmp_path: Path, usb: Usb) -> None:
+    """The person who reads it can copy the right one."""
+    usb("video0", "1-1.4", "ABC123")
+    platform = tmp_path / "class/video4linux/video9"
+    (platform / "device").mkdir(parents=True)
+    with pytest.raises(Outage, match="'XYZ'") as none:
+        v4l2.find("XYZ", tmp_path, Path("/dev"))
+    assert none.value.reason is Reason.NOT_FOUND
+    assert "/dev/video0 (serial ABC123, USB path 1-1.4); /dev/video9 (serial none" in none.value.detail
+
+
+def test_an_empty_name_is_no_camera(tmp_path: Path, usb: Usb) -> None:
+    """A camera without a serial number is not found by having none."""
+    usb("video0", "1-1.4", None)
+    with pytest.raises(Outage, match="no camera has"):
+        v4l2.find("", tmp_path, Path("/dev"))

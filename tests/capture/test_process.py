@@ -1,0 +1,182 @@
+"""The worker as a process: its pipes, its signals, its environment, its end."""
+
+import os
+import signal
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import trio
+import trio.testing
+
+from capture.material import SMALL, a_command
+from capture.workers import ENOUGH_S, PATIENT, is_gone, working
+from interhuman2mqtt.cameras.worker import start_worker
+from interhuman2mqtt.capture import wire
+
+
+def descriptors() -> int:
+    """How many this process has open."""
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+PRELUDE = """
+import os, time
+from interhuman2mqtt.capture import __main__ as worker
+"""
+HANGS = (
+    PRELUDE
+    + """
+worker.Capture._run_take = lambda *_: time.sleep(3600)
+worker.main()
+"""
+)
+PRINTS = (
+    PRELUDE
+    + """
+take = worker.Capture._run_take
+def noisy(*arguments):
+    print("a stray print", flush=True)
+    os.write(1, b"and one of a library in C")
+    take(*arguments)
+worker.Capture._run_take = noisy
+worker.main()
+"""
+)
+BUG = (
+    PRELUDE
+    + """
+def buggy(*_):
+    raise LookupError("a bug")
+worker.Capture._run_take = buggy
+worker.main()
+"""
+)
+BUG_IN_MAIN = (
+    PRELUDE
+    + """
+def buggy(*_):
+    raise LookupError("a bug")
+worker.Worker._due = buggy
+worker.main()
+"""
+)
+
+
+def altered(code: str) -> "subprocess.Popen[bytes]":
+    """A worker that is altered before it runs, its first command sent."""
+    pipe = subprocess.PIPE
+    process = subprocess.Popen([sys.executable, "-c", code], stdin=pipe, stdout=pipe, stderr=pipe)
+    assert process.stdin
+    process.stdin.write(wire.pack(a_command(SMALL.path())))
+    process.stdin.flush()
+    return process
+
+
+def read_frame(process: "subprocess.Popen[bytes]") -> wire.Frame:
+    assert process.stdout
+    header, payload = wire.unpack_prefix(process.stdout.read(wire.PREFIX.size))
+    frame = wire.unpack_frame(process.stdout.read(header))
+    process.stdout.read(payload)
+    return frame
+
+
+def test_stray_prints_do_not_corrupt_the_frames() -> None:
+    """Whatever else writes to stdout, also a library in C, writes to stderr."""
+    with altered(PRINTS) as process:
+        while not isinstance(read_frame(process), wire.Opened):
+            pass
+        _, said = process.communicate(timeout=10)
+    assert b"a stray print" in said
+    assert b"and one of a library in C" in said
+
+
+def test_the_end_of_stdin_ends_a_worker_that_hangs() -> None:
+    """An orphan does not live on, even while its capture is stuck in a driver."""
+    with altered(HANGS) as process:
+        assert isinstance(read_frame(process), wire.Pulse)
+        process.communicate(timeout=5)
+        assert process.returncode == 0
+
+
+def test_sigint_is_not_for_the_worker() -> None:
+    """Ctrl-C reaches the whole group; the daemon ends its workers in its own order."""
+    with altered(PRELUDE + "worker.main()") as process:
+        read_frame(process)
+        process.send_signal(signal.SIGINT)
+        for _ in range(3):
+            read_frame(process)
+        process.communicate(timeout=5)
+        assert process.returncode == 0
+
+
+@pytest.mark.parametrize("code", [BUG, BUG_IN_MAIN], ids=["capture", "main"])
+def test_a_bug_in_any_thread_ends_the_process(code: str) -> None:
+    """With its traceback and a status of its own, so that it is not taken for a source that stalls."""
+    with altered(code) as process:
+        assert process.wait(timeout=10) == os.EX_SOFTWARE
+        assert process.stderr
+        assert b"LookupError: a bug" in process.stderr.read()
+
+
+def test_commands_that_are_none_end_the_process() -> None:
+    """The daemon that sends them is of another version, or broken."""
+    with altered(PRELUDE + "worker.main()") as process:
+        assert process.stdin
+        process.stdin.write(struct.pack(">II", 3, 0) + b"{{{")
+        process.stdin.flush()
+        assert process.wait(timeout=10) == os.EX_SOFTWARE
+
+
+@pytest.mark.parametrize("first", [b"", wire.pack(wire.Drop(recording=1))], ids=["nothing", "another"])
+def test_the_first_command_must_be_open(first: bytes) -> None:
+    """Started by hand it says what it wants."""
+    done = subprocess.run(
+        [sys.executable, "-m", "interhuman2mqtt.capture"], input=first, capture_output=True, timeout=10, check=False
+    )
+    assert done.returncode == 1
+    assert b"the first command must be `open`" in done.stderr
+
+
+def test_a_daemon_that_is_gone_ends_the_worker() -> None:
+    """A pipe that nobody reads any more is no error worth a traceback."""
+    with altered(PRELUDE + "worker.main()") as process:
+        read_frame(process)
+        assert process.stdout
+        process.stdout.close()
+        assert process.wait(timeout=10) == 0
+        assert process.stderr
+        assert process.stderr.read() == b""
+
+
+async def test_the_environment_of_a_worker_carries_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither the API key of the daemon nor the password of the camera stands in environment or command line."""
+    monkeypatch.setenv("INTERHUMAN_API_KEY", "ih_secret")
+    monkeypatch.setenv("MQTT_PASSWORD", "hunter2")
+    async with working(a_command(SMALL.path(), username="u", password="s3cret-pw")) as worker:
+        folder = Path(f"/proc/{worker._process.pid}")
+        environment = (folder / "environ").read_bytes()
+        command = (folder / "cmdline").read_bytes()
+    assert b"PATH=" in environment
+    for secret in (b"ih_secret", b"hunter2", b"s3cret-pw"):
+        assert secret not in environment + command
+
+
+async def test_nothing_is_left_of_twenty_workers() -> None:
+    """No zombie, no descriptor, no task."""
+
+    async def start_and_leave(number: int) -> int:
+        async with start_worker(a_command(SMALL.path()), PATIENT) as worker:
+            if number % 2:
+                await worker.wait_open()
+            return worker._process.pid
+
+    with trio.fail_after(ENOUGH_S):
+        await start_and_leave(1)
+        before, tasks = descriptors(), trio.lowlevel.current_statistics().tasks_living
+        processes = [await start_and_leave(number) for number in range(20)]
+    assert descriptors() == before
+    assert trio.lowlevel.current_statistics().tasks_living == tasks
+    assert all(map(is_gone, processes))

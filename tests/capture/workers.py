@@ -1,0 +1,42 @@
+"""Capture processes for tests: started, pulled from, and gone."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import trio
+
+from capture.material import SMALL
+from interhuman2mqtt.cameras.recording import WorkerRecording
+from interhuman2mqtt.cameras.stalls import Timeouts
+from interhuman2mqtt.cameras.worker import Worker, start_worker
+from interhuman2mqtt.capture import wire
+from interhuman2mqtt.events import MediaChunk
+
+PATIENT = Timeouts(open=15.0, stall=10.0, silence=10.0)
+HASTY = Timeouts(open=15.0, stall=1.5, silence=10.0)
+MOUNT = {"/cam": SMALL}
+ENOUGH_S = 30.0
+"""No test waits for longer, whatever it waits for."""
+
+
+@asynccontextmanager
+async def working(command: wire.Open, timeouts: Timeouts = PATIENT) -> AsyncIterator[Worker]:
+    """A worker whose source is open."""
+    with trio.fail_after(ENOUGH_S):
+        async with start_worker(command, timeouts) as worker:
+            await worker.wait_open()
+            yield worker
+
+
+async def pull(recording: WorkerRecording, count: int) -> list[MediaChunk]:
+    return [await recording.next_chunk() for _ in range(count)]
+
+
+def film(chunks: list[MediaChunk]) -> bytes:
+    return b"".join(chunk.payload for chunk in chunks)
+
+
+def is_gone(process: int) -> bool:
+    """Whether a process has ended and was reaped."""
+    return not Path(f"/proc/{process}").exists()
