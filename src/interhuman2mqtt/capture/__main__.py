@@ -5,6 +5,7 @@ the daemon to read. The third only reads commands, and ends the process when std
 hangs in a driver: the parent-death signal of the kernel would not do, since it belongs to the thread that forked.
 """
 
+import gc
 import os
 import signal
 import sys
@@ -20,6 +21,8 @@ from interhuman2mqtt.capture.recorder import Recording
 from interhuman2mqtt.errors import Refused
 
 PULSE_S = 0.5
+GC_THRESHOLD = 100_000
+"""Objects: the packets in the ring are in no cycle, so looking through them again and again is for nothing."""
 
 
 class Worker:
@@ -130,6 +133,8 @@ def main() -> None:
     if not isinstance(command, wire.Open):
         sys.exit("the first command must be `open`")
     worker = Worker(command, deque(), frames)
+    gc.freeze()
+    gc.set_threshold(GC_THRESHOLD)
 
     def listen() -> None:
         while (command := read_command(stdin)) is not None:

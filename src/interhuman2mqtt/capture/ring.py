@@ -80,6 +80,11 @@ class Ring:
         return self._gops[-1].end_s if self._gops else 0.0
 
     @property
+    def is_waiting(self) -> bool:
+        """Whether a GOP is whole but for its sound."""
+        return self.sealed < self.first + len(self._gops) - 1
+
+    @property
     def oldest_take(self) -> int:
         """The take that the oldest GOP is of."""
         return self._gops[0].take if self._gops else self.take
