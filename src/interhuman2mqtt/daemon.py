@@ -73,6 +73,7 @@ class _Daemon:
         self._broker_health = Health()
         self._places = Places(config.interhuman.max_sessions)
         self._stop = trio.Event()
+        self._hangup = trio.Event()
 
     async def run(self) -> None:
         """Until a signal says so."""
@@ -98,7 +99,7 @@ class _Daemon:
                 nursery.start_soon(self._report)
                 self._notify.ready()
                 log.info("started", box=self._config.box.id, cameras=list(self._config.cameras))
-                await self._stop.wait()
+                await self._reload_until_stopped()
                 self._notify.stopping()
                 log.info("stopping")
                 await self._fleet.stop()
@@ -116,12 +117,25 @@ class _Daemon:
     async def _obey(self, signals: AsyncIterator[int], everything: trio.CancelScope) -> None:
         async for number in signals:
             if number == signal.SIGHUP:
-                await self._reload()
+                self._hangup.set()
             elif self._stop.is_set():
                 log.warning("stopping at once")
                 everything.cancel()
             else:
                 self._stop.set()
+
+    async def _reload_until_stopped(self) -> None:
+        """A stop does not wait for a reload under way: the cameras that it stops are stopping already."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._reload_when_asked)
+            await self._stop.wait()
+            nursery.cancel_scope.cancel()
+
+    async def _reload_when_asked(self) -> None:
+        while True:
+            await self._hangup.wait()
+            self._hangup = trio.Event()
+            await self._reload()
 
     async def _reload(self) -> None:
         """Take over a good configuration; a bad one changes nothing."""
@@ -140,6 +154,7 @@ class _Daemon:
             if getattr(config, name) != getattr(self._config, name):
                 log.warning("a change of this section needs a restart", section=name)
         gone = [name for name in self._config.cameras if name not in config.cameras]
+        self._places.resize(config.interhuman.max_sessions)
         change = await self._fleet.apply(config.cameras, self._shared(config))
         for name in gone:
             for message in self._topics.clear_camera(name):

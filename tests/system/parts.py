@@ -6,7 +6,8 @@ import re
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,7 +16,7 @@ import tomli_w
 import trio
 
 from rig.mosquitto import Broker, Subscriber, Tls, mosquitto, subscribed
-from rig.processes import RigProcess, start_process
+from rig.processes import ProcessEnded, RigProcess, start_process
 
 QUICK = ("--window", "2", "--stride", "1", "--cadence", "2")
 """An analysis that says all that it can say within two seconds of media."""
@@ -40,7 +41,7 @@ class Cloud:
     async def start(self) -> None:
         """Start it, and wait until it listens."""
         listen = ["--listen", f"127.0.0.1:{self.port}", "--save", str(self.folder)]
-        command = [sys.executable, "-m", "interhuman2mqtt.simulator", *listen, *self._options]
+        command = [sys.executable, "-m", "interhuman2mqtt", "simulate", *listen, *self._options]
         self._process = await start_process(command)
         line = await self._process.wait_line(lambda line: "is listening" in line)
         found = re.search(r"://[^ ]*:(\d+)/", line)
@@ -74,6 +75,13 @@ class Cloud:
     def happened(self, what: str, **more: object) -> list[Json]:
         """The happenings of one kind that have these values."""
         return [line for line in self.record if line["what"] == what and more.items() <= line.items()]
+
+    async def wait_happened(self, what: str, within: float = 20.0, **more: object) -> Json:
+        """The first such happening, past or to come."""
+        with trio.fail_after(within):
+            while not (found := self.happened(what, **more)):  # noqa: ASYNC110 - a file wakes nobody
+                await trio.sleep(0.05)
+        return found[0]
 
     def files(self, session: int = 1) -> list[Path]:
         """The playable files of a session, by its number: one, unless each chunk is a file of its own."""
@@ -150,8 +158,8 @@ class Box:
         """Its exit status, as soon as it ends and has said its last."""
         with trio.fail_after(within):
             status: int = await self._running.process.wait()
-            while not self._running.ended:  # the pipe is read to its end right behind the process
-                await trio.sleep(0.01)
+            with suppress(ProcessEnded):  # which tells that the pipe has been read to its end too
+                await self._running.wait_line(lambda _: False)
         return status
 
     async def stop(self) -> int:
@@ -179,6 +187,16 @@ async def box(folder: Path, config: Json, env: Mapping[str, str] | None = None) 
     except BaseException:
         said = [line for line in started.output if '"level": "debug"' not in line]
         sys.stderr.write("\n".join(["the daemon said:", *said[-60:], ""]))
+        import gc, subprocess
+        from rig.rtsp import RtspServer
+        for o in gc.get_objects():
+            if isinstance(o, RtspServer) and o.process:
+                sys.stderr.write("RTSP %s %s %s\n" % (o.port, [l for l in o.sent if l["event"] != "frame"], o.process.lines[-3:]))
+                sys.stderr.write(subprocess.run(f"ss -tnpi | grep -A1 {o.port}", shell=True, capture_output=True, text=True).stdout)
+                pid=o.process.process.pid
+                sys.stderr.write("\n".join(f"{t} {open(f'/proc/{pid}/task/{t}/wchan').read()} {open(f'/proc/{pid}/task/{t}/stat').read().split()[2]}" for t in os.listdir(f"/proc/{pid}/task"))+"\n")
+        for pid in started.workers():
+            sys.stderr.write("\n".join(f"W {t} {open(f'/proc/{pid}/task/{t}/wchan').read()} {open(f'/proc/{pid}/task/{t}/stat').read().split()[2:15]}" for t in os.listdir(f"/proc/{pid}/task"))+"\n")
         raise
     finally:
         with trio.move_on_after(10, shield=True):
@@ -203,7 +221,9 @@ class Site(NamedTuple):
         """The first status of a camera, past or to come, with this state and reason."""
 
         def wanted() -> list[Json]:
-            return [status for status in self.statuses(camera) if (status["state"], status["reason"]) == (state, reason)]
+            return [
+                status for status in self.statuses(camera) if (status["state"], status["reason"]) == (state, reason)
+            ]
 
         try:
             await self.subscriber.wait_for(lambda _: wanted(), within)
@@ -225,6 +245,11 @@ class Site(NamedTuple):
     def statuses(self, camera: str) -> list[Json]:
         """All statuses of a camera so far."""
         return [json.loads(payload) for payload in self.subscriber.payloads(f"/{camera}/status") if payload]
+
+    def states(self, camera: str) -> list[tuple[str, str | None]]:
+        """The states of a camera so far with their reasons, each once for as long as it lasted."""
+        said = [(status["state"], status["reason"]) for status in self.statuses(camera)]
+        return [state for before, state in pairwise([None, *said]) if state is not None and state != before]
 
     def events(self, camera: str, type_: str | None = None) -> list[Json]:
         """All events of a camera so far, or those of a type."""

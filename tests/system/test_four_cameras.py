@@ -48,7 +48,7 @@ async def test_four_cameras(tmp_path: Path) -> None:
         numbers = [frame.number for frame in oracle.shown(around.cloud, opened["session"])]
         assert numbers == list(range(len(numbers)))
         assert len(numbers) >= 60
-        assert [status["state"] for status in around.statuses("healthy")] == ["connecting", "streaming", "stopped"]
+        assert [state for state, _ in around.states("healthy")] == ["connecting", "streaming", "stopped"]
         assert around.events("healthy", "coverage.dropped") == []
         for camera in ("healthy", "failing", "dead", "locked"):
             assert around.statuses(camera)[-1]["state"] == "stopped"

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from rig.clips import Clip
+from rig.clips import Clip, frame_numbers
 from rig.rtsp import MOUNTS, rtsp_server
 from system import oracle
-from system.parts import KEY, Site, box, site
+from system.parts import KEY, Json, Site, box, site
 
 MOUNT = {"/cam": MOUNTS["/h264-aac"]}
-FILE = {"source": f"file:{Clip().path()}"}
+FILE: Json = {"source": f"file:{Clip().path()}"}
 
 
 def numbers(around: Site) -> list[list[int]]:
@@ -51,7 +51,7 @@ async def test_the_accounts_own_limit(tmp_path: Path) -> None:
             assert await daemon.stop() == 0
         assert len(around.cloud.happened("refused", code="ih3002")) == 1
         assert len(around.cloud.happened("opened")) == 1
-        assert [status["state"] for status in around.statuses(other)] == ["connecting", "streaming", "stopped"]
+        assert [state for state, _ in around.states(other)] == ["connecting", "streaming", "stopped"]
 
 
 def reasons(around: Site, *cameras: str) -> set[str | None]:
@@ -110,46 +110,58 @@ async def test_the_cloud_dies_and_comes_back(tmp_path: Path) -> None:
             assert await daemon.stop() == 0
         before, after = numbers_of_files(around)
         assert before == list(range(len(before)))
-        assert before[-1] + 1 - 15 <= after[0] <= before[-1] + 1
+        # what had arrived and was not proven to have is sent again: at most a chunk, of fifteen frames
+        assert after[0] in {len(before) - 15, len(before)}
         assert after == list(range(after[0], after[0] + len(after)))
 
 
-def numbers_of_files(around: Site) -> list[list[int]]:
+def numbers_of_files(around: Site) -> list[list[int | None]]:
     """The same where the cloud was restarted, and so counts its sessions from one again."""
     ids = [line["request_id"] for line in around.cloud.happened("opened")]
     files = [file for id_ in ids for file in around.cloud.folder.glob(f"*-{id_}.mp4")]
-    return [[number or 0 for _, number in oracle.frame_numbers(file)] for file in files]
+    return [[number for _, number in frame_numbers(file)] for file in files]
 
 
-async def test_no_session_without_media(tmp_path: Path) -> None:
-    """A camera that gives nothing holds no session, and gets one again when it does."""
+@pytest.mark.parametrize("how", ["thawed", "restarted"])
+async def test_no_session_without_media(tmp_path: Path, how: str) -> None:
+    """A camera that gives nothing holds no session, and gets one again when it gives something."""
     async with rtsp_server(MOUNT) as camera, site(tmp_path, "--idle-timeout", "4") as around:
         async with box(tmp_path, around.config({"front": {"source": camera.url("/cam")}})) as daemon:
             await around.wait_status("front", "streaming")
             camera.freeze()
             status = await around.wait_status("front", "waiting", "no_media")
             assert status["session"] is None
-            sessions = len(around.cloud.happened("opened"))
-            assert len(around.cloud.happened("closed", code=1000)) == sessions == 1
-            camera.thaw()
+            assert len(around.cloud.happened("opened")) == 1
+            assert len(around.cloud.happened("closed", code=1000)) == 1
+            if how == "thawed":
+                camera.thaw()
+            else:
+                await camera.stop()
+                await around.wait_latest("front", lambda status: status["state"] == "offline")
+                await camera.start()
             await around.wait_latest("front", lambda status: status["state"] == "streaming")
             assert len(around.cloud.happened("opened")) == 2
             assert await daemon.stop() == 0
         assert around.cloud.happened("event", type="error") == []
 
 
+def types_of(around: Site, session: str) -> set[str]:
+    return {event["type"] for event in around.events("front") if event["session"] == session}
+
+
 async def test_rotation(tmp_path: Path) -> None:
     """Before a session's maximum the next one takes over: each frame is sent once, and two are never open at a time."""
     async with rtsp_server(MOUNT) as camera, site(tmp_path, "--max-duration", "5") as around:
         async with box(tmp_path, around.config({"front": {"source": camera.url("/cam")}})) as daemon:
-            await around.wait_event("front", "session.ready", within=30, count=3)
-            await around.wait_event("front", "session.ended", within=30, count=3)
+            third = await around.wait_event("front", "session.ready", within=30, count=3)
+            await around.subscriber.wait_for(lambda _: "signal.detected" in types_of(around, third["session"]))
             assert await daemon.stop() == 0
         frames = [number for session in numbers(around) for number in session]
         assert frames == list(range(len(frames)))
         happened = [line["what"] for line in around.cloud.record if line["what"] in {"opened", "closed"}]
         assert happened == ["opened", "closed"] * (len(happened) // 2)
         assert around.cloud.happened("event", type="error") == []
-        assert len(around.cloud.happened("closed", code=1000)) == len(around.cloud.happened("opened")) >= 3
-        states = [status["state"] for status in around.statuses("front")]
-        assert set(states[1:-1]) == {"streaming"}
+        assert len(around.cloud.happened("closed", code=1000)) == 3
+        assert [state for state, _ in around.states("front")] == ["connecting", "streaming", "stopped"]
+        told = {status["session"] for status in around.statuses("front")} - {None}
+        assert told == {line["request_id"] for line in around.cloud.happened("opened")}

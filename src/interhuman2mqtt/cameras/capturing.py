@@ -57,7 +57,8 @@ class Capturing:
 
     def _forget(self) -> None:
         self.worker = None
-        self._opened = trio.Event()
+        if self._opened.is_set():  # else somebody may be waiting for it already
+            self._opened = trio.Event()
         self._pulled_out.set()
 
 

@@ -47,7 +47,7 @@ class Fleet:
         outdated = [
             name
             for name, running in self._running.items()
-            if wanted.get(name) != running.camera.config or shared.server != running.shared.server
+            if wanted.get(name) != running.camera.config or shared != running.shared
         ]
         await self.stop(outdated)
         missing = [name for name in wanted if name not in self._running]

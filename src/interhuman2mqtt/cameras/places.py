@@ -31,10 +31,18 @@ class Places:
     @property
     def limit(self) -> int | None:
         """How many sessions there may be now; None: no limit is known."""
-        learned = self._learned
-        if learned is not None:
-            learned += int((trio.current_time() - self._learned_at) // LEARNED_S)
-        return min((limit for limit in (self._limit, learned) if limit is not None), default=None)
+        return min((limit for limit in (self._limit, self._taught) if limit is not None), default=None)
+
+    @property
+    def is_taught(self) -> bool:
+        """Whether it is the cloud's limit that counts now, and not ours."""
+        return self._taught is not None and self._taught == self.limit
+
+    @property
+    def _taught(self) -> int | None:
+        if self._learned is None:
+            return None
+        return self._learned + int((trio.current_time() - self._learned_at) // LEARNED_S)
 
     def is_free(self) -> bool:
         """Whether somebody could have a place now."""
@@ -45,9 +53,15 @@ class Places:
         return camera in self._held
 
     def outranked(self, camera: str) -> bool:
-        """Whether a camera of higher priority waits for the place that this one holds."""
+        """Whether it should leave its place: one of higher priority waits for it, or there are too few by now."""
         mine = self._held.get(camera, 0)
-        return any(waiting.priority > mine for waiting in self._waiting.values())
+        too_many = self.limit is not None and len(self._held) > self.limit
+        return too_many or any(waiting.priority > mine for waiting in self._waiting.values())
+
+    def resize(self, limit: int) -> None:
+        """Another `max_sessions`, 0 for none; who holds a place keeps it until the end of the session."""
+        self._limit = limit or None
+        self._grant()
 
     async def acquire(self, camera: str, priority: int) -> None:
         """Wait for a place; at once for a camera that holds one."""

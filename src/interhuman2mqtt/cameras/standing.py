@@ -40,6 +40,7 @@ class Standing:
         self._session = STARTING
         self._final: Word | None = None
         self._status = CameraStatus(camera=camera, state=State.CONNECTING, reason=Reason.STARTING, since=utc_now())
+        self._published = self._status
         publish(self._status)
 
     @property
@@ -57,6 +58,7 @@ class Standing:
         """The source is not open, or sends nothing."""
         state = State.REFUSED if isinstance(outage, Refused) else State.OFFLINE
         self._capture = Word(state, outage.reason, outage.detail, attempts)
+        self.session_over()
         self._say()
 
     def connects(self, session: str) -> None:
@@ -88,6 +90,12 @@ class Standing:
         self._status = structs.replace(self._status, session=None)
         self._say()
 
+    def session_over(self) -> None:
+        """The session ended in good order and none follows it at once; said with the next change, which says why."""
+        if self._session.state is State.STREAMING:
+            self._session = Word(State.CONNECTING)
+        self._status = structs.replace(self._status, session=None)
+
     def sent(self, at: datetime) -> None:
         """Media that ends at this time left the box; said with the next change."""
         self._status = structs.replace(self._status, last_media_at=at)
@@ -110,7 +118,8 @@ class Standing:
             attempts=word.attempts,
             since=utc_now() if changed else before.since,
         )
-        if self._status != before or changed:
+        if structs.replace(self._status, last_media_at=self._published.last_media_at) != self._published:
+            self._published = self._status
             self._publish(self._status)
         if changed:
             log.info("camera", state=word.state, reason=word.reason, detail=word.detail)

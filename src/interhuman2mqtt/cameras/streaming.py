@@ -114,7 +114,10 @@ class Streaming:
     async def _take_place(self) -> None:
         places = self.shared.places
         if not places.holds(self._camera.id) and not places.is_free():
-            self.standing.waits(Reason.MAX_SESSIONS, f"other cameras hold all {places.limit} sessions")
+            if places.is_taught:
+                self.standing.waits(Reason.CONCURRENCY_LIMIT, "the account has no session free for this camera")
+            else:
+                self.standing.waits(Reason.MAX_SESSIONS, f"other cameras hold all {places.limit} sessions")
         await places.acquire(self._camera.id, self._camera.priority)
 
     async def _run_session(self, watch: "_Watch") -> SessionEnd:
@@ -138,6 +141,8 @@ class Streaming:
         log.info("session ended", cause=end.cause.value, drained=end.drained)
         if end.drained:
             self.mark.delivered_s = self.mark.sent_s
+        if end.cause not in {Cause.ROTATED, Cause.SERVER_ENDED}:
+            self.standing.session_over()
         self._dry = end.cause is Cause.NO_MEDIA
         if self._dry:
             self.standing.waits(Reason.NO_MEDIA, "the camera gives nothing to send, so no session is held open")

@@ -1,0 +1,95 @@
+"""Cameras in this process, with a real capture and the simulated cloud."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any
+
+import trio
+
+from interhuman2mqtt import config
+from interhuman2mqtt.cameras.places import Places
+from interhuman2mqtt.cameras.shared import Shared
+from interhuman2mqtt.cloud.connect import Server
+from interhuman2mqtt.events import CameraStatus, Clock, Event
+from interhuman2mqtt.simulator.server import serve
+from interhuman2mqtt.simulator.settings import Pace, Settings
+from interhuman2mqtt.supervise import Pauses
+
+QUICK = Pace(window=2.0, stride=1.0, cadence=2.0)
+AT_ONCE = Pauses(first=0.01, longest=0.02, overloaded=0.02, overloaded_longest=0.02, refused=0.02)
+
+
+class Heard:
+    """What cameras publish."""
+
+    def __init__(self) -> None:
+        self.statuses: list[CameraStatus] = []
+        self.events: list[Event] = []
+        self._more = trio.Event()
+
+    def status(self, status: CameraStatus) -> None:
+        """A camera's status changed."""
+        self.statuses.append(status)
+        self._wake()
+
+    def event(self, event: Event) -> None:
+        """A camera's event."""
+        self.events.append(event)
+        self._wake()
+
+    def _wake(self) -> None:
+        self._more.set()
+        self._more = trio.Event()
+
+    async def wait(self, wanted: Callable[[], object], within: float = 20.0) -> None:
+        """Until it is so."""
+        with trio.fail_after(within):
+            while not wanted():
+                await self._more.wait()
+
+    async def wait_state(self, state: str, reason: str | None = None, count: int = 1) -> CameraStatus:
+        """The status that makes it so many with this state and reason, one after another not counted twice."""
+        await self.wait(lambda: len(self._spells(state, reason)) >= count)
+        return self._spells(state, reason)[count - 1]
+
+    def _spells(self, state: str, reason: str | None) -> list[CameraStatus]:
+        pairs = zip([None, *self.statuses], self.statuses, strict=False)
+        return [
+            status
+            for before, status in pairs
+            if (status.state, status.reason) == (state, reason)
+            and (before is None or (before.state, before.reason) != (state, reason))
+        ]
+
+
+def a_camera(name: str = "front", **keys: Any) -> config.Camera:
+    """A camera as the configuration would have it."""
+    values = {"source": "test:", "size": (160, 96), "fps": 10.0, "api_key": config.SecretRef(env="API_KEY")}
+    return config.Camera(id=name, name=name, **{**values, **keys})
+
+
+def shared(url: str, heard: Heard, **changes: Any) -> Shared:
+    """The surroundings of a camera."""
+    surroundings = Shared(
+        box="lobby-1",
+        server=Server(url),
+        chunk_s=1.0,
+        redact=frozenset(),
+        places=Places(0),
+        clock=lambda: Clock.SYNCED,
+        publish_event=heard.event,
+        publish_status=heard.status,
+        bugs=0,
+        pauses=AT_ONCE,
+    )
+    return surroundings._replace(**changes)
+
+
+@asynccontextmanager
+async def simulated_cloud(**settings: Any) -> AsyncIterator[str]:
+    """A cloud in this process, as the url of its endpoint."""
+    async with trio.open_nursery() as nursery:
+        address = await nursery.start(partial(serve, Settings(port=0, pace=QUICK, **settings)))
+        yield f"{address.url}/v2/stream/analyze"
+        nursery.cancel_scope.cancel()

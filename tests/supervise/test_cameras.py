@@ -1,0 +1,213 @@
+"""A camera's two halves and the fleet of them, in the corners that whole runs do not reach."""
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import trio
+
+from interhuman2mqtt import config
+from interhuman2mqtt.cameras import capturing, fleet
+from interhuman2mqtt.cameras.camera import Camera
+from interhuman2mqtt.cameras.fleet import Change, Fleet
+from interhuman2mqtt.cameras.places import Places
+from interhuman2mqtt.simulator.faults import parse_fault
+from interhuman2mqtt.simulator.settings import Limits
+from rig.clips import Clip
+from rig.rtsp import rtsp_server
+from supervise.parts import Heard, a_camera, shared, simulated_cloud
+
+NOWHERE = "ws://localhost:1/v2/stream/analyze"
+
+
+@pytest.fixture(autouse=True)
+def _key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("API_KEY", "ih_live_key")
+
+
+def workers() -> set[int]:
+    """The processes that this one has started and that still run."""
+    children = Path(f"/proc/{os.getpid()}/task").glob("*/children")
+    found = {int(pid) for file in children for pid in file.read_text().split()}
+    return {pid for pid in found if b"interhuman2mqtt.capture" in Path(f"/proc/{pid}/cmdline").read_bytes()}
+
+
+@contextmanager
+def no_worker_left() -> Iterator[None]:
+    """Whatever happens inside, no capture process outlives it."""
+    before = workers()
+    yield
+    assert workers() <= before
+
+
+async def test_no_key_is_configured() -> None:
+    """A camera without a key asks for one, and needs no cloud to know that."""
+    heard = Heard()
+    with no_worker_left():
+        async with trio.open_nursery() as nursery:
+            camera = Camera(a_camera(api_key=None), shared(NOWHERE, heard))
+            nursery.start_soon(camera.run)
+            status = await heard.wait_state("refused", "secret_missing")
+            assert status.detail == "no api_key is configured: set interhuman.api_key"
+            camera.stop()
+    assert heard.statuses[-1].state == "stopped"
+
+
+async def test_the_cameras_password_is_missing(tmp_path: Path) -> None:
+    """Without the password that it is told to use, a camera is not even tried."""
+    heard = Heard()
+    password = config.SecretRef(file=str(tmp_path / "none"))
+    async with trio.open_nursery() as nursery:
+        before = workers()
+        locked = a_camera(source="rtsp://127.0.0.1:1/cam", username="viewer", password=password)
+        camera = Camera(locked, shared(NOWHERE, heard))
+        nursery.start_soon(camera.run)
+        status = await heard.wait_state("refused", "secret_missing")
+        assert "cameras.front.password" in (status.detail or "")
+        assert workers() <= before
+        camera.stop()
+
+
+async def test_a_capture_that_is_killed() -> None:
+    """A capture process that dies is one outage, with how it died; then the camera streams again in a new session."""
+    heard = Heard()
+    with no_worker_left():
+        async with simulated_cloud() as url, trio.open_nursery() as nursery:
+            before = workers()
+            camera = Camera(a_camera(), shared(url, heard))
+            nursery.start_soon(camera.run)
+            await heard.wait_state("streaming")
+            [worker] = workers() - before
+            os.kill(worker, signal.SIGKILL)
+            status = await heard.wait_state("offline", "capture_crashed")
+            assert status.detail == "the capture process ended by SIGKILL"
+            await heard.wait_state("streaming", count=2)
+            assert camera.counters.captures == 2
+            assert camera.counters.sessions == 2
+            camera.stop()
+    assert len({event.session for event in heard.events}) == 2
+
+
+async def test_the_worker_goes_while_it_waits_for_a_place() -> None:
+    """A camera whose source was opened anew while it waited streams from the new one."""
+    heard = Heard()
+    places = Places(1)
+    await places.acquire("other", 0)
+    async with simulated_cloud() as url, trio.open_nursery() as nursery:
+        before = workers()
+        camera = Camera(a_camera(), shared(url, heard, places=places))
+        nursery.start_soon(camera.run)
+        await heard.wait_state("waiting", "max_sessions")
+        [worker] = workers() - before
+        os.kill(worker, signal.SIGKILL)
+        await heard.wait_state("waiting", "max_sessions", count=2)
+        places.release("other")
+        await heard.wait_state("streaming")
+        assert places.holds("front")
+        camera.stop()
+    assert not places.holds("front")
+
+
+async def test_a_source_that_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is left of a source that has ended waits for a session only so long."""
+    monkeypatch.setattr(capturing, "LAST_MEDIA_S", 0.2)
+    heard = Heard()
+    places = Places(1)
+    await places.acquire("other", 0)  # so that nobody pulls
+    async with rtsp_server({"/cam": Clip()}) as server, trio.open_nursery() as nursery:
+        camera = Camera(a_camera(source=server.url("/cam")), shared(NOWHERE, heard, places=places))
+        nursery.start_soon(camera.run)
+        await heard.wait_state("waiting", "max_sessions")
+        await server.stop()
+        await heard.wait_state("offline", "source_ended")
+        camera.stop()
+
+
+async def test_the_account_is_full() -> None:
+    """A camera that the cloud had no session for waits for one of the account's, and gets it when it falls free."""
+    heard, other = Heard(), Heard()
+    places = Places(0)
+    async with simulated_cloud(concurrency=1) as url, trio.open_nursery() as nursery:
+        first = Camera(a_camera("first"), shared(url, other, places=places))
+        nursery.start_soon(first.run)
+        await other.wait_state("streaming")
+        second = Camera(a_camera("second"), shared(url, heard, places=places))
+        nursery.start_soon(second.run)
+        await heard.wait(lambda: heard.statuses[-1].detail == "the account has no session free for this camera")
+        assert (heard.statuses[-1].state, heard.statuses[-1].reason) == ("waiting", "concurrency_limit")
+        first.stop()
+        await heard.wait_state("streaming")
+        second.stop()
+
+
+async def test_a_capture_dies_while_it_gives_nothing() -> None:
+    """A camera that waits for media hears of its capture's end, and streams when the next one gives some."""
+    heard = Heard()
+    async with (
+        rtsp_server({"/cam": Clip()}) as server,
+        simulated_cloud(limits=Limits(idle_timeout=2)) as url,
+        trio.open_nursery() as nursery,
+    ):
+        before = workers()
+        camera = Camera(a_camera(source=server.url("/cam")), shared(url, heard))
+        nursery.start_soon(camera.run)
+        await heard.wait_state("streaming")
+        server.freeze()
+        await heard.wait_state("waiting", "no_media")
+        [worker] = workers() - before
+        os.kill(worker, signal.SIGKILL)
+        await heard.wait_state("offline", "capture_crashed")
+        server.thaw()
+        await heard.wait_state("streaming", count=2)
+        camera.stop()
+
+
+async def test_a_wish_that_is_not_offered() -> None:
+    """What the cloud does not offer is counted as an oddity, and the session goes on without it."""
+    heard = Heard()
+    async with simulated_cloud() as url, trio.open_nursery() as nursery:
+        camera = Camera(a_camera(goal_dimensions=("clarity",)), shared(url, heard))
+        nursery.start_soon(camera.run)
+        await heard.wait_state("streaming")
+        assert camera.counters.as_dict()["oddities"] == 1
+        camera.stop()
+
+
+async def test_a_camera_that_does_not_drain(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A session that does not come to its end is cut short, and keeps the fleet from stopping no longer than that."""
+    monkeypatch.setattr(fleet, "STOP_S", 0.3)
+    heard = Heard()
+    faults = (parse_fault("slow-drain=60"),)
+    with no_worker_left():
+        async with simulated_cloud(faults=faults) as url, trio.open_nursery() as nursery:
+            cameras = Fleet(nursery)
+            assert await cameras.apply({"front": a_camera()}, shared(url, heard)) == Change((), ("front",))
+            await heard.wait_state("streaming")
+            began = trio.current_time()
+            await cameras.stop()
+            assert trio.current_time() - began < 10
+    assert heard.statuses[-1].state == "stopped"
+    assert cameras.cameras == {}
+
+
+async def test_the_fleet_touches_only_what_changed() -> None:
+    """The same configuration changes nothing; another one replaces, adds and removes what differs."""
+    heard = Heard()
+    async with trio.open_nursery() as nursery:
+        cameras = Fleet(nursery)
+        common = shared(NOWHERE, heard)
+        wanted = {name: a_camera(name) for name in ("a", "b", "c")}
+        await cameras.apply(wanted, common)
+        assert await cameras.apply(dict(wanted), common) == Change((), ())
+        kept = cameras.cameras["a"]
+        changed = {"a": wanted["a"], "b": a_camera("b", fps=5.0), "d": a_camera("d")}
+        assert await cameras.apply(changed, common) == Change(("b", "c"), ("b", "d"))
+        assert cameras.cameras["a"] is kept
+        assert list(cameras.cameras) == ["a", "b", "d"]
+        assert await cameras.apply(changed, common._replace(redact=frozenset({"rationale"}))) == Change(
+            ("a", "b", "d"), ("a", "b", "d")
+        )
+        await cameras.stop()
