@@ -9,6 +9,7 @@
         signals ┘         SIGHUP: reload · SIGTERM, SIGINT: stop in order · a second one: stop at once
 """
 
+import logging
 import os
 import signal
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -17,6 +18,7 @@ from uuid import uuid4
 
 import structlog
 import trio
+from msgspec import structs
 
 from interhuman2mqtt import report, systemd
 from interhuman2mqtt.cameras.fleet import Fleet
@@ -37,7 +39,10 @@ from interhuman2mqtt.supervise import BugBudget, Health, Waiting, keep_running
 
 log = structlog.get_logger(__name__)
 
+LEVELS = {BrokerPhase.OFFLINE: logging.WARNING, BrokerPhase.REFUSED: logging.ERROR}
 STATUS_S = 2.0
+FIXED = ("box", "mqtt", "outbox", "log")
+"""Sections that a reload does not take over."""
 HEALTH_S = 30.0
 FAREWELL_S = 10.0
 """How long the outbox may drain at the end."""
@@ -93,6 +98,8 @@ class _Daemon:
             published = trio.Event()
             nursery.start_soon(self._publish, published)
             self._publisher.publish(self._topics.bridge_info(report.info(self._config, self._boot_id)))
+            for camera in self._config.cameras:  # what an earlier life left there is not known to be true any more
+                self._clear_state(camera)
             async with trio.open_nursery() as cameras:
                 self._fleet = Fleet(cameras)
                 await self._fleet.apply(self._config.cameras, self._shared(self._config))
@@ -113,6 +120,8 @@ class _Daemon:
             self._publisher.stop(FAREWELL_S)
             with trio.move_on_after(FAREWELL_S + MARGIN_S):
                 await published.wait()
+        elif waiting := self._outbox.depth.rows:
+            log.warning("stopping without a broker: what waits for it is lost", messages=waiting)
 
     async def _obey(self, signals: AsyncIterator[int], everything: trio.CancelScope) -> None:
         async for number in signals:
@@ -150,7 +159,7 @@ class _Daemon:
         self._notify.ready()
 
     async def _take_over(self, config: Config) -> None:
-        for name in ("box", "mqtt", "outbox", "log"):
+        for name in FIXED:
             if getattr(config, name) != getattr(self._config, name):
                 log.warning("a change of this section needs a restart", section=name)
         gone = [name for name in self._config.cameras if name not in config.cameras]
@@ -159,8 +168,8 @@ class _Daemon:
         for name in gone:
             for message in self._topics.clear_camera(name):
                 self._publisher.publish(message)
-        self._config = config
-        self._publisher.publish(self._topics.bridge_info(report.info(config, self._boot_id)))
+        self._config = structs.replace(config, **{name: getattr(self._config, name) for name in FIXED})
+        self._publisher.publish(self._topics.bridge_info(report.info(self._config, self._boot_id)))
         log.info("configuration reloaded", stopped=change.stopped, started=change.started)
 
     def _shared(self, config: Config) -> Shared:
@@ -171,6 +180,7 @@ class _Daemon:
             redact=frozenset(config.privacy.redact),
             places=self._places,
             clock=clock_state,
+            has_budget=config.box.budget is not None,
             publish_event=self._publish_event,
             publish_status=self._publish_status,
             bugs=self._bugs,
@@ -184,9 +194,12 @@ class _Daemon:
     def _publish_status(self, status: CameraStatus) -> None:
         self._publisher.publish(self._topics.status(status))
         if status.state in {State.PAUSED, State.STOPPED}:
-            topics = self._camera_topics.setdefault(status.camera, CameraTopics(self._topics, status.camera))
-            for message in topics.clear():
-                self._publisher.publish(message)
+            self._clear_state(status.camera)
+
+    def _clear_state(self, camera: str) -> None:
+        topics = self._camera_topics.setdefault(camera, CameraTopics(self._topics, camera))
+        for message in topics.clear():
+            self._publisher.publish(message)
 
     def _new_publisher(self) -> Publisher:
         return Publisher(
@@ -219,7 +232,13 @@ class _Daemon:
         self._broker = state
         if state.phase is BrokerPhase.ONLINE:
             self._broker_health.well()
-        log.info("broker", state=state.phase.value, reason=state.reason, detail=state.detail)
+        log.log(
+            LEVELS.get(state.phase, logging.INFO),
+            "broker",
+            state=state.phase.value,
+            reason=state.reason,
+            detail=state.detail,
+        )
 
     async def _report(self) -> None:
         """Health for MQTT, a sentence and the watchdog for systemd: all show that the loop turns."""

@@ -76,8 +76,8 @@ def is_journal(stream: TextIO) -> bool:
 
 
 def without_secrets(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Every string of the line, however deep, redacted; after exceptions have become text."""
-    return {key: redact_deep(value) for key, value in event.items()}
+    """Every string of the line, however deep, redacted; after exceptions have become text. Its level is our own."""
+    return {key: value if key == "level" else redact_deep(value) for key, value in event.items()}
 
 
 class FromLibraries(logging.Handler):

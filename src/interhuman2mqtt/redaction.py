@@ -13,6 +13,9 @@ from urllib.parse import quote, quote_plus
 MARK = "***"
 SHORTEST = 4
 """Characters below which a secret stands in innocent words and numbers; hiding it would blind the log and tell it."""
+USER_SAFE = "!\"$&'()*+,-.;<=>@[\\]^_`{|}~ "
+"""What may stand as it is in the user part of a URL for FFmpeg: each encoded character takes three of its few."""
+PASSWORD_SAFE = USER_SAFE + ":"
 FRAGMENT_MIN = 6
 """Characters of base64 below which a fragment would be found in innocent words too."""
 
@@ -22,9 +25,9 @@ _pattern: re.Pattern[str] | None = None
 
 def hide(secret: str) -> None:
     """From now on this secret shows in no log line and no text that went through `redact`."""
-    global _pattern  # noqa: PLW0603 - the secrets of a process are one list, which grows only
+    global _forms, _pattern  # noqa: PLW0603 - the secrets of a process are one list, which grows only
     if len(secret) >= SHORTEST:
-        _forms.update(forms(secret))
+        _forms = _forms | set(forms(secret))  # anew: another thread may be walking through the old one
         longest_first = sorted(_forms, key=len, reverse=True)
         _pattern = re.compile("|".join(map(re.escape, longest_first)))
 
@@ -62,7 +65,7 @@ def forms(secret: str) -> Iterator[str]:
     yield json.dumps(secret)[1:-1]
     yield json.dumps(secret, ensure_ascii=False)[1:-1]
     yield repr(secret)[1:-1]
-    for encoded in (quote(secret, safe=""), quote(secret), quote_plus(secret)):
+    for encoded in (quote(secret, safe=""), quote(secret), quote_plus(secret), quote(secret, safe=PASSWORD_SAFE)):
         yield encoded
         yield re.sub("%..", lambda digits: digits[0].lower(), encoded)
     for encode in (base64.b64encode, base64.urlsafe_b64encode):

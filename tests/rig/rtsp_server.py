@@ -99,6 +99,9 @@ class Feed(threading.Thread):
                 self.start()
 
     def run(self):
+        # A source may ask for data before its neighbour has a base time, and so takes the machine's uptime for its own.
+        while not self.sources[0].get_base_time():
+            time.sleep(0.001)
         first = self.sources[0].get_current_running_time() / SECOND
         monotonic, wall = time.monotonic(), time.time()
         for due, track, packet in schedule(self.clip.tracks):

@@ -78,6 +78,7 @@ def shared(url: str, heard: Heard, **changes: Any) -> Shared:
         redact=frozenset(),
         places=Places(0),
         clock=lambda: Clock.SYNCED,
+        has_budget=False,
         publish_event=heard.event,
         publish_status=heard.status,
         bugs=0,

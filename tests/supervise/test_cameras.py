@@ -5,6 +5,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
@@ -16,6 +17,7 @@ from interhuman2mqtt.cameras.fleet import Change, Fleet
 from interhuman2mqtt.cameras.places import Places
 from interhuman2mqtt.simulator.faults import parse_fault
 from interhuman2mqtt.simulator.settings import Limits
+from interhuman2mqtt.supervise import Pauses
 from rig.clips import Clip
 from rig.rtsp import rtsp_server
 from supervise.parts import Heard, a_camera, shared, simulated_cloud
@@ -68,6 +70,35 @@ async def test_the_cameras_password_is_missing(tmp_path: Path) -> None:
         status = await heard.wait_state("refused", "secret_missing")
         assert "cameras.front.password" in (status.detail or "")
         assert workers() <= before
+        camera.stop()
+
+
+@pytest.mark.parametrize("limit", [{"schedule": ("Mon 08:00-18:00",)}, {"budget": config.Budget(per_day=60.0)}, {}])
+async def test_limits_that_are_not_supported_yet(limit: dict[str, Any]) -> None:
+    """A camera with a schedule or a budget, its own or the box's, is refused and its source never opened."""
+    heard = Heard()
+    async with trio.open_nursery() as nursery:
+        before = workers()
+        camera = Camera(a_camera(**limit), shared(NOWHERE, heard, has_budget=not limit))
+        nursery.start_soon(camera.run)
+        status = await heard.wait_state("refused", "unsupported")
+        assert "schedule and budget" in (status.detail or "")
+        assert workers() <= before
+        camera.stop()
+
+
+async def test_a_cloud_that_ends_every_session_at_once() -> None:
+    """A session that is ended as soon as it was ready is an outage: the next one waits, each time longer."""
+    heard = Heard()
+    async with (
+        simulated_cloud(faults=(parse_fault("close=1000@0s,every"),)) as url,
+        trio.open_nursery() as nursery,
+    ):
+        camera = Camera(a_camera(), shared(url, heard, pauses=Pauses(first=60.0, longest=60.0)))
+        nursery.start_soon(camera.run)
+        status = await heard.wait_state("connecting", "session_limit")
+        assert status.attempts == 1
+        assert camera.counters.sessions == 1
         camera.stop()
 
 

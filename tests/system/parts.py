@@ -187,16 +187,6 @@ async def box(folder: Path, config: Json, env: Mapping[str, str] | None = None) 
     except BaseException:
         said = [line for line in started.output if '"level": "debug"' not in line]
         sys.stderr.write("\n".join(["the daemon said:", *said[-60:], ""]))
-        import gc, subprocess
-        from rig.rtsp import RtspServer
-        for o in gc.get_objects():
-            if isinstance(o, RtspServer) and o.process:
-                sys.stderr.write("RTSP %s %s %s\n" % (o.port, [l for l in o.sent if l["event"] != "frame"], o.process.lines[-3:]))
-                sys.stderr.write(subprocess.run(f"ss -tnpi | grep -A1 {o.port}", shell=True, capture_output=True, text=True).stdout)
-                pid=o.process.process.pid
-                sys.stderr.write("\n".join(f"{t} {open(f'/proc/{pid}/task/{t}/wchan').read()} {open(f'/proc/{pid}/task/{t}/stat').read().split()[2]}" for t in os.listdir(f"/proc/{pid}/task"))+"\n")
-        for pid in started.workers():
-            sys.stderr.write("\n".join(f"W {t} {open(f'/proc/{pid}/task/{t}/wchan').read()} {open(f'/proc/{pid}/task/{t}/stat').read().split()[2:15]}" for t in os.listdir(f"/proc/{pid}/task"))+"\n")
         raise
     finally:
         with trio.move_on_after(10, shield=True):

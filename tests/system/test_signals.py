@@ -111,6 +111,32 @@ async def test_a_section_that_needs_a_restart(tmp_path: Path) -> None:
         assert await daemon.stop() == 0
 
 
+async def test_an_earlier_life_leaves_no_state(tmp_path: Path) -> None:
+    """What a killed daemon left as the state of its cameras is gone before the next one says `online`."""
+    async with site(tmp_path) as around:
+        async with box(tmp_path, around.config({"front": FILE})) as daemon:
+            await around.wait_event("front", "engagement.updated")
+            daemon.send(signal.SIGKILL)
+            await daemon.wait()
+        assert "front/state/engagement" in await around.retained()
+        await around.cloud.stop()
+        async with box(tmp_path, around.config({"front": FILE})) as daemon:
+            await daemon.wait_log("broker", state="online")
+            assert "front/state/engagement" not in await around.retained()
+
+
+async def test_a_stop_without_a_broker(tmp_path: Path) -> None:
+    """What waits for a broker that is not there when the daemon stops is lost, and said to be."""
+    async with (
+        absent_broker(tmp_path) as broker,
+        cloud(tmp_path / "cloud", *QUICK) as simulated,
+        box(tmp_path, configuration(simulated.url(), broker.url, {"front": FILE})) as daemon,
+    ):
+        await daemon.wait_log("camera", state="streaming")
+        assert await daemon.stop() == 0
+        await daemon.wait_log("stopping without a broker: what waits for it is lost")
+
+
 async def test_what_concerns_all(tmp_path: Path) -> None:
     """What must not leave the box any more is kept back after a reload, from every camera; more may stream at once."""
     async with site(tmp_path) as around:

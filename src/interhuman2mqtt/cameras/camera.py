@@ -23,7 +23,7 @@ class Camera:
         self.config = camera
         self.counters = Counters()
         self.standing = Standing(camera.id, shared.publish_status)
-        self._capturing = Capturing(camera, shared.timeouts, self.standing, self.counters)
+        self._capturing = Capturing(camera, shared, self.standing, self.counters)
         self._streaming = Streaming(camera, shared, self._capturing, self.standing, self.counters)
         self._pauses = shared.pauses
         self._bugs = BugBudget(shared.bugs)

@@ -3,13 +3,12 @@
 import trio
 
 from interhuman2mqtt import config
-from interhuman2mqtt.cameras.shared import Counters
-from interhuman2mqtt.cameras.stalls import Timeouts
+from interhuman2mqtt.cameras.shared import Counters, Shared
 from interhuman2mqtt.cameras.standing import Standing
 from interhuman2mqtt.cameras.worker import Worker, start_worker
 from interhuman2mqtt.capture import wire
 from interhuman2mqtt.config import secrets
-from interhuman2mqtt.errors import Outage, Reason
+from interhuman2mqtt.errors import Outage, Reason, Refused
 from interhuman2mqtt.supervise import Health
 
 LAST_MEDIA_S = 5.0
@@ -19,10 +18,10 @@ LAST_MEDIA_S = 5.0
 class Capturing:
     """Keeps a worker that a session can pull from."""
 
-    def __init__(self, camera: config.Camera, timeouts: Timeouts, standing: Standing, counters: Counters) -> None:
+    def __init__(self, camera: config.Camera, shared: Shared, standing: Standing, counters: Counters) -> None:
         self.worker: Worker | None = None
         self._camera = camera
-        self._timeouts = timeouts
+        self._shared = shared
         self._standing = standing
         self._counters = counters
         self._opened = trio.Event()
@@ -30,8 +29,11 @@ class Capturing:
 
     async def run(self, health: Health) -> bool:
         """One worker, from its start until its source fails, which is raised."""
+        if self._camera.schedule or self._camera.budget or self._shared.has_budget:
+            # fail closed: who limits what may be seen must not be streamed beyond it
+            raise Refused(Reason.UNSUPPORTED, "schedule and budget are not supported yet: without them it would stream")
         self._counters.captures += 1
-        async with start_worker(open_command(self._camera), self._timeouts) as worker:
+        async with start_worker(open_command(self._camera), self._shared.timeouts) as worker:
             self._standing.captures(await worker.wait_open())
             health.well()
             self.worker, self._pulled_out = worker, trio.Event()

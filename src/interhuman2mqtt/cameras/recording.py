@@ -5,11 +5,14 @@ from collections import deque
 from datetime import UTC, datetime
 from typing import Protocol
 
+import structlog
 import trio
 
 from interhuman2mqtt.capture import wire
 from interhuman2mqtt.errors import Outage, Reason
 from interhuman2mqtt.events import MediaChunk
+
+log = structlog.get_logger(__name__)
 
 
 class Source(Protocol):
@@ -65,6 +68,9 @@ class WorkerRecording:
         if chunk.index == 0:
             # one value for the whole recording: a step of the wall clock must not tear its times apart
             self._utc_offset_s = time.time() - time.monotonic()
+        if chunk.lost:
+            seconds = sum(end - start for start, end in chunk.lost)
+            log.warning("media was lost before it could be sent", seconds=round(seconds, 1))
         start_s = chunk.start_s + chunk.anchor_s + self._utc_offset_s
         self._chunks.append(
             MediaChunk(

@@ -23,6 +23,8 @@ class Shared(NamedTuple):
     publish_status: Callable[[CameraStatus], None]
     bugs: int
     """How many bugs of one camera are survived in an hour."""
+    has_budget: bool = False
+    """Whether the box has a budget."""
     pauses: Pauses = Pauses()
     timeouts: Timeouts = Timeouts()
 

@@ -1,5 +1,6 @@
 """How a camera stands: one state out of what its capture and its session say, published when it changes."""
 
+import logging
 from collections.abc import Callable
 from datetime import datetime
 from typing import NamedTuple
@@ -23,6 +24,7 @@ class Word(NamedTuple):
     attempts: int = 0
 
 
+LEVELS = {State.OFFLINE: logging.WARNING, State.REFUSED: logging.ERROR}
 STARTING = Word(State.CONNECTING, Reason.STARTING)
 STOPPED = Word(State.STOPPED, Reason.STOPPED)
 
@@ -122,4 +124,6 @@ class Standing:
             self._published = self._status
             self._publish(self._status)
         if changed:
-            log.info("camera", state=word.state, reason=word.reason, detail=word.detail)
+            log.log(
+                LEVELS.get(word.state, logging.INFO), "camera", state=word.state, reason=word.reason, detail=word.detail
+            )

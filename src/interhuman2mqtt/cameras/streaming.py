@@ -76,8 +76,8 @@ class Streaming:
         if self._dry:
             await self._wait_media(worker)
         await self._take_place()
-        if worker is not self._capturing.worker:
-            return True
+        if self._stopping or worker is not self._capturing.worker:
+            return not self._stopping
         recording = worker.record(self._camera.framing, self.shared.chunk_s, self.mark.begin(worker))
         watch = self._watch = _Watch(self, recording, health)
         try:
@@ -92,6 +92,9 @@ class Streaming:
             recording.drop()
             self._capturing.session_over(worker)
         self._ended(end)
+        if end.cause is Cause.SERVER_ENDED and not health.lasted and not self._stopping:
+            # at once again would be a session every few milliseconds, where the cloud means it
+            raise Outage(Reason.SESSION_LIMIT, "the cloud ended the session as soon as it had begun")
         return not self._stopping
 
     async def _wait_worker(self) -> Worker:

@@ -211,4 +211,4 @@ def _told(status: int) -> str:
     """An exit status for people."""
     if status >= 0:
         return f"with status {status}"
-    return f"by {signal.Signals(-status).name}"
+    return f"by {next((known.name for known in signal.Signals if known == -status), f'signal {-status}')}"

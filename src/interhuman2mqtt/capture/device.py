@@ -11,10 +11,9 @@ from av.container import InputContainer
 
 from interhuman2mqtt.capture import v4l2, wire
 from interhuman2mqtt.errors import Outage, Reason, Refused
+from interhuman2mqtt.redaction import PASSWORD_SAFE, USER_SAFE
 
 NETWORK_TIMEOUT_S = 10
-URL_SAFE = "!\"$&'()*+,-.;<=>@[\\]^_`{|}~ "
-"""What may stand as it is in the user part of a URL: each encoded character takes three of FFmpeg's few."""
 CREDENTIALS_MAX = 127
 TEST_SIZE = (1280, 720)
 TEST_FPS = 15.0
@@ -67,8 +66,8 @@ def _with_credentials(command: wire.Open) -> str:
     if command.username is None:
         return command.source
     scheme, rest = command.source.split("://", 1)
-    password = quote(command.password or "", safe=URL_SAFE + ":")
-    credentials = f"{quote(command.username, safe=URL_SAFE)}:{password}"
+    password = quote(command.password or "", safe=PASSWORD_SAFE)
+    credentials = f"{quote(command.username, safe=USER_SAFE)}:{password}"
     if len(credentials) > CREDENTIALS_MAX:
         raise Refused(
             Reason.CAMERA_PASSWORD,

@@ -19,7 +19,8 @@ from interhuman2mqtt.capture.tracks import AvPacket, Copied, Silence, Track, bas
 LONGEST_GOP_S = 4.5
 """The cloud looks at windows of 8 s and wants a key frame in each: where they are rarer we encode."""
 BATCH = 16
-"""Packets that are put into the ring together: about 0.2 s of picture and sound."""
+BATCH_S = 0.2
+"""Packets, and their time, that are put into the ring together."""
 SOUND_DUE_S = 5.0
 """A source that announces sound and sends none for so long gets silence."""
 
@@ -110,7 +111,8 @@ class Take:
             for arrived in packets(feed):
                 batch.append(arrived)
                 is_key = arrived.packet.is_keyframe and arrived.packet.stream_index == feed.video
-                if is_key or len(batch) >= self._batch or self._ring.is_waiting:
+                is_full = len(batch) >= self._batch or arrived.at - batch[0].at >= BATCH_S
+                if is_key or is_full or self._ring.is_waiting:
                     yield batch
                     batch = []
         except (av.error.FFmpegError, OSError):

@@ -24,6 +24,8 @@ GOP_S = 1.0
 """Key frame interval where we encode: the cloud's analysis window is 8 s, and a cut waits for a key frame."""
 VIDEO_TIME_BASE = Fraction(1, 90_000)
 BITS_PER_PIXEL = 0.07
+BITRATE_MIN = 50_000
+"""bits a second: x264 refuses less for some sizes."""
 SOUND_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
 """What the AAC encoder takes; anything else becomes 48 kHz."""
 OPUS_RATES = (8000, 12000, 16000, 24000, 48000)
@@ -108,7 +110,9 @@ class EncodedVideo:
         self.time_base = VIDEO_TIME_BASE
         self.tick_s = float(VIDEO_TIME_BASE)
         self._next_frame_s = self._next_key_s = float("-inf")
-        self._encoder = self._open(rate, bitrate or int(self._size[0] * self._size[1] * rate * BITS_PER_PIXEL))
+        self._encoder = self._open(
+            rate, max(bitrate or int(self._size[0] * self._size[1] * rate * BITS_PER_PIXEL), BITRATE_MIN)
+        )
         self.template = self._encoder
 
     def _open(self, rate: float, bitrate: int) -> VideoStream:

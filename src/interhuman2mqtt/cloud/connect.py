@@ -3,6 +3,8 @@
 Foreign errors stop here: what leaves this module is an `Outage`, or `ConnectionOver`.
 """
 
+import errno
+import os
 import ssl
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -29,6 +31,7 @@ SEND_TIMEOUT = 30.0
 CLOSE_TIMEOUT = 2.0
 """Seconds for the close handshake, whatever happened."""
 
+ADVICE = "(is interhuman.url right, and does the network let us out?)"
 MESSAGE_MAX = 16 << 20
 """Bytes of one message from the cloud; its events have some hundred."""
 MESSAGES_MAX = 64
@@ -199,15 +202,18 @@ async def _reached(address: Address, name: str, dial: Dial) -> trio.abc.Stream:
     try:
         return await dial(address)
     except OSError as error:
-        raise Outage(Reason.CLOUD_UNREACHABLE, f"no connection to {name}: {_innermost(error)}") from error
+        raise Outage(Reason.CLOUD_UNREACHABLE, f"no connection to {name}: {_innermost(error)} {ADVICE}") from error
 
 
 def _innermost(error: BaseException) -> str:
     """What is behind trio's "all attempts to connect failed": its cause is one error, or a group of them."""
-    cause = error.__cause__
+    cause = error.__cause__ or error
     if isinstance(cause, BaseExceptionGroup):
         cause = cause.exceptions[0]
-    return str(cause or error)
+    number = getattr(cause, "errno", None)
+    if number in errno.errorcode and not isinstance(cause, ssl.SSLError):
+        return os.strerror(number)  # trio's own text repeats the address
+    return str(cause)
 
 
 async def _encrypted(transport: trio.abc.Stream, server: Server, url: SplitResult) -> trio.abc.Stream:
@@ -216,7 +222,9 @@ async def _encrypted(transport: trio.abc.Stream, server: Server, url: SplitResul
     try:
         await stream.do_handshake()
     except (trio.BrokenResourceError, ssl.CertificateError) as error:
-        raise Outage(Reason.TLS_FAILED, f"no TLS with {address_of(url)}: {_innermost(error) or 'closed'}") from error
+        raise Outage(
+            Reason.TLS_FAILED, f"no TLS with {address_of(url)}: {_innermost(error) or 'closed'} {ADVICE}"
+        ) from error
     return stream
 
 
