@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import trio
 import structlog
 
 from interhuman2mqtt import __version__, cli, daemon
@@ -117,6 +118,7 @@ def test_a_bug_of_a_camera(good: str, monkeypatch: pytest.MonkeyPatch, capsys: p
     """A bug beyond the budget ends the daemon with 70 and a traceback, so that systemd restarts it."""
 
     async def run(_self: Capturing, _health: Health) -> bool:
+        await trio.lowlevel.checkpoint()
         raise ZeroDivisionError("a bug")
 
     monkeypatch.setattr(Capturing, "run", run)

@@ -210,7 +210,7 @@ def _innermost(error: BaseException) -> str:
     cause = error.__cause__ or error
     if isinstance(cause, BaseExceptionGroup):
         cause = cause.exceptions[0]
-    number = getattr(cause, "errno", None)
+    number = getattr(cause, "errno", None) or 0
     if number in errno.errorcode and not isinstance(cause, ssl.SSLError):
         return os.strerror(number)  # trio's own text repeats the address
     return str(cause)
