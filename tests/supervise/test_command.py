@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import trio
 import structlog
+import trio
 
 from interhuman2mqtt import __version__, cli, daemon
 from interhuman2mqtt.cameras.capturing import Capturing

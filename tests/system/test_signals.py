@@ -115,7 +115,7 @@ async def test_an_earlier_life_leaves_no_state(tmp_path: Path) -> None:
     """What a killed daemon left as the state of its cameras is gone before the next one says `online`."""
     async with site(tmp_path) as around:
         async with box(tmp_path, around.config({"front": FILE})) as daemon:
-            await around.subscriber.wait_topic("/front/state/engagement", within=20)
+            await around.subscriber.wait_for(lambda _: any(around.subscriber.payloads("/front/state/engagement")), 20)
             daemon.send(signal.SIGKILL)
             await daemon.wait()
         assert "front/state/engagement" in await around.retained()
