@@ -197,9 +197,10 @@ async def connected(
     refused: ExceptionGroup[ConnectionRejected] | None = None
     try:
         async with stream, trio.open_nursery() as nursery:
-            socket = await wrap_client_stream(
-                nursery, stream, "simulator", path, extra_headers=headers, subprotocols=subprotocols
-            )
+            with trio.fail_after(20):  # trio_websocket waits for ever for a server that closes instead of answering
+                socket = await wrap_client_stream(
+                    nursery, stream, "simulator", path, extra_headers=headers, subprotocols=subprotocols
+                )
             yield Client(socket)
             with trio.move_on_after(1):
                 await socket.aclose()

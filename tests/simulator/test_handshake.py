@@ -156,7 +156,7 @@ UPGRADE = (
 )
 async def test_strangers_do_no_harm(opening: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever knocks and leaves, the next client gets its session."""
-    monkeypatch.setattr(server, "HANDSHAKE", 0.2)
+    monkeypatch.setattr(server, "HANDSHAKE", 5.0)
     async with simulator(Settings(port=0)) as address:
         stranger = await trio.open_tcp_stream(address.host, address.port)
         if opening:
