@@ -97,8 +97,10 @@ class MediaChunk(Struct, frozen=True, kw_only=True):
     """The UTC instant of `media_start`."""
     last: bool
     """The recording ends with it."""
-    resume_s: float = 0.0
-    """Where the next recording has to begin once this chunk arrived, on the source's own timeline."""
+    source_start: float = 0.0
+    """Seconds on the source's own timeline, which runs on through all recordings of one capture."""
+    source_end: float = 0.0
+    """Where the next recording has to begin once this chunk arrived, on the same timeline."""
 
 
 class Recording(Protocol):

@@ -79,7 +79,8 @@ class WorkerRecording:
                 media_end=chunk.media_s + chunk.end_s - chunk.start_s,
                 start_at=datetime.fromtimestamp(start_s, UTC),
                 last=chunk.last,
-                resume_s=chunk.end_s,
+                source_start=chunk.start_s,
+                source_end=chunk.end_s,
             )
         )
         self._news.set()

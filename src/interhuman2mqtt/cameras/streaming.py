@@ -180,7 +180,7 @@ class _Watch:
         self._counters.chunks_sent += 1
         self._counters.bytes_sent += len(chunk.payload)
         self._counters.seconds_sent += length
-        self._mark.sent_s = chunk.resume_s
+        self._mark.sent_s = chunk.source_end
         self._mark.sent_until = chunk.start_at + timedelta(seconds=length)
         self._standing.sent(self._mark.sent_until)
         self._standing.streams()
@@ -189,7 +189,7 @@ class _Watch:
         """A chunk has arrived."""
         self._counters.chunks_delivered += 1
         self._counters.round_trip = round_trip
-        self._mark.delivered_s = chunk.resume_s
+        self._mark.delivered_s = chunk.source_end
 
     def noticed(self, oddity: Oddity, detail: str) -> None:
         """Worth a line."""

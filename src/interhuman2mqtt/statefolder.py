@@ -1,0 +1,56 @@
+"""What must survive a restart: where it is kept, and how a small file is replaced without ever being half written.
+
+::
+
+    $STATE_DIRECTORY/
+      paused/          one file per paused camera, or `all`
+      budget.json      what was streamed today
+      coverage.json    up to when each camera was seen, and which signals were active
+      outbox.sqlite    events on their way to the broker, and the retained topics that are ours
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+SYSTEM = Path("/var/lib/interhuman2mqtt")
+"""What `StateDirectory=interhuman2mqtt` of the unit makes."""
+
+
+def find(environ: Mapping[str, str] = os.environ, system: Path = SYSTEM) -> Path:
+    """The folder of the daemon's state, which need not exist yet.
+
+    Commands find the daemon's without systemd's variable too: it is the system's where that exists or we are root,
+    else the user's own ($XDG_STATE_HOME, XDG Base Directory Specification).
+    """
+    if named := environ.get("STATE_DIRECTORY"):
+        return Path(named.partition(":")[0])
+    if system.exists() or os.geteuid() == 0:
+        return system
+    home = environ.get("XDG_STATE_HOME") or Path(environ.get("HOME", "/"), ".local", "state")
+    return Path(home, "interhuman2mqtt")
+
+
+def replace(path: Path, content: bytes) -> None:
+    """Give a file this content, for good: after a power cut it has the old content or the new, whole. Blocks.
+
+    Raises:
+        OSError: it could not be written; the old content stays.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f"{path.name}.new")
+    with draft.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make what was created, renamed or removed in a folder last; raises OSError."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
