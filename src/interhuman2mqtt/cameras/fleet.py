@@ -9,6 +9,7 @@ import trio
 from interhuman2mqtt import config
 from interhuman2mqtt.cameras.camera import Camera
 from interhuman2mqtt.cameras.shared import Shared
+from interhuman2mqtt.errors import Reason
 
 log = structlog.get_logger(__name__)
 
@@ -49,19 +50,23 @@ class Fleet:
             for name, running in self._running.items()
             if wanted.get(name) != running.camera.config or shared != running.shared
         ]
-        await self.stop(outdated)
+        await self._stop({name: Reason.RESTARTED if name in wanted else Reason.STOPPED for name in outdated})
         missing = [name for name in wanted if name not in self._running]
         for name in missing:
             self._start(wanted[name], shared)
         return Change(tuple(outdated), tuple(missing))
 
-    async def stop(self, names: list[str] | None = None) -> None:
-        """Stop these cameras, or all, side by side; one that takes longer than `STOP_S` is cut short."""
-        leaving = [self._running.pop(name) for name in (list(self._running) if names is None else names)]
-        for running in leaving:
+    async def stop(self) -> None:
+        """Stop all cameras."""
+        await self._stop(dict.fromkeys(self._running, Reason.STOPPED))
+
+    async def _stop(self, reasons: Mapping[str, Reason]) -> None:
+        """Stop cameras for a reason each, side by side; one that takes longer than `STOP_S` is cut short."""
+        leaving = {name: self._running.pop(name) for name in reasons}
+        for name, running in leaving.items():
             running.scope.deadline = trio.current_time() + STOP_S
-            running.camera.stop()
-        for running in leaving:
+            running.camera.stop(reasons[name])
+        for running in leaving.values():
             await running.over.wait()
 
     def _start(self, camera: config.Camera, shared: Shared) -> None:
