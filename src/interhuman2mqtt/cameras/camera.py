@@ -9,6 +9,7 @@ import structlog
 import trio
 
 from interhuman2mqtt import config
+from interhuman2mqtt.cameras.breaker import Breaker
 from interhuman2mqtt.cameras.capturing import Capturing
 from interhuman2mqtt.cameras.shared import Counters, Shared, capture_of, session_of
 from interhuman2mqtt.cameras.standing import Standing
@@ -29,6 +30,7 @@ class Camera:
         self._pauses = shared.pauses
         self._alive = shared.alive
         self._bugs = BugBudget(shared.bugs)
+        self._breaker = Breaker()
         self._scope = trio.CancelScope()
         self._stopped_for = Reason.STOPPED
 
@@ -48,7 +50,7 @@ class Camera:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._keep_capturing)
             await keep_running(
-                self._streaming.run,
+                self._breaker.guard(self._streaming.run),
                 self._tell_session,
                 self._bugs,
                 self._pauses,
