@@ -47,6 +47,8 @@ class Open(Struct, frozen=True, kw_only=True, tag="open"):
     buffer_max: int
     loop: bool = True
     """Whether a file begins again at its end."""
+    verbose: bool = False
+    """Whether FFmpeg prints what it does."""
 
 
 class Record(Struct, frozen=True, kw_only=True, tag="record"):
