@@ -111,8 +111,8 @@ class Worker:
         try:
             while data := await self._process.stdout.receive_some(READ_SIZE):
                 buffer += data
-                for header, payload in _frames(buffer):
-                    self._take(wire.unpack_frame(header), payload)
+                for header, payload in frames(buffer):
+                    self.take(wire.unpack_frame(header), payload)
         except wire.WireError as error:
             raise Outage(Reason.CAPTURE_CRASHED, f"the capture process sent rubbish: {error}") from error
         status = await self._process.wait()
@@ -141,7 +141,8 @@ class Worker:
             if self.outage is None:
                 self.progress.judge(timeouts)
 
-    def _take(self, frame: wire.Frame, payload: bytes) -> None:
+    def take(self, frame: wire.Frame, payload: bytes) -> None:
+        """A frame came through the pipe."""
         match frame:
             case wire.Opened():
                 self.opened = frame
@@ -233,7 +234,7 @@ async def _close_pipes(process: trio.Process) -> None:
             await pipe.aclose()
 
 
-def _frames(buffer: bytearray) -> Iterator[tuple[bytes, bytes]]:
+def frames(buffer: bytearray) -> Iterator[tuple[bytes, bytes]]:
     """The whole frames at the head of the buffer, which they leave."""
     while len(buffer) >= wire.PREFIX.size:
         header, payload = wire.unpack_prefix(bytes(buffer[: wire.PREFIX.size]))
