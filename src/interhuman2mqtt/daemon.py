@@ -33,6 +33,7 @@ from interhuman2mqtt.cloud.connect import Server
 from interhuman2mqtt.config import Config, Interhuman, secrets
 from interhuman2mqtt.config import file as configfile
 from interhuman2mqtt.log import setup as setup_log
+from interhuman2mqtt.memory import keep_private
 from interhuman2mqtt.publish.announce import Announcer
 from interhuman2mqtt.publish.losses import Losses
 from interhuman2mqtt.publish.outbox import Outbox
@@ -60,6 +61,7 @@ def run(arguments: Sequence[Path], box: str | None = None) -> None:
     def load() -> Config:
         return configfile.load(configfile.find(arguments), box)  # found anew: a drop-in may have come
 
+    keep_private()
     notify = systemd.take()
     config = load()
     setup_log(config.log.level, config.log.format)
