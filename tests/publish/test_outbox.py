@@ -10,7 +10,7 @@ from interhuman2mqtt import config
 from interhuman2mqtt.publish.losses import Loss
 from interhuman2mqtt.publish.message import Kind, Message
 from interhuman2mqtt.publish.outbox import ROW_COST, Depth, Outbox, Row
-from publish.parts import a_state_message, an_event_message
+from publish.parts import a_state_message, an_answer_message, an_event_message
 
 
 class Store:
@@ -87,6 +87,19 @@ async def test_what_was_not_acknowledged_comes_first_again() -> None:
     rows = await store.take()
     assert [row.n for row in rows] == [first.n, 3, 4]
     assert store.outbox.depth.rows == 3
+
+
+async def test_an_answer_goes_out_once() -> None:
+    """An answer keeps its place among the events; given to a connection that was lost it does not come again."""
+    store = Store()
+    sent, kept = an_answer_message("sent"), an_answer_message("kept")
+    event = an_event_message("front", 1)
+    for message in (sent, event, kept):
+        store.outbox.put(message)
+    assert messages(await store.take(2)) == [sent, event]
+    store.outbox.rewind()
+    assert messages(await store.take()) == [event, kept]
+    assert store.outbox.depth.rows == 2
 
 
 async def test_a_newer_state_replaces_the_waiting_one() -> None:

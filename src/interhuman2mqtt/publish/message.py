@@ -6,10 +6,15 @@ from msgspec import Struct
 
 
 class Kind(StrEnum):
-    """How a message waits: an event keeps its place in the order, a state gives way to a newer one of its topic."""
+    """How a message waits for the broker."""
 
     EVENT = "event"
+    """Keeps its place in the order, outlives the daemon, and is repeated until the broker has it."""
     STATE = "state"
+    """Gives way to a newer one of its topic; each start publishes all of them anew."""
+    ANSWER = "answer"
+    """To a request: keeps its place among the events, does not outlive the daemon, and is not repeated once the
+    connection that it was sent through is lost."""
 
 
 class Message(Struct, frozen=True, kw_only=True):

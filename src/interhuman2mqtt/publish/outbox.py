@@ -2,8 +2,9 @@
 
 Invariants, which hold whatever is underneath:
 
-1. A row leaves because the broker has it (`done`, `settle`), because a newer state replaces it (3), or by a rule of
-   `losses.Loss`, which is counted and told. Nothing else removes one.
+1. A row leaves because the broker has it (`done`, `settle`), because a newer state replaces it (3), because it is an
+   answer whose connection was lost (`rewind`), or by a rule of `losses.Loss`, which is counted and told. Nothing else
+   removes one.
 2. Rows go out in the order in which they came, so the order per camera is kept. What a connection had been given and
    did not get acknowledged comes first after `rewind`.
 3. Of each state's topic at most one row waits: a newer state takes the older one's place in the world, but comes last,
@@ -106,6 +107,8 @@ class Outbox:
 
     def rewind(self) -> None:
         """A connection ended: what it was given and is not done waits again, before everything else."""
+        for row in [row for row in self._given.values() if row.message.kind is Kind.ANSWER]:
+            self.done(row)
         later, self._waiting = [*self._given.values(), *self._waiting.values()], OrderedDict()
         self._given.clear()
         self._states.clear()
