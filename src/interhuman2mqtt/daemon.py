@@ -31,6 +31,8 @@ from interhuman2mqtt.config import file as configfile
 from interhuman2mqtt.errors import ConfigError
 from interhuman2mqtt.events import CameraStatus, Event, State
 from interhuman2mqtt.log import setup as setup_log
+from interhuman2mqtt.publish import keeper
+from interhuman2mqtt.publish.keeper import Keeper
 from interhuman2mqtt.publish.losses import Losses
 from interhuman2mqtt.publish.outbox import Outbox
 from interhuman2mqtt.publish.publisher import BrokerPhase, BrokerState, Publisher
@@ -85,6 +87,7 @@ class _Daemon:
         self._began = trio.current_time()
         self._losses = Losses()
         self._outbox = Outbox(self._config.outbox, self._losses.report)
+        self._keeper = Keeper(keeper.path_of(self._config.outbox), self._outbox, self._losses.report)
         self._publisher = self._new_publisher()
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
             async with trio.open_nursery() as nursery:
@@ -94,8 +97,10 @@ class _Daemon:
 
     async def _live(self) -> None:
         """What is opened last is closed first."""
+        await self._keeper.open()
         async with trio.open_nursery() as nursery:
             published = trio.Event()
+            nursery.start_soon(self._keeper.run)
             nursery.start_soon(self._publish, published)
             self._publisher.publish(self._topics.bridge_info(report.info(self._config, self._boot_id)))
             for camera in self._config.cameras:  # what an earlier life left there is not known to be true any more
@@ -115,13 +120,11 @@ class _Daemon:
         log.info("stopped")
 
     async def _say_goodbye(self, published: trio.Event) -> None:
-        """Drain the outbox, where there is a broker to drain it to."""
+        """Drain the outbox, where there is a broker to drain it to; the keeper says what is left in it."""
         if self._broker is not None and self._broker.phase is BrokerPhase.ONLINE:
             self._publisher.stop(FAREWELL_S)
             with trio.move_on_after(FAREWELL_S + MARGIN_S):
                 await published.wait()
-        elif waiting := self._outbox.depth.rows:
-            log.warning("stopping without a broker: what waits for it is lost", messages=waiting)
 
     async def _obey(self, signals: AsyncIterator[int], everything: trio.CancelScope) -> None:
         async for number in signals:
@@ -249,7 +252,7 @@ class _Daemon:
                 health_at = trio.current_time() + HEALTH_S
                 health = report.health(self._began, self._outbox, self._losses, self._fleet.cameras)
                 self._publisher.publish(self._topics.bridge_health(health))
-            sentence = report.sentence(self._fleet.cameras, self._broker)
+            sentence = report.sentence(self._fleet.cameras, self._broker, self._outbox.trouble)
             if sentence != said:
                 said = sentence
                 self._notify.status(sentence)

@@ -37,12 +37,14 @@ def health(began: float, outbox: Outbox, losses: Losses, cameras: Mapping[str, C
         outbox_rows=depth.rows,
         outbox_bytes=depth.bytes,
         outbox_age=round(depth.age, 1),
-        dropped={str(rule): count for rule, count in losses.counts.items()},
+        outbox_parked=depth.parked,
+        store=outbox.trouble,
+        dropped=dict(losses.counts),
         cameras={name: camera.counters.as_dict() for name, camera in cameras.items()},
     )
 
 
-def sentence(cameras: Mapping[str, Camera], broker: BrokerState | None) -> str:
+def sentence(cameras: Mapping[str, Camera], broker: BrokerState | None, outbox_trouble: str | None = None) -> str:
     """The whole daemon in one line, what is wrong first."""
     states = Counter(camera.standing.status.state for camera in cameras.values())
     streaming = states.pop(State.STREAMING, 0)
@@ -52,4 +54,5 @@ def sentence(cameras: Mapping[str, Camera], broker: BrokerState | None) -> str:
         parts.insert(
             0, f"broker {broker.phase if broker else 'not tried'}: {broker.detail if broker else ''}".rstrip(": ")
         )
+    parts += [outbox_trouble] if outbox_trouble else []
     return "; ".join(parts)
