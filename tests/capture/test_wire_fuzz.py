@@ -11,8 +11,8 @@ import trio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from interhuman2mqtt.cameras.stalls import Timeouts
 from interhuman2mqtt.cameras.ledger import Ledger
+from interhuman2mqtt.cameras.stalls import Timeouts
 from interhuman2mqtt.cameras.standing import Standing
 from interhuman2mqtt.cameras.worker import Worker, frames
 from interhuman2mqtt.capture import wire
