@@ -6,10 +6,15 @@ from msgspec import Struct
 
 
 class Kind(StrEnum):
-    """How a message waits: an event keeps its place in the order, a state gives way to a newer one of its topic."""
+    """How a message waits.
+
+    An event keeps its place in the order, a state gives way to a newer one of its topic, an answer keeps its place,
+    and is not worth repeating once its connection is over.
+    """
 
     EVENT = "event"
     STATE = "state"
+    ANSWER = "answer"
 
 
 class Message(Struct, frozen=True, kw_only=True):
@@ -26,3 +31,5 @@ class Message(Struct, frozen=True, kw_only=True):
     """Seconds after which nobody needs it any more (MQTT 5, 3.3.2.3.3); None: never."""
     properties: tuple[tuple[str, str], ...] = ()
     """MQTT 5 user properties."""
+    correlation: bytes | None = None
+    """MQTT 5 correlation data: of an answer, the request's."""

@@ -3,7 +3,7 @@
 Invariants, which hold whatever is underneath:
 
 1. A row leaves because the broker has it (`done`, `settle`), because a newer state replaces it (3), or by a rule of
-   `losses.Loss`, which is counted and told. Nothing else removes one.
+   `losses.Loss`, which is counted and told, or because it answers a connection that is over. Nothing else removes one.
 2. Rows go out in the order in which they came, so the order per camera is kept. What a connection had been given and
    did not get acknowledged comes first after `rewind`.
 3. Of each state's topic at most one row waits: a newer state takes the older one's place in the world, but comes last,
@@ -105,12 +105,18 @@ class Outbox:
             self._bytes -= _size(row.message)
 
     def rewind(self) -> None:
-        """A connection ended: what it was given and is not done waits again, before everything else."""
+        """A connection ended: what it was given and is not done waits again, before everything else.
+
+        Answers go: who asked has got none, and asks again.
+        """
         later, self._waiting = [*self._given.values(), *self._waiting.values()], OrderedDict()
         self._given.clear()
         self._states.clear()
         for row in later:
-            self._wait_again(row)
+            if row.message.kind is Kind.ANSWER:
+                self._bytes -= _size(row.message)
+            else:
+                self._wait_again(row)
 
     def settle(self, message: Message) -> None:
         """The broker has this state, by another way than its row: the row need not go out."""
