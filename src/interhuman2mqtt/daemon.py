@@ -4,6 +4,7 @@
 
     run ──► publisher ─── events and states to MQTT; outlives all others, so that their last words go out
         ├─► reporter ──── health, systemd's status and its watchdog
+        ├─► requests ──── what MQTT asks for: pause, restart, reload ...
         └─► fleet ─────── a Camera each: capture and session
                 ▲
         signals ┘         SIGHUP: reload · SIGTERM, SIGINT: stop in order · a second one: stop at once
@@ -13,6 +14,7 @@ import logging
 import os
 import signal
 from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
 
@@ -21,7 +23,7 @@ import trio
 from msgspec import structs
 
 from interhuman2mqtt import report, systemd
-from interhuman2mqtt.cameras.fleet import Fleet
+from interhuman2mqtt.cameras.fleet import Change, Fleet
 from interhuman2mqtt.cameras.places import Places
 from interhuman2mqtt.cameras.shared import Shared
 from interhuman2mqtt.clock import clock_state
@@ -31,10 +33,15 @@ from interhuman2mqtt.config import file as configfile
 from interhuman2mqtt.errors import ConfigError
 from interhuman2mqtt.events import CameraStatus, Event, State
 from interhuman2mqtt.log import setup as setup_log
+from interhuman2mqtt.obeying import Obeying
+from interhuman2mqtt.publish.inbox import Inbox
+from interhuman2mqtt.publish.listening import Listener
 from interhuman2mqtt.publish.losses import Losses
 from interhuman2mqtt.publish.outbox import Outbox
 from interhuman2mqtt.publish.publisher import BrokerPhase, BrokerState, Publisher
+from interhuman2mqtt.publish.reading import Reader
 from interhuman2mqtt.publish.topics import CameraTopics, Topics
+from interhuman2mqtt.requests import Requests
 from interhuman2mqtt.supervise import BugBudget, Health, Waiting, keep_running
 
 log = structlog.get_logger(__name__)
@@ -77,6 +84,9 @@ class _Daemon:
         self._broker: BrokerState | None = None
         self._broker_health = Health()
         self._places = Places(config.interhuman.max_sessions)
+        self._inbox = Inbox()
+        self._reader = Reader(config.mqtt.base_topic, config.box.id, config.mqtt.requests)
+        self._reloading = trio.Lock()
         self._stop = trio.Event()
         self._hangup = trio.Event()
 
@@ -102,6 +112,7 @@ class _Daemon:
                 self._clear_state(camera)
             async with trio.open_nursery() as cameras:
                 self._fleet = Fleet(cameras)
+                self._requests = self._new_requests()
                 await self._fleet.apply(self._config.cameras, self._shared(self._config))
                 nursery.start_soon(self._report)
                 self._notify.ready()
@@ -137,6 +148,7 @@ class _Daemon:
         """A stop does not wait for a reload under way: the cameras that it stops are stopping already."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._reload_when_asked)
+            nursery.start_soon(self._requests.run)
             await self._stop.wait()
             nursery.cancel_scope.cancel()
 
@@ -144,21 +156,24 @@ class _Daemon:
         while True:
             await self._hangup.wait()
             self._hangup = trio.Event()
-            await self._reload()
+            with suppress(ConfigError):  # which has been told
+                await self._reload()
 
-    async def _reload(self) -> None:
-        """Take over a good configuration; a bad one changes nothing."""
-        self._notify.reloading()
-        try:
-            config = self._load()
-        except ConfigError as error:
-            log.error("configuration rejected, the old one goes on", problems=str(error))  # noqa: TRY400 - no traceback
-            self._notify.status(f"configuration rejected: {error}")
-        else:
-            await self._take_over(config)
-        self._notify.ready()
+    async def _reload(self) -> Change:
+        """Take over a good configuration; a bad one changes nothing: it is told, and then raised as ConfigError."""
+        async with self._reloading:
+            self._notify.reloading()
+            try:
+                change = await self._take_over(self._load())
+            except ConfigError as error:
+                log.error("configuration rejected, the old one goes on", problems=str(error))  # noqa: TRY400 - no bug
+                self._notify.status(f"configuration rejected: {error}")
+                self._notify.ready()
+                raise
+            self._notify.ready()
+            return change
 
-    async def _take_over(self, config: Config) -> None:
+    async def _take_over(self, config: Config) -> Change:
         for name in FIXED:
             if getattr(config, name) != getattr(self._config, name):
                 log.warning("a change of this section needs a restart", section=name)
@@ -171,6 +186,7 @@ class _Daemon:
         self._config = structs.replace(config, **{name: getattr(self._config, name) for name in FIXED})
         self._publisher.publish(self._topics.bridge_info(report.info(self._config, self._boot_id)))
         log.info("configuration reloaded", stopped=change.stopped, started=change.started)
+        return change
 
     def _shared(self, config: Config) -> Shared:
         return Shared(
@@ -210,6 +226,17 @@ class _Daemon:
             read_password=self._read_password,
             on_loss=self._losses.report,
             on_state=self._broker_changed,
+            listener=Listener(self._reader.filters, self._inbox.put) if self._reader.filters else None,
+        )
+
+    def _new_requests(self) -> Requests:
+        return Requests(
+            self._inbox,
+            self._reader,
+            cameras=lambda: self._config.cameras,
+            obeys=Obeying(self._fleet, self._reload, self._config.log.format),
+            publish=self._publisher.publish,
+            bugs=BugBudget(self._bugs),
         )
 
     def _read_password(self) -> str | None:
@@ -247,7 +274,9 @@ class _Daemon:
         while True:
             if health_at is None or trio.current_time() >= health_at:
                 health_at = trio.current_time() + HEALTH_S
-                health = report.health(self._began, self._outbox, self._losses, self._fleet.cameras)
+                health = report.health(
+                    self._began, self._outbox, self._losses, self._fleet.cameras, self._requests.counts
+                )
                 self._publisher.publish(self._topics.bridge_health(health))
             sentence = report.sentence(self._fleet.cameras, self._broker)
             if sentence != said:

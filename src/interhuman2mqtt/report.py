@@ -28,8 +28,10 @@ def info(config: Config, boot_id: str) -> BridgeInfo:
     )
 
 
-def health(began: float, outbox: Outbox, losses: Losses, cameras: Mapping[str, Camera]) -> BridgeHealth:
-    """How it goes; `began` is trio's time at the start."""
+def health(
+    began: float, outbox: Outbox, losses: Losses, cameras: Mapping[str, Camera], requests: Mapping[str, int]
+) -> BridgeHealth:
+    """How it goes; `began` is trio's time at the start, `requests` counts those by what became of them."""
     depth = outbox.depth
     return BridgeHealth(
         at=utc_now(),
@@ -38,6 +40,7 @@ def health(began: float, outbox: Outbox, losses: Losses, cameras: Mapping[str, C
         outbox_bytes=depth.bytes,
         outbox_age=round(depth.age, 1),
         dropped={str(rule): count for rule, count in losses.counts.items()},
+        requests=requests,
         cameras={name: camera.counters.as_dict() for name, camera in cameras.items()},
     )
 

@@ -54,10 +54,11 @@ async def test_health() -> None:
     losses.report(message, Loss.TOO_LARGE, "too large")
     all_cameras = cameras("front")
     all_cameras["front"].counters.chunks_sent = 7
-    health = report.health(0.0, outbox, losses, all_cameras)
+    health = report.health(0.0, outbox, losses, all_cameras, {"obeyed": 5})
     assert (health.outbox_rows, health.dropped) == (1, {str(Loss.TOO_LARGE): 1})
     assert health.outbox_bytes > 0
     assert health.cameras["front"]["chunks_sent"] == 7
+    assert health.requests == {"obeyed": 5}
     assert health.uptime > 0
 
 

@@ -67,6 +67,8 @@ class BridgeHealth(Struct, frozen=True, kw_only=True):
     """Seconds that the oldest message waits."""
     dropped: Mapping[str, int]
     """Messages that were lost by a stated rule, by the rule's name."""
+    requests: Mapping[str, int]
+    """Messages that came to us, by what became of them."""
     cameras: Mapping[str, Mapping[str, float]]
     """Counters of each camera, by their names."""
 
