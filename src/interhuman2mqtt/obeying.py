@@ -44,9 +44,7 @@ class Obeying:
 
     async def restart(self, camera: str | None) -> Any:
         """Restart a camera; None: all."""
-        names = list(self._fleet.cameras) if camera is None else [camera]
-        await self._fleet.restart(names)
-        return {"cameras": names}
+        return {"cameras": await self._fleet.restart(None if camera is None else [camera])}
 
     async def reload(self) -> Any:
         """Take over the configuration as it stands in the files now."""

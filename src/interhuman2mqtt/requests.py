@@ -5,6 +5,7 @@ goes on beside the others, a few at a time. The pace is bounded, so that a flood
 drops them, and not the outbox, which holds events.
 """
 
+import math
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection
 from typing import Any, Protocol
@@ -101,8 +102,8 @@ class Requests:
         self._bugs = bugs
         self._counts: Counter[str] = Counter()
         self._logged: dict[Ignoring, tuple[float, int]] = {}
-        self._slow = trio.CapacityLimiter(SLOW_MAX)
-        self._paid_until = 0.0
+        self._slow = trio.Semaphore(SLOW_MAX)
+        self._paid_until = -math.inf
 
     @property
     def counts(self) -> dict[str, int]:
@@ -132,8 +133,8 @@ class Requests:
     async def _obey(self, asked: Asked, nursery: trio.Nursery) -> None:
         if not isinstance(asked.request, Restart | Reload):
             await self._do(asked)
-        elif self._slow.available_tokens:
-            self._slow.acquire_on_behalf_of_nowait(asked)
+        elif self._slow.value:
+            self._slow.acquire_nowait()
             nursery.start_soon(self._do_slowly, asked)
         else:
             self._refuse(asked, f"{SLOW_MAX} restarts and reloads are under way: ask again when they are done")
@@ -142,7 +143,7 @@ class Requests:
         try:
             await self._do(asked)
         finally:
-            self._slow.release_on_behalf_of(asked)
+            self._slow.release()
 
     async def _do(self, asked: Asked) -> None:
         log.info("request", request=asked.reply.command, **_described(asked.request))

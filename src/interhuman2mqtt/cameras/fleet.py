@@ -55,10 +55,12 @@ class Fleet:
         await self.stop(outdated)
         return Change(tuple(outdated), await self._start(wanted))
 
-    async def restart(self, names: Collection[str]) -> None:
-        """Stop cameras and start them again as they are wanted by then, side by side; the others are untouched."""
-        await self.stop([name for name in names if name in self._running])
-        await self._start(names)
+    async def restart(self, names: Collection[str] | None = None) -> tuple[str, ...]:
+        """Stop these cameras, or all, and start them again as they are wanted by then; returns which were meant."""
+        meant = tuple(self._wanted) if names is None else tuple(names)
+        await self.stop([name for name in meant if name in self._running])
+        await self._start(meant)
+        return meant
 
     async def stop(self, names: list[str] | None = None) -> None:
         """Stop these cameras, or all, side by side; one that takes longer than `STOP_S` is cut short."""
