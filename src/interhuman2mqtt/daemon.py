@@ -3,6 +3,7 @@
 ::
 
     run ──► publisher ─── events and states to MQTT; outlives all others, so that their last words go out
+        ├─► policy ────── pauses, schedules, budgets: which cameras may stream now
         ├─► reporter ──── health, systemd's status and its watchdog
         └─► fleet ─────── a Camera each: capture and session
                 ▲
@@ -20,7 +21,7 @@ import structlog
 import trio
 from msgspec import structs
 
-from interhuman2mqtt import report, systemd
+from interhuman2mqtt import report, statefolder, systemd
 from interhuman2mqtt.cameras.fleet import Fleet
 from interhuman2mqtt.cameras.places import Places
 from interhuman2mqtt.cameras.shared import Shared
@@ -31,6 +32,7 @@ from interhuman2mqtt.config import file as configfile
 from interhuman2mqtt.errors import ConfigError
 from interhuman2mqtt.events import CameraStatus, Event, State
 from interhuman2mqtt.log import setup as setup_log
+from interhuman2mqtt.policy import policy
 from interhuman2mqtt.publish.losses import Losses
 from interhuman2mqtt.publish.outbox import Outbox
 from interhuman2mqtt.publish.publisher import BrokerPhase, BrokerState, Publisher
@@ -77,6 +79,7 @@ class _Daemon:
         self._broker: BrokerState | None = None
         self._broker_health = Health()
         self._places = Places(config.interhuman.max_sessions)
+        self._policy = policy.for_box(config.box, statefolder.find())
         self._stop = trio.Event()
         self._hangup = trio.Event()
 
@@ -97,6 +100,7 @@ class _Daemon:
         async with trio.open_nursery() as nursery:
             published = trio.Event()
             nursery.start_soon(self._publish, published)
+            nursery.start_soon(self._policy.run)
             self._publisher.publish(self._topics.bridge_info(report.info(self._config, self._boot_id)))
             for camera in self._config.cameras:  # what an earlier life left there is not known to be true any more
                 self._clear_state(camera)
@@ -110,6 +114,7 @@ class _Daemon:
                 self._notify.stopping()
                 log.info("stopping")
                 await self._fleet.stop()
+            await self._policy.close()
             await self._say_goodbye(published)
             nursery.cancel_scope.cancel()
         log.info("stopped")
@@ -179,8 +184,8 @@ class _Daemon:
             chunk_s=config.interhuman.chunk,
             redact=frozenset(config.privacy.redact),
             places=self._places,
+            policy=self._policy,
             clock=clock_state,
-            has_budget=config.box.budget is not None,
             publish_event=self._publish_event,
             publish_status=self._publish_status,
             bugs=self._bugs,

@@ -5,7 +5,6 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 import trio
@@ -69,20 +68,6 @@ async def test_the_cameras_password_is_missing(tmp_path: Path) -> None:
         nursery.start_soon(camera.run)
         status = await heard.wait_state("refused", "secret_missing")
         assert "cameras.front.password" in (status.detail or "")
-        assert workers() <= before
-        camera.stop()
-
-
-@pytest.mark.parametrize("limit", [{"schedule": ("Mon 08:00-18:00",)}, {"budget": config.Budget(per_day=60.0)}, {}])
-async def test_limits_that_are_not_supported_yet(limit: dict[str, Any]) -> None:
-    """A camera with a schedule or a budget, its own or the box's, is refused and its source never opened."""
-    heard = Heard()
-    async with trio.open_nursery() as nursery:
-        before = workers()
-        camera = Camera(a_camera(**limit), shared(NOWHERE, heard, has_budget=not limit))
-        nursery.start_soon(camera.run)
-        status = await heard.wait_state("refused", "unsupported")
-        assert "schedule and budget" in (status.detail or "")
         assert workers() <= before
         camera.stop()
 

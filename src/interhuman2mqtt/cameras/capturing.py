@@ -8,7 +8,7 @@ from interhuman2mqtt.cameras.standing import Standing
 from interhuman2mqtt.cameras.worker import Worker, start_worker
 from interhuman2mqtt.capture import wire
 from interhuman2mqtt.config import secrets
-from interhuman2mqtt.errors import Outage, Reason, Refused
+from interhuman2mqtt.errors import Outage, Reason
 from interhuman2mqtt.supervise import Health
 
 LAST_MEDIA_S = 5.0
@@ -26,14 +26,13 @@ class Capturing:
         self._counters = counters
         self._opened = trio.Event()
         self._pulled_out = trio.Event()
+        self._started: Worker | None = None
 
     async def run(self, health: Health) -> bool:
         """One worker, from its start until its source fails, which is raised."""
-        if self._camera.schedule or self._camera.budget or self._shared.has_budget:
-            # fail closed: who limits what may be seen must not be streamed beyond it
-            raise Refused(Reason.UNSUPPORTED, "schedule and budget are not supported yet: without them it would stream")
         self._counters.captures += 1
         async with start_worker(open_command(self._camera), self._shared.timeouts) as worker:
+            self._started = worker
             self._standing.captures(await worker.wait_open())
             health.well()
             self.worker, self._pulled_out = worker, trio.Event()
@@ -45,6 +44,11 @@ class Capturing:
             finally:
                 self._forget()
             raise worker.outage or Outage(Reason.SOURCE_ENDED, "the source ended")
+
+    def kill(self) -> None:
+        """End the capture process at once, be its source open or not."""
+        if self._started is not None:
+            self._started.kill()
 
     async def wait_worker(self) -> Worker:
         """The worker, as soon as its source is open."""
