@@ -1,5 +1,6 @@
 """Cameras in this process, with a real capture and the simulated cloud."""
 
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -99,6 +100,13 @@ def shared(url: str, heard: Heard, **changes: Any) -> Shared:
         pauses=AT_ONCE,
     )
     return surroundings._replace(**changes)
+
+
+def workers() -> set[int]:
+    """The processes that this one has started and that still run."""
+    children = Path(f"/proc/{os.getpid()}/task").glob("*/children")
+    found = {int(pid) for file in children for pid in file.read_text().split()}
+    return {pid for pid in found if b"interhuman2mqtt.capture" in Path(f"/proc/{pid}/cmdline").read_bytes()}
 
 
 @asynccontextmanager

@@ -19,7 +19,7 @@ from interhuman2mqtt.simulator.settings import Limits
 from interhuman2mqtt.supervise import Pauses
 from rig.clips import Clip
 from rig.rtsp import rtsp_server
-from supervise.parts import Heard, a_camera, shared, simulated_cloud
+from supervise.parts import Heard, a_camera, shared, simulated_cloud, workers
 
 NOWHERE = "ws://localhost:1/v2/stream/analyze"
 
@@ -27,13 +27,6 @@ NOWHERE = "ws://localhost:1/v2/stream/analyze"
 @pytest.fixture(autouse=True)
 def _key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("API_KEY", "ih_live_key")
-
-
-def workers() -> set[int]:
-    """The processes that this one has started and that still run."""
-    children = Path(f"/proc/{os.getpid()}/task").glob("*/children")
-    found = {int(pid) for file in children for pid in file.read_text().split()}
-    return {pid for pid in found if b"interhuman2mqtt.capture" in Path(f"/proc/{pid}/cmdline").read_bytes()}
 
 
 @contextmanager

@@ -191,7 +191,7 @@ class Budgets:
                 self._live |= live
                 raise
             self._kept, self._trouble = kept, None
-            self._said.say("file", "written", "budgets are counted", level="debug")
+            self._said.say("file", "written", "what is streamed is counted", level="debug")
 
     def _reserving(self, live: set[str], ahead: float) -> Usage:
         """What to write: ahead for those who stream, and not less than before for others; but in the end what is so."""
@@ -206,7 +206,9 @@ class Budgets:
         except OSError as error:
             self._trouble = f"{error.filename or self._file.path} cannot be {done}: {error.strerror}"
             level = "error" if self._limits else "debug"
-            self._said.say("file", self._trouble, "budgets cannot be counted", level=level, detail=self._trouble)
+            self._said.say(
+                "file", self._trouble, "what is streamed cannot be counted", level=level, detail=self._trouble
+            )
             self.changed()
             raise Outage(Reason.OVER_BUDGET, f"what is streamed cannot be counted: {self._trouble}") from error
 
