@@ -143,6 +143,8 @@ class Connection:
         with trio.move_on_after(CLOSE_TIMEOUT, shield=True):
             if not self._transport.broken:
                 await self._websocket.aclose()
+                if self._websocket.closed is not None and self._websocket.closed.code != 1006:
+                    await self._transport.aclose()  # which trio-websocket leaves open where the cloud closed first
         self._reader.scope.cancel()
         await trio.aclose_forcefully(self._transport)
 
