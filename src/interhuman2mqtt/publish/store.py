@@ -86,8 +86,10 @@ class Found(NamedTuple):
 class Changes(NamedTuple):
     """What one transaction does."""
 
+    first: int
+    """From this key on there are the rows of `new` and no others, whatever an attempt that failed may have left."""
     new: Sequence[Stored]
-    """Their keys ascend, and are above those of every row that is to stay."""
+    """Their keys ascend from `first`."""
     gone: Sequence[int]
     """Keys."""
     retained: Mapping[str, bool]
@@ -191,7 +193,7 @@ def _check(db: sqlite3.Connection, path: Path) -> None:
     [version] = db.execute("PRAGMA user_version").fetchone()
     if version > VERSION:
         raise Damaged(f"{path} was written by a newer version of this program (format {version})")
-    # It reads the pages that `_read` is about to read anyway: 70 ms for 64 MiB in the page cache.
+    # It reads the pages that `_read` is about to read anyway: 0.1 s for 64 MiB in the page cache.
     [verdict] = db.execute("PRAGMA quick_check(1)").fetchone()
     if verdict != b"ok":
         raise Damaged(f"{path} is damaged: {verdict.decode(errors='replace')}")
@@ -208,10 +210,8 @@ def _found(rows: Iterable[Any], topics: Iterable[Any]) -> Found:
 
 
 def _apply(db: sqlite3.Connection, changes: Changes) -> None:
-    if changes.new:
-        # A commit that failed may have been made all the same: what it left is written again, maybe otherwise.
-        db.execute("DELETE FROM events WHERE key >= ?", (changes.new[0].key,))
-        db.executemany("INSERT INTO events VALUES (?, ?, ?, ?, ?)", map(encoded, changes.new))
+    db.execute("DELETE FROM events WHERE key >= ?", (changes.first,))
+    db.executemany("INSERT INTO events VALUES (?, ?, ?, ?, ?)", map(encoded, changes.new))
     db.executemany("DELETE FROM events WHERE key = ?", ((key,) for key in changes.gone))
     ours = (encoded_topic(topic) for topic, is_ours in changes.retained.items() if is_ours)
     db.executemany("INSERT OR REPLACE INTO retained VALUES (?, ?)", ours)
