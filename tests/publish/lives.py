@@ -86,3 +86,11 @@ def events_in(path: Path, folder: Path) -> list[bytes]:
         return [bytes(payload) for (payload,) in db.execute("SELECT payload FROM events ORDER BY key")]
     finally:
         db.close()
+
+
+def destroy_a_page(path: Path) -> None:
+    """Overwrite a page in the middle of a store's file."""
+    content = bytearray(path.read_bytes())
+    start = len(content) // 4096 // 2 * 4096
+    content[start : start + 4096] = b"\xaa" * 4096
+    path.write_bytes(content)

@@ -22,7 +22,7 @@ from interhuman2mqtt.publish import aside
 from interhuman2mqtt.publish.ages import Instant
 from interhuman2mqtt.publish.rows import Stored
 from interhuman2mqtt.publish.store import VERSION, Changes, Damaged, Store, Unavailable, salvage
-from publish.lives import left_by_a_crash
+from publish.lives import destroy_a_page, left_by_a_crash
 from publish.parts import NOON, an_event_message
 from rig.disks import read_only, tiny_disk
 
@@ -245,10 +245,7 @@ def test_a_topic_that_is_unreadable(path: Path) -> None:
 def test_a_page_that_is_destroyed(path: Path) -> None:
     """With a page in the middle of the table gone, the rows before and after it are saved."""
     rows = filled(path, rows=200)
-    content = bytearray(path.read_bytes())
-    page = len(content) // 4096 // 2
-    content[page * 4096 : (page + 1) * 4096] = b"\xaa" * 4096
-    path.write_bytes(content)
+    destroy_a_page(path)
     opened = aside.open_or_replace(Store(path), utc_now())
     assert opened.found.rows[0] == rows[0]
     assert opened.found.rows[-1] == rows[-1]
