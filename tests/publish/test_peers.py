@@ -215,7 +215,7 @@ def answering(code: int) -> Script:
         (0x87, [], 3),
         (0x97, [], 3),
         (0x90, ["broker_refused"] * 3, 0),
-        (0x95, ["broker_refused"] * 3, 0),
+        (0x95, ["too_large"] * 3, 0),
         (0x99, ["broker_refused"] * 3, 0),
         (0x10, [], 0),
     ],
