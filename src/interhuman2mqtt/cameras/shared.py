@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
+from interhuman2mqtt.alive import Alive
+from interhuman2mqtt.cameras.coverage import Coverage
 from interhuman2mqtt.cameras.places import Places
 from interhuman2mqtt.cameras.stalls import Timeouts
 from interhuman2mqtt.cloud.connect import Server
@@ -18,9 +20,11 @@ class Shared(NamedTuple):
     chunk_s: float
     redact: frozenset[str]
     places: Places
+    coverage: Coverage
     clock: Callable[[], Clock]
     publish_event: Callable[[Event], None]
     publish_status: Callable[[CameraStatus], None]
+    alive: Alive
     bugs: int
     """How many bugs of one camera are survived in an hour."""
     has_budget: bool = False
@@ -29,11 +33,23 @@ class Shared(NamedTuple):
     timeouts: Timeouts = Timeouts()
 
 
+def capture_of(camera: str) -> str:
+    """The name of a camera's first half, where it promises to move."""
+    return f"capture of {camera}"
+
+
+def session_of(camera: str) -> str:
+    """The name of its second half."""
+    return f"session of {camera}"
+
+
 class Counters:
     """What one camera did since the daemon started, as `bridge/health` tells it."""
 
     def __init__(self) -> None:
         self.captures = 0
+        self.children = 0
+        """Capture processes that there are: one at most."""
         self.sessions = 0
         self.chunks_sent = 0
         self.bytes_sent = 0
