@@ -66,6 +66,7 @@ def test_no_frame_is_a_bug(found: list[bytes], payload: bytes) -> None:
     """Each is no frame, or makes statuses, outages and chunks that MQTT and the cloud can be given."""
 
     async def take() -> None:
+        await trio.lowlevel.checkpoint()
         statuses: list[CameraStatus] = []
         taken = a_worker(statuses)
         recording = taken.recordings[1]

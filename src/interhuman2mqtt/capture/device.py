@@ -171,5 +171,6 @@ _EXPLANATIONS: tuple[tuple[tuple[type[Exception], ...], int | None, Reason, str,
         "what {what} sends is not media that FFmpeg can read",
         False,
     ),
+    ((av.error.MemoryError,), None, Reason.INVALID_MEDIA, "{what} sends more than there is memory for", False),
     ((av.error.EOFError,), None, Reason.SOURCE_ENDED, "{what} ended", False),
 )
