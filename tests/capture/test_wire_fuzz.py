@@ -11,12 +11,13 @@ import trio
 from hypothesis import given
 from hypothesis import strategies as st
 
+from interhuman2mqtt.cameras.ledger import Ledger
 from interhuman2mqtt.cameras.stalls import Timeouts
 from interhuman2mqtt.cameras.standing import Standing
 from interhuman2mqtt.cameras.worker import Worker, frames
 from interhuman2mqtt.capture import wire
 from interhuman2mqtt.errors import Outage, Reason
-from interhuman2mqtt.events import CameraStatus
+from interhuman2mqtt.events import CameraStatus, utc_now
 
 FIELDS = {
     "opened": ["description", "video", "audio", "video_copied", "audio_copied"],
@@ -56,7 +57,7 @@ headers = st.sampled_from(list(FIELDS)).flatmap(a_header) | st.binary(max_size=1
 def a_worker(statuses: list[CameraStatus]) -> Worker:
     """The daemon's side, without a process."""
     made = Worker(cast("trio.Process", SimpleNamespace()))
-    made.on_opened = Standing("front", statuses.append).captures
+    made.on_opened = Standing("front", statuses.append, Ledger(utc_now())).captures
     made.record("continuous", 1.0, None)
     return made
 
@@ -66,7 +67,7 @@ def test_no_frame_is_a_bug(found: list[bytes], payload: bytes) -> None:
     """Each is no frame, or makes statuses, outages and chunks that MQTT and the cloud can be given."""
 
     async def take() -> None:
-        await trio.lowlevel.checkpoint()
+        await trio.lowlevel.checkpoint()  # trio's clock runs only in trio
         statuses: list[CameraStatus] = []
         taken = a_worker(statuses)
         recording = taken.recordings[1]
@@ -78,7 +79,7 @@ def test_no_frame_is_a_bug(found: list[bytes], payload: bytes) -> None:
                 str(error).encode()
             except Outage as outage:
                 msgspec.json.encode(outage.detail)
-        standing = Standing("front", statuses.append)
+        standing = Standing("front", statuses.append, Ledger(utc_now()))
         if taken.outage:
             standing.capture_failed(taken.outage, 1)
         msgspec.json.encode(statuses)

@@ -41,8 +41,8 @@ esac
 def a_breaking_worker(folder: Path) -> Path:
     """A program that stands in for a worker, and ends each time in another way."""
     (folder / "turn").write_text("0")
-    frames: dict[str, wire.Frame] = {"opened": OPENED, "failed": FAILED, "pulse": PULSE}
-    for name, frame in frames.items():
+    frames: list[tuple[str, wire.Frame]] = [("opened", OPENED), ("failed", FAILED), ("pulse", PULSE)]
+    for name, frame in frames:
         (folder / name).write_bytes(wire.pack(frame))
     program = folder / "worker"
     program.write_text(PROGRAM.format(folder=folder))

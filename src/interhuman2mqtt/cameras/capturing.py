@@ -7,7 +7,7 @@ import structlog
 import trio
 
 from interhuman2mqtt import config
-from interhuman2mqtt.cameras.shared import Counters, Shared
+from interhuman2mqtt.cameras.shared import Counters, Shared, capture_of
 from interhuman2mqtt.cameras.standing import Standing
 from interhuman2mqtt.cameras.voice import Voice
 from interhuman2mqtt.cameras.worker import Worker, start_worker
@@ -43,9 +43,13 @@ class Capturing:
             raise Refused(Reason.UNSUPPORTED, "schedule and budget are not supported yet: without them it would stream")
         self._wait_for_last()
         self._counters.captures += 1
+        promise = self._shared.alive.of(capture_of(self._camera.id))
         try:
-            async with start_worker(open_command(self._camera), self._shared.timeouts, self._voice) as worker:
+            async with start_worker(
+                open_command(self._camera), self._shared.timeouts, voice=self._voice, promise=promise
+            ) as worker:
                 self._last, self._counters.children = worker, 1
+                worker.on_mended = self._counters.count_repairs
                 await self._keep(worker, health)
         finally:
             self._counters.children = self._left_over()

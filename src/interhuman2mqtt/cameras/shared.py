@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
+from interhuman2mqtt.alive import Alive
+from interhuman2mqtt.cameras.coverage import Coverage
 from interhuman2mqtt.cameras.places import Places
 from interhuman2mqtt.cameras.stalls import Timeouts
 from interhuman2mqtt.cloud.connect import Server
@@ -18,15 +20,27 @@ class Shared(NamedTuple):
     chunk_s: float
     redact: frozenset[str]
     places: Places
+    coverage: Coverage
     clock: Callable[[], Clock]
     publish_event: Callable[[Event], None]
     publish_status: Callable[[CameraStatus], None]
+    alive: Alive
     bugs: int
     """How many bugs of one camera are survived in an hour."""
     has_budget: bool = False
     """Whether the box has a budget."""
     pauses: Pauses = Pauses()
     timeouts: Timeouts = Timeouts()
+
+
+def capture_of(camera: str) -> str:
+    """The name of a camera's first half, where it promises to move."""
+    return f"capture of {camera}"
+
+
+def session_of(camera: str) -> str:
+    """The name of its second half."""
+    return f"session of {camera}"
 
 
 class Counters:
@@ -36,6 +50,8 @@ class Counters:
         self.captures = 0
         self.children = 0
         """Capture processes that there are: one at most."""
+        self.repairs = 0
+        """How often a rule about what the source sends wrongly was applied."""
         self.sessions = 0
         self.chunks_sent = 0
         self.bytes_sent = 0
@@ -45,6 +61,10 @@ class Counters:
         self.oddities = 0
         self.round_trip = 0.0
         """Seconds, of the newest ping."""
+
+    def count_repairs(self, count: int) -> None:
+        """So many more."""
+        self.repairs += count
 
     def as_dict(self) -> dict[str, float]:
         """By name."""

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 import structlog
 import trio
 
+from interhuman2mqtt.alive import Promise
 from interhuman2mqtt.cameras.recording import WorkerRecording
 from interhuman2mqtt.cameras.stalls import Progress, Timeouts
 from interhuman2mqtt.cameras.voice import UNFINISHED_MAX, Voice
@@ -38,6 +39,8 @@ class Worker:
         self.opened: wire.Opened | None = None
         self.on_opened: Callable[[str], None] = lambda _: None
         """Told what the source is, each time that it turns out to be another."""
+        self.on_mended: Callable[[int], None] = lambda _: None
+        """Told how much more of what the source sends had to be mended."""
         self.outage: Outage | None = None
         """Why the source ended; what the ring still holds can be pulled nevertheless."""
         self.ended = trio.Event()
@@ -134,9 +137,10 @@ class Worker:
         voice.say(rest)
         self.silent.set()
 
-    async def watch(self, timeouts: Timeouts) -> None:
+    async def watch(self, timeouts: Timeouts, promise: Promise) -> None:
         """Raise an Outage once the worker hangs, or a track of its source stands still."""
         while True:
+            promise(WATCH_S)
             await trio.sleep(WATCH_S)
             if self.outage is None:
                 self.progress.judge(timeouts)
@@ -155,17 +159,26 @@ class Worker:
                 self.ended.set()
                 self._answered.set()
             case wire.Pulse():
+                self._tell_mended(frame.repairs)
                 self.progress.observe(frame)
             case wire.Chunk() if recording := self.recordings.get(frame.recording):
                 recording.arrived(frame, payload)
             case wire.Chunk():
                 pass  # of a recording that was dropped while it was on its way
 
+    def _tell_mended(self, repairs: dict[str, int]) -> None:
+        """Each rule is told of once; the lies themselves are counted."""
+        before = self.progress.pulse.repairs if self.progress.pulse else {}
+        if news := sorted(repairs.keys() - before.keys()):
+            log.info("what the source sends is mended", rules=news)
+        self.on_mended(max(0, sum(repairs.values()) - sum(before.values())))
+
 
 @asynccontextmanager
 async def start_worker(
     command: wire.Open,
     timeouts: Timeouts = Timeouts(),  # noqa: B008 - frozen
+    promise: Promise = lambda _seconds: None,
     voice: Voice | None = None,
 ) -> AsyncIterator[Worker]:
     """A capture process for as long as the context lasts; leaving it the process is gone, whatever it was doing.
@@ -174,6 +187,7 @@ async def start_worker(
         command: What to capture; it holds the camera's password, and is not kept.
         timeouts: When the process counts as hanging.
         voice: Hears what the process prints.
+        promise: Told how long each wait for the worker may last.
 
     Raises:
         Outage: the worker hangs, crashed, or could not be started. How its source fails stands in `Worker.outage`.
@@ -186,7 +200,7 @@ async def start_worker(
         async with trio.open_nursery() as nursery:
             nursery.start_soon(worker.write_commands)
             nursery.start_soon(worker.read_frames)
-            nursery.start_soon(worker.watch, timeouts)
+            nursery.start_soon(worker.watch, timeouts, promise)
             nursery.start_soon(worker.listen, voice or Voice())
             try:
                 yield worker
