@@ -1,0 +1,66 @@
+"""The accounting of gaps: media that the cloud got and gaps that were published make up a camera's time; no I/O."""
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from soak.book import Gap
+from soak.spans import Span, collisions, common, total, without
+
+SEAM_S = 3.0
+"""A chunk, a GOP, and what the dating of both may be wrong by."""
+STALE_S = 15.0
+"""How old the frontier may be that a killed daemon had written down."""
+TOUCH_S = 0.05
+SUDDEN = frozenset({"crashed", "power_cut"})
+
+
+class Account(NamedTuple):
+    """One camera's time."""
+
+    camera: str
+    live: Sequence[Span]
+    """When it was configured, and the run was on."""
+    got: Sequence[Span]
+    """What the cloud got."""
+    proven: Sequence[Span]
+    """What the daemon can know that the cloud got."""
+    gaps: Sequence[Gap]
+
+
+def unexplained(account: Account) -> list[Span]:
+    """Time of the camera that the cloud did not get, and that no gap tells of."""
+    told = [*account.got, *(gap.span for gap in account.gaps)]
+    return [hole for hole in without(account.live, told) if hole.seconds > SEAM_S]
+
+
+def denied(account: Account) -> list[tuple[Gap, float]]:
+    """Gaps that hold more media than they may which the cloud is known to have got, with the seconds of it."""
+    found = []
+    for gap in account.gaps:
+        seconds = total(common([gap.span], account.proven))
+        if seconds > SEAM_S + (STALE_S if gap.reason in SUDDEN else 0.0):
+            found.append((gap, seconds))
+    return found
+
+
+def twice(account: Account) -> list[tuple[Span, Span]]:
+    """Gaps of the camera that overlap each other."""
+    return collisions((gap.span for gap in account.gaps), TOUCH_S)
+
+
+def judge(accounts: Iterable[Account]) -> list[str]:
+    """What is wrong, in sentences."""
+    wrong = []
+    for account in accounts:
+        name = account.camera
+        wrong += [f"{name}: nothing is said of {_told(hole)}" for hole in unexplained(account)]
+        wrong += [
+            f"{name}: {gap.reason} from {_told(gap.span)} holds {seconds:.1f} s that the cloud got"
+            for gap, seconds in denied(account)
+        ]
+        wrong += [f"{name}: the gaps {_told(one)} and {_told(other)} overlap" for one, other in twice(account)]
+    return wrong
+
+
+def _told(span: Span) -> str:
+    return f"{span.start:.2f} to {span.end:.2f} ({span.seconds:.1f} s)"
