@@ -20,28 +20,32 @@ import structlog
 import trio
 from msgspec import structs
 
-from interhuman2mqtt import report, systemd
+from interhuman2mqtt import report, statefolder, systemd
+from interhuman2mqtt.alive import Alive
+from interhuman2mqtt.cameras.coverage import Coverage, Signal
 from interhuman2mqtt.cameras.fleet import Fleet
+from interhuman2mqtt.cameras.ledger import Gap
 from interhuman2mqtt.cameras.places import Places
 from interhuman2mqtt.cameras.shared import Shared
+from interhuman2mqtt.cameras.told import Teller
 from interhuman2mqtt.clock import clock_state
 from interhuman2mqtt.cloud.connect import Server
 from interhuman2mqtt.config import Config, Interhuman, secrets
 from interhuman2mqtt.config import file as configfile
-from interhuman2mqtt.errors import ConfigError
-from interhuman2mqtt.events import CameraStatus, Event, State
 from interhuman2mqtt.log import setup as setup_log
+from interhuman2mqtt.publish.announce import Announcer
 from interhuman2mqtt.publish.losses import Losses
 from interhuman2mqtt.publish.outbox import Outbox
 from interhuman2mqtt.publish.publisher import BrokerPhase, BrokerState, Publisher
-from interhuman2mqtt.publish.topics import CameraTopics, Topics
-from interhuman2mqtt.supervise import BugBudget, Health, Waiting, keep_running
+from interhuman2mqtt.publish.topics import BridgeHealth, Reload, Topics
+from interhuman2mqtt.reload import Reloader
+from interhuman2mqtt.supervise import BugBudget, Health, Hurry, Waiting, keep_running
 
 log = structlog.get_logger(__name__)
 
 LEVELS = {BrokerPhase.OFFLINE: logging.WARNING, BrokerPhase.REFUSED: logging.ERROR}
 STATUS_S = 2.0
-FIXED = ("box", "mqtt", "outbox", "log")
+FIXED = ("box", "mqtt", "outbox")
 """Sections that a reload does not take over."""
 HEALTH_S = 30.0
 FAREWELL_S = 10.0
@@ -69,13 +73,16 @@ class _Daemon:
     def __init__(self, config: Config, notify: systemd.Systemd, load: Callable[[], Config]) -> None:
         self._config = config
         self._notify = notify
-        self._load = load
         self._boot_id = str(uuid4())
         self._bugs = int(os.environ.get("INTERHUMAN2MQTT_BUGS", BUGS))
         self._topics = Topics(config.mqtt.base_topic, config.box.id, config.outbox.max_age)
-        self._camera_topics: dict[str, CameraTopics] = {}
+        self._teller = Teller(config.box.id, self._boot_id, clock_state)
+        self._reloader = Reloader(load, self._take_over, notify, self._reloaded)
+        self._reload: Reload | None = None
         self._broker: BrokerState | None = None
         self._broker_health = Health()
+        self._hurry = Hurry()
+        self._alive = Alive()
         self._places = Places(config.interhuman.max_sessions)
         self._stop = trio.Event()
         self._hangup = trio.Event()
@@ -86,6 +93,8 @@ class _Daemon:
         self._losses = Losses()
         self._outbox = Outbox(self._config.outbox, self._losses.report)
         self._publisher = self._new_publisher()
+        self._announcer = Announcer(self._topics, self._publisher.publish)
+        self._coverage = Coverage(statefolder.find() / "coverage.json", self._tell_gap, self._active)
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._obey, signals, nursery.cancel_scope)
@@ -97,9 +106,9 @@ class _Daemon:
         async with trio.open_nursery() as nursery:
             published = trio.Event()
             nursery.start_soon(self._publish, published)
-            self._publisher.publish(self._topics.bridge_info(report.info(self._config, self._boot_id)))
-            for camera in self._config.cameras:  # what an earlier life left there is not known to be true any more
-                self._clear_state(camera)
+            self._publish_info()
+            self._take_up()
+            nursery.start_soon(self._coverage.keep)
             async with trio.open_nursery() as cameras:
                 self._fleet = Fleet(cameras)
                 await self._fleet.apply(self._config.cameras, self._shared(self._config))
@@ -110,9 +119,18 @@ class _Daemon:
                 self._notify.stopping()
                 log.info("stopping")
                 await self._fleet.stop()
+            await self._coverage.save()
             await self._say_goodbye(published)
             nursery.cancel_scope.cancel()
         log.info("stopped")
+
+    def _take_up(self) -> None:
+        """Tell what an earlier life could not: the time since, the ends of its signals; the rest of it is cleared."""
+        for camera, signals in self._coverage.resume(self._config.cameras).items():
+            for active in signals:
+                self._announcer.event(self._teller.signal_end(camera, active.type, active.session))
+        for camera in self._config.cameras:
+            self._announcer.clear(camera)
 
     async def _say_goodbye(self, published: trio.Event) -> None:
         """Drain the outbox, where there is a broker to drain it to."""
@@ -144,33 +162,31 @@ class _Daemon:
         while True:
             await self._hangup.wait()
             self._hangup = trio.Event()
-            await self._reload()
-
-    async def _reload(self) -> None:
-        """Take over a good configuration; a bad one changes nothing."""
-        self._notify.reloading()
-        try:
-            config = self._load()
-        except ConfigError as error:
-            log.error("configuration rejected, the old one goes on", problems=str(error))  # noqa: TRY400 - no traceback
-            self._notify.status(f"configuration rejected: {error}")
-        else:
-            await self._take_over(config)
-        self._notify.ready()
+            await self._reloader.reload()
 
     async def _take_over(self, config: Config) -> None:
         for name in FIXED:
             if getattr(config, name) != getattr(self._config, name):
                 log.warning("a change of this section needs a restart", section=name)
+        if config.log != self._config.log:
+            setup_log(config.log.level, config.log.format)
         gone = [name for name in self._config.cameras if name not in config.cameras]
         self._places.resize(config.interhuman.max_sessions)
+        self._hurry.now()  # the broker's password may have been mended
         change = await self._fleet.apply(config.cameras, self._shared(config))
         for name in gone:
-            for message in self._topics.clear_camera(name):
-                self._publisher.publish(message)
+            self._announcer.remove(name)
+            self._coverage.forget(name)
         self._config = structs.replace(config, **{name: getattr(self._config, name) for name in FIXED})
-        self._publisher.publish(self._topics.bridge_info(report.info(self._config, self._boot_id)))
         log.info("configuration reloaded", stopped=change.stopped, started=change.started)
+
+    def _reloaded(self, reload: Reload) -> None:
+        self._reload = reload
+        self._publish_info()
+
+    def _publish_info(self) -> None:
+        info = report.info(self._config, self._boot_id, self._reload)
+        self._publisher.publish(self._topics.bridge_info(info))
 
     def _shared(self, config: Config) -> Shared:
         return Shared(
@@ -179,27 +195,23 @@ class _Daemon:
             chunk_s=config.interhuman.chunk,
             redact=frozenset(config.privacy.redact),
             places=self._places,
+            coverage=self._coverage,
             clock=clock_state,
             has_budget=config.box.budget is not None,
-            publish_event=self._publish_event,
-            publish_status=self._publish_status,
+            publish_event=self._announcer.event,
+            publish_status=self._announcer.status,
+            alive=self._alive,
             bugs=self._bugs,
         )
 
-    def _publish_event(self, event: Event) -> None:
-        topics = self._camera_topics.setdefault(event.camera, CameraTopics(self._topics, event.camera))
-        for message in topics.messages(event):
-            self._publisher.publish(message)
+    def _tell_gap(self, camera: str, gap: Gap) -> None:
+        self._announcer.event(self._teller.gap(camera, gap))
 
-    def _publish_status(self, status: CameraStatus) -> None:
-        self._publisher.publish(self._topics.status(status))
-        if status.state in {State.PAUSED, State.STOPPED}:
-            self._clear_state(status.camera)
-
-    def _clear_state(self, camera: str) -> None:
-        topics = self._camera_topics.setdefault(camera, CameraTopics(self._topics, camera))
-        for message in topics.clear():
-            self._publisher.publish(message)
+    def _active(self) -> dict[str, tuple[Signal, ...]]:
+        return {
+            camera: tuple(Signal(kind, signal.session) for kind, signal in signals.items())
+            for camera, signals in self._announcer.active.items()
+        }
 
     def _new_publisher(self) -> Publisher:
         return Publisher(
@@ -217,7 +229,7 @@ class _Daemon:
         return None if ref is None else secrets.read(ref, what="mqtt.password").reveal()
 
     async def _publish(self, published: trio.Event) -> None:
-        await keep_running(self._publish_once, self._broker_waits, BugBudget(self._bugs))
+        await keep_running(self._publish_once, self._broker_waits, BugBudget(self._bugs), hurry=self._hurry)
         published.set()
 
     async def _publish_once(self, health: Health) -> bool:
@@ -241,20 +253,24 @@ class _Daemon:
         )
 
     async def _report(self) -> None:
-        """Health for MQTT, a sentence and the watchdog for systemd: all show that the loop turns."""
+        """Health for MQTT, a sentence for systemd, and its watchdog, which is fed only while every stage moves."""
         every = min(STATUS_S, (self._notify.watchdog or STATUS_S * 2) / 2)
         health_at = said = None
         while True:
             if health_at is None or trio.current_time() >= health_at:
                 health_at = trio.current_time() + HEALTH_S
-                health = report.health(self._began, self._outbox, self._losses, self._fleet.cameras)
-                self._publisher.publish(self._topics.bridge_health(health))
-            sentence = report.sentence(self._fleet.cameras, self._broker)
+                self._publisher.publish(self._topics.bridge_health(self._health()))
+            stuck = self._alive.stuck()
+            sentence = report.sentence(self._fleet.cameras, self._broker, stuck, self._reload)
             if sentence != said:
                 said = sentence
                 self._notify.status(sentence)
-            self._notify.alive()
+            if not stuck:
+                self._notify.alive()
             await trio.sleep(every)
+
+    def _health(self) -> BridgeHealth:
+        return report.health(self._began, self._outbox, self._losses, self._fleet.cameras, self._coverage)
 
 
 def proxy(interhuman: Interhuman) -> str | None:

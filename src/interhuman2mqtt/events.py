@@ -83,6 +83,8 @@ class CameraStatus(Struct, frozen=True, kw_only=True):
     """What was opened: codecs, size, copied or encoded."""
     last_media_at: datetime | None = None
     """When the last chunk was sent."""
+    gap: Range | None = None
+    """While it does not stream: since when nothing of it was analysed."""
 
 
 class MediaChunk(Struct, frozen=True, kw_only=True):

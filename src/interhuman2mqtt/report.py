@@ -2,22 +2,24 @@
 
 import tomllib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import trio
 
 from interhuman2mqtt import __version__
+from interhuman2mqtt.alive import Stuck
 from interhuman2mqtt.cameras.camera import Camera
+from interhuman2mqtt.cameras.coverage import Coverage
 from interhuman2mqtt.config import Config
 from interhuman2mqtt.config import file as configfile
 from interhuman2mqtt.events import State, utc_now
 from interhuman2mqtt.publish.losses import Losses
 from interhuman2mqtt.publish.outbox import Outbox
 from interhuman2mqtt.publish.publisher import BrokerPhase, BrokerState
-from interhuman2mqtt.publish.topics import BridgeHealth, BridgeInfo
+from interhuman2mqtt.publish.topics import BridgeHealth, BridgeInfo, Reload
 
 
-def info(config: Config, boot_id: str) -> BridgeInfo:
+def info(config: Config, boot_id: str, reload: Reload | None) -> BridgeInfo:
     """What this box runs."""
     return BridgeInfo(
         version=__version__,
@@ -25,10 +27,13 @@ def info(config: Config, boot_id: str) -> BridgeInfo:
         config_hash=configfile.config_hash(config),
         config=tomllib.loads(configfile.effective_toml(config)),
         cameras=tuple(config.cameras),
+        reload=reload,
     )
 
 
-def health(began: float, outbox: Outbox, losses: Losses, cameras: Mapping[str, Camera]) -> BridgeHealth:
+def health(
+    began: float, outbox: Outbox, losses: Losses, cameras: Mapping[str, Camera], coverage: Coverage
+) -> BridgeHealth:
     """How it goes; `began` is trio's time at the start."""
     depth = outbox.depth
     return BridgeHealth(
@@ -38,18 +43,28 @@ def health(began: float, outbox: Outbox, losses: Losses, cameras: Mapping[str, C
         outbox_bytes=depth.bytes,
         outbox_age=round(depth.age, 1),
         dropped={str(rule): count for rule, count in losses.counts.items()},
-        cameras={name: camera.counters.as_dict() for name, camera in cameras.items()},
+        tasks=trio.lowlevel.current_statistics().tasks_living,
+        cameras={name: camera.counters.as_dict() | coverage.told(name) for name, camera in cameras.items()},
     )
 
 
-def sentence(cameras: Mapping[str, Camera], broker: BrokerState | None) -> str:
+def sentence(
+    cameras: Mapping[str, Camera],
+    broker: BrokerState | None,
+    stuck: Sequence[Stuck] = (),
+    reload: Reload | None = None,
+) -> str:
     """The whole daemon in one line, what is wrong first."""
     states = Counter(camera.standing.status.state for camera in cameras.values())
     streaming = states.pop(State.STREAMING, 0)
     others = ", ".join(f"{count} {state}" for state, count in sorted(states.items()))
-    parts = [f"{streaming} of {len(cameras)} cameras streaming" + (f" ({others})" if others else "")]
+    parts = [f"{stage} has hung for {seconds:.0f} s" for stage, seconds in stuck]
+    if reload is not None and reload.problems:
+        first = reload.problems[0]
+        where = ":".join(str(part) for part in (first.file, first.line) if part is not None)
+        parts.append("configuration rejected: " + ": ".join(filter(None, (where, first.key, first.message))))
     if broker is None or broker.phase is not BrokerPhase.ONLINE:
-        parts.insert(
-            0, f"broker {broker.phase if broker else 'not tried'}: {broker.detail if broker else ''}".rstrip(": ")
-        )
+        phase, detail = (broker.phase, broker.detail) if broker else ("not tried", None)
+        parts.append(f"broker {phase}: {detail}" if detail else f"broker {phase}")
+    parts.append(f"{streaming} of {len(cameras)} cameras streaming" + (f" ({others})" if others else ""))
     return "; ".join(parts)

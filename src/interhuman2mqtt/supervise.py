@@ -8,12 +8,17 @@ from typing import Any, NamedTuple
 import structlog
 import trio
 
+from interhuman2mqtt.alive import Promise
 from interhuman2mqtt.errors import Outage, Overloaded, Reason, Refused
 
 log = structlog.get_logger(__name__)
 
 HEALTHY_S = 30.0
 """What ran for so long was well: after it the back-off begins anew."""
+
+
+RUN_S = 60.0
+"""What runs says itself how long it waits; at its start it may take so long to say it."""
 
 
 class Pauses(NamedTuple):
@@ -50,6 +55,23 @@ class Health:
         return self._since is not None and trio.current_time() - self._since >= HEALTHY_S
 
 
+class Hurry:
+    """Ends pauses early: somebody has mended something, and need not wait to see whether it helped."""
+
+    def __init__(self) -> None:
+        self._now = trio.Event()
+
+    def now(self) -> None:
+        """Wake whoever sleeps."""
+        self._now.set()
+        self._now = trio.Event()
+
+    async def sleep(self, seconds: float) -> None:
+        """Sleep for so long, or until it is time to hurry."""
+        with trio.move_on_after(seconds):
+            await self._now.wait()
+
+
 class BugBudget:
     """So many bugs in so much time are survived, each logged with its traceback; one more ends the process."""
 
@@ -75,20 +97,25 @@ class Waiting(NamedTuple):
     seconds: float
 
 
-async def keep_running(
+async def keep_running(  # noqa: PLR0913 - all that can be said about restarting something
     run: Callable[[Health], Awaitable[bool]],
     tell: Callable[[Waiting], None],
     bugs: BugBudget,
     pauses: Pauses = Pauses(),  # noqa: B008 - a frozen value
+    *,
+    promise: Promise = lambda _seconds: None,
+    hurry: "Hurry | None" = None,
 ) -> None:
     """Run it until it returns False: again at once where it returns True, after a pause where it raises an Outage.
 
     `tell` hears of each pause when it begins. Any other exception is a bug: within the budget it is treated as an
-    outage, beyond it is raised.
+    outage, beyond it is raised. `promise` hears how long each wait may last, and `hurry` ends a pause early.
     """
     retries = _Retries(pauses)
+    hurry = hurry or Hurry()
     while True:
         health = Health()
+        promise(RUN_S)
         outcome = await _outcome(run, health, bugs)
         if outcome is False:
             return
@@ -99,7 +126,8 @@ async def keep_running(
             continue
         seconds = retries.pause(outcome)
         tell(Waiting(outcome, retries.failures, seconds))
-        await trio.sleep(seconds)
+        promise(seconds)
+        await hurry.sleep(seconds)
 
 
 async def _outcome(run: Callable[[Health], Awaitable[bool]], health: Health, bugs: BugBudget) -> Outage | bool:
@@ -156,4 +184,4 @@ class _Retries:
             seconds = next(self._overloaded)
         else:
             seconds = next(self._outage)
-        return max(seconds, outage.retry_after or 0.0)
+        return seconds + (outage.retry_after or 0.0)  # not the larger of the two: a fleet would come back as one

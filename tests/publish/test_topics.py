@@ -166,6 +166,7 @@ def test_the_bridges_own_topics() -> None:
             outbox_bytes=2,
             outbox_age=3.0,
             dropped={"too_large": 1},
+            tasks=9,
             cameras={"front": {"chunks": 4}},
         )
     )

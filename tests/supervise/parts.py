@@ -1,13 +1,18 @@
 """Cameras in this process, with a real capture and the simulated cloud."""
 
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import trio
 
 from interhuman2mqtt import config
+from interhuman2mqtt.alive import Alive
+from interhuman2mqtt.cameras.coverage import Coverage
+from interhuman2mqtt.cameras.ledger import Gap
 from interhuman2mqtt.cameras.places import Places
 from interhuman2mqtt.cameras.shared import Shared
 from interhuman2mqtt.cloud.connect import Server
@@ -26,6 +31,7 @@ class Heard:
     def __init__(self) -> None:
         self.statuses: list[CameraStatus] = []
         self.events: list[Event] = []
+        self.gaps: list[Gap] = []
         self._more = trio.Event()
 
     def status(self, status: CameraStatus) -> None:
@@ -36,6 +42,11 @@ class Heard:
     def event(self, event: Event) -> None:
         """A camera's event."""
         self.events.append(event)
+        self._wake()
+
+    def gap(self, _camera: str, gap: Gap) -> None:
+        """Time of a camera that was not analysed."""
+        self.gaps.append(gap)
         self._wake()
 
     def _wake(self) -> None:
@@ -77,10 +88,12 @@ def shared(url: str, heard: Heard, **changes: Any) -> Shared:
         chunk_s=1.0,
         redact=frozenset(),
         places=Places(0),
+        coverage=Coverage(Path(os.devnull), heard.gap, dict),
         clock=lambda: Clock.SYNCED,
         has_budget=False,
         publish_event=heard.event,
         publish_status=heard.status,
+        alive=Alive(),
         bugs=0,
         pauses=AT_ONCE,
     )

@@ -242,3 +242,24 @@ async def test_the_fleet_touches_only_what_changed() -> None:
             ("a", "b", "d"), ("a", "b", "d")
         )
         await cameras.stop()
+
+
+async def test_a_secret_that_was_rotated(tmp_path: Path) -> None:
+    """A password file with another content is a change of the camera that uses it, and of no other."""
+    heard = Heard()
+    password = tmp_path / "front.pw"
+    password.write_text("the old one\n")
+    async with trio.open_nursery() as nursery:
+        cameras = Fleet(nursery)
+        common = shared(NOWHERE, heard)
+        front = a_camera("front", password=config.SecretRef(file=str(password)))
+        wanted = {"front": front, "back": a_camera("back")}
+        await cameras.apply(wanted, common)
+        assert await cameras.apply(wanted, common) == Change((), ())
+        password.write_text("the new one\n")
+        assert await cameras.apply(wanted, common) == Change(("front",), ("front",))
+        password.unlink()
+        assert await cameras.apply(wanted, common) == Change(("front",), ("front",))
+        assert await cameras.apply(wanted, common) == Change((), ())
+        await cameras.stop()
+    assert ("stopped", "restarted") in [(status.state, status.reason) for status in heard.statuses]

@@ -1,10 +1,14 @@
 """What the daemon says of itself."""
 
+import os
+from pathlib import Path
+
 import pytest
 import trio
 
 from interhuman2mqtt import config, report
 from interhuman2mqtt.cameras.camera import Camera
+from interhuman2mqtt.cameras.coverage import Coverage
 from interhuman2mqtt.daemon import proxy
 from interhuman2mqtt.errors import Outage, Reason
 from interhuman2mqtt.events import utc_now
@@ -54,7 +58,8 @@ async def test_health() -> None:
     losses.report(message, Loss.TOO_LARGE, "too large")
     all_cameras = cameras("front")
     all_cameras["front"].counters.chunks_sent = 7
-    health = report.health(0.0, outbox, losses, all_cameras)
+    coverage = Coverage(Path(os.devnull), lambda _camera, _gap: None, dict)
+    health = report.health(0.0, outbox, losses, all_cameras, coverage)
     assert (health.outbox_rows, health.dropped) == (1, {str(Loss.TOO_LARGE): 1})
     assert health.outbox_bytes > 0
     assert health.cameras["front"]["chunks_sent"] == 7

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
+from interhuman2mqtt.cameras.ledger import Ledger
 from interhuman2mqtt.cameras.standing import Standing
 from interhuman2mqtt.errors import Outage, Overloaded, Reason, Refused
 from interhuman2mqtt.events import CameraStatus, State, utc_now
@@ -18,7 +19,8 @@ class Told:
 
     def __init__(self) -> None:
         self.statuses: list[CameraStatus] = []
-        self.standing = Standing("front", self.statuses.append)
+        self.ledger = Ledger(utc_now())
+        self.standing = Standing("front", self.statuses.append, self.ledger)
 
     def last(self) -> tuple[State, Reason | None]:
         return self.statuses[-1].state, self.statuses[-1].reason

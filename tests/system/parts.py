@@ -22,6 +22,7 @@ QUICK = ("--window", "2", "--stride", "1", "--cadence", "2")
 """An analysis that says all that it can say within two seconds of media."""
 KEY = "ih_live_whole_run"
 BOX = "lobby-1"
+GAP = "coverage.gap"
 Json = dict[str, Any]
 
 
@@ -243,10 +244,10 @@ class Site(NamedTuple):
         return [state for before, state in pairwise([None, *said]) if state is not None and state != before]
 
     def events(self, camera: str, type_: str | None = None) -> list[Json]:
-        """All events of a camera so far, or those of a type."""
+        """All events of a camera so far that the cloud told, or those of a type."""
         prefix = f"interhuman/{BOX}/{camera}/event/"
         found = [json.loads(m.payload) for m in self.subscriber.messages if m.topic.startswith(prefix)]
-        return [event for event in found if type_ in {None, event["type"]}]
+        return [event for event in found if event["type"] == type_ or (type_ is None and event["type"] != GAP)]
 
     async def retained(self) -> dict[str, bytes]:
         """What the broker retains now, as a client sees that comes now."""

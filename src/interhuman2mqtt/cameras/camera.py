@@ -9,10 +9,12 @@ import structlog
 import trio
 
 from interhuman2mqtt import config
+from interhuman2mqtt.cameras.breaker import Breaker
 from interhuman2mqtt.cameras.capturing import Capturing
-from interhuman2mqtt.cameras.shared import Counters, Shared
+from interhuman2mqtt.cameras.shared import Counters, Shared, capture_of, session_of
 from interhuman2mqtt.cameras.standing import Standing
 from interhuman2mqtt.cameras.streaming import Streaming
+from interhuman2mqtt.errors import Reason
 from interhuman2mqtt.supervise import BugBudget, Waiting, keep_running
 
 
@@ -22,12 +24,15 @@ class Camera:
     def __init__(self, camera: config.Camera, shared: Shared) -> None:
         self.config = camera
         self.counters = Counters()
-        self.standing = Standing(camera.id, shared.publish_status)
+        self.standing = Standing(camera.id, shared.publish_status, shared.coverage.ledger(camera.id))
         self._capturing = Capturing(camera, shared, self.standing, self.counters)
         self._streaming = Streaming(camera, shared, self._capturing, self.standing, self.counters)
         self._pauses = shared.pauses
+        self._alive = shared.alive
         self._bugs = BugBudget(shared.bugs)
+        self._breaker = Breaker()
         self._scope = trio.CancelScope()
+        self._stopped_for = Reason.STOPPED
 
     async def run(self) -> None:
         """Until `stop`: then the session has been drained and the capture is gone."""
@@ -37,16 +42,29 @@ class Camera:
                     await self._capture_and_stream()
             finally:
                 self._streaming.release()
-                self.standing.stopped()
+                self._alive.withdraw(session_of(self.config.id))
+                self._alive.withdraw(capture_of(self.config.id))
+                self.standing.stopped(self._stopped_for)
 
     async def _capture_and_stream(self) -> None:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(keep_running, self._capturing.run, self._tell_capture, self._bugs, self._pauses)
-            await keep_running(self._streaming.run, self._tell_session, self._bugs, self._pauses)
+            nursery.start_soon(self._keep_capturing)
+            await keep_running(
+                self._breaker.guard(self._streaming.run),
+                self._tell_session,
+                self._bugs,
+                self._pauses,
+                promise=self._alive.of(session_of(self.config.id)),
+            )
             nursery.cancel_scope.cancel()
 
-    def stop(self) -> None:
+    async def _keep_capturing(self) -> None:
+        promise = self._alive.of(capture_of(self.config.id))
+        await keep_running(self._capturing.run, self._tell_capture, self._bugs, self._pauses, promise=promise)
+
+    def stop(self, reason: Reason = Reason.STOPPED) -> None:
         """End the recording and drain the session, if there is one, and let `run` return."""
+        self._stopped_for = reason
         if not self._streaming.stop():
             self._scope.cancel()
 

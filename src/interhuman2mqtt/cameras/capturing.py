@@ -3,7 +3,7 @@
 import trio
 
 from interhuman2mqtt import config
-from interhuman2mqtt.cameras.shared import Counters, Shared
+from interhuman2mqtt.cameras.shared import Counters, Shared, capture_of
 from interhuman2mqtt.cameras.standing import Standing
 from interhuman2mqtt.cameras.worker import Worker, start_worker
 from interhuman2mqtt.capture import wire
@@ -33,7 +33,8 @@ class Capturing:
             # fail closed: who limits what may be seen must not be streamed beyond it
             raise Refused(Reason.UNSUPPORTED, "schedule and budget are not supported yet: without them it would stream")
         self._counters.captures += 1
-        async with start_worker(open_command(self._camera), self._shared.timeouts) as worker:
+        promise = self._shared.alive.of(capture_of(self._camera.id))
+        async with start_worker(open_command(self._camera), self._shared.timeouts, promise) as worker:
             self._standing.captures(await worker.wait_open())
             health.well()
             self.worker, self._pulled_out = worker, trio.Event()

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
+from interhuman2mqtt.alive import Alive
+from interhuman2mqtt.cameras.coverage import Coverage
 from interhuman2mqtt.cameras.places import Places
 from interhuman2mqtt.cameras.stalls import Timeouts
 from interhuman2mqtt.cloud.connect import Server
@@ -18,15 +20,27 @@ class Shared(NamedTuple):
     chunk_s: float
     redact: frozenset[str]
     places: Places
+    coverage: Coverage
     clock: Callable[[], Clock]
     publish_event: Callable[[Event], None]
     publish_status: Callable[[CameraStatus], None]
+    alive: Alive
     bugs: int
     """How many bugs of one camera are survived in an hour."""
     has_budget: bool = False
     """Whether the box has a budget."""
     pauses: Pauses = Pauses()
     timeouts: Timeouts = Timeouts()
+
+
+def capture_of(camera: str) -> str:
+    """The name of a camera's first half, where it promises to move."""
+    return f"capture of {camera}"
+
+
+def session_of(camera: str) -> str:
+    """The name of its second half."""
+    return f"session of {camera}"
 
 
 class Counters:

@@ -8,8 +8,9 @@ from typing import NamedTuple
 import structlog
 from msgspec import structs
 
+from interhuman2mqtt.cameras.ledger import Ledger
 from interhuman2mqtt.errors import Outage, Overloaded, Reason, Refused
-from interhuman2mqtt.events import CameraStatus, State, utc_now
+from interhuman2mqtt.events import CameraStatus, Range, State, utc_now
 from interhuman2mqtt.redaction import redact
 
 log = structlog.get_logger(__name__)
@@ -34,15 +35,18 @@ class Standing:
 
     Args:
         publish: Told of each status that differs from the one before it.
+        ledger: Told of each reason for which media is missing.
     """
 
-    def __init__(self, camera: str, publish: Callable[[CameraStatus], None]) -> None:
+    def __init__(self, camera: str, publish: Callable[[CameraStatus], None], ledger: Ledger) -> None:
         self._publish = publish
+        self._ledger = ledger
         self._capture: Word | None = STARTING
         self._session = STARTING
         self._final: Word | None = None
         self._status = CameraStatus(camera=camera, state=State.CONNECTING, reason=Reason.STARTING, since=utc_now())
         self._published = self._status
+        ledger.because(Reason.STARTING, self._status.since)
         publish(self._status)
 
     @property
@@ -102,9 +106,9 @@ class Standing:
         """Media that ends at this time left the box; said with the next change."""
         self._status = structs.replace(self._status, last_media_at=at)
 
-    def stopped(self) -> None:
+    def stopped(self, reason: Reason = Reason.STOPPED) -> None:
         """The last word."""
-        self._final = STOPPED
+        self._final = STOPPED._replace(reason=reason)
         self._status = structs.replace(self._status, session=None)
         self._say()
 
@@ -119,11 +123,18 @@ class Standing:
             detail=None if word.detail is None else redact(word.detail),
             attempts=word.attempts,
             since=utc_now() if changed else before.since,
+            gap=None if word.state is State.STREAMING else Range(self._ledger.until, None),
         )
-        if structs.replace(self._status, last_media_at=self._published.last_media_at) != self._published:
+        if _essence(self._status) != _essence(self._published):
             self._published = self._status
             self._publish(self._status)
         if changed:
+            self._ledger.because(word.reason, self._status.since)
             log.log(
                 LEVELS.get(word.state, logging.INFO), "camera", state=word.state, reason=word.reason, detail=word.detail
             )
+
+
+def _essence(status: CameraStatus) -> CameraStatus:
+    """Without what moves all the time, which is told with the next change."""
+    return structs.replace(status, last_media_at=None, gap=None)

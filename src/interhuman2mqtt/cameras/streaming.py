@@ -8,7 +8,7 @@ import structlog
 from interhuman2mqtt import config
 from interhuman2mqtt.cameras.capturing import Capturing
 from interhuman2mqtt.cameras.recording import WorkerRecording
-from interhuman2mqtt.cameras.shared import Counters, Shared
+from interhuman2mqtt.cameras.shared import Counters, Shared, session_of
 from interhuman2mqtt.cameras.standing import Standing
 from interhuman2mqtt.cameras.worker import Worker
 from interhuman2mqtt.cloud.interpreter import Interpreter, Origin
@@ -21,6 +21,9 @@ from interhuman2mqtt.events import Event, MediaChunk
 from interhuman2mqtt.supervise import Health
 
 log = structlog.get_logger(__name__)
+
+SESSION_S = 180.0
+"""More than a session ever waits for anything: a chunk, its way out, the pong, or the end of a drain."""
 
 
 class Mark:
@@ -98,6 +101,7 @@ class Streaming:
         return not self._stopping
 
     async def _wait_worker(self) -> Worker:
+        self.shared.alive.withdraw(session_of(self._camera.id))  # a camera may be away for ever
         if self._capturing.worker is None:
             self.release()
         return await self._capturing.wait_worker()
@@ -131,6 +135,7 @@ class Streaming:
         session_id = str(uuid4())
         self.counters.sessions += 1
         self.standing.connects(session_id)
+        shared.alive.promise(session_of(camera.id), SESSION_S)
         interpreter = Interpreter(
             Origin(shared.box, camera.id, session_id),
             clock=shared.clock,
@@ -162,6 +167,8 @@ class _Watch:
         self._health = health
         self._mark, self._standing, self._counters = streaming.mark, streaming.standing, streaming.counters
         self._publish = streaming.shared.publish_event
+        self._coverage, self._camera = streaming.shared.coverage, streaming.standing.status.camera
+        self._promise = streaming.shared.alive.of(session_of(self._camera))
 
     def ready(self, limits: Limits, correlation_id: str | None) -> None:
         """The session is open."""
@@ -176,6 +183,7 @@ class _Watch:
 
     def sent(self, chunk: MediaChunk) -> None:
         """A chunk is out."""
+        self._promise(SESSION_S)
         length = chunk.media_end - chunk.media_start
         self._counters.chunks_sent += 1
         self._counters.bytes_sent += len(chunk.payload)
@@ -190,6 +198,7 @@ class _Watch:
         self._counters.chunks_delivered += 1
         self._counters.round_trip = round_trip
         self._mark.delivered_s = chunk.source_end
+        self._coverage.delivered(self._camera, self._mark.worker, chunk)
 
     def noticed(self, oddity: Oddity, detail: str) -> None:
         """Worth a line."""

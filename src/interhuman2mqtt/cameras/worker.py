@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 import structlog
 import trio
 
+from interhuman2mqtt.alive import Promise
 from interhuman2mqtt.cameras.recording import WorkerRecording
 from interhuman2mqtt.cameras.stalls import Progress, Timeouts
 from interhuman2mqtt.capture import wire
@@ -107,9 +108,10 @@ class Worker:
             return  # as it was asked to
         raise self.outage or Outage(Reason.CAPTURE_CRASHED, f"the capture process ended {_told(status)}")
 
-    async def watch(self, timeouts: Timeouts) -> None:
+    async def watch(self, timeouts: Timeouts, promise: Promise) -> None:
         """Raise an Outage once the worker hangs, or a track of its source stands still."""
         while True:
+            promise(WATCH_S)
             await trio.sleep(WATCH_S)
             if self.outage is None:
                 self.progress.judge(timeouts)
@@ -134,7 +136,11 @@ class Worker:
 
 
 @asynccontextmanager
-async def start_worker(command: wire.Open, timeouts: Timeouts = Timeouts()) -> AsyncIterator[Worker]:  # noqa: B008 - frozen
+async def start_worker(
+    command: wire.Open,
+    timeouts: Timeouts = Timeouts(),  # noqa: B008 - frozen
+    promise: Promise = lambda _seconds: None,
+) -> AsyncIterator[Worker]:
     """A capture process for as long as the context lasts; leaving it the process is gone, whatever it was doing.
 
     Raises:
@@ -147,7 +153,7 @@ async def start_worker(command: wire.Open, timeouts: Timeouts = Timeouts()) -> A
         try:
             nursery.start_soon(worker.write_commands)
             nursery.start_soon(worker.read_frames)
-            nursery.start_soon(worker.watch, timeouts)
+            nursery.start_soon(worker.watch, timeouts, promise)
             nursery.start_soon(_pass_on_stderr, process)
             yield worker
         finally:

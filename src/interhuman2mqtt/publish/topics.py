@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from msgspec import Struct
@@ -42,6 +42,25 @@ class BridgeState(Struct, frozen=True, kw_only=True):
     """None in the will, which is written before anybody knows when it will be needed."""
 
 
+class Mistake(Struct, frozen=True, kw_only=True):
+    """One thing that is wrong with a configuration."""
+
+    file: str | None
+    line: int | None
+    key: str
+    """Dotted; empty where the whole file is meant."""
+    message: str
+
+
+class Reload(Struct, frozen=True, kw_only=True):
+    """How the last reload ended."""
+
+    state: Literal["ok", "rejected"]
+    at: datetime
+    problems: tuple[Mistake, ...] = ()
+    """Why it was rejected; the configuration before it goes on."""
+
+
 class BridgeInfo(Struct, frozen=True, kw_only=True):
     """`bridge/info`."""
 
@@ -52,6 +71,8 @@ class BridgeInfo(Struct, frozen=True, kw_only=True):
     config: dict[str, Any]
     """The effective configuration, secrets masked."""
     cameras: tuple[str, ...]
+    reload: Reload | None = None
+    """None: there was none since the start."""
 
 
 class BridgeHealth(Struct, frozen=True, kw_only=True):
@@ -67,6 +88,8 @@ class BridgeHealth(Struct, frozen=True, kw_only=True):
     """Seconds that the oldest message waits."""
     dropped: Mapping[str, int]
     """Messages that were lost by a stated rule, by the rule's name."""
+    tasks: int
+    """Of the daemon, to be seen not to grow."""
     cameras: Mapping[str, Mapping[str, float]]
     """Counters of each camera, by their names."""
 
@@ -153,6 +176,11 @@ class CameraTopics:
         self._topics = topics
         self._camera = camera
         self._active: state.Active = {}
+
+    @property
+    def active(self) -> state.Active:
+        """The signals that are active now."""
+        return self._active
 
     def messages(self, event: Event) -> tuple[Message, ...]:
         """The event itself, then what it changes, in the order in which they are to be published."""

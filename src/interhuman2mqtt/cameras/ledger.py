@@ -1,0 +1,135 @@
+"""The gap ledger of one camera: which of its time the cloud got, which not, and why; no I/O.
+
+Invariants:
+
+1. `until` never goes back. All time before it is settled: it was delivered, or told as a gap, and never both.
+2. From `began` to `until` the seconds delivered and the seconds of all gaps add up.
+3. Media counts as delivered once a pong proves it, or the cloud said that it has sent all; what is sent again counts
+   once. What the cloud then drops it tells itself (`coverage.dropped`).
+
+Within one capture the source's own timeline says whether media is missing, because the mapping of a recording to UTC
+may move by some milliseconds from one to the next. Between two captures UTC says it.
+"""
+
+from collections import Counter, deque
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from itertools import groupby, pairwise
+from operator import attrgetter
+from typing import NamedTuple
+
+from interhuman2mqtt.errors import Reason
+from interhuman2mqtt.events import MediaChunk
+
+EDGE_S = 0.001
+"""Less than a picture: what is smaller comes from rounding."""
+CAUSES = 100
+"""Changes of the reason that are remembered for one gap; of a camera that flaps for days the newest count."""
+
+
+class Gap(NamedTuple):
+    """A range of the camera's time that was never analysed."""
+
+    start_at: datetime
+    end_at: datetime
+    reason: Reason
+
+    @property
+    def seconds(self) -> float:
+        """How long it is."""
+        return (self.end_at - self.start_at).total_seconds()
+
+
+class Cause(NamedTuple):
+    """From `at` on the camera did not stream for this reason; None: it did, or nobody knows why not."""
+
+    at: datetime
+    reason: Reason | None
+
+
+class Ledger:
+    """Follows a camera through all of its captures and sessions.
+
+    Args:
+        until: All time before it is settled already.
+        causes: What an earlier life knew about the time since.
+    """
+
+    def __init__(self, until: datetime, causes: Iterable[Cause] = ()) -> None:
+        self.began = until
+        self.until = until
+        self.delivered_s = 0.0
+        self.gap_s: Counter[Reason] = Counter()
+        self._causes = deque(causes, maxlen=CAUSES)
+        self._capture: object = None
+        self._captured_until = 0.0
+
+    @property
+    def causes(self) -> tuple[Cause, ...]:
+        """What is known about the time since `until`."""
+        return tuple(self._causes)
+
+    def because(self, reason: Reason | None, at: datetime) -> None:
+        """From now on media is missing for this reason; None: nothing is wrong."""
+        if not self._causes or self._causes[-1].reason is not reason:
+            self._causes.append(Cause(at, reason))
+
+    def delivered(self, capture: object, chunk: MediaChunk) -> tuple[Gap, ...]:
+        """A chunk of a capture arrived; the gaps that this closes."""
+        end_at = chunk.start_at + timedelta(seconds=chunk.media_end - chunk.media_start)
+        same = capture is self._capture
+        if not same:
+            self._capture, self._captured_until = capture, chunk.source_start
+        missing = not same or chunk.source_start > self._captured_until + EDGE_S
+        self._captured_until = max(self._captured_until, chunk.source_end)
+        gaps = self._close(chunk.start_at, Reason.UPLINK_TOO_SLOW if same else Reason.SOURCE_ENDED) if missing else ()
+        if end_at > self.until:
+            self.delivered_s += (end_at - self.until).total_seconds()
+            self._settle(end_at)
+        return gaps
+
+    def missed(self, until: datetime) -> tuple[Gap, ...]:
+        """Nothing will come any more for the time before this; the gaps that it is."""
+        self._capture = None
+        return self._close(until, Reason.STARTING)
+
+    def _close(self, end_at: datetime, otherwise: Reason) -> tuple[Gap, ...]:
+        if (end_at - self.until).total_seconds() < EDGE_S:
+            return ()
+        gaps = split(self.until, end_at, self._causes, otherwise)
+        for gap in gaps:
+            self.gap_s[gap.reason] += gap.seconds  # type: ignore[assignment]  # a Counter adds up seconds just as well
+        self._settle(end_at)
+        return gaps
+
+    def _settle(self, until: datetime) -> None:
+        self.until = until
+        while len(self._causes) > 1 and self._causes[1].at <= until:
+            self._causes.popleft()
+
+
+def split(start_at: datetime, end_at: datetime, causes: Iterable[Cause], otherwise: Reason) -> tuple[Gap, ...]:
+    """A range by its reasons, one gap for each run of the same.
+
+    A fault is noticed only after it began: time without a reason takes the next one's, else the one before it, and
+    `otherwise` where there is none at all.
+    """
+    known = sorted(causes, key=attrgetter("at"))
+    bounds = [start_at, *(cause.at for cause in known if start_at < cause.at < end_at), end_at]
+    reasons = [_at(bound, known) for bound in bounds[:-1]]
+    filled = _forward(reversed(_forward(reversed(reasons))))
+    pieces = [Gap(*bound, reason or otherwise) for bound, reason in zip(pairwise(bounds), filled, strict=True)]
+    runs = (tuple(run) for _, run in groupby(pieces, key=attrgetter("reason")))
+    return tuple(Gap(run[0].start_at, run[-1].end_at, run[0].reason) for run in runs)
+
+
+def _at(instant: datetime, causes: list[Cause]) -> Reason | None:
+    return next((cause.reason for cause in reversed(causes) if cause.at <= instant), None)
+
+
+def _forward(reasons: Iterable[Reason | None]) -> list[Reason | None]:
+    """Each None replaced by what stands before it."""
+    filled: list[Reason | None] = []
+    for reason in reasons:
+        filled.append(reason or (filled[-1] if filled else None))
+    return filled

@@ -1,0 +1,51 @@
+"""What cameras say, on its way to their topics; remembers which signals of each are active."""
+
+from collections.abc import Callable, Mapping
+
+from interhuman2mqtt.events import CameraStatus, Event, State
+from interhuman2mqtt.publish import state
+from interhuman2mqtt.publish.message import Message
+from interhuman2mqtt.publish.topics import CameraTopics, Topics
+
+
+class Announcer:
+    """Publishes for all cameras of a box.
+
+    Args:
+        publish: Accepts each message, in order.
+    """
+
+    def __init__(self, topics: Topics, publish: Callable[[Message], None]) -> None:
+        self._topics = topics
+        self._publish = publish
+        self._cameras: dict[str, CameraTopics] = {}
+
+    @property
+    def active(self) -> Mapping[str, state.Active]:
+        """The signals that are active, by camera."""
+        return {name: topics.active for name, topics in self._cameras.items() if topics.active}
+
+    def event(self, event: Event) -> None:
+        """An event, and the states that it changes."""
+        for message in self._of(event.camera).messages(event):
+            self._publish(message)
+
+    def status(self, status: CameraStatus) -> None:
+        """How a camera stands; nothing is known of who is before one that does not look."""
+        self._publish(self._topics.status(status))
+        if status.state in {State.PAUSED, State.STOPPED}:
+            self.clear(status.camera)
+
+    def clear(self, camera: str) -> None:
+        """Nothing is known of a camera any more: its retained states go."""
+        for message in self._of(camera).clear():
+            self._publish(message)
+
+    def remove(self, camera: str) -> None:
+        """A camera is gone: everything of it goes."""
+        self._cameras.pop(camera, None)
+        for message in self._topics.clear_camera(camera):
+            self._publish(message)
+
+    def _of(self, camera: str) -> CameraTopics:
+        return self._cameras.setdefault(camera, CameraTopics(self._topics, camera))
