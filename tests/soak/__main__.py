@@ -38,7 +38,7 @@ def main(words: list[str] | None = None) -> int:
 async def soak(folder: Path, plan: tuple[storm.Happening, ...], seed: int, minutes: float) -> Report:
     """One run."""
     async with site(folder) as everything:
-        course = Course(everything, plan, minutes * 60)
+        course = Course(everything, plan, minutes * 60, _say)
         await course.run()
         return verdict(everything, course, seed, minutes, time.time())
 

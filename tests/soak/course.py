@@ -2,6 +2,9 @@
 
 import signal
 import time
+from collections import Counter
+from collections.abc import Callable
+from itertools import count
 from typing import NamedTuple
 
 import trio
@@ -19,7 +22,7 @@ NOBODYS_S = 60.0
 """After which media is forgotten that no camera is known of."""
 CALM_S = 20.0
 """After the last fault figures are those of calm again."""
-TOO_MANY = 100
+TOO_MANY = 30
 """Breaches that make a run hopeless."""
 
 
@@ -33,13 +36,16 @@ class Retained(NamedTuple):
 class Course:
     """One run."""
 
-    def __init__(self, site: Site, plan: tuple[Happening, ...], seconds: float) -> None:
+    def __init__(
+        self, site: Site, plan: tuple[Happening, ...], seconds: float, say: Callable[[str], None] = print
+    ) -> None:
         self.weather = Weather(site)
         self.court = Court(site, self.weather)
         self.began = time.time()
         self.watch = Watch(site.mark)
         self.retained = Retained({}, {})
         self.gave_up = ""
+        self._say = say
         self._site = site
         self._plan = plan
         self._seconds = seconds
@@ -53,6 +59,7 @@ class Course:
             nursery.start_soon(self._read)
             await site.daemon.up()
             nursery.start_soon(self._sample)
+            nursery.start_soon(self._tell)
             nursery.start_soon(self._despair, storm := trio.CancelScope())
             with storm:
                 await self._storm()
@@ -66,6 +73,7 @@ class Course:
     async def _storm(self) -> None:
         async with trio.open_nursery() as nursery:
             start = trio.current_time()
+            self.weather.began = time.time()
             for happening in self._plan:
                 await trio.sleep_until(start + happening.second)
                 nursery.start_soon(self.weather.strike, happening)
@@ -90,10 +98,22 @@ class Course:
 
     async def _despair(self, storm: trio.CancelScope) -> None:
         """End a run early of which nothing can be hoped."""
-        while not (self._site.daemon.hopeless.is_set() or self._site.book.counts["breaches"] > TOO_MANY):  # noqa: ASYNC110
+        while not self._is_hopeless():  # noqa: ASYNC110 - what is counted wakes nobody
             await trio.sleep(1.0)
         self.gave_up = "the daemon ended too often" if self._site.daemon.hopeless.is_set() else "too much is wrong"
         storm.cancel()
+
+    def _is_hopeless(self) -> bool:
+        wrong = self._site.book.counts["breaches"] + len(self.court.lost) + len(self.court.disordered)
+        return self._site.daemon.hopeless.is_set() or wrong > TOO_MANY
+
+    async def _tell(self) -> None:
+        """A line a minute for who waits."""
+        for minute in count(1):
+            await trio.sleep(60.0)
+            book, statuses = self._site.book, self._site.book.statuses.values()
+            states = ", ".join(f"{n} {state}" for state, n in sorted(Counter(s.state for s in statuses).items()))
+            self._say(f"{minute:4} min: {len(self.weather.done)} faults, {book.counts['events']:,} events; {states}")
 
     async def _sample(self) -> None:
         while True:

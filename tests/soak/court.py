@@ -4,7 +4,7 @@ from collections import Counter
 
 from soak.archive import CloudSession
 from soak.book import EVIDENCE
-from soak.history import History
+from soak.history import WAITS_S, History
 from soak.oracle import Accidents, Ending, Session, conservation, order, safe_until
 from soak.site import CAMERAS, Site
 from soak.spans import Span
@@ -12,9 +12,6 @@ from soak.weather import Weather
 
 SETTLE_S = 300.0
 """After which nothing more is expected of a session that is over."""
-
-WAITS_S = 120.0
-"""How long an event waits at most for a broker that is out for as long as a storm makes it."""
 
 
 class Court:
@@ -86,7 +83,9 @@ class Court:
             self.history.add(session, zero_at, until)
 
     def _note(self, where: list[str], sentences: list[str], session: CloudSession) -> None:
-        said = f" ({session.camera}, opened {session.opened_at:.1f}, closed {session.closed_at:.1f}: {session.how})"
+        zero = self._weather.began
+        opened, closed = session.opened_at - zero, (session.closed_at or zero) - zero
+        said = f" ({session.camera}, from {opened:.1f} to {closed:.1f}: {session.how})"
         where += [sentence + said for sentence in sentences[: max(0, EVIDENCE - len(where))]]
 
     def _safe_until(self, session: CloudSession) -> float:

@@ -1,6 +1,6 @@
 """The accounting of gaps: media that the cloud got and gaps that were published make up a camera's time; no I/O."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from soak.book import Gap
@@ -48,19 +48,19 @@ def twice(account: Account) -> list[tuple[Span, Span]]:
     return collisions((gap.span for gap in account.gaps), TOUCH_S)
 
 
-def judge(accounts: Iterable[Account]) -> list[str]:
-    """What is wrong, in sentences."""
-    wrong = []
-    for account in accounts:
-        name = account.camera
-        wrong += [f"{name}: nothing is said of {_told(hole)}" for hole in unexplained(account)]
-        wrong += [
-            f"{name}: {gap.reason} from {_told(gap.span)} holds {seconds:.1f} s that the cloud got"
-            for gap, seconds in denied(account)
-        ]
-        wrong += [f"{name}: the gaps {_told(one)} and {_told(other)} overlap" for one, other in twice(account)]
-    return wrong
+def judge(accounts: Iterable[Account], zero: float = 0.0) -> list[str]:
+    """What is wrong, in sentences that count their seconds from `zero`."""
+    return [f"{account.camera}: {sentence}" for account in accounts for sentence in _wrong(account, zero)]
 
 
-def _told(span: Span) -> str:
-    return f"{span.start:.2f} to {span.end:.2f} ({span.seconds:.1f} s)"
+def _wrong(account: Account, zero: float) -> Iterator[str]:
+    for hole in unexplained(account):
+        yield f"nothing is said of {_told(hole, zero)}"
+    for gap, seconds in denied(account):
+        yield f"{gap.reason} from {_told(gap.span, zero)} holds {seconds:.1f} s that the cloud got"
+    for one, other in twice(account):
+        yield f"the gaps {_told(one, zero)} and {_told(other, zero)} overlap"
+
+
+def _told(span: Span, zero: float) -> str:
+    return f"{span.start - zero:.2f} to {span.end - zero:.2f} ({span.seconds:.1f} s)"

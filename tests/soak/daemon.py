@@ -40,7 +40,7 @@ class Daemon:
         self.camera_of: dict[str, str] = {}
         """By the cloud's id of the session."""
         self.hopeless = trio.Event()
-        self._log = log.open("w")
+        self._log = log
         self._has_process = False
         self._started = trio.Event()
         self._wanted = False
@@ -114,10 +114,11 @@ class Daemon:
             return
         printed = self.box.process.lines
         lines, printed[:] = printed[:], []
+        if lines:
+            with self._log.open("a") as log:
+                log.writelines(f"{line}\n" for line in lines)
         for line in lines:
-            self._log.write(line + "\n")
             self._take(line)
-        self._log.flush()
 
     def _take(self, line: str) -> None:
         self.lines_per_minute[int(time.time() / 60)] += 1

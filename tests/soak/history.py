@@ -13,6 +13,8 @@ from soak.weather import Done, Weather
 
 SURVIVED = frozenset({"uplink-cut", "uplink-throttled"})
 """Faults of the uplink through which a session may live."""
+WAITS_S = 120.0
+"""How long an event waits at most for a broker that is out for as long as a storm makes it."""
 PAUSE_S = 3.0
 """Within which a pause must have taken effect."""
 RESUME_S = 1.0
@@ -50,14 +52,18 @@ class History:
         self._seen[session.camera] += seen or union(piece.span for piece in pieces)
 
     def accounts(self, gaps: list[Gap]) -> Iterator[Account]:
-        """The time of each camera, from its first media to its last, but for when it was not configured."""
+        """The time of each camera, from its first media to its last, but for what nothing can be known of.
+
+        That is when it was not configured, and what waited in the daemon's store when that was damaged.
+        """
+        damages = [Span(done.began - WAITS_S, done.ended) for done in self._weather.faults("daemon-damage")]
         for name in self._cameras:
             if pieces := self._pieces[name]:
                 live = Span(min(piece.span.start for piece in pieces), max(piece.span.end for piece in pieces))
                 off = [Span(done.began, done.ended + PAUSE_S) for done in self._weather.faults("reload-remove", name)]
                 yield Account(
                     name,
-                    without([live], off),
+                    without([live], off + damages),
                     union(self._seen[name]),
                     union(self._proven[name]),
                     [gap for gap in gaps if gap.camera == name],
@@ -69,12 +75,12 @@ class History:
 
     def peeked(self) -> list[str]:
         """Media that was captured while its camera was paused, in sentences."""
-        wrong = []
+        wrong, zero = [], self._weather.began
         for done in self._weather.faults("pause"):
             camera = done.happening.target
             paused = Span(done.began + PAUSE_S, done.ended - RESUME_S)
             wrong += [
-                f"{camera}: {span.seconds:.1f} s of media from {span.start:.2f} on, when it was paused"
+                f"{camera}: {span.seconds:.1f} s of media from {span.start - zero:.1f} on, when it was paused"
                 for span in common([paused], self._seen[camera])
             ]
         return wrong

@@ -78,7 +78,7 @@ KINDS = {
     "reload-add": Kind(Part.CONFIG, 8, 25, targets=("spare",)),
     "reload-remove": Kind(Part.CONFIG, 5, 20),
     "reload-change": Kind(Part.CONFIG, 5, 20),
-    "reload-broken": Kind(Part.CONFIG, 2, 8),
+    "reload-broken": Kind(Part.CONFIG, 2, 8, targets=("",)),
 }
 GENTLE = ("worker-kill", "uplink-reset", "broker-reset", "broker-cable", "camera-stop", "reload-broken")
 """What a run of less than two minutes has time to recover from."""

@@ -7,12 +7,13 @@ import msgspec
 
 from interhuman2mqtt import __version__
 from soak import coverage
-from soak.course import Course
+from soak.course import CALM_S, Course
 from soak.oracle import Check, Comeback, Growth, Sample, growth
 from soak.report import Report, by_kind, recoveries
 from soak.site import CAMERAS, SPARE, Site
 from soak.spans import total, without
 from soak.storm import COMEBACK_S
+from soak.weather import Weather
 
 APART_S = 60.0
 """Seconds between early and late samples, of one life of the daemon, that say something about growth."""
@@ -33,7 +34,7 @@ def verdict(site: Site, course: Course, seed: int, minutes: float, until: float)
     court.settle(until, last=True)
     site.listener.judge(until + 1e6)
     back = court.history.comebacks(until)
-    grown = [*_growth(site, course.watch.samples)]
+    grown = [*_growth(site, course.watch.samples, course.weather)]
     return Report(
         seed=seed,
         minutes=minutes,
@@ -111,7 +112,7 @@ def _is(when: str, retained: Mapping[str, bytes], topic: str, state: str) -> Ite
 
 def _gaps(site: Site, course: Course) -> Check:
     accounts = list(course.court.history.accounts(site.book.gaps))
-    wrong = coverage.judge(accounts)
+    wrong = coverage.judge(accounts, course.weather.began)
     live = sum(total(account.live) for account in accounts)
     dark = sum(total(without(account.live, account.got)) for account in accounts)
     says = (
@@ -137,7 +138,7 @@ def _privacy(course: Course) -> Check:
     return _check("privacy", course.court.history.peeked(), f"{len(paused)} pauses, and no media from within them")
 
 
-def _growth(site: Site, samples: Sequence[Sample]) -> Iterator[Growth]:
+def _growth(site: Site, samples: Sequence[Sample], weather: Weather) -> Iterator[Growth]:
     """Of the longest life of the daemon, and of all workers in it."""
     life = max(site.daemon.lives, key=lambda life: (life.ended or 0.0) - life.began)
     end = life.ended or float("inf")
@@ -147,7 +148,8 @@ def _growth(site: Site, samples: Sequence[Sample]) -> Iterator[Growth]:
     old = [s for s in samples if life.began <= s.at <= end and s.at - born[s.pid] >= GROWN_UP_S]
     for role in ("daemon", "worker"):
         yield from growth([sample for sample in old if sample.role == role], APART_S)
-    tasks = [said["tasks"] for at, said in site.book.health if life.began <= at <= end and "tasks" in said]
+    health = [said for at, said in site.book.health if life.began <= at <= end and weather.is_calm(at - CALM_S, at)]
+    tasks = [said["tasks"] for said in health if "tasks" in said]
     if len(tasks) >= 4:
         yield Growth("daemon", "tasks", median(tasks[: len(tasks) // 4 or 1]), median(tasks[-(len(tasks) // 4 or 1) :]))
 

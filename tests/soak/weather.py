@@ -38,6 +38,8 @@ class Weather:
 
     def __init__(self, site: Site) -> None:
         self.done: list[Done] = []
+        self.began = time.time()
+        """The plan's second 0."""
         self.under_way = 0
         self._site = site
 
@@ -50,6 +52,10 @@ class Weather:
         finally:
             self.under_way -= 1
         self.done.append(Done(happening, began, time.time(), note))
+
+    def is_calm(self, start: float, end: float) -> bool:
+        """Whether no fault was under way, or begun, between two times in the past."""
+        return not any(done.began < end and start < done.ended for done in self.done)
 
     def faults(self, kind: str, target: str | None = None) -> list[Done]:
         """The faults of one kind, on any target or this one, that were really done."""
