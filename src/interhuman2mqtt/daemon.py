@@ -21,7 +21,7 @@ import trio
 from msgspec import structs
 
 from interhuman2mqtt import report, statefolder, systemd
-from interhuman2mqtt.alive import Alive
+from interhuman2mqtt.alive import Alive, Stuck
 from interhuman2mqtt.cameras.coverage import Coverage, Signal
 from interhuman2mqtt.cameras.fleet import Fleet
 from interhuman2mqtt.cameras.ledger import Gap
@@ -37,17 +37,16 @@ from interhuman2mqtt.publish.announce import Announcer
 from interhuman2mqtt.publish.losses import Losses
 from interhuman2mqtt.publish.outbox import Outbox
 from interhuman2mqtt.publish.publisher import BrokerPhase, BrokerState, Publisher
-from interhuman2mqtt.publish.topics import BridgeHealth, Reload, Topics
+from interhuman2mqtt.publish.topics import Reload, Topics
 from interhuman2mqtt.reload import Reloader
+from interhuman2mqtt.reporter import Reporter
 from interhuman2mqtt.supervise import BugBudget, Health, Hurry, Waiting, keep_running
 
 log = structlog.get_logger(__name__)
 
 LEVELS = {BrokerPhase.OFFLINE: logging.WARNING, BrokerPhase.REFUSED: logging.ERROR}
-STATUS_S = 2.0
 FIXED = ("box", "mqtt", "outbox")
 """Sections that a reload does not take over."""
-HEALTH_S = 30.0
 FAREWELL_S = 10.0
 """How long the outbox may drain at the end."""
 MARGIN_S = 3.0
@@ -112,7 +111,7 @@ class _Daemon:
             async with trio.open_nursery() as cameras:
                 self._fleet = Fleet(cameras)
                 await self._fleet.apply(self._config.cameras, self._shared(self._config))
-                nursery.start_soon(self._report)
+                nursery.start_soon(self._reporter().run)
                 self._notify.ready()
                 log.info("started", box=self._config.box.id, cameras=list(self._config.cameras))
                 await self._reload_until_stopped()
@@ -252,25 +251,15 @@ class _Daemon:
             detail=state.detail,
         )
 
-    async def _report(self) -> None:
-        """Health for MQTT, a sentence for systemd, and its watchdog, which is fed only while every stage moves."""
-        every = min(STATUS_S, (self._notify.watchdog or STATUS_S * 2) / 2)
-        health_at = said = None
-        while True:
-            if health_at is None or trio.current_time() >= health_at:
-                health_at = trio.current_time() + HEALTH_S
-                self._publisher.publish(self._topics.bridge_health(self._health()))
-            stuck = self._alive.stuck()
-            sentence = report.sentence(self._fleet.cameras, self._broker, stuck, self._reload)
-            if sentence != said:
-                said = sentence
-                self._notify.status(sentence)
-            if not stuck:
-                self._notify.alive()
-            await trio.sleep(every)
+    def _reporter(self) -> Reporter:
+        return Reporter(self._notify, self._alive, self._sentence, self._publish_health)
 
-    def _health(self) -> BridgeHealth:
-        return report.health(self._began, self._outbox, self._losses, self._fleet.cameras, self._coverage)
+    def _sentence(self, stuck: Sequence[Stuck]) -> str:
+        return report.sentence(self._fleet.cameras, self._broker, stuck, self._reload)
+
+    def _publish_health(self) -> None:
+        health = report.health(self._began, self._outbox, self._losses, self._fleet.cameras, self._coverage)
+        self._publisher.publish(self._topics.bridge_health(health))
 
 
 def proxy(interhuman: Interhuman) -> str | None:
