@@ -105,11 +105,18 @@ class Book:
         if "/event/" in message.topic:
             if (event := self._event(message)) is not None:
                 self._acknowledged(at, event)
-        elif message.topic.endswith("/status") and message.payload:
-            status = msgspec.json.decode(message.payload)
-            self.statuses[status["camera"]] = Status(at, status["state"], status["reason"])
+        elif message.topic.endswith("/status"):
+            self._status(at, message)
         elif message.topic.endswith("bridge/health"):
             self.health.append((at, msgspec.json.decode(message.payload)))
+
+    def _status(self, at: float, message: Publish) -> None:
+        """An empty one says that there is no such camera any more."""
+        if message.payload:
+            status = msgspec.json.decode(message.payload)
+            self.statuses[status["camera"]] = Status(at, status["state"], status["reason"])
+        else:
+            self.statuses.pop(message.topic.split("/")[-2], None)
 
     def camera_of(self, session: str) -> str | None:
         """Whose session it is, once any of its events was published."""

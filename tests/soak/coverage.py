@@ -25,11 +25,13 @@ class Account(NamedTuple):
     proven: Sequence[Span]
     """What the daemon can know that the cloud got."""
     gaps: Sequence[Gap]
+    forgotten: Sequence[Span] = ()
+    """What the daemon cannot be asked about any more, because its store was damaged."""
 
 
 def unexplained(account: Account) -> list[Span]:
     """Time of the camera that the cloud did not get, and that no gap tells of."""
-    told = [*account.got, *(gap.span for gap in account.gaps)]
+    told = [*account.got, *(gap.span for gap in account.gaps), *account.forgotten]
     return [hole for hole in without(account.live, told) if hole.seconds > SEAM_S]
 
 

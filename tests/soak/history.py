@@ -52,10 +52,7 @@ class History:
         self._seen[session.camera] += seen or union(piece.span for piece in pieces)
 
     def accounts(self, gaps: list[Gap]) -> Iterator[Account]:
-        """The time of each camera, from its first media to its last, but for what nothing can be known of.
-
-        That is when it was not configured, and what waited in the daemon's store when that was damaged.
-        """
+        """The time of each camera, from its first media to its last, but for when it was not configured."""
         damages = [Span(done.began - WAITS_S, done.ended) for done in self._weather.faults("daemon-damage")]
         for name in self._cameras:
             if pieces := self._pieces[name]:
@@ -63,10 +60,11 @@ class History:
                 off = [Span(done.began, done.ended + PAUSE_S) for done in self._weather.faults("reload-remove", name)]
                 yield Account(
                     name,
-                    without([live], off + damages),
+                    without([live], off),
                     union(self._seen[name]),
                     union(self._proven[name]),
                     [gap for gap in gaps if gap.camera == name],
+                    damages,
                 )
 
     def comebacks(self, until: float) -> dict[str, list[Comeback]]:

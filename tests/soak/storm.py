@@ -4,6 +4,7 @@ Waves of faults, which may overlap, with calm stretches between them; every thir
 to come back, and so is the one at the end. The kinds are dealt like cards: each comes once before any comes again.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from enum import StrEnum
 from random import Random
@@ -50,6 +51,8 @@ class Kind(NamedTuple):
     rtsp: bool = False
     """Only a camera that is reached by RTSP can have it."""
     targets: tuple[str, ...] = ()
+    apart: float = 0.0
+    """Seconds from the beginning, and from one to the next."""
 
 
 KINDS = {
@@ -74,7 +77,7 @@ KINDS = {
     "broker-reset": Kind(Part.BROKER, 0, 0),
     "daemon-kill": Kind(Part.DAEMON, 0.5, 6),
     "daemon-term": Kind(Part.DAEMON, 0.5, 6),
-    "daemon-damage": Kind(Part.DAEMON, 0.5, 3),
+    "daemon-damage": Kind(Part.DAEMON, 0.5, 3, apart=300.0),
     "reload-add": Kind(Part.CONFIG, 8, 25, targets=("spare",)),
     "reload-remove": Kind(Part.CONFIG, 5, 20),
     "reload-change": Kind(Part.CONFIG, 5, 20),
@@ -82,6 +85,8 @@ KINDS = {
 }
 GENTLE = ("worker-kill", "uplink-reset", "broker-reset", "broker-cable", "camera-stop", "reload-broken")
 """What a run of less than two minutes has time to recover from."""
+LEFT_OVER = 3
+"""Cards for which there is no place any more must not keep others from coming."""
 EASY_S = 6.0
 """The longest fault of such a run."""
 
@@ -180,15 +185,16 @@ def _deal(
 ) -> Happening | None:
     """The next card that can be played at this place, taken out of the deck; None where none can."""
     short = place.seconds < 120
-    if not deck:
-        deck += GENTLE if short else KINDS
-        random.shuffle(deck)
+    if len(deck) <= LEFT_OVER:
+        fresh = [card for card in (GENTLE if short else KINDS) if card not in deck]
+        random.shuffle(fresh)
+        deck += fresh
     for card in deck:
         kind = KINDS[card]
         happening = Happening(
             round(place.at, 1),
             card,
-            _target(random, kind, cameras),
+            _target(random, kind, placed, cameras),
             _duration(random, kind, min(place.end - place.at, EASY_S if short else place.seconds)),
         )
         if _fits(happening, placed, place):
@@ -197,9 +203,12 @@ def _deal(
     return None
 
 
-def _target(random: Random, kind: Kind, cameras: Cameras) -> str:
+def _target(random: Random, kind: Kind, placed: list[Happening], cameras: Cameras) -> str:
+    """Of several options one that came least often so far."""
     if kind.targets:
-        return random.choice(kind.targets)
+        used = Counter(happening.target for happening in placed)
+        fewest = min(used[target] for target in kind.targets)
+        return random.choice([target for target in kind.targets if used[target] == fewest])
     if kind.part in {Part.CAMERA, Part.CONFIG}:
         return random.choice(cameras.rtsp if kind.rtsp else cameras.all)
     return ""
@@ -211,12 +220,19 @@ def _duration(random: Random, kind: Kind, room: float) -> float:
     return round(min(length, max(room, kind.shortest)), 1)
 
 
+def _times(fault: str, placed: list[Happening]) -> list[float]:
+    """The beginning of the run, and when a fault of this kind was before."""
+    return [0.0, *(other.second for other in placed if other.fault == fault)]
+
+
 def _fits(happening: Happening, placed: list[Happening], place: _Place) -> bool:
     """Whether it ends with its wave, and nothing holds what it hits; a moment must lie between two such faults."""
     if happening.end > place.end:
         return False
     if KINDS[happening.fault].part is Part.DAEMON and happening.second > 0.55 * place.seconds:
         return False  # only a long life shows whether anything grows
+    if any(happening.second - at < KINDS[happening.fault].apart for at in _times(happening.fault, placed)):
+        return False
     return not any(
         other.holds & happening.holds and happening.second < other.end + 2.0 and other.second < happening.end + 2.0
         for other in placed

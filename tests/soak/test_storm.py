@@ -5,7 +5,19 @@ import random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from soak.storm import COMEBACK_S, EASY_S, GENTLE, KINDS, LONG_CALM_S, Cameras, Happening, Part, closing, plan
+from soak.storm import (
+    CLOUD_FAULTS,
+    COMEBACK_S,
+    EASY_S,
+    GENTLE,
+    KINDS,
+    LONG_CALM_S,
+    Cameras,
+    Happening,
+    Part,
+    closing,
+    plan,
+)
 
 CAMERAS = Cameras(("hall", "door"), ("film",))
 seeds = st.integers(0, 10_000)
@@ -63,6 +75,7 @@ def test_half_an_hour_has_every_kind_and_a_long_life(seed: int) -> None:
     """Every kind of fault comes, and in the last part of the run the daemon is left alone."""
     happenings = plan(seed, 1800.0, CAMERAS)
     assert {one.fault for one in happenings} == set(KINDS)
+    assert len(happenings) > 100
     assert max(one.second for one in happenings if KINDS[one.fault].part is Part.DAEMON) <= 0.55 * 1800
 
 
@@ -85,6 +98,12 @@ def test_a_short_run_is_gentle(seed: int, seconds: float) -> None:
     for one in plan(seed, seconds, CAMERAS):
         assert one.fault in GENTLE
         assert one.duration <= EASY_S
+
+
+def test_all_sorts_of_cloud_faults() -> None:
+    """The cloud misbehaves in another way each time, until every way was used."""
+    told = [one.target for one in plan(1, 3600.0, CAMERAS) if one.fault == "cloud-faults"][: len(CLOUD_FAULTS)]
+    assert len(told) == len(set(told)) >= 6
 
 
 def test_whom_a_fault_disturbs() -> None:
