@@ -33,7 +33,10 @@ from interhuman2mqtt.cloud.connect import Server
 from interhuman2mqtt.config import Config, Interhuman, secrets
 from interhuman2mqtt.config import file as configfile
 from interhuman2mqtt.log import setup as setup_log
+from interhuman2mqtt.memory import keep_private
+from interhuman2mqtt.publish import keeper
 from interhuman2mqtt.publish.announce import Announcer
+from interhuman2mqtt.publish.keeper import Keeper
 from interhuman2mqtt.publish.losses import Losses
 from interhuman2mqtt.publish.outbox import Outbox
 from interhuman2mqtt.publish.publisher import BrokerPhase, BrokerState, Publisher
@@ -60,6 +63,7 @@ def run(arguments: Sequence[Path], box: str | None = None) -> None:
     def load() -> Config:
         return configfile.load(configfile.find(arguments), box)  # found anew: a drop-in may have come
 
+    keep_private()
     notify = systemd.take()
     config = load()
     setup_log(config.log.level, config.log.format)
@@ -91,6 +95,7 @@ class _Daemon:
         self._began = trio.current_time()
         self._losses = Losses()
         self._outbox = Outbox(self._config.outbox, self._losses.report)
+        self._keeper = Keeper(keeper.path_of(self._config.outbox), self._outbox, self._losses.report)
         self._publisher = self._new_publisher()
         self._announcer = Announcer(self._topics, self._publisher.publish)
         self._coverage = Coverage(statefolder.find() / "coverage.json", self._tell_gap, self._active)
@@ -102,8 +107,10 @@ class _Daemon:
 
     async def _live(self) -> None:
         """What is opened last is closed first."""
+        await self._keeper.open()
         async with trio.open_nursery() as nursery:
             published = trio.Event()
+            nursery.start_soon(self._keeper.run)
             nursery.start_soon(self._publish, published)
             self._publish_info()
             self._take_up()
@@ -132,13 +139,11 @@ class _Daemon:
             self._announcer.clear(camera)
 
     async def _say_goodbye(self, published: trio.Event) -> None:
-        """Drain the outbox, where there is a broker to drain it to."""
+        """Drain the outbox, where there is a broker to drain it to; the keeper says what is left in it."""
         if self._broker is not None and self._broker.phase is BrokerPhase.ONLINE:
             self._publisher.stop(FAREWELL_S)
             with trio.move_on_after(FAREWELL_S + MARGIN_S):
                 await published.wait()
-        elif waiting := self._outbox.depth.rows:
-            log.warning("stopping without a broker: what waits for it is lost", messages=waiting)
 
     async def _obey(self, signals: AsyncIterator[int], everything: trio.CancelScope) -> None:
         async for number in signals:
@@ -255,7 +260,9 @@ class _Daemon:
         return Reporter(self._notify, self._alive, self._sentence, self._publish_health)
 
     def _sentence(self, stuck: Sequence[Stuck]) -> str:
-        return report.sentence(self._fleet.cameras, self._broker, stuck, self._reload)
+        return report.sentence(
+            self._fleet.cameras, self._broker, trouble=self._outbox.trouble, stuck=stuck, reload=self._reload
+        )
 
     def _publish_health(self) -> None:
         health = report.health(self._began, self._outbox, self._losses, self._fleet.cameras, self._coverage)

@@ -42,7 +42,9 @@ def health(
         outbox_rows=depth.rows,
         outbox_bytes=depth.bytes,
         outbox_age=round(depth.age, 1),
-        dropped={str(rule): count for rule, count in losses.counts.items()},
+        outbox_parked=depth.parked,
+        store=outbox.trouble,
+        dropped=dict(losses.counts),
         tasks=trio.lowlevel.current_statistics().tasks_living,
         cameras={name: camera.counters.as_dict() | coverage.told(name) for name, camera in cameras.items()},
     )
@@ -51,6 +53,8 @@ def health(
 def sentence(
     cameras: Mapping[str, Camera],
     broker: BrokerState | None,
+    *,
+    trouble: str | None = None,
     stuck: Sequence[Stuck] = (),
     reload: Reload | None = None,
 ) -> str:
@@ -66,5 +70,6 @@ def sentence(
     if broker is None or broker.phase is not BrokerPhase.ONLINE:
         phase, detail = (broker.phase, broker.detail) if broker else ("not tried", None)
         parts.append(f"broker {phase}: {detail}" if detail else f"broker {phase}")
+    parts += [trouble] if trouble else []
     parts.append(f"{streaming} of {len(cameras)} cameras streaming" + (f" ({others})" if others else ""))
     return "; ".join(parts)

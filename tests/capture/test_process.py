@@ -54,6 +54,15 @@ worker.Capture._run_take = buggy
 worker.main()
 """
 )
+BUG_WITH_A_SECRET = (
+    PRELUDE
+    + """
+def buggy(capture, *_):
+    raise LookupError(capture.command)
+worker.Capture._run_take = buggy
+worker.main()
+"""
+)
 BUG_IN_MAIN = (
     PRELUDE
     + """
@@ -65,12 +74,12 @@ worker.main()
 )
 
 
-def altered(code: str) -> "subprocess.Popen[bytes]":
+def altered(code: str, **keys: str) -> "subprocess.Popen[bytes]":
     """A worker that is altered before it runs, its first command sent."""
     pipe = subprocess.PIPE
     process = subprocess.Popen([sys.executable, "-c", code], stdin=pipe, stdout=pipe, stderr=pipe)
     assert process.stdin
-    process.stdin.write(wire.pack(a_command(SMALL.path())))
+    process.stdin.write(wire.pack(a_command(SMALL.path(), **keys)))
     process.stdin.flush()
     return process
 
@@ -119,6 +128,35 @@ def test_a_bug_in_any_thread_ends_the_process(code: str) -> None:
         assert process.wait(timeout=10) == os.EX_SOFTWARE
         assert process.stderr
         assert b"LookupError: a bug" in process.stderr.read()
+
+
+def test_a_traceback_without_the_password() -> None:
+    """Also where nobody reads it who could take the password out."""
+    with altered(BUG_WITH_A_SECRET, username="viewer", password="p@ss:w0rd'") as process:
+        assert process.wait(timeout=10) == os.EX_SOFTWARE
+        assert process.stderr
+        said = process.stderr.read()
+    assert b"LookupError: Open(" in said
+    assert b"p@ss:w0rd" not in said
+
+
+def test_a_crash_in_native_code_says_where() -> None:
+    """The lines of Python that were being run, by whichever thread, stand on stderr."""
+    with altered(HANGS) as process:
+        read_frame(process)
+        process.send_signal(signal.SIGSEGV)
+        assert process.wait(timeout=10) == -signal.SIGSEGV
+        assert process.stderr
+        assert b"Segmentation fault" in process.stderr.read()
+
+
+async def test_the_password_is_not_kept_where_it_is_not_needed() -> None:
+    """Once the process has its first command, the daemon holds it no longer."""
+    command = a_command(SMALL.path(), username="viewer", password="p@ss:w0rd'")
+    before = sys.getrefcount(command)
+    async with working(command) as worker:
+        assert worker.opened
+        assert sys.getrefcount(command) == before + 1  # of the helper of these tests
 
 
 def test_commands_that_are_none_end_the_process() -> None:

@@ -180,10 +180,10 @@ class Flood(RuleBasedStateMachine):
         self.ring = Ring(limit_s, limit_bytes)
         self.ring.cut(has_sound=has_sound)
 
-    @rule(step=st.integers(1, 1500), key=st.booleans(), size=st.integers(1, 200), early=st.integers(0, 200))
+    @rule(step=st.integers(1, 1500), key=st.booleans(), size=st.integers(1, 200), early=st.integers(0, 4000))
     def picture(self, step: int, key: bool, size: int, early: int) -> None:  # noqa: FBT001 - Hypothesis's
         self.now += step
-        at = self.now if key else max(self.now - early, 0)
+        at = max(self.now - early, 0)
         self.ring.add_video(a_packet(at, key=key, size=size), at * MS)
 
     @rule(offset=st.integers(-3000, 3000), size=st.integers(1, 50))

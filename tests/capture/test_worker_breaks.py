@@ -12,7 +12,7 @@ import trio
 import trio.testing
 
 from capture.material import Failing, a_command
-from capture.workers import ENOUGH_S, HASTY, MOUNT, PATIENT, is_gone, working
+from capture.workers import ENOUGH_S, HASTY, MOUNT, PATIENT, is_gone, stand_in, working
 from interhuman2mqtt.cameras.recording import WorkerRecording
 from interhuman2mqtt.cameras.stalls import Timeouts
 from interhuman2mqtt.cameras.worker import start_worker
@@ -76,18 +76,9 @@ async def test_a_source_that_hangs_while_it_is_opened() -> None:
     assert is_gone(process)
 
 
-def script(folder: Path, says: bytes, then: str = "sleep 60") -> Path:
-    """A program that stands in for the worker: it says something, and waits."""
-    (folder / "says").write_bytes(says)
-    program = folder / "worker"
-    program.write_text(f"#!/bin/sh\ncat {folder}/says\nexec {then}\n")
-    program.chmod(0o755)
-    return program
-
-
 async def test_a_worker_that_needs_long_to_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Before its first pulse the time for opening counts: a small box that boots starts its processes slowly."""
-    monkeypatch.setattr(sys, "executable", str(script(tmp_path, b"")))
+    monkeypatch.setattr(sys, "executable", str(stand_in(tmp_path, b"")))
     async with Failing() as outages, start_worker(a_command(), Timeouts(open=1.0, silence=0.1)) as worker:
         await worker.wait_open()
     assert [outage.reason for outage in outages] == [Reason.OPEN_TIMEOUT]
@@ -136,7 +127,7 @@ RUBBISH = {
 @pytest.mark.parametrize("rubbish", RUBBISH.values(), ids=RUBBISH)
 async def test_rubbish_on_the_pipe(rubbish: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is no frame means that the worker is broken."""
-    monkeypatch.setattr(sys, "executable", str(script(tmp_path, rubbish)))
+    monkeypatch.setattr(sys, "executable", str(stand_in(tmp_path, rubbish)))
     with trio.fail_after(ENOUGH_S):
         async with Failing() as outages, start_worker(a_command(), PATIENT):
             await trio.sleep_forever()
@@ -155,7 +146,7 @@ async def test_a_worker_that_cannot_be_started(monkeypatch: pytest.MonkeyPatch) 
 
 async def test_a_worker_that_ends_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever waits for the source hears that there is nobody any more."""
-    monkeypatch.setattr(sys, "executable", str(script(tmp_path, b"", then="false")))
+    monkeypatch.setattr(sys, "executable", str(stand_in(tmp_path, b"", then="false")))
     async with Failing() as outages, start_worker(a_command(), PATIENT) as worker:
         await worker.wait_open()
     assert {(o.reason, o.detail) for o in outages} == {
@@ -165,7 +156,7 @@ async def test_a_worker_that_ends_by_itself(tmp_path: Path, monkeypatch: pytest.
 
 async def test_a_worker_that_takes_no_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The queue to it is bounded: when it is full the worker is taken to hang."""
-    monkeypatch.setattr(sys, "executable", str(script(tmp_path, b"")))
+    monkeypatch.setattr(sys, "executable", str(stand_in(tmp_path, b"")))
     with trio.fail_after(ENOUGH_S):
         async with Failing() as outages, start_worker(a_command(), PATIENT) as worker:
             for number in range(100_000):

@@ -59,6 +59,12 @@ def a_state_message(name: str, value: str) -> Message:
     return Message(topic=f"interhuman/lobby-1/{name}", payload=value.encode(), kind=Kind.STATE, retain=True)
 
 
+def an_answer_message(text: str) -> Message:
+    """An answer to a request."""
+    topic = "interhuman/lobby-1/bridge/response/pause"
+    return Message(topic=topic, payload=text.encode(), kind=Kind.ANSWER, retain=False)
+
+
 class Bench:
     """A publisher with all that it told: its states and its losses."""
 

@@ -1,5 +1,6 @@
 """Whole connections to a real Mosquitto, and the ways in which they fail."""
 
+import json
 import traceback
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -8,8 +9,10 @@ from pathlib import Path
 import pytest
 import trio
 import trustme
+from structlog.testing import capture_logs
 
 from interhuman2mqtt.errors import Outage, Reason, Refused
+from interhuman2mqtt.publish.parking import AGAIN
 from publish.parts import Bench, a_state_message, an_event_message, running, until
 from rig.mosquitto import Broker, Tls, free_port, mosquitto, subscribed
 
@@ -368,22 +371,50 @@ async def test_the_largest_packet_that_fits_is_taken(tmp_path: Path) -> None:
     assert bench.lost
 
 
-async def test_a_topic_that_the_acl_forbids_is_dropped_alone(tmp_path: Path) -> None:
-    """A message answered by `not authorized` is dropped, counted and told, and the others arrive in order."""
-    acl = ["topic readwrite interhuman/lobby-1/front/#", "topic readwrite interhuman/lobby-1/bridge/#"]
-    async with mosquitto(tmp_path, acl=acl) as broker, subscribed(broker) as subscriber:
+ACL = ["topic readwrite interhuman/lobby-1/front/#", "topic readwrite interhuman/lobby-1/bridge/#"]
+
+
+async def test_a_topic_that_the_acl_forbids_is_parked_alone(tmp_path: Path) -> None:
+    """Messages answered by `not authorized` stay, counted as parked and logged; the others arrive in order."""
+    async with mosquitto(tmp_path, acl=ACL) as broker, subscribed(broker) as subscriber:
         bench = Bench(broker.url)
         for n in range(3):
             bench.publisher.publish(an_event_message("front", n))
             bench.publisher.publish(an_event_message("back", n))
-        await bench.run_and_stop()
+        bench.publisher.publish(a_state_message("back/status", "{}"))
+        with capture_logs() as logs:
+            await bench.run_and_stop()
         await subscriber.wait_for(lambda seen: len(seen) == 5)
     assert subscriber.payloads("event/x") == [an_event_message("front", n).payload for n in range(3)]
-    assert [(topic, loss) for topic, loss, _ in bench.lost] == [
-        ("interhuman/lobby-1/back/event/x", "broker_refused")
-    ] * 3
-    assert "0x87" in bench.lost[0][2]
+    assert bench.lost == []
+    assert (bench.outbox.depth.rows, bench.outbox.depth.parked) == (4, 4)
+    assert [line["detail"] for line in logs if line["event"] == "topics parked"] == [
+        "the broker refused it: Not authorized (code 0x87)"
+    ]
+
+
+async def test_a_topic_that_is_allowed_again(tmp_path: Path) -> None:
+    """What was parked arrives in order once the broker allows it, by the next connection or the next attempt."""
+    async with mosquitto(tmp_path, acl=ACL) as broker, subscribed(broker) as subscriber:
+        bench = Bench(broker.url)
+        for n in range(30):
+            bench.publisher.publish(an_event_message("back", n))
+        bench.publisher.publish(a_state_message("back/status", "{}"))
+        async with running(bench):
+            await until(lambda: bench.outbox.depth.parked == 31)
+            bench.publisher.publish(an_event_message("back", 30))
+            assert bench.outbox.depth.parked == 32
+            await broker.allow([*ACL, "topic readwrite interhuman/lobby-1/back/event/#"])
+            bench.now += AGAIN
+            bench.publisher.publish(an_event_message("front", 0))
+            await until(lambda: bench.outbox.depth.parked == 1)
+            await until(lambda: bench.outbox.depth.rows == 1)
+        await broker.allow([*ACL, "topic readwrite interhuman/lobby-1/back/#"])
+        await bench.run_and_stop()
+        await subscriber.wait_topic("back/status")
+    assert [json.loads(payload)["n"] for payload in subscriber.payloads("back/event/x")] == list(range(31))
     assert bench.outbox.depth.rows == 0
+    assert bench.lost == []
 
 
 @pytest.mark.parametrize("line", ["retain_available false", "max_qos 0"])

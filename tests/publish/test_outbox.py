@@ -7,10 +7,11 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from trio.testing import wait_all_tasks_blocked
 
 from interhuman2mqtt import config
+from interhuman2mqtt.publish.journal import Row
 from interhuman2mqtt.publish.losses import Loss
-from interhuman2mqtt.publish.message import Kind, Message
-from interhuman2mqtt.publish.outbox import ROW_COST, Depth, Outbox, Row
-from publish.parts import a_state_message, an_event_message
+from interhuman2mqtt.publish.message import ROW_COST, Kind, Message
+from interhuman2mqtt.publish.outbox import Depth, Outbox
+from publish.parts import a_state_message, an_answer_message, an_event_message
 
 
 class Store:
@@ -89,6 +90,19 @@ async def test_what_was_not_acknowledged_comes_first_again() -> None:
     assert store.outbox.depth.rows == 3
 
 
+async def test_an_answer_goes_out_once() -> None:
+    """An answer keeps its place among the events; given to a connection that was lost it does not come again."""
+    store = Store()
+    sent, kept = an_answer_message("sent"), an_answer_message("kept")
+    event = an_event_message("front", 1)
+    for message in (sent, event, kept):
+        store.outbox.put(message)
+    assert messages(await store.take(2)) == [sent, event]
+    store.outbox.rewind()
+    assert messages(await store.take()) == [event, kept]
+    assert store.outbox.depth.rows == 2
+
+
 async def test_a_newer_state_replaces_the_waiting_one() -> None:
     """Of a topic's states only the newest waits, and it comes after the events before it."""
     store = Store()
@@ -153,9 +167,9 @@ async def test_when_all_is_on_its_way_a_new_row_goes_itself() -> None:
 
 async def test_a_message_that_never_fits_costs_no_other() -> None:
     """A message larger than the whole outbox is dropped alone."""
-    store = Store(max_size=1000)
+    store = Store(max_size=2000)
     store.outbox.put(an_event_message("front", 1))
-    giant = an_event_message("front", 2, b"x" * 1000)
+    giant = an_event_message("front", 2, b"x" * 2000)
     store.outbox.put(giant)
     assert store.lost == [(giant, Loss.OUTBOX_FULL)]
     assert len(await store.take()) == 1
@@ -205,7 +219,7 @@ class OutboxMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.store = Store(max_size=4000, max_age=50.0)
+        self.store = Store(max_size=8000, max_age=50.0)
         self.put: list[Message] = []
         self.out: list[Message] = []
         self.given: list[Row] = []
@@ -268,7 +282,7 @@ class OutboxMachine(RuleBasedStateMachine):
         depth = self.store.outbox.depth
         assert depth.rows == len(held)
         assert depth.bytes == sum(len(m.topic) + len(m.payload) + ROW_COST for m in held)
-        assert depth.bytes <= 4000
+        assert depth.bytes <= 8000
 
 
 TestOutboxMachine = OutboxMachine.TestCase

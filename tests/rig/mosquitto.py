@@ -4,6 +4,7 @@ import getpass
 import hashlib
 import os
 import secrets
+import signal
 import socket
 from base64 import b64encode
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -68,6 +69,7 @@ class Broker:
         self._tls = tls
         self._persistent = persistent
         self._process: RigProcess | None = None
+        self._folder = folder
         self._config = folder / "mosquitto.conf"
         self._config.write_text("\n".join(self._configuration(folder, users or {}, acl, lines)) + "\n")
 
@@ -96,6 +98,16 @@ class Broker:
         """Let it go on."""
         assert self._process
         self._process.thaw()
+
+    async def allow(self, acl: Sequence[str]) -> None:
+        """Other lines in its ACL file, which it obeys when this returns; there must have been some from the start."""
+        assert self._process
+        _write(self._folder / "acl", acl)
+        before = len(self.log)
+        self._process.process.send_signal(signal.SIGHUP)
+        with trio.fail_after(10):
+            while not any("Reloading config" in line for line in self.log[before:]):  # noqa: ASYNC110 - a log line
+                await trio.sleep(0.02)
 
     async def kill(self) -> None:
         """End it at once; what it retained is gone unless it had been written."""

@@ -48,6 +48,8 @@ class Counters:
 
     def __init__(self) -> None:
         self.captures = 0
+        self.children = 0
+        """Capture processes that there are: one at most."""
         self.sessions = 0
         self.chunks_sent = 0
         self.bytes_sent = 0

@@ -5,6 +5,7 @@ the daemon to read. The third only reads commands, and ends the process when std
 hangs in a driver: the parent-death signal of the kernel would not do, since it belongs to the thread that forked.
 """
 
+import faulthandler
 import gc
 import os
 import signal
@@ -15,10 +16,14 @@ import traceback
 from collections import deque
 from typing import BinaryIO
 
+import av
+
 from interhuman2mqtt.capture import wire
 from interhuman2mqtt.capture.capture import Capture
 from interhuman2mqtt.capture.recorder import Recording
 from interhuman2mqtt.errors import Refused
+from interhuman2mqtt.memory import keep_private
+from interhuman2mqtt.redaction import hide, redact
 
 PULSE_S = 0.5
 GC_THRESHOLD = 100_000
@@ -126,12 +131,17 @@ def private_stdout() -> BinaryIO:
 
 def main() -> None:
     """Until stdin closes."""
+    keep_private()
+    faulthandler.enable()  # where a library in C fails, the daemon's log shall say in which call
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the daemon ends us in its order
     frames = private_stdout()
     stdin = sys.stdin.buffer
     command = read_command(stdin)
     if not isinstance(command, wire.Open):
         sys.exit("the first command must be `open`")
+    hide(command.password or "")
+    if command.verbose:
+        print_what_ffmpeg_says()
     worker = Worker(command, deque(), frames)
     gc.freeze()
     gc.set_threshold(GC_THRESHOLD)
@@ -151,9 +161,16 @@ def main() -> None:
         crash(error)
 
 
+def print_what_ffmpeg_says() -> None:
+    """On stderr, by FFmpeg itself: PyAV's way would have its threads wait for Python's lock."""
+    av.logging.set_libav_level(av.logging.VERBOSE)
+    av.logging.restore_default_callback()
+
+
 def crash(error: BaseException | None) -> None:
     """A bug in any thread ends the process at once: the others may hang where no exception reaches them."""
-    traceback.print_exception(error)
+    sys.stderr.write(redact("".join(traceback.format_exception(error))))
+    sys.stderr.flush()
     os._exit(os.EX_SOFTWARE)
 
 

@@ -6,7 +6,8 @@ Invariants:
 2. Sound belongs to the GOP whose time it shares, however late or early it arrives; a GOP is *sealed*, and may be
    read, once the next key frame is there and the sound has come as far (or keeps us waiting for too long).
 3. A sealed GOP never changes. A packet that comes too late for its GOP goes to the oldest one still open.
-4. The ring never holds more than `limit_s` or `limit_bytes`: the oldest GOP goes first, and where one GOP alone is too
+4. A GOP starts where the one before it ends, or later.
+5. The ring never holds more than `limit_s` or `limit_bytes`: the oldest GOP goes first, and where one GOP alone is too
    much, because no second key frame ever comes, that one goes and the ring waits for a key frame.
 """
 
@@ -147,6 +148,8 @@ class Ring:
         self._sound_head_s = float("-inf")
 
     def _begin_gop(self, packet: Packet, seconds: float) -> None:
+        if self._gops:  # a camera may lie about when it is shown
+            seconds = max(seconds, self._gops[-1].end_s if self._broken else self._gops[-1].start_s)
         gop = Gop(self.take, seconds, packet)
         if self._gops and not self._broken:
             before = self._gops[-1]

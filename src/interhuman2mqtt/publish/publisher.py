@@ -10,16 +10,18 @@ from datetime import datetime
 from enum import StrEnum
 from functools import partial
 
+import structlog
 import trio
 from msgspec import Struct, structs
 
 from interhuman2mqtt.config import Mqtt
 from interhuman2mqtt.errors import Outage, Reason, Refused
 from interhuman2mqtt.events import utc_now
-from interhuman2mqtt.publish import mqtt
+from interhuman2mqtt.publish import mqtt, parking
 from interhuman2mqtt.publish.broker import Endpoint
 from interhuman2mqtt.publish.dial import Settings
-from interhuman2mqtt.publish.losses import Loss, OnLoss
+from interhuman2mqtt.publish.journal import Row
+from interhuman2mqtt.publish.losses import Loss, OnLoss, Quiet
 from interhuman2mqtt.publish.message import Kind, Message
 from interhuman2mqtt.publish.outbox import Outbox
 from interhuman2mqtt.publish.topics import BridgeWord, Topics, mark_late
@@ -32,6 +34,14 @@ LATE = 30.0
 
 FAREWELL = 2.0
 """Seconds for `stopped` to be acknowledged."""
+
+HOPELESS = frozenset({0x90, 0x95, 0x99})
+"""Topic name invalid, packet too large, payload format invalid: no later attempt will go better.
+
+Any other code of failure in PUBACK (MQTT 5, 3.4.2.1) is about what the broker allows at the moment.
+"""
+
+log = structlog.get_logger(__name__)
 
 
 class BrokerPhase(StrEnum):
@@ -100,6 +110,7 @@ class Publisher:
         )
         self._retained: dict[str, Message] = {}
         self._told: BrokerState | None = None
+        self._quiet = Quiet(trio.current_time)
         self._stop_at = math.inf
         self._draining = trio.CancelScope()
 
@@ -143,8 +154,7 @@ class Publisher:
         """All retained state, and when the broker has it, `online`."""
         self._outbox.rewind()
         for topic in list(self._retained):
-            message = self._retained[topic]
-            await self._send(connection, message, partial(self._outbox.settle, message))
+            await self._send(connection, self._retained[topic], self._state_answered)
         await connection.wait_acked()
         await self._say(connection, BridgeWord.ONLINE)
         self._tell(BrokerPhase.ONLINE, detail=f"{self._settings.endpoint}, MQTT {connection.version}")
@@ -153,28 +163,53 @@ class Publisher:
         """What waits in the outbox, until it is closed and empty."""
         while rows := await self._outbox.wait_batch(BATCH):
             for row in rows:
-                message = _as_published(row.message, self._outbox.age(row))
-                await self._send(connection, message, partial(self._outbox.done, row))
+                await self._send_row(connection, row)
         await connection.wait_acked()
 
     async def _say(self, connection: mqtt.Connection, word: BridgeWord) -> None:
         message = self._topics.bridge_state(word, self._boot_id, utc_now())
-        await self._send(connection, message, _nothing)
+        self._outbox.journal.publishes(message)
+        await self._send(connection, message, self._word_answered)
         await connection.wait_acked()
 
-    async def _send(self, connection: mqtt.Connection, message: Message, gone: Callable[[], None]) -> None:
-        """Send; `gone` is called when the broker has the message, and when it will never take it."""
+    async def _send_row(self, connection: mqtt.Connection, row: Row) -> None:
+        message = _as_published(row.message, self._outbox.age(row))
         try:
-            await connection.publish(message, partial(self._answered, message, gone))
+            await connection.publish(message, partial(self._row_answered, row))
         except mqtt.TooLarge as error:
-            gone()
+            self._outbox.lose(row, Loss.TOO_LARGE, str(error))
+
+    async def _send(
+        self, connection: mqtt.Connection, message: Message, answered: Callable[[Message, mqtt.Ack], None]
+    ) -> None:
+        try:
+            await connection.publish(message, partial(answered, message))
+        except mqtt.TooLarge as error:
+            self._outbox.withdraw(message)
             self._on_loss(message, Loss.TOO_LARGE, str(error))
 
-    def _answered(self, message: Message, gone: Callable[[], None], ack: mqtt.Ack) -> None:
-        gone()
+    def _row_answered(self, row: Row, ack: mqtt.Ack) -> None:
+        topic = row.message.topic
+        if not ack.refused:
+            if self._outbox.done(row):
+                log.info("the broker takes this topic again", topic=topic)
+        elif ack.code in HOPELESS or row.message.kind is Kind.ANSWER:
+            self._outbox.lose(row, Loss.BROKER_REFUSED, _refusal(ack))
+        elif self._outbox.park(row) and (count := self._quiet.count("parked")):
+            log.warning("topics parked", count=count, topic=topic, again_in=parking.AGAIN, detail=_refusal(ack))
+
+    def _state_answered(self, message: Message, ack: mqtt.Ack) -> None:
+        if not ack.refused:
+            self._outbox.settle(message)
+        elif ack.code in HOPELESS:
+            self._outbox.withdraw(message)
+            self._on_loss(message, Loss.BROKER_REFUSED, _refusal(ack))
+        elif self._retained[message.topic] is message:
+            self._outbox.put(message)  # as a row, which is parked when it is refused too
+
+    def _word_answered(self, message: Message, ack: mqtt.Ack) -> None:
         if ack.refused:
-            detail = f"the broker refused it: {ack.text} (code {ack.code:#04x})"
-            self._on_loss(message, Loss.BROKER_REFUSED, detail)
+            self._on_loss(message, Loss.BROKER_REFUSED, _refusal(ack))
 
     def _tell(self, phase: BrokerPhase, reason: Reason | None = None, detail: str | None = None) -> None:
         told = self._told
@@ -193,5 +228,5 @@ def _as_published(message: Message, age: float) -> Message:
     return structs.replace(message, payload=payload, expiry=expiry)
 
 
-def _nothing() -> None:
-    """No row of the outbox belongs to what the publisher says of itself."""
+def _refusal(ack: mqtt.Ack) -> str:
+    return f"the broker refused it: {ack.text} (code {ack.code:#04x})"

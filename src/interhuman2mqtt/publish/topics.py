@@ -86,6 +86,10 @@ class BridgeHealth(Struct, frozen=True, kw_only=True):
     outbox_bytes: int
     outbox_age: float
     """Seconds that the oldest message waits."""
+    outbox_parked: int = 0
+    """Messages whose topic the broker refuses; counted in `outbox_rows` too."""
+    store: str | None = None
+    """Why events would not survive a restart of the daemon now, in one sentence; None: they would."""
     dropped: Mapping[str, int]
     """Messages that were lost by a stated rule, by the rule's name."""
     tasks: int
