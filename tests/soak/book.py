@@ -36,6 +36,8 @@ class Gap(NamedTuple):
     camera: str
     span: Span
     reason: str
+    told_at: float = 0.0
+    """When it was first published, in time.time()."""
 
 
 class Row:
@@ -176,16 +178,16 @@ class Book:
         self.counts["late"] += event.late
         self.counts[f"type {event.type}"] += 1
         if event.type == GAP:
-            self._gap(event)
+            self._gap(event, row.first_at)
 
-    def _gap(self, event: Event) -> None:
+    def _gap(self, event: Event, told_at: float) -> None:
         reason = str(event.data.get("reason"))
         for range_at in event.ranges_at:
             start, end = range_at.get("start_at"), range_at.get("end_at")
             if start is None or end is None or end < start:
                 self.breach(f"{event.id}: a gap without a whole range: {range_at}")
             else:
-                self.gaps.append(Gap(event.camera, Span(start.timestamp(), end.timestamp()), reason))
+                self.gaps.append(Gap(event.camera, Span(start.timestamp(), end.timestamp()), reason, told_at))
 
 
 def digest(value: Any) -> int:

@@ -10,6 +10,8 @@ SEAM_S = 3.0
 """A chunk, a GOP, and what the dating of both may be wrong by."""
 STALE_S = 15.0
 """How old the frontier may be that a killed daemon had written down."""
+NOTED_S = 2.0
+"""What was told so shortly before the daemon was killed may be told again by its next life."""
 TOUCH_S = 0.05
 SUDDEN = frozenset({"crashed", "power_cut"})
 
@@ -27,6 +29,8 @@ class Account(NamedTuple):
     gaps: Sequence[Gap]
     forgotten: Sequence[Span] = ()
     """What the daemon cannot be asked about any more, because its store was damaged."""
+    kills: Sequence[float] = ()
+    """When the daemon was killed."""
 
 
 def unexplained(account: Account) -> list[Span]:
@@ -46,8 +50,9 @@ def denied(account: Account) -> list[tuple[Gap, float]]:
 
 
 def twice(account: Account) -> list[tuple[Span, Span]]:
-    """Gaps of the camera that overlap each other."""
-    return collisions((gap.span for gap in account.gaps), TOUCH_S)
+    """Gaps of the camera that overlap each other, but for those that a kill left no time to write down."""
+    kept = [gap.span for gap in account.gaps if not any(0 <= kill - gap.told_at < NOTED_S for kill in account.kills)]
+    return collisions(kept, TOUCH_S)
 
 
 def judge(accounts: Iterable[Account], zero: float = 0.0) -> list[str]:

@@ -51,8 +51,13 @@ class History:
         self._proven[session.camera] += union(piece.span for piece in pieces if piece.arrived_at < proven_until)
         self._seen[session.camera] += seen or union(piece.span for piece in pieces)
 
-    def accounts(self, gaps: list[Gap]) -> Iterator[Account]:
-        """The time of each camera, from its first media to its last, but for when it was not configured."""
+    def accounts(self, gaps: list[Gap], kills: list[float]) -> Iterator[Account]:
+        """The time of each camera, from its first media to its last, but for when it was not configured.
+
+        Args:
+            gaps: Of all cameras.
+            kills: When the daemon was killed.
+        """
         damages = [Span(done.began - WAITS_S, done.ended) for done in self._weather.faults("daemon-damage")]
         for name in self._cameras:
             if pieces := self._pieces[name]:
@@ -65,6 +70,7 @@ class History:
                     union(self._proven[name]),
                     [gap for gap in gaps if gap.camera == name],
                     damages,
+                    kills,
                 )
 
     def comebacks(self, until: float) -> dict[str, list[Comeback]]:

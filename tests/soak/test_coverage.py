@@ -43,6 +43,9 @@ def test_after_a_crash_the_frontier_is_old() -> None:
 
 
 def test_told_twice() -> None:
-    """Gaps of one camera do not overlap."""
-    [wrong] = judge([account([Span(0, 40), Span(60, 100)], gap(40, 55), gap(50, 60))])
+    """Gaps of one camera do not overlap, unless a kill left no time to note that the first was told."""
+    told = account([Span(0, 40), Span(60, 100)], gap(40, 55)._replace(told_at=60.5), gap(50, 60, "crashed"))
+    [wrong] = judge([told])
     assert "overlap" in wrong
+    assert judge([told._replace(kills=[61.0])]) == []
+    assert len(judge([told._replace(kills=[60.0, 63.0])])) == 1

@@ -111,7 +111,7 @@ def _is(when: str, retained: Mapping[str, bytes], topic: str, state: str) -> Ite
 
 
 def _gaps(site: Site, course: Course) -> Check:
-    accounts = list(course.court.history.accounts(site.book.gaps))
+    accounts = list(course.court.history.accounts(site.book.gaps, site.daemon.kills))
     wrong = coverage.judge(accounts, course.weather.began)
     live = sum(total(account.live) for account in accounts)
     dark = sum(total(without(account.live, account.got)) for account in accounts)
@@ -176,7 +176,7 @@ def _bugs(site: Site, until: float) -> Check:
 
 def _totals(site: Site, course: Course, until: float) -> dict[str, float]:
     court, book = course.court, site.book
-    accounts = list(court.history.accounts(book.gaps))
+    accounts = list(court.history.accounts(book.gaps, site.daemon.kills))
     return {
         "events sent by the cloud": court.counts["sent"],
         "events in the tails of broken connections": court.counts["tails"],
