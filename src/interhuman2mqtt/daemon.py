@@ -4,6 +4,7 @@
 
     run ──► publisher ─── events and states to MQTT; outlives all others, so that their last words go out
         ├─► reporter ──── health, systemd's status and its watchdog
+        ├─► requests ──── what MQTT asks for: pause, restart, reload ...
         └─► fleet ─────── a Camera each: capture and session
                 ▲
         signals ┘         SIGHUP: reload · SIGTERM, SIGINT: stop in order · a second one: stop at once
@@ -23,7 +24,7 @@ from msgspec import structs
 from interhuman2mqtt import report, statefolder, systemd
 from interhuman2mqtt.alive import Alive, Stuck
 from interhuman2mqtt.cameras.coverage import Coverage, Signal
-from interhuman2mqtt.cameras.fleet import Fleet
+from interhuman2mqtt.cameras.fleet import Change, Fleet
 from interhuman2mqtt.cameras.ledger import Gap
 from interhuman2mqtt.cameras.places import Places
 from interhuman2mqtt.cameras.shared import Shared
@@ -34,15 +35,20 @@ from interhuman2mqtt.config import Config, Interhuman, secrets
 from interhuman2mqtt.config import file as configfile
 from interhuman2mqtt.log import setup as setup_log
 from interhuman2mqtt.memory import keep_private
+from interhuman2mqtt.obeying import Obeying
 from interhuman2mqtt.publish import keeper
 from interhuman2mqtt.publish.announce import Announcer
+from interhuman2mqtt.publish.inbox import Inbox
 from interhuman2mqtt.publish.keeper import Keeper
+from interhuman2mqtt.publish.listening import Listener
 from interhuman2mqtt.publish.losses import Losses
 from interhuman2mqtt.publish.outbox import Outbox
 from interhuman2mqtt.publish.publisher import BrokerPhase, BrokerState, Publisher
+from interhuman2mqtt.publish.reading import Reader
 from interhuman2mqtt.publish.topics import Reload, Topics
 from interhuman2mqtt.reload import Reloader
 from interhuman2mqtt.reporter import Reporter
+from interhuman2mqtt.requests import Requests
 from interhuman2mqtt.supervise import BugBudget, Health, Hurry, Waiting, keep_running
 
 log = structlog.get_logger(__name__)
@@ -87,6 +93,8 @@ class _Daemon:
         self._hurry = Hurry()
         self._alive = Alive()
         self._places = Places(config.interhuman.max_sessions)
+        self._inbox = Inbox()
+        self._reader = Reader(config.mqtt.base_topic, config.box.id, config.mqtt.requests)
         self._stop = trio.Event()
         self._hangup = trio.Event()
 
@@ -117,6 +125,7 @@ class _Daemon:
             nursery.start_soon(self._coverage.keep)
             async with trio.open_nursery() as cameras:
                 self._fleet = Fleet(cameras)
+                self._requests = self._new_requests()
                 await self._fleet.apply(self._config.cameras, self._shared(self._config))
                 nursery.start_soon(self._reporter().run)
                 self._notify.ready()
@@ -159,6 +168,7 @@ class _Daemon:
         """A stop does not wait for a reload under way: the cameras that it stops are stopping already."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._reload_when_asked)
+            nursery.start_soon(self._requests.run)
             await self._stop.wait()
             nursery.cancel_scope.cancel()
 
@@ -168,7 +178,7 @@ class _Daemon:
             self._hangup = trio.Event()
             await self._reloader.reload()
 
-    async def _take_over(self, config: Config) -> None:
+    async def _take_over(self, config: Config) -> Change:
         for name in FIXED:
             if getattr(config, name) != getattr(self._config, name):
                 log.warning("a change of this section needs a restart", section=name)
@@ -183,6 +193,7 @@ class _Daemon:
             self._coverage.forget(name)
         self._config = structs.replace(config, **{name: getattr(self._config, name) for name in FIXED})
         log.info("configuration reloaded", stopped=change.stopped, started=change.started)
+        return change
 
     def _reloaded(self, reload: Reload) -> None:
         self._reload = reload
@@ -226,6 +237,17 @@ class _Daemon:
             read_password=self._read_password,
             on_loss=self._losses.report,
             on_state=self._broker_changed,
+            listener=Listener(self._reader.filters, self._inbox.put) if self._reader.filters else None,
+        )
+
+    def _new_requests(self) -> Requests:
+        return Requests(
+            self._inbox,
+            self._reader,
+            cameras=lambda: self._config.cameras,
+            obeys=Obeying(self._fleet, self._reloader.reload, self._config.log.format),
+            publish=self._publisher.publish,
+            bugs=BugBudget(self._bugs),
         )
 
     def _read_password(self) -> str | None:
@@ -265,7 +287,14 @@ class _Daemon:
         )
 
     def _publish_health(self) -> None:
-        health = report.health(self._began, self._outbox, self._losses, self._fleet.cameras, self._coverage)
+        health = report.health(
+            self._began,
+            self._outbox,
+            self._losses,
+            self._fleet.cameras,
+            coverage=self._coverage,
+            requests=self._requests.counts,
+        )
         self._publisher.publish(self._topics.bridge_health(health))
 
 

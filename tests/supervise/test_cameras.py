@@ -4,11 +4,13 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trio
+import trio.testing
 
 from interhuman2mqtt import config
 from interhuman2mqtt.cameras import capturing, fleet
@@ -263,3 +265,53 @@ async def test_a_secret_that_was_rotated(tmp_path: Path) -> None:
         assert await cameras.apply(wanted, common) == Change((), ())
         await cameras.stop()
     assert ("stopped", "restarted") in [(status.state, status.reason) for status in heard.statuses]
+
+
+async def test_a_restart_replaces_only_what_is_meant() -> None:
+    """Restarting one camera replaces it and no other; restarting all replaces each."""
+    async with trio.open_nursery() as nursery:
+        cameras = Fleet(nursery)
+        await cameras.apply({name: a_camera(name) for name in ("a", "b")}, shared(NOWHERE, Heard()))
+        before = dict(cameras.cameras)
+        assert await cameras.restart(["a"]) == ("a",)
+        assert cameras.cameras["a"] is not before["a"]
+        assert cameras.cameras["b"] is before["b"]
+        assert await cameras.restart() == ("a", "b")
+        assert cameras.cameras["b"] is not before["b"]
+        await cameras.stop()
+
+
+async def test_restarts_and_reloads_at_once() -> None:
+    """A camera that drains is started once, however many restarts and reloads wait for it, as the last one wants it."""
+    heard = Heard()
+    async with simulated_cloud(faults=(parse_fault("slow-drain=1"),)) as url, trio.open_nursery() as nursery:
+        cameras = Fleet(nursery)
+        common = shared(url, heard)
+        await cameras.apply({name: a_camera(name) for name in ("front", "gone")}, common)
+        await heard.wait(lambda: {s.camera for s in heard.statuses if s.state == "streaming"} == {"front", "gone"})
+        wanted = {"front": a_camera("front", fps=5.0)}
+        async with trio.open_nursery() as restarts:
+            for names in (None, ["front"], ["gone"], None):
+                restarts.start_soon(cameras.restart, names)
+            await trio.testing.wait_all_tasks_blocked()
+            await cameras.apply(wanted, common)
+            assert {name: camera.config for name, camera in cameras.cameras.items()} == wanted
+        assert {name: camera.config for name, camera in cameras.cameras.items()} == wanted
+        said = [str(status.reason) for status in heard.statuses if status.camera == "front" and status.reason]
+        lives = [reason for reason, _ in groupby(said)]
+        assert lives == ["starting", "restarted", "starting"]
+        await cameras.stop()
+
+
+async def test_a_restart_that_is_cancelled() -> None:
+    """A restart that is given up while a camera drains leaves nothing running once the fleet has been stopped."""
+    heard = Heard()
+    with no_worker_left():
+        async with simulated_cloud(faults=(parse_fault("slow-drain=1"),)) as url, trio.open_nursery() as nursery:
+            cameras = Fleet(nursery)
+            await cameras.apply({"front": a_camera()}, shared(url, heard))
+            await heard.wait_state("streaming")
+            with trio.move_on_after(0.2):
+                await cameras.restart()
+            await cameras.stop()
+        assert heard.statuses[-1].state == "stopped"

@@ -34,6 +34,8 @@ class Message(Struct, frozen=True, kw_only=True):
     """Seconds after which nobody needs it any more (MQTT 5, 3.3.2.3.3); None: never."""
     properties: tuple[tuple[str, str], ...] = ()
     """MQTT 5 user properties."""
+    correlation: bytes | None = None
+    """MQTT 5 correlation data: of an answer, the request's."""
 
 
 def cost(message: Message) -> int:

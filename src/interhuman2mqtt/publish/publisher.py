@@ -1,7 +1,7 @@
 """From the outbox to the broker, one connection at a time.
 
-The order on each connection: all retained state that is ours, then `online`, then what waits in the outbox. So who
-sees `online` sees the truth on every other topic, also when the broker came back without its store.
+The order on each connection: all retained state that is ours, then `online`, then our subscriptions and what waits in
+the outbox. So who sees `online` sees the truth on every other topic, also when the broker came back without its store.
 """
 
 import math
@@ -18,9 +18,10 @@ from interhuman2mqtt.config import Mqtt
 from interhuman2mqtt.errors import Outage, Reason, Refused
 from interhuman2mqtt.events import utc_now
 from interhuman2mqtt.publish import mqtt, parking
-from interhuman2mqtt.publish.broker import Endpoint
+from interhuman2mqtt.publish.broker import Ack, Endpoint
 from interhuman2mqtt.publish.dial import Settings
 from interhuman2mqtt.publish.journal import Row
+from interhuman2mqtt.publish.listening import Listener
 from interhuman2mqtt.publish.losses import Loss, OnLoss, Quiet
 from interhuman2mqtt.publish.message import Kind, Message
 from interhuman2mqtt.publish.outbox import Outbox
@@ -80,6 +81,7 @@ class Publisher:
         on_state: Told of each change of the connection's state; never twice of the same.
         keepalive: Seconds of MQTT's keepalive.
         timeout: Seconds for one attempt to connect.
+        listener: What is listened to on each connection, once `online` is said; None: nothing.
     """
 
     def __init__(  # noqa: PLR0913 - what it is made of, each named once
@@ -94,12 +96,14 @@ class Publisher:
         on_state: Callable[[BrokerState], None],
         keepalive: int = 30,
         timeout: float = 10.0,
+        listener: Listener | None = None,
     ) -> None:
         self._topics = Topics(config.base_topic, box)
         self._boot_id = boot_id
         self._outbox = outbox
         self._on_loss = on_loss
         self._on_state = on_state
+        self._listener = listener
         self._settings = Settings(
             mqtt=config,
             read_password=read_password,
@@ -146,7 +150,10 @@ class Publisher:
     async def _serve(self, connection: mqtt.Connection) -> None:
         with trio.CancelScope(deadline=self._stop_at) as self._draining:
             await self._introduce(connection)
-            await self._forward(connection)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._listen, connection)
+                await self._forward(connection)
+                nursery.cancel_scope.cancel()
         with trio.move_on_after(FAREWELL):
             await self._say(connection, BridgeWord.STOPPED)
 
@@ -158,6 +165,11 @@ class Publisher:
         await connection.wait_acked()
         await self._say(connection, BridgeWord.ONLINE)
         self._tell(BrokerPhase.ONLINE, detail=f"{self._settings.endpoint}, MQTT {connection.version}")
+
+    async def _listen(self, connection: mqtt.Connection) -> None:
+        """Subscribed to only now: what is asked of us may change what has just been said."""
+        if self._listener is not None and (complaint := await self._listener.listen(connection)):
+            self._tell(BrokerPhase.ONLINE, detail=f"{self._settings.endpoint}, MQTT {connection.version}; {complaint}")
 
     async def _forward(self, connection: mqtt.Connection) -> None:
         """What waits in the outbox, until it is closed and empty."""
@@ -180,7 +192,7 @@ class Publisher:
             self._outbox.lose(row, Loss.TOO_LARGE, str(error))
 
     async def _send(
-        self, connection: mqtt.Connection, message: Message, answered: Callable[[Message, mqtt.Ack], None]
+        self, connection: mqtt.Connection, message: Message, answered: Callable[[Message, Ack], None]
     ) -> None:
         try:
             await connection.publish(message, partial(answered, message))
@@ -188,7 +200,7 @@ class Publisher:
             self._outbox.withdraw(message)
             self._on_loss(message, Loss.TOO_LARGE, str(error))
 
-    def _row_answered(self, row: Row, ack: mqtt.Ack) -> None:
+    def _row_answered(self, row: Row, ack: Ack) -> None:
         topic = row.message.topic
         if not ack.refused:
             if self._outbox.done(row):
@@ -198,7 +210,7 @@ class Publisher:
         elif self._outbox.park(row) and (count := self._quiet.count("parked")):
             log.warning("topics parked", count=count, topic=topic, again_in=parking.AGAIN, detail=_refusal(ack))
 
-    def _state_answered(self, message: Message, ack: mqtt.Ack) -> None:
+    def _state_answered(self, message: Message, ack: Ack) -> None:
         if not ack.refused:
             self._outbox.settle(message)
         elif ack.code in HOPELESS:
@@ -207,7 +219,7 @@ class Publisher:
         elif self._retained[message.topic] is message:
             self._outbox.put(message)  # as a row, which is parked when it is refused too
 
-    def _word_answered(self, message: Message, ack: mqtt.Ack) -> None:
+    def _word_answered(self, message: Message, ack: Ack) -> None:
         if ack.refused:
             self._on_loss(message, Loss.BROKER_REFUSED, _refusal(ack))
 
@@ -228,5 +240,5 @@ def _as_published(message: Message, age: float) -> Message:
     return structs.replace(message, payload=payload, expiry=expiry)
 
 
-def _refusal(ack: mqtt.Ack) -> str:
+def _refusal(ack: Ack) -> str:
     return f"the broker refused it: {ack.text} (code {ack.code:#04x})"

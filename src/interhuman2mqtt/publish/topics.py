@@ -51,6 +51,11 @@ class Mistake(Struct, frozen=True, kw_only=True):
     """Dotted; empty where the whole file is meant."""
     message: str
 
+    def __str__(self) -> str:
+        """One line: `FILE:LINE: key: message`."""
+        where = ":".join(str(part) for part in (self.file, self.line) if part is not None)
+        return ": ".join(filter(None, (where, self.key, self.message)))
+
 
 class Reload(Struct, frozen=True, kw_only=True):
     """How the last reload ended."""
@@ -59,6 +64,9 @@ class Reload(Struct, frozen=True, kw_only=True):
     at: datetime
     problems: tuple[Mistake, ...] = ()
     """Why it was rejected; the configuration before it goes on."""
+    stopped: tuple[str, ...] = ()
+    started: tuple[str, ...] = ()
+    """Cameras; one that changed is among both."""
 
 
 class BridgeInfo(Struct, frozen=True, kw_only=True):
@@ -94,6 +102,8 @@ class BridgeHealth(Struct, frozen=True, kw_only=True):
     """Messages that were lost by a stated rule, by the rule's name."""
     tasks: int
     """Of the daemon, to be seen not to grow."""
+    requests: Mapping[str, int]
+    """Messages that came to us, by what became of them."""
     cameras: Mapping[str, Mapping[str, float]]
     """Counters of each camera, by their names."""
 

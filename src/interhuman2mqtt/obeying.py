@@ -1,0 +1,65 @@
+"""What the daemon does when it is asked to: the requests of `requests.Obeys`, in terms of its parts."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import structlog
+
+from interhuman2mqtt.cameras.fleet import Fleet
+from interhuman2mqtt.log import setup as setup_log
+from interhuman2mqtt.publish.requests import Level, PauseSet
+from interhuman2mqtt.publish.topics import Reload
+from interhuman2mqtt.requests import NotDone
+
+log = structlog.get_logger(__name__)
+
+NO_PAUSES = "pausing is not supported by this version"
+
+
+class Obeying:
+    """Obeys by the fleet, the configuration files and the log.
+
+    Args:
+        fleet: The cameras.
+        reload: Takes over a good configuration, and says what is wrong with a bad one.
+        log_format: As `log.format` has it.
+    """
+
+    def __init__(self, fleet: Fleet, reload: Callable[[], Awaitable[Reload]], log_format: str) -> None:
+        self._fleet = fleet
+        self._reload = reload
+        self._log_format = log_format
+
+    async def pause(self, _camera: str | None) -> Any:
+        """Pause a camera; None: all."""
+        raise NotDone(NO_PAUSES)
+
+    async def resume(self, _camera: str | None) -> Any:
+        """Lift every pause of a camera; None: of all."""
+        raise NotDone(NO_PAUSES)
+
+    async def set_pause(self, _level: PauseSet) -> Any:
+        """Pause a camera, or lift its pauses."""
+        raise NotDone(NO_PAUSES)
+
+    async def restart(self, camera: str | None) -> Any:
+        """Restart a camera; None: all."""
+        return {"cameras": await self._fleet.restart(None if camera is None else [camera])}
+
+    async def reload(self) -> Any:
+        """Take over the configuration as it stands in the files now."""
+        ended = await self._reload()
+        if ended.problems:
+            said = "\n".join(str(problem) for problem in ended.problems)
+            raise NotDone(f"the configuration is rejected, the old one goes on: {said}")
+        return {"stopped": ended.stopped, "started": ended.started}
+
+    async def log_level(self, level: Level) -> Any:
+        """Log from this level on, until the next start."""
+        if level in {"debug", "info"}:
+            setup_log(level, self._log_format)
+            log.info("log level changed", to=level)
+        else:  # after it nobody would see it
+            log.info("log level changed", to=level)
+            setup_log(level, self._log_format)
+        return {"level": level}
