@@ -20,7 +20,7 @@ EDGE_S = 3.0
 class Listener:
     """What came, and what did not."""
 
-    def __init__(self) -> None:
+    def __init__(self, client: paho.Client) -> None:
         self.events = 0
         """That came for the first time."""
         self.missed: list[str] = []
@@ -29,6 +29,16 @@ class Listener:
         self._came: dict[str, float] = {}
         self._up_since: float | None = None
         self._ups: list[tuple[float, float]] = []
+        self._client = client
+
+    @property
+    def is_up(self) -> bool:
+        """Whether the broker is there."""
+        return self._up_since is not None
+
+    def say(self, topic: str, text: str) -> None:
+        """Publish something."""
+        self._client.publish(topic, text, qos=1)
 
     def connected(self) -> None:
         """The broker has taken the subscription."""
@@ -70,7 +80,8 @@ class Listener:
 @asynccontextmanager
 async def listening(port: int) -> AsyncIterator[Listener]:
     """A subscriber of a broker on loopback, in place when the block begins. A thread of its own does the I/O."""
-    listener, ready, token = Listener(), trio.Event(), trio.lowlevel.current_trio_token()
+    client = paho.Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
+    listener, ready, token = Listener(client), trio.Event(), trio.lowlevel.current_trio_token()
 
     def subscribed() -> None:
         listener.connected()
@@ -80,7 +91,6 @@ async def listening(port: int) -> AsyncIterator[Listener]:
         if "/event/" in got.topic:
             token.run_sync_soon(listener.came, json.loads(got.payload)["id"])
 
-    client = paho.Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
     client.reconnect_delay_set(1, 1)
     client.on_connect = lambda client, *_: client.subscribe("#", qos=1) and None
     client.on_subscribe = lambda *_: token.run_sync_soon(subscribed)

@@ -65,6 +65,7 @@ KINDS = {
     "worker-stop": Kind(Part.CAMERA, 3, 15),
     "worker-segv": Kind(Part.CAMERA, 0, 0),
     "pause": Kind(Part.CAMERA, 5, 20),
+    "request-restart": Kind(Part.CAMERA, 0, 0),
     "uplink-reset": Kind(Part.CLOUD, 0, 0),
     "uplink-cut": Kind(Part.CLOUD, 3, 40),
     "uplink-refused": Kind(Part.CLOUD, 3, 30),

@@ -1,6 +1,8 @@
 """The listener misses what should have come, and nothing else."""
 
+import paho.mqtt.client as paho
 import pytest
+from paho.mqtt.enums import CallbackAPIVersion
 
 from soak.listener import EDGE_S, SOON_S, Listener
 
@@ -20,7 +22,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 def test_before_or_after_its_acknowledgement(clock: Clock) -> None:
     """An event counts once it both was acknowledged and came, in either order."""
-    listener = Listener()
+    listener = Listener(paho.Client(CallbackAPIVersion.VERSION2))
     listener.connected()
     listener.acked("a")
     listener.came("a")
@@ -32,7 +34,7 @@ def test_before_or_after_its_acknowledgement(clock: Clock) -> None:
 
 def test_what_is_missed(clock: Clock) -> None:
     """An event that was acknowledged while the subscriber was there, and never came, is missed."""
-    listener = Listener()
+    listener = Listener(paho.Client(CallbackAPIVersion.VERSION2))
     listener.connected()
     clock.now += EDGE_S + 1
     listener.acked("a")
@@ -43,7 +45,7 @@ def test_what_is_missed(clock: Clock) -> None:
 
 def test_who_was_not_there_misses_nothing(clock: Clock) -> None:
     """What was acknowledged about when the broker went, or while it was away, need not come."""
-    listener = Listener()
+    listener = Listener(paho.Client(CallbackAPIVersion.VERSION2))
     listener.connected()
     clock.now += 10
     listener.acked("a")

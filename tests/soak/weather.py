@@ -1,5 +1,6 @@
 """How each fault is done to a site, and undone."""
 
+import json
 import os
 import signal
 import time
@@ -13,6 +14,7 @@ import trio
 from soak import watch
 from soak.site import Site
 from soak.storm import Happening
+from system.parts import BOX
 
 Do = Callable[[Site, Happening], Awaitable[str]]
 """Returns once the fault is over; what it says tells why it could not be done, empty: it was."""
@@ -124,6 +126,15 @@ async def pause(site: Site, happening: Happening) -> str:
         return "the command `pause` failed"
     await trio.sleep(happening.duration)
     return "" if await site.command("resume", happening.target) else "the command `resume` failed"
+
+
+async def request_restart(site: Site, happening: Happening) -> str:
+    """Somebody asks for the restart of a camera, by MQTT."""
+    if not site.listener.is_up:
+        return "the broker was away"
+    site.listener.say(f"interhuman/{BOX}/bridge/request/restart", json.dumps({"camera": happening.target}))
+    await trio.lowlevel.checkpoint()
+    return ""
 
 
 async def uplink_reset(site: Site, happening: Happening) -> str:
@@ -262,6 +273,7 @@ FAULTS: dict[str, Do] = {
     "worker-stop": worker_signal,
     "worker-segv": worker_signal,
     "pause": pause,
+    "request-restart": request_restart,
     "uplink-reset": uplink_reset,
     "uplink-cut": uplink_cut,
     "uplink-refused": uplink_refused,
