@@ -10,6 +10,9 @@ from soak.site import CAMERAS, Site
 from soak.spans import Span
 from soak.weather import Weather
 
+DATING_S = 0.3
+HAMPERED_S = 20.0
+"""For so long before a session its capture may have been opened."""
 SETTLE_S = 300.0
 """After which nothing more is expected of a session that is over."""
 
@@ -77,10 +80,19 @@ class Court:
         self.counts["frames"] += session.media.frames
         self._note(self.troubles, session.media.troubles, session)
         if seen is not None and dated is not None:
-            self.dating = max(self.dating, abs(seen - dated))
+            self._check_date(session, dated - seen)
         zero_at = dated if seen is None else seen
         if zero_at is not None:
             self.history.add(session, zero_at, until)
+
+    def _check_date(self, session: CloudSession, off: float) -> None:
+        """The dates of a source are only as good as its promptest packet, so what hampers the camera excuses them."""
+        near = Span(session.opened_at - HAMPERED_S, session.closed_at or session.opened_at)
+        if self._weather.hampers(session.camera or "", near.start, near.end):
+            return
+        self.dating = max(self.dating, abs(off))
+        if abs(off) > DATING_S:
+            self._note(self.troubles, [f"{session.name}: dated {off:+.2f} s beside its pictures"], session)
 
     def _note(self, where: list[str], sentences: list[str], session: CloudSession) -> None:
         zero = self._weather.began

@@ -55,6 +55,10 @@ class Weather:
             self.under_way -= 1
         self.done.append(Done(happening, began, time.time(), note))
 
+    def hampers(self, camera: str, start: float, end: float) -> bool:
+        """Whether a fault of this camera was under way, or begun, between two times in the past."""
+        return any(done.happening.target == camera and done.began < end and start < done.ended for done in self.done)
+
     def is_calm(self, start: float, end: float) -> bool:
         """Whether no fault was under way, or begun, between two times in the past."""
         return not any(done.began < end and start < done.ended for done in self.done)

@@ -14,6 +14,8 @@ Invariants:
 from collections import Counter, deque
 from typing import NamedTuple
 
+SHORTEST_S = 0.001
+"""Of a GOP: who goes on where one without length ends would find it again, and again."""
 SOUND_PATIENCE_S = 1.0
 """How far the picture may run ahead before a GOP is sealed without its sound."""
 
@@ -136,7 +138,10 @@ class Ring:
         self._evict()
 
     def close(self) -> None:
-        """The source ended: seal what is there."""
+        """The source ended: seal what is there. Of a single picture nobody knows the length, and it needs one."""
+        if self._gops:
+            newest = self._gops[-1]
+            newest.end_s = max(newest.end_s, newest.start_s + SHORTEST_S)
         self.sealed = self.first + len(self._gops)
         self._broken = True
 
