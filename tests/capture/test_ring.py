@@ -7,7 +7,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from interhuman2mqtt.capture.ring import SOUND_PATIENCE_S, Gop, Packet, Ring
+from interhuman2mqtt.capture.ring import SHORTEST_S, SOUND_PATIENCE_S, Gop, Packet, Ring
 
 MS = 0.001
 
@@ -174,7 +174,7 @@ def test_a_new_take_begins_with_a_key_frame_and_seals_the_old() -> None:
     see(ring, 1000)
     see(ring, 2000, key=True)
     assert [gop.take for gop in gops(ring)] == [1, 2]
-    assert ring.gop(0).end_s == 0.0
+    assert ring.gop(0).end_s == SHORTEST_S
 
 
 class Flood(RuleBasedStateMachine):
