@@ -7,6 +7,7 @@ from soak.archive import CloudSession
 from soak.book import Gap
 from soak.coverage import Account
 from soak.oracle import Comeback, Disturbance, Piece, comebacks
+from soak.site import Paused
 from soak.spans import Span, common, union, without
 from soak.storm import KINDS, Part
 from soak.weather import Done, Weather
@@ -15,10 +16,10 @@ SURVIVED = frozenset({"uplink-cut", "uplink-throttled"})
 """Faults of the uplink through which a session may live."""
 WAITS_S = 120.0
 """How long an event waits at most for a broker that is out for as long as a storm makes it."""
-PAUSE_S = 3.0
+PAUSE_S = 2.0
 """Within which a pause must have taken effect."""
-RESUME_S = 1.0
-"""How long the command may have been under way that ended it."""
+SETTLED_S = 3.0
+"""How long a camera takes that is back in the configuration until its time counts again."""
 
 
 class History:
@@ -62,7 +63,7 @@ class History:
         for name in self._cameras:
             if pieces := self._pieces[name]:
                 live = Span(min(piece.span.start for piece in pieces), max(piece.span.end for piece in pieces))
-                off = [Span(done.began, done.ended + PAUSE_S) for done in self._weather.faults("reload-remove", name)]
+                off = [Span(done.began, done.ended + SETTLED_S) for done in self._weather.faults("reload-remove", name)]
                 yield Account(
                     name,
                     without([live], off),
@@ -77,15 +78,14 @@ class History:
         """How soon each camera was back; the run was over at `until`."""
         return {name: comebacks(self._disturbances(name), sorted(self._pieces[name]), until) for name in self._cameras}
 
-    def peeked(self) -> list[str]:
+    def peeked(self, pauses: list[Paused]) -> list[str]:
         """Media that was captured while its camera was paused, in sentences."""
         wrong, zero = [], self._weather.began
-        for done in self._weather.faults("pause"):
-            camera = done.happening.target
-            paused = Span(done.began + PAUSE_S, done.ended - RESUME_S)
+        for camera, span in pauses:
+            within = [Span(span.start + PAUSE_S, span.end)]
             wrong += [
-                f"{camera}: {span.seconds:.1f} s of media from {span.start - zero:.1f} on, when it was paused"
-                for span in common([paused], self._seen[camera])
+                f"{camera}: {one.seconds:.1f} s of media from {one.start - zero:.1f} on, when it was paused"
+                for one in common(within, self._seen[camera])
             ]
         return wrong
 

@@ -18,6 +18,7 @@ from soak.book import Book
 from soak.daemon import Daemon
 from soak.listener import Listener, listening
 from soak.relay import BrokerEar, CloudEar
+from soak.spans import Span
 from soak.storm import Cameras
 from system.parts import BOX, Box, Cloud, cloud, configuration
 
@@ -40,6 +41,14 @@ class Spot(NamedTuple):
     cable: Network
 
 
+class Paused(NamedTuple):
+    """A pause of a camera."""
+
+    camera: str
+    span: Span
+    """From the end of the one command to the beginning of the other."""
+
+
 class Site(NamedTuple):
     """Everything."""
 
@@ -55,6 +64,8 @@ class Site(NamedTuple):
     broker_ear: BrokerEar
     cloud_ear: CloudEar
     archive: Archive
+    paused: list[Paused]
+    """When cameras were paused."""
 
     @property
     def mark(self) -> str:
@@ -80,7 +91,7 @@ class Site(NamedTuple):
 
     async def command(self, *words: str) -> bool:
         """A command of the program itself, on this box; whether it ended well."""
-        run = [sys.executable, "-m", "interhuman2mqtt", *words]
+        run = [sys.executable, "-m", "interhuman2mqtt", *words, "--config", str(self.daemon.box.file)]
         env = {**os.environ, "STATE_DIRECTORY": str(self.daemon.box.folder)}
         done = await trio.run_process(run, env=env, check=False, capture_stdout=True, capture_stderr=True)
         return done.returncode == 0
@@ -147,7 +158,19 @@ async def site(folder: Path) -> AsyncIterator[Site]:
         cameras = {name: source(spots, name) for name in CAMERAS.all}
         env = {"TMPDIR": f"{folder}/tmp"}
         box = Box(folder / "state", settings(uplink, mqtt, cameras), env)
-        daemon = Daemon(box, folder / "daemon.log")
-        archive = Archive(folder / "cloud")
         stack.push_async_callback(box.kill)
-        yield Site(folder, spots, simulated, uplink, broker, mqtt, heard, daemon, book, broker_ear, cloud_ear, archive)
+        yield Site(
+            folder=folder,
+            spots=spots,
+            cloud=simulated,
+            uplink=uplink,
+            broker=broker,
+            mqtt=mqtt,
+            listener=heard,
+            daemon=Daemon(box, folder / "daemon.log"),
+            book=book,
+            broker_ear=broker_ear,
+            cloud_ear=cloud_ear,
+            archive=Archive(folder / "cloud"),
+            paused=[],
+        )

@@ -51,7 +51,7 @@ def verdict(site: Site, course: Course, seed: int, minutes: float, until: float)
             _retained(course),
             _gaps(site, course),
             _media(course),
-            _privacy(course),
+            _privacy(site, course),
             _growing(site, grown, course),
             _bugs(site, until),
         ],
@@ -128,11 +128,11 @@ def _media(course: Course) -> Check:
     return _check("media", court.troubles, says)
 
 
-def _privacy(course: Course) -> Check:
-    paused = course.weather.faults("pause")
-    if not paused:
+def _privacy(site: Site, course: Course) -> Check:
+    if not site.paused:
         return Check("privacy", None, "nothing was paused")
-    return _check("privacy", course.court.history.peeked(), f"{len(paused)} pauses, and no media from within them")
+    wrong = course.court.history.peeked(site.paused)
+    return _check("privacy", wrong, f"{len(site.paused)} pauses, and no media from within them")
 
 
 def _growth(site: Site, samples: Sequence[Sample], weather: Weather) -> Iterator[Growth]:

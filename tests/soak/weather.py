@@ -12,7 +12,8 @@ from typing import Literal, NamedTuple
 import trio
 
 from soak import watch
-from soak.site import Site
+from soak.site import Paused, Site
+from soak.spans import Span
 from soak.storm import Happening
 from system.parts import BOX
 
@@ -128,7 +129,9 @@ async def pause(site: Site, happening: Happening) -> str:
     """Somebody pauses a camera, and resumes it."""
     if not await site.command("pause", happening.target):
         return "the command `pause` failed"
+    paused_at = time.time()
     await trio.sleep(happening.duration)
+    site.paused.append(Paused(happening.target, Span(paused_at, time.time())))
     return "" if await site.command("resume", happening.target) else "the command `resume` failed"
 
 
