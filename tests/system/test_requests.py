@@ -1,7 +1,8 @@
 """Requests to a running daemon, by MQTT: restart, reload, log_level, and who is not listened to."""
 
 import json
-from collections.abc import AsyncIterator
+import resource
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from uuid import uuid4
@@ -41,11 +42,22 @@ class Desk:
         await self.around.subscriber.wait_for(lambda _: found(), within)
         return found()[0]
 
+    def answered(self, command: str) -> int:
+        """How many requests of a kind were answered so far."""
+        return len(self.around.subscriber.payloads(f"bridge/response/{command}"))
+
+    @property
+    def dropped(self) -> int:
+        """How many messages were dropped in floods that are over."""
+        return sum(line["dropped"] for line in self.daemon.log if line["event"] == "requests are heard again")
+
 
 @asynccontextmanager
-async def running(folder: Path, cameras: Json, *options: str, **mqtt: object) -> AsyncIterator[Desk]:
+async def running(
+    folder: Path, cameras: Json, *options: str, lines: Sequence[str] = (), **mqtt: object
+) -> AsyncIterator[Desk]:
     """A daemon that has subscribed, or need not, and somebody who asks; `options` are the cloud's."""
-    async with site(folder, *options) as around, speaking(around.broker) as speaker:
+    async with site(folder, *options, lines=lines) as around, speaking(around.broker) as speaker:
         config = around.config(cameras, mqtt={"url": around.broker.url, **mqtt})
         async with box(folder, config) as daemon:
             if mqtt.get("requests") != "off":
@@ -207,3 +219,28 @@ async def test_a_daemon_among_hostile_requests(tmp_path: Path, protocol: str) ->
         assert sum("Sending CONNACK to interhuman-lobby-1" in line for line in desk.around.broker.log) == 1
         answers = [json.loads(payload) for payload in desk.around.subscriber.payloads("bridge/response/pause")]
         assert [answer["status"] for answer in answers] == ["error"] * len(nonsense)
+
+
+async def test_a_flood(tmp_path: Path) -> None:
+    """Of 10,000 requests at once each is answered or counted as dropped; events keep their order, memory its bounds."""
+    async with running(tmp_path, {"front": FILE}, lines=["max_queued_messages 0"]) as desk:
+        await desk.around.wait_status("front", "streaming")
+        before = resident(desk.daemon.pid)
+        sent = [
+            desk.speaker.start(f"{REQUEST}/snapshot", json.dumps({"transaction": "x" * 900})) for _ in range(10_000)
+        ]
+        await trio.to_thread.run_sync(sent[-1].wait_for_publish, 120)
+        await desk.daemon.wait_log("requests are heard again", within=60)
+        await desk.around.subscriber.wait_for(lambda _: desk.answered("snapshot") + desk.dropped == 10_000, 60)
+        assert desk.dropped > 5000
+        assert (await desk.ask("reload"))["status"] == "ok"
+        assert resident(desk.daemon.pid) < before + 20_000_000
+        await desk.around.wait_event("front", "conversation_quality.updated", count=3)
+        numbers = [int(event["id"].rpartition("/")[2]) for event in desk.around.events("front")]
+        assert numbers == sorted(set(numbers))
+        assert sum("Sending CONNACK to interhuman-lobby-1" in line for line in desk.around.broker.log) == 1
+
+
+def resident(pid: int) -> int:
+    """Bytes of memory that a process holds."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * resource.getpagesize()
