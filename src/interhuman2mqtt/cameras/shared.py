@@ -9,6 +9,7 @@ from interhuman2mqtt.cameras.places import Places
 from interhuman2mqtt.cameras.stalls import Timeouts
 from interhuman2mqtt.cloud.connect import Server
 from interhuman2mqtt.events import CameraStatus, Clock, Event
+from interhuman2mqtt.policy.policy import Policy
 from interhuman2mqtt.supervise import Pauses
 
 
@@ -21,14 +22,13 @@ class Shared(NamedTuple):
     redact: frozenset[str]
     places: Places
     coverage: Coverage
+    policy: Policy
     clock: Callable[[], Clock]
     publish_event: Callable[[Event], None]
     publish_status: Callable[[CameraStatus], None]
     alive: Alive
     bugs: int
     """How many bugs of one camera are survived in an hour."""
-    has_budget: bool = False
-    """Whether the box has a budget."""
     pauses: Pauses = Pauses()
     timeouts: Timeouts = Timeouts()
 

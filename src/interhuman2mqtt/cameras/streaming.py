@@ -7,6 +7,7 @@ import structlog
 
 from interhuman2mqtt import config
 from interhuman2mqtt.cameras.capturing import Capturing
+from interhuman2mqtt.cameras.metering import Metered
 from interhuman2mqtt.cameras.recording import WorkerRecording
 from interhuman2mqtt.cameras.shared import Counters, Shared, session_of
 from interhuman2mqtt.cameras.standing import Standing
@@ -17,7 +18,7 @@ from interhuman2mqtt.cloud.session import run_session
 from interhuman2mqtt.cloud.terms import Limits, Wishes
 from interhuman2mqtt.config import secrets
 from interhuman2mqtt.errors import Outage, Overloaded, Reason, Refused
-from interhuman2mqtt.events import Event, MediaChunk
+from interhuman2mqtt.events import Event, MediaChunk, utc_now
 from interhuman2mqtt.supervise import Health
 
 log = structlog.get_logger(__name__)
@@ -143,7 +144,8 @@ class Streaming:
             replayed_until=self.mark.sent_until,
         )
         wishes = Wishes(include=camera.include, goal_dimensions=camera.goal_dimensions, model=camera.model)
-        return await run_session(shared.server, key, wishes, watch.recording, interpreter=interpreter, observer=watch)
+        metered = Metered(watch.recording, shared.policy.budgets, self.standing)
+        return await run_session(shared.server, key, wishes, metered, interpreter=interpreter, observer=watch)
 
     def _ended(self, end: SessionEnd) -> None:
         log.info("session ended", cause=end.cause.value, drained=end.drained)
@@ -190,7 +192,7 @@ class _Watch:
         self._counters.seconds_sent += length
         self._mark.sent_s = chunk.source_end
         self._mark.sent_until = chunk.start_at + timedelta(seconds=length)
-        self._standing.sent(self._mark.sent_until)
+        self._standing.sent(utc_now())
         self._standing.streams()
 
     def delivered(self, chunk: MediaChunk, round_trip: float) -> None:

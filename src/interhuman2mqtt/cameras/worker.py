@@ -86,6 +86,11 @@ class Worker:
         for recording in tuple(self.recordings.values()):
             recording.wake()
 
+    def kill(self) -> None:
+        """End the process now, whatever it is doing; nothing in it is worth waiting for."""
+        self.leave()
+        self._process.kill()
+
     def send_nowait(self, command: wire.Command) -> None:
         """Queue a command; a worker that does not read so many has long been found to hang."""
         try:
