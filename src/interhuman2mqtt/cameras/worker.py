@@ -65,8 +65,10 @@ class Worker:
             raise self.outage or Outage(Reason.CAPTURE_CRASHED, "the capture process ended")
         return self.opened.description
 
-    def record(self, framing: str, chunk_s: float, from_s: float | None) -> "WorkerRecording":
-        """Begin a recording: at the newest key frame, or at the first one at or after `from_s`."""
+    def record(
+        self, framing: str, chunk_s: float, from_s: float | None, replay_s: float = 0.0, floor_s: float = 0.0
+    ) -> "WorkerRecording":
+        """Begin a recording: at the newest key frame, or at the first one at or after `from_s`, or a replay before."""
         self._numbers += 1
         recording = WorkerRecording(self, self._numbers)
         self.recordings[self._numbers] = recording
@@ -76,6 +78,8 @@ class Worker:
                 framing="standalone" if framing == "standalone" else "continuous",
                 chunk_s=chunk_s,
                 from_s=from_s,
+                replay_s=replay_s,
+                floor_s=floor_s,
             )
         )
         return recording
