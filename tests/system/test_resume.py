@@ -5,6 +5,7 @@ import random
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
@@ -13,6 +14,7 @@ import trio
 
 from rig.clips import Clip
 from rig.netproxy import Network, network
+from rig.processes import in_background
 from rig.rtsp import RtspServer, rtsp_server
 from system import oracle
 from system.oracle import Received
@@ -23,6 +25,13 @@ CLIP = Clip(fps=10, gop=5, seconds=160)
 BREAKS = 20
 SETTLED = 4
 """Chunks of half a second: one is replayed, two may have been under way when the network broke, and one is new."""
+HEAVY = Clip(size=(640, 360), gop=15, seconds=160, bitrate=2_000_000)
+"""About what a camera sends: 260 kB a second."""
+SLOW_S = float(os.environ.get("SLOW_S", "25"))
+"""How long the uplink is slow."""
+MEMORY_MAX = 96 << 20
+"""Bytes of either process; about 45 MiB were seen."""
+AGREEMENT_S = 0.1
 
 
 class Run(NamedTuple):
@@ -165,7 +174,7 @@ async def test_an_uplink_that_breaks_every_six_seconds(tmp_path: Path) -> None:
 
 
 async def test_ten_rotations(tmp_path: Path) -> None:
-    """Ten in a row, one session at a time: no frame and no packet of sound is missing or repeated, none is `replayed`."""
+    """Ten in a row, one session at a time: no picture and no sound is missing or repeated, and none is `replayed`."""
     async with running(tmp_path, CLIP, "--max-duration", "5", "--concurrency", "1") as run:
         await run.wait_chunks(11, 3)
         assert await run.daemon.stop() == 0
@@ -182,3 +191,74 @@ async def test_ten_rotations(tmp_path: Path) -> None:
         assert [event for event in run.around.events("front") if event["replayed"]] == []
         assert run.around.states("front") == [("connecting", "starting"), ("streaming", None), ("stopped", "stopped")]
         assert gaps(run) == ["starting"]
+
+
+def resident(pid: int) -> int:
+    """Bytes."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) << 10 for line in lines if line.startswith("VmRSS:"))
+
+
+class Memory:
+    """The greatest resident set of some processes."""
+
+    def __init__(self, *pids: int) -> None:
+        self.most = dict.fromkeys(pids, 0)
+
+    async def watch(self) -> None:
+        while True:
+            for pid in self.most:
+                self.most[pid] = max(self.most[pid], resident(pid))
+            await trio.sleep(0.5)
+
+
+def lag(run: Run) -> float:
+    """How much later than the first chunk of a session its newest one came, in seconds behind the camera."""
+    lines = [line for line in run.around.cloud.happened("decoded", session=1) if line["end"] is not None]
+    first, newest = lines[0], lines[-1]
+    return float(newest["monotonic"] - first["monotonic"] - (newest["end"] - first["end"]))
+
+
+async def wait_lag(run: Run, wanted: Callable[[float], bool], within: float) -> None:
+    """Until the session lags as is wanted."""
+    with trio.fail_after(within):
+        while not wanted(lag(run)):  # noqa: ASYNC110 - a file wakes nobody
+            await trio.sleep(0.2)
+
+
+def assert_holes_told(run: Run, frames: list[int]) -> None:
+    """Each run of missing frames is one published gap, by the camera's own log of when it captured them."""
+    holes = [(before + 1, after) for before, after in pairwise(frames) if after != before + 1]
+    told = [e for e in run.around.events("front", "coverage.gap") if e["data"]["reason"] == "uplink_too_slow"]
+    assert len(told) == len(holes) > 0
+    for event, hole in zip(told, holes, strict=True):
+        for name, frame in zip(("start_at", "end_at"), hole, strict=True):
+            captured = run.camera.captured_at("/cam", frame)
+            assert abs(datetime.fromisoformat(event[name]).timestamp() - captured) < AGREEMENT_S, (event, hole)
+    missing = sum(after - before for before, after in holes)
+    print(f"{len(frames)} frames, {missing} missing in {len(holes)} holes")  # noqa: T201
+
+
+async def test_a_slow_uplink(tmp_path: Path) -> None:
+    """At half the bitrate one session lives on; what it loses is told to the frame, and then it is live again."""
+    bytes_s = HEAVY.path().stat().st_size / HEAVY.seconds
+    async with running(tmp_path, HEAVY, chunk="1s", buffer="5s", replay="2s") as run:
+        await run.wait_chunks(1, 4)
+        [worker] = run.daemon.workers()
+        memory = Memory(run.daemon.pid, worker)
+        async with in_background(memory.watch):
+            run.net.rate = bytes_s / 2
+            await trio.sleep(SLOW_S)
+            assert lag(run) > 4
+            run.net.rate = None
+            await wait_lag(run, lambda seconds: seconds < 1.0, within=60)
+            chunks = len(run.around.cloud.happened("chunk", session=1))
+            await run.wait_chunks(1, chunks + 4)
+            assert lag(run) < 1.5
+        print({pid: f"{most >> 20} MiB" for pid, most in memory.most.items()})  # noqa: T201
+        assert max(memory.most.values()) < MEMORY_MAX
+        assert await run.daemon.stop() == 0
+        [session] = oracle.received(run.around.cloud)
+        assert_holes_told(run, [frame.number for frame in session.frames])
+        assert [state for state, _ in run.around.states("front")] == ["connecting", "streaming", "stopped"]
+        assert len([line for line in run.camera.sent if line["event"] == "describe"]) == 1
