@@ -10,8 +10,9 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 # Most tests wait for processes, so there are more of them at a time than cores.
 JOBS ?= 4
 
-# What the tests run beside the package: a broker, a camera, FFmpeg to compare with, systemd's own checks.
-PACKAGES := mosquitto ffmpeg systemd python3-gi gir1.2-gst-rtsp-server-1.0 gstreamer1.0-rtsp \
+# What the tests run beside the package: a broker, a camera, FFmpeg to compare with, systemd's own checks, and strace
+# to see what reaches the disk.
+PACKAGES := mosquitto ffmpeg systemd strace python3-gi gir1.2-gst-rtsp-server-1.0 gstreamer1.0-rtsp \
 	gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad
 
 help:  ## what can be made

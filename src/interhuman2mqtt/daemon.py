@@ -3,7 +3,9 @@
 ::
 
     run ──► publisher ─── events and states to MQTT; outlives all others, so that their last words go out
+        ├─► policy ────── pauses, schedules, budgets: which cameras may stream now
         ├─► reporter ──── health, systemd's status and its watchdog
+        ├─► requests ──── what MQTT asks for: pause, restart, reload ...
         └─► fleet ─────── a Camera each: capture and session
                 ▲
         signals ┘         SIGHUP: reload · SIGTERM, SIGINT: stop in order · a second one: stop at once
@@ -21,9 +23,9 @@ import trio
 from msgspec import structs
 
 from interhuman2mqtt import report, statefolder, systemd
-from interhuman2mqtt.alive import Alive
+from interhuman2mqtt.alive import Alive, Stuck
 from interhuman2mqtt.cameras.coverage import Coverage, Signal
-from interhuman2mqtt.cameras.fleet import Fleet
+from interhuman2mqtt.cameras.fleet import Change, Fleet
 from interhuman2mqtt.cameras.ledger import Gap
 from interhuman2mqtt.cameras.places import Places
 from interhuman2mqtt.cameras.shared import Shared
@@ -33,21 +35,29 @@ from interhuman2mqtt.cloud.connect import Server
 from interhuman2mqtt.config import Config, Interhuman, secrets
 from interhuman2mqtt.config import file as configfile
 from interhuman2mqtt.log import setup as setup_log
+from interhuman2mqtt.memory import keep_private
+from interhuman2mqtt.obeying import Obeying
+from interhuman2mqtt.policy import policy
+from interhuman2mqtt.publish import keeper
 from interhuman2mqtt.publish.announce import Announcer
+from interhuman2mqtt.publish.inbox import Inbox
+from interhuman2mqtt.publish.keeper import Keeper
+from interhuman2mqtt.publish.listening import Listener
 from interhuman2mqtt.publish.losses import Losses
 from interhuman2mqtt.publish.outbox import Outbox
 from interhuman2mqtt.publish.publisher import BrokerPhase, BrokerState, Publisher
-from interhuman2mqtt.publish.topics import BridgeHealth, Reload, Topics
+from interhuman2mqtt.publish.reading import Reader
+from interhuman2mqtt.publish.topics import Reload, Topics
 from interhuman2mqtt.reload import Reloader
+from interhuman2mqtt.reporter import Reporter
+from interhuman2mqtt.requests import Requests
 from interhuman2mqtt.supervise import BugBudget, Health, Hurry, Waiting, keep_running
 
 log = structlog.get_logger(__name__)
 
 LEVELS = {BrokerPhase.OFFLINE: logging.WARNING, BrokerPhase.REFUSED: logging.ERROR}
-STATUS_S = 2.0
 FIXED = ("box", "mqtt", "outbox")
 """Sections that a reload does not take over."""
-HEALTH_S = 30.0
 FAREWELL_S = 10.0
 """How long the outbox may drain at the end."""
 MARGIN_S = 3.0
@@ -61,6 +71,7 @@ def run(arguments: Sequence[Path], box: str | None = None) -> None:
     def load() -> Config:
         return configfile.load(configfile.find(arguments), box)  # found anew: a drop-in may have come
 
+    keep_private()
     notify = systemd.take()
     config = load()
     setup_log(config.log.level, config.log.format)
@@ -84,6 +95,9 @@ class _Daemon:
         self._hurry = Hurry()
         self._alive = Alive()
         self._places = Places(config.interhuman.max_sessions)
+        self._inbox = Inbox()
+        self._reader = Reader(config.mqtt.base_topic, config.box.id, config.mqtt.requests)
+        self._policy = policy.for_box(config.box, statefolder.find())
         self._stop = trio.Event()
         self._hangup = trio.Event()
 
@@ -92,6 +106,7 @@ class _Daemon:
         self._began = trio.current_time()
         self._losses = Losses()
         self._outbox = Outbox(self._config.outbox, self._losses.report)
+        self._keeper = Keeper(keeper.path_of(self._config.outbox), self._outbox, self._losses.report)
         self._publisher = self._new_publisher()
         self._announcer = Announcer(self._topics, self._publisher.publish)
         self._coverage = Coverage(statefolder.find() / "coverage.json", self._tell_gap, self._active)
@@ -103,16 +118,20 @@ class _Daemon:
 
     async def _live(self) -> None:
         """What is opened last is closed first."""
+        await self._keeper.open()
         async with trio.open_nursery() as nursery:
             published = trio.Event()
+            nursery.start_soon(self._keeper.run)
             nursery.start_soon(self._publish, published)
+            nursery.start_soon(self._policy.run)
             self._publish_info()
             self._take_up()
             nursery.start_soon(self._coverage.keep)
             async with trio.open_nursery() as cameras:
                 self._fleet = Fleet(cameras)
+                self._requests = self._new_requests()
                 await self._fleet.apply(self._config.cameras, self._shared(self._config))
-                nursery.start_soon(self._report)
+                nursery.start_soon(self._reporter().run)
                 self._notify.ready()
                 log.info("started", box=self._config.box.id, cameras=list(self._config.cameras))
                 await self._reload_until_stopped()
@@ -120,6 +139,7 @@ class _Daemon:
                 log.info("stopping")
                 await self._fleet.stop()
             await self._coverage.save()
+            await self._policy.close()
             await self._say_goodbye(published)
             nursery.cancel_scope.cancel()
         log.info("stopped")
@@ -133,13 +153,11 @@ class _Daemon:
             self._announcer.clear(camera)
 
     async def _say_goodbye(self, published: trio.Event) -> None:
-        """Drain the outbox, where there is a broker to drain it to."""
+        """Drain the outbox, where there is a broker to drain it to; the keeper says what is left in it."""
         if self._broker is not None and self._broker.phase is BrokerPhase.ONLINE:
             self._publisher.stop(FAREWELL_S)
             with trio.move_on_after(FAREWELL_S + MARGIN_S):
                 await published.wait()
-        elif waiting := self._outbox.depth.rows:
-            log.warning("stopping without a broker: what waits for it is lost", messages=waiting)
 
     async def _obey(self, signals: AsyncIterator[int], everything: trio.CancelScope) -> None:
         async for number in signals:
@@ -155,6 +173,7 @@ class _Daemon:
         """A stop does not wait for a reload under way: the cameras that it stops are stopping already."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._reload_when_asked)
+            nursery.start_soon(self._requests.run)
             await self._stop.wait()
             nursery.cancel_scope.cancel()
 
@@ -164,7 +183,7 @@ class _Daemon:
             self._hangup = trio.Event()
             await self._reloader.reload()
 
-    async def _take_over(self, config: Config) -> None:
+    async def _take_over(self, config: Config) -> Change:
         for name in FIXED:
             if getattr(config, name) != getattr(self._config, name):
                 log.warning("a change of this section needs a restart", section=name)
@@ -179,6 +198,7 @@ class _Daemon:
             self._coverage.forget(name)
         self._config = structs.replace(config, **{name: getattr(self._config, name) for name in FIXED})
         log.info("configuration reloaded", stopped=change.stopped, started=change.started)
+        return change
 
     def _reloaded(self, reload: Reload) -> None:
         self._reload = reload
@@ -196,8 +216,8 @@ class _Daemon:
             redact=frozenset(config.privacy.redact),
             places=self._places,
             coverage=self._coverage,
+            policy=self._policy,
             clock=clock_state,
-            has_budget=config.box.budget is not None,
             publish_event=self._announcer.event,
             publish_status=self._announcer.status,
             alive=self._alive,
@@ -222,6 +242,17 @@ class _Daemon:
             read_password=self._read_password,
             on_loss=self._losses.report,
             on_state=self._broker_changed,
+            listener=Listener(self._reader.filters, self._inbox.put) if self._reader.filters else None,
+        )
+
+    def _new_requests(self) -> Requests:
+        return Requests(
+            self._inbox,
+            self._reader,
+            cameras=lambda: self._config.cameras,
+            obeys=Obeying(self._fleet, self._policy, self._reloader.reload, self._config.log.format),
+            publish=self._publisher.publish,
+            bugs=BugBudget(self._bugs),
         )
 
     def _read_password(self) -> str | None:
@@ -252,25 +283,24 @@ class _Daemon:
             detail=state.detail,
         )
 
-    async def _report(self) -> None:
-        """Health for MQTT, a sentence for systemd, and its watchdog, which is fed only while every stage moves."""
-        every = min(STATUS_S, (self._notify.watchdog or STATUS_S * 2) / 2)
-        health_at = said = None
-        while True:
-            if health_at is None or trio.current_time() >= health_at:
-                health_at = trio.current_time() + HEALTH_S
-                self._publisher.publish(self._topics.bridge_health(self._health()))
-            stuck = self._alive.stuck()
-            sentence = report.sentence(self._fleet.cameras, self._broker, stuck, self._reload)
-            if sentence != said:
-                said = sentence
-                self._notify.status(sentence)
-            if not stuck:
-                self._notify.alive()
-            await trio.sleep(every)
+    def _reporter(self) -> Reporter:
+        return Reporter(self._notify, self._alive, self._sentence, self._publish_health)
 
-    def _health(self) -> BridgeHealth:
-        return report.health(self._began, self._outbox, self._losses, self._fleet.cameras, self._coverage)
+    def _sentence(self, stuck: Sequence[Stuck]) -> str:
+        return report.sentence(
+            self._fleet.cameras, self._broker, trouble=self._outbox.trouble, stuck=stuck, reload=self._reload
+        )
+
+    def _publish_health(self) -> None:
+        health = report.health(
+            self._began,
+            self._outbox,
+            self._losses,
+            self._fleet.cameras,
+            coverage=self._coverage,
+            requests=self._requests.counts,
+        )
+        self._publisher.publish(self._topics.bridge_health(health))
 
 
 def proxy(interhuman: Interhuman) -> str | None:

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 import structlog
 import trio
 
+from interhuman2mqtt.cameras.fleet import Change
 from interhuman2mqtt.config import Config
 from interhuman2mqtt.config.problems import ConfigFileError
 from interhuman2mqtt.errors import ConfigError
@@ -28,7 +29,7 @@ class Reloader:
     def __init__(
         self,
         load: Callable[[], Config],
-        take_over: Callable[[Config], Awaitable[None]],
+        take_over: Callable[[Config], Awaitable[Change]],
         notify: Systemd,
         tell: Callable[[Reload], None],
     ) -> None:
@@ -56,8 +57,8 @@ class Reloader:
             log.error("configuration rejected, the old one goes on", problems=str(error))  # noqa: TRY400 - no traceback
             self._notify.status(f"configuration rejected: {error}")
             return Reload(state="rejected", at=utc_now(), problems=_mistakes(error))
-        await self._take_over(config)
-        return Reload(state="ok", at=utc_now())
+        change = await self._take_over(config)
+        return Reload(state="ok", at=utc_now(), stopped=change.stopped, started=change.started)
 
 
 def _mistakes(error: ConfigError) -> tuple[Mistake, ...]:

@@ -31,10 +31,16 @@ def info(config: Config, boot_id: str, reload: Reload | None) -> BridgeInfo:
     )
 
 
-def health(
-    began: float, outbox: Outbox, losses: Losses, cameras: Mapping[str, Camera], coverage: Coverage
+def health(  # noqa: PLR0913 - whoever has something to tell
+    began: float,
+    outbox: Outbox,
+    losses: Losses,
+    cameras: Mapping[str, Camera],
+    *,
+    coverage: Coverage,
+    requests: Mapping[str, int],
 ) -> BridgeHealth:
-    """How it goes; `began` is trio's time at the start."""
+    """How it goes; `began` is trio's time at the start, `requests` counts those by what became of them."""
     depth = outbox.depth
     return BridgeHealth(
         at=utc_now(),
@@ -42,7 +48,10 @@ def health(
         outbox_rows=depth.rows,
         outbox_bytes=depth.bytes,
         outbox_age=round(depth.age, 1),
-        dropped={str(rule): count for rule, count in losses.counts.items()},
+        outbox_parked=depth.parked,
+        store=outbox.trouble,
+        dropped=dict(losses.counts),
+        requests=requests,
         tasks=trio.lowlevel.current_statistics().tasks_living,
         cameras={name: camera.counters.as_dict() | coverage.told(name) for name, camera in cameras.items()},
     )
@@ -51,6 +60,8 @@ def health(
 def sentence(
     cameras: Mapping[str, Camera],
     broker: BrokerState | None,
+    *,
+    trouble: str | None = None,
     stuck: Sequence[Stuck] = (),
     reload: Reload | None = None,
 ) -> str:
@@ -60,11 +71,10 @@ def sentence(
     others = ", ".join(f"{count} {state}" for state, count in sorted(states.items()))
     parts = [f"{stage} has hung for {seconds:.0f} s" for stage, seconds in stuck]
     if reload is not None and reload.problems:
-        first = reload.problems[0]
-        where = ":".join(str(part) for part in (first.file, first.line) if part is not None)
-        parts.append("configuration rejected: " + ": ".join(filter(None, (where, first.key, first.message))))
+        parts.append(f"configuration rejected: {reload.problems[0]}")
     if broker is None or broker.phase is not BrokerPhase.ONLINE:
         phase, detail = (broker.phase, broker.detail) if broker else ("not tried", None)
         parts.append(f"broker {phase}: {detail}" if detail else f"broker {phase}")
+    parts += [trouble] if trouble else []
     parts.append(f"{streaming} of {len(cameras)} cameras streaming" + (f" ({others})" if others else ""))
     return "; ".join(parts)

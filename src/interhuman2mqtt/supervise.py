@@ -190,4 +190,4 @@ class _Retries:
             seconds = next(self._overloaded)
         else:
             seconds = next(self._outage)
-        return max(seconds, outage.retry_after or 0.0)
+        return seconds + (outage.retry_after or 0.0)  # not the larger of the two: a fleet would come back as one

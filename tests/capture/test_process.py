@@ -54,6 +54,15 @@ worker.Capture._run_take = buggy
 worker.main()
 """
 )
+BUG_WITH_A_SECRET = (
+    PRELUDE
+    + """
+def buggy(capture, *_):
+    raise LookupError(capture.command)
+worker.Capture._run_take = buggy
+worker.main()
+"""
+)
 BUG_IN_MAIN = (
     PRELUDE
     + """
@@ -65,12 +74,12 @@ worker.main()
 )
 
 
-def altered(code: str) -> "subprocess.Popen[bytes]":
+def altered(code: str, **keys: str) -> "subprocess.Popen[bytes]":
     """A worker that is altered before it runs, its first command sent."""
     pipe = subprocess.PIPE
     process = subprocess.Popen([sys.executable, "-c", code], stdin=pipe, stdout=pipe, stderr=pipe)
     assert process.stdin
-    process.stdin.write(wire.pack(a_command(SMALL.path())))
+    process.stdin.write(wire.pack(a_command(SMALL.path(), **keys)))
     process.stdin.flush()
     return process
 
@@ -121,6 +130,35 @@ def test_a_bug_in_any_thread_ends_the_process(code: str) -> None:
         assert b"LookupError: a bug" in process.stderr.read()
 
 
+def test_a_traceback_without_the_password() -> None:
+    """Also where nobody reads it who could take the password out."""
+    with altered(BUG_WITH_A_SECRET, username="viewer", password="p@ss:w0rd'") as process:
+        assert process.wait(timeout=10) == os.EX_SOFTWARE
+        assert process.stderr
+        said = process.stderr.read()
+    assert b"LookupError: Open(" in said
+    assert b"p@ss:w0rd" not in said
+
+
+def test_a_crash_in_native_code_says_where() -> None:
+    """The lines of Python that were being run, by whichever thread, stand on stderr."""
+    with altered(HANGS) as process:
+        read_frame(process)
+        process.send_signal(signal.SIGSEGV)
+        assert process.wait(timeout=10) == -signal.SIGSEGV
+        assert process.stderr
+        assert b"Segmentation fault" in process.stderr.read()
+
+
+async def test_the_password_is_not_kept_where_it_is_not_needed() -> None:
+    """Once the process has its first command, the daemon holds it no longer."""
+    command = a_command(SMALL.path(), username="viewer", password="p@ss:w0rd'")
+    before = sys.getrefcount(command)
+    async with working(command) as worker:
+        assert worker.opened
+        assert sys.getrefcount(command) == before + 1  # of the helper of these tests
+
+
 def test_commands_that_are_none_end_the_process() -> None:
     """The daemon that sends them is of another version, or broken."""
     with altered(PRELUDE + "worker.main()") as process:
@@ -162,6 +200,28 @@ async def test_the_environment_of_a_worker_carries_no_key(monkeypatch: pytest.Mo
     assert b"PATH=" in environment
     for secret in (b"ih_secret", b"hunter2", b"s3cret-pw"):
         assert secret not in environment + command
+
+
+def limits(pid: int) -> dict[str, str]:
+    """The soft limits of a process by their names."""
+    lines = Path(f"/proc/{pid}/limits").read_text().splitlines()[1:]
+    return {line[:26].strip(): line[26:47].strip() for line in lines}
+
+
+def eagerness(pid: int | str) -> int:
+    """How willingly the kernel ends a process where memory runs out."""
+    return int(Path(f"/proc/{pid}/oom_score_adj").read_text())
+
+
+async def test_what_a_worker_asks_of_the_kernel() -> None:
+    """No core, a bounded memory, and to be ended before the daemon is where memory runs out."""
+    async with working(a_command(SMALL.path(), buffer_max=32 << 20)) as worker:
+        pid = worker._process.pid
+        found = limits(pid)
+        eager = eagerness(pid)
+    assert found["Max core file size"] == "0"
+    assert 32 << 20 < int(found["Max data size"]) < 1 << 40
+    assert eager > eagerness("self")
 
 
 async def test_nothing_is_left_of_twenty_workers() -> None:

@@ -213,7 +213,7 @@ class Flood(RuleBasedStateMachine):
         self.ring = Ring(limit_s, limit_bytes)
         self.ring.cut(has_sound=has_sound)
 
-    @rule(step=st.integers(1, 1500), key=st.booleans(), size=st.integers(1, 200), early=st.integers(0, 200))
+    @rule(step=st.integers(1, 1500), key=st.booleans(), size=st.integers(1, 200), early=st.integers(0, 4000))
     def picture(self, step: int, key: bool, size: int, early: int) -> None:  # noqa: FBT001 - Hypothesis's
         self.now += step
         at = max(self.now - early, 0)

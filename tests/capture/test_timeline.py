@@ -8,7 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from interhuman2mqtt.capture.timeline import ANCHOR_BUCKET_S, ANCHOR_BUCKETS, Anchor, Stamp, Timeline
+from interhuman2mqtt.capture.timeline import (
+    ANCHOR_BUCKET_S,
+    ANCHOR_BUCKETS,
+    JUMP_S,
+    REORDER_MAX_S,
+    Anchor,
+    Stamp,
+    Timeline,
+)
 
 TICKS = 1000
 """A second of the tests' tracks: times read as milliseconds."""
@@ -171,6 +179,33 @@ def test_tracks_begin_where_they_are_told() -> None:
     assert track.put(5_000_040, 5_000_000, 100.0) == (3040, 3000)
 
 
+def test_a_clock_that_stands_still_does_not_stop_ours(track: Track) -> None:
+    """Packets that all claim one time are never more than a jump behind their arrival."""
+    track.steady(10)
+    stamps = [track.put(400, 400, ms / TICKS) for ms in range(400, 20_400, 40)]
+    assert all(ms - stamp.dts <= JUMP_S * TICKS for ms, stamp in zip(range(400, 20_400, 40), stamps, strict=True))
+    assert_ordered(stamps)
+    assert track.repairs.keys() == {"repeated", "frozen"}
+
+
+def test_a_pts_beyond_belief_is_the_dts(track: Track) -> None:
+    """No picture waits for a day to be shown; its neighbours are left alone."""
+    track.steady(3)
+    assert track.put(86_400_000, 120, 0.12) == (120, 120)
+    assert track.put(200, 160, 0.16) == (200, 160)
+    assert track.repairs == {"far_pts": 1}
+
+
+@pytest.mark.parametrize("begins", [10**9, -(10**9)])
+def test_a_track_that_begins_elsewhere_is_put_beside_the_other(track: Track, begins: int) -> None:
+    """Sound whose clock counts from another zero than the picture's begins when it comes, and goes on from there."""
+    track.steady(50)
+    sound = Track(track.anchor)
+    assert sound.put(begins, begins, 2.0) == (2000, 2000)
+    assert sound.put(begins + 40, begins + 40, 2.04) == (2040, 2040)
+    assert sound.repairs == {"apart": 1}
+
+
 def assert_ordered(stamps: list[Stamp]) -> None:
     assert all(after.dts > before.dts for before, after in pairwise(stamps))
     assert all(stamp.pts >= stamp.dts for stamp in stamps)
@@ -190,7 +225,10 @@ def test_whatever_comes_dts_rise_and_pts_are_not_before_them(
     for pts, dts, waited in claims:
         arrival += waited
         stamps.append(track.put(pts, dts, arrival))
+        expected = (arrival - track.anchor.seconds) * TICKS
+        assert len(stamps) == 1 or stamps[-1].dts <= max(expected, stamps[-2].dts + 1) + JUMP_S * TICKS + 1
     assert_ordered(stamps)
+    assert all(stamp.pts - stamp.dts <= REORDER_MAX_S * TICKS for stamp in stamps)
 
 
 @given(

@@ -12,13 +12,14 @@ import trio
 import trio.testing
 
 from capture.material import Failing, a_command
-from capture.workers import ENOUGH_S, HASTY, MOUNT, PATIENT, is_gone, working
+from capture.workers import ENOUGH_S, HASTY, MOUNT, PATIENT, is_gone, stand_in, working
 from interhuman2mqtt.cameras.recording import WorkerRecording
 from interhuman2mqtt.cameras.stalls import Timeouts
 from interhuman2mqtt.cameras.worker import start_worker
 from interhuman2mqtt.capture import wire
 from interhuman2mqtt.errors import Outage, Reason
 from rig.netproxy import network
+from rig.rtp import Jumps
 from rig.rtsp import rtsp_server
 
 
@@ -76,18 +77,28 @@ async def test_a_source_that_hangs_while_it_is_opened() -> None:
     assert is_gone(process)
 
 
-def script(folder: Path, says: bytes, then: str = "sleep 60") -> Path:
-    """A program that stands in for the worker: it says something, and waits."""
-    (folder / "says").write_bytes(says)
-    program = folder / "worker"
-    program.write_text(f"#!/bin/sh\ncat {folder}/says\nexec {then}\n")
-    program.chmod(0o755)
-    return program
+async def test_a_device_that_blocks_in_open(tmp_path: Path) -> None:
+    """A driver that does not come back from open, here a pipe that nobody writes to, is given up after that time."""
+    os.mkfifo(tmp_path / "device")
+    with trio.fail_after(ENOUGH_S):
+        async with Failing() as outages, start_worker(a_command(tmp_path / "device"), Timeouts(open=2.0)) as worker:
+            process = worker._process.pid
+            await worker.wait_open()
+    assert [outage.reason for outage in outages] == [Reason.OPEN_TIMEOUT]
+    assert is_gone(process)
+
+
+async def test_a_worker_that_crashes_in_native_code() -> None:
+    """The daemon lives, and names the signal."""
+    async with Failing() as outages, working(a_command()) as worker:
+        os.kill(worker._process.pid, signal.SIGSEGV)
+        await trio.sleep_forever()
+    assert [(o.reason, o.detail) for o in outages] == [(Reason.CAPTURE_CRASHED, "the capture process ended by SIGSEGV")]
 
 
 async def test_a_worker_that_needs_long_to_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Before its first pulse the time for opening counts: a small box that boots starts its processes slowly."""
-    monkeypatch.setattr(sys, "executable", str(script(tmp_path, b"")))
+    monkeypatch.setattr(sys, "executable", str(stand_in(tmp_path, b"")))
     async with Failing() as outages, start_worker(a_command(), Timeouts(open=1.0, silence=0.1)) as worker:
         await worker.wait_open()
     assert [outage.reason for outage in outages] == [Reason.OPEN_TIMEOUT]
@@ -133,10 +144,25 @@ RUBBISH = {
 }
 
 
+async def test_a_camera_that_comes_back_with_sound_alone() -> None:
+    """An attempt that announces a picture and brings none has failed, as soon as a picture would have stalled."""
+    async with rtsp_server(MOUNT) as server, network(to=server.port) as net:
+        jumps = Jumps({})
+        jumps.muted = {0, 1}
+        net.alter = jumps.connection
+        command = a_command(server.url("/cam", net.port))
+        async with Failing() as outages, working(command, HASTY):
+            await trio.sleep_forever()
+        jumps.muted.clear()
+        async with working(command, HASTY) as worker:
+            await worker.record("continuous", 1.0, None).next_chunk()
+    assert [outage.reason for outage in outages] == [Reason.VIDEO_STALLED]
+
+
 @pytest.mark.parametrize("rubbish", RUBBISH.values(), ids=RUBBISH)
 async def test_rubbish_on_the_pipe(rubbish: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is no frame means that the worker is broken."""
-    monkeypatch.setattr(sys, "executable", str(script(tmp_path, rubbish)))
+    monkeypatch.setattr(sys, "executable", str(stand_in(tmp_path, rubbish)))
     with trio.fail_after(ENOUGH_S):
         async with Failing() as outages, start_worker(a_command(), PATIENT):
             await trio.sleep_forever()
@@ -155,7 +181,7 @@ async def test_a_worker_that_cannot_be_started(monkeypatch: pytest.MonkeyPatch) 
 
 async def test_a_worker_that_ends_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever waits for the source hears that there is nobody any more."""
-    monkeypatch.setattr(sys, "executable", str(script(tmp_path, b"", then="false")))
+    monkeypatch.setattr(sys, "executable", str(stand_in(tmp_path, b"", then="false")))
     async with Failing() as outages, start_worker(a_command(), PATIENT) as worker:
         await worker.wait_open()
     assert {(o.reason, o.detail) for o in outages} == {
@@ -165,7 +191,7 @@ async def test_a_worker_that_ends_by_itself(tmp_path: Path, monkeypatch: pytest.
 
 async def test_a_worker_that_takes_no_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The queue to it is bounded: when it is full the worker is taken to hang."""
-    monkeypatch.setattr(sys, "executable", str(script(tmp_path, b"")))
+    monkeypatch.setattr(sys, "executable", str(stand_in(tmp_path, b"")))
     with trio.fail_after(ENOUGH_S):
         async with Failing() as outages, start_worker(a_command(), PATIENT) as worker:
             for number in range(100_000):

@@ -40,3 +40,12 @@ def film(chunks: list[MediaChunk]) -> bytes:
 def is_gone(process: int) -> bool:
     """Whether a process has ended and was reaped."""
     return not Path(f"/proc/{process}").exists()
+
+
+def stand_in(folder: Path, says: bytes, then: str = "sleep 60") -> Path:
+    """A program that stands in for the worker: it says something, and waits."""
+    (folder / "says").write_bytes(says)
+    program = folder / "worker"
+    program.write_text(f"#!/bin/sh\ncat {folder}/says\nexec {then}\n")
+    program.chmod(0o755)
+    return program

@@ -59,6 +59,12 @@ def a_state_message(name: str, value: str) -> Message:
     return Message(topic=f"interhuman/lobby-1/{name}", payload=value.encode(), kind=Kind.STATE, retain=True)
 
 
+def an_answer_message(text: str) -> Message:
+    """An answer to a request."""
+    topic = "interhuman/lobby-1/bridge/response/pause"
+    return Message(topic=topic, payload=text.encode(), kind=Kind.ANSWER, retain=False)
+
+
 class Bench:
     """A publisher with all that it told: its states and its losses."""
 
@@ -138,6 +144,52 @@ def answer(data: bytes, *, then: Script | None = None) -> Script:
             await then(stream)
 
     return play
+
+
+def small_broker(on_subscribe: Callable[[bytes], bytes | None]) -> Script:
+    """A script: a broker that speaks MQTT 3.1.1 and takes everything.
+
+    `on_subscribe` makes the answer to a SUBSCRIBE of its packet identifier; None: the connection is closed instead.
+    """
+
+    async def play(stream: trio.SocketStream) -> None:
+        buffer = bytearray()
+        async for data in stream:
+            buffer += data
+            while packet := _packet(buffer):
+                reply = _reply(*packet, on_subscribe)
+                if reply is None:
+                    return
+                await stream.send_all(reply)
+
+    return play
+
+
+def _reply(first: int, body: bytes, on_subscribe: Callable[[bytes], bytes | None]) -> bytes | None:
+    match first >> 4:
+        case 1:
+            return b"\x20\x02\x00\x00"
+        case 3:
+            identifier = 2 + int.from_bytes(body[:2])
+            return b"\x40\x02" + body[identifier : identifier + 2]
+        case 8:
+            return on_subscribe(body[:2])
+    return b""
+
+
+def _packet(buffer: bytearray) -> tuple[int, bytes] | None:
+    """Take the first whole packet out of a buffer: its first byte, and what follows its length."""
+    length = shift = 0
+    for at, byte in enumerate(buffer[1:5], start=2):
+        length |= (byte & 0x7F) << shift
+        shift += 7
+        if byte < 0x80:
+            if len(buffer) < at + length:
+                return None
+            packet = buffer[0], bytes(buffer[at : at + length])
+            del buffer[: at + length]
+            return packet
+    return None
 
 
 async def listen(stream: trio.SocketStream) -> None:

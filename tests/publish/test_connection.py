@@ -1,5 +1,6 @@
 """Whole connections to a real Mosquitto, and the ways in which they fail."""
 
+import json
 import traceback
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -8,8 +9,11 @@ from pathlib import Path
 import pytest
 import trio
 import trustme
+from structlog.testing import capture_logs
 
 from interhuman2mqtt.errors import Outage, Reason, Refused
+from interhuman2mqtt.publish.parking import AGAIN
+from interhuman2mqtt.publish.suspicion import STRIKES
 from publish.parts import Bench, a_state_message, an_event_message, running, until
 from rig.mosquitto import Broker, Tls, free_port, mosquitto, subscribed
 
@@ -368,22 +372,94 @@ async def test_the_largest_packet_that_fits_is_taken(tmp_path: Path) -> None:
     assert bench.lost
 
 
-async def test_a_topic_that_the_acl_forbids_is_dropped_alone(tmp_path: Path) -> None:
-    """A message answered by `not authorized` is dropped, counted and told, and the others arrive in order."""
-    acl = ["topic readwrite interhuman/lobby-1/front/#", "topic readwrite interhuman/lobby-1/bridge/#"]
-    async with mosquitto(tmp_path, acl=acl) as broker, subscribed(broker) as subscriber:
+async def run_until_empty(bench: Bench) -> int:
+    """Connect again and again until everything is published or lost; how many connections were lost."""
+    bench.publisher.stop(60)
+    for lost in range(20):
+        try:
+            await bench.publisher.run_connection()
+        except Outage:
+            continue
+        return lost
+    raise AssertionError(bench.outbox.depth)
+
+
+async def test_a_message_above_the_brokers_own_limit(tmp_path: Path) -> None:
+    """Mosquitto's PUBACK of 0x95, which MQTT 5 does not know, costs the message and not the connection."""
+    async with mosquitto(tmp_path, lines=["message_size_limit 500"]) as broker, subscribed(broker) as subscriber:
+        bench = Bench(broker.url)
+        for n, size in enumerate((10, 600, 10)):
+            bench.publisher.publish(an_event_message("front", n, b"x" * size))
+        await bench.run_and_stop()
+        await subscriber.wait_for(lambda seen: len(seen) == 4)
+    assert [rule for _, rule, _ in bench.lost] == ["too_large"]
+
+
+async def test_a_message_that_ends_each_connection(tmp_path: Path) -> None:
+    """Where a broker closes on a message without a word, this one is given up after some tries, the others arrive."""
+    lines = ["max_packet_size 500"]
+    async with mosquitto(tmp_path, lines=lines) as broker, subscribed(broker) as subscriber:
+        bench = Bench(broker.url, mqtt={"protocol": "3.1.1"})
+        for n in range(40):
+            bench.publisher.publish(an_event_message("front", n, b"x" * 600 if n == 20 else b"%d" % n))
+        bench.publisher.publish(a_state_message("front/status", "{}"))
+        bench.publisher.publish(a_state_message("front/state/last_event", "y" * 600))
+        lost = await run_until_empty(bench)
+        await subscriber.wait_topic("front/event/x")
+        await until(lambda: len(set(subscriber.payloads("event/x"))) == 39)
+    assert [(topic.rpartition("/")[2], rule) for topic, rule, _ in bench.lost] == [
+        ("last_event", "breaks_connection"),
+        ("x", "breaks_connection"),
+    ]
+    assert 2 * STRIKES <= lost <= 2 * STRIKES + 4
+    assert list(dict.fromkeys(subscriber.payloads("event/x"))) == [b"%d" % n for n in range(40) if n != 20]
+    assert subscriber.payloads("front/status")
+
+
+ACL = ["topic readwrite interhuman/lobby-1/front/#", "topic readwrite interhuman/lobby-1/bridge/#"]
+
+
+async def test_a_topic_that_the_acl_forbids_is_parked_alone(tmp_path: Path) -> None:
+    """Messages answered by `not authorized` stay, counted as parked and logged; the others arrive in order."""
+    async with mosquitto(tmp_path, acl=ACL) as broker, subscribed(broker) as subscriber:
         bench = Bench(broker.url)
         for n in range(3):
             bench.publisher.publish(an_event_message("front", n))
             bench.publisher.publish(an_event_message("back", n))
-        await bench.run_and_stop()
+        bench.publisher.publish(a_state_message("back/status", "{}"))
+        with capture_logs() as logs:
+            await bench.run_and_stop()
         await subscriber.wait_for(lambda seen: len(seen) == 5)
     assert subscriber.payloads("event/x") == [an_event_message("front", n).payload for n in range(3)]
-    assert [(topic, loss) for topic, loss, _ in bench.lost] == [
-        ("interhuman/lobby-1/back/event/x", "broker_refused")
-    ] * 3
-    assert "0x87" in bench.lost[0][2]
+    assert bench.lost == []
+    assert (bench.outbox.depth.rows, bench.outbox.depth.parked) == (4, 4)
+    assert [line["detail"] for line in logs if line["event"] == "topics parked"] == [
+        "the broker refused it: Not authorized (code 0x87)"
+    ]
+
+
+async def test_a_topic_that_is_allowed_again(tmp_path: Path) -> None:
+    """What was parked arrives in order once the broker allows it, by the next connection or the next attempt."""
+    async with mosquitto(tmp_path, acl=ACL) as broker, subscribed(broker) as subscriber:
+        bench = Bench(broker.url)
+        for n in range(30):
+            bench.publisher.publish(an_event_message("back", n))
+        bench.publisher.publish(a_state_message("back/status", "{}"))
+        async with running(bench):
+            await until(lambda: bench.outbox.depth.parked == 31)
+            bench.publisher.publish(an_event_message("back", 30))
+            assert bench.outbox.depth.parked == 32
+            await broker.allow([*ACL, "topic readwrite interhuman/lobby-1/back/event/#"])
+            bench.now += AGAIN
+            bench.publisher.publish(an_event_message("front", 0))
+            await until(lambda: bench.outbox.depth.parked == 1)
+            await until(lambda: bench.outbox.depth.rows == 1)
+        await broker.allow([*ACL, "topic readwrite interhuman/lobby-1/back/#"])
+        await bench.run_and_stop()
+        await subscriber.wait_topic("back/status")
+    assert [json.loads(payload)["n"] for payload in subscriber.payloads("back/event/x")] == list(range(31))
     assert bench.outbox.depth.rows == 0
+    assert bench.lost == []
 
 
 @pytest.mark.parametrize("line", ["retain_available false", "max_qos 0"])

@@ -4,13 +4,15 @@ import trio
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
-from trio.testing import wait_all_tasks_blocked
+from trio.testing import MockClock, wait_all_tasks_blocked
 
 from interhuman2mqtt import config
+from interhuman2mqtt.publish.journal import Row
 from interhuman2mqtt.publish.losses import Loss
-from interhuman2mqtt.publish.message import Kind, Message
-from interhuman2mqtt.publish.outbox import ROW_COST, Depth, Outbox, Row
-from publish.parts import a_state_message, an_event_message
+from interhuman2mqtt.publish.message import Kind, Message, cost
+from interhuman2mqtt.publish.outbox import Depth, Outbox
+from interhuman2mqtt.publish.parking import AGAIN
+from publish.parts import a_state_message, an_answer_message, an_event_message
 
 
 class Store:
@@ -89,6 +91,19 @@ async def test_what_was_not_acknowledged_comes_first_again() -> None:
     assert store.outbox.depth.rows == 3
 
 
+async def test_an_answer_goes_out_once() -> None:
+    """An answer keeps its place among the events; given to a connection that was lost it does not come again."""
+    store = Store()
+    sent, kept = an_answer_message("sent"), an_answer_message("kept")
+    event = an_event_message("front", 1)
+    for message in (sent, event, kept):
+        store.outbox.put(message)
+    assert messages(await store.take(2)) == [sent, event]
+    store.outbox.rewind()
+    assert messages(await store.take()) == [event, kept]
+    assert store.outbox.depth.rows == 2
+
+
 async def test_a_newer_state_replaces_the_waiting_one() -> None:
     """Of a topic's states only the newest waits, and it comes after the events before it."""
     store = Store()
@@ -127,7 +142,7 @@ async def test_a_state_that_the_broker_has_already_needs_no_row() -> None:
 
 async def test_when_full_the_oldest_waiting_row_goes() -> None:
     """Above `max_size` the oldest waiting rows are dropped and told; those on their way stay."""
-    size = ROW_COST + len(an_event_message("front", 1).topic) + 10
+    size = cost(an_event_message("front", 1, b"x" * 10))
     store = Store(max_size=3 * size)
     wanted = [an_event_message("front", n, b"x" * 10) for n in range(5)]
     for message in wanted[:3]:
@@ -142,7 +157,7 @@ async def test_when_full_the_oldest_waiting_row_goes() -> None:
 
 async def test_when_all_is_on_its_way_a_new_row_goes_itself() -> None:
     """With no waiting row to give way, the new one is the oldest that waits."""
-    size = ROW_COST + len(an_event_message("front", 1).topic) + 10
+    size = cost(an_event_message("front", 1, b"x" * 10))
     store = Store(max_size=size)
     store.outbox.put(an_event_message("front", 1, b"x" * 10))
     await store.take()
@@ -153,9 +168,9 @@ async def test_when_all_is_on_its_way_a_new_row_goes_itself() -> None:
 
 async def test_a_message_that_never_fits_costs_no_other() -> None:
     """A message larger than the whole outbox is dropped alone."""
-    store = Store(max_size=1000)
+    store = Store(max_size=2000)
     store.outbox.put(an_event_message("front", 1))
-    giant = an_event_message("front", 2, b"x" * 1000)
+    giant = an_event_message("front", 2, b"x" * 2000)
     store.outbox.put(giant)
     assert store.lost == [(giant, Loss.OUTBOX_FULL)]
     assert len(await store.take()) == 1
@@ -197,6 +212,121 @@ async def test_closing_wakes_who_waits() -> None:
         store.outbox.close()
 
 
+async def test_a_refused_topic_is_parked_and_the_others_go_on() -> None:
+    """A refused row waits with all of its topic, also new ones, and tries it again alone, after a time."""
+    store = Store(max_age=1000.0)
+    refused, also, other = (an_event_message(camera, n) for n, camera in enumerate(("front", "front", "back")))
+    for message in (refused, also, other):
+        store.outbox.put(message)
+    (row,) = await store.take(1)
+    assert store.outbox.park(row) is True
+    assert (store.outbox.depth.rows, store.outbox.depth.parked) == (3, 2)
+    new = an_event_message("front", 3)
+    store.outbox.put(new)
+    (row,) = await store.take()
+    assert row.message is other
+    store.outbox.done(row)
+    store.now = AGAIN
+    (row,) = await store.take()
+    assert row.message is refused
+    assert store.outbox.park(row) is False
+    store.now = 2 * AGAIN
+    (row,) = await store.take()
+    assert store.outbox.done(row) is True
+    assert messages(await store.take()) == [also, new]
+
+
+async def test_who_waits_for_a_batch_wakes_for_a_parked_topic(mock_clock: MockClock) -> None:
+    """`wait_batch` returns when a parked topic is due, though nothing new came."""
+    outbox = Outbox(config.Outbox(), lambda *_: None)
+    outbox.put(an_event_message("front", 1))
+    (row,) = await outbox.wait_batch(1)
+    outbox.park(row)
+    mock_clock.autojump_threshold = 0
+    began = trio.current_time()
+    assert await outbox.wait_batch(1) == [row]
+    assert trio.current_time() - began == AGAIN
+
+
+async def test_each_connection_tries_each_parked_topic_once() -> None:
+    """After `rewind` one row of each parked topic goes first, in its place among the others."""
+    store = Store()
+    wanted = [an_event_message(camera, n) for n, camera in enumerate(("front", "front", "back", "side", "back"))]
+    for message in wanted:
+        store.outbox.put(message)
+    for row in await store.take():
+        if not row.message.topic.startswith("interhuman/lobby-1/side"):
+            store.outbox.park(row)
+    store.outbox.rewind()
+    assert messages(await store.take()) == [wanted[0], wanted[2], wanted[3]]
+    assert store.outbox.depth.parked == 2
+
+
+async def test_of_a_parked_state_only_the_newest_waits() -> None:
+    """A newer state replaces the parked one of its topic, whether that waits, tries, or was just refused."""
+    store = Store()
+    values = [a_state_message("front/status", str(n)) for n in range(5)]
+    store.outbox.put(values[0])
+    (row,) = await store.take()
+    store.outbox.park(row)
+    store.outbox.put(values[1])
+    assert store.outbox.depth.rows == store.outbox.depth.parked == 1
+    store.outbox.rewind()
+    store.outbox.put(values[2])
+    assert store.outbox.depth.rows == 1
+    (row,) = await store.take()
+    assert row.message is values[2]
+    store.outbox.put(values[3])
+    store.outbox.park(row)
+    assert (store.outbox.depth.rows, store.outbox.depth.parked) == (1, 1)
+    store.outbox.rewind()
+    (row,) = await store.take()
+    assert row.message is values[3]
+    store.outbox.put(values[4])
+    store.outbox.rewind()
+    (row,) = await store.take()
+    assert row.message is values[4]
+    store.outbox.done(row)
+    assert store.outbox.depth == Depth(0, 0, 0.0)
+
+
+async def test_a_state_that_got_through_another_way_lets_its_topic_go() -> None:
+    """`settle` of a parked state's newer self ends the parking."""
+    store = Store()
+    state, newer = a_state_message("front/status", "1"), a_state_message("front/status", "2")
+    store.outbox.put(state)
+    (row,) = await store.take()
+    store.outbox.park(row)
+    store.outbox.rewind()
+    store.outbox.settle(state)
+    store.outbox.put(newer)
+    assert messages(await store.take()) == [newer]
+
+
+async def test_a_row_may_be_too_old_wherever_it_stands() -> None:
+    """A row of an earlier life that is younger than those behind it does not keep them from being dropped."""
+    store = Store(max_age=100.0)
+    store.now = 1000.0
+    young, old = an_event_message("front", 1), an_event_message("front", 2)
+    store.outbox.restore([(1, 10.0, young), (2, 101.0, old)])
+    assert messages(await store.take()) == [young]
+    assert store.lost == [(old, Loss.OUTBOX_AGE)]
+
+
+async def test_parked_rows_obey_the_limits() -> None:
+    """Parked rows go by age and by size as the others do, the oldest first."""
+    size = cost(an_event_message("front", 1, b"x" * 10))
+    store = Store(max_size=3 * size, max_age=50.0)
+    parked, waiting = an_event_message("front", 1, b"x" * 10), an_event_message("back", 2, b"x" * 10)
+    store.outbox.put(parked)
+    (row,) = await store.take()
+    store.outbox.park(row)
+    store.now = 20.0
+    for _ in range(3):
+        store.outbox.put(waiting)
+    assert store.lost == [(parked, Loss.OUTBOX_FULL)]
+
+
 TOPICS = ["front/status", "back/status"]
 
 
@@ -205,7 +335,7 @@ class OutboxMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.store = Store(max_size=4000, max_age=50.0)
+        self.store = Store(max_size=8000, max_age=50.0)
         self.put: list[Message] = []
         self.out: list[Message] = []
         self.given: list[Row] = []
@@ -267,8 +397,8 @@ class OutboxMachine(RuleBasedStateMachine):
         held = [*messages(self.given), *self.waiting]
         depth = self.store.outbox.depth
         assert depth.rows == len(held)
-        assert depth.bytes == sum(len(m.topic) + len(m.payload) + ROW_COST for m in held)
-        assert depth.bytes <= 4000
+        assert depth.bytes == sum(map(cost, held))
+        assert depth.bytes <= 8000
 
 
 TestOutboxMachine = OutboxMachine.TestCase

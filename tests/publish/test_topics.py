@@ -167,11 +167,13 @@ def test_the_bridges_own_topics() -> None:
             outbox_age=3.0,
             dropped={"too_large": 1},
             tasks=9,
+            requests={"obeyed": 5},
             cameras={"front": {"chunks": 4}},
         )
     )
     assert (health.topic, health.retain) == ("interhuman/lobby-1/bridge/health", True)
     assert json.loads(health.payload)["cameras"] == {"front": {"chunks": 4}}
+    assert json.loads(health.payload)["requests"] == {"obeyed": 5}
 
 
 def test_clearing_a_camera_empties_all_its_states() -> None:

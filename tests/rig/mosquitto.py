@@ -4,6 +4,7 @@ import getpass
 import hashlib
 import os
 import secrets
+import signal
 import socket
 from base64 import b64encode
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -14,6 +15,8 @@ from typing import Any, NamedTuple
 import paho.mqtt.client as paho
 import trio
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
 
 from rig.processes import RigProcess, start_process
 
@@ -68,6 +71,7 @@ class Broker:
         self._tls = tls
         self._persistent = persistent
         self._process: RigProcess | None = None
+        self._folder = folder
         self._config = folder / "mosquitto.conf"
         self._config.write_text("\n".join(self._configuration(folder, users or {}, acl, lines)) + "\n")
 
@@ -96,6 +100,16 @@ class Broker:
         """Let it go on."""
         assert self._process
         self._process.thaw()
+
+    async def allow(self, acl: Sequence[str]) -> None:
+        """Other lines in its ACL file, which it obeys when this returns; there must have been some from the start."""
+        assert self._process
+        _write(self._folder / "acl", acl)
+        before = len(self.log)
+        self._process.process.send_signal(signal.SIGHUP)
+        with trio.fail_after(10):
+            while not any("Reloading config" in line for line in self.log[before:]):  # noqa: ASYNC110 - a log line
+                await trio.sleep(0.02)
 
     async def kill(self) -> None:
         """End it at once; what it retained is gone unless it had been written."""
@@ -194,11 +208,7 @@ async def subscribed(
 ) -> AsyncIterator[Subscriber]:
     """A subscriber of `topic`, with MQTT 5, in place when the block begins. A thread of its own does the I/O."""
     subscriber, ready, token = Subscriber(), trio.Event(), trio.lowlevel.current_trio_token()
-    client = paho.Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
-    if user:
-        client.username_pw_set(*user)
-    if ca_file:
-        client.tls_set(str(ca_file))
+    client = _client(user, ca_file)
     client.on_connect = lambda client, *_: client.subscribe(topic, qos=1) and None
     client.on_subscribe = lambda *_: token.run_sync_soon(ready.set)
     client.on_message = lambda _client, _data, message: token.run_sync_soon(subscriber.add, _received(message))
@@ -211,6 +221,51 @@ async def subscribed(
     finally:
         with trio.move_on_after(10, shield=True):
             await trio.to_thread.run_sync(_end, client)
+
+
+class Speaker:
+    """A client that publishes, with MQTT 5; made by `speaking`."""
+
+    def __init__(self, client: paho.Client) -> None:
+        self._client = client
+
+    async def say(self, topic: str, payload: bytes | str = b"", *, retain: bool = False, **properties: Any) -> None:
+        """Publish with QoS 1, and wait for PUBACK; `properties` by paho's names: ResponseTopic, CorrelationData ..."""
+        await trio.to_thread.run_sync(self.start(topic, payload, retain=retain, **properties).wait_for_publish, 10)
+
+    def start(
+        self, topic: str, payload: bytes | str = b"", *, retain: bool = False, **properties: Any
+    ) -> paho.MQTTMessageInfo:
+        """The same without waiting."""
+        given = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+        for name, value in properties.items():
+            setattr(given, name, value)
+        return self._client.publish(topic, payload, 1, retain, given)
+
+
+@asynccontextmanager
+async def speaking(broker: Broker, *, user: tuple[str, str] | None = None) -> AsyncIterator[Speaker]:
+    """A Speaker that is connected. A thread of its own does the I/O."""
+    client, ready, token = _client(user, None), trio.Event(), trio.lowlevel.current_trio_token()
+    client.on_connect = lambda *_: token.run_sync_soon(ready.set)
+    try:
+        await trio.to_thread.run_sync(client.connect, "localhost", broker.port)
+        client.loop_start()
+        with trio.fail_after(10):
+            await ready.wait()
+        yield Speaker(client)
+    finally:
+        with trio.move_on_after(10, shield=True):
+            await trio.to_thread.run_sync(_end, client)
+
+
+def _client(user: tuple[str, str] | None, ca_file: Path | None) -> paho.Client:
+    client = paho.Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
+    if user:
+        client.username_pw_set(*user)
+    if ca_file:
+        client.tls_set(str(ca_file))
+    return client
 
 
 def _end(client: paho.Client) -> None:

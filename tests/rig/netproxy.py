@@ -13,7 +13,7 @@ async with network(to=server.port) as net:
 
 import socket
 import struct
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import trio
@@ -45,6 +45,8 @@ class Network:
         """Bytes from clients to the server so far."""
         self.down = 0
         """Bytes from the server to clients so far."""
+        self.alter: Callable[[], Callable[[bytes], bytes]] | None = None
+        """Makes for each connection to come what changes the bytes on their way down."""
         self._mended = trio.Event()
         self._mended.set()
         self._listener: trio.SocketListener | None = None
@@ -111,23 +113,30 @@ class Network:
             self._open.add(pair)
             try:
                 async with server, trio.open_nursery() as nursery:
-                    nursery.start_soon(self._forward, client, server, "up")
-                    nursery.start_soon(self._forward, server, client, "down")
+                    nursery.start_soon(self._forward, client, server, "up", bytes)
+                    nursery.start_soon(self._forward, server, client, "down", self.alter() if self.alter else bytes)
             finally:
                 self._open.discard(pair)
 
-    async def _forward(self, source: trio.SocketStream, target: trio.SocketStream, way: str) -> None:
+    async def _forward(
+        self, source: trio.SocketStream, target: trio.SocketStream, way: str, alter: Callable[[bytes], bytes]
+    ) -> None:
         """Carry one direction to its end, then pass the end on."""
         sender, receiver = trio.open_memory_channel[tuple[float, bytes]](IN_FLIGHT)
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._take, source, sender)
+            nursery.start_soon(self._take, source, sender, alter)
             nursery.start_soon(self._give, target, receiver, way)
 
-    async def _take(self, source: trio.SocketStream, sender: trio.MemorySendChannel[tuple[float, bytes]]) -> None:
+    async def _take(
+        self,
+        source: trio.SocketStream,
+        sender: trio.MemorySendChannel[tuple[float, bytes]],
+        alter: Callable[[bytes], bytes],
+    ) -> None:
         with sender:
             while data := await receive(source):
                 try:
-                    await sender.send((trio.current_time() + self.delay, data))
+                    await sender.send((trio.current_time() + self.delay, alter(data)))
                 except trio.BrokenResourceError:
                     return
 

@@ -4,11 +4,12 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import groupby
 from pathlib import Path
-from typing import Any
 
 import pytest
 import trio
+import trio.testing
 
 from interhuman2mqtt import config
 from interhuman2mqtt.cameras import capturing, fleet
@@ -20,7 +21,7 @@ from interhuman2mqtt.simulator.settings import Limits
 from interhuman2mqtt.supervise import Pauses
 from rig.clips import Clip
 from rig.rtsp import rtsp_server
-from supervise.parts import Heard, a_camera, shared, simulated_cloud
+from supervise.parts import Heard, a_camera, shared, simulated_cloud, workers
 
 NOWHERE = "ws://localhost:1/v2/stream/analyze"
 
@@ -28,13 +29,6 @@ NOWHERE = "ws://localhost:1/v2/stream/analyze"
 @pytest.fixture(autouse=True)
 def _key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("API_KEY", "ih_live_key")
-
-
-def workers() -> set[int]:
-    """The processes that this one has started and that still run."""
-    children = Path(f"/proc/{os.getpid()}/task").glob("*/children")
-    found = {int(pid) for file in children for pid in file.read_text().split()}
-    return {pid for pid in found if b"interhuman2mqtt.capture" in Path(f"/proc/{pid}/cmdline").read_bytes()}
 
 
 @contextmanager
@@ -69,20 +63,6 @@ async def test_the_cameras_password_is_missing(tmp_path: Path) -> None:
         nursery.start_soon(camera.run)
         status = await heard.wait_state("refused", "secret_missing")
         assert "cameras.front.password" in (status.detail or "")
-        assert workers() <= before
-        camera.stop()
-
-
-@pytest.mark.parametrize("limit", [{"schedule": ("Mon 08:00-18:00",)}, {"budget": config.Budget(per_day=60.0)}, {}])
-async def test_limits_that_are_not_supported_yet(limit: dict[str, Any]) -> None:
-    """A camera with a schedule or a budget, its own or the box's, is refused and its source never opened."""
-    heard = Heard()
-    async with trio.open_nursery() as nursery:
-        before = workers()
-        camera = Camera(a_camera(**limit), shared(NOWHERE, heard, has_budget=not limit))
-        nursery.start_soon(camera.run)
-        status = await heard.wait_state("refused", "unsupported")
-        assert "schedule and budget" in (status.detail or "")
         assert workers() <= before
         camera.stop()
 
@@ -242,3 +222,74 @@ async def test_the_fleet_touches_only_what_changed() -> None:
             ("a", "b", "d"), ("a", "b", "d")
         )
         await cameras.stop()
+
+
+async def test_a_secret_that_was_rotated(tmp_path: Path) -> None:
+    """A password file with another content is a change of the camera that uses it, and of no other."""
+    heard = Heard()
+    password = tmp_path / "front.pw"
+    password.write_text("the old one\n")
+    async with trio.open_nursery() as nursery:
+        cameras = Fleet(nursery)
+        common = shared(NOWHERE, heard)
+        front = a_camera("front", password=config.SecretRef(file=str(password)))
+        wanted = {"front": front, "back": a_camera("back")}
+        await cameras.apply(wanted, common)
+        assert await cameras.apply(wanted, common) == Change((), ())
+        password.write_text("the new one\n")
+        assert await cameras.apply(wanted, common) == Change(("front",), ("front",))
+        password.unlink()
+        assert await cameras.apply(wanted, common) == Change(("front",), ("front",))
+        assert await cameras.apply(wanted, common) == Change((), ())
+        await cameras.stop()
+    assert ("stopped", "restarted") in [(status.state, status.reason) for status in heard.statuses]
+
+
+async def test_a_restart_replaces_only_what_is_meant() -> None:
+    """Restarting one camera replaces it and no other; restarting all replaces each."""
+    async with trio.open_nursery() as nursery:
+        cameras = Fleet(nursery)
+        await cameras.apply({name: a_camera(name) for name in ("a", "b")}, shared(NOWHERE, Heard()))
+        before = dict(cameras.cameras)
+        assert await cameras.restart(["a"]) == ("a",)
+        assert cameras.cameras["a"] is not before["a"]
+        assert cameras.cameras["b"] is before["b"]
+        assert await cameras.restart() == ("a", "b")
+        assert cameras.cameras["b"] is not before["b"]
+        await cameras.stop()
+
+
+async def test_restarts_and_reloads_at_once() -> None:
+    """A camera that drains is started once, however many restarts and reloads wait for it, as the last one wants it."""
+    heard = Heard()
+    async with simulated_cloud(faults=(parse_fault("slow-drain=1"),)) as url, trio.open_nursery() as nursery:
+        cameras = Fleet(nursery)
+        common = shared(url, heard)
+        await cameras.apply({name: a_camera(name) for name in ("front", "gone")}, common)
+        await heard.wait(lambda: {s.camera for s in heard.statuses if s.state == "streaming"} == {"front", "gone"})
+        wanted = {"front": a_camera("front", fps=5.0)}
+        async with trio.open_nursery() as restarts:
+            for names in (None, ["front"], ["gone"], None):
+                restarts.start_soon(cameras.restart, names)
+            await trio.testing.wait_all_tasks_blocked()
+            await cameras.apply(wanted, common)
+            assert {name: camera.config for name, camera in cameras.cameras.items()} == wanted
+        assert {name: camera.config for name, camera in cameras.cameras.items()} == wanted
+        said = [str(status.reason) for status in heard.statuses if status.camera == "front" and status.reason]
+        lives = [reason for reason, _ in groupby(said)]
+        assert lives == ["starting", "restarted", "starting"]
+        await cameras.stop()
+
+
+async def test_a_restart_that_is_cancelled() -> None:
+    """A restart that is given up while a camera drains leaves nothing running once the fleet has been stopped."""
+    heard = Heard()
+    with no_worker_left():
+        async with simulated_cloud(faults=(parse_fault("slow-drain=1"),)) as url, trio.open_nursery() as nursery:
+            cameras = Fleet(nursery)
+            await cameras.apply({"front": a_camera()}, shared(url, heard))
+            await heard.wait_state("streaming")
+            with trio.move_on_after(0.2):
+                await cameras.restart()
+            await cameras.stop()
+        assert heard.statuses[-1].state == "stopped"

@@ -1,5 +1,6 @@
 """The life of the daemon: what it tells systemd, how it reloads, and how it ends."""
 
+import json
 import re
 import signal
 from collections.abc import AsyncIterator
@@ -86,7 +87,7 @@ async def test_reload(tmp_path: Path) -> None:
 
 
 async def test_a_bad_file(tmp_path: Path) -> None:
-    """A file that is wrong changes nothing, and the log says where."""
+    """A file that is wrong changes nothing, and the log and `bridge/info` say where; a good one takes that back."""
     async with site(tmp_path) as around, box(tmp_path, around.config({"front": FILE})) as daemon:
         await around.wait_status("front", "streaming")
         before = daemon.workers()
@@ -94,10 +95,28 @@ async def test_a_bad_file(tmp_path: Path) -> None:
         daemon.send(signal.SIGHUP)
         rejected = await daemon.wait_log("configuration rejected, the old one goes on")
         assert "cameras.front.sauce" in rejected["problems"]
+        told = await wait_reload(around, "rejected")
+        assert {problem["key"] for problem in told["problems"]} == {"cameras.front.sauce"}
+        assert told["problems"][0]["file"] == str(daemon.file)
+        assert daemon.file.read_text().splitlines()[told["problems"][0]["line"] - 1].startswith("sauce")
         await around.wait_event("front", "conversation_quality.updated")
         assert daemon.workers() == before
         assert around.statuses("desk") == []
+        daemon.configure(around.config({"front": FILE}))
+        daemon.send(signal.SIGHUP)
+        assert (await wait_reload(around, "ok"))["problems"] == []
         assert await daemon.stop() == 0
+
+
+async def wait_reload(around: Site, state: str) -> Json:
+    """How the last reload ended, as soon as it is told."""
+
+    def told() -> list[Json]:
+        infos = [json.loads(payload)["reload"] for payload in around.subscriber.payloads("bridge/info")]
+        return [reload for reload in infos if reload and reload["state"] == state]
+
+    await around.subscriber.wait_for(lambda _: told())
+    return told()[-1]
 
 
 async def test_a_section_that_needs_a_restart(tmp_path: Path) -> None:
@@ -126,7 +145,7 @@ async def test_an_earlier_life_leaves_no_state(tmp_path: Path) -> None:
 
 
 async def test_a_stop_without_a_broker(tmp_path: Path) -> None:
-    """What waits for a broker that is not there when the daemon stops is lost, and said to be."""
+    """What waits for a broker that is not there when the daemon stops is kept, and said to be."""
     async with (
         absent_broker(tmp_path) as broker,
         cloud(tmp_path / "cloud", *QUICK) as simulated,
@@ -134,7 +153,7 @@ async def test_a_stop_without_a_broker(tmp_path: Path) -> None:
     ):
         await daemon.wait_log("camera", state="streaming")
         assert await daemon.stop() == 0
-        await daemon.wait_log("stopping without a broker: what waits for it is lost")
+        await daemon.wait_log("events are kept for the next start")
 
 
 async def test_what_concerns_all(tmp_path: Path) -> None:

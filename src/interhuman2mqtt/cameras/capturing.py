@@ -1,15 +1,22 @@
 """A camera's first half: one capture process after another."""
 
+import logging
+from typing import NoReturn
+
+import structlog
 import trio
 
 from interhuman2mqtt import config
 from interhuman2mqtt.cameras.shared import Counters, Shared, capture_of
 from interhuman2mqtt.cameras.standing import Standing
+from interhuman2mqtt.cameras.voice import Voice
 from interhuman2mqtt.cameras.worker import Worker, start_worker
 from interhuman2mqtt.capture import wire
 from interhuman2mqtt.config import secrets
-from interhuman2mqtt.errors import Outage, Reason, Refused
+from interhuman2mqtt.errors import Outage, Reason
 from interhuman2mqtt.supervise import Health
+
+log = structlog.get_logger(__name__)
 
 LAST_MEDIA_S = 5.0
 """How long what is left of a source that has ended may still be pulled."""
@@ -24,28 +31,57 @@ class Capturing:
         self._shared = shared
         self._standing = standing
         self._counters = counters
+        self._voice = Voice()
+        self._last: Worker | None = None
         self._opened = trio.Event()
         self._pulled_out = trio.Event()
 
     async def run(self, health: Health) -> bool:
         """One worker, from its start until its source fails, which is raised."""
-        if self._camera.schedule or self._camera.budget or self._shared.has_budget:
-            # fail closed: who limits what may be seen must not be streamed beyond it
-            raise Refused(Reason.UNSUPPORTED, "schedule and budget are not supported yet: without them it would stream")
+        self._wait_for_last()
         self._counters.captures += 1
         promise = self._shared.alive.of(capture_of(self._camera.id))
-        async with start_worker(open_command(self._camera), self._shared.timeouts, promise) as worker:
-            self._standing.captures(await worker.wait_open())
-            health.well()
-            self.worker, self._pulled_out = worker, trio.Event()
-            self._opened.set()
-            try:
-                await worker.ended.wait()
-                with trio.move_on_after(LAST_MEDIA_S):
-                    await self._pulled_out.wait()
-            finally:
-                self._forget()
-            raise worker.outage or Outage(Reason.SOURCE_ENDED, "the source ended")
+        try:
+            async with start_worker(
+                open_command(self._camera), self._shared.timeouts, voice=self._voice, promise=promise
+            ) as worker:
+                self._last, self._counters.children = worker, 1
+                worker.on_mended = self._counters.count_repairs
+                await self._keep(worker, health)
+        finally:
+            self._counters.children = self._left_over()
+
+    async def _keep(self, worker: Worker, health: Health) -> NoReturn:
+        self._standing.captures(await worker.wait_open())
+        worker.on_opened = self._standing.captures
+        health.well()
+        self.worker, self._pulled_out = worker, trio.Event()
+        self._opened.set()
+        try:
+            await worker.ended.wait()
+            with trio.move_on_after(LAST_MEDIA_S):
+                await self._pulled_out.wait()
+        finally:
+            self._forget()
+        raise worker.outage or Outage(Reason.SOURCE_ENDED, "the source ended")
+
+    def _wait_for_last(self) -> None:
+        """Never two processes for one camera: one that cannot be killed holds the device, and others would pile up."""
+        if self._left_over():
+            raise Outage(
+                Reason.STALLED,
+                "a capture process is stuck in the device's driver and cannot be killed: "
+                "unplug the device, or restart the machine",
+            )
+
+    def _left_over(self) -> int:
+        """Processes of ours that are still there, though we have left them."""
+        return int(self._last is not None and not self._last.is_reaped)
+
+    def kill(self) -> None:
+        """End the capture process at once, be its source open or not."""
+        if self._last is not None:
+            self._last.kill()
 
     async def wait_worker(self) -> Worker:
         """The worker, as soon as its source is open."""
@@ -84,4 +120,5 @@ def open_command(camera: config.Camera) -> wire.Open:
         audio=camera.audio,
         buffer_s=camera.buffer,
         buffer_max=camera.buffer_max,
+        verbose=log.is_enabled_for(logging.DEBUG),
     )

@@ -1,8 +1,8 @@
 """The gap ledgers of all cameras, kept through restarts in `coverage.json`.
 
 The file says up to when each camera's time is settled, what was wrong since, and which signals were active. It is
-written every `SAVE_S` seconds and at the end. So after a crash or a power cut a gap may begin so much too early: time
-that was seen may be told as unseen, never the other way round.
+written every `SAVE_S` seconds, soon after each gap, and at the end. So after a crash or a power cut a gap may begin so
+much too early: time that was seen may be told as unseen, never the other way round.
 """
 
 from collections.abc import Callable, Mapping
@@ -20,7 +20,7 @@ from interhuman2mqtt.errors import Reason
 from interhuman2mqtt.events import MediaChunk, utc_now
 from interhuman2mqtt.log import Changes
 
-SAVE_S = 10.0
+SAVE_S, SOON_S = 10.0, 1.0
 BOOT = Path("/proc/sys/kernel/random/boot_id")
 """Another one after each start of the machine (proc(5))."""
 
@@ -75,6 +75,7 @@ class Coverage:
         self._ledgers: dict[str, Ledger] = {}
         self._written: dict[str, Record] = {}
         self._trouble = Changes(log)
+        self._news = trio.Event()
 
     def resume(self, cameras: Mapping[str, object]) -> dict[str, tuple[Signal, ...]]:
         """Read what an earlier life left, and tell the time since as gaps; the signals that it left active. Blocks."""
@@ -107,10 +108,13 @@ class Coverage:
         self._ledgers.pop(camera, None)
 
     async def keep(self) -> None:
-        """Write what changed, every `SAVE_S` seconds."""
+        """Write what changed, at once and every `SAVE_S` seconds; a gap that was told soon, lest it is told twice."""
         while True:
-            await trio.sleep(SAVE_S)
             await self.save()
+            self._news = trio.Event()
+            await trio.sleep(SOON_S)
+            with trio.move_on_after(SAVE_S - SOON_S):
+                await self._news.wait()
 
     async def save(self) -> None:
         """Write what changed, if anything; what cannot be written is said, and tried again the next time."""
@@ -143,6 +147,7 @@ class Coverage:
         for gap in gaps:
             log.info("gap", camera=camera, reason=gap.reason, seconds=round(gap.seconds, 1))
             self._tell(camera, gap)
+            self._news.set()
 
     def _read(self) -> Kept:
         nothing = Kept(self._now(), self._machine)

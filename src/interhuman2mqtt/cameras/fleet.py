@@ -1,6 +1,6 @@
 """The cameras of a box: started, stopped, and replaced one by one when their configuration changes."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
 import structlog
@@ -9,6 +9,7 @@ import trio
 from interhuman2mqtt import config
 from interhuman2mqtt.cameras.camera import Camera
 from interhuman2mqtt.cameras.shared import Shared
+from interhuman2mqtt.config import secrets
 from interhuman2mqtt.errors import Reason
 
 log = structlog.get_logger(__name__)
@@ -27,6 +28,8 @@ class Change(NamedTuple):
 class _Running(NamedTuple):
     camera: Camera
     shared: Shared
+    secrets: tuple[object, ...]
+    """As they were when it was started."""
     scope: trio.CancelScope
     over: trio.Event
 
@@ -37,6 +40,8 @@ class Fleet:
     def __init__(self, nursery: trio.Nursery) -> None:
         self._nursery = nursery
         self._running: dict[str, _Running] = {}
+        self._leaving: dict[str, trio.Event] = {}
+        self._wanted: Mapping[str, config.Camera] = {}
 
     @property
     def cameras(self) -> Mapping[str, Camera]:
@@ -45,16 +50,22 @@ class Fleet:
 
     async def apply(self, wanted: Mapping[str, config.Camera], shared: Shared) -> Change:
         """Stop, replace and start cameras until those that run are those that are wanted; the others are untouched."""
+        self._wanted, self._shared = wanted, shared
         outdated = [
             name
             for name, running in self._running.items()
-            if wanted.get(name) != running.camera.config or shared != running.shared
+            if (wanted.get(name), shared) != (running.camera.config, running.shared)
+            or _secrets(wanted[name]) != running.secrets
         ]
         await self._stop({name: Reason.RESTARTED if name in wanted else Reason.STOPPED for name in outdated})
-        missing = [name for name in wanted if name not in self._running]
-        for name in missing:
-            self._start(wanted[name], shared)
-        return Change(tuple(outdated), tuple(missing))
+        return Change(tuple(outdated), await self._start(wanted))
+
+    async def restart(self, names: Collection[str] | None = None) -> tuple[str, ...]:
+        """Stop these cameras, or all, and start them again as they are wanted by then; returns which were meant."""
+        meant = tuple(self._wanted) if names is None else tuple(names)
+        await self._stop({name: Reason.RESTARTED for name in meant if name in self._running})
+        await self._start(meant)
+        return meant
 
     async def stop(self) -> None:
         """Stop all cameras."""
@@ -64,15 +75,32 @@ class Fleet:
         """Stop cameras for a reason each, side by side; one that takes longer than `STOP_S` is cut short."""
         leaving = {name: self._running.pop(name) for name in reasons}
         for name, running in leaving.items():
+            self._leaving[name] = running.over
             running.scope.deadline = trio.current_time() + STOP_S
             running.camera.stop(reasons[name])
         for running in leaving.values():
             await running.over.wait()
 
-    def _start(self, camera: config.Camera, shared: Shared) -> None:
-        running = _Running(Camera(camera, shared), shared, trio.CancelScope(), trio.Event())
+    async def _start(self, names: Collection[str]) -> tuple[str, ...]:
+        """Start those of the wanted cameras that do not run; one that is being stopped first comes to its end."""
+        for name in names:
+            if name in self._leaving and name not in self._running:
+                await self._leaving[name].wait()
+        missing = tuple(name for name in names if name in self._wanted and name not in self._running)
+        for name in missing:
+            self._launch(self._wanted[name], self._shared)
+        return missing
+
+    def _launch(self, camera: config.Camera, shared: Shared) -> None:
+        running = _Running(Camera(camera, shared), shared, _secrets(camera), trio.CancelScope(), trio.Event())
         self._running[camera.id] = running
+        self._leaving.pop(camera.id, None)
         self._nursery.start_soon(_run, running, name=f"camera {camera.id}")
+
+
+def _secrets(camera: config.Camera) -> tuple[object, ...]:
+    """What its files hold now: a password that was rotated is a change too."""
+    return (secrets.current(camera.password, what="password"), secrets.current(camera.api_key, what="api_key"))
 
 
 async def _run(running: _Running) -> None:

@@ -91,7 +91,9 @@ class Ledger:
     def missed(self, until: datetime) -> tuple[Gap, ...]:
         """Nothing will come any more for the time before this; the gaps that it is."""
         self._capture = None
-        return self._close(until, Reason.STARTING)
+        gaps = self._close(until, Reason.STARTING)
+        self._causes.clear()
+        return gaps
 
     def _close(self, end_at: datetime, otherwise: Reason) -> tuple[Gap, ...]:
         if (end_at - self.until).total_seconds() < EDGE_S:

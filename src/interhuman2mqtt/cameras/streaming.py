@@ -1,6 +1,5 @@
 """A camera's second half: one session after another, for as long as there is a capture and a place for it."""
 
-from datetime import timedelta
 from uuid import uuid4
 
 import structlog
@@ -8,6 +7,7 @@ import structlog
 from interhuman2mqtt import config
 from interhuman2mqtt.cameras.capturing import Capturing
 from interhuman2mqtt.cameras.frontier import Frontier
+from interhuman2mqtt.cameras.metering import Metered
 from interhuman2mqtt.cameras.recording import WorkerRecording
 from interhuman2mqtt.cameras.shared import Counters, Shared, session_of
 from interhuman2mqtt.cameras.standing import Standing
@@ -18,7 +18,8 @@ from interhuman2mqtt.cloud.session import run_session
 from interhuman2mqtt.cloud.terms import Limits, Wishes
 from interhuman2mqtt.config import secrets
 from interhuman2mqtt.errors import Outage, Overloaded, Reason, Refused
-from interhuman2mqtt.events import Event, MediaChunk
+from interhuman2mqtt.events import Event, MediaChunk, utc_now
+from interhuman2mqtt.log import Changes
 from interhuman2mqtt.supervise import Health
 
 log = structlog.get_logger(__name__)
@@ -44,6 +45,7 @@ class Streaming:
         self._stopping = False
         self._dry = False
         """The session before ended for want of media."""
+        self.oddities = Changes(log)
 
     def stop(self) -> bool:
         """Let `run` return False once the session under way is drained; False where there is none to wait for."""
@@ -132,7 +134,8 @@ class Streaming:
             sent_before=self.frontier.sent_s,
         )
         wishes = Wishes(include=camera.include, goal_dimensions=camera.goal_dimensions, model=camera.model)
-        return await run_session(shared.server, key, wishes, watch.recording, interpreter=interpreter, observer=watch)
+        metered = Metered(watch.recording, shared.policy.budgets, self.standing)
+        return await run_session(shared.server, key, wishes, metered, interpreter=interpreter, observer=watch)
 
     def _failed(self, outage: Outage, watch: "_Watch", health: Health) -> None:
         if isinstance(outage, Overloaded | Refused):
@@ -166,6 +169,7 @@ class _Watch:
         self._frontier = streaming.frontier
         self._standing, self._counters = streaming.standing, streaming.counters
         self._publish = streaming.shared.publish_event
+        self._oddities = streaming.oddities
         self._coverage, self._camera = streaming.shared.coverage, streaming.standing.status.camera
         self._promise = streaming.shared.alive.of(session_of(self._camera))
 
@@ -188,7 +192,7 @@ class _Watch:
         self._counters.bytes_sent += len(chunk.payload)
         self._counters.seconds_sent += length
         self._frontier.sent(chunk.source_start, chunk.source_end)
-        self._standing.sent(chunk.start_at + timedelta(seconds=length))
+        self._standing.sent(utc_now())
         self._standing.streams()
 
     def delivered(self, chunk: MediaChunk, round_trip: float | None) -> None:
@@ -199,6 +203,7 @@ class _Watch:
         self._coverage.delivered(self._camera, self._worker, chunk)
 
     def noticed(self, oddity: Oddity, detail: str) -> None:
-        """Worth a line."""
+        """Worth a count, and a line where it is news: a cloud that talks nonsense does so all day."""
         self._counters.oddities += 1
-        log.warning("session", oddity=oddity.value, detail=detail)
+        about = f"{oddity} {detail}" if oddity is Oddity.LEFT_OUT else oddity.value
+        self._oddities.say(about, None, "session", level="warning", oddity=oddity.value, detail=detail)

@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 
 import structlog
@@ -13,6 +13,7 @@ import trio
 from interhuman2mqtt.alive import Promise
 from interhuman2mqtt.cameras.recording import WorkerRecording
 from interhuman2mqtt.cameras.stalls import Progress, Timeouts
+from interhuman2mqtt.cameras.voice import UNFINISHED_MAX, Voice
 from interhuman2mqtt.capture import wire
 from interhuman2mqtt.errors import Outage, Reason, Refused
 
@@ -20,9 +21,9 @@ log = structlog.get_logger(__name__)
 
 WATCH_S = 1.0
 LEAVE_S = 1.0
+LAST_WORDS_S = 1.0
 REAP_S = 3.0
 """What even SIGKILL does not end in this time is stuck in a driver: it is left to the kernel."""
-LINE_MAX = 1000
 READ_SIZE = 1 << 18
 COMMANDS = 64
 INHERITED = ("PATH", "LANG", "LC_ALL", "TZ", "HOME", "TMPDIR", "LD_LIBRARY_PATH", "SSL_CERT_FILE", "SSL_CERT_DIR")
@@ -36,17 +37,28 @@ class Worker:
 
     def __init__(self, process: trio.Process) -> None:
         self.opened: wire.Opened | None = None
+        self.on_opened: Callable[[str], None] = lambda _: None
+        """Told what the source is, each time that it turns out to be another."""
+        self.on_mended: Callable[[int], None] = lambda _: None
+        """Told how much more of what the source sends had to be mended."""
         self.outage: Outage | None = None
         """Why the source ended; what the ring still holds can be pulled nevertheless."""
         self.ended = trio.Event()
         self.gone = trio.Event()
         """The process ended, or must not be asked any more."""
+        self.silent = trio.Event()
+        """The process prints nothing more."""
         self.progress = Progress()
         self.recordings: dict[int, WorkerRecording] = {}
         self._process = process
         self._commands, self._to_send = trio.open_memory_channel[wire.Command](COMMANDS)
         self._numbers = 0
         self._answered = trio.Event()
+
+    @property
+    def is_reaped(self) -> bool:
+        """Whether nothing is left of the process; False while it is stuck in a driver, where no signal reaches it."""
+        return self._process.poll() is not None
 
     async def wait_open(self) -> str:
         """What the source is, as soon as it is open; raises the Outage that it could not be opened for."""
@@ -80,6 +92,11 @@ class Worker:
         for recording in tuple(self.recordings.values()):
             recording.wake()
 
+    def kill(self) -> None:
+        """End the process now, whatever it is doing; nothing in it is worth waiting for."""
+        self.leave()
+        self._process.kill()
+
     def send_nowait(self, command: wire.Command) -> None:
         """Queue a command; a worker that does not read so many has long been found to hang."""
         try:
@@ -92,7 +109,10 @@ class Worker:
         assert self._process.stdin is not None  # noqa: S101 - asked for when it was started
         try:
             async for command in self._to_send:
-                await self._process.stdin.send_all(wire.pack(command))
+                packed = wire.pack(command)
+                del command  # the first one holds the password
+                await self._process.stdin.send_all(packed)
+                del packed
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             return  # the reader sees why
 
@@ -103,14 +123,28 @@ class Worker:
         try:
             while data := await self._process.stdout.receive_some(READ_SIZE):
                 buffer += data
-                for header, payload in _frames(buffer):
-                    self._take(wire.unpack_frame(header), payload)
+                for header, payload in frames(buffer):
+                    self.take(wire.unpack_frame(header), payload)
         except wire.WireError as error:
             raise Outage(Reason.CAPTURE_CRASHED, f"the capture process sent rubbish: {error}") from error
         status = await self._process.wait()
+        with trio.move_on_after(LAST_WORDS_S):
+            await self.silent.wait()  # it may well have printed why it ends
         if self.gone.is_set():
             return  # as it was asked to
         raise self.outage or Outage(Reason.CAPTURE_CRASHED, f"the capture process ended {_told(status)}")
+
+    async def listen(self, voice: Voice) -> None:
+        """Hear what the worker prints besides its frames, line by line."""
+        assert self._process.stderr is not None  # noqa: S101 - asked for when it was started
+        rest = b""
+        async for data in self._process.stderr:
+            *lines, rest = (rest + data).split(b"\n")
+            for line in lines:
+                voice.say(line)
+            rest = rest[:UNFINISHED_MAX]
+        voice.say(rest)
+        self.silent.set()
 
     async def watch(self, timeouts: Timeouts, promise: Promise) -> None:
         """Raise an Outage once the worker hangs, or a track of its source stands still."""
@@ -120,23 +154,33 @@ class Worker:
             if self.outage is None:
                 self.progress.judge(timeouts)
 
-    def _take(self, frame: wire.Frame, payload: bytes) -> None:
+    def take(self, frame: wire.Frame, payload: bytes) -> None:
+        """A frame came through the pipe."""
         match frame:
             case wire.Opened():
                 self.opened = frame
                 self.progress.opened()
                 self._answered.set()
+                self.on_opened(frame.description)
                 log.info("source opened", source=frame.description)
             case wire.Failed():
                 self.outage = (Refused if frame.refused else Outage)(frame.reason, frame.detail)
                 self.ended.set()
                 self._answered.set()
             case wire.Pulse():
+                self._tell_mended(frame.repairs)
                 self.progress.observe(frame)
             case wire.Chunk() if recording := self.recordings.get(frame.recording):
                 recording.arrived(frame, payload)
             case wire.Chunk():
                 pass  # of a recording that was dropped while it was on its way
+
+    def _tell_mended(self, repairs: dict[str, int]) -> None:
+        """Each rule is told of once; the lies themselves are counted."""
+        before = self.progress.pulse.repairs if self.progress.pulse else {}
+        if news := sorted(repairs.keys() - before.keys()):
+            log.info("what the source sends is mended", rules=news)
+        self.on_mended(max(0, sum(repairs.values()) - sum(before.values())))
 
 
 @asynccontextmanager
@@ -144,8 +188,15 @@ async def start_worker(
     command: wire.Open,
     timeouts: Timeouts = Timeouts(),  # noqa: B008 - frozen
     promise: Promise = lambda _seconds: None,
+    voice: Voice | None = None,
 ) -> AsyncIterator[Worker]:
     """A capture process for as long as the context lasts; leaving it the process is gone, whatever it was doing.
+
+    Args:
+        command: What to capture; it holds the camera's password, and is not kept.
+        timeouts: When the process counts as hanging.
+        voice: Hears what the process prints.
+        promise: Told how long each wait for the worker may last.
 
     Raises:
         Outage: the worker hangs, crashed, or could not be started. How its source fails stands in `Worker.outage`.
@@ -153,18 +204,23 @@ async def start_worker(
     process = await _open_process()
     worker = Worker(process)
     worker.send_nowait(command)
-    async with trio.open_nursery() as nursery:
-        try:
+    del command
+    try:
+        async with trio.open_nursery() as nursery:
             nursery.start_soon(worker.write_commands)
             nursery.start_soon(worker.read_frames)
             nursery.start_soon(worker.watch, timeouts, promise)
-            nursery.start_soon(_pass_on_stderr, process)
-            yield worker
-        finally:
-            worker.leave()
-            with trio.move_on_after(REAP_S, shield=True):
-                await _end(process)
-            nursery.cancel_scope.cancel()
+            nursery.start_soon(worker.listen, voice or Voice())
+            try:
+                yield worker
+            finally:
+                worker.leave()
+                with trio.move_on_after(REAP_S, shield=True):
+                    await _end(process)
+                nursery.cancel_scope.cancel()
+    finally:
+        with trio.move_on_after(REAP_S, shield=True):
+            await _close_pipes(process)
 
 
 async def _open_process() -> trio.Process:
@@ -194,18 +250,14 @@ async def _end(process: trio.Process) -> None:
         await process.wait()
 
 
-async def _pass_on_stderr(process: trio.Process) -> None:
-    """What the worker prints besides its frames goes to the log, in lines of bounded length."""
-    assert process.stderr is not None  # noqa: S101 - asked for when it was started
-    rest = b""
-    async for data in process.stderr:
-        *lines, rest = (rest + data).split(b"\n")
-        for line in lines:
-            log.warning("capture process says", line=line[:LINE_MAX].decode(errors="replace"))
-        rest = rest[:LINE_MAX]
+async def _close_pipes(process: trio.Process) -> None:
+    """At once, and not when the last traceback that knows them is gone."""
+    for pipe in (process.stdout, process.stderr):
+        if pipe is not None:
+            await pipe.aclose()
 
 
-def _frames(buffer: bytearray) -> Iterator[tuple[bytes, bytes]]:
+def frames(buffer: bytearray) -> Iterator[tuple[bytes, bytes]]:
     """The whole frames at the head of the buffer, which they leave."""
     while len(buffer) >= wire.PREFIX.size:
         header, payload = wire.unpack_prefix(bytes(buffer[: wire.PREFIX.size]))

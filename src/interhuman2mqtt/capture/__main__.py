@@ -5,6 +5,7 @@ the daemon to read. The third only reads commands, and ends the process when std
 hangs in a driver: the parent-death signal of the kernel would not do, since it belongs to the thread that forked.
 """
 
+import faulthandler
 import gc
 import os
 import signal
@@ -15,14 +16,22 @@ import traceback
 from collections import deque
 from typing import BinaryIO
 
+import av
+
+from interhuman2mqtt import memory
 from interhuman2mqtt.capture import wire
 from interhuman2mqtt.capture.capture import Capture
 from interhuman2mqtt.capture.recorder import Recording
 from interhuman2mqtt.errors import Refused
+from interhuman2mqtt.redaction import hide, redact
 
 PULSE_S = 0.5
 GC_THRESHOLD = 100_000
 """Objects: the packets in the ring are in no cycle, so looking through them again and again is for nothing."""
+FFMPEG_MAX = 1 << 30
+"""Bytes: twice of what 3840x2160 at 30 fps takes to be encoded; a broken server could make it all that there is."""
+STACKS = 64 << 20
+"""Bytes for each core: decoder, encoder and filters have a thread for each, with 8 MiB reserved, and hardly used."""
 
 
 class Worker:
@@ -126,12 +135,19 @@ def private_stdout() -> BinaryIO:
 
 def main() -> None:
     """Until stdin closes."""
+    memory.be_first_to_go()
+    memory.keep_private()
+    faulthandler.enable()  # where a library in C fails, the daemon's log shall say in which call
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the daemon ends us in its order
     frames = private_stdout()
     stdin = sys.stdin.buffer
     command = read_command(stdin)
     if not isinstance(command, wire.Open):
         sys.exit("the first command must be `open`")
+    memory.bound(memory_max(command))
+    hide(command.password or "")
+    if command.verbose:
+        print_what_ffmpeg_says()
     worker = Worker(command, deque(), frames)
     gc.freeze()
     gc.set_threshold(GC_THRESHOLD)
@@ -151,9 +167,22 @@ def main() -> None:
         crash(error)
 
 
+def memory_max(command: wire.Open) -> int:
+    """Bytes for the ring, for a chunk of all that it holds while that is muxed and sent, and for FFmpeg's own work."""
+    threads = STACKS * (os.cpu_count() or 1)
+    return 3 * command.buffer_max + min(FFMPEG_MAX, memory.of_machine() // 2) + threads
+
+
+def print_what_ffmpeg_says() -> None:
+    """On stderr, by FFmpeg itself: PyAV's way would have its threads wait for Python's lock."""
+    av.logging.set_libav_level(av.logging.VERBOSE)
+    av.logging.restore_default_callback()
+
+
 def crash(error: BaseException | None) -> None:
     """A bug in any thread ends the process at once: the others may hang where no exception reaches them."""
-    traceback.print_exception(error)
+    sys.stderr.write(redact("".join(traceback.format_exception(error))))
+    sys.stderr.flush()
     os._exit(os.EX_SOFTWARE)
 
 

@@ -9,9 +9,12 @@ no_dts              the packet follows the one before it, where its PTS says tha
                     first DTS no RTSP server tells), else the DTS is the PTS
 no_stamps           neither PTS nor DTS (the first packet of FFmpeg's RTSP): it follows the one before it, or is at zero
 no_pts              the PTS is the DTS (true for every stream without B-frames)
+far_pts             a PTS more than `REORDER_MAX_S` after its DTS is the DTS: no picture waits for so long to be shown
 repeated            a DTS that does not rise by itself is one tick after the one before it
+frozen              where DTS repeat for more than `JUMP_S`, their clock stands: a new claim begins at the arrival
 jump_back           a DTS more than `JUMP_S` in the past begins a new claim: time goes on from the last packet
 jump_ahead          a packet from more than `JUMP_S` in the future begins a new claim at its arrival
+apart               a track that begins more than `JUMP_S` away from the one that began before it begins at its arrival
 ==================  ====================================================================================
 
 A burst after a network stall is not a jump: its packets are late, never early, and DTS order holds.
@@ -25,6 +28,8 @@ JUMP_S = 2.5
 """More than the buffering when a stream opens, which makes the first packets look late by up to two seconds."""
 REORDER_S = 1.0
 """More than a picture with B-frames is ever decoded before it is shown."""
+REORDER_MAX_S = 10.0
+"""More than any picture with B-frames waits, also at one a second."""
 ANCHOR_BUCKET_S = 10.0
 ANCHOR_BUCKETS = 12
 """The anchor looks back two minutes: long enough for a punctual packet, short enough to follow a drifting clock."""
@@ -46,6 +51,11 @@ class Anchor:
     def settled(self) -> bool:
         """Whether the burst is over with which a stream opens: its packets are late, each less than the one before."""
         return self._seen_at - self._better_at >= SETTLED_S
+
+    @property
+    def is_set(self) -> bool:
+        """Whether there was a packet to judge by."""
+        return bool(self._buckets)
 
     def observe(self, seconds: float, arrival: float) -> None:
         """A packet that claims `seconds` on the timeline came at `arrival` (CLOCK_MONOTONIC)."""
@@ -104,9 +114,7 @@ class Timeline:
         """What the source says, completed; the PTS is not before the DTS."""
         follows = 0 if self._last is None else self._last + self.step - self._offset
         if dts is not None:
-            if pts is None:
-                self._repairs["no_pts"] += 1
-            return Stamp(dts if pts is None else max(pts, dts), dts)
+            return Stamp(self._shown(pts, dts), dts)
         if pts is None:
             self._repairs["no_stamps"] += 1
             return Stamp(follows, follows)
@@ -114,16 +122,28 @@ class Timeline:
         near = self._last is not None and 0 <= (pts - follows) * self.tick_s <= REORDER_S
         return Stamp(pts, follows if near else pts)
 
+    def _shown(self, pts: int | None, dts: int) -> int:
+        """The PTS beside a DTS."""
+        if pts is None:
+            self._repairs["no_pts"] += 1
+            return dts
+        if (pts - dts) * self.tick_s > REORDER_MAX_S:
+            self._repairs["far_pts"] += 1
+            return dts
+        return max(pts, dts)
+
     def _mended(self, wanted: int, arrival: float) -> int:
-        if self._last is None:
-            return wanted
-        follows = self._last + 1
         expected = round((arrival - self._anchor.seconds) / self.tick_s)
         jump = round(JUMP_S / self.tick_s)
+        if self._last is None:
+            return self._begun(wanted, expected, jump)
+        follows = self._last + 1
         if wanted < follows - jump:
             self._repairs["jump_back"] += 1
         elif wanted > max(expected, follows) + jump:
             self._repairs["jump_ahead"] += 1
+        elif wanted < follows <= expected - jump:
+            self._repairs["frozen"] += 1
         elif wanted < follows:
             self._repairs["repeated"] += 1
             return follows
@@ -132,3 +152,12 @@ class Timeline:
         mended = max(follows, expected)
         self._offset += mended - wanted
         return mended
+
+    def _begun(self, wanted: int, expected: int, jump: int) -> int:
+        """Where the first packet of the track belongs."""
+        if not self._anchor.is_set or abs(wanted - expected) <= jump:
+            return wanted
+        self._repairs["apart"] += 1
+        begun = max(expected, 0)
+        self._offset += begun - wanted
+        return begun

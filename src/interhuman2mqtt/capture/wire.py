@@ -13,7 +13,7 @@ which the daemon and every worker agree; the daemon alone turns that into UTC.
 """
 
 import struct
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Struct
@@ -23,6 +23,13 @@ from interhuman2mqtt.errors import Reason
 PREFIX = struct.Struct(">II")
 HEADER_MAX = 64 << 10
 PAYLOAD_MAX = 256 << 20
+
+
+FURTHEST_S = 1e9
+"""Thirty years: what is further away is no time, and would overflow the calendar."""
+Seconds = Annotated[float, msgspec.Meta(ge=-FURTHEST_S, le=FURTHEST_S)]
+UNREADABLE = (ValueError, RecursionError)
+"""What msgspec raises: its own errors, that of text which is no UTF-8, and that of lists in lists in lists."""
 
 
 class WireError(Exception):
@@ -47,6 +54,8 @@ class Open(Struct, frozen=True, kw_only=True, tag="open"):
     buffer_max: int
     loop: bool = True
     """Whether a file begins again at its end."""
+    verbose: bool = False
+    """Whether FFmpeg prints what it does."""
 
 
 class Record(Struct, frozen=True, kw_only=True, tag="record"):
@@ -119,16 +128,21 @@ class Chunk(Struct, frozen=True, kw_only=True, tag="chunk"):
 
     recording: int
     index: int
-    start_s: float
-    end_s: float
-    anchor_s: float
+    start_s: Seconds
+    end_s: Seconds
+    anchor_s: Seconds
     """Added to a time of this recording it gives CLOCK_MONOTONIC; one value for the whole recording."""
-    media_s: float
+    media_s: Seconds
     """Where the chunk begins on the recording's own clock, which is what the server counts in."""
-    lost: tuple[tuple[float, float], ...] = ()
+    lost: tuple[tuple[Seconds, Seconds], ...] = ()
     """Ranges from `from_s` on that fell off the ring before this chunk."""
     last: bool = False
     """The recording ends with this chunk (whose payload may be empty)."""
+
+    def __post_init__(self) -> None:
+        """Refuse what runs backwards; where it was read, msgspec makes a ValidationError of it."""
+        if any(end < start for start, end in (*self.lost, (self.start_s, self.end_s))):
+            raise ValueError("time runs backwards")
 
 
 Command = Open | Record | Pull | Finish | Drop
@@ -157,7 +171,7 @@ def unpack_command(header: bytes) -> Command:
     """A command's header; raises WireError."""
     try:
         return _commands.decode(header)
-    except msgspec.MsgspecError as error:
+    except UNREADABLE as error:
         raise WireError(f"not a command: {error}") from error
 
 
@@ -165,5 +179,5 @@ def unpack_frame(header: bytes) -> Frame:
     """A frame's header; raises WireError."""
     try:
         return _frames.decode(header)
-    except msgspec.MsgspecError as error:
+    except UNREADABLE as error:
         raise WireError(f"not a frame: {error}") from error

@@ -38,17 +38,20 @@ class Rule(NamedTuple):
     reason: Reason
     sentence: str
     reaction: Reaction = Reaction.WATCH
+    pause: float | None = None
+    """Seconds to wait at least, on top of the back-off, where the cloud does not say."""
 
     def exception(self, said: str = "", retry_after: float | None = None) -> Outage:
         """The error to raise; `said` is what the cloud itself said, for the end of the sentence."""
         detail = f"{self.sentence} ({said})" if said else self.sentence
-        return self.outcome(self.reason, detail, retry_after)
+        return self.outcome(self.reason, detail, self.pause if retry_after is None else retry_after)
 
 
 _NO_KEY = "the cloud did not accept the API key: check api_key, and that it is neither expired nor revoked"
 _NO_SCOPE = "the API key lacks the scope interhumanai.stream, or the model is not open to it"
 _BAD_MEDIA = "the cloud could not read the media of this camera"
 _FOR_UPLOADS = "the cloud answered with an error that belongs to uploads of files"
+_RATE_S, _QUOTA_S = 30.0, 3600.0
 _W, _K, _C, _R = Reaction.WATCH, Reaction.KEEP, Reaction.CLOSE, Reaction.ROTATE
 
 ERRORS: dict[str, Rule] = {
@@ -63,10 +66,10 @@ ERRORS: dict[str, Rule] = {
     "ih2010": Rule(Refused, Reason.UNAUTHORIZED, "the client token has expired: mint a new one", _C),
     "ih2011": Rule(Refused, Reason.UNAUTHORIZED, "the client token is not valid: mint a new one", _C),
     "ih2014": Rule(Refused, Reason.UNAUTHORIZED, "the client token was revoked", _C),
-    "ih3001": Rule(Overloaded, Reason.RATE_LIMITED, "the cloud is asked too often with this API key", _W),
+    "ih3001": Rule(Overloaded, Reason.RATE_LIMITED, "the cloud is asked too often with this API key", _W, _RATE_S),
     "ih3002": Rule(Overloaded, Reason.CONCURRENCY_LIMIT, "all concurrent sessions of the account are in use", _W),
-    "ih3003": Rule(Refused, Reason.QUOTA_EXHAUSTED, "the usage quota of the account is spent", _C),
-    "ih3006": Rule(Refused, Reason.QUOTA_EXHAUSTED, "the video budget of the client token is spent", _C),
+    "ih3003": Rule(Refused, Reason.QUOTA_EXHAUSTED, "the usage quota of the account is spent", _C, _QUOTA_S),
+    "ih3006": Rule(Refused, Reason.QUOTA_EXHAUSTED, "the video budget of the client token is spent", _C, _QUOTA_S),
     "ih4001": Rule(Outage, Reason.PROTOCOL, _FOR_UPLOADS, _W),
     "ih4002": Rule(Outage, Reason.MEDIA_REJECTED, "the cloud does not take the container of the media", _C),
     "ih4003": Rule(Outage, Reason.MEDIA_REJECTED, "a chunk is too large for the cloud: shorten `chunk`", _C),
@@ -110,7 +113,7 @@ STATUSES: dict[int, Rule] = {
     403: Rule(Refused, Reason.SCOPE_MISSING, _NO_SCOPE),
     404: Rule(Refused, Reason.BAD_REQUEST, "there is no such endpoint: check url"),
     408: Rule(Outage, Reason.CLOUD_ERROR, "the cloud waited too long for the request"),
-    429: Rule(Overloaded, Reason.RATE_LIMITED, "the cloud is asked too often, or a limit of the account is reached"),
+    429: Rule(Overloaded, Reason.RATE_LIMITED, "the cloud is asked too often, or a limit is reached", _W, _RATE_S),
     503: Rule(Overloaded, Reason.CLOUD_ERROR, "the cloud has no capacity now"),
 }
 

@@ -83,6 +83,8 @@ class Mqtt(Struct, frozen=True, kw_only=True):
     ca_file: Annotated[str, kinds.FILE] | None = None
     cert_file: Annotated[str, kinds.FILE] | None = None
     key_file: Annotated[str, kinds.FILE] | None = None
+    requests: Literal["all", "read-only", "off"] = "all"
+    """What may be asked of this box by way of the broker."""
     discovery: bool = True
     discovery_prefix: Annotated[str, kinds.TOPIC] = "homeassistant"
 

@@ -67,6 +67,14 @@ def read(ref: SecretRef, *, what: str) -> Secret:
     return secret
 
 
+def current(ref: SecretRef | None, *, what: str) -> Secret | str | None:
+    """What a reference means now, for comparing: the secret, or why there is none; None where none is asked for."""
+    try:
+        return None if ref is None else read(ref, what=what)
+    except Refused as refused:
+        return refused.detail
+
+
 def inspect(ref: SecretRef) -> Iterator[tuple[Severity, str]]:
     """What would go wrong with a secret, and how it could be kept better; a sentence each.
 

@@ -17,6 +17,12 @@ PORTS = {"mqtt": 1883, "mqtts": 8883}
 PACKET_MAX = 268_435_455
 """Bytes after a packet's fixed header, where the broker sets no smaller limit (MQTT 5, 1.5.5)."""
 
+INCOMING_PACKET_MAX = 256 << 10
+"""Bytes of a packet that we let the broker send us (MQTT 5, 3.1.2.11.4): a request with all that may come with it."""
+
+INCOMING_MAX = 64
+"""Messages that the broker may send us before we have acknowledged one (MQTT 5, 3.1.2.11.3)."""
+
 
 class Endpoint(NamedTuple):
     """Where the broker is."""
@@ -65,6 +71,18 @@ class Offer(NamedTuple):
         if code == QOS_NOT_SUPPORTED and self.will_qos:
             return self._replace(will_qos=0)
         return None
+
+
+class Ack(NamedTuple):
+    """The broker's answer to a message or a subscription: a reason code (MQTT 5, 2.4), and its words for people."""
+
+    code: int
+    text: str
+
+    @property
+    def refused(self) -> bool:
+        """Whether the broker did not take it."""
+        return self.code >= 0x80
 
 
 class Limits(NamedTuple):

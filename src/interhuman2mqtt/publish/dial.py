@@ -8,13 +8,14 @@ import logging
 from collections.abc import Callable
 from typing import NamedTuple
 
-import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
 
 from interhuman2mqtt.config import Mqtt
-from interhuman2mqtt.publish.broker import Endpoint, Offer, tls_context
+from interhuman2mqtt.publish.broker import INCOMING_MAX, INCOMING_PACKET_MAX, Endpoint, Offer, tls_context
+from interhuman2mqtt.publish.hearing import Client
 from interhuman2mqtt.publish.message import Message
 
 
@@ -47,9 +48,22 @@ class LastError(logging.Handler):
         self.last = next((value for value in record.args or () if isinstance(value, OSError)), self.last)
 
 
-def dial(settings: Settings, offer: Offer) -> paho.Client:
+def _know_too_large() -> None:
+    """Let paho read a PUBACK of 0x95.
+
+    Mosquitto 2.0 answers so to a message above its message_size_limit. MQTT 5 has no such PUBACK, and paho would take
+    it for the end of the protocol: the same message would end one connection after the other.
+    """
+    [(name, packets)] = ReasonCode.names[0x95].items()
+    ReasonCode.names = {**ReasonCode.names, 0x95: {name: [*packets, PacketTypes.PUBACK]}}
+
+
+_know_too_large()
+
+
+def dial(settings: Settings, offer: Offer) -> Client:
     """Connect as far as TCP or TLS, with CONNECT queued. Blocks; raises OSError, Outage."""
-    client = paho.Client(
+    client = Client(
         CallbackAPIVersion.VERSION2,
         settings.mqtt.client_id,
         clean_session=True if offer.version == 4 else None,
@@ -67,7 +81,8 @@ def dial(settings: Settings, offer: Offer) -> paho.Client:
         client.tls_set_context(tls_context(settings.mqtt))
     endpoint = settings.endpoint
     if offer.version == 5:
-        client.connect(endpoint.host, endpoint.port, settings.keepalive, clean_start=True)
+        properties = _connect_properties()
+        client.connect(endpoint.host, endpoint.port, settings.keepalive, clean_start=True, properties=properties)
     else:
         client.connect(endpoint.host, endpoint.port, settings.keepalive)
     return client
@@ -77,12 +92,21 @@ def _keep_queued(*_: object) -> None:
     """Write nothing yet."""
 
 
+def _connect_properties() -> Properties:
+    properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+    properties.MaximumPacketSize = INCOMING_PACKET_MAX
+    properties.ReceiveMaximum = INCOMING_MAX
+    return properties
+
+
 def publish_properties(message: Message) -> Properties:
     """What MQTT 5 says of a message beside its payload."""
     properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
     _describe(properties, message)
     if message.expiry is not None:
         properties.MessageExpiryInterval = message.expiry
+    if message.correlation is not None:
+        properties.CorrelationData = message.correlation
     return properties
 
 

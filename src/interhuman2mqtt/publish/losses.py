@@ -1,7 +1,7 @@
 """What happens to a message that cannot be delivered: a rule with a name, counted, logged and told. Never silence."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import Protocol
 
@@ -26,14 +26,37 @@ class Loss(StrEnum):
     TOO_LARGE = "too_large"
     """The broker takes no packet of this size."""
     BROKER_REFUSED = "broker_refused"
-    """The broker answered it with a reason code of failure, such as `not authorized`."""
+    """The broker answered it with a reason code that no later attempt can change, such as `topic name invalid`."""
+    BREAKS_CONNECTION = "breaks_connection"
+    """Several connections in a row were lost when it was sent, the last ones when it was sent alone."""
+    DAMAGED = "damaged"
+    """It stood in the outbox's file and could not be read any more."""
 
 
 class OnLoss(Protocol):
     """Is told of every message that is dropped, with one sentence for people."""
 
-    def __call__(self, message: Message, loss: Loss, detail: str, /) -> None:
-        """A message was dropped."""
+    def __call__(self, message: Message | None, loss: Loss, detail: str, /) -> None:
+        """A message was dropped; None where nobody knows any more what it said."""
+
+
+class Quiet:
+    """Lets one line a minute of each kind into the log, with the number of those that it stands for."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self.counts: Counter[str] = Counter()
+        self._clock = clock
+        self._logged: dict[str, tuple[float, int]] = {}
+
+    def count(self, kind: str) -> int:
+        """One more of a kind; how many a line stands for that is logged now, and 0 where none should be."""
+        self.counts[kind] += 1
+        now, total = self._clock(), self.counts[kind]
+        last, logged = self._logged.get(kind, (-QUIET, 0))
+        if now - last < QUIET:
+            return 0
+        self._logged[kind] = (now, total)
+        return total - logged
 
 
 class Losses:
@@ -44,25 +67,19 @@ class Losses:
     """
 
     def __init__(self, on_loss: OnLoss | None = None, clock: Callable[[], float] = trio.current_time) -> None:
-        self.counts: Counter[Loss] = Counter()
         self._on_loss = on_loss
-        self._clock = clock
-        self._logged: dict[Loss, tuple[float, int]] = {}
+        self._quiet = Quiet(clock)
 
-    def report(self, message: Message, loss: Loss, detail: str, /) -> None:
-        """A message was dropped."""
-        self.counts[loss] += 1
-        self._log(message, loss, detail)
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """Messages dropped, by the rule's name."""
+        return self._quiet.counts
+
+    def report(self, message: Message | None, loss: Loss, detail: str, /) -> None:
+        """A message was dropped; None where nobody knows any more what it said."""
+        if count := self._quiet.count(loss.value):
+            total = self.counts[loss.value]
+            topic = None if message is None else message.topic
+            log.warning("messages dropped", rule=loss.value, count=count, total=total, topic=topic, detail=detail)
         if self._on_loss is not None:
             self._on_loss(message, loss, detail)
-
-    def _log(self, message: Message, loss: Loss, detail: str) -> None:
-        now = self._clock()
-        last, logged = self._logged.get(loss, (-QUIET, 0))
-        if now - last < QUIET:
-            return
-        total = self.counts[loss]
-        self._logged[loss] = (now, total)
-        log.warning(
-            "messages dropped", rule=loss.value, count=total - logged, total=total, topic=message.topic, detail=detail
-        )

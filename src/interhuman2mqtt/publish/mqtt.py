@@ -11,18 +11,20 @@ What paho leaves to its user, and is done here:
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from typing import Any, NamedTuple
+from typing import Any
 
 import paho.mqtt.client as paho
 import trio
 from paho.mqtt.enums import MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.exception import MQTTException
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from interhuman2mqtt.errors import Outage
 from interhuman2mqtt.publish import broker_errors
-from interhuman2mqtt.publish.broker import Limits, Offer
+from interhuman2mqtt.publish.broker import Ack, Limits, Offer
 from interhuman2mqtt.publish.dial import LastError, Settings, dial, publish_properties
+from interhuman2mqtt.publish.hearing import Client, Hearing, reason_string
 from interhuman2mqtt.publish.message import Message
 
 WINDOW = 256
@@ -37,18 +39,6 @@ GOODBYE = 2.0
 
 class TooLarge(Exception):  # noqa: N818 - it names what happened
     """The broker takes no packet of this size; nothing was sent."""
-
-
-class Ack(NamedTuple):
-    """What the broker answered a message: PUBACK's reason code (MQTT 5, 3.4.2.1), and its words for people."""
-
-    code: int
-    text: str
-
-    @property
-    def refused(self) -> bool:
-        """Whether the broker did not take it."""
-        return self.code >= 0x80
 
 
 class _Rejected(Exception):  # noqa: N818 - it names what happened
@@ -116,9 +106,10 @@ async def _attempt(settings: Settings, offer: Offer) -> "Connection":
 class Connection:
     """A connection to the broker; made by `connected`, which also ends it."""
 
-    def __init__(self, client: paho.Client, settings: Settings) -> None:
+    def __init__(self, client: Client, settings: Settings) -> None:
         self.limits = Limits()
         self.lost: Outage | None = None
+        self.hearing = Hearing(client)
         self._client = client
         self._at = str(settings.endpoint)
         self._keepalive = settings.keepalive
@@ -220,7 +211,10 @@ class Connection:
             await trio.lowlevel.checkpoint()
         else:
             await _ready(trio.lowlevel.wait_readable, sock)
-        return self._client.loop_read()
+        try:
+            return self._client.loop_read()
+        except MQTTException:  # a packet that is none
+            return MQTTErrorCode.MQTT_ERR_PROTOCOL
 
     async def _write_some(self) -> MQTTErrorCode:
         await _ready(trio.lowlevel.wait_writable, self._client.socket())
@@ -263,20 +257,20 @@ class Connection:
     def _on_connect(
         self, _c: object, _u: object, _flags: object, code: ReasonCode, properties: Properties | None
     ) -> None:
-        self._connack = (code.value, _reason_string(properties))
+        self._connack = (code.value, reason_string(properties))
         self.limits = Limits.of(properties)
         self._window = trio.Semaphore(min(WINDOW, self.limits.receive_maximum))
 
     def _on_disconnect(
         self, _c: object, _u: object, flags: paho.DisconnectFlags, code: ReasonCode, properties: Properties | None
     ) -> None:
-        self._disconnect = (flags.is_disconnect_packet_from_server, code.value, _reason_string(properties))
+        self._disconnect = (flags.is_disconnect_packet_from_server, code.value, reason_string(properties))
 
     def _on_publish(self, _c: object, _u: object, mid: int, code: ReasonCode, properties: Properties | None) -> None:
         on_ack = self._acks.pop(mid)
         self._progress_at = trio.current_time()
         self._window.release()
-        on_ack(Ack(code.value, _reason_string(properties) or str(code)))
+        on_ack(Ack(code.value, reason_string(properties) or str(code)))
         if not self._acks:
             self._all_acked.set()
 
@@ -294,7 +288,3 @@ async def _ready(wait: Callable[[Any], Awaitable[None]], sock: Any) -> None:
             await trio.lowlevel.checkpoint()
         else:
             await wait(sock)
-
-
-def _reason_string(properties: Properties | None) -> str:
-    return str(getattr(properties, "ReasonString", ""))

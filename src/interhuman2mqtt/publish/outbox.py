@@ -1,40 +1,37 @@
-"""The queue between the topics and the broker. For now in memory: it does not survive the daemon.
+"""The queue between the topics and the broker: in memory, bounded, with a store as its shadow.
 
-Invariants, which hold whatever is underneath:
+Invariants:
 
-1. A row leaves because the broker has it (`done`, `settle`), because a newer state replaces it (3), or by a rule of
-   `losses.Loss`, which is counted and told. Nothing else removes one.
+1. A row leaves because the broker has it (`done`, `settle`), because a newer state replaces it (3), because it is an
+   answer whose connection was lost (`rewind`), or by a rule of `losses.Loss`, which is counted and told (`lose`; for
+   what comes before `withdraw` by who calls it). Nothing else removes one.
 2. Rows go out in the order in which they came, so the order per camera is kept. What a connection had been given and
-   did not get acknowledged comes first after `rewind`.
+   did not get acknowledged comes first after `rewind`, what an earlier life left comes before all of this one.
 3. Of each state's topic at most one row waits: a newer state takes the older one's place in the world, but comes last,
    after the events that led to it.
-4. Waiting rows and those on their way together never hold more than `max_size` bytes. When a new one does not fit, the
-   oldest waiting rows go; a message that could never fit goes itself.
+4. All rows together never hold more than `max_size` bytes. When a new one does not fit, the oldest go that are not on
+   their way; a message that could never fit goes itself.
 5. A row that waited longer than `max_age` is not handed out any more.
-6. `put` never waits and never fails. `wait_batch` may be cancelled at any time and loses no row.
+6. A row whose topic the broker refuses is parked with all later ones of that topic, and the others go on (`parking`).
+7. `put` never waits and never fails. `wait_batch` may be cancelled at any time and loses no row.
+8. Events are durable: the journal is told of each that comes and leaves, and the keeper brings it to the store. An
+   event is *accepted* once it stands there, or the broker has it. States and answers are not: each start publishes all
+   states anew. Of them only the topics are durable, so that they can be cleared.
 """
 
-from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from operator import attrgetter
 from typing import NamedTuple
 
 import trio
 
 from interhuman2mqtt import config
+from interhuman2mqtt.publish.journal import Journal, Row
 from interhuman2mqtt.publish.losses import Loss, OnLoss
-from interhuman2mqtt.publish.message import Kind, Message
+from interhuman2mqtt.publish.message import Kind, Message, cost
+from interhuman2mqtt.publish.parking import Parking
 
-ROW_COST = 200
-"""Bytes that a row costs beside its topic and payload; an estimate."""
-
-
-class Row(NamedTuple):
-    """A message in the outbox."""
-
-    n: int
-    message: Message
-    accepted_at: float
-    """On the outbox's clock, in seconds."""
+_order = attrgetter("n")
 
 
 class Depth(NamedTuple):
@@ -43,7 +40,9 @@ class Depth(NamedTuple):
     rows: int
     bytes: int
     age: float
-    """Seconds since the oldest row was accepted; 0 when there is none."""
+    """Seconds that the oldest row waits; 0 when there is none."""
+    parked: int = 0
+    """Rows whose topic the broker refuses; counted in `rows` too."""
 
 
 class Outbox:
@@ -51,18 +50,23 @@ class Outbox:
 
     Args:
         limits: `max_size` in bytes, `max_age` in seconds.
-        on_loss: Told of each message that one of the limits costs.
+        on_loss: Told of each message that goes by a rule.
         clock: Seconds, monotonic.
     """
 
     def __init__(self, limits: config.Outbox, on_loss: OnLoss, clock: Callable[[], float] = trio.current_time) -> None:
+        self.journal = Journal()
+        self.trouble: str | None = None
+        """Why events do not survive a restart at the moment, in one sentence; None: they do."""
         self._limits = limits
         self._on_loss = on_loss
         self._clock = clock
-        self._waiting: OrderedDict[int, Row] = OrderedDict()
-        self._given: OrderedDict[int, Row] = OrderedDict()
+        self._waiting: dict[int, Row] = {}
+        self._given: dict[int, Row] = {}
+        self._parking = Parking()
         self._states: dict[str, int] = {}
         self._bytes = 0
+        self._first = 1
         self._last = 0
         self._closed = False
         self._news = trio.Event()
@@ -70,22 +74,55 @@ class Outbox:
     @property
     def depth(self) -> Depth:
         """How much is in it, on its way included."""
-        oldest = next(iter(self._given.values()), None) or next(iter(self._waiting.values()), None)
-        age = 0.0 if oldest is None else self.age(oldest)
-        return Depth(rows=len(self._given) + len(self._waiting), bytes=self._bytes, age=age)
+        heads = [next(iter(rows.values())) for rows in (self._given, self._waiting) if rows]
+        heads += [self._parking.oldest] if self._parking.oldest else []
+        age = max(map(self.age, heads), default=0.0)
+        parked = len(self._parking)
+        return Depth(len(self._given) + len(self._waiting) + parked, self._bytes, age, parked)
+
+    @property
+    def events(self) -> list[Row]:
+        """The rows that are to survive a restart, in their order."""
+        rows = [*self._given.values(), *self._waiting.values(), *self._parking]
+        return sorted((row for row in rows if row.message.kind is Kind.EVENT), key=_order)
 
     def age(self, row: Row) -> float:
         """Seconds since the row was accepted."""
         return self._clock() - row.accepted_at
 
+    def retained_topics(self) -> frozenset[str]:
+        """Every topic on which something of ours may be retained, what earlier lives left included."""
+        return frozenset(self.journal.ledger.topics)
+
     def put(self, message: Message) -> None:
         """Accept a message."""
-        if _size(message) > self._limits.max_size:
-            self._on_loss(message, Loss.OUTBOX_FULL, f"its {_size(message)} bytes are more than outbox.max_size holds")
+        if cost(message) > self._limits.max_size:
+            self._on_loss(message, Loss.OUTBOX_FULL, f"its {cost(message)} bytes are more than outbox.max_size holds")
             return
         self._last += 1
-        self._wait_again(Row(self._last, message, self._clock()))
-        self._bytes += _size(message)
+        row = Row(self._last, message, self._clock())
+        self._bytes += cost(message)
+        self.journal.publishes(message)
+        if message.kind is Kind.EVENT:
+            self.journal.accepted(row)
+        self._line_up(row)
+        self._enforce_size()
+        self._enforce_age()
+        self._news.set()
+
+    def restore(self, earlier: Iterable[tuple[int | None, float, Message]]) -> None:
+        """Events of an earlier life, oldest first: key in the store (None: it is not there), age, and the message."""
+        rows = list(earlier)
+        self._first -= len(rows)
+        for n, (key, age, message) in enumerate(rows, self._first):
+            row = Row(n, message, self._clock() - age)
+            self._bytes += cost(message)
+            if key is None:
+                self.journal.accepted(row)
+            else:
+                self.journal.found(row, key)
+            self._line_up(row)
+        self._sort()
         self._enforce_size()
         self._enforce_age()
         self._news.set()
@@ -93,53 +130,126 @@ class Outbox:
     async def wait_batch(self, limit: int) -> list[Row]:
         """The next rows, at least one and at most `limit`; none only after `close`, when nothing waits any more."""
         await trio.lowlevel.checkpoint()
-        self._enforce_age()
-        while not (self._waiting or self._closed):
+        while True:
+            self._wait_again(self._parking.probe(self._clock()))
+            rows = self._give(limit)
+            if rows or self._closed:
+                return rows
             self._news = trio.Event()
-            await self._news.wait()
-        return [self._give() for _ in range(min(limit, len(self._waiting)))]
+            with trio.move_on_after(max(0.0, self._parking.due - self._clock())):
+                await self._news.wait()
 
-    def done(self, row: Row) -> None:
-        """The broker has it, or will never take it."""
+    def done(self, row: Row) -> bool:
+        """The broker has it; whether it had refused the topic before."""
+        if self._given.pop(row.n, None) is None:
+            return False
+        self._left(row)
+        return self._acknowledged(row.message)
+
+    def lose(self, row: Row, loss: Loss, detail: str) -> None:
+        """A row that was given goes by a rule."""
         if self._given.pop(row.n, None) is not None:
-            self._bytes -= _size(row.message)
+            self._drop(row, loss, detail)
+
+    def park(self, row: Row) -> bool:
+        """The broker refused the topic of a row; whether it had taken it until now."""
+        if self._given.pop(row.n, None) is None:
+            return False
+        topic = row.message.topic
+        if row.message.kind is Kind.STATE and self._state(topic):
+            self._left(row)
+            self._parking.retry(topic)
+            return False
+        new = self._parking.refuse(row, self._clock())
+        for behind in [waiting for waiting in self._waiting.values() if waiting.message.topic == topic]:
+            self._parking.add(self._take(behind.n))
+        return new
 
     def rewind(self) -> None:
-        """A connection ended: what it was given and is not done waits again, before everything else."""
-        later, self._waiting = [*self._given.values(), *self._waiting.values()], OrderedDict()
-        self._given.clear()
+        """A connection ended: what it was given and is not done waits again, in its place; each parked topic is tried.
+
+        An answer is not repeated.
+        """
+        given, self._given = self._given, {}
+        again, self._waiting = {**given, **self._waiting}, {}
         self._states.clear()
-        for row in later:
-            self._wait_again(row)
+        self._parking.reset()
+        for row in sorted(again.values(), key=_order):
+            if row.n in given and row.message.kind is Kind.ANSWER:
+                self._left(row)
+            else:
+                self._line_up(row)
+        self._wait_again(self._parking.probe())
 
     def settle(self, message: Message) -> None:
         """The broker has this state, by another way than its row: the row need not go out."""
+        self.withdraw(message)
+        self._acknowledged(message)
+
+    def withdraw(self, message: Message) -> None:
+        """The row of this state, if it waits, need not go out."""
         n = self._states.get(message.topic)
         if n is not None and self._waiting[n].message is message:
-            self._forget(n)
+            self._left(self._take(n))
 
     def close(self) -> None:
         """The end is near: `wait_batch` returns what there is, then nothing."""
         self._closed = True
         self._news.set()
 
-    def _wait_again(self, row: Row) -> None:
+    def _line_up(self, row: Row) -> None:
+        """To the end of those that wait, or behind the parked ones of its topic."""
+        topic, parked = row.message.topic, row.message.topic in self._parking
+        if row.message.kind is Kind.STATE and (rival := self._state(topic)):
+            if rival.n > row.n:
+                self._left(row)
+                return
+            parked = rival.n not in self._waiting
+            self._forget(rival)
+            self._left(rival)
+        if parked:
+            self._parking.add(row)
+        else:
+            self._wait(row)
+
+    def _wait(self, row: Row) -> None:
         if row.message.kind is Kind.STATE:
-            older = self._states.get(row.message.topic)
-            if older is not None:
-                self._forget(older)
             self._states[row.message.topic] = row.n
         self._waiting[row.n] = row
 
-    def _give(self) -> Row:
-        row = self._take(next(iter(self._waiting)))
-        self._given[row.n] = row
-        return row
+    def _state(self, topic: str) -> Row | None:
+        """The row of a state's topic that is not on its way."""
+        n = self._states.get(topic)
+        return next(iter(self._parking.of(topic)), None) if n is None else self._waiting[n]
 
-    def _forget(self, n: int) -> Row:
-        row = self._take(n)
-        self._bytes -= _size(row.message)
-        return row
+    def _acknowledged(self, message: Message) -> bool:
+        self.journal.acknowledged(message)
+        was_parked = message.topic in self._parking
+        if was_parked:
+            self._wait_again(self._parking.release(message.topic))
+        return was_parked
+
+    def _wait_again(self, rows: list[Row]) -> None:
+        """Rows that were parked, in their place among the others."""
+        for row in rows:
+            self._wait(row)
+        if rows:
+            self._sort()
+            self._news.set()
+
+    def _sort(self) -> None:
+        self._waiting = {row.n: row for row in sorted(self._waiting.values(), key=_order)}
+
+    def _give(self, limit: int) -> list[Row]:
+        rows: list[Row] = []
+        while self._waiting and len(rows) < limit:
+            row = self._take(next(iter(self._waiting)))
+            if self._too_old(row):
+                self._drop_old(row)
+            else:
+                self._given[row.n] = row
+                rows.append(row)
+        return rows
 
     def _take(self, n: int) -> Row:
         row = self._waiting.pop(n)
@@ -147,19 +257,40 @@ class Outbox:
             del self._states[row.message.topic]
         return row
 
+    def _oldest(self) -> Row | None:
+        """Of those that are not on their way."""
+        heads = [next(iter(self._waiting.values()))] if self._waiting else []
+        parked = self._parking.oldest
+        return min([*heads, parked] if parked else heads, key=_order, default=None)
+
+    def _forget(self, row: Row) -> None:
+        if row.n in self._waiting:
+            self._take(row.n)
+        else:
+            self._parking.remove(row)
+
     def _enforce_size(self) -> None:
-        while self._bytes > self._limits.max_size:
-            row = self._forget(next(iter(self._waiting)))
-            self._on_loss(row.message, Loss.OUTBOX_FULL, f"outbox.max_size ({self._limits.max_size} bytes) is reached")
+        while self._bytes > self._limits.max_size and (row := self._oldest()):
+            self._forget(row)
+            self._drop(row, Loss.OUTBOX_FULL, f"outbox.max_size ({self._limits.max_size} bytes) is reached")
 
     def _enforce_age(self) -> None:
-        while self._waiting:
-            row = next(iter(self._waiting.values()))
-            if self.age(row) <= self._limits.max_age:
-                return
-            self._forget(row.n)
-            self._on_loss(row.message, Loss.OUTBOX_AGE, f"outbox.max_age ({self._limits.max_age:g} s) is over")
+        while (row := self._oldest()) and self._too_old(row):
+            self._forget(row)
+            self._drop_old(row)
 
+    def _too_old(self, row: Row) -> bool:
+        return self.age(row) > self._limits.max_age
 
-def _size(message: Message) -> int:
-    return len(message.topic) + len(message.payload) + ROW_COST
+    def _drop_old(self, row: Row) -> None:
+        self._drop(row, Loss.OUTBOX_AGE, f"outbox.max_age ({self._limits.max_age:g} s) is over")
+
+    def _drop(self, row: Row, loss: Loss, detail: str) -> None:
+        self._left(row)
+        self._parking.retry(row.message.topic)
+        self._on_loss(row.message, loss, detail)
+
+    def _left(self, row: Row) -> None:
+        self._bytes -= cost(row.message)
+        if row.message.kind is Kind.EVENT:
+            self.journal.left(row)

@@ -1,7 +1,7 @@
 """From the outbox to the broker, one connection at a time.
 
-The order on each connection: all retained state that is ours, then `online`, then what waits in the outbox. So who
-sees `online` sees the truth on every other topic, also when the broker came back without its store.
+The order on each connection: all retained state that is ours, then `online`, then our subscriptions and what waits in
+the outbox. So who sees `online` sees the truth on every other topic, also when the broker came back without its store.
 """
 
 import math
@@ -10,18 +10,22 @@ from datetime import datetime
 from enum import StrEnum
 from functools import partial
 
+import structlog
 import trio
 from msgspec import Struct, structs
 
 from interhuman2mqtt.config import Mqtt
 from interhuman2mqtt.errors import Outage, Reason, Refused
 from interhuman2mqtt.events import utc_now
-from interhuman2mqtt.publish import mqtt
-from interhuman2mqtt.publish.broker import Endpoint
+from interhuman2mqtt.publish import mqtt, parking
+from interhuman2mqtt.publish.broker import Ack, Endpoint
 from interhuman2mqtt.publish.dial import Settings
-from interhuman2mqtt.publish.losses import Loss, OnLoss
+from interhuman2mqtt.publish.journal import Row
+from interhuman2mqtt.publish.listening import Listener
+from interhuman2mqtt.publish.losses import Loss, OnLoss, Quiet
 from interhuman2mqtt.publish.message import Kind, Message
 from interhuman2mqtt.publish.outbox import Outbox
+from interhuman2mqtt.publish.suspicion import STRIKES, Suspicion
 from interhuman2mqtt.publish.topics import BridgeWord, Topics, mark_late
 
 BATCH = 100
@@ -32,6 +36,15 @@ LATE = 30.0
 
 FAREWELL = 2.0
 """Seconds for `stopped` to be acknowledged."""
+
+TOO_LARGE = 0x95
+HOPELESS = frozenset({0x90, TOO_LARGE, 0x99})
+"""Topic name invalid, packet too large, payload format invalid: no later attempt will go better.
+
+Any other code of failure in PUBACK (MQTT 5, 3.4.2.1) is about what the broker allows at the moment.
+"""
+
+log = structlog.get_logger(__name__)
 
 
 class BrokerPhase(StrEnum):
@@ -70,6 +83,7 @@ class Publisher:
         on_state: Told of each change of the connection's state; never twice of the same.
         keepalive: Seconds of MQTT's keepalive.
         timeout: Seconds for one attempt to connect.
+        listener: What is listened to on each connection, once `online` is said; None: nothing.
     """
 
     def __init__(  # noqa: PLR0913 - what it is made of, each named once
@@ -84,12 +98,14 @@ class Publisher:
         on_state: Callable[[BrokerState], None],
         keepalive: int = 30,
         timeout: float = 10.0,
+        listener: Listener | None = None,
     ) -> None:
         self._topics = Topics(config.base_topic, box)
         self._boot_id = boot_id
         self._outbox = outbox
         self._on_loss = on_loss
         self._on_state = on_state
+        self._listener = listener
         self._settings = Settings(
             mqtt=config,
             read_password=read_password,
@@ -100,6 +116,8 @@ class Publisher:
         )
         self._retained: dict[str, Message] = {}
         self._told: BrokerState | None = None
+        self._quiet = Quiet(trio.current_time)
+        self._suspicion = Suspicion()
         self._stop_at = math.inf
         self._draining = trio.CancelScope()
 
@@ -127,6 +145,7 @@ class Publisher:
             async with mqtt.connected(self._settings) as connection:
                 await self._serve(connection)
         except Outage as outage:
+            self._suspicion.connection_lost()
             phase = BrokerPhase.REFUSED if isinstance(outage, Refused) else BrokerPhase.OFFLINE
             self._tell(phase, outage.reason, outage.detail)
             raise
@@ -135,7 +154,10 @@ class Publisher:
     async def _serve(self, connection: mqtt.Connection) -> None:
         with trio.CancelScope(deadline=self._stop_at) as self._draining:
             await self._introduce(connection)
-            await self._forward(connection)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._listen, connection)
+                await self._forward(connection)
+                nursery.cancel_scope.cancel()
         with trio.move_on_after(FAREWELL):
             await self._say(connection, BridgeWord.STOPPED)
 
@@ -144,37 +166,86 @@ class Publisher:
         self._outbox.rewind()
         for topic in list(self._retained):
             message = self._retained[topic]
-            await self._send(connection, message, partial(self._outbox.settle, message))
+            await self._send(connection, message, topic, self._state_answered, self._lose_state)
         await connection.wait_acked()
         await self._say(connection, BridgeWord.ONLINE)
         self._tell(BrokerPhase.ONLINE, detail=f"{self._settings.endpoint}, MQTT {connection.version}")
+
+    async def _listen(self, connection: mqtt.Connection) -> None:
+        """Subscribed to only now: what is asked of us may change what has just been said."""
+        if self._listener is not None and (complaint := await self._listener.listen(connection)):
+            self._tell(BrokerPhase.ONLINE, detail=f"{self._settings.endpoint}, MQTT {connection.version}; {complaint}")
 
     async def _forward(self, connection: mqtt.Connection) -> None:
         """What waits in the outbox, until it is closed and empty."""
         while rows := await self._outbox.wait_batch(BATCH):
             for row in rows:
                 message = _as_published(row.message, self._outbox.age(row))
-                await self._send(connection, message, partial(self._outbox.done, row))
+                key = message.topic if message.retain else row.n
+                lose = partial(self._lose_row, row)
+                await self._send(connection, message, key, partial(self._row_answered, row), lose)
         await connection.wait_acked()
 
     async def _say(self, connection: mqtt.Connection, word: BridgeWord) -> None:
         message = self._topics.bridge_state(word, self._boot_id, utc_now())
-        await self._send(connection, message, _nothing)
+        self._outbox.journal.publishes(message)
+        await self._send(connection, message, message.topic, self._word_answered, self._on_loss)
         await connection.wait_acked()
 
-    async def _send(self, connection: mqtt.Connection, message: Message, gone: Callable[[], None]) -> None:
-        """Send; `gone` is called when the broker has the message, and when it will never take it."""
+    async def _send(
+        self,
+        connection: mqtt.Connection,
+        message: Message,
+        key: str | int,
+        answered: Callable[[Message, Ack], None],
+        lose: Callable[[Message, Loss, str], None],
+    ) -> None:
+        """Send, as soon as the window allows; `key` names the message on later connections too."""
+        if self._suspicion.alone:
+            await connection.wait_acked()
+        if self._suspicion.convicts(key):
+            self._retained.pop(message.topic, None)
+            lose(message, Loss.BREAKS_CONNECTION, f"{STRIKES} connections in a row were lost when it was sent")
+            return
         try:
-            await connection.publish(message, partial(self._answered, message, gone))
+            await connection.publish(message, partial(self._answered, message, key, answered))
         except mqtt.TooLarge as error:
-            gone()
-            self._on_loss(message, Loss.TOO_LARGE, str(error))
+            lose(message, Loss.TOO_LARGE, str(error))
+        else:
+            self._suspicion.sent(key)
 
-    def _answered(self, message: Message, gone: Callable[[], None], ack: mqtt.Ack) -> None:
-        gone()
+    def _answered(self, message: Message, key: str | int, answered: Callable[[Message, Ack], None], ack: Ack) -> None:
+        self._suspicion.answered(key)
+        answered(message, ack)
+
+    def _row_answered(self, row: Row, message: Message, ack: Ack) -> None:
+        if not ack.refused:
+            if self._outbox.done(row):
+                log.info("the broker takes this topic again", topic=message.topic)
+        elif ack.code in HOPELESS or message.kind is Kind.ANSWER:
+            self._lose_row(row, message, _rule(ack), _refusal(ack))
+        elif self._outbox.park(row) and (count := self._quiet.count("parked")):
+            again_in = parking.AGAIN
+            log.warning("topics parked", count=count, topic=message.topic, again_in=again_in, detail=_refusal(ack))
+
+    def _state_answered(self, message: Message, ack: Ack) -> None:
+        if not ack.refused:
+            self._outbox.settle(message)
+        elif ack.code in HOPELESS:
+            self._lose_state(message, _rule(ack), _refusal(ack))
+        elif self._retained.get(message.topic) is message:
+            self._outbox.put(message)  # as a row, which is parked when it is refused too
+
+    def _word_answered(self, message: Message, ack: Ack) -> None:
         if ack.refused:
-            detail = f"the broker refused it: {ack.text} (code {ack.code:#04x})"
-            self._on_loss(message, Loss.BROKER_REFUSED, detail)
+            self._on_loss(message, _rule(ack), _refusal(ack))
+
+    def _lose_row(self, row: Row, _: Message, loss: Loss, detail: str) -> None:
+        self._outbox.lose(row, loss, detail)
+
+    def _lose_state(self, message: Message, loss: Loss, detail: str) -> None:
+        self._outbox.withdraw(message)
+        self._on_loss(message, loss, detail)
 
     def _tell(self, phase: BrokerPhase, reason: Reason | None = None, detail: str | None = None) -> None:
         told = self._told
@@ -193,5 +264,9 @@ def _as_published(message: Message, age: float) -> Message:
     return structs.replace(message, payload=payload, expiry=expiry)
 
 
-def _nothing() -> None:
-    """No row of the outbox belongs to what the publisher says of itself."""
+def _rule(ack: Ack) -> Loss:
+    return Loss.TOO_LARGE if ack.code == TOO_LARGE else Loss.BROKER_REFUSED
+
+
+def _refusal(ack: Ack) -> str:
+    return f"the broker refused it: {ack.text} (code {ack.code:#04x})"

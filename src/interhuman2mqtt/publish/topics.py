@@ -51,6 +51,11 @@ class Mistake(Struct, frozen=True, kw_only=True):
     """Dotted; empty where the whole file is meant."""
     message: str
 
+    def __str__(self) -> str:
+        """One line: `FILE:LINE: key: message`."""
+        where = ":".join(str(part) for part in (self.file, self.line) if part is not None)
+        return ": ".join(filter(None, (where, self.key, self.message)))
+
 
 class Reload(Struct, frozen=True, kw_only=True):
     """How the last reload ended."""
@@ -59,6 +64,9 @@ class Reload(Struct, frozen=True, kw_only=True):
     at: datetime
     problems: tuple[Mistake, ...] = ()
     """Why it was rejected; the configuration before it goes on."""
+    stopped: tuple[str, ...] = ()
+    started: tuple[str, ...] = ()
+    """Cameras; one that changed is among both."""
 
 
 class BridgeInfo(Struct, frozen=True, kw_only=True):
@@ -86,10 +94,16 @@ class BridgeHealth(Struct, frozen=True, kw_only=True):
     outbox_bytes: int
     outbox_age: float
     """Seconds that the oldest message waits."""
+    outbox_parked: int = 0
+    """Messages whose topic the broker refuses; counted in `outbox_rows` too."""
+    store: str | None = None
+    """Why events would not survive a restart of the daemon now, in one sentence; None: they would."""
     dropped: Mapping[str, int]
     """Messages that were lost by a stated rule, by the rule's name."""
     tasks: int
     """Of the daemon, to be seen not to grow."""
+    requests: Mapping[str, int]
+    """Messages that came to us, by what became of them."""
     cameras: Mapping[str, Mapping[str, float]]
     """Counters of each camera, by their names."""
 

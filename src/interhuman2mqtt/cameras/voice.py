@@ -1,0 +1,73 @@
+"""What the capture processes of a camera print, for people: on its way to the log it loses secrets, and floods end.
+
+FFmpeg prints a line for each packet of a broken stream, and a camera that never comes starts process after process,
+each with the same complaint. So a line is said once; the same with other numbers is only counted, and the count told
+once an hour. What is new is said too, but no more than `LINES` times a minute.
+"""
+
+import re
+import time
+from collections.abc import Callable
+
+import structlog
+
+from interhuman2mqtt.log import Changes
+from interhuman2mqtt.redaction import redact
+
+LINES = 30
+"""New lines that are passed on in a minute."""
+MINUTE_S = 60.0
+REMIND_S = 3600.0
+KNOWN_MAX = 200
+"""Different lines that are remembered; when there are more, all are forgotten, and may be said again."""
+LINE_MAX = 1000
+"""Characters of a line that are passed on."""
+UNFINISHED_MAX = 16 << 10
+"""Bytes of a line that are read: more than `LINE_MAX`, so that no secret is cut in two before it was found."""
+
+_numbers = re.compile(r"(0x)?[0-9a-f]*\d[0-9a-f]*", re.IGNORECASE)
+_of_ffmpeg = re.compile(r"\[[^\]]* @ 0x[0-9a-f]+\]")
+
+
+class Voice:
+    """One camera's, through all of its capture processes."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._minute_at = clock()
+        self._budget = LINES
+        self._left_out = 0
+        self._log = structlog.get_logger(__name__)
+        self._forget()
+
+    def say(self, line: bytes) -> None:
+        """A process printed a line."""
+        if self._clock() - self._minute_at >= MINUTE_S:
+            self._next_minute()
+        text = redact(line.decode(errors="replace").rstrip())[:LINE_MAX]
+        shape = _numbers.sub("#", text)
+        if text and self._may_say(shape):
+            level = "debug" if _of_ffmpeg.match(text) else "warning"
+            self._changes.say(shape, None, "capture process says", level=level, line=text)
+
+    def _may_say(self, shape: str) -> bool:
+        """Whether a line of this shape may still be said, or was said already and will only be counted."""
+        if shape in self._known:
+            return True
+        if not self._budget:
+            self._left_out += 1
+            return False
+        if len(self._known) >= KNOWN_MAX:
+            self._forget()
+        self._budget -= 1
+        self._known.add(shape)
+        return True
+
+    def _next_minute(self) -> None:
+        if self._left_out:
+            self._log.warning("capture process says more than is passed on", lines=self._left_out)
+        self._minute_at, self._budget, self._left_out = self._clock(), LINES, 0
+
+    def _forget(self) -> None:
+        self._known: set[str] = set()
+        self._changes = Changes(self._log, REMIND_S, self._clock)

@@ -1,0 +1,117 @@
+"""The receiving half of a connection: subscriptions, and what comes by them."""
+
+import struct
+from collections.abc import Callable, Sequence
+
+import paho.mqtt.client as paho
+import trio
+from paho.mqtt.enums import MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.exception import MQTTException
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+from paho.mqtt.subscribeoptions import SubscribeOptions
+
+from interhuman2mqtt.publish.broker import Ack
+from interhuman2mqtt.publish.inbox import PAYLOAD_MAX, Incoming
+
+Take = Callable[[Incoming], None]
+"""Is handed each message that comes; must neither wait nor fail."""
+
+
+class Client(paho.Client):
+    """paho's client, which here survives a message that it cannot read.
+
+    By itself it ends the connection over U+FEFF in a property, which MQTT allows (5, 1.5.4.3) and brokers pass on. So
+    whoever may send us a request could cut us off, and with a retained one for ever.
+    """
+
+    on_unreadable: Callable[[], None] | None = None
+    """Told of each such message; it is acknowledged all the same."""
+
+    def _handle_publish(self) -> MQTTErrorCode:
+        try:
+            return super()._handle_publish()
+        except MQTTException:
+            mid = packet_identifier(self._in_packet["command"], self._in_packet["packet"])
+            if self.on_unreadable is not None:
+                self.on_unreadable()
+            return MQTTErrorCode.MQTT_ERR_SUCCESS if mid is None else self._send_puback(mid)
+
+
+def packet_identifier(command: int, packet: bytes | bytearray) -> int | None:
+    """The identifier that a PUBLISH (MQTT 5, 3.3) is acknowledged by; None at QoS 0. `packet` begins after its length.
+
+    Raises:
+        MQTTException: There is none where it must be; the packet is none.
+    """
+    if not command & 0x06:
+        return None
+    try:
+        (topic_length,) = struct.unpack_from("!H", packet)
+        (mid,) = struct.unpack_from("!H", packet, 2 + topic_length)
+    except struct.error as error:
+        raise MQTTException("PUBLISH is too short") from error
+    return int(mid)
+
+
+class Hearing:
+    """Subscribes on one client, and hands on what comes."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._take: Take | None = None
+        self._answers: dict[int, list[Ack]] = {}
+        self._answered = trio.Event()
+        client.on_subscribe = self._on_subscribe
+        client.on_message = self._on_message
+        client.on_unreadable = self._on_unreadable
+
+    async def subscribe(self, filters: Sequence[str], take: Take) -> list[Ack]:
+        """Subscribe to topic filters, with QoS 1; returns the broker's answer to each once SUBACK is there.
+
+        What is retained by them comes too, marked as such. Whether an answer is a refusal, its `refused` says.
+        """
+        self._take = take
+        if self._client.protocol == MQTTProtocolVersion.MQTTv5:
+            _, mid = self._client.subscribe([(topic, SubscribeOptions(qos=1)) for topic in filters])
+        else:
+            _, mid = self._client.subscribe([(topic, 1) for topic in filters])
+        while mid not in self._answers:  # for ever where the connection is gone, whose end cancels us
+            self._answered = trio.Event()
+            await self._answered.wait()
+        return self._answers.pop(mid)
+
+    def _on_subscribe(
+        self, _c: object, _u: object, mid: int, codes: list[ReasonCode], properties: Properties | None
+    ) -> None:
+        text = reason_string(properties)
+        self._answers[mid] = [Ack(code.value, text or str(code)) for code in codes]
+        self._answered.set()
+
+    def _on_message(self, _c: object, _u: object, message: paho.MQTTMessage) -> None:
+        if self._take is not None:
+            self._take(_incoming(message))
+
+    def _on_unreadable(self) -> None:
+        if self._take is not None:
+            self._take(Incoming(topic="", payload=None))
+
+
+def reason_string(properties: Properties | None) -> str:
+    """The broker's own words for people, in MQTT 5; else nothing."""
+    return str(getattr(properties, "ReasonString", ""))
+
+
+def _incoming(message: paho.MQTTMessage) -> Incoming:
+    try:
+        topic = message.topic
+    except UnicodeDecodeError:
+        topic = ""
+    correlation = getattr(message.properties, "CorrelationData", None)
+    return Incoming(
+        topic=topic,
+        payload=bytes(message.payload) if len(message.payload) <= PAYLOAD_MAX else None,
+        retained=message.retain,
+        response_topic=getattr(message.properties, "ResponseTopic", None),
+        correlation=None if correlation is None else bytes(correlation),
+    )

@@ -1,0 +1,111 @@
+"""What the broker sent us and nobody has looked at yet: bounded, and never in the way of who reads the socket.
+
+Two lanes. A request says what to do: when too many wait, the newest is dropped, for those before it are about to be
+answered. A level says how something is to be (`<camera>/pause/set`): of each topic only the newest waits, so that no
+flood costs the last word.
+"""
+
+from collections import OrderedDict, deque
+from typing import NamedTuple
+
+import structlog
+import trio
+
+PAYLOAD_MAX = 64 << 10
+"""Bytes; no request of ours is nearly as large."""
+REQUESTS_MAX = 128
+LEVELS_MAX = 1024
+"""Topics; those of cameras that do not exist wait among them until they are looked at."""
+LEVEL_PAYLOAD_MAX = 64
+"""Bytes; `OFF` has three."""
+
+log = structlog.get_logger(__name__)
+
+
+class Incoming(NamedTuple):
+    """A message as the broker delivered it."""
+
+    topic: str
+    """Empty where it, or anything else of the message, cannot be read."""
+    payload: bytes | None
+    """None: there were more than `PAYLOAD_MAX` bytes, which are not kept."""
+    retained: bool = False
+    """Out of the broker's store, not said just now."""
+    response_topic: str | None = None
+    """MQTT 5: where the answer is to go."""
+    correlation: bytes | None = None
+    """MQTT 5: what the answer is to carry."""
+
+    @property
+    def is_level(self) -> bool:
+        """Whether the newest one on its topic is all that matters."""
+        return self.topic.endswith("/pause/set")
+
+
+class Inbox:
+    """Messages that wait for `wait_next`."""
+
+    def __init__(self) -> None:
+        self.dropped = 0
+        """Messages that found no room."""
+        self._requests: deque[Incoming] = deque()
+        self._levels: OrderedDict[str, Incoming] = OrderedDict()
+        self._level_next = True
+        self._dropped_before: int | None = None
+        self._news = trio.Event()
+
+    def put(self, incoming: Incoming) -> None:
+        """Accept a message, or drop and count it. Never waits, never fails."""
+        if incoming.is_level:
+            taken = self._put_level(incoming)
+        elif taken := len(self._requests) < REQUESTS_MAX:
+            self._requests.append(incoming)
+        if taken:
+            self._news.set()
+        else:
+            self._drop(incoming)
+
+    async def wait_next(self) -> Incoming:
+        """The next message: levels and requests in turn, as far as there are both. Being cancelled loses none."""
+        await trio.lowlevel.checkpoint()
+        while not (self._requests or self._levels):
+            self._news = trio.Event()
+            await self._news.wait()
+        incoming = self._next()
+        self._tell_room()
+        return incoming
+
+    def _next(self) -> Incoming:
+        if self._levels and (self._level_next or not self._requests):
+            self._level_next = False
+            return self._levels.popitem(last=False)[1]
+        self._level_next = True
+        return self._requests.popleft()
+
+    def _put_level(self, incoming: Incoming) -> bool:
+        older = self._levels.get(incoming.topic)
+        if older is None and len(self._levels) >= LEVELS_MAX:
+            return False
+        if incoming.payload is not None and len(incoming.payload) > LEVEL_PAYLOAD_MAX:
+            incoming = incoming._replace(payload=None)
+        # What somebody said just now stays so when the broker only repeats it.
+        repeated = older is not None and older.payload == incoming.payload
+        live = not incoming.retained or (repeated and older is not None and not older.retained)
+        self._levels[incoming.topic] = incoming._replace(retained=not live)
+        return True
+
+    def _drop(self, incoming: Incoming) -> None:
+        if self._dropped_before is None:
+            self._dropped_before = self.dropped
+            log.warning(
+                "requests come faster than they are obeyed: the newest are dropped, without an answer",
+                waiting=len(self._requests) + len(self._levels),
+                topic=incoming.topic[:LEVEL_PAYLOAD_MAX],
+            )
+        self.dropped += 1
+
+    def _tell_room(self) -> None:
+        """The flood is over once nothing waits any more: room for one is no news while it lasts."""
+        if self._dropped_before is not None and not (self._requests or self._levels):
+            log.warning("requests are heard again", dropped=self.dropped - self._dropped_before)
+            self._dropped_before = None

@@ -1,0 +1,152 @@
+"""What the store is still to be told of the outbox: rows to write, rows to delete, topics. In memory; no I/O.
+
+Invariants:
+
+1. A row that left before it was taken for writing is never written.
+2. A row that was written is deleted once it left, whatever happened between.
+3. Rows are written in the order of acceptance, so the order of their keys is that order.
+4. What was taken and not written is taken again by the next `take`, from the same key on: an error does not say
+   whether the commit was made, so that what is there from this key on has to go in any case.
+"""
+
+from collections import deque
+from collections.abc import Iterable
+from itertools import islice
+from typing import NamedTuple
+
+import trio
+
+from interhuman2mqtt.publish.ledger import Ledger
+from interhuman2mqtt.publish.message import Message
+
+TOGETHER = 1000
+"""Rows written by one transaction at most: beyond it the write-ahead log grows, and nothing is gained."""
+
+
+class Row(NamedTuple):
+    """A message in the outbox."""
+
+    n: int
+    """The order of acceptance."""
+    message: Message
+    accepted_at: float
+    """On the outbox's clock, in seconds."""
+
+
+class Taken(NamedTuple):
+    """What one transaction is to do."""
+
+    first: int
+    """The key of the first new row, if there is any; what stands there from an attempt that failed has to go."""
+    new: list[tuple[int, Row]]
+    """With their keys."""
+    gone: list[int]
+    """Keys."""
+    topics: dict[str, bool]
+
+
+class Journal:
+    """Beside an outbox, which tells it what came and what left."""
+
+    def __init__(self) -> None:
+        self.ledger = Ledger()
+        self._unwritten: dict[int, Row] = {}
+        self._writing: dict[int, int] = {}
+        self._keys: dict[int, int] = {}
+        self._gone: deque[int] = deque()
+        self._next_key = 1
+        self._doubtful = False
+        self._changed = trio.Event()
+
+    @property
+    def unwritten(self) -> int:
+        """Rows that would not survive a crash."""
+        return len(self._unwritten) + len(self._writing)
+
+    @property
+    def pending(self) -> bool:
+        """Whether there is anything to write."""
+        return self.urgent or bool(self._gone) or self._doubtful
+
+    @property
+    def urgent(self) -> bool:
+        """Whether there is more to write than deletions, which may wait: a repeat carries the same id."""
+        return bool(self._unwritten or self.ledger.changes)
+
+    async def wait(self, *, urgent: bool) -> None:
+        """Wait until something is to be written; where `urgent`, more than deletions."""
+        await trio.lowlevel.checkpoint()
+        while not (self.urgent if urgent else self.pending):
+            self._changed = trio.Event()
+            await self._changed.wait()
+
+    def accepted(self, row: Row) -> None:
+        """An event came."""
+        self._unwritten[row.n] = row
+        self._changed.set()
+
+    def left(self, row: Row) -> None:
+        """A row left the outbox."""
+        self._unwritten.pop(row.n, None)
+        self._writing.pop(row.n, None)
+        key = self._keys.pop(row.n, None)
+        if key is not None:
+            self.delete([key])
+
+    def delete(self, keys: Iterable[int]) -> None:
+        """Rows of the file are not needed."""
+        self._gone.extend(keys)
+        self._changed.set()
+
+    def publishes(self, message: Message) -> None:
+        """A retained message is about to be published."""
+        if self.ledger.publishes(message):
+            self._changed.set()
+
+    def acknowledged(self, message: Message) -> None:
+        """The broker has a message."""
+        if self.ledger.acknowledged(message):
+            self._changed.set()
+
+    def found(self, row: Row, key: int) -> None:
+        """An earlier life has written this row."""
+        self._keys[row.n] = key
+        self._next_key = max(self._next_key, key + 1)
+
+    def take(self) -> Taken:
+        """What is to be written now; `written` or `failed` must follow."""
+        rows = list(islice(self._unwritten.values(), TOGETHER))
+        new = list(enumerate(rows, self._next_key))
+        for key, row in new:
+            del self._unwritten[row.n]
+            self._writing[row.n] = key
+        gone, self._gone = list(self._gone), deque()
+        return Taken(self._next_key, new, gone, self.ledger.take())
+
+    def written(self, taken: Taken) -> None:
+        """It is on the disk."""
+        self._next_key += len(taken.new)
+        self._doubtful = False
+        for key, row in taken.new:
+            if self._writing.pop(row.n, None) is None:
+                self.delete([key])
+            else:
+                self._keys[row.n] = key
+
+    def failed(self, taken: Taken) -> None:
+        """It may be on the disk or not, and counts as not."""
+        self._doubtful = True
+        again = {row.n: row for _, row in taken.new if self._writing.pop(row.n, None) is not None}
+        self._unwritten = {**again, **self._unwritten}
+        self._gone.extendleft(reversed(taken.gone))
+        self.ledger.give_back(taken.topics)
+
+    def begin_anew(self, rows: Iterable[Row]) -> None:
+        """The file is a new one: all that is in the outbox is to be written to it."""
+        self._unwritten = {row.n: row for row in rows}
+        self._writing.clear()
+        self._keys.clear()
+        self._gone.clear()
+        self._next_key = 1
+        self._doubtful = False
+        self.ledger.tell_all()

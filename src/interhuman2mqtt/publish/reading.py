@@ -1,0 +1,201 @@
+"""What a message of the broker's asks of us. No I/O.
+
+Whoever may publish on the broker may send anything. So whatever comes is read to its end here: as something to obey,
+as something to refuse with a sentence, or as something to ignore. Nothing raises.
+"""
+
+from collections.abc import Collection, Mapping
+from typing import Any, Literal
+
+import msgspec
+from msgspec import UNSET, Raw, UnsetType, structs
+
+from interhuman2mqtt.config import suggest
+from interhuman2mqtt.config.problems import shown
+from interhuman2mqtt.publish.inbox import PAYLOAD_MAX, Incoming
+from interhuman2mqtt.publish.requests import (
+    CHANGING,
+    COMMANDS,
+    LEVELS,
+    Asked,
+    Ignored,
+    Ignoring,
+    Level,
+    LogLevel,
+    Pause,
+    PauseSet,
+    Reading,
+    Rejected,
+    Reload,
+    ReplyTo,
+    Request,
+    Restart,
+    Resume,
+    Snapshot,
+    refused,
+)
+from interhuman2mqtt.publish.topics import level
+
+Access = Literal["all", "read-only", "off"]
+"""`mqtt.requests`."""
+
+WORD_MAX = 64
+"""Characters of a name or key that is compared with ours: comparing long ones costs too much."""
+TRANSACTION_MAX = 1024
+"""Bytes of JSON that are echoed."""
+RESPONSE_TOPIC_MAX = 200
+"""Characters. Mosquitto ends the connection of who publishes to a topic of more than 200 levels."""
+
+_of_cameras: Mapping[str, type[Pause | Resume | Restart | Snapshot]] = {
+    "pause": Pause,
+    "resume": Resume,
+    "restart": Restart,
+    "snapshot": Snapshot,
+}
+
+
+class _Wrong(Exception):  # noqa: N818 - it names what a request is
+    """The request cannot be obeyed; the text says why, to who sent it."""
+
+
+class Reader:
+    """Reads what comes to one box.
+
+    Args:
+        base: `mqtt.base_topic`.
+        box: The id of this box.
+        access: What is obeyed.
+    """
+
+    def __init__(self, base: str, box: str, access: Access = "all") -> None:
+        self._tree = f"{base}/{box}/"
+        self._requests = f"{self._tree}bridge/request/"
+        self._responses = f"{self._tree}bridge/response/"
+        self._access = access
+
+    @property
+    def filters(self) -> tuple[str, ...]:
+        """What is to be subscribed to."""
+        requests, levels = f"{self._requests}+", f"{self._tree}+/pause/set"
+        return {"all": (requests, levels), "read-only": (requests,), "off": ()}[self._access]
+
+    def read(self, incoming: Incoming, cameras: Collection[str]) -> Reading:
+        """What a message asks for; `cameras` are the ids of those that there are."""
+        if incoming.topic.startswith(self._requests):
+            return self._read_request(incoming, cameras)
+        if incoming.topic.startswith(self._tree) and incoming.is_level:
+            camera = incoming.topic.removeprefix(self._tree).removesuffix("/pause/set")
+            return _read_level(camera, incoming, cameras)
+        what = f"a message on {shown(incoming.topic)}" if incoming.topic else "a message that cannot be read"
+        return Ignored(Ignoring.ODD, what)
+
+    def _read_request(self, incoming: Incoming, cameras: Collection[str]) -> Reading:
+        command = incoming.topic.removeprefix(self._requests)
+        if incoming.retained:
+            return Ignored(Ignoring.RETAINED, f"the request {shown(command)} is retained on the broker: clear it there")
+        name = level(command)
+        reply = ReplyTo(topic=f"{self._responses}{name}", command=name, correlation=incoming.correlation)
+        try:
+            reply = structs.replace(reply, topic=self._response_topic(incoming.response_topic) or reply.topic)
+            fields = _fields(incoming.payload)
+            reply = structs.replace(reply, transaction=_transaction(fields))
+            return Asked(self._request(command, fields, cameras), reply)
+        except _Wrong as wrong:
+            return Rejected(name, str(wrong), refused(reply, str(wrong)))
+
+    def _response_topic(self, topic: str | None) -> str | None:
+        """The topic that the request names, if it is one to which we may be sent."""
+        if topic is None:
+            return None
+        ours = f"{topic}/".startswith(self._tree) and not topic.startswith(self._responses)
+        bad = not topic or not topic.isprintable() or len(topic) > RESPONSE_TOPIC_MAX or set(topic) & {"+", "#"}
+        if bad or ours or topic.startswith("$"):
+            raise _Wrong(
+                "the response topic cannot be used: it must be a plain topic outside of this box's own, without "
+                f"wildcards, of at most {RESPONSE_TOPIC_MAX} characters"
+            )
+        return topic
+
+    def _request(self, command: str, fields: dict[str, Any], cameras: Collection[str]) -> Request:
+        if command not in COMMANDS:
+            raise _Wrong(f"there is no request {shown(command)}{_did_you_mean(command, COMMANDS)}")
+        for key in fields:
+            if key not in (*COMMANDS[command], "transaction"):
+                raise _Wrong(_unknown_key(command, key))
+        if self._access == "read-only" and command in CHANGING:
+            raise _Wrong("this box takes only requests that change nothing (mqtt.requests)")
+        if command == "log_level":
+            return LogLevel(_log_level(fields))
+        return Reload() if command == "reload" else _of_cameras[command](_camera(fields, cameras))
+
+
+def _read_level(camera: str, incoming: Incoming, cameras: Collection[str]) -> PauseSet | Ignored:
+    if camera not in cameras:
+        return Ignored(Ignoring.ODD, f"pause/set of {shown(camera)}: there is no such camera here")
+    word = None if incoming.payload is None else incoming.payload.strip().upper()
+    match word:
+        case b"ON" | b"OFF":
+            return PauseSet(camera, word == b"ON", incoming.retained)
+        case b"":
+            return Ignored(Ignoring.CLEARED, f"pause/set of {camera} was cleared")
+    return Ignored(Ignoring.ODD, f"pause/set of {camera} is neither ON nor OFF")
+
+
+def _fields(payload: bytes | None) -> dict[str, Any]:
+    """The object that a payload is; an empty payload is an empty one."""
+    if payload is None:
+        raise _Wrong(f"the payload has more than {PAYLOAD_MAX} bytes")
+    if not payload.strip():
+        return {}
+    try:
+        value = msgspec.json.decode(payload)
+    except RecursionError:
+        raise _Wrong("the payload is nested too deeply") from None
+    except (msgspec.MsgspecError, ValueError) as error:
+        raise _Wrong(f"the payload is not JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise _Wrong('the payload must be a JSON object, such as {"camera": "front"}, or empty')
+    return value
+
+
+def _transaction(fields: Mapping[str, Any]) -> Raw | UnsetType:
+    """What the answer is to echo, if anything."""
+    if "transaction" not in fields:
+        return UNSET
+    value = fields["transaction"]
+    if isinstance(value, dict | list):
+        raise _Wrong("transaction must be a string, a number, true, false or null")
+    encoded = msgspec.json.encode(value)
+    if len(encoded) > TRANSACTION_MAX:
+        raise _Wrong(f"transaction must have at most {TRANSACTION_MAX} bytes")
+    return Raw(encoded)
+
+
+def _camera(fields: Mapping[str, Any], cameras: Collection[str]) -> str | None:
+    if "camera" not in fields:
+        return None
+    camera = fields["camera"]
+    if not isinstance(camera, str):
+        # Also null: a template that came to nothing must not mean all cameras.
+        raise _Wrong("camera must be a string; leave it out for all cameras")
+    if camera not in cameras:
+        raise _Wrong(f"there is no camera {shown(camera)} on this box{_did_you_mean(camera, cameras)}")
+    return camera
+
+
+def _log_level(fields: Mapping[str, Any]) -> Level:
+    wanted = fields.get("level")
+    for known in LEVELS:
+        if wanted == known:
+            return known
+    suggestion = _did_you_mean(wanted, LEVELS) if isinstance(wanted, str) else ""
+    raise _Wrong(f"level must be one of {', '.join(LEVELS)}{suggestion}")
+
+
+def _unknown_key(command: str, key: str) -> str:
+    takes = (*COMMANDS[command], "transaction")
+    return f"{command} takes no {shown(key)}, only {' and '.join(takes)}{_did_you_mean(key, takes)}"
+
+
+def _did_you_mean(word: str, known: Collection[str]) -> str:
+    return suggest.did_you_mean(word, known) if len(word) <= WORD_MAX else ""

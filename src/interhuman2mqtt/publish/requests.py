@@ -1,0 +1,150 @@
+"""What may be asked of us by MQTT, and how it is answered: values, which `reading` makes of messages. No I/O."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any, Literal, get_args
+
+import msgspec
+from msgspec import UNSET, Raw, Struct, UnsetType
+
+from interhuman2mqtt.publish.message import Kind, Message
+from interhuman2mqtt.redaction import redact, redact_deep
+
+Level = Literal["debug", "info", "warning", "error"]
+LEVELS: tuple[Level, ...] = get_args(Level)
+EXPIRY_S = 300
+"""Seconds for which an answer is worth delivering."""
+
+
+class Pause(Struct, frozen=True):
+    """Close the source and stream nothing; None: all cameras."""
+
+    camera: str | None
+
+
+class Resume(Struct, frozen=True):
+    """The end of every pause of a camera; None: of all."""
+
+    camera: str | None
+
+
+class Restart(Struct, frozen=True):
+    """End session and capture, and begin anew; None: all cameras."""
+
+    camera: str | None
+
+
+class Reload(Struct, frozen=True):
+    """Read the configuration again."""
+
+
+class Snapshot(Struct, frozen=True):
+    """A picture."""
+
+    camera: str | None
+
+
+class LogLevel(Struct, frozen=True):
+    """Log from this level on, until the next start."""
+
+    level: Level
+
+
+Request = Pause | Resume | Restart | Reload | Snapshot | LogLevel
+
+COMMANDS: Mapping[str, tuple[str, ...]] = {
+    "pause": ("camera",),
+    "resume": ("camera",),
+    "restart": ("camera",),
+    "reload": (),
+    "snapshot": ("camera",),
+    "log_level": ("level",),
+}
+"""The requests that there are, and the keys that each takes beside `transaction`."""
+CHANGING = frozenset(COMMANDS) - {"snapshot"}
+"""Those that change something, which `mqtt.requests = "read-only"` refuses."""
+
+
+class ReplyTo(Struct, frozen=True, kw_only=True):
+    """Where an answer goes, and what it carries besides."""
+
+    topic: str
+    command: str
+    correlation: bytes | None = None
+    transaction: Raw | UnsetType = UNSET
+    """JSON that is echoed."""
+
+
+class Asked(Struct, frozen=True):
+    """To be obeyed, and answered by `done` or `refused`."""
+
+    request: Request
+    reply: ReplyTo
+
+
+class Rejected(Struct, frozen=True):
+    """Not to be obeyed: the answer says why."""
+
+    command: str
+    detail: str
+    answer: Message
+
+
+class PauseSet(Struct, frozen=True):
+    """`<camera>/pause/set`: whether a camera is to be paused."""
+
+    camera: str
+    on: bool
+    retained: bool
+    """The broker repeats it. OFF then lifts only a pause that came by this topic too: it may be older than others."""
+
+
+class Ignoring(StrEnum):
+    """Why a message is neither obeyed nor answered."""
+
+    RETAINED = "retained"
+    """A request out of the broker's store: it was meant for once, and nobody knows when."""
+    ODD = "odd"
+    """Nothing that we know."""
+    CLEARED = "cleared"
+    """A level was taken out of the broker's store; what it said holds on."""
+
+
+class Ignored(Struct, frozen=True):
+    """Neither obeyed nor answered."""
+
+    why: Ignoring
+    detail: str
+
+
+Reading = Asked | Rejected | PauseSet | Ignored
+
+
+class _Answer(Struct, frozen=True, kw_only=True):
+    status: Literal["ok", "error"]
+    error: str | None = None
+    data: Any = None
+    transaction: Raw | UnsetType = UNSET
+
+
+def done(reply: ReplyTo, data: Any = None) -> Message:
+    """The answer to a request that was obeyed."""
+    return _message(reply, _Answer(status="ok", data=redact_deep(data), transaction=reply.transaction))
+
+
+def refused(reply: ReplyTo, error: str, data: Any = None) -> Message:
+    """The answer to a request that was not, or not wholly, obeyed; `error` says why."""
+    answer = _Answer(status="error", error=redact(error), data=redact_deep(data), transaction=reply.transaction)
+    return _message(reply, answer)
+
+
+def _message(reply: ReplyTo, answer: _Answer) -> Message:
+    return Message(
+        topic=reply.topic,
+        payload=msgspec.json.encode(answer),
+        kind=Kind.ANSWER,
+        retain=False,
+        expiry=EXPIRY_S,
+        properties=(("schema", "1"), ("type", f"response.{reply.command}")),
+        correlation=reply.correlation,
+    )

@@ -1,0 +1,268 @@
+"""The file behind the outbox: SQLite over one connection. Plain calls that block, for a thread; no trio here.
+
+Invariants:
+
+1. What `write` has returned from is on the disk, all of it or, after any error, nothing: one transaction, WAL,
+   synchronous=FULL.
+2. A row comes back as it was written, in the order of the keys, or it is counted as unreadable: each has a checksum.
+   One that is unreadable costs no other.
+3. Nobody else has the file open meanwhile: a second daemon on the same file is told so.
+4. A file that cannot be used is never overwritten; `Damaged` asks for it to be set aside.
+
+Format (user_version 1; another one is another format):
+
+    events    key INTEGER PRIMARY KEY   in the order of acceptance
+              topic TEXT, payload BLOB
+              envelope TEXT             JSON of Envelope
+              checksum INTEGER          CRC-32 of all these
+    retained  topic TEXT PRIMARY KEY    where something of ours may be retained
+              checksum INTEGER          CRC-32 of it
+"""
+
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from interhuman2mqtt.publish.rows import Stored, decoded, decoded_topics, encoded, encoded_topic
+from interhuman2mqtt.statefolder import sync_folder
+
+VERSION = 1
+WAL_MAX = 4 << 20
+"""Bytes to which the write-ahead log is cut back."""
+BUSY_S = 0.5
+PROBES = 100_000
+"""Keys looked up one by one, at most, between what can be read from both ends of a damaged table."""
+
+_SCHEMA = f"""
+BEGIN IMMEDIATE;
+CREATE TABLE events (key INTEGER PRIMARY KEY, topic TEXT NOT NULL, payload BLOB NOT NULL, envelope TEXT NOT NULL,
+    checksum INTEGER NOT NULL);
+CREATE TABLE retained (topic TEXT PRIMARY KEY, checksum INTEGER NOT NULL) WITHOUT ROWID;
+PRAGMA user_version = {VERSION};
+COMMIT;
+"""
+_SELECT = "SELECT key, topic, payload, envelope, checksum FROM events"
+_SELECT_TOPICS = "SELECT topic, checksum FROM retained"
+
+_passing = {
+    sqlite3.SQLITE_PERM: "it must not be written: check who owns it",
+    sqlite3.SQLITE_BUSY: "another process has it open: does a second daemon run with the same outbox.path?",
+    sqlite3.SQLITE_LOCKED: "another process has it open: does a second daemon run with the same outbox.path?",
+    sqlite3.SQLITE_READONLY: "it must not be written: check who owns it, and whether its disk is mounted read-only",
+    sqlite3.SQLITE_IOERR: "its disk fails: look into the kernel's log",
+    sqlite3.SQLITE_FULL: "its disk is full: make room",
+    sqlite3.SQLITE_CANTOPEN: "it cannot be opened: check that its folder exists and may be written",
+    sqlite3.SQLITE_PROTOCOL: "another process has it open: does a second daemon run with the same outbox.path?",
+    sqlite3.SQLITE_NOLFS: "its disk takes no file of this size: set outbox.path to another",
+}
+"""SQLite's codes that say nothing about the content of the file, and what to do. Every other one means damage."""
+
+
+class StoreError(Exception):
+    """The store cannot be used now; the text is a sentence with the file's path."""
+
+
+class Unavailable(StoreError):  # noqa: N818 - it names what happened
+    """What is in the way may go away: try again later."""
+
+
+class Damaged(StoreError):  # noqa: N818 - it names what happened
+    """The content is not what we can use: set the file aside and begin a new one."""
+
+
+class Found(NamedTuple):
+    """What was in the file."""
+
+    rows: list[Stored]
+    """In the order of their keys."""
+    retained: frozenset[str]
+    unreadable: list[int]
+    """Keys of rows that could not be read; 0 for a stretch of the file in which nobody knows how many there were."""
+
+
+class Changes(NamedTuple):
+    """What one transaction does."""
+
+    first: int
+    """From this key on there are the rows of `new` and no others, whatever an attempt that failed may have left."""
+    new: Sequence[Stored]
+    """Their keys ascend from `first`."""
+    gone: Sequence[int]
+    """Keys."""
+    retained: Mapping[str, bool]
+    """Topics that are ours from now on (True), and those that are no longer."""
+
+
+class Store:
+    """One file. Call `open` first; every method blocks and raises StoreError."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._connection: sqlite3.Connection | None = None
+        self._inode: tuple[int, int] | None = None
+
+    def open(self) -> Found:
+        """Open the file, or make it, and read all that it holds."""
+        self.close()
+        with _translated(self.path):
+            _touch(self.path)
+            self._inode = _inode(self.path)
+            self._connection = _connect(self.path)
+            _check(self._connection, self.path)
+            _prepare(self._connection)
+            rows = self._connection.execute(f"{_SELECT} ORDER BY key")
+            return _found(rows, self._connection.execute(_SELECT_TOPICS))
+
+    def write(self, changes: Changes) -> None:
+        """Make the changes, for good."""
+        db = self._connection
+        if db is None:
+            raise Unavailable(f"{self.path} is not open")
+        with _translated(self.path):
+            if _inode(self.path) != self._inode:
+                raise Damaged(f"{self.path} was removed or replaced while it was in use")
+            db.execute("BEGIN IMMEDIATE")
+            try:
+                _apply(db, changes)
+                db.execute("COMMIT")
+            except sqlite3.Error:
+                if db.in_transaction:
+                    db.execute("ROLLBACK")
+                raise
+
+    def close(self) -> None:
+        """Let go of the file, if it is open."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with _translated(self.path):
+                connection.close()
+
+
+def salvage(path: Path) -> Found:
+    """What can still be read of a damaged file, or of one of another format."""
+    try:
+        with _translated(path), closing(_connect(path)) as db:
+            rows, complete = _rows_around_damage(db)
+            topics, _ = _until_damage(db, _SELECT_TOPICS)
+            found = _found(rows, topics)
+    except Damaged:
+        return Found([], frozenset(), [0])
+    return found if complete else found._replace(unreadable=[*found.unreadable, 0])
+
+
+def _touch(path: Path) -> None:
+    """Make sure that there is a file, which may be written; in a new one nobody else may read."""
+    if path.is_dir():
+        raise Unavailable(f"{path} is a folder: set outbox.path to a file")
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        sync_folder(path.parent)
+    elif not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)):
+        # SQLite would call a disk that is mounted read-only one that fails.
+        raise Unavailable(f"{path}: {_passing[sqlite3.SQLITE_READONLY]}")
+
+
+def _inode(path: Path) -> tuple[int, int] | None:
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    db = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
+    db.text_factory = bytes  # text that is damaged must not be an error of its own
+    # Before the first look into the file: then there is no memory shared with others, which a full disk could break.
+    db.execute("PRAGMA locking_mode = EXCLUSIVE")
+    return db
+
+
+def _check(db: sqlite3.Connection, path: Path) -> None:
+    """Raises Damaged where a file that is not empty is not ours, or not whole; nothing is written to it."""
+    [version] = db.execute("PRAGMA user_version").fetchone()
+    if version > VERSION:
+        raise Damaged(f"{path} was written by a newer version of this program (format {version})")
+    if version == 0 and db.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone():
+        raise Damaged(f"{path} is a database of another program")
+    # It reads the pages that are about to be read anyway: 0.1 s for 64 MiB in the page cache.
+    [verdict] = db.execute("PRAGMA quick_check(1)").fetchone()
+    if verdict != b"ok":
+        raise Damaged(f"{path} is damaged: {verdict.decode(errors='replace')}")
+
+
+def _prepare(db: sqlite3.Connection) -> None:
+    """How it is written from now on; the tables, where it is new."""
+    for setting in ("journal_mode = WAL", "synchronous = FULL", f"journal_size_limit = {WAL_MAX}"):
+        db.execute(f"PRAGMA {setting}").fetchall()
+    if db.execute("PRAGMA user_version").fetchone() == (0,):
+        db.executescript(_SCHEMA)
+
+
+def _found(rows: Iterable[Any], topics: Iterable[Any]) -> Found:
+    pairs = [(row[0], decoded(row)) for row in rows]
+    unreadable = [key for key, row in pairs if row is None]
+    return Found([row for _, row in pairs if row is not None], decoded_topics(topics), unreadable)
+
+
+def _apply(db: sqlite3.Connection, changes: Changes) -> None:
+    db.execute("DELETE FROM events WHERE key >= ?", (changes.first,))
+    db.executemany("INSERT INTO events VALUES (?, ?, ?, ?, ?)", map(encoded, changes.new))
+    db.executemany("DELETE FROM events WHERE key = ?", ((key,) for key in changes.gone))
+    ours = (encoded_topic(topic) for topic, is_ours in changes.retained.items() if is_ours)
+    db.executemany("INSERT OR REPLACE INTO retained VALUES (?, ?)", ours)
+    cleared = ((topic,) for topic, is_ours in changes.retained.items() if not is_ours)
+    db.executemany("DELETE FROM retained WHERE topic = ?", cleared)
+
+
+def _rows_around_damage(db: sqlite3.Connection) -> tuple[list[Any], bool]:
+    """All rows that can be reached, in their order, and whether that is known to be all there were."""
+    forward, complete = _until_damage(db, f"{_SELECT} ORDER BY key")
+    if complete:
+        return forward, True
+    backward, _ = _until_damage(db, f"{_SELECT} ORDER BY key DESC")
+    if not (forward or backward):
+        return [], False
+    rows = {row[0]: row for row in [*forward, *backward]}
+    first = forward[-1][0] + 1 if forward else backward[-1][0] - PROBES
+    last = backward[-1][0] if backward else first + PROBES
+    for key in range(first, min(last, first + PROBES)):
+        rows |= {row[0]: row for row in _until_damage(db, f"{_SELECT} WHERE key = {key}")[0]}
+    return [rows[key] for key in sorted(rows)], False
+
+
+def _until_damage(db: sqlite3.Connection, query: str) -> tuple[list[Any], bool]:
+    """The rows of a query up to where the file cannot be read, and whether it could be to the end.
+
+    Keys that repeat are damage too, and without this rule there might be no end of them.
+    """
+    rows: list[Any] = []
+    try:
+        for row in db.execute(query):
+            if rows and row[0] == rows[-1][0]:
+                return rows, False
+            rows.append(row)
+    except sqlite3.Error:
+        return rows, False
+    return rows, True
+
+
+@contextmanager
+def _translated(path: Path) -> Iterator[None]:
+    """SQLite's and the system's errors as ours."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        code = getattr(error, "sqlite_errorcode", None)
+        if code is None:
+            raise  # a mistake of ours
+        advice = _passing.get(code & 0xFF)
+        if advice is None:
+            raise Damaged(f"{path} is damaged: {error}") from error
+        raise Unavailable(f"{path}: {advice} ({error.sqlite_errorname})") from error
+    except OSError as error:
+        raise Unavailable(f"{path}: {error.strerror or error}") from error

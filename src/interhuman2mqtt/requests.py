@@ -1,0 +1,225 @@
+"""Requests out of the inbox, one at a time: read, obeyed, answered.
+
+What is done in a moment is done at once and in order. What may take long, such as draining a session for a restart,
+goes on beside the others, a few at a time. The pace is bounded, so that a flood of requests fills the inbox, which
+drops them, and not the outbox, which holds events.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Awaitable, Callable, Collection
+from typing import Any, Protocol
+
+import structlog
+import trio
+
+from interhuman2mqtt.errors import Interhuman2MqttError
+from interhuman2mqtt.publish import requests
+from interhuman2mqtt.publish.inbox import Inbox, Incoming
+from interhuman2mqtt.publish.message import Message
+from interhuman2mqtt.publish.reading import Reader
+from interhuman2mqtt.publish.requests import (
+    Asked,
+    Ignored,
+    Ignoring,
+    LogLevel,
+    Pause,
+    PauseSet,
+    Rejected,
+    Reload,
+    Request,
+    Restart,
+    Resume,
+    Snapshot,
+)
+from interhuman2mqtt.supervise import BugBudget
+
+SLOW_MAX = 4
+"""Restarts and reloads under way at once; the reload of one waits for that of another."""
+EVERY_S = 0.05
+"""Seconds between two requests, in the long run."""
+BURST = 64
+"""Requests that are obeyed without a pause between them."""
+QUIET_S = 60.0
+"""Between two lines of the log about messages that are ignored for the same reason."""
+
+log = structlog.get_logger(__name__)
+
+
+class NotDone(Interhuman2MqttError):  # noqa: N818 - it names what happened
+    """A request could not be obeyed; the text says why, to who asked."""
+
+
+class Obeys(Protocol):
+    """Does what is asked. Each returns what the answer is to tell, as JSON, and raises NotDone."""
+
+    async def pause(self, camera: str | None) -> Any:
+        """Pause a camera; None: all."""
+
+    async def resume(self, camera: str | None) -> Any:
+        """Lift every pause of a camera; None: of all."""
+
+    async def set_pause(self, level: PauseSet) -> Any:
+        """Pause a camera, or lift its pauses; a retained OFF lifts only one that came this way too."""
+
+    async def restart(self, camera: str | None) -> Any:
+        """Restart a camera; None: all. It returns when the old session has been drained."""
+
+    async def reload(self) -> Any:
+        """Take over the configuration as it stands in the files now."""
+
+    async def log_level(self, level: requests.Level) -> Any:
+        """Log from this level on."""
+
+
+class Requests:
+    """Obeys what comes to one box, for as long as `run` is called.
+
+    Args:
+        inbox: Where it comes.
+        reader: Reads it.
+        cameras: The ids of the cameras that there are now.
+        obeys: Does it.
+        publish: Takes the answers.
+        bugs: How many bugs are survived.
+    """
+
+    def __init__(  # noqa: PLR0913 - what it is made of, each named once
+        self,
+        inbox: Inbox,
+        reader: Reader,
+        *,
+        cameras: Callable[[], Collection[str]],
+        obeys: Obeys,
+        publish: Callable[[Message], None],
+        bugs: BugBudget,
+    ) -> None:
+        self._inbox = inbox
+        self._reader = reader
+        self._cameras = cameras
+        self._obeys = obeys
+        self._publish = publish
+        self._bugs = bugs
+        self._counts: Counter[str] = Counter()
+        self._logged: dict[Ignoring, tuple[float, int]] = {}
+        self._slow = trio.Semaphore(SLOW_MAX)
+        self._paid_until = -math.inf
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Messages since the start, by what became of them."""
+        return {"obeyed": 0, "refused": 0, **self._counts, "dropped": self._inbox.dropped}
+
+    async def run(self) -> None:
+        """For ever. A bug within the budget costs the request that met it, and no other."""
+        async with trio.open_nursery() as nursery:
+            while True:
+                await self._take(await self._inbox.wait_next(), nursery)
+
+    async def _take(self, incoming: Incoming, nursery: trio.Nursery) -> None:
+        match self._reader.read(incoming, self._cameras()):
+            case Asked() as asked:
+                await self._pace()
+                await self._obey(asked, nursery)
+            case Rejected(command, detail, answer):
+                await self._pace()
+                self._answer("refused", answer)
+                log.info("request refused", request=command, detail=detail)
+            case PauseSet() as level:
+                await self._set_pause(level)
+            case Ignored() as ignored:
+                self._ignore(ignored)
+
+    async def _obey(self, asked: Asked, nursery: trio.Nursery) -> None:
+        if not isinstance(asked.request, Restart | Reload):
+            await self._do(asked)
+        elif self._slow.value:
+            self._slow.acquire_nowait()
+            nursery.start_soon(self._do_slowly, asked)
+        else:
+            self._refuse(asked, f"{SLOW_MAX} restarts and reloads are under way: ask again when they are done")
+
+    async def _do_slowly(self, asked: Asked) -> None:
+        try:
+            await self._do(asked)
+        finally:
+            self._slow.release()
+
+    async def _do(self, asked: Asked) -> None:
+        log.info("request", request=asked.reply.command, **_described(asked.request))
+        try:
+            data = await self._survive(self._call(asked.request))
+        except NotDone as error:
+            self._refuse(asked, str(error))
+        else:
+            self._answer("obeyed", requests.done(asked.reply, data))
+
+    async def _survive(self, doing: Awaitable[Any]) -> Any:
+        """Wait for it; a bug within the budget becomes NotDone."""
+        try:
+            return await doing
+        except NotDone:
+            raise
+        except Exception as error:
+            if not self._bugs.allows():
+                raise
+            log.exception("bug", advice="please report this")
+            raise NotDone("this met a bug of the program, see its log") from error
+
+    async def _call(self, request: Request) -> Any:
+        match request:
+            case Pause(camera):
+                return await self._obeys.pause(camera)
+            case Resume(camera):
+                return await self._obeys.resume(camera)
+            case Restart(camera):
+                return await self._obeys.restart(camera)
+            case Reload():
+                return await self._obeys.reload()
+            case LogLevel(level):
+                return await self._obeys.log_level(level)
+            case Snapshot():
+                raise NotDone("snapshot is not supported by this version")
+
+    async def _set_pause(self, level: PauseSet) -> None:
+        log.info("pause/set", camera=level.camera, on=level.on, retained=level.retained)
+        try:
+            await self._survive(self._obeys.set_pause(level))
+        except NotDone as error:
+            self._counts["refused"] += 1
+            log.error("pause/set was not obeyed", camera=level.camera, detail=str(error))  # noqa: TRY400 - no bug
+        else:
+            self._counts["obeyed"] += 1
+
+    def _refuse(self, asked: Asked, error: str) -> None:
+        self._answer("refused", requests.refused(asked.reply, error))
+        log.info("request refused", request=asked.reply.command, detail=error)
+
+    def _answer(self, outcome: str, answer: Message) -> None:
+        self._counts[outcome] += 1
+        self._publish(answer)
+
+    async def _pace(self) -> None:
+        """Wait until one more request may be obeyed: up to `BURST` at once, then one every `EVERY_S`."""
+        now = trio.current_time()
+        self._paid_until = max(self._paid_until, now - BURST * EVERY_S) + EVERY_S
+        await trio.sleep_until(self._paid_until)
+
+    def _ignore(self, ignored: Ignored) -> None:
+        """Count it; the log tells the first at once, then once a minute how many there were."""
+        self._counts[ignored.why] += 1
+        total, now = self._counts[ignored.why], trio.current_time()
+        last, told = self._logged.get(ignored.why, (-QUIET_S, 0))
+        if ignored.why is not Ignoring.CLEARED and now - last >= QUIET_S:
+            self._logged[ignored.why] = (now, total)
+            log.warning("message ignored", why=ignored.why.value, count=total - told, detail=ignored.detail)
+
+
+def _described(request: Request) -> dict[str, str | None]:
+    """What a request is about, for the log."""
+    match request:
+        case LogLevel(level):
+            return {"to": level}
+        case Reload():
+            return {}
+    return {"camera": request.camera}
