@@ -1,5 +1,6 @@
 """Who may stream now: looked at all the time, and told to whom it concerns when it changes."""
 
+import logging
 from collections.abc import Callable
 from datetime import datetime, tzinfo
 from pathlib import Path
@@ -120,7 +121,8 @@ class Policy:
     def see(self, paused: Paused) -> None:
         """What the folder says now."""
         if paused != (self._paused or Paused()):
-            log.info("pauses", of=sorted(paused.pauses), doubt=paused.doubt)
+            level = logging.ERROR if paused.doubt else logging.INFO
+            log.log(level, "pauses", of=sorted(paused.pauses), doubt=paused.doubt)
         self._paused = paused
         self._judge()
 
