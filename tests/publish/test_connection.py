@@ -13,6 +13,7 @@ from structlog.testing import capture_logs
 
 from interhuman2mqtt.errors import Outage, Reason, Refused
 from interhuman2mqtt.publish.parking import AGAIN
+from interhuman2mqtt.publish.suspicion import STRIKES
 from publish.parts import Bench, a_state_message, an_event_message, running, until
 from rig.mosquitto import Broker, Tls, free_port, mosquitto, subscribed
 
@@ -369,6 +370,50 @@ async def test_the_largest_packet_that_fits_is_taken(tmp_path: Path) -> None:
     assert len(log) + len(bench.lost) == 70
     assert log
     assert bench.lost
+
+
+async def run_until_empty(bench: Bench) -> int:
+    """Connect again and again until everything is published or lost; how many connections were lost."""
+    bench.publisher.stop(60)
+    for lost in range(20):
+        try:
+            await bench.publisher.run_connection()
+        except Outage:
+            continue
+        return lost
+    raise AssertionError(bench.outbox.depth)
+
+
+async def test_a_message_above_the_brokers_own_limit(tmp_path: Path) -> None:
+    """Mosquitto's PUBACK of 0x95, which MQTT 5 does not know, costs the message and not the connection."""
+    async with mosquitto(tmp_path, lines=["message_size_limit 500"]) as broker, subscribed(broker) as subscriber:
+        bench = Bench(broker.url)
+        for n, size in enumerate((10, 600, 10)):
+            bench.publisher.publish(an_event_message("front", n, b"x" * size))
+        await bench.run_and_stop()
+        await subscriber.wait_for(lambda seen: len(seen) == 4)
+    assert [rule for _, rule, _ in bench.lost] == ["too_large"]
+
+
+async def test_a_message_that_ends_each_connection(tmp_path: Path) -> None:
+    """Where a broker closes on a message without a word, this one is given up after some tries, the others arrive."""
+    lines = ["max_packet_size 500"]
+    async with mosquitto(tmp_path, lines=lines) as broker, subscribed(broker) as subscriber:
+        bench = Bench(broker.url, mqtt={"protocol": "3.1.1"})
+        for n in range(40):
+            bench.publisher.publish(an_event_message("front", n, b"x" * 600 if n == 20 else b"%d" % n))
+        bench.publisher.publish(a_state_message("front/status", "{}"))
+        bench.publisher.publish(a_state_message("front/state/last_event", "y" * 600))
+        lost = await run_until_empty(bench)
+        await subscriber.wait_topic("front/event/x")
+        await until(lambda: len(set(subscriber.payloads("event/x"))) == 39)
+    assert [(topic.rpartition("/")[2], rule) for topic, rule, _ in bench.lost] == [
+        ("last_event", "breaks_connection"),
+        ("x", "breaks_connection"),
+    ]
+    assert 2 * STRIKES <= lost <= 2 * STRIKES + 4
+    assert list(dict.fromkeys(subscriber.payloads("event/x"))) == [b"%d" % n for n in range(40) if n != 20]
+    assert subscriber.payloads("front/status")
 
 
 ACL = ["topic readwrite interhuman/lobby-1/front/#", "topic readwrite interhuman/lobby-1/bridge/#"]

@@ -4,13 +4,14 @@ import trio
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
-from trio.testing import wait_all_tasks_blocked
+from trio.testing import MockClock, wait_all_tasks_blocked
 
 from interhuman2mqtt import config
 from interhuman2mqtt.publish.journal import Row
 from interhuman2mqtt.publish.losses import Loss
-from interhuman2mqtt.publish.message import ROW_COST, Kind, Message
+from interhuman2mqtt.publish.message import Kind, Message, cost
 from interhuman2mqtt.publish.outbox import Depth, Outbox
+from interhuman2mqtt.publish.parking import AGAIN
 from publish.parts import a_state_message, an_answer_message, an_event_message
 
 
@@ -141,7 +142,7 @@ async def test_a_state_that_the_broker_has_already_needs_no_row() -> None:
 
 async def test_when_full_the_oldest_waiting_row_goes() -> None:
     """Above `max_size` the oldest waiting rows are dropped and told; those on their way stay."""
-    size = ROW_COST + len(an_event_message("front", 1).topic) + 10
+    size = cost(an_event_message("front", 1, b"x" * 10))
     store = Store(max_size=3 * size)
     wanted = [an_event_message("front", n, b"x" * 10) for n in range(5)]
     for message in wanted[:3]:
@@ -156,7 +157,7 @@ async def test_when_full_the_oldest_waiting_row_goes() -> None:
 
 async def test_when_all_is_on_its_way_a_new_row_goes_itself() -> None:
     """With no waiting row to give way, the new one is the oldest that waits."""
-    size = ROW_COST + len(an_event_message("front", 1).topic) + 10
+    size = cost(an_event_message("front", 1, b"x" * 10))
     store = Store(max_size=size)
     store.outbox.put(an_event_message("front", 1, b"x" * 10))
     await store.take()
@@ -209,6 +210,121 @@ async def test_closing_wakes_who_waits() -> None:
         nursery.start_soon(store.take)
         await wait_all_tasks_blocked()
         store.outbox.close()
+
+
+async def test_a_refused_topic_is_parked_and_the_others_go_on() -> None:
+    """A refused row waits with all of its topic, also new ones, and tries it again alone, after a time."""
+    store = Store(max_age=1000.0)
+    refused, also, other = (an_event_message(camera, n) for n, camera in enumerate(("front", "front", "back")))
+    for message in (refused, also, other):
+        store.outbox.put(message)
+    (row,) = await store.take(1)
+    assert store.outbox.park(row) is True
+    assert (store.outbox.depth.rows, store.outbox.depth.parked) == (3, 2)
+    new = an_event_message("front", 3)
+    store.outbox.put(new)
+    (row,) = await store.take()
+    assert row.message is other
+    store.outbox.done(row)
+    store.now = AGAIN
+    (row,) = await store.take()
+    assert row.message is refused
+    assert store.outbox.park(row) is False
+    store.now = 2 * AGAIN
+    (row,) = await store.take()
+    assert store.outbox.done(row) is True
+    assert messages(await store.take()) == [also, new]
+
+
+async def test_who_waits_for_a_batch_wakes_for_a_parked_topic(mock_clock: MockClock) -> None:
+    """`wait_batch` returns when a parked topic is due, though nothing new came."""
+    outbox = Outbox(config.Outbox(), lambda *_: None)
+    outbox.put(an_event_message("front", 1))
+    (row,) = await outbox.wait_batch(1)
+    outbox.park(row)
+    mock_clock.autojump_threshold = 0
+    began = trio.current_time()
+    assert await outbox.wait_batch(1) == [row]
+    assert trio.current_time() - began == AGAIN
+
+
+async def test_each_connection_tries_each_parked_topic_once() -> None:
+    """After `rewind` one row of each parked topic goes first, in its place among the others."""
+    store = Store()
+    wanted = [an_event_message(camera, n) for n, camera in enumerate(("front", "front", "back", "side", "back"))]
+    for message in wanted:
+        store.outbox.put(message)
+    for row in await store.take():
+        if not row.message.topic.startswith("interhuman/lobby-1/side"):
+            store.outbox.park(row)
+    store.outbox.rewind()
+    assert messages(await store.take()) == [wanted[0], wanted[2], wanted[3]]
+    assert store.outbox.depth.parked == 2
+
+
+async def test_of_a_parked_state_only_the_newest_waits() -> None:
+    """A newer state replaces the parked one of its topic, whether that waits, tries, or was just refused."""
+    store = Store()
+    values = [a_state_message("front/status", str(n)) for n in range(5)]
+    store.outbox.put(values[0])
+    (row,) = await store.take()
+    store.outbox.park(row)
+    store.outbox.put(values[1])
+    assert store.outbox.depth.rows == store.outbox.depth.parked == 1
+    store.outbox.rewind()
+    store.outbox.put(values[2])
+    assert store.outbox.depth.rows == 1
+    (row,) = await store.take()
+    assert row.message is values[2]
+    store.outbox.put(values[3])
+    store.outbox.park(row)
+    assert (store.outbox.depth.rows, store.outbox.depth.parked) == (1, 1)
+    store.outbox.rewind()
+    (row,) = await store.take()
+    assert row.message is values[3]
+    store.outbox.put(values[4])
+    store.outbox.rewind()
+    (row,) = await store.take()
+    assert row.message is values[4]
+    store.outbox.done(row)
+    assert store.outbox.depth == Depth(0, 0, 0.0)
+
+
+async def test_a_state_that_got_through_another_way_lets_its_topic_go() -> None:
+    """`settle` of a parked state's newer self ends the parking."""
+    store = Store()
+    state, newer = a_state_message("front/status", "1"), a_state_message("front/status", "2")
+    store.outbox.put(state)
+    (row,) = await store.take()
+    store.outbox.park(row)
+    store.outbox.rewind()
+    store.outbox.settle(state)
+    store.outbox.put(newer)
+    assert messages(await store.take()) == [newer]
+
+
+async def test_a_row_may_be_too_old_wherever_it_stands() -> None:
+    """A row of an earlier life that is younger than those behind it does not keep them from being dropped."""
+    store = Store(max_age=100.0)
+    store.now = 1000.0
+    young, old = an_event_message("front", 1), an_event_message("front", 2)
+    store.outbox.restore([(1, 10.0, young), (2, 101.0, old)])
+    assert messages(await store.take()) == [young]
+    assert store.lost == [(old, Loss.OUTBOX_AGE)]
+
+
+async def test_parked_rows_obey_the_limits() -> None:
+    """Parked rows go by age and by size as the others do, the oldest first."""
+    size = cost(an_event_message("front", 1, b"x" * 10))
+    store = Store(max_size=3 * size, max_age=50.0)
+    parked, waiting = an_event_message("front", 1, b"x" * 10), an_event_message("back", 2, b"x" * 10)
+    store.outbox.put(parked)
+    (row,) = await store.take()
+    store.outbox.park(row)
+    store.now = 20.0
+    for _ in range(3):
+        store.outbox.put(waiting)
+    assert store.lost == [(parked, Loss.OUTBOX_FULL)]
 
 
 TOPICS = ["front/status", "back/status"]
@@ -281,7 +397,7 @@ class OutboxMachine(RuleBasedStateMachine):
         held = [*messages(self.given), *self.waiting]
         depth = self.store.outbox.depth
         assert depth.rows == len(held)
-        assert depth.bytes == sum(len(m.topic) + len(m.payload) + ROW_COST for m in held)
+        assert depth.bytes == sum(map(cost, held))
         assert depth.bytes <= 8000
 
 

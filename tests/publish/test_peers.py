@@ -14,13 +14,24 @@ import trio.testing
 import trustme
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 from trio.testing import MockClock
 
 from interhuman2mqtt.errors import Outage, Overloaded, Reason, Refused
 from interhuman2mqtt.publish.broker import Offer
 from interhuman2mqtt.publish.dial import dial
 from interhuman2mqtt.publish.mqtt import ACK_PATIENCE
-from publish.parts import Bench, Script, a_state_message, answer, listen, peer, until
+from publish.parts import (
+    Bench,
+    Script,
+    a_state_message,
+    an_answer_message,
+    an_event_message,
+    answer,
+    listen,
+    peer,
+    until,
+)
 
 WELCOME_311 = bytes.fromhex("20 02 00 00")
 WELCOME_5 = bytes.fromhex("20 03 00 00 00")
@@ -178,6 +189,57 @@ async def test_the_server_sets_the_window() -> None:
         await trio.testing.wait_all_tasks_blocked(0.05)
         nursery.cancel_scope.cancel()
     assert seen.count(b"/status") == 3
+
+
+def answering(code: int) -> Script:
+    """A script for MQTT 5: answer each PUBLISH of an event with this code, all others with 0."""
+
+    async def play(stream: trio.SocketStream) -> None:
+        rest = b""
+        async for data in stream:
+            rest += data
+            while len(rest) > 3 and len(rest) >= 3 + (size := rest[1] & 0x7F | rest[2] << 7):
+                topic = rest[5 : 5 + int.from_bytes(rest[3:5], "big")]
+                mid = rest[5 + len(topic) : 7 + len(topic)]
+                await stream.send_all(b"\x40\x03" + mid + bytes([code if b"/event/" in topic else 0]))
+                rest = rest[3 + size :]
+
+    return play
+
+
+@pytest.mark.parametrize(
+    ("code", "lost", "parked"),
+    [
+        (0x80, [], 3),
+        (0x83, [], 3),
+        (0x87, [], 3),
+        (0x97, [], 3),
+        (0x90, ["broker_refused"] * 3, 0),
+        (0x95, ["too_large"] * 3, 0),
+        (0x99, ["broker_refused"] * 3, 0),
+        (0x10, [], 0),
+    ],
+)
+async def test_what_a_code_of_puback_means(code: int, lost: list[str], parked: int) -> None:
+    """What may be allowed later is parked; what never will is a loss by rule; `no matching subscribers` is success."""
+    async with peer(answer(WELCOME_5, then=answering(code))) as url:
+        bench = Bench(url, mqtt={"protocol": "5"})
+        for n in range(3):
+            bench.publisher.publish(an_event_message("front", n, b"x" * 200))
+        await bench.run_and_stop()
+    assert [rule for _, rule, _ in bench.lost] == lost
+    assert (bench.outbox.depth.rows, bench.outbox.depth.parked) == (parked, parked)
+
+
+async def test_an_answer_that_is_refused_is_not_parked() -> None:
+    """Nobody waits minutes for an answer: a refused one is a loss by rule."""
+    async with peer(answer(WELCOME_5, then=answering(0x87))) as url:
+        bench = Bench(url, mqtt={"protocol": "5"})
+        reply = structs.replace(an_answer_message("x" * 200), topic="interhuman/lobby-1/event/response")
+        bench.publisher.publish(reply)
+        await bench.run_and_stop()
+    assert [rule for _, rule, _ in bench.lost] == ["broker_refused"]
+    assert bench.outbox.depth.rows == 0
 
 
 async def test_a_broker_that_never_acknowledges(mock_clock: MockClock) -> None:

@@ -16,6 +16,7 @@ import struct
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from functools import partial
+from typing import NamedTuple
 
 import trio
 
@@ -38,6 +39,15 @@ def nobody(_connection: int, _way: str, _data: bytes) -> None:
     """The tap of those who do not listen."""
 
 
+class Way(NamedTuple):
+    """One direction of one connection."""
+
+    name: str
+    """up or down"""
+    tap: Callable[[bytes], None]
+    alter: Callable[[bytes], bytes] = bytes
+
+
 class Network:
     """The way from one port of ours to another. Assign `delay` and `rate` at any time."""
 
@@ -53,6 +63,8 @@ class Network:
         """Bytes from clients to the server so far."""
         self.down = 0
         """Bytes from the server to clients so far."""
+        self.alter: Callable[[], Callable[[bytes], bytes]] | None = None
+        """Makes for each connection to come what changes the bytes on their way down."""
         self._mended = trio.Event()
         self._mended.set()
         self._listener: trio.SocketListener | None = None
@@ -107,9 +119,11 @@ class Network:
         except trio.ClosedResourceError:
             return
         self.connects += 1
-        nursery.start_soon(self._serve_one, client, self.connects)
+        up = Way("up", partial(self._tap, self.connects, "up"))
+        down = Way("down", partial(self._tap, self.connects, "down"), self.alter() if self.alter else bytes)
+        nursery.start_soon(self._serve_one, client, up, down)
 
-    async def _serve_one(self, client: trio.SocketStream, number: int) -> None:
+    async def _serve_one(self, client: trio.SocketStream, up: Way, down: Way) -> None:
         async with client:
             try:
                 server = await connect(self.to)
@@ -119,29 +133,26 @@ class Network:
             self._open.add(pair)
             try:
                 async with server, trio.open_nursery() as nursery:
-                    nursery.start_soon(self._forward, client, server, "up", number)
-                    nursery.start_soon(self._forward, server, client, "down", number)
+                    nursery.start_soon(self._forward, client, server, up)
+                    nursery.start_soon(self._forward, server, client, down)
             finally:
                 self._open.discard(pair)
 
-    async def _forward(self, source: trio.SocketStream, target: trio.SocketStream, way: str, number: int) -> None:
+    async def _forward(self, source: trio.SocketStream, target: trio.SocketStream, way: Way) -> None:
         """Carry one direction to its end, then pass the end on."""
         sender, receiver = trio.open_memory_channel[tuple[float, bytes]](IN_FLIGHT)
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._take, source, sender, partial(self._tap, number, way))
-            nursery.start_soon(self._give, target, receiver, way)
+            nursery.start_soon(self._take, source, sender, way)
+            nursery.start_soon(self._give, target, receiver, way.name)
 
     async def _take(
-        self,
-        source: trio.SocketStream,
-        sender: trio.MemorySendChannel[tuple[float, bytes]],
-        tap: Callable[[bytes], None],
+        self, source: trio.SocketStream, sender: trio.MemorySendChannel[tuple[float, bytes]], way: Way
     ) -> None:
         with sender, suppress(trio.BrokenResourceError):
             while data := await receive(source):
-                tap(data)
-                await sender.send((trio.current_time() + self.delay, data))
-        tap(b"")
+                way.tap(data)
+                await sender.send((trio.current_time() + self.delay, way.alter(data)))
+        way.tap(b"")
 
     async def _give(
         self, target: trio.SocketStream, receiver: trio.MemoryReceiveChannel[tuple[float, bytes]], way: str

@@ -67,6 +67,10 @@ class RtspServer:
         """Where a mount is; another port leads through a proxy of the rig. Without user name and password."""
         return f"rtsp://127.0.0.1:{port or self.port}{mount}"
 
+    def serve(self, mounts: Mapping[str, Clip]) -> None:
+        """Serve something else from the next start on."""
+        self._mounts = mounts
+
     async def start(self) -> None:
         """Start serving, on the port of the last time; returns when the server listens."""
         clips = [await trio.to_thread.run_sync(tracks, clip) for clip in self._mounts.values()]

@@ -46,6 +46,7 @@ class Capturing:
                 open_command(self._camera), self._shared.timeouts, voice=self._voice, promise=promise
             ) as worker:
                 self._last, self._counters.children = worker, 1
+                worker.on_mended = self._counters.count_repairs
                 await self._keep(worker, health)
         finally:
             self._counters.children = self._left_over()

@@ -50,6 +50,8 @@ class Counters:
         self.captures = 0
         self.children = 0
         """Capture processes that there are: one at most."""
+        self.repairs = 0
+        """How often a rule about what the source sends wrongly was applied."""
         self.sessions = 0
         self.chunks_sent = 0
         self.bytes_sent = 0
@@ -59,6 +61,10 @@ class Counters:
         self.oddities = 0
         self.round_trip = 0.0
         """Seconds, of the newest ping."""
+
+    def count_repairs(self, count: int) -> None:
+        """So many more."""
+        self.repairs += count
 
     def as_dict(self) -> dict[str, float]:
         """By name."""

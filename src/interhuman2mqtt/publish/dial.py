@@ -11,6 +11,7 @@ from typing import NamedTuple
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
 
 from interhuman2mqtt.config import Mqtt
 from interhuman2mqtt.publish.broker import INCOMING_MAX, INCOMING_PACKET_MAX, Endpoint, Offer, tls_context
@@ -45,6 +46,19 @@ class LastError(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Paho logs something at level ERROR."""
         self.last = next((value for value in record.args or () if isinstance(value, OSError)), self.last)
+
+
+def _know_too_large() -> None:
+    """Let paho read a PUBACK of 0x95.
+
+    Mosquitto 2.0 answers so to a message above its message_size_limit. MQTT 5 has no such PUBACK, and paho would take
+    it for the end of the protocol: the same message would end one connection after the other.
+    """
+    [(name, packets)] = ReasonCode.names[0x95].items()
+    ReasonCode.names = {**ReasonCode.names, 0x95: {name: [*packets, PacketTypes.PUBACK]}}
+
+
+_know_too_large()
 
 
 def dial(settings: Settings, offer: Offer) -> Client:

@@ -5,11 +5,12 @@ Invariants:
 1. A row that left before it was taken for writing is never written.
 2. A row that was written is deleted once it left, whatever happened between.
 3. Rows are written in the order of acceptance, so the order of their keys is that order.
-4. What was taken and not written is taken again by the next `take`, from the same key on.
+4. What was taken and not written is taken again by the next `take`, from the same key on: an error does not say
+   whether the commit was made, so that what is there from this key on has to go in any case.
 """
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from itertools import islice
 from typing import NamedTuple
 
@@ -35,14 +36,13 @@ class Row(NamedTuple):
 class Taken(NamedTuple):
     """What one transaction is to do."""
 
+    first: int
+    """The key of the first new row, if there is any; what stands there from an attempt that failed has to go."""
     new: list[tuple[int, Row]]
     """With their keys."""
     gone: list[int]
     """Keys."""
     topics: dict[str, bool]
-
-    def __bool__(self) -> bool:
-        return any(self)
 
 
 class Journal:
@@ -55,6 +55,7 @@ class Journal:
         self._keys: dict[int, int] = {}
         self._gone: deque[int] = deque()
         self._next_key = 1
+        self._doubtful = False
         self._changed = trio.Event()
 
     @property
@@ -65,7 +66,7 @@ class Journal:
     @property
     def pending(self) -> bool:
         """Whether there is anything to write."""
-        return self.urgent or bool(self._gone)
+        return self.urgent or bool(self._gone) or self._doubtful
 
     @property
     def urgent(self) -> bool:
@@ -115,19 +116,17 @@ class Journal:
     def take(self) -> Taken:
         """What is to be written now; `written` or `failed` must follow."""
         rows = list(islice(self._unwritten.values(), TOGETHER))
-        new = list(zip(self._free_keys(), rows, strict=False))
+        new = list(enumerate(rows, self._next_key))
         for key, row in new:
             del self._unwritten[row.n]
             self._writing[row.n] = key
         gone, self._gone = list(self._gone), deque()
-        return Taken(new, gone, self.ledger.take())
-
-    def _free_keys(self) -> Iterator[int]:
-        return iter(range(self._next_key, self._next_key + TOGETHER))
+        return Taken(self._next_key, new, gone, self.ledger.take())
 
     def written(self, taken: Taken) -> None:
         """It is on the disk."""
         self._next_key += len(taken.new)
+        self._doubtful = False
         for key, row in taken.new:
             if self._writing.pop(row.n, None) is None:
                 self.delete([key])
@@ -136,6 +135,7 @@ class Journal:
 
     def failed(self, taken: Taken) -> None:
         """It may be on the disk or not, and counts as not."""
+        self._doubtful = True
         again = {row.n: row for _, row in taken.new if self._writing.pop(row.n, None) is not None}
         self._unwritten = {**again, **self._unwritten}
         self._gone.extendleft(reversed(taken.gone))
@@ -148,4 +148,5 @@ class Journal:
         self._keys.clear()
         self._gone.clear()
         self._next_key = 1
+        self._doubtful = False
         self.ledger.tell_all()

@@ -107,9 +107,9 @@ class Keeper:
             return self._is_open
         if self._damage is not None:
             return await self._begin_anew(self._damage)
-        taken = self._journal.take()
-        if not taken:
+        if not self._journal.pending:
             return True
+        taken = self._journal.take()
         try:
             await self._write(taken)
         except Damaged as damage:
@@ -135,7 +135,7 @@ class Keeper:
     def _as_changes(self, taken: Taken) -> Changes:
         ages = self._ages()
         rows = [Stored(key, ages.instant(self._outbox.age(row)), row.message) for key, row in taken.new]
-        return Changes(rows, taken.gone, taken.topics)
+        return Changes(taken.first, rows, taken.gone, taken.topics)
 
     async def _begin_anew(self, damage: Damaged) -> bool:
         """The file broke while it was in use: all that it held is in the outbox too."""

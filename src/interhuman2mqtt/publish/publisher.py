@@ -25,6 +25,7 @@ from interhuman2mqtt.publish.listening import Listener
 from interhuman2mqtt.publish.losses import Loss, OnLoss, Quiet
 from interhuman2mqtt.publish.message import Kind, Message
 from interhuman2mqtt.publish.outbox import Outbox
+from interhuman2mqtt.publish.suspicion import STRIKES, Suspicion
 from interhuman2mqtt.publish.topics import BridgeWord, Topics, mark_late
 
 BATCH = 100
@@ -36,7 +37,8 @@ LATE = 30.0
 FAREWELL = 2.0
 """Seconds for `stopped` to be acknowledged."""
 
-HOPELESS = frozenset({0x90, 0x95, 0x99})
+TOO_LARGE = 0x95
+HOPELESS = frozenset({0x90, TOO_LARGE, 0x99})
 """Topic name invalid, packet too large, payload format invalid: no later attempt will go better.
 
 Any other code of failure in PUBACK (MQTT 5, 3.4.2.1) is about what the broker allows at the moment.
@@ -115,6 +117,7 @@ class Publisher:
         self._retained: dict[str, Message] = {}
         self._told: BrokerState | None = None
         self._quiet = Quiet(trio.current_time)
+        self._suspicion = Suspicion()
         self._stop_at = math.inf
         self._draining = trio.CancelScope()
 
@@ -142,6 +145,7 @@ class Publisher:
             async with mqtt.connected(self._settings) as connection:
                 await self._serve(connection)
         except Outage as outage:
+            self._suspicion.connection_lost()
             phase = BrokerPhase.REFUSED if isinstance(outage, Refused) else BrokerPhase.OFFLINE
             self._tell(phase, outage.reason, outage.detail)
             raise
@@ -161,7 +165,8 @@ class Publisher:
         """All retained state, and when the broker has it, `online`."""
         self._outbox.rewind()
         for topic in list(self._retained):
-            await self._send(connection, self._retained[topic], self._state_answered)
+            message = self._retained[topic]
+            await self._send(connection, message, topic, self._state_answered, self._lose_state)
         await connection.wait_acked()
         await self._say(connection, BridgeWord.ONLINE)
         self._tell(BrokerPhase.ONLINE, detail=f"{self._settings.endpoint}, MQTT {connection.version}")
@@ -175,53 +180,72 @@ class Publisher:
         """What waits in the outbox, until it is closed and empty."""
         while rows := await self._outbox.wait_batch(BATCH):
             for row in rows:
-                await self._send_row(connection, row)
+                message = _as_published(row.message, self._outbox.age(row))
+                key = message.topic if message.retain else row.n
+                lose = partial(self._lose_row, row)
+                await self._send(connection, message, key, partial(self._row_answered, row), lose)
         await connection.wait_acked()
 
     async def _say(self, connection: mqtt.Connection, word: BridgeWord) -> None:
         message = self._topics.bridge_state(word, self._boot_id, utc_now())
         self._outbox.journal.publishes(message)
-        await self._send(connection, message, self._word_answered)
+        await self._send(connection, message, message.topic, self._word_answered, self._on_loss)
         await connection.wait_acked()
 
-    async def _send_row(self, connection: mqtt.Connection, row: Row) -> None:
-        message = _as_published(row.message, self._outbox.age(row))
-        try:
-            await connection.publish(message, partial(self._row_answered, row))
-        except mqtt.TooLarge as error:
-            self._outbox.lose(row, Loss.TOO_LARGE, str(error))
-
     async def _send(
-        self, connection: mqtt.Connection, message: Message, answered: Callable[[Message, Ack], None]
+        self,
+        connection: mqtt.Connection,
+        message: Message,
+        key: str | int,
+        answered: Callable[[Message, Ack], None],
+        lose: Callable[[Message, Loss, str], None],
     ) -> None:
+        """Send, as soon as the window allows; `key` names the message on later connections too."""
+        if self._suspicion.alone:
+            await connection.wait_acked()
+        if self._suspicion.convicts(key):
+            self._retained.pop(message.topic, None)
+            lose(message, Loss.BREAKS_CONNECTION, f"{STRIKES} connections in a row were lost when it was sent")
+            return
         try:
-            await connection.publish(message, partial(answered, message))
+            await connection.publish(message, partial(self._answered, message, key, answered))
         except mqtt.TooLarge as error:
-            self._outbox.withdraw(message)
-            self._on_loss(message, Loss.TOO_LARGE, str(error))
+            lose(message, Loss.TOO_LARGE, str(error))
+        else:
+            self._suspicion.sent(key)
 
-    def _row_answered(self, row: Row, ack: Ack) -> None:
-        topic = row.message.topic
+    def _answered(self, message: Message, key: str | int, answered: Callable[[Message, Ack], None], ack: Ack) -> None:
+        self._suspicion.answered(key)
+        answered(message, ack)
+
+    def _row_answered(self, row: Row, message: Message, ack: Ack) -> None:
         if not ack.refused:
             if self._outbox.done(row):
-                log.info("the broker takes this topic again", topic=topic)
-        elif ack.code in HOPELESS or row.message.kind is Kind.ANSWER:
-            self._outbox.lose(row, Loss.BROKER_REFUSED, _refusal(ack))
+                log.info("the broker takes this topic again", topic=message.topic)
+        elif ack.code in HOPELESS or message.kind is Kind.ANSWER:
+            self._lose_row(row, message, _rule(ack), _refusal(ack))
         elif self._outbox.park(row) and (count := self._quiet.count("parked")):
-            log.warning("topics parked", count=count, topic=topic, again_in=parking.AGAIN, detail=_refusal(ack))
+            again_in = parking.AGAIN
+            log.warning("topics parked", count=count, topic=message.topic, again_in=again_in, detail=_refusal(ack))
 
     def _state_answered(self, message: Message, ack: Ack) -> None:
         if not ack.refused:
             self._outbox.settle(message)
         elif ack.code in HOPELESS:
-            self._outbox.withdraw(message)
-            self._on_loss(message, Loss.BROKER_REFUSED, _refusal(ack))
-        elif self._retained[message.topic] is message:
+            self._lose_state(message, _rule(ack), _refusal(ack))
+        elif self._retained.get(message.topic) is message:
             self._outbox.put(message)  # as a row, which is parked when it is refused too
 
     def _word_answered(self, message: Message, ack: Ack) -> None:
         if ack.refused:
-            self._on_loss(message, Loss.BROKER_REFUSED, _refusal(ack))
+            self._on_loss(message, _rule(ack), _refusal(ack))
+
+    def _lose_row(self, row: Row, _: Message, loss: Loss, detail: str) -> None:
+        self._outbox.lose(row, loss, detail)
+
+    def _lose_state(self, message: Message, loss: Loss, detail: str) -> None:
+        self._outbox.withdraw(message)
+        self._on_loss(message, loss, detail)
 
     def _tell(self, phase: BrokerPhase, reason: Reason | None = None, detail: str | None = None) -> None:
         told = self._told
@@ -238,6 +262,10 @@ def _as_published(message: Message, age: float) -> Message:
     payload = mark_late(message.payload) if age > LATE else message.payload
     expiry = None if message.expiry is None else max(1, message.expiry - int(age))
     return structs.replace(message, payload=payload, expiry=expiry)
+
+
+def _rule(ack: Ack) -> Loss:
+    return Loss.TOO_LARGE if ack.code == TOO_LARGE else Loss.BROKER_REFUSED
 
 
 def _refusal(ack: Ack) -> str:

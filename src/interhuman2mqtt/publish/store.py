@@ -86,8 +86,10 @@ class Found(NamedTuple):
 class Changes(NamedTuple):
     """What one transaction does."""
 
+    first: int
+    """From this key on there are the rows of `new` and no others, whatever an attempt that failed may have left."""
     new: Sequence[Stored]
-    """Their keys ascend, and are above those of every row that is to stay."""
+    """Their keys ascend from `first`."""
     gone: Sequence[int]
     """Keys."""
     retained: Mapping[str, bool]
@@ -110,6 +112,7 @@ class Store:
             self._inode = _inode(self.path)
             self._connection = _connect(self.path)
             _check(self._connection, self.path)
+            _prepare(self._connection)
             rows = self._connection.execute(f"{_SELECT} ORDER BY key")
             return _found(rows, self._connection.execute(_SELECT_TOPICS))
 
@@ -151,13 +154,16 @@ def salvage(path: Path) -> Found:
 
 
 def _touch(path: Path) -> None:
-    """Make sure that there is a file; in a new one nobody else may read."""
+    """Make sure that there is a file, which may be written; in a new one nobody else may read."""
     if path.is_dir():
         raise Unavailable(f"{path} is a folder: set outbox.path to a file")
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         sync_folder(path.parent)
+    elif not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)):
+        # SQLite would call a disk that is mounted read-only one that fails.
+        raise Unavailable(f"{path}: {_passing[sqlite3.SQLITE_READONLY]}")
 
 
 def _inode(path: Path) -> tuple[int, int] | None:
@@ -170,34 +176,30 @@ def _inode(path: Path) -> tuple[int, int] | None:
 
 def _connect(path: Path) -> sqlite3.Connection:
     db = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
-    try:
-        # bytes: text that is damaged must not be an error of its own
-        db.text_factory = bytes
-        for setting in (
-            "locking_mode = EXCLUSIVE",
-            "journal_mode = WAL",
-            "synchronous = FULL",
-            f"journal_size_limit = {WAL_MAX}",
-        ):
-            db.execute(f"PRAGMA {setting}").fetchall()
-    except BaseException:
-        db.close()
-        raise
+    db.text_factory = bytes  # text that is damaged must not be an error of its own
+    # Before the first look into the file: then there is no memory shared with others, which a full disk could break.
+    db.execute("PRAGMA locking_mode = EXCLUSIVE")
     return db
 
 
 def _check(db: sqlite3.Connection, path: Path) -> None:
-    """Make the tables in a new file; raises Damaged where it is not ours, or not whole."""
+    """Raises Damaged where a file that is not empty is not ours, or not whole; nothing is written to it."""
     [version] = db.execute("PRAGMA user_version").fetchone()
     if version > VERSION:
         raise Damaged(f"{path} was written by a newer version of this program (format {version})")
-    # It reads the pages that `_read` is about to read anyway: 70 ms for 64 MiB in the page cache.
+    if version == 0 and db.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone():
+        raise Damaged(f"{path} is a database of another program")
+    # It reads the pages that are about to be read anyway: 0.1 s for 64 MiB in the page cache.
     [verdict] = db.execute("PRAGMA quick_check(1)").fetchone()
     if verdict != b"ok":
         raise Damaged(f"{path} is damaged: {verdict.decode(errors='replace')}")
-    if version == 0:
-        if db.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone():
-            raise Damaged(f"{path} is a database of another program")
+
+
+def _prepare(db: sqlite3.Connection) -> None:
+    """How it is written from now on; the tables, where it is new."""
+    for setting in ("journal_mode = WAL", "synchronous = FULL", f"journal_size_limit = {WAL_MAX}"):
+        db.execute(f"PRAGMA {setting}").fetchall()
+    if db.execute("PRAGMA user_version").fetchone() == (0,):
         db.executescript(_SCHEMA)
 
 
@@ -208,10 +210,8 @@ def _found(rows: Iterable[Any], topics: Iterable[Any]) -> Found:
 
 
 def _apply(db: sqlite3.Connection, changes: Changes) -> None:
-    if changes.new:
-        # A commit that failed may have been made all the same: what it left is written again, maybe otherwise.
-        db.execute("DELETE FROM events WHERE key >= ?", (changes.new[0].key,))
-        db.executemany("INSERT INTO events VALUES (?, ?, ?, ?, ?)", map(encoded, changes.new))
+    db.execute("DELETE FROM events WHERE key >= ?", (changes.first,))
+    db.executemany("INSERT INTO events VALUES (?, ?, ?, ?, ?)", map(encoded, changes.new))
     db.executemany("DELETE FROM events WHERE key = ?", ((key,) for key in changes.gone))
     ours = (encoded_topic(topic) for topic, is_ours in changes.retained.items() if is_ours)
     db.executemany("INSERT OR REPLACE INTO retained VALUES (?, ?)", ours)
@@ -225,8 +225,10 @@ def _rows_around_damage(db: sqlite3.Connection) -> tuple[list[Any], bool]:
     if complete:
         return forward, True
     backward, _ = _until_damage(db, f"{_SELECT} ORDER BY key DESC")
+    if not (forward or backward):
+        return [], False
     rows = {row[0]: row for row in [*forward, *backward]}
-    first = forward[-1][0] + 1 if forward else max(1, backward[-1][0] - PROBES) if backward else 1
+    first = forward[-1][0] + 1 if forward else backward[-1][0] - PROBES
     last = backward[-1][0] if backward else first + PROBES
     for key in range(first, min(last, first + PROBES)):
         rows |= {row[0]: row for row in _until_damage(db, f"{_SELECT} WHERE key = {key}")[0]}

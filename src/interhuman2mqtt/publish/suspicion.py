@@ -1,0 +1,48 @@
+"""Finds the message that ends every connection, so that it does not keep all others from the broker. No I/O.
+
+Brokers are known that close the connection on a packet that is too large for them, and MQTT 3.1.1 has no way to say
+so. Such a message would come first on each new connection, for ever.
+"""
+
+from collections.abc import Hashable
+
+STRIKES = 4
+"""Connections in a row that end with the same message as the first unanswered one, until it is given up."""
+
+
+class Suspicion:
+    """What is on its way, and which of it was the first unanswered one when the last connections were lost."""
+
+    def __init__(self) -> None:
+        self._on_its_way: dict[Hashable, None] = {}
+        self._suspect: Hashable = None
+        self._strikes = 0
+
+    @property
+    def alone(self) -> bool:
+        """Whether messages should be sent one at a time, so that it can be seen which one does it."""
+        return self._strikes > 0
+
+    def convicts(self, key: Hashable) -> bool:
+        """Whether this message should be given up; says so once."""
+        guilty = self._strikes >= STRIKES and key == self._suspect
+        if guilty:
+            self._strikes = 0
+        return guilty
+
+    def sent(self, key: Hashable) -> None:
+        """A message is on its way; `key` is the same each time that it is sent."""
+        self._on_its_way[key] = None
+
+    def answered(self, key: Hashable) -> None:
+        """The broker has said something to it, good or bad."""
+        self._on_its_way.pop(key, None)
+        if key == self._suspect:
+            self._strikes = 0
+
+    def connection_lost(self) -> None:
+        """What is on its way now will be sent again."""
+        first = next(iter(self._on_its_way), None)
+        self._strikes = 0 if first is None else self._strikes + 1 if first == self._suspect else 1
+        self._suspect = first
+        self._on_its_way.clear()

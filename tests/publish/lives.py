@@ -1,0 +1,96 @@
+"""An outbox with its store, opened and committed step by step without trio, and what a crash leaves of it."""
+
+import shutil
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+from interhuman2mqtt import config
+from interhuman2mqtt.events import utc_now
+from interhuman2mqtt.publish import aside
+from interhuman2mqtt.publish.ages import Ages, Instant
+from interhuman2mqtt.publish.keeper import Keeper
+from interhuman2mqtt.publish.losses import Loss
+from interhuman2mqtt.publish.message import Message
+from interhuman2mqtt.publish.outbox import Outbox
+
+BEGAN = 1_800_000_000.0
+"""The wall clock's time when the clocks of these tests are at 0."""
+
+
+class Life:
+    """One life of the daemon's outbox, from opening the file to its end.
+
+    Args:
+        path: The store's file.
+        clock: Seconds, for all clocks.
+        present: The clocks that outlive a process; default: a clock that is right, all the time in one boot.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        clock: Callable[[], float] = lambda: 0.0,
+        limits: config.Outbox | None = None,
+        present: Callable[[], Instant] | None = None,
+    ) -> None:
+        self.path = path
+        self.lost: list[tuple[Message | None, Loss]] = []
+        self.outbox = Outbox(limits or config.Outbox(), self._lose, clock)
+        present = present or (lambda: Instant(BEGAN + clock(), True, "boot-1", clock()))  # noqa: FBT003 - synced
+        self.keeper = Keeper(path, self.outbox, self._lose, ages=lambda: Ages(present))
+        self.store = self.keeper._store
+
+    def _lose(self, message: Message | None, loss: Loss, _: str) -> None:
+        self.lost.append((message, loss))
+
+    def open(self) -> "Life":
+        """Open the file, as the keeper does."""
+        self.keeper._restore(aside.open_or_replace(self.store, utc_now()))
+        return self
+
+    def commit(self, *, believed: bool = True) -> None:
+        """Write all that there is to write; `believed`: whether the store is heard to say that it did."""
+        taken = self.outbox.journal.take()
+        self.store.write(self.keeper._as_changes(taken))
+        if believed:
+            self.outbox.journal.written(taken)
+        else:
+            self.outbox.journal.failed(taken)
+
+    def crash(self, folder: Path) -> Path:
+        """What kill -9 leaves: the store's file in another folder, as it is on the disk now."""
+        path = left_by_a_crash(self.path, folder)
+        self.store.close()
+        return path
+
+    @property
+    def messages(self) -> list[Message]:
+        """The events in the outbox, in their order."""
+        return [row.message for row in self.outbox.events]
+
+
+def left_by_a_crash(path: Path, folder: Path) -> Path:
+    """A copy of a store's file in use, with what belongs to it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for part in ("", "-wal"):
+        if Path(f"{path}{part}").exists():
+            shutil.copyfile(f"{path}{part}", folder / f"{path.name}{part}")
+    return folder / path.name
+
+
+def events_in(path: Path, folder: Path) -> list[bytes]:
+    """The payloads that stand in a store's file, read from a copy of it in `folder`."""
+    db = sqlite3.connect(left_by_a_crash(path, folder))
+    try:
+        return [bytes(payload) for (payload,) in db.execute("SELECT payload FROM events ORDER BY key")]
+    finally:
+        db.close()
+
+
+def destroy_a_page(path: Path) -> None:
+    """Overwrite a page in the middle of a store's file."""
+    content = bytearray(path.read_bytes())
+    start = len(content) // 4096 // 2 * 4096
+    content[start : start + 4096] = b"\xaa" * 4096
+    path.write_bytes(content)

@@ -1,0 +1,45 @@
+"""Only a message that ended connections alone is given up."""
+
+from interhuman2mqtt.publish.suspicion import STRIKES, Suspicion
+
+
+def lose(suspicion: Suspicion, *keys: str) -> None:
+    for key in keys:
+        suspicion.sent(key)
+    suspicion.connection_lost()
+
+
+def test_the_same_first_one_again_and_again() -> None:
+    """A message that is the first unanswered one at each of the last losses is convicted, once."""
+    suspicion = Suspicion()
+    for _ in range(STRIKES):
+        assert not suspicion.convicts("a")
+        lose(suspicion, "a", "b")
+        assert suspicion.alone
+    assert not suspicion.convicts("b")
+    assert suspicion.convicts("a")
+    assert not suspicion.convicts("a")
+    assert not suspicion.alone
+
+
+def test_an_answer_acquits() -> None:
+    """A line that breaks at a message and later carries it leaves no suspicion, and all are sent together again."""
+    suspicion = Suspicion()
+    for _ in range(STRIKES - 1):
+        lose(suspicion, "a")
+    suspicion.sent("a")
+    suspicion.answered("a")
+    assert not suspicion.alone
+    lose(suspicion, "a")
+    assert not suspicion.convicts("a")
+
+
+def test_a_line_that_breaks_elsewhere() -> None:
+    """Losses at different messages, or while nothing was on its way, convict nobody."""
+    suspicion = Suspicion()
+    for n in range(3 * STRIKES):
+        lose(suspicion, str(n))
+        assert not suspicion.convicts(str(n))
+    for _ in range(STRIKES):
+        lose(suspicion)
+    assert not suspicion.alone
