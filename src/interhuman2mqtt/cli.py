@@ -10,6 +10,7 @@ import structlog
 from interhuman2mqtt import __version__, log
 from interhuman2mqtt.config import commands as cli_config
 from interhuman2mqtt.errors import ConfigError
+from interhuman2mqtt.policy import commands as switches
 
 EXIT_BUG = 70
 EXIT_CONFIG = 78
@@ -51,11 +52,22 @@ def _parser() -> argparse.ArgumentParser:
     config = commands.add_parser("config", help="print the effective configuration, secrets masked")
     _add_config(config)
     config.set_defaults(command=_config)
+    pause = commands.add_parser("pause", help="stop a camera of this box, or all, at once and until it is resumed")
+    _add_switch(pause)
+    pause.set_defaults(command=_pause)
+    resume = commands.add_parser("resume", help="let a paused camera stream again, or all")
+    _add_switch(resume)
+    resume.set_defaults(command=_resume)
     commands.add_parser("simulate", help="the cloud, played locally; --help lists its faults", add_help=False)
     demo = commands.add_parser("demo", help="broker, cloud and a camera on this machine, events on the screen")
     _add_demo(demo)
     demo.set_defaults(command=_demo)
     return parser
+
+
+def _add_switch(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("camera", nargs="?", metavar="CAMERA", help="default: all")
+    _add_config(parser)
 
 
 def _add_demo(parser: argparse.ArgumentParser) -> None:
@@ -82,6 +94,14 @@ def _run(parsed: argparse.Namespace) -> int:
 
     daemon.run(parsed.config, parsed.box)
     return 0
+
+
+def _pause(parsed: argparse.Namespace) -> int:
+    return switches.pause_command(parsed.camera, parsed.config, parsed.box, sys.stdout, sys.stderr)
+
+
+def _resume(parsed: argparse.Namespace) -> int:
+    return switches.resume_command(parsed.camera, parsed.config, parsed.box, sys.stdout, sys.stderr)
 
 
 def _simulate(words: list[str]) -> int:

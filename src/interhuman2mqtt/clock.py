@@ -1,6 +1,7 @@
-"""Whether the wall clock is right, as the kernel knows it."""
+"""Whether the wall clock is right: as the kernel knows it, and as anybody can see."""
 
 import ctypes
+from datetime import UTC, datetime
 
 from interhuman2mqtt.events import Clock
 
@@ -8,6 +9,14 @@ TIME_ERROR = 5
 """What adjtimex(2) returns while nothing disciplines the clock."""
 _TIMEX_SIZE = 256
 """More than the size of struct timex on any architecture; all zero, it asks and changes nothing."""
+
+MADE_AT = datetime(2026, 11, 1, tzinfo=UTC)
+"""When this version was made, or shortly before: a clock that shows an earlier time was never set."""
+
+
+def is_unset(at: datetime) -> bool:
+    """Whether a clock that shows this is plainly wrong, as after a power cut where nothing keeps the time."""
+    return at < MADE_AT
 
 
 def clock_state() -> Clock:

@@ -3,6 +3,7 @@
 ::
 
     run ──► publisher ─── events and states to MQTT; outlives all others, so that their last words go out
+        ├─► policy ────── pauses, schedules, budgets: which cameras may stream now
         ├─► reporter ──── health, systemd's status and its watchdog
         ├─► requests ──── what MQTT asks for: pause, restart, reload ...
         └─► fleet ─────── a Camera each: capture and session
@@ -36,6 +37,7 @@ from interhuman2mqtt.config import file as configfile
 from interhuman2mqtt.log import setup as setup_log
 from interhuman2mqtt.memory import keep_private
 from interhuman2mqtt.obeying import Obeying
+from interhuman2mqtt.policy import policy
 from interhuman2mqtt.publish import keeper
 from interhuman2mqtt.publish.announce import Announcer
 from interhuman2mqtt.publish.inbox import Inbox
@@ -95,6 +97,7 @@ class _Daemon:
         self._places = Places(config.interhuman.max_sessions)
         self._inbox = Inbox()
         self._reader = Reader(config.mqtt.base_topic, config.box.id, config.mqtt.requests)
+        self._policy = policy.for_box(config.box, statefolder.find())
         self._stop = trio.Event()
         self._hangup = trio.Event()
 
@@ -120,6 +123,7 @@ class _Daemon:
             published = trio.Event()
             nursery.start_soon(self._keeper.run)
             nursery.start_soon(self._publish, published)
+            nursery.start_soon(self._policy.run)
             self._publish_info()
             self._take_up()
             nursery.start_soon(self._coverage.keep)
@@ -135,6 +139,7 @@ class _Daemon:
                 log.info("stopping")
                 await self._fleet.stop()
             await self._coverage.save()
+            await self._policy.close()
             await self._say_goodbye(published)
             nursery.cancel_scope.cancel()
         log.info("stopped")
@@ -211,8 +216,8 @@ class _Daemon:
             redact=frozenset(config.privacy.redact),
             places=self._places,
             coverage=self._coverage,
+            policy=self._policy,
             clock=clock_state,
-            has_budget=config.box.budget is not None,
             publish_event=self._announcer.event,
             publish_status=self._announcer.status,
             alive=self._alive,
@@ -245,7 +250,7 @@ class _Daemon:
             self._inbox,
             self._reader,
             cameras=lambda: self._config.cameras,
-            obeys=Obeying(self._fleet, self._reloader.reload, self._config.log.format),
+            obeys=Obeying(self._fleet, self._policy, self._reloader.reload, lambda: self._config.log.format),
             publish=self._publisher.publish,
             bugs=BugBudget(self._bugs),
         )

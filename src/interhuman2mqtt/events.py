@@ -82,7 +82,7 @@ class CameraStatus(Struct, frozen=True, kw_only=True):
     source: str | None = None
     """What was opened: codecs, size, copied or encoded."""
     last_media_at: datetime | None = None
-    """When the last chunk was sent."""
+    """When the last byte of media left the box."""
     gap: Range | None = None
     """While it does not stream: since when nothing of it was analysed."""
 

@@ -1,11 +1,15 @@
-"""Keeps what a process has in its memory, secrets among it, out of core files and out of its neighbours' reach."""
+"""What a process asks of the kernel about its own memory: that it stays private, and that it stays within bounds."""
 
 import ctypes
 import os
 import resource
+from contextlib import suppress
+from pathlib import Path
 
 PR_SET_DUMPABLE = 4
 """prctl(2)"""
+FIRST_TO_GO = "500"
+"""Of -1000 to 1000, proc(5); the daemon has 0 where systemd says nothing else."""
 
 
 def keep_private() -> None:
@@ -19,3 +23,23 @@ def keep_private() -> None:
     if libc.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0):
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))
+
+
+def bound(size: int) -> None:
+    """From now on no more than so many bytes; then allocations fail, here and nowhere else on this machine.
+
+    Measured is what belongs to this process alone (RLIMIT_DATA), not the address space, of which libraries and threads
+    take much and use little.
+    """
+    resource.setrlimit(resource.RLIMIT_DATA, (size, size))
+
+
+def be_first_to_go() -> None:
+    """Where memory runs out the kernel ends this process rather than the one that can start another."""
+    with suppress(OSError):  # a sandbox may forbid it: then the kernel chooses by size, which is a good guess too
+        Path("/proc/self/oom_score_adj").write_text(FIRST_TO_GO)
+
+
+def of_machine() -> int:
+    """Bytes that there are."""
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

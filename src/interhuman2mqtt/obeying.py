@@ -4,43 +4,60 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import structlog
+import trio
 
 from interhuman2mqtt.cameras.fleet import Fleet
 from interhuman2mqtt.log import setup as setup_log
+from interhuman2mqtt.policy.pauses import Origin, Outcome, PauseError
+from interhuman2mqtt.policy.policy import Policy
 from interhuman2mqtt.publish.requests import Level, PauseSet
 from interhuman2mqtt.publish.topics import Reload
 from interhuman2mqtt.requests import NotDone
 
 log = structlog.get_logger(__name__)
 
-NO_PAUSES = "pausing is not supported by this version"
-
 
 class Obeying:
-    """Obeys by the fleet, the configuration files and the log.
+    """Obeys by the fleet, the pauses, the configuration files and the log.
 
     Args:
         fleet: The cameras.
+        policy: Their pauses.
         reload: Takes over a good configuration, and says what is wrong with a bad one.
-        log_format: As `log.format` has it.
+        log_format: What `log.format` is now.
     """
 
-    def __init__(self, fleet: Fleet, reload: Callable[[], Awaitable[Reload]], log_format: str) -> None:
+    def __init__(
+        self, fleet: Fleet, policy: Policy, reload: Callable[[], Awaitable[Reload]], log_format: Callable[[], str]
+    ) -> None:
         self._fleet = fleet
+        self._policy = policy
         self._reload = reload
         self._log_format = log_format
 
-    async def pause(self, _camera: str | None) -> Any:
+    async def pause(self, camera: str | None) -> Any:
         """Pause a camera; None: all."""
-        raise NotDone(NO_PAUSES)
+        return await self._change(lambda: self._policy.pauses.pause(camera, Origin.REQUEST))
 
-    async def resume(self, _camera: str | None) -> Any:
+    async def resume(self, camera: str | None) -> Any:
         """Lift every pause of a camera; None: of all."""
-        raise NotDone(NO_PAUSES)
+        return await self._change(lambda: self._policy.pauses.resume(camera))
 
-    async def set_pause(self, _level: PauseSet) -> Any:
+    async def set_pause(self, level: PauseSet) -> Any:
         """Pause a camera, or lift its pauses."""
-        raise NotDone(NO_PAUSES)
+        pauses, camera = self._policy.pauses, level.camera
+        if level.on:
+            return await self._change(lambda: pauses.pause(camera, Origin.PAUSE_SET))
+        return await self._change(lambda: pauses.resume_level(camera) if level.retained else pauses.resume(camera))
+
+    async def _change(self, change: Callable[[], Outcome]) -> dict[str, Any]:
+        """Change the pauses on the disk, and obey them at once; what holds then is told, be it as wished or not."""
+        try:
+            outcome = await trio.to_thread.run_sync(change)
+        except PauseError as error:
+            raise NotDone(str(error)) from error
+        await self._policy.look()
+        return {"changed": outcome.changed, "paused": outcome.in_force, "detail": outcome.said}
 
     async def restart(self, camera: str | None) -> Any:
         """Restart a camera; None: all."""
@@ -55,11 +72,11 @@ class Obeying:
         return {"stopped": ended.stopped, "started": ended.started}
 
     async def log_level(self, level: Level) -> Any:
-        """Log from this level on, until the next start."""
+        """Log from this level on, until the next start or a reload of another level."""
         if level in {"debug", "info"}:
-            setup_log(level, self._log_format)
+            setup_log(level, self._log_format())
             log.info("log level changed", to=level)
         else:  # after it nobody would see it
             log.info("log level changed", to=level)
-            setup_log(level, self._log_format)
+            setup_log(level, self._log_format())
         return {"level": level}

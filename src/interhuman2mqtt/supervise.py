@@ -44,15 +44,21 @@ class Health:
 
     def __init__(self) -> None:
         self._since: float | None = None
+        self._has_gained = False
 
     def well(self) -> None:
         """It really works now: data flows, the session is ready; a finished handshake is not enough."""
         self._since = self._since or trio.current_time()
 
+    def gained(self) -> None:
+        """Short as it was, it brought things on: trying again soon is worth it."""
+        self._has_gained = True
+
     @property
     def lasted(self) -> bool:
         """Whether it was well for long enough."""
-        return self._since is not None and trio.current_time() - self._since >= HEALTHY_S
+        has_stood = self._since is not None and trio.current_time() - self._since >= HEALTHY_S
+        return has_stood or self._has_gained
 
 
 class Hurry:

@@ -81,7 +81,9 @@ class Captured:
         # the whole file came at once, but the anchor is settled only some time after the last surprise
         self.anchor.observe(time.monotonic() - self.anchor.seconds, time.monotonic() + 1)
 
-    def record(self, framing: str = "continuous", chunk_s: float = 2.0, from_s: float | None = 0.0) -> Recording:
+    def record(
+        self, framing: str = "continuous", chunk_s: float = 2.0, from_s: float | None = 0.0, **more: float
+    ) -> Recording:
         """A recording of it."""
         self._numbers += 1
         command = wire.Record(
@@ -89,6 +91,7 @@ class Captured:
             framing="standalone" if framing == "standalone" else "continuous",
             chunk_s=chunk_s,
             from_s=from_s,
+            **more,
         )
         return Recording(command, self.ring, self.anchor)
 

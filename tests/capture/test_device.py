@@ -3,7 +3,10 @@
 import base64
 import errno
 import os
+import shutil
 import ssl
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from fractions import Fraction
@@ -340,3 +343,43 @@ def test_an_empty_name_is_no_camera(tmp_path: Path, usb: Usb) -> None:
     usb("video0", "1-1.4", None)
     with pytest.raises(Outage, match="no camera has"):
         v4l2.find("", tmp_path, Path("/dev"))
+
+
+AT = """
+from pathlib import Path
+from interhuman2mqtt.capture import __main__ as worker, v4l2
+v4l2.find.__defaults__ = Path({!r}), Path({!r})
+worker.main()
+"""
+
+
+def failure(code: str, command: wire.Open) -> wire.Failed:
+    """What a worker of this code says when its source cannot be opened."""
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin
+        assert process.stdout
+        process.stdin.write(wire.pack(command))
+        process.stdin.flush()
+        while True:
+            header, _ = wire.unpack_prefix(process.stdout.read(wire.PREFIX.size))
+            frame = wire.unpack_frame(process.stdout.read(header))
+            if isinstance(frame, wire.Failed):
+                process.stdin.close()
+                return frame
+
+
+def test_a_camera_that_got_another_number_is_found_there(tmp_path: Path, usb: Usb) -> None:
+    """Each opening asks anew which node the serial number belongs to, and tells which one it took."""
+    (tmp_path / "dev").mkdir()
+    for node in ("video0", "video2"):
+        (tmp_path / "dev" / node).touch()
+    code = AT.format(str(tmp_path), str(tmp_path / "dev"))
+    usb("video0", "1-1.4", "ABC123")
+    assert f"(now {tmp_path}/dev/video0)" in failure(code, a_command("v4l2:ABC123")).detail
+    shutil.rmtree(tmp_path / "class")
+    usb("video0", "1-1.3", "OTHER")
+    usb("video2", "1-1.4", "ABC123")
+    assert f"(now {tmp_path}/dev/video2)" in failure(code, a_command("v4l2:ABC123")).detail
+    shutil.rmtree(tmp_path / "class")
+    gone = failure(code, a_command("v4l2:ABC123"))
+    assert (gone.reason, gone.refused) == (Reason.NOT_FOUND, False)

@@ -202,6 +202,28 @@ async def test_the_environment_of_a_worker_carries_no_key(monkeypatch: pytest.Mo
         assert secret not in environment + command
 
 
+def limits(pid: int) -> dict[str, str]:
+    """The soft limits of a process by their names."""
+    lines = Path(f"/proc/{pid}/limits").read_text().splitlines()[1:]
+    return {line[:26].strip(): line[26:47].strip() for line in lines}
+
+
+def eagerness(pid: int | str) -> int:
+    """How willingly the kernel ends a process where memory runs out."""
+    return int(Path(f"/proc/{pid}/oom_score_adj").read_text())
+
+
+async def test_what_a_worker_asks_of_the_kernel() -> None:
+    """No core, a bounded memory, and to be ended before the daemon is where memory runs out."""
+    async with working(a_command(SMALL.path(), buffer_max=32 << 20)) as worker:
+        pid = worker._process.pid
+        found = limits(pid)
+        eager = eagerness(pid)
+    assert found["Max core file size"] == "0"
+    assert 32 << 20 < int(found["Max data size"]) < 1 << 40
+    assert eager > eagerness("self")
+
+
 async def test_nothing_is_left_of_twenty_workers() -> None:
     """No zombie, no descriptor, no task."""
 

@@ -174,6 +174,30 @@ def test_a_cursor_that_falls_off_the_tail_says_exactly_what_it_lost() -> None:
     assert len(seen) > 30
 
 
+def test_a_replay_begins_before_what_is_wanted() -> None:
+    """The recording has the GOPs before it as well, and tells of no loss."""
+    whole = captured(SMALL)
+    wanted = whole.ring.gop(5).start_s
+    cuts = list(whole.cuts(whole.record(from_s=wanted, replay_s=2.0), source_ended=True))
+    assert numbers(media(cuts)) == list(range(45, 120))
+    floored = whole.record(from_s=wanted, replay_s=2.0, floor_s=whole.ring.gop(4).start_s)
+    assert numbers(media(list(whole.cuts(floored, source_ended=True)))) == list(range(60, 120))
+    assert all(head.lost == () for head, _ in cuts)
+
+
+def test_what_was_only_to_be_replayed_is_not_lost() -> None:
+    """Where it falls off the ring, exactly what was wanted counts as lost, also where the recording begins too late."""
+    whole = captured(SMALL)
+    replayed, wanted = whole.record(from_s=4.0, replay_s=3.0), whole.record(from_s=1.0)
+    whole.ring.limit_s = 2.0
+    whole.ring._evict()
+    oldest = whole.ring.gop(whole.ring.first).start_s
+    assert oldest > 5.0
+    assert whole.next(replayed)[0].lost == ((4.0, oldest),)
+    assert whole.next(wanted)[0].lost == ((1.0, oldest),)
+    assert whole.next(whole.record(from_s=oldest, replay_s=3.0))[0].lost == ()
+
+
 def test_a_change_of_format_ends_a_recording() -> None:
     """It holds the GOPs of one take; the next take belongs to the next recording."""
     whole = captured(SMALL)

@@ -2,6 +2,7 @@
 
 import errno
 import io
+import os
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -13,13 +14,14 @@ from capture.material import SMALL, a_command, crafted, numbers
 from interhuman2mqtt.capture import capture as capture_module
 from interhuman2mqtt.capture import take as take_module
 from interhuman2mqtt.capture import wire
-from interhuman2mqtt.capture.capture import Capture
+from interhuman2mqtt.capture.capture import REOPENS, Capture
+from interhuman2mqtt.capture.choose import Adjustment
 from interhuman2mqtt.capture.device import Feed, open_source
 from interhuman2mqtt.capture.parameters import ParameterSets, sequence_parameters
 from interhuman2mqtt.capture.recorder import Recording
-from interhuman2mqtt.capture.take import Arrived, packets
+from interhuman2mqtt.capture.take import Arrived, Reopen, packets
 from interhuman2mqtt.capture.tracks import AvPacket
-from interhuman2mqtt.errors import Reason
+from interhuman2mqtt.errors import Outage, Reason
 from rig.clips import Clip, add_video, draw, packet_times
 
 RARE = Clip(size=(192, 108), fps=15, gop=150, seconds=16, audio=None)
@@ -42,6 +44,14 @@ def run(path: Path, video: str = "auto") -> Capture:
     assert capture.outage
     assert capture.outage.reason is Reason.SOURCE_ENDED
     return capture
+
+
+def captured_until_it_ends(command: wire.Open) -> Outage:
+    """Why a capture ended."""
+    capture = Capture(command)
+    capture.run()
+    assert capture.outage
+    return capture.outage
 
 
 def films(capture: Capture) -> list[bytes]:
@@ -248,3 +258,28 @@ def test_only_other_parameters_count_as_changed() -> None:
     sets = ParameterSets()
     seen = [sets.changed(av.Packet(data)) for data in (b"\x00\x00\x01\x65", first, first, b"\x00\x00\x01\x65", other)]
     assert seen == [False, False, False, False, True]
+
+
+def test_a_source_that_changes_all_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is opened anew so often, then it has failed; no thread of the encoders that it needed is left."""
+    opened = []
+
+    def changes(*_: object) -> None:
+        opened.append(len(list(Path("/proc/self/task").iterdir())))
+        raise Reopen(Adjustment(), "format_changed")
+
+    monkeypatch.setattr(Capture, "_read", changes)
+    outage = captured_until_it_ends(a_command(SMALL._replace(audio=None).path()))
+    assert len(opened) == REOPENS + 1
+    assert max(opened) - min(opened) <= 2 * (os.cpu_count() or 1)
+    assert outage.reason is Reason.INVALID_MEDIA
+    assert "again and again" in outage.detail
+
+
+def test_pictures_that_are_of_no_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A source that sends no further key frame has failed when the time is over that the buffer holds."""
+    monkeypatch.setattr(capture_module, "open_source", open_source)
+    path = SMALL._replace(gop=SMALL.frames).path()
+    outage = captured_until_it_ends(a_command(path, video="copy", buffer_s=1.0))
+    assert outage.reason is Reason.INVALID_MEDIA
+    assert "for 1 s none to begin with" in outage.detail

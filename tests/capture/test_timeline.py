@@ -179,6 +179,15 @@ def test_tracks_begin_where_they_are_told() -> None:
     assert track.put(5_000_040, 5_000_000, 100.0) == (3040, 3000)
 
 
+def test_a_clock_that_stands_still_does_not_stop_ours(track: Track) -> None:
+    """Packets that all claim one time are never more than a jump behind their arrival."""
+    track.steady(10)
+    stamps = [track.put(400, 400, ms / TICKS) for ms in range(400, 20_400, 40)]
+    assert all(ms - stamp.dts <= JUMP_S * TICKS for ms, stamp in zip(range(400, 20_400, 40), stamps, strict=True))
+    assert_ordered(stamps)
+    assert track.repairs.keys() == {"repeated", "frozen"}
+
+
 def test_a_pts_beyond_belief_is_the_dts(track: Track) -> None:
     """No picture waits for a day to be shown; its neighbours are left alone."""
     track.steady(3)

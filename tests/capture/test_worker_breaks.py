@@ -19,6 +19,7 @@ from interhuman2mqtt.cameras.worker import start_worker
 from interhuman2mqtt.capture import wire
 from interhuman2mqtt.errors import Outage, Reason
 from rig.netproxy import network
+from rig.rtp import Jumps
 from rig.rtsp import rtsp_server
 
 
@@ -76,6 +77,25 @@ async def test_a_source_that_hangs_while_it_is_opened() -> None:
     assert is_gone(process)
 
 
+async def test_a_device_that_blocks_in_open(tmp_path: Path) -> None:
+    """A driver that does not come back from open, here a pipe that nobody writes to, is given up after that time."""
+    os.mkfifo(tmp_path / "device")
+    with trio.fail_after(ENOUGH_S):
+        async with Failing() as outages, start_worker(a_command(tmp_path / "device"), Timeouts(open=2.0)) as worker:
+            process = worker._process.pid
+            await worker.wait_open()
+    assert [outage.reason for outage in outages] == [Reason.OPEN_TIMEOUT]
+    assert is_gone(process)
+
+
+async def test_a_worker_that_crashes_in_native_code() -> None:
+    """The daemon lives, and names the signal."""
+    async with Failing() as outages, working(a_command()) as worker:
+        os.kill(worker._process.pid, signal.SIGSEGV)
+        await trio.sleep_forever()
+    assert [(o.reason, o.detail) for o in outages] == [(Reason.CAPTURE_CRASHED, "the capture process ended by SIGSEGV")]
+
+
 async def test_a_worker_that_needs_long_to_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Before its first pulse the time for opening counts: a small box that boots starts its processes slowly."""
     monkeypatch.setattr(sys, "executable", str(stand_in(tmp_path, b"")))
@@ -122,6 +142,21 @@ RUBBISH = {
     "reason": struct.pack(">II", 70, 0)
     + b'{"type": "failed", "reason": "never", "detail": "", "refused": false}'.ljust(70),
 }
+
+
+async def test_a_camera_that_comes_back_with_sound_alone() -> None:
+    """An attempt that announces a picture and brings none has failed, as soon as a picture would have stalled."""
+    async with rtsp_server(MOUNT) as server, network(to=server.port) as net:
+        jumps = Jumps({})
+        jumps.muted = {0, 1}
+        net.alter = jumps.connection
+        command = a_command(server.url("/cam", net.port))
+        async with Failing() as outages, working(command, HASTY):
+            await trio.sleep_forever()
+        jumps.muted.clear()
+        async with working(command, HASTY) as worker:
+            await worker.record("continuous", 1.0, None).next_chunk()
+    assert [outage.reason for outage in outages] == [Reason.VIDEO_STALLED]
 
 
 @pytest.mark.parametrize("rubbish", RUBBISH.values(), ids=RUBBISH)

@@ -107,7 +107,7 @@ class Tape:
         self.limits: Limits | None = None
         self.events: list[Event] = []
         self.chunks: list[MediaChunk] = []
-        self.proven: list[tuple[MediaChunk, float]] = []
+        self.proven: list[tuple[MediaChunk, float | None]] = []
         self.oddities: list[tuple[Oddity, str]] = []
 
     def ready(self, limits: Limits, correlation_id: str | None) -> None:
@@ -120,7 +120,7 @@ class Tape:
     def sent(self, chunk: MediaChunk) -> None:
         self.chunks.append(chunk)
 
-    def delivered(self, chunk: MediaChunk, round_trip: float) -> None:
+    def delivered(self, chunk: MediaChunk, round_trip: float | None) -> None:
         self.proven.append((chunk, round_trip))
 
     def noticed(self, oddity: Oddity, detail: str) -> None:
@@ -131,8 +131,12 @@ class Tape:
         return [event.type for event in self.events]
 
 
+SOURCE_S = 100.0
+"""Where a recording begins on the timeline of its source."""
+
+
 def chunk(number: int, *, last: bool = False, payload: bytes | None = None, seconds: float = 2.0) -> MediaChunk:
-    """Chunk `number`, from 0 on, of a recording without gaps that began at EPOCH."""
+    """Chunk `number`, from 0 on, of a recording without gaps that began at EPOCH, which is SOURCE_S for its source."""
     start = number * seconds
     return MediaChunk(
         payload=b"media %d" % number if payload is None else payload,
@@ -140,6 +144,8 @@ def chunk(number: int, *, last: bool = False, payload: bytes | None = None, seco
         media_end=start + seconds,
         start_at=EPOCH + timedelta(seconds=start),
         last=last,
+        source_start=SOURCE_S + start,
+        source_end=SOURCE_S + start + seconds,
     )
 
 

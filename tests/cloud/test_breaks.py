@@ -7,9 +7,10 @@ from functools import partial
 import pytest
 import trio
 from trio.testing import MockClock, memory_stream_pair
+from wsproto.events import CloseConnection
 
 from cloud.listening import attempt, attempt_at, cloud, listen, tls_cloud
-from cloud.played import KEY, SERVER, SESSION, Cloud, Film, Tape, chunk, converse, interpreter, memory_dial
+from cloud.played import KEY, SERVER, SESSION, Cloud, Film, Play, Tape, chunk, converse, interpreter, memory_dial
 from interhuman2mqtt.cloud.connect import ConnectionOver, Server, connect
 from interhuman2mqtt.cloud.greeting import Greeting
 from interhuman2mqtt.cloud.key import Key
@@ -18,7 +19,7 @@ from interhuman2mqtt.cloud.session import run_session
 from interhuman2mqtt.cloud.streams import ForgivingStream
 from interhuman2mqtt.cloud.terms import Wishes
 from interhuman2mqtt.cloud.tunnel import Address
-from interhuman2mqtt.errors import Outage, Reason, Refused
+from interhuman2mqtt.errors import Outage, Overloaded, Reason, Refused
 from interhuman2mqtt.events import MediaChunk
 
 
@@ -53,29 +54,45 @@ async def test_a_ping_while_we_close(autojump_clock: MockClock) -> None:
     assert end == SessionEnd(Cause.FINISHED, drained=True)
 
 
+async def names_an_error(cloud: Cloud) -> None:
+    await cloud.error("ih3006")
+
+
+async def closes(cloud: Cloud) -> None:
+    await cloud.websocket._send(CloseConnection(code=1013, reason="later"))
+
+
+LAST_WORDS = {"error": (names_an_error, Refused, "ih3006"), "close": (closes, Overloaded, "1013 later")}
+
+
 @pytest.mark.parametrize("serve", [cloud, tls_cloud])
-async def test_last_words_survive_a_reset(serve: Callable[..., Awaitable[None]], ca_file: str) -> None:
-    """Events and the error that came before a reset connection are read, though we were sending at that moment."""
+@pytest.mark.parametrize("last", LAST_WORDS.values(), ids=LAST_WORDS)
+async def test_last_words_survive_a_reset(
+    serve: Callable[..., Awaitable[None]], last: tuple[Play, type[Outage], str], ca_file: str
+) -> None:
+    """Events, and the error or the close code that says why, are read, though we were sending at that moment."""
+    say, kind, says = last
 
     async def act(ours: Cloud) -> None:
         await ours.ready(supported_session_config_options=None)
         await ours.hear()
         for number in range(50):
             await ours.say("feedback.generated", {"feedback": f"advice {number}"})
-        await ours.error("ih3006")
+        await say(ours)
         await trio.aclose_forcefully(ours.websocket._stream)  # with media unread: the kernel answers with RST
 
     for _ in range(5):
         tape = Tape()
-        film = Film([chunk(number, payload=b"x" * 300_000) for number in range(50)])
+        film = Film([chunk(number, payload=b"x" * 300_000, seconds=0.01) for number in range(50)])
         async with trio.open_nursery() as nursery:
             port = await listen(nursery, partial(serve, act=act))
             scheme = "wss" if serve is tls_cloud else "ws"
             server = Server(f"{scheme}://localhost:{port}/v2", ca_file=ca_file)
-            with pytest.raises(Refused, match="ih3006"):
+            with pytest.raises(kind, match=says):
                 await attempt(server, tape=tape, film=film)
             nursery.cancel_scope.cancel()
-        assert tape.types == ["session.ready", *["feedback.generated"] * 50, "error"]
+        assert tape.types[:51] == ["session.ready", *["feedback.generated"] * 50]
+        assert tape.types[51:] == (["error"] if kind is Refused else [])
         assert 0 < len(tape.chunks) < 50
 
 

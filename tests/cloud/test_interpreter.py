@@ -7,9 +7,9 @@ from typing import Any
 import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
-from msgspec import UNSET
+from msgspec import UNSET, structs
 
-from cloud.played import CORRELATION, EPOCH, SESSION, chunk, envelope, frame, interpreter
+from cloud.played import CORRELATION, EPOCH, SESSION, SOURCE_S, chunk, envelope, frame, interpreter
 from interhuman2mqtt.cloud.interpreter import Interpreter, Origin
 from interhuman2mqtt.cloud.protocol import Message, parse
 from interhuman2mqtt.events import Clock, Event, Range
@@ -162,12 +162,40 @@ def test_nothing_can_be_dated_before_media_was_sent() -> None:
 
 def test_replayed_media() -> None:
     """An event that starts in media that an earlier session was sent too says so."""
-    ours = started(replayed_until=after(4))
+    ours = started(sent_before=SOURCE_S + 4)
     assert [
-        say(ours, "engagement.updated", state="neutral", start=start)[0].replayed for start in (0.0, 3.9, 4.0, 9.0)
-    ] == [True, True, False, False]
+        say(ours, "engagement.updated", state="neutral", start=start)[0].replayed
+        for start in (0.0, 3.9, 3.9995, 4.0, 9.0)
+    ] == [True, True, False, False, False]
     [undated] = say(ours, "feedback.generated", feedback="x")
     assert undated.replayed is False
+
+
+def test_replayed_ranges_and_signals() -> None:
+    """What counts is where the event starts: its first range, or the onset of the signal that it ends."""
+    ours = started(sent_before=SOURCE_S + 4)
+    say(ours, "signal.detected", signal_type="stress", start=3.0)
+    say(ours, "signal.detected", signal_type="calm", start=5.0)
+    assert say(ours, "signal.ended", signal_type="stress", end=8.0)[0].replayed is True
+    assert say(ours, "signal.ended", signal_type="calm", end=8.0)[0].replayed is False
+    assert say(ours, "coverage.dropped", ranges=[{"start": 6, "end": 7}, {"start": 3, "end": 4}])[0].replayed is True
+    assert say(ours, "conversation_quality.updated", timeline=[{"start": 4, "end": 6}])[0].replayed is False
+
+
+def test_media_that_was_never_sent_before_is_not_replayed() -> None:
+    """A recording that begins exactly where the one before ended repeats nothing, whatever its UTC says."""
+    ours = started(sent_before=SOURCE_S)
+    assert say(ours, "engagement.updated", state="neutral", start=0.0)[0].replayed is False
+
+
+def test_replayed_media_of_standalone_files() -> None:
+    """Where the media clock leaves out the time between two files, it is still the source's timeline that decides."""
+    ours = interpreter(sent_before=SOURCE_S + 7)
+    ours.sending(chunk(0))
+    ours.sending(structs.replace(chunk(1), source_start=SOURCE_S + 6, source_end=SOURCE_S + 8))
+    assert [
+        say(ours, "engagement.updated", state="neutral", start=start)[0].replayed for start in (1.9, 2.9, 3.0, 3.5)
+    ] == [True, True, False, False]
 
 
 def test_the_correlation_id_of_the_session_fills_in() -> None:

@@ -1,4 +1,4 @@
-"""A crash leaves no core in which a secret could be read."""
+"""A crash leaves no core in which a secret could be read, and a process keeps to the memory that it is given."""
 
 import os
 import signal
@@ -35,3 +35,16 @@ def test_both_ways_are_closed() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, check=True)
     assert done.stdout.strip() == "(0, 0) 0"
+
+
+def test_memory_is_bounded() -> None:
+    """Beyond the bound an allocation fails, in this process alone."""
+    code = (
+        "from interhuman2mqtt import memory\n"
+        "memory.bound(200 << 20)\n"
+        "held = bytes(50 << 20)\n"
+        "try: bytes(400 << 20)\n"
+        "except MemoryError: print('refused')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, check=True)
+    assert done.stdout.strip() == "refused"

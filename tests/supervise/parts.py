@@ -17,12 +17,19 @@ from interhuman2mqtt.cameras.places import Places
 from interhuman2mqtt.cameras.shared import Shared
 from interhuman2mqtt.cloud.connect import Server
 from interhuman2mqtt.events import CameraStatus, Clock, Event
+from interhuman2mqtt.policy.budgets import Budgets
+from interhuman2mqtt.policy.meter import Meter
+from interhuman2mqtt.policy.pauses import Paused, Pauses
+from interhuman2mqtt.policy.policy import Policy
 from interhuman2mqtt.simulator.server import serve
 from interhuman2mqtt.simulator.settings import Pace, Settings
-from interhuman2mqtt.supervise import Pauses
+from interhuman2mqtt.supervise import Pauses as BackOff
 
 QUICK = Pace(window=2.0, stride=1.0, cadence=2.0)
-AT_ONCE = Pauses(first=0.01, longest=0.02, overloaded=0.02, overloaded_longest=0.02, refused=0.02)
+AT_ONCE = BackOff(first=0.01, longest=0.02, overloaded=0.02, overloaded_longest=0.02, refused=0.02)
+
+
+NOWHERE = Path("/nowhere")
 
 
 class Heard:
@@ -80,6 +87,13 @@ def a_camera(name: str = "front", **keys: Any) -> config.Camera:
     return config.Camera(id=name, name=name, **{**values, **keys})
 
 
+def free() -> Policy:
+    """A policy that has nothing against anybody, and looks no further."""
+    policy = Policy(Pauses(NOWHERE), Budgets(Meter(NOWHERE, None), None))
+    policy.see(Paused())
+    return policy
+
+
 def shared(url: str, heard: Heard, **changes: Any) -> Shared:
     """The surroundings of a camera."""
     surroundings = Shared(
@@ -89,8 +103,8 @@ def shared(url: str, heard: Heard, **changes: Any) -> Shared:
         redact=frozenset(),
         places=Places(0),
         coverage=Coverage(Path(os.devnull), heard.gap, dict),
+        policy=free(),
         clock=lambda: Clock.SYNCED,
-        has_budget=False,
         publish_event=heard.event,
         publish_status=heard.status,
         alive=Alive(),
@@ -98,6 +112,13 @@ def shared(url: str, heard: Heard, **changes: Any) -> Shared:
         pauses=AT_ONCE,
     )
     return surroundings._replace(**changes)
+
+
+def workers() -> set[int]:
+    """The processes that this one has started and that still run."""
+    children = Path(f"/proc/{os.getpid()}/task").glob("*/children")
+    found = {int(pid) for file in children for pid in file.read_text().split()}
+    return {pid for pid in found if b"interhuman2mqtt.capture" in Path(f"/proc/{pid}/cmdline").read_bytes()}
 
 
 @asynccontextmanager

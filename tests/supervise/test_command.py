@@ -29,6 +29,12 @@ source = "test:"
 
 
 @pytest.fixture(autouse=True)
+def _own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command looks for the state of this machine's service."""
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "state"))
+
+
+@pytest.fixture(autouse=True)
 def _own_log() -> Iterator[None]:
     """A command sets the log up for its whole process, which here is that of all tests."""
     handlers, level = list(logging.root.handlers), logging.root.level
@@ -72,7 +78,9 @@ def test_help(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert ended(arguments) == 0
     said = capsys.readouterr().out
     expected = (
-        ["run", "check", "config", "simulate", "demo"] if len(arguments) == 1 else ["--config", "conf.d", "--box"]
+        ["run", "check", "config", "pause", "resume", "simulate", "demo"]
+        if len(arguments) == 1
+        else ["--config", "conf.d", "--box"]
     )
     assert [word for word in expected if word not in said] == []
 

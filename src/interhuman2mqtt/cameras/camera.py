@@ -1,75 +1,63 @@
-"""One camera: its capture, its session, and where the two meet.
+"""One camera: when it may stream, and one spell of streaming after another.
 
-Two tasks, each restarted by `supervise` alone. One keeps a capture process; the other keeps a session, for as long as
-there is a capture to pull from and a place among the account's sessions. A session ends with its capture; a capture
-goes on without a session, its ring turning.
+While the policy does not allow it there is nothing of it but its status: no capture process, no session, no place.
 """
 
 import structlog
 import trio
 
 from interhuman2mqtt import config
-from interhuman2mqtt.cameras.breaker import Breaker
-from interhuman2mqtt.cameras.capturing import Capturing
-from interhuman2mqtt.cameras.shared import Counters, Shared, capture_of, session_of
+from interhuman2mqtt.cameras.shared import Counters, Shared
+from interhuman2mqtt.cameras.spell import Spell
 from interhuman2mqtt.cameras.standing import Standing
-from interhuman2mqtt.cameras.streaming import Streaming
 from interhuman2mqtt.errors import Reason
-from interhuman2mqtt.supervise import BugBudget, Waiting, keep_running
+from interhuman2mqtt.policy.policy import Permit
+from interhuman2mqtt.supervise import BugBudget
 
 
 class Camera:
-    """Captures and streams until it is stopped."""
+    """Captures and streams while it may, until it is stopped."""
 
     def __init__(self, camera: config.Camera, shared: Shared) -> None:
         self.config = camera
         self.counters = Counters()
         self.standing = Standing(camera.id, shared.publish_status, shared.coverage.ledger(camera.id))
-        self._capturing = Capturing(camera, shared, self.standing, self.counters)
-        self._streaming = Streaming(camera, shared, self._capturing, self.standing, self.counters)
-        self._pauses = shared.pauses
-        self._alive = shared.alive
+        self._shared = shared
         self._bugs = BugBudget(shared.bugs)
-        self._breaker = Breaker()
         self._scope = trio.CancelScope()
+        self._spell: Spell | None = None
+        self._stopping = False
         self._stopped_for = Reason.STOPPED
 
     async def run(self) -> None:
         """Until `stop`: then the session has been drained and the capture is gone."""
         with structlog.contextvars.bound_contextvars(camera=self.config.id):
             try:
-                with self._scope:
-                    await self._capture_and_stream()
+                with self._scope, Permit(self.config, self._shared.policy) as permit:
+                    while not self._stopping:
+                        await self._wait_allowed(permit)
+                        await self._stream(permit)
             finally:
-                self._streaming.release()
-                self._alive.withdraw(session_of(self.config.id))
-                self._alive.withdraw(capture_of(self.config.id))
                 self.standing.stopped(self._stopped_for)
-
-    async def _capture_and_stream(self) -> None:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._keep_capturing)
-            await keep_running(
-                self._breaker.guard(self._streaming.run),
-                self._tell_session,
-                self._bugs,
-                self._pauses,
-                promise=self._alive.of(session_of(self.config.id)),
-            )
-            nursery.cancel_scope.cancel()
-
-    async def _keep_capturing(self) -> None:
-        promise = self._alive.of(capture_of(self.config.id))
-        await keep_running(self._capturing.run, self._tell_capture, self._bugs, self._pauses, promise=promise)
 
     def stop(self, reason: Reason = Reason.STOPPED) -> None:
         """End the recording and drain the session, if there is one, and let `run` return."""
         self._stopped_for = reason
-        if not self._streaming.stop():
+        self._stopping = True
+        if self._spell is None or not self._spell.stop():
             self._scope.cancel()
 
-    def _tell_capture(self, waiting: Waiting) -> None:
-        self.standing.capture_failed(waiting.outage, waiting.failures)
+    async def _wait_allowed(self, permit: Permit) -> None:
+        """The first verdict is waited for: nothing begins before it."""
+        verdict = await permit.wait_other(None)
+        while not verdict.allowed:
+            self.standing.held(verdict)
+            verdict = await permit.wait_other(verdict)
+        self.standing.begins()
 
-    def _tell_session(self, waiting: Waiting) -> None:
-        self.standing.session_failed(waiting.outage, waiting.failures)
+    async def _stream(self, permit: Permit) -> None:
+        self._spell = Spell(self.config, self._shared, self.standing, self.counters, self._bugs)
+        try:
+            await self._spell.run(permit)
+        finally:
+            self._spell = None

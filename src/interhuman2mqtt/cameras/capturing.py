@@ -13,7 +13,7 @@ from interhuman2mqtt.cameras.voice import Voice
 from interhuman2mqtt.cameras.worker import Worker, start_worker
 from interhuman2mqtt.capture import wire
 from interhuman2mqtt.config import secrets
-from interhuman2mqtt.errors import Outage, Reason, Refused
+from interhuman2mqtt.errors import Outage, Reason
 from interhuman2mqtt.supervise import Health
 
 log = structlog.get_logger(__name__)
@@ -38,9 +38,6 @@ class Capturing:
 
     async def run(self, health: Health) -> bool:
         """One worker, from its start until its source fails, which is raised."""
-        if self._camera.schedule or self._camera.budget or self._shared.has_budget:
-            # fail closed: who limits what may be seen must not be streamed beyond it
-            raise Refused(Reason.UNSUPPORTED, "schedule and budget are not supported yet: without them it would stream")
         self._wait_for_last()
         self._counters.captures += 1
         promise = self._shared.alive.of(capture_of(self._camera.id))
@@ -49,6 +46,7 @@ class Capturing:
                 open_command(self._camera), self._shared.timeouts, voice=self._voice, promise=promise
             ) as worker:
                 self._last, self._counters.children = worker, 1
+                worker.on_mended = self._counters.count_repairs
                 await self._keep(worker, health)
         finally:
             self._counters.children = self._left_over()
@@ -79,6 +77,11 @@ class Capturing:
     def _left_over(self) -> int:
         """Processes of ours that are still there, though we have left them."""
         return int(self._last is not None and not self._last.is_reaped)
+
+    def kill(self) -> None:
+        """End the capture process at once, be its source open or not."""
+        if self._last is not None:
+            self._last.kill()
 
     async def wait_worker(self) -> Worker:
         """The worker, as soon as its source is open."""

@@ -110,8 +110,8 @@ class Coverage:
     async def keep(self) -> None:
         """Write what changed, at once and every `SAVE_S` seconds; a gap that was told soon, lest it is told twice."""
         while True:
+            self._news = trio.Event()  # before the writing, during which a gap may come
             await self.save()
-            self._news = trio.Event()
             await trio.sleep(SOON_S)
             with trio.move_on_after(SAVE_S - SOON_S):
                 await self._news.wait()

@@ -69,8 +69,7 @@ class WorkerRecording:
             # one value for the whole recording: a step of the wall clock must not tear its times apart
             self._utc_offset_s = time.time() - time.monotonic()
         if chunk.lost:
-            seconds = sum(end - start for start, end in chunk.lost)
-            log.warning("media was lost before it could be sent", seconds=round(seconds, 1))
+            log.debug("media fell off the ring", ranges=chunk.lost)  # the gap is told once what follows has arrived
         start_s = chunk.start_s + chunk.anchor_s + self._utc_offset_s
         self._chunks.append(
             MediaChunk(

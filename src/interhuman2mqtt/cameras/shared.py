@@ -9,6 +9,7 @@ from interhuman2mqtt.cameras.places import Places
 from interhuman2mqtt.cameras.stalls import Timeouts
 from interhuman2mqtt.cloud.connect import Server
 from interhuman2mqtt.events import CameraStatus, Clock, Event
+from interhuman2mqtt.policy.policy import Policy
 from interhuman2mqtt.supervise import Pauses
 
 
@@ -21,14 +22,13 @@ class Shared(NamedTuple):
     redact: frozenset[str]
     places: Places
     coverage: Coverage
+    policy: Policy
     clock: Callable[[], Clock]
     publish_event: Callable[[Event], None]
     publish_status: Callable[[CameraStatus], None]
     alive: Alive
     bugs: int
     """How many bugs of one camera are survived in an hour."""
-    has_budget: bool = False
-    """Whether the box has a budget."""
     pauses: Pauses = Pauses()
     timeouts: Timeouts = Timeouts()
 
@@ -50,6 +50,8 @@ class Counters:
         self.captures = 0
         self.children = 0
         """Capture processes that there are: one at most."""
+        self.repairs = 0
+        """How often a rule about what the source sends wrongly was applied."""
         self.sessions = 0
         self.chunks_sent = 0
         self.bytes_sent = 0
@@ -59,6 +61,10 @@ class Counters:
         self.oddities = 0
         self.round_trip = 0.0
         """Seconds, of the newest ping."""
+
+    def count_repairs(self, count: int) -> None:
+        """So many more."""
+        self.repairs += count
 
     def as_dict(self) -> dict[str, float]:
         """By name."""

@@ -1,4 +1,24 @@
-"""When a capture hangs: judged here on our own clock, from the pulses of its worker."""
+"""When a capture hangs: judged here on our own clock, from the pulses of its worker.
+
+What happens to a camera, within which time it is noticed, and the reason that `<camera>/status` tells. Each is
+followed by a new process, after the back-off; where a track is missing again, the attempt fails in the same time.
+
+==================================  ===================================  ==============================================
+what                                within                               reason
+==================================  ===================================  ==============================================
+server or connection closed         at once                              `source_ended`, `unreachable`
+nothing comes any more              `STALL_S` + `NOTICE_S`               `stalled`
+sound and no picture                `STALL_S` + `NOTICE_S`               `video_stalled`
+a picture and no sound              `STALL_S` + `NOTICE_S`               `audio_stalled`; sound that never came: silence
+a picture that is of no use         the camera's `buffer`                `invalid_media`
+another format all the time         `capture.REOPENS_S`                  `invalid_media`
+times that jump                     at once                              none: mended, counted (`repairs`) and logged
+process killed, or crashed          at once                              `capture_crashed`, with the signal
+process stopped, or deadlocked      `SILENT_WORKER_S` + `NOTICE_S`       `stalled`
+opening blocks for ever             `OPEN_S` + `NOTICE_S`                `open_timeout`
+a process that cannot be killed     `worker.REAP_S`                      `stalled`; no second process is started
+==================================  ===================================  ==============================================
+"""
 
 from typing import NamedTuple
 
@@ -13,6 +33,8 @@ STALL_S = 8.0
 """A track that stands still for so long has stalled."""
 SILENT_WORKER_S = 5.0
 """Ten pulses missed: the process is stopped, or hangs while it holds the interpreter."""
+NOTICE_S = 2.0
+"""A pulse (`capture.PULSE_S`) and a look at it (`worker.WATCH_S`) later than it happened."""
 NEVER = float("inf")
 
 

@@ -11,6 +11,7 @@ from msgspec import structs
 from interhuman2mqtt.cameras.ledger import Ledger
 from interhuman2mqtt.errors import Outage, Overloaded, Reason, Refused
 from interhuman2mqtt.events import CameraStatus, Range, State, utc_now
+from interhuman2mqtt.policy.verdict import Verdict
 from interhuman2mqtt.redaction import redact
 
 log = structlog.get_logger(__name__)
@@ -43,7 +44,9 @@ class Standing:
         self._ledger = ledger
         self._capture: Word | None = STARTING
         self._session = STARTING
+        self._held: Word | None = None
         self._final: Word | None = None
+        self._sending = False
         self._status = CameraStatus(camera=camera, state=State.CONNECTING, reason=Reason.STARTING, since=utc_now())
         self._published = self._status
         ledger.because(Reason.STARTING, self._status.since)
@@ -53,6 +56,23 @@ class Standing:
     def status(self) -> CameraStatus:
         """As it was last published, with the newest counters."""
         return self._status
+
+    @property
+    def camera(self) -> str:
+        """Whose status it is."""
+        return self._status.camera
+
+    def held(self, verdict: Verdict) -> None:
+        """It must not stream, and nothing of it runs any more."""
+        state = State.PAUSED if verdict.reason is Reason.PAUSED else State.WAITING
+        self._held = Word(state, verdict.reason, verdict.detail)
+        self.session_over()
+        self._say()
+
+    def begins(self) -> None:
+        """It may stream; nothing was tried yet."""
+        self._held, self._capture, self._session = None, STARTING, STARTING
+        self._say()
 
     def captures(self, source: str) -> None:
         """The source is open."""
@@ -92,28 +112,35 @@ class Standing:
             state = State.REFUSED
         elif isinstance(outage, Overloaded):
             state = State.WAITING
+        self.session_over()
         self._session = Word(state, outage.reason, outage.detail, attempts)
-        self._status = structs.replace(self._status, session=None)
         self._say()
 
     def session_over(self) -> None:
         """The session ended in good order and none follows it at once; said with the next change, which says why."""
         if self._session.state is State.STREAMING:
             self._session = Word(State.CONNECTING)
+        if self._sending:  # cut off on its way: some of it may have left until now
+            self.sent(utc_now())
         self._status = structs.replace(self._status, session=None)
 
+    def sends(self) -> None:
+        """A chunk is on its way out."""
+        self._sending = True
+
     def sent(self, at: datetime) -> None:
-        """Media that ends at this time left the box; said with the next change."""
+        """It is out since then; said with the next change."""
+        self._sending = False
         self._status = structs.replace(self._status, last_media_at=at)
 
     def stopped(self, reason: Reason = Reason.STOPPED) -> None:
         """The last word."""
         self._final = STOPPED._replace(reason=reason)
-        self._status = structs.replace(self._status, session=None)
+        self.session_over()
         self._say()
 
     def _say(self) -> None:
-        word = self._final or self._capture or self._session
+        word = self._final or self._held or self._capture or self._session
         before = self._status
         changed = (word.state, word.reason) != (before.state, before.reason)
         self._status = structs.replace(

@@ -1,12 +1,13 @@
 """A camera's second half: one session after another, for as long as there is a capture and a place for it."""
 
-from datetime import datetime, timedelta
 from uuid import uuid4
 
 import structlog
 
 from interhuman2mqtt import config
 from interhuman2mqtt.cameras.capturing import Capturing
+from interhuman2mqtt.cameras.frontier import Frontier
+from interhuman2mqtt.cameras.metering import Metered
 from interhuman2mqtt.cameras.recording import WorkerRecording
 from interhuman2mqtt.cameras.shared import Counters, Shared, session_of
 from interhuman2mqtt.cameras.standing import Standing
@@ -17,31 +18,14 @@ from interhuman2mqtt.cloud.session import run_session
 from interhuman2mqtt.cloud.terms import Limits, Wishes
 from interhuman2mqtt.config import secrets
 from interhuman2mqtt.errors import Outage, Overloaded, Reason, Refused
-from interhuman2mqtt.events import Event, MediaChunk
+from interhuman2mqtt.events import Event, MediaChunk, utc_now
+from interhuman2mqtt.log import Changes
 from interhuman2mqtt.supervise import Health
 
 log = structlog.get_logger(__name__)
 
 SESSION_S = 180.0
 """More than a session ever waits for anything: a chunk, its way out, the pong, or the end of a drain."""
-
-
-class Mark:
-    """How far a camera's media came, over all of its sessions."""
-
-    def __init__(self) -> None:
-        self.worker: Worker | None = None
-        self.delivered_s = 0.0
-        """On the worker's timeline: what is before it need not be sent again."""
-        self.sent_s = 0.0
-        self.sent_until: datetime | None = None
-
-    def begin(self, worker: Worker) -> float:
-        """Where the next recording begins: where delivery stopped, or with the first GOP of a new worker."""
-        if self.worker is not worker:
-            self.worker, self.delivered_s = worker, 0.0
-        self.sent_s = self.delivered_s
-        return self.delivered_s
 
 
 class Streaming:
@@ -55,11 +39,13 @@ class Streaming:
         self._capturing = capturing
         self.standing = standing
         self.counters = counters
-        self.mark = Mark()
+        self.frontier = Frontier(camera.replay)
+        self._source: Worker | None = None  # whose media the frontier follows
         self._watch: _Watch | None = None
         self._stopping = False
         self._dry = False
         """The session before ended for want of media."""
+        self.oddities = Changes(log)
 
     def stop(self) -> bool:
         """Let `run` return False once the session under way is drained; False where there is none to wait for."""
@@ -81,18 +67,17 @@ class Streaming:
         await self._take_place()
         if self._stopping or worker is not self._capturing.worker:
             return not self._stopping
-        recording = worker.record(self._camera.framing, self.shared.chunk_s, self.mark.begin(worker))
-        watch = self._watch = _Watch(self, recording, health)
+        watch = self._watch = _Watch(self, worker, self._record(worker), health)
+        end = None
         try:
             end = await self._run_session(watch)
-        except (Overloaded, Refused) as outage:
-            if outage.reason is Reason.CONCURRENCY_LIMIT:
-                self.shared.places.refused()
-            self.release()
+        except Outage as outage:
+            self._failed(outage, watch, health)
             raise
         finally:
             self._watch = None
-            recording.drop()
+            watch.recording.drop()
+            self.frontier.over(in_order=end is not None and end.drained)
             self._capturing.session_over(worker)
         self._ended(end)
         if end.cause is Cause.SERVER_ENDED and not health.lasted and not self._stopping:
@@ -106,9 +91,15 @@ class Streaming:
             self.release()
         return await self._capturing.wait_worker()
 
+    def _record(self, worker: Worker) -> WorkerRecording:
+        """A recording that begins where those before it ended, or with the first GOP of a new worker."""
+        if self._source is not worker:
+            self._source, self.frontier = worker, Frontier(self._camera.replay)
+        return worker.record(self._camera.framing, self.shared.chunk_s, *self.frontier.begin())
+
     async def _wait_media(self, worker: Worker) -> None:
         """Wait, with neither place nor session, until there is something to send, or the source is over."""
-        recording = worker.record(self._camera.framing, self.shared.chunk_s, self.mark.begin(worker))
+        recording = self._record(worker)
         try:
             await recording.wait_chunk()
         except Outage:
@@ -140,15 +131,22 @@ class Streaming:
             Origin(shared.box, camera.id, session_id),
             clock=shared.clock,
             redact=shared.redact,
-            replayed_until=self.mark.sent_until,
+            sent_before=self.frontier.sent_s,
         )
         wishes = Wishes(include=camera.include, goal_dimensions=camera.goal_dimensions, model=camera.model)
-        return await run_session(shared.server, key, wishes, watch.recording, interpreter=interpreter, observer=watch)
+        metered = Metered(watch.recording, shared.policy.budgets, self.standing)
+        return await run_session(shared.server, key, wishes, metered, interpreter=interpreter, observer=watch)
+
+    def _failed(self, outage: Outage, watch: "_Watch", health: Health) -> None:
+        if isinstance(outage, Overloaded | Refused):
+            if outage.reason is Reason.CONCURRENCY_LIMIT:
+                self.shared.places.refused()
+            self.release()
+        elif outage.reason is Reason.CONNECTION_LOST and watch.has_news:
+            health.gained()  # a network that breaks every few seconds carries more the sooner it is tried again
 
     def _ended(self, end: SessionEnd) -> None:
         log.info("session ended", cause=end.cause.value, drained=end.drained)
-        if end.drained:
-            self.mark.delivered_s = self.mark.sent_s
         if end.cause not in {Cause.ROTATED, Cause.SERVER_ENDED}:
             self.standing.session_over()
         self._dry = end.cause is Cause.NO_MEDIA
@@ -161,12 +159,17 @@ class Streaming:
 class _Watch:
     """What a camera hears of its session (`cloud.observer.Observer`)."""
 
-    def __init__(self, streaming: Streaming, recording: WorkerRecording, health: Health) -> None:
+    def __init__(self, streaming: Streaming, worker: Worker, recording: WorkerRecording, health: Health) -> None:
         self.recording = recording
+        self.has_news = False
+        """Whether it brought the cloud what no session did before."""
+        self._worker = worker
         self.is_ready = False
         self._health = health
-        self._mark, self._standing, self._counters = streaming.mark, streaming.standing, streaming.counters
+        self._frontier = streaming.frontier
+        self._standing, self._counters = streaming.standing, streaming.counters
         self._publish = streaming.shared.publish_event
+        self._oddities = streaming.oddities
         self._coverage, self._camera = streaming.shared.coverage, streaming.standing.status.camera
         self._promise = streaming.shared.alive.of(session_of(self._camera))
 
@@ -188,19 +191,19 @@ class _Watch:
         self._counters.chunks_sent += 1
         self._counters.bytes_sent += len(chunk.payload)
         self._counters.seconds_sent += length
-        self._mark.sent_s = chunk.source_end
-        self._mark.sent_until = chunk.start_at + timedelta(seconds=length)
-        self._standing.sent(self._mark.sent_until)
+        self._frontier.sent(chunk.source_start, chunk.source_end)
+        self._standing.sent(utc_now())
         self._standing.streams()
 
-    def delivered(self, chunk: MediaChunk, round_trip: float) -> None:
+    def delivered(self, chunk: MediaChunk, round_trip: float | None) -> None:
         """A chunk has arrived."""
         self._counters.chunks_delivered += 1
-        self._counters.round_trip = round_trip
-        self._mark.delivered_s = chunk.source_end
-        self._coverage.delivered(self._camera, self._mark.worker, chunk)
+        self._counters.round_trip = self._counters.round_trip if round_trip is None else round_trip
+        self.has_news |= self._frontier.delivered(chunk.source_end)
+        self._coverage.delivered(self._camera, self._worker, chunk)
 
     def noticed(self, oddity: Oddity, detail: str) -> None:
-        """Worth a line."""
+        """Worth a count, and a line where it is news: a cloud that talks nonsense does so all day."""
         self._counters.oddities += 1
-        log.warning("session", oddity=oddity.value, detail=detail)
+        about = f"{oddity} {detail}" if oddity is Oddity.LEFT_OUT else oddity.value
+        self._oddities.say(about, None, "session", level="warning", oddity=oddity.value, detail=detail)

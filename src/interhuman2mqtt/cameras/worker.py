@@ -39,6 +39,8 @@ class Worker:
         self.opened: wire.Opened | None = None
         self.on_opened: Callable[[str], None] = lambda _: None
         """Told what the source is, each time that it turns out to be another."""
+        self.on_mended: Callable[[int], None] = lambda _: None
+        """Told how much more of what the source sends had to be mended."""
         self.outage: Outage | None = None
         """Why the source ended; what the ring still holds can be pulled nevertheless."""
         self.ended = trio.Event()
@@ -65,8 +67,10 @@ class Worker:
             raise self.outage or Outage(Reason.CAPTURE_CRASHED, "the capture process ended")
         return self.opened.description
 
-    def record(self, framing: str, chunk_s: float, from_s: float | None) -> "WorkerRecording":
-        """Begin a recording: at the newest key frame, or at the first one at or after `from_s`."""
+    def record(
+        self, framing: str, chunk_s: float, from_s: float | None, replay_s: float = 0.0, floor_s: float = 0.0
+    ) -> "WorkerRecording":
+        """Begin a recording: at the newest key frame, or at the first one at or after `from_s`, or a replay before."""
         self._numbers += 1
         recording = WorkerRecording(self, self._numbers)
         self.recordings[self._numbers] = recording
@@ -76,6 +80,8 @@ class Worker:
                 framing="standalone" if framing == "standalone" else "continuous",
                 chunk_s=chunk_s,
                 from_s=from_s,
+                replay_s=replay_s,
+                floor_s=floor_s,
             )
         )
         return recording
@@ -85,6 +91,11 @@ class Worker:
         self.gone.set()
         for recording in tuple(self.recordings.values()):
             recording.wake()
+
+    def kill(self) -> None:
+        """End the process now, whatever it is doing; nothing in it is worth waiting for."""
+        self.leave()
+        self._process.kill()
 
     def send_nowait(self, command: wire.Command) -> None:
         """Queue a command; a worker that does not read so many has long been found to hang."""
@@ -157,11 +168,19 @@ class Worker:
                 self.ended.set()
                 self._answered.set()
             case wire.Pulse():
+                self._tell_mended(frame.repairs)
                 self.progress.observe(frame)
             case wire.Chunk() if recording := self.recordings.get(frame.recording):
                 recording.arrived(frame, payload)
             case wire.Chunk():
                 pass  # of a recording that was dropped while it was on its way
+
+    def _tell_mended(self, repairs: dict[str, int]) -> None:
+        """Each rule is told of once; the lies themselves are counted."""
+        before = self.progress.pulse.repairs if self.progress.pulse else {}
+        if news := sorted(repairs.keys() - before.keys()):
+            log.info("what the source sends is mended", rules=news)
+        self.on_mended(max(0, sum(repairs.values()) - sum(before.values())))
 
 
 @asynccontextmanager

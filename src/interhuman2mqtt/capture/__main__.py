@@ -18,16 +18,20 @@ from typing import BinaryIO
 
 import av
 
+from interhuman2mqtt import memory
 from interhuman2mqtt.capture import wire
 from interhuman2mqtt.capture.capture import Capture
 from interhuman2mqtt.capture.recorder import Recording
 from interhuman2mqtt.errors import Refused
-from interhuman2mqtt.memory import keep_private
 from interhuman2mqtt.redaction import hide, redact
 
 PULSE_S = 0.5
 GC_THRESHOLD = 100_000
 """Objects: the packets in the ring are in no cycle, so looking through them again and again is for nothing."""
+FFMPEG_MAX = 1 << 30
+"""Bytes: twice of what 3840x2160 at 30 fps takes to be encoded; a broken server could make it all that there is."""
+STACKS = 64 << 20
+"""Bytes for each core: decoder, encoder and filters have a thread for each, with 8 MiB reserved, and hardly used."""
 
 
 class Worker:
@@ -131,7 +135,8 @@ def private_stdout() -> BinaryIO:
 
 def main() -> None:
     """Until stdin closes."""
-    keep_private()
+    memory.be_first_to_go()
+    memory.keep_private()
     faulthandler.enable()  # where a library in C fails, the daemon's log shall say in which call
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the daemon ends us in its order
     frames = private_stdout()
@@ -139,6 +144,7 @@ def main() -> None:
     command = read_command(stdin)
     if not isinstance(command, wire.Open):
         sys.exit("the first command must be `open`")
+    memory.bound(memory_max(command))
     hide(command.password or "")
     if command.verbose:
         print_what_ffmpeg_says()
@@ -159,6 +165,12 @@ def main() -> None:
         os._exit(0)  # the daemon is gone
     except BaseException as error:  # noqa: BLE001, ASYNC103 - the process ends with it
         crash(error)
+
+
+def memory_max(command: wire.Open) -> int:
+    """Bytes for the ring, for a chunk of all that it holds while that is muxed and sent, and for FFmpeg's own work."""
+    threads = STACKS * (os.cpu_count() or 1)
+    return 3 * command.buffer_max + min(FFMPEG_MAX, memory.of_machine() // 2) + threads
 
 
 def print_what_ffmpeg_says() -> None:

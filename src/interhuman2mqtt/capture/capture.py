@@ -1,6 +1,9 @@
 """The capture thread: take after take into the ring, in real time, waiting for nobody."""
 
+import gc
 import threading
+import time
+from collections import deque
 
 import av
 
@@ -14,6 +17,9 @@ from interhuman2mqtt.capture.timeline import Anchor
 from interhuman2mqtt.capture.tracks import Silence
 from interhuman2mqtt.errors import Outage, Reason
 
+REOPENS = 5
+REOPENS_S = 60.0
+"""A source that turns out to be another so often, in so long, is no source."""
 MICROPHONE_LEAVES_S = 1.0
 """How long a source that ends waits for its microphone, which may hang in its driver."""
 
@@ -32,6 +38,7 @@ class Capture:
         self.opened: wire.Opened | None = None
         self.outage: Outage | None = None
         self.sound_expected = False
+        self._reopened: deque[float] = deque()
 
     def run(self) -> None:
         """Capture until the source fails; why stands in `outage`."""
@@ -41,7 +48,7 @@ class Capture:
                 self._run_take(adjustment)
             except Reopen as reopen:
                 adjustment = reopen.adjustment
-                self.counts.repairs[reopen.why] += 1
+                self._reopens(reopen.why)
             except Outage as outage:
                 self._end(outage)
             except (av.error.FFmpegError, OSError) as error:
@@ -55,6 +62,16 @@ class Capture:
             self._read(feeds, tracks, adjustment)
         finally:
             feeds[0].container.close()  # a camera may serve one client only, and a reopened source is the next one
+            gc.collect()  # PyAV's containers and their streams know each other, and an encoder has threads
+
+    def _reopens(self, why: str) -> None:
+        """Count one more opening; a source that is never the same for long is an outage, so that we wait in between."""
+        self.counts.repairs[why] += 1
+        now = time.monotonic()
+        self._reopened.append(now)
+        if len(self._reopened) > REOPENS and now - self._reopened.popleft() < REOPENS_S:
+            what = f"{self.command.source} had to be opened {REOPENS} times in {REOPENS_S:g} s"
+            self._end(Outage(Reason.INVALID_MEDIA, f"{what}: it changes its format again and again"))
 
     def _begin(self, tracks: Tracks, opened: wire.Opened) -> None:
         with self.changed:

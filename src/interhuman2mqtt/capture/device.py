@@ -103,7 +103,7 @@ def _open(command: wire.Open, name: str, form: str | None, options: Mapping[str,
     try:
         container = av.open(name, format=form, options=dict(options), timeout=(None, NETWORK_TIMEOUT_S))
     except (av.error.FFmpegError, OSError, ValueError) as error:
-        raise explain(command, error, form) from None  # FFmpeg's own text holds the password
+        raise explain(command, error, form, name) from None  # FFmpeg's own text holds the password
     video, sound = container.streams.video, container.streams.audio
     return Feed(
         container,
@@ -114,9 +114,11 @@ def _open(command: wire.Open, name: str, form: str | None, options: Mapping[str,
     )
 
 
-def explain(command: wire.Open, error: Exception, form: str | None = None) -> Outage:
-    """FFmpeg's error as one sentence about this source."""
+def explain(command: wire.Open, error: Exception, form: str | None = None, name: str = "") -> Outage:
+    """FFmpeg's error as one sentence about this source; `name` is what was opened for it."""
     what = f"microphone {command.microphone}" if form == "alsa" else command.source
+    if form == "v4l2" and not what.endswith(name):
+        what = f"{what} (now {name})"
     for kinds, number, reason, sentence, final in _EXPLANATIONS:
         if isinstance(error, kinds) and (number is None or getattr(error, "errno", None) == number):
             kind = Refused if final else Outage
@@ -171,5 +173,6 @@ _EXPLANATIONS: tuple[tuple[tuple[type[Exception], ...], int | None, Reason, str,
         "what {what} sends is not media that FFmpeg can read",
         False,
     ),
+    ((av.error.MemoryError,), None, Reason.INVALID_MEDIA, "{what} sends more than there is memory for", False),
     ((av.error.EOFError,), None, Reason.SOURCE_ENDED, "{what} ended", False),
 )

@@ -56,12 +56,17 @@ class Recording:
         self._ring = ring
         self._anchor = anchor
         self._anchor_s = 0.0
-        self._cursor = ring.newest() if command.from_s is None else ring.find(command.from_s)
+        self._cursor = self._begin(command)
         self._index = 0
         self._take: int | None = None
         self._zero_s = 0.0
         self._sent_s = 0.0
-        self._end_s = command.from_s
+        self._end_s = self._from_s = command.from_s
+
+    def _begin(self, command: wire.Record) -> int:
+        if command.from_s is None:
+            return self._ring.newest()
+        return self._ring.rewind(self._ring.find(command.from_s), command.replay_s, command.floor_s)
 
     def cut(self, takes: dict[int, Tracks], *, source_ended: bool) -> tuple[wire.Chunk, bytes] | None:
         """The next chunk, if it was asked for and is whole."""
@@ -123,10 +128,11 @@ class Recording:
         return head, payload
 
     def _lost(self, gops: list[Gop]) -> tuple[tuple[float, float], ...]:
-        """The holes before and between these GOPs."""
+        """The holes before and between these GOPs; not what was only to be replayed."""
         ends = [self._end_s, *(gop.end_s for gop in gops)]
-        starts = [gop.start_s for gop in gops]
-        return tuple((end, start) for end, start in zip(ends, starts, strict=False) if end is not None and start > end)
+        holes = zip(ends, (gop.start_s for gop in gops), strict=False)
+        wanted = ((max(end, self._from_s or end), start) for end, start in holes if end is not None)
+        return tuple((end, start) for end, start in wanted if start > end)
 
     def _mux(self, gops: list[Gop], tracks: Tracks) -> bytes:
         begins = self._standalone or self._index == 0

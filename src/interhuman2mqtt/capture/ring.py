@@ -6,7 +6,8 @@ Invariants:
 2. Sound belongs to the GOP whose time it shares, however late or early it arrives; a GOP is *sealed*, and may be
    read, once the next key frame is there and the sound has come as far (or keeps us waiting for too long).
 3. A sealed GOP never changes. A packet that comes too late for its GOP goes to the oldest one still open.
-4. A GOP starts where the one before it ends, or later.
+4. Each GOP ends later than it starts, and the next one starts then or later, however little: so a time on a border
+   names the GOP that begins there, and no other.
 5. The ring never holds more than `limit_s` or `limit_bytes`: the oldest GOP goes first, and where one GOP alone is too
    much, because no second key frame ever comes, that one goes and the ring waits for a key frame.
 """
@@ -16,6 +17,10 @@ from typing import NamedTuple
 
 SOUND_PATIENCE_S = 1.0
 """How far the picture may run ahead before a GOP is sealed without its sound."""
+APART_S = 0.001
+"""So long a GOP is at least, whatever its pictures say."""
+JITTER_S = 0.1
+"""A replay need not be longer for so little."""
 
 
 class Packet(NamedTuple):
@@ -106,6 +111,26 @@ class Ring:
                 return self.first + index
         return self.first + len(self._gops)
 
+    def rewind(self, serial: int, seconds: float, floor_s: float) -> int:
+        """Back from a GOP by so many seconds, in whole GOPs of the same take, but none that starts before `floor_s`.
+
+        A ring that has begun to drop GOPs is not gone through beyond its middle: what is sent again from there would
+        soon cost what was never sent.
+        """
+        is_there = serial < self.first + len(self._gops)
+        take, start_s = (self.gop(serial).take, self.gop(serial).start_s) if is_there else (self.take, self.end_s)
+        if self.first and self._gops:
+            floor_s = max(floor_s, self._gops[0].start_s + self.seconds / 2)
+        while serial > self.first and start_s - self._start_of(serial) < seconds - JITTER_S:
+            before = self.gop(serial - 1)
+            if before.take != take or before.start_s < floor_s:
+                break
+            serial -= 1
+        return serial
+
+    def _start_of(self, serial: int) -> float:
+        return self.gop(serial).start_s if serial < self.first + len(self._gops) else self.end_s
+
     def add_video(self, packet: Packet, seconds: float) -> None:
         """The next picture in decoding order, shown at `seconds`."""
         if packet.key:
@@ -136,7 +161,10 @@ class Ring:
         self._evict()
 
     def close(self) -> None:
-        """The source ended: seal what is there."""
+        """The source ended: seal what is there. Of a single picture nobody knows the length, and it needs one."""
+        if self._gops and not self._broken:
+            last = self._gops[-1]
+            last.end_s = max(last.end_s, last.start_s + APART_S)
         self.sealed = self.first + len(self._gops)
         self._broken = True
 
@@ -148,8 +176,9 @@ class Ring:
         self._sound_head_s = float("-inf")
 
     def _begin_gop(self, packet: Packet, seconds: float) -> None:
-        if self._gops:  # a camera may lie about when it is shown
-            seconds = max(seconds, self._gops[-1].end_s if self._broken else self._gops[-1].start_s)
+        if self._gops:
+            before = self._gops[-1]
+            seconds = max(seconds, (before.end_s if self._broken else before.start_s) + APART_S)
         gop = Gop(self.take, seconds, packet)
         if self._gops and not self._broken:
             before = self._gops[-1]

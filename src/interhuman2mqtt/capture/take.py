@@ -15,6 +15,7 @@ from interhuman2mqtt.capture.recorder import Tracks
 from interhuman2mqtt.capture.ring import Packet, Ring
 from interhuman2mqtt.capture.timeline import Anchor, Timeline
 from interhuman2mqtt.capture.tracks import AvPacket, Copied, Silence, Track, base_of
+from interhuman2mqtt.errors import Outage, Reason
 
 LONGEST_GOP_S = 4.5
 """The cloud looks at windows of 8 s and wants a key frame in each: where they are rarer we encode."""
@@ -78,6 +79,8 @@ class Take:
         self._parameters = ParameterSets()
         self._key_s = self._first_s = float("inf")
         self._begun = False
+        self._sealed = 0
+        self._sealed_at: float | None = None
         self.over = False
         """Set when the take ends: its feeds are read no further."""
         self._timelines = {
@@ -98,6 +101,7 @@ class Take:
                 seconds = self._place(feed, packet, arrival)
                 if packet.stream_index == feed.video:
                     self._picture(packet, seconds)
+                    self._judge_use(arrival)
                 else:
                     self._sound(packet)
 
@@ -172,6 +176,16 @@ class Take:
         if isinstance(self._tracks.sound, Silence):
             for packet in self._tracks.sound.until(self._ring.end_s):
                 self._ring.add_sound(packet, packet.pts * self._tracks.sound.tick_s)
+
+    def _judge_use(self, arrival: float) -> None:
+        """Whether what comes is of any use: what makes no GOP in the time that the ring holds never will."""
+        if self._sealed != self._ring.sealed or self._sealed_at is None:
+            self._sealed, self._sealed_at = self._ring.sealed, arrival
+        elif arrival - self._sealed_at > self._ring.limit_s:
+            raise Outage(
+                Reason.INVALID_MEDIA,
+                f"pictures come, and for {self._ring.limit_s:g} s none to begin with: no key frame that can be read",
+            )
 
     def _put(self, track: Track, packet: AvPacket) -> list[Packet]:
         try:

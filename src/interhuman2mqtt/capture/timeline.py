@@ -11,6 +11,7 @@ no_stamps           neither PTS nor DTS (the first packet of FFmpeg's RTSP): it 
 no_pts              the PTS is the DTS (true for every stream without B-frames)
 far_pts             a PTS more than `REORDER_MAX_S` after its DTS is the DTS: no picture waits for so long to be shown
 repeated            a DTS that does not rise by itself is one tick after the one before it
+frozen              where DTS repeat for more than `JUMP_S`, their clock stands: a new claim begins at the arrival
 jump_back           a DTS more than `JUMP_S` in the past begins a new claim: time goes on from the last packet
 jump_ahead          a packet from more than `JUMP_S` in the future begins a new claim at its arrival
 apart               a track that begins more than `JUMP_S` away from the one that began before it begins at its arrival
@@ -141,6 +142,8 @@ class Timeline:
             self._repairs["jump_back"] += 1
         elif wanted > max(expected, follows) + jump:
             self._repairs["jump_ahead"] += 1
+        elif wanted < follows <= expected - jump:
+            self._repairs["frozen"] += 1
         elif wanted < follows:
             self._repairs["repeated"] += 1
             return follows

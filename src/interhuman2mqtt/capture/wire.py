@@ -65,7 +65,11 @@ class Record(Struct, frozen=True, kw_only=True, tag="record"):
     framing: Literal["continuous", "standalone"]
     chunk_s: float
     from_s: float | None
-    """The first GOP that starts at or after this time; None: the newest."""
+    """The first GOP that starts at or after this time, and what is missing from here on is lost; None: the newest."""
+    replay_s: float = 0.0
+    """So much of what is before it as well, where that is still there ..."""
+    floor_s: float = 0.0
+    """... but nothing that is before this."""
 
 
 class Pull(Struct, frozen=True, kw_only=True, tag="pull"):
@@ -131,7 +135,7 @@ class Chunk(Struct, frozen=True, kw_only=True, tag="chunk"):
     media_s: Seconds
     """Where the chunk begins on the recording's own clock, which is what the server counts in."""
     lost: tuple[tuple[Seconds, Seconds], ...] = ()
-    """Ranges that fell off the ring before this chunk."""
+    """Ranges from `from_s` on that fell off the ring before this chunk."""
     last: bool = False
     """The recording ends with this chunk (whose payload may be empty)."""
 

@@ -7,6 +7,7 @@ import errno
 import os
 import ssl
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
@@ -27,7 +28,9 @@ from interhuman2mqtt.events import utc_now
 CONNECT_TIMEOUT = 20.0
 """Seconds for everything up to the upgrade."""
 SEND_TIMEOUT = 30.0
-"""Seconds for one frame; a link that needs longer for some seconds of media does not carry them."""
+"""Seconds without any progress after which a send has failed: a link that is merely slow is not dead ..."""
+SEND_MAX = 120.0
+"""... but one that needs so many seconds for one frame does not carry some seconds of media."""
 CLOSE_TIMEOUT = 2.0
 """Seconds for the close handshake, whatever happened."""
 
@@ -99,20 +102,22 @@ class Connection:
         return self._key.hide(message) if isinstance(message, str) else message
 
     async def send(self, message: str | bytes) -> None:
-        """Sends one message; raises ConnectionOver, and Outage when it takes longer than SEND_TIMEOUT.
+        """Sends one message; raises ConnectionOver, and Outage when nothing moves any more, or far too slowly.
 
         A send that is cancelled ends the connection, since half a frame may be out.
         """
+        waiting = trio.CancelScope(deadline=trio.current_time() + SEND_TIMEOUT)
+        whole = trio.CancelScope(deadline=trio.current_time() + SEND_MAX)
+        self._transport.on_progress = partial(_extend, waiting)
         try:
-            with trio.fail_after(SEND_TIMEOUT):
+            with whole, waiting:
                 await self._websocket.send_message(message)
-        except trio.TooSlowError as error:
-            sentence = (
-                f"sending {len(message)} bytes took longer than {SEND_TIMEOUT:g} s: the uplink is too slow or dead"
-            )
-            raise Outage(Reason.CONNECTION_LOST, sentence) from error
         except (ConnectionClosed, *PROTOCOL_ERRORS) as error:
             raise self._over(error) from error
+        if waiting.cancelled_caught or whole.cancelled_caught:
+            how = f"did not move for {SEND_TIMEOUT:g}" if waiting.cancelled_caught else f"took more than {SEND_MAX:g}"
+            sentence = f"sending {len(message)} bytes {how} s: the uplink is dead, or too slow for this camera"
+            raise Outage(Reason.CONNECTION_LOST, sentence)
         if self._transport.broken:
             raise ConnectionOver(1006, "a send failed")
 
@@ -126,11 +131,20 @@ class Connection:
         except (ConnectionClosed, *PROTOCOL_ERRORS) as error:
             raise self._over(error) from error
 
+    def abort(self) -> None:
+        """Let `close` say no goodbye: nothing more leaves, not even what waits in the kernel to be sent."""
+        self._transport.broken = True
+
     async def close(self) -> None:
-        """Says goodbye where that is still possible, and closes the socket in any case; bounded by CLOSE_TIMEOUT."""
+        """Says goodbye where that is still possible, and closes the socket in any case; bounded by CLOSE_TIMEOUT.
+
+        Where the goodbye was not answered, what has not left by then does not leave any more.
+        """
         with trio.move_on_after(CLOSE_TIMEOUT, shield=True):
             if not self._transport.broken:
                 await self._websocket.aclose()
+                if self._websocket.closed is not None and self._websocket.closed.code != 1006:
+                    await self._transport.aclose()  # which trio-websocket leaves open where the cloud closed first
         self._reader.scope.cancel()
         await trio.aclose_forcefully(self._transport)
 
@@ -139,6 +153,10 @@ class Connection:
         if reason is None:  # trio-websocket gives none where the other side broke the WebSocket protocol
             return ConnectionOver(1002, unreadable(self._reader.error or error))
         return ConnectionOver(reason.code, self._key.hide(recovery.phrase(reason.reason)))
+
+
+def _extend(scope: trio.CancelScope) -> None:
+    scope.deadline = trio.current_time() + SEND_TIMEOUT
 
 
 class _Reader:

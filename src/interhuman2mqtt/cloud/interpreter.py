@@ -1,5 +1,6 @@
 """One session's messages to events: absolute times, ids, what is active, what must not leave the box; no I/O."""
 
+import math
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -9,6 +10,12 @@ from msgspec import UNSET, UnsetType
 from interhuman2mqtt.cloud.protocol import Message
 from interhuman2mqtt.cloud.timeline import Timeline
 from interhuman2mqtt.events import Clock, Event, MediaChunk, Range, utc_now
+
+ROUNDED_S = 0.001
+"""The cloud rounds its times: what begins where the replay ends must not seem to begin before."""
+
+Span = tuple[float, float]
+"""Start and end on the media clock."""
 
 
 class Origin(NamedTuple):
@@ -26,6 +33,13 @@ class Interpreter:
     The cloud gives its signals no id: at most one of each type is active, and `signal.ended` is for that one. Only the
     first `start` of a signal is its onset; whether the one in `signal.updated` repeats it or tells when it changed is
     not documented, so it stays in `data` alone.
+
+    Args:
+        origin: Whose events they are.
+        clock: Whether the wall clock may be trusted now.
+        redact: Fields that must not leave the box.
+        sent_before: Up to where on the source's timeline an earlier session was sent this media too.
+        now: The wall clock.
     """
 
     def __init__(
@@ -34,7 +48,7 @@ class Interpreter:
         *,
         clock: Callable[[], Clock],
         redact: frozenset[str] = frozenset(),
-        replayed_until: datetime | None = None,
+        sent_before: float = 0.0,
         now: Callable[[], datetime] = utc_now,
     ) -> None:
         self.overlaps = 0
@@ -43,7 +57,8 @@ class Interpreter:
         self.origin = origin
         self._clock = clock
         self._redact = redact
-        self._replayed_until = replayed_until
+        self._sent_before = sent_before
+        self._replayed_until = -math.inf  # on the media clock
         self._now = now
         self._timeline = Timeline()
         self._sent_until = 0.0
@@ -53,6 +68,9 @@ class Interpreter:
     def sending(self, chunk: MediaChunk) -> None:
         """A chunk is about to be sent: its events may come before it is out as a whole."""
         self._timeline.append(chunk.media_start, chunk.start_at)
+        if chunk.source_start < self._sent_before:
+            again = min(chunk.source_end, self._sent_before) - chunk.source_start
+            self._replayed_until = chunk.media_start + again
 
     def sent(self, chunk: MediaChunk) -> None:
         """A chunk is out."""
@@ -93,9 +111,11 @@ class Interpreter:
         self, message: Message, start: float | None, end: float | None, *, synthetic: bool | UnsetType = UNSET
     ) -> Event:
         self._count += 1
-        ranges = tuple(self._ranges(message.data.get("ranges")))
-        timeline = tuple(self._ranges(message.data.get("timeline")))
-        start_at = self._start_at(start) or _first((*ranges, *timeline))
+        ranges, timeline = _spans(message.data.get("ranges")), _spans(message.data.get("timeline"))
+        if start is None:
+            start = min((span[0] for span in (*ranges, *timeline)), default=None)
+        if end is None:
+            end = max((span[1] for span in (*ranges, *timeline)), default=None)
         return Event(
             id=f"{self.origin.box}/{self.origin.camera}/{self.origin.session}/{self._count}",
             box=self.origin.box,
@@ -105,11 +125,11 @@ class Interpreter:
             correlation_id=message.correlation_id or self.correlation_id,
             timestamp=message.timestamp,
             received_at=self._now(),
-            start_at=start_at,
-            end_at=self._end_at(end) or _last((*ranges, *timeline)),
-            ranges_at=ranges or UNSET,
+            start_at=self._start_at(start),
+            end_at=self._end_at(end),
+            ranges_at=tuple(self._dated(ranges)) or UNSET,
             clock=self._clock(),
-            replayed=self._is_replayed(start_at),
+            replayed=start is not None and start < self._replayed_until - ROUNDED_S,
             synthetic=synthetic,
             data=_redacted(message.data, self._redact),
             raw=UNSET if message.raw is None else _redacted(message.raw, self._redact),
@@ -121,30 +141,23 @@ class Interpreter:
     def _end_at(self, media: float | None) -> datetime | None:
         return None if media is None else self._timeline.end_at(media)
 
-    def _ranges(self, spans: object) -> Iterator[Range]:
-        """The spans of `coverage.*`, or of the entries of a quality timeline, in UTC."""
-        for span in spans if isinstance(spans, list) else ():
-            start_at = self._start_at(_seconds(span, "start"))
-            end_at = self._end_at(_seconds(span, "end"))
+    def _dated(self, spans: tuple[Span, ...]) -> Iterator[Range]:
+        for start, end in spans:
+            start_at, end_at = self._start_at(start), self._end_at(end)
             if start_at is not None and end_at is not None:
                 yield Range(start_at, end_at)
 
-    def _is_replayed(self, start_at: datetime | None) -> bool:
-        return start_at is not None and self._replayed_until is not None and start_at < self._replayed_until
+
+def _spans(listed: object) -> tuple[Span, ...]:
+    """The spans of `coverage.*`, or of the entries of a quality timeline, as far as they are spans."""
+    found = ((_seconds(item, "start"), _seconds(item, "end")) for item in (listed if isinstance(listed, list) else ()))
+    return tuple((start, end) for start, end in found if start is not None and end is not None)
 
 
 def _seconds(fields: object, name: str) -> float | None:
     """A time on the media clock, where there is one; messages of unknown types may hold anything under its name."""
     value = fields.get(name) if isinstance(fields, dict) else None
     return value if isinstance(value, int | float) and not isinstance(value, bool) else None
-
-
-def _first(ranges: tuple[Range, ...]) -> datetime | None:
-    return min((span.start_at for span in ranges), default=None)
-
-
-def _last(ranges: tuple[Range, ...]) -> datetime | None:
-    return max((span.end_at for span in ranges if span.end_at is not None), default=None)
 
 
 def _redacted(value: Any, fields: frozenset[str]) -> Any:

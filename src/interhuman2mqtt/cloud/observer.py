@@ -64,8 +64,11 @@ class Observer(Protocol):
     def sent(self, chunk: MediaChunk) -> None:
         """The chunk left this process."""
 
-    def delivered(self, chunk: MediaChunk, round_trip: float) -> None:
-        """A pong shows that the chunk, and all before it, reached the cloud; seconds since it was out."""
+    def delivered(self, chunk: MediaChunk, round_trip: float | None) -> None:
+        """The chunk reached the cloud: told once for each, in order, without its payload.
+
+        A pong shows it, so many seconds after it was out; or the cloud ended the session as it was asked to (None).
+        """
 
     def noticed(self, oddity: Oddity, detail: str) -> None:
         """Something is odd."""

@@ -9,7 +9,6 @@ Two tasks share a session: the one of `hearing` receives, the one here sends, an
 """
 
 import random
-from collections import deque
 
 import trio
 
@@ -27,6 +26,8 @@ from interhuman2mqtt.cloud.hearing import LINGER, Hearing
 from interhuman2mqtt.cloud.interpreter import Interpreter
 from interhuman2mqtt.cloud.key import Key
 from interhuman2mqtt.cloud.observer import Cause, Observer, Oddity, SessionEnd
+from interhuman2mqtt.cloud.pace import Pace
+from interhuman2mqtt.cloud.proofs import Proofs
 from interhuman2mqtt.cloud.recovery import Reaction
 from interhuman2mqtt.cloud.terms import CLOSE_FRAME, Limits, Wishes, config_frame, settle
 from interhuman2mqtt.errors import Outage, Reason
@@ -57,6 +58,7 @@ async def run_session(  # noqa: PLR0913 - these are all that a session has to do
     """Runs one session to its end; raises Outage, Overloaded or Refused where it fails.
 
     However it ends, and be it by cancellation, the connection is closed and signals that are still active get an end.
+    Once it is cancelled nothing more of it leaves the box.
     """
     greeting = Greeting(Key(api_key), interpreter.origin.session, wishes.model)
     del api_key  # a traceback that shows local values must not show it
@@ -67,6 +69,9 @@ async def run_session(  # noqa: PLR0913 - these are all that a session has to do
             connection = await connect(nursery, server, greeting, dial)
             try:
                 await session.run(nursery, connection)
+            except trio.Cancelled:
+                connection.abort()
+                raise
             finally:
                 with trio.move_on_after(2 * CLOSE_TIMEOUT, shield=True):
                     await connection.close()
@@ -103,8 +108,9 @@ class _Session:
         self._interpreter = interpreter
         self._observer = observer
         self._heard = Hearing(interpreter, observer)
-        self._unproven: deque[tuple[int, float, MediaChunk]] = deque()  # number, when it was out, the chunk
-        self._rotating = False
+        self._proofs = Proofs()
+        self._pace = Pace()
+        self._rotating = self._asked_to_end = False
         self._cause: Cause | None = None
         self._capture: Outage | None = None
         self._failure: Outage | None = None
@@ -124,8 +130,16 @@ class _Session:
                 await trio.sleep(LINGER)  # until the other half has read to the end, and cancels this
             except Outage as outage:
                 self._failure = outage
-        if self._cause is not None and not self._heard.ended.is_set():
-            self._observer.noticed(Oddity.NOT_DRAINED, "the session is over before the cloud had sent session.ended")
+        self._conclude()
+
+    def _conclude(self) -> None:
+        """What the end says of what was sent: the cloud had all of it, if it answered our session.close."""
+        if not self._heard.ended.is_set():
+            if self._cause is not None:
+                self._observer.noticed(Oddity.NOT_DRAINED, "the session is over before the cloud sent session.ended")
+        elif self._asked_to_end:
+            for proof in self._proofs.proven():
+                self._observer.delivered(proof.chunk, None)
 
     def outcome(self) -> SessionEnd:
         """How it ended, once the connection is closed: returned if in good order, else raised."""
@@ -172,26 +186,27 @@ class _Session:
 
     async def _stream(self, nursery: trio.Nursery, connection: Connection) -> None:
         """Sends chunk after chunk until there is a reason to end."""
-        number = 0
         while (chunk := await self._pull()) is not None:
-            if chunk.payload:
-                number += 1
+            if len(chunk.payload) >= self._heard.limits.min_segment_size:
+                self._pace.sent(trio.current_time(), chunk.media_end - chunk.media_start)
                 self._interpreter.sending(chunk)
                 await connection.send(chunk.payload)
                 self._interpreter.sent(chunk)
                 self._observer.sent(chunk)
-                self._unproven.append((number, trio.current_time(), chunk))
+                number = self._proofs.sent(chunk, trio.current_time())
                 nursery.start_soon(self._prove, connection, number)
             if chunk.last:
                 self._cause = Cause.ROTATED if self._rotating else Cause.FINISHED
                 return
 
     async def _pull(self) -> MediaChunk | None:
-        """The next chunk, or None when there is a reason to end."""
+        """The next chunk, when it may be sent, or None when there is a reason to end."""
         heard = self._heard
         if heard.stop.is_set():
             return None
         with trio.move_on_after(min(PATIENCE_MAX, heard.limits.idle_timeout / 2)) as heard.pulling:
+            # before the pull: what has to wait waits in the ring, whose limits hold for it
+            await trio.sleep(self._pace.wait(trio.current_time()))
             try:
                 chunk = await self._recording.next_chunk()
             except Outage as outage:
@@ -216,9 +231,8 @@ class _Session:
             return
         except ConnectionOver:
             return  # the other half knows why
-        while self._unproven and self._unproven[0][0] <= number:
-            _, sent_at, chunk = self._unproven.popleft()
-            self._observer.delivered(chunk, trio.current_time() - sent_at)
+        for proof in self._proofs.proven(number):
+            self._observer.delivered(proof.chunk, trio.current_time() - proof.sent_at)
 
     async def _drain(self, connection: Connection) -> None:
         """Asks for a graceful end, unless the cloud is at it, and waits for what is left."""
@@ -226,14 +240,18 @@ class _Session:
         with heard.draining:
             heard.draining.deadline = trio.current_time() + heard.drain_time
             if not heard.is_closing:
+                self._asked_to_end = True
                 await connection.send(CLOSE_FRAME)
             await heard.ended.wait()
             await trio.sleep(LINGER)  # for the cloud to close; the other half then cancels this
 
 
 def _misfit(chunk: MediaChunk, limits: Limits) -> Outage | None:
-    """Why the cloud would not take the chunk."""
-    size, most = len(chunk.payload), limits.max_segment_size
+    """Why the cloud would not take the chunk. What is short because it is the last one is no misfit, but cannot go."""
+    size, most, least = len(chunk.payload), limits.max_segment_size, limits.min_segment_size
+    if size < least and not chunk.last:
+        sentence = f"a chunk of {size} bytes is below the cloud's least of {least}: lengthen `chunk`"
+        return Outage(Reason.MEDIA_REJECTED, sentence)
     if size > most:
         sentence = f"a chunk of {size} bytes is above the cloud's limit of {most}: shorten `chunk` or lower the bitrate"
         return Outage(Reason.MEDIA_REJECTED, sentence)

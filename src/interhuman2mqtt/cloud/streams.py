@@ -1,10 +1,18 @@
 """Two streams of our own below trio-websocket, which make up for what it does when things go wrong."""
 
+import math
+import socket
+import struct
 from collections.abc import Callable
 
 import trio
 
 from interhuman2mqtt.cloud.tunnel import Answer, NotHttpError, read_answer
+
+PIECE = 16 << 10
+"""Bytes that are sent at a time, so that it can be seen whether a slow link still moves."""
+RESET = struct.pack("ii", 1, 0)
+"""SO_LINGER with a time of zero: closing sends RST, and discards what the other side has not acknowledged."""
 
 
 class _Around(trio.abc.Stream):
@@ -35,10 +43,18 @@ class ForgivingStream(_Around):
 
     A server that refuses sends its reason and closes; we may be sending at that moment. Both TLS and trio-websocket
     stop reading after a failed send, and would lose the reason and the events before it. So this one lies below TLS.
+
+    What could not be sent must not leave the box later, when nobody expects it any more: so a close that is forced,
+    trio's word for one that is cancelled, discards what waits in the kernel.
     """
 
     broken = False
     """Nothing that is sent from now on arrives: a send failed, or was cancelled in the middle."""
+
+    def __init__(self, stream: trio.abc.Stream) -> None:
+        super().__init__(stream)
+        self.on_progress: Callable[[], object] = lambda: None
+        """Called whenever the kernel took a piece of what is being sent."""
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         """Sends, or notes that this cannot be done any more."""
@@ -46,12 +62,27 @@ class ForgivingStream(_Around):
             await trio.lowlevel.checkpoint()
             return
         try:
-            await self._stream.send_all(data)
+            await self._send_pieces(memoryview(data))
         except trio.BrokenResourceError:
             self.broken = True
         except trio.Cancelled:
             self.broken = True
             raise
+
+    async def _send_pieces(self, data: memoryview) -> None:
+        for start in range(0, max(len(data), 1), PIECE):
+            await self._stream.send_all(data[start : start + PIECE])
+            self.on_progress()
+
+    async def aclose(self) -> None:
+        """Closes; where that is forced, with a reset."""
+        if trio.current_effective_deadline() == -math.inf:
+            self._discard()
+        await self._stream.aclose()
+
+    def _discard(self) -> None:
+        if isinstance(self._stream, trio.SocketStream) and self._stream.socket.fileno() != -1:
+            self._stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
 
 
 class UpgradeStream(_Around):

@@ -34,7 +34,7 @@ class Limits(Struct, frozen=True, kw_only=True):
             idle_timeout=_positive(data.get("session_idle_timeout_seconds")) or default.idle_timeout,
             max_duration=_positive(data.get("session_max_duration_seconds")) or default.max_duration,
             max_segment_duration=_positive(data.get("max_segment_duration_seconds")),
-            min_segment_size=int(_positive(data.get("min_segment_size_bytes")) or default.min_segment_size),
+            min_segment_size=max(1, int(_positive(data.get("min_segment_size_bytes")) or default.min_segment_size)),
             max_segment_size=int(_positive(data.get("max_segment_size_bytes")) or default.max_segment_size),
             options=_options(data.get("supported_session_config_options")),
         )

@@ -63,7 +63,7 @@ async def _demo(options: Options, screen: Screen) -> None:
             config = trio.Path(folder, "interhuman2mqtt.toml")
             await config.write_text(_config(options, mqtt, cloud))
             screen.say(f"broker {mqtt}, cloud {cloud or 'the real one'}, camera {options.source}; Ctrl-C ends it all")
-            environment = dict(os.environ) if options.live else {**os.environ, KEY: "demo"}
+            environment = {**os.environ, "STATE_DIRECTORY": folder, **({} if options.live else {KEY: "demo"})}
             at = urlsplit(mqtt)
             async with (
                 listen(at.hostname or "localhost", at.port or 1883, f"interhuman/{BOX}/#") as heard,

@@ -1,0 +1,84 @@
+"""A time in which a camera may stream: its capture, its session, and where the two meet.
+
+Two tasks, each restarted by `supervise` alone. One keeps a capture process; the other keeps a session, for as long as
+there is a capture to pull from and a place among the account's sessions. A session ends with its capture; a capture
+goes on without a session, its ring turning. A third waits for the end that the policy sets: a pause cuts everything
+off, whatever is under way; the end of an hour or of a budget lets the session come to its own.
+"""
+
+import structlog
+import trio
+
+from interhuman2mqtt import config
+from interhuman2mqtt.cameras.breaker import Breaker
+from interhuman2mqtt.cameras.capturing import Capturing
+from interhuman2mqtt.cameras.shared import Counters, Shared, capture_of, session_of
+from interhuman2mqtt.cameras.standing import Standing
+from interhuman2mqtt.cameras.streaming import Streaming
+from interhuman2mqtt.errors import Reason
+from interhuman2mqtt.policy.policy import Permit
+from interhuman2mqtt.supervise import BugBudget, Waiting, keep_running
+
+DRAIN_S = 30.0
+"""How long a session may drain when the hour or the budget is over."""
+
+log = structlog.get_logger(__name__)
+
+
+class Spell:
+    """From a verdict that allows to one that does not; nothing of it is left, the ring and the place included."""
+
+    def __init__(
+        self, camera: config.Camera, shared: Shared, standing: Standing, counters: Counters, bugs: BugBudget
+    ) -> None:
+        self._standing = standing
+        self._capturing = Capturing(camera, shared, standing, counters)
+        self._streaming = Streaming(camera, shared, self._capturing, standing, counters)
+        self._camera = camera.id
+        self._alive = shared.alive
+        self._breaker = Breaker()
+        self._pauses = shared.pauses
+        self._bugs = bugs
+        self._scope = trio.CancelScope()
+
+    async def run(self, permit: Permit) -> None:
+        """Until the permit is withdrawn, or `stop`."""
+        try:
+            with self._scope:
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._end_with, permit)
+                    nursery.start_soon(self._keep_capturing)
+                    await self._keep_streaming()
+                    nursery.cancel_scope.cancel()
+        finally:
+            self._streaming.release()
+            for stage in (capture_of(self._camera), session_of(self._camera)):
+                self._alive.withdraw(stage)
+
+    async def _keep_capturing(self) -> None:
+        promise = self._alive.of(capture_of(self._camera))
+        await keep_running(self._capturing.run, self._tell_capture, self._bugs, self._pauses, promise=promise)
+
+    async def _keep_streaming(self) -> None:
+        run, promise = self._breaker.guard(self._streaming.run), self._alive.of(session_of(self._camera))
+        await keep_running(run, self._tell_session, self._bugs, self._pauses, promise=promise)
+
+    def stop(self) -> bool:
+        """Let `run` return once the session is drained; False where there is none to wait for."""
+        return self._streaming.stop()
+
+    async def _end_with(self, permit: Permit) -> None:
+        verdict = await permit.wait_refused()
+        log.info("may not stream any longer", reason=verdict.reason)
+        if verdict.reason is not Reason.PAUSED and self._streaming.stop():
+            self._scope.deadline = trio.current_time() + DRAIN_S
+            verdict = await permit.wait_paused()
+        if verdict.reason is Reason.PAUSED:
+            self._capturing.kill()
+        self._scope.cancel()
+
+    def _tell_capture(self, waiting: Waiting) -> None:
+        self._standing.capture_failed(waiting.outage, waiting.failures)
+
+    def _tell_session(self, waiting: Waiting) -> None:
+        self._standing.session_failed(waiting.outage, waiting.failures)

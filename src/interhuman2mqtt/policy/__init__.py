@@ -1,0 +1,12 @@
+"""May this camera stream now, and why not: one answer for everyone, and in doubt it is no.
+
+::
+
+    paused/ ─────► pauses ────────────┐
+    clock, box.timezone ──────────────┤
+    schedule ────► hours ─────────────┼──► verdict.judge ──► policy.Permit ──► cameras.camera
+    budget.json ─► meter ──► budgets ─┘         pure          one per camera
+                     usage, budgetfile
+
+    commands: `pause` and `resume`, with or without a running daemon
+"""

@@ -1,0 +1,62 @@
+"""How many seconds were streamed on which local day. Pure: days and counts in, counts out."""
+
+from datetime import date
+
+from msgspec import Struct, structs
+
+BOX = "all"
+"""The account of all cameras together; no camera may be called so."""
+DAYS_KEPT = 14
+"""So many days are remembered, those around the present one."""
+
+Counts = dict[str, float]
+"""Seconds by account: a camera's id, or BOX."""
+
+
+class Usage(Struct, frozen=True):
+    """What was streamed.
+
+    The past is kept because clocks step back: who comes to a day again finds what was counted then, and beside it
+    what was counted since, so that no day is ever given twice.
+    """
+
+    day: date
+    days: dict[date, Counts]
+
+    @property
+    def today(self) -> Counts:
+        """Of the present day."""
+        return self.days.get(self.day, {})
+
+    def used(self, account: str) -> float:
+        """Seconds on the present day."""
+        return self.today.get(account, 0.0)
+
+    def add(self, camera: str, seconds: float) -> "Usage":
+        """So many seconds more, of a camera and so of the box."""
+        return self.put({account: self.used(account) + seconds for account in (camera, BOX)})
+
+    def put(self, counts: Counts) -> "Usage":
+        """Other counts for some accounts on the present day."""
+        return structs.replace(self, days={**self.days, self.day: {**self.today, **counts}})
+
+    def turn(self, day: date) -> "Usage":
+        """The clock shows another day."""
+        if day == self.day:
+            return self
+        today = self.days.get(day, {})
+        if day < self.day:
+            since = [counts for other, counts in self.days.items() if day < other <= self.day]
+            today = _sum([today, *since])
+        near = sorted(self.days, key=lambda other: abs(other - day))[:DAYS_KEPT]
+        return Usage(day, {**{other: self.days[other] for other in near}, day: today})
+
+
+def nothing(day: date) -> Usage:
+    """Nothing was streamed yet."""
+    return Usage(day, {})
+
+
+def _sum(all_counts: list[Counts]) -> Counts:
+    accounts = {account for counts in all_counts for account in counts}
+    return {account: sum(counts.get(account, 0.0) for counts in all_counts) for account in accounts}

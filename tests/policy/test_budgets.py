@@ -1,0 +1,321 @@
+"""Budgets: counted before it leaves, kept through crashes, and in doubt spent."""
+
+import errno
+import json
+import threading
+from collections import defaultdict
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pytest
+import structlog
+import trio
+from hypothesis import given
+from hypothesis import strategies as st
+
+from interhuman2mqtt.errors import Outage, Reason
+from interhuman2mqtt.policy.blocking import Blocking
+from interhuman2mqtt.policy.budgets import Budgets
+from interhuman2mqtt.policy.meter import RETRY_S, SLICE_S
+from policy.parts import AtOnce, Wall, opened
+
+BROKEN = OSError(errno.EROFS, "Read-only file system", "/state/budget.json")
+
+
+@pytest.fixture
+def wall() -> Wall:
+    return Wall()
+
+
+@pytest.fixture
+def disk() -> AtOnce:
+    return AtOnce()
+
+
+def kept(state: Path, wall: Wall) -> dict[str, float]:
+    """What the disk says of the day."""
+    return dict(json.loads((state / "budget.json").read_text())["days"].get(wall.at.date().isoformat(), {}))
+
+
+async def refused(budgets: Budgets, camera: str = "front", seconds: float = 2.0) -> str:
+    """The sentence with which a chunk is refused."""
+    with pytest.raises(Outage) as caught:
+        await budgets.charge(camera, seconds)
+    assert caught.value.reason is Reason.OVER_BUDGET
+    assert caught.value.detail == budgets.why(camera)
+    return caught.value.detail
+
+
+async def test_it_is_on_the_disk_before_it_leaves(tmp_path: Path, wall: Wall, disk: AtOnce) -> None:
+    """Whenever a chunk is handed out, the disk says at least so much, of the camera and of the box."""
+    budgets = await opened(tmp_path, wall, disk, box=1000.0, front=600.0)
+    for chunk in range(1, 100):
+        await budgets.charge("front", 2.0)
+        assert kept(tmp_path, wall)["front"] >= 2.0 * chunk
+        assert kept(tmp_path, wall)["all"] >= 2.0 * chunk
+    assert kept(tmp_path, wall)["front"] <= 198 + SLICE_S
+
+
+async def test_the_disk_is_spared(tmp_path: Path, wall: Wall, disk: AtOnce) -> None:
+    """Twenty cameras that stream for a minute write some times, not once for each chunk of each camera."""
+    cameras = {f"c{n}": 3600.0 for n in range(20)}
+    budgets = await opened(tmp_path, wall, disk, **cameras)
+    disk.calls = 0
+    for _ in range(30):
+        for camera in cameras:
+            await budgets.charge(camera, 2.0)
+    assert disk.calls <= 30
+
+
+async def test_enforced(tmp_path: Path, wall: Wall, disk: AtOnce) -> None:
+    """Not a second more than the budget is handed out, and what is too short for a chunk is given up."""
+    budgets = await opened(tmp_path, wall, disk, front=9.0)
+    for _ in range(4):
+        await budgets.charge("front", 2.0)
+    assert budgets.why("front") is None
+    assert await refused(budgets) == "its budget of 9s for 2026-11-24 is spent: it streams again on the next day"
+    await refused(budgets, seconds=0.5)
+    assert budgets.told()["cameras"]["front"] == {"used": 9.0, "per_day": 9.0, "warned": True}
+    wall.turn(days=1)
+    await budgets.charge("front", 2.0)
+
+
+async def test_the_box(tmp_path: Path, wall: Wall, disk: AtOnce) -> None:
+    """The budget of the box is that of all its cameras together, those without one of their own included."""
+    budgets = await opened(tmp_path, wall, disk, box=10.0, front=100.0)
+    for camera in ("front", "back", "front", "back", "back"):
+        await budgets.charge(camera, 2.0)
+    sentence = "the box's budget of 10s for 2026-11-24 is spent: it streams again on the next day"
+    assert await refused(budgets) == await refused(budgets, "back") == sentence
+    assert budgets.told() == {
+        "day": "2026-11-24",
+        "box": {"used": 10.0, "per_day": 10.0, "warned": True},
+        "cameras": {
+            "back": {"used": 6.0, "per_day": None, "warned": False},
+            "front": {"used": 4.0, "per_day": 100.0, "warned": False},
+        },
+        "warnings": 1,
+        "trouble": None,
+    }
+
+
+async def test_without_a_budget_nothing_is_written(tmp_path: Path, wall: Wall, disk: AtOnce) -> None:
+    """A camera without a budget is counted, and stopped by nothing that happens to the disk."""
+    budgets = await opened(tmp_path, wall, disk)
+    disk.calls, disk.error = 0, BROKEN
+    await budgets.charge("front", 2.0)
+    assert (budgets.is_budgeted("front"), budgets.why("front"), disk.calls) == (False, None, 0)
+    assert budgets.told()["cameras"]["front"]["used"] == 2.0
+
+
+async def test_warned_of_once_a_day(tmp_path: Path, wall: Wall, disk: AtOnce) -> None:
+    """At four fifths of a budget one line is logged, and counted; the next day again."""
+    budgets = await opened(tmp_path, wall, disk, box=20.0, front=10.0)
+    with structlog.testing.capture_logs() as lines:
+        for _ in range(3):
+            await budgets.charge("front", 2.0)
+        assert lines == []
+        for camera in ("front", "front", *["back"] * 5):
+            await budgets.charge(camera, 2.0)
+        assert [(line["of"], line["used"], line["per_day"]) for line in lines] == [
+            ("front", "8s", "10s"),
+            ("the box", "16s", "20s"),
+        ]
+        wall.turn(days=1)
+        for _ in range(5):
+            await budgets.charge("front", 2.0)
+    assert budgets.warnings == len(lines) == 3
+
+
+async def test_an_orderly_end_writes_what_was_used(tmp_path: Path, wall: Wall, disk: AtOnce) -> None:
+    """What was written ahead is given back, and the next life goes on from there."""
+    budgets = await opened(tmp_path, wall, disk, box=100.0, front=100.0)
+    await budgets.charge("front", 2.0)
+    await budgets.meter.close()
+    assert kept(tmp_path, wall) == {"front": 2.0, "all": 2.0}
+    again = await opened(tmp_path, wall, disk, front=100.0)
+    assert again.told()["cameras"]["front"]["used"] == 2.0
+
+
+async def test_a_crash_loop(tmp_path: Path, wall: Wall, disk: AtOnce) -> None:
+    """A daemon that crashes after each chunk streams less than its budget, and comes to its end."""
+    handed_out = 0.0
+    budgets = await opened(tmp_path, wall, disk, front=300.0)
+    while budgets.why("front") is None:
+        await budgets.charge("front", 2.0)
+        handed_out += 2.0
+        budgets = await opened(tmp_path, wall, disk, front=300.0)
+    assert 0 < handed_out <= 300
+    assert "is spent" in await refused(budgets)
+
+
+async def test_a_disk_that_cannot_be_written(
+    tmp_path: Path, wall: Wall, disk: AtOnce, autojump_clock: trio.abc.Clock
+) -> None:
+    """Budgeted cameras stop, with a sentence that says why, until it can be written again."""
+    budgets = await opened(tmp_path, wall, disk, front=3600.0)
+    told: list[str | None] = []
+    budgets.tell(lambda: told.append(budgets.why("front")))
+    disk.error = BROKEN
+    sentence = "what is streamed cannot be counted: /state/budget.json cannot be written: Read-only file system"
+    assert await refused(budgets) == sentence
+    assert sentence in told
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(budgets.meter.run)
+        await trio.sleep(3 * RETRY_S)
+        assert (budgets.why("front") or "").endswith("Read-only file system")
+        disk.error = None
+        await trio.sleep(2 * RETRY_S)
+        assert budgets.why("front") is None
+        assert told[-1:] == [None]
+        await budgets.charge("front", 2.0)
+        nursery.cancel_scope.cancel()
+
+
+async def test_it_cannot_be_written_from_the_start(tmp_path: Path, wall: Wall) -> None:
+    """That it cannot be counted is known before anything streams."""
+    (tmp_path / "budget.json.new").mkdir()  # where the draft would be
+    budgets = await opened(tmp_path, wall, Blocking(5.0), front=3600.0)
+    assert (budgets.why("front") or "").endswith("/budget.json.new cannot be written: Is a directory")
+
+
+async def test_it_cannot_be_read(tmp_path: Path, wall: Wall, disk: AtOnce) -> None:
+    """A file that cannot be read is not taken for an empty one."""
+    (tmp_path / "budget.json").mkdir()
+    budgets = await opened(tmp_path, wall, disk, front=3600.0)
+    assert (budgets.why("front") or "").endswith("/budget.json cannot be read: Is a directory")
+
+
+async def test_a_disk_that_hangs(tmp_path: Path, wall: Wall, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that does not answer counts as one that cannot be written, and blocks nobody else."""
+    budgets = await opened(tmp_path, wall, Blocking(0.2), front=3600.0)
+    answer = threading.Event()
+    monkeypatch.setattr(budgets.meter._file, "save", lambda _: answer.wait(30))
+    try:
+        with trio.fail_after(20):
+            assert (await refused(budgets)).endswith("budget.json cannot be written: no answer within 0.2 s")
+    finally:
+        answer.set()
+
+
+DAMAGES = [b"", b"{", b"null", b'{"schema":1,"day":"2026-11-24","days":{"2026-11-24":{"front":-1}}}', b"\xff" * 999]
+
+
+@pytest.mark.parametrize("content", DAMAGES, ids=["empty", "half", "null", "negative", "rubbish"])
+async def test_a_damaged_file(content: bytes, tmp_path: Path, wall: Wall, disk: AtOnce) -> None:
+    """It is set aside and the day counts as spent, through restarts, until the next day."""
+    (tmp_path / "budget.json").write_bytes(content)
+    aside = tmp_path / "budget.json.damaged-2026-11-24"
+    budgets = await opened(tmp_path, wall, disk, front=3600.0)
+    for _ in range(2):
+        assert aside.read_bytes() == content
+        assert await refused(budgets) == (
+            f"{aside} is damaged, so today counts as spent: it waits for tomorrow, or until that is removed"
+        )
+        budgets = await opened(tmp_path, wall, disk, front=3600.0)
+    wall.turn(days=1)
+    await budgets.meter.open()
+    await budgets.charge("front", 2.0)
+    assert aside.exists()
+
+
+async def test_somebody_removes_the_damaged_file(
+    tmp_path: Path, wall: Wall, disk: AtOnce, autojump_clock: trio.abc.Clock
+) -> None:
+    """A person who removes it has decided that the day begins anew, and need not restart anything."""
+    (tmp_path / "budget.json").write_bytes(b"{")
+    budgets = await opened(tmp_path, wall, disk, front=3600.0)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(budgets.meter.run)
+        await trio.sleep(2 * RETRY_S)
+        assert budgets.why("front")
+        (tmp_path / "budget.json.damaged-2026-11-24").unlink()
+        await trio.sleep(2 * RETRY_S)
+        assert budgets.why("front") is None
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_clock_that_is_unset(tmp_path: Path, disk: AtOnce, autojump_clock: trio.abc.Clock) -> None:
+    """While it is, nothing is read or written, so that the day of 1970 takes nothing from the real one's account."""
+    wall = Wall()
+    budgets = await opened(tmp_path, wall, disk, front=100.0)
+    await budgets.charge("front", 50.0)
+    await budgets.meter.close()
+    unset = Wall(datetime(1970, 1, 1, tzinfo=UTC))
+    disk.calls = 0
+    budgets = await opened(tmp_path, unset, disk, front=100.0)
+    assert (budgets.why("front") or "").endswith("was not read yet")
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(budgets.meter.run)
+        await trio.sleep(2 * RETRY_S)
+        assert disk.calls == 0
+        unset.at = wall.at
+        await trio.sleep(2 * RETRY_S)
+        assert budgets.why("front") is None
+        assert budgets.told()["cameras"]["front"]["used"] == 50.0
+        nursery.cancel_scope.cancel()
+
+
+async def test_midnight(tmp_path: Path, disk: AtOnce) -> None:
+    """A day is the box's local one; the new one is on the disk before anything of it leaves."""
+    wall = Wall(datetime(2026, 11, 24, 23, 59, 59, tzinfo=UTC))
+    budgets = await opened(tmp_path, wall, disk, front=10.0)
+    for _ in range(5):
+        await budgets.charge("front", 2.0)
+    await refused(budgets)
+    wall.turn(seconds=1)
+    await budgets.charge("front", 2.0)
+    assert kept(tmp_path, wall)["front"] >= 2.0
+    wall.turn(seconds=-2)
+    await refused(budgets)
+
+
+Step = tuple[str, Any]
+steps = st.lists(
+    st.one_of(
+        st.tuples(st.just("charge"), st.tuples(st.sampled_from(["front", "back"]), st.floats(0.1, 30.0))),
+        st.tuples(st.just("crash"), st.none()),
+        st.tuples(st.just("stop"), st.none()),
+        st.tuples(st.just("disk"), st.booleans()),
+        st.tuples(st.just("turn"), st.sampled_from([-25, -24, -1, 1, 24])),
+    ),
+    max_size=40,
+)
+
+
+@given(steps)
+def test_no_day_gets_more_than_its_budget(steps: list[Step]) -> None:
+    """Whatever crashes, fails or steps, a day is not exceeded, and the disk never says less than was handed out."""
+    with TemporaryDirectory() as folder:
+        trio.run(_live, Path(folder), iter(steps))
+
+
+async def _live(state: Path, steps: Iterator[Step]) -> None:
+    wall, disk = Wall(), AtOnce()
+    limits = {"front": 60.0, "all": 90.0}
+    handed_out: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
+    budgets = await opened(state, wall, disk, box=90.0, front=60.0)
+    for what, value in steps:
+        day = handed_out[wall.at.date().isoformat()]
+        match what:
+            case "charge":
+                try:
+                    await budgets.charge(*value)
+                except Outage:
+                    continue
+                for account in limits.keys() & {value[0], "all"}:
+                    day[account] += value[1]
+                    assert day[account] <= limits[account] + 1e-6
+                    assert kept(state, wall)[account] >= day[account] - 1e-6
+            case "crash" | "stop":
+                if what == "stop":
+                    await budgets.meter.close()
+                budgets = await opened(state, wall, disk, box=90.0, front=60.0)
+            case "disk":
+                disk.error = None if value else BROKEN
+                await budgets.meter.open()
+            case "turn":
+                wall.at += timedelta(hours=value)
