@@ -116,8 +116,9 @@ def test_what_a_removed_camera_still_owes(tmp_path: Path) -> None:
     life.delivers(0, 10)
     life.seconds = 50
     life.coverage.because("front", Reason.STOPPED)
+    life.seconds = 51
     life.coverage.forget("front")
-    assert life.told == [("front", Gap(at(10), at(50), Reason.STOPPED))]
+    assert life.told == [("front", Gap(at(10), at(51), Reason.STOPPED))]
     life.coverage.forget("front")
     assert len(life.told) == 1
 
