@@ -294,3 +294,33 @@ async def test_a_restart_that_is_cancelled() -> None:
                 await cameras.restart()
             await cameras.stop()
         assert heard.statuses[-1].state == "stopped"
+
+
+async def test_a_source_that_turns_out_to_be_another() -> None:
+    """What is said of the source is what it was opened as last; the camera goes on."""
+    rare = Clip(size=(192, 108), fps=15, gop=150, seconds=40, audio=None)
+    heard = Heard()
+    async with simulated_cloud() as url, trio.open_nursery() as nursery:
+        camera = Camera(a_camera(source=f"file:{rare.path()}"), shared(url, heard))
+        nursery.start_soon(camera.run)
+        await heard.wait(lambda: "copied" in (camera.standing.status.source or ""))
+        await heard.wait(lambda: "encoded as h264" in (camera.standing.status.source or ""))
+        assert camera.counters.captures == 1
+        camera.stop()
+    assert "offline" not in {status.state for status in heard.statuses}
+
+
+async def test_what_is_mended_is_counted() -> None:
+    """A camera that does not tell the time of each packet is heard out, and its lies are counted."""
+    heard = Heard()
+    async with (
+        rtsp_server({"/cam": Clip(b_frames=2)}) as server,
+        simulated_cloud() as url,
+        trio.open_nursery() as nursery,
+    ):
+        camera = Camera(a_camera(source=server.url("/cam")), shared(url, heard))
+        nursery.start_soon(camera.run)
+        await heard.wait_state("streaming")
+        assert camera.counters.repairs > 0
+        assert camera.counters.as_dict()["children"] == 1.0
+        camera.stop()
