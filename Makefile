@@ -1,7 +1,7 @@
 # interhuman2mqtt: two commands do all their own set-up, `make demo` and `make test`.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint packages clean
+.PHONY: help setup demo test soak lint packages clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -9,6 +9,9 @@ STAMP := .venv/complete
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 # Most tests wait for processes, so there are more of them at a time than cores.
 JOBS ?= 4
+# Of the soak: the same length and seed make the same storm.
+MINUTES ?= 10
+SEED ?= 1
 
 # What the tests run beside the package: a broker, a camera, FFmpeg to compare with, systemd's own checks, and strace
 # to see what reaches the disk.
@@ -28,6 +31,9 @@ test: packages lint  ## lint, then all tests; the branches of every process are 
 	@$(BIN)/coverage run -m pytest -n $(JOBS) --dist worksteal $(ARGS)
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report
+
+soak: $(STAMP) packages  ## a storm of faults with an oracle: MINUTES=10 SEED=1
+	@PYTHONPATH=tests $(BIN)/python -m soak --minutes $(MINUTES) --seed $(SEED) $(ARGS)
 
 lint: $(STAMP)  ## ruff, flake8-async, mypy, import-linter
 	@$(BIN)/ruff check --quiet

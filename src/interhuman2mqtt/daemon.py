@@ -194,8 +194,8 @@ class _Daemon:
         self._hurry.now()  # the broker's password may have been mended
         change = await self._fleet.apply(config.cameras, self._shared(config))
         for name in gone:
-            self._announcer.remove(name)
             self._coverage.forget(name)
+            self._announcer.remove(name)
         self._config = structs.replace(config, **{name: getattr(self._config, name) for name in FIXED})
         log.info("configuration reloaded", stopped=change.stopped, started=change.started)
         return change
@@ -250,7 +250,7 @@ class _Daemon:
             self._inbox,
             self._reader,
             cameras=lambda: self._config.cameras,
-            obeys=Obeying(self._fleet, self._policy, self._reloader.reload, self._config.log.format),
+            obeys=Obeying(self._fleet, self._policy, self._reloader.reload, lambda: self._config.log.format),
             publish=self._publisher.publish,
             bugs=BugBudget(self._bugs),
         )

@@ -14,7 +14,7 @@ async with network(to=server.port) as net:
 import socket
 import struct
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import trio
 
@@ -29,13 +29,20 @@ KERNEL_BUFFER = 64 << 10
 ABORT = struct.pack("ii", 1, 0)
 """SO_LINGER: close with RST."""
 BROKEN = (trio.BrokenResourceError, trio.ClosedResourceError)
+Tap = Callable[[int, str, bytes], None]
+"""Hears what a connection (its number, from 1) sends `up` or `down` as it is taken from the sender; b"" is its end."""
+
+
+def nobody(_connection: int, _way: str, _data: bytes) -> None:
+    """The tap of those who do not listen."""
 
 
 class Network:
     """The way from one port of ours to another. Assign `delay` and `rate` at any time."""
 
-    def __init__(self, to: int) -> None:
+    def __init__(self, to: int, tap: Tap = nobody) -> None:
         self.to = to
+        self._tap = tap
         self.port = 0
         self.delay = 0.0
         self.rate: float | None = None
@@ -101,9 +108,9 @@ class Network:
         except trio.ClosedResourceError:
             return
         self.connects += 1
-        nursery.start_soon(self._serve_one, client)
+        nursery.start_soon(self._serve_one, client, self.connects)
 
-    async def _serve_one(self, client: trio.SocketStream) -> None:
+    async def _serve_one(self, client: trio.SocketStream, number: int) -> None:
         async with client:
             try:
                 server = await connect(self.to)
@@ -113,32 +120,40 @@ class Network:
             self._open.add(pair)
             try:
                 async with server, trio.open_nursery() as nursery:
-                    nursery.start_soon(self._forward, client, server, "up", bytes)
-                    nursery.start_soon(self._forward, server, client, "down", self.alter() if self.alter else bytes)
+                    nursery.start_soon(self._forward, client, server, "up", self._passing(number, "up"))
+                    alter = self.alter() if self.alter else bytes
+                    nursery.start_soon(self._forward, server, client, "down", self._passing(number, "down", alter))
             finally:
                 self._open.discard(pair)
 
+    def _passing(self, number: int, way: str, alter: Callable[[bytes], bytes] = bytes) -> Callable[[bytes], bytes]:
+        """What becomes of each piece, of which the tap hears first."""
+
+        def passing(data: bytes) -> bytes:
+            self._tap(number, way, data)
+            return alter(data)
+
+        return passing
+
     async def _forward(
-        self, source: trio.SocketStream, target: trio.SocketStream, way: str, alter: Callable[[bytes], bytes]
+        self, source: trio.SocketStream, target: trio.SocketStream, way: str, passing: Callable[[bytes], bytes]
     ) -> None:
         """Carry one direction to its end, then pass the end on."""
         sender, receiver = trio.open_memory_channel[tuple[float, bytes]](IN_FLIGHT)
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._take, source, sender, alter)
+            nursery.start_soon(self._take, source, sender, passing)
             nursery.start_soon(self._give, target, receiver, way)
 
     async def _take(
         self,
         source: trio.SocketStream,
         sender: trio.MemorySendChannel[tuple[float, bytes]],
-        alter: Callable[[bytes], bytes],
+        passing: Callable[[bytes], bytes],
     ) -> None:
-        with sender:
+        with sender, suppress(trio.BrokenResourceError):
             while data := await receive(source):
-                try:
-                    await sender.send((trio.current_time() + self.delay, alter(data)))
-                except trio.BrokenResourceError:
-                    return
+                await sender.send((trio.current_time() + self.delay, passing(data)))
+        passing(b"")
 
     async def _give(
         self, target: trio.SocketStream, receiver: trio.MemoryReceiveChannel[tuple[float, bytes]], way: str
@@ -193,9 +208,9 @@ async def connect(port: int) -> trio.SocketStream:
 
 
 @asynccontextmanager
-async def network(to: int) -> AsyncIterator[Network]:
+async def network(to: int, tap: Tap = nobody) -> AsyncIterator[Network]:
     """A way to port `to` that is open from the start, and gone when the block ends."""
-    net = Network(to)
+    net = Network(to, tap)
     await net.accept()
     async with in_background(net.serve):
         yield net

@@ -49,11 +49,19 @@ class Login(NamedTuple):
 class RtspServer:
     """One server on one port, which it keeps through `stop` and `start`."""
 
-    def __init__(self, mounts: Mapping[str, Clip], login: Login | None, transport: Transport, log_every: int) -> None:
+    def __init__(
+        self,
+        mounts: Mapping[str, Clip],
+        login: Login | None = None,
+        transport: Transport = "both",
+        log_every: int = 1,
+        live: float = 0.0,
+    ) -> None:
         self.port = 0
         self.past: list[str] = []
         self.process: RigProcess | None = None
         self._mounts, self._login, self._transport, self._log_every = mounts, login, transport, log_every
+        self._live = live
 
     def url(self, mount: str, port: int | None = None) -> str:
         """Where a mount is; another port leads through a proxy of the rig. Without user name and password."""
@@ -67,7 +75,7 @@ class RtspServer:
         """Start serving, on the port of the last time; returns when the server listens."""
         clips = [await trio.to_thread.run_sync(tracks, clip) for clip in self._mounts.values()]
         command = [SYSTEM_PYTHON, str(SERVER), "--port", str(self.port), "--transport", self._transport]
-        command += ["--log-every", str(self._log_every)]
+        command += ["--log-every", str(self._log_every), "--live", str(self._live)]
         command += [f"--mount={mount}={clip}" for mount, clip in zip(self._mounts, clips, strict=True)]
         env = dict(os.environ)
         if self._login:
@@ -137,9 +145,10 @@ async def rtsp_server(
     login: Login | None = None,
     transport: Transport = "both",
     log_every: int = 1,
+    live: float = 0.0,
 ) -> AsyncIterator[RtspServer]:
-    """A server that listens, and is gone when the block ends."""
-    server = RtspServer(mounts, login, transport, log_every)
+    """A server that listens, and is gone when the block ends; for `live` see `rtsp_server.py`."""
+    server = RtspServer(mounts, login, transport, log_every, live)
     try:
         await server.start()
         yield server

@@ -3,11 +3,15 @@
 Run by the system's Python, which has the GStreamer binding:
 
     rtsp_server.py --mount /front=CLIP.tracks [--port N] [--username U --password P --auth basic|digest]
-                   [--transport tcp|udp|both] [--log-every N]
+                   [--transport tcp|udp|both] [--log-every N] [--live SECONDS]
 
-Each client gets a stream of its own, from the clip's first frame, looping. On stdout: `ready PORT`, then one line of
-JSON per happening. A `frame` line says when (time.time()) the frame was captured, that is: became due. On stdin:
-`mute video|audio` and `unmute video|audio` for all streams, now and to come; the end of stdin ends the server.
+Each client gets a stream of its own, from the clip's first frame, looping. With `--live` the clip runs on whether or
+not anybody watches, as what a camera looks at does: at time.time() == t it is at t modulo its length, and a stream
+begins at the next multiple of SECONDS, which should be the time between two key frames.
+
+On stdout: `ready PORT`, then one line of JSON per happening. A `frame` line says when (time.time()) the frame was
+captured, that is: became due. On stdin: `mute video|audio` and `unmute video|audio` for all streams, now and to come;
+the end of stdin ends the server.
 """
 
 import argparse
@@ -82,10 +86,11 @@ class Feed(threading.Thread):
 
     count = 0
 
-    def __init__(self, mount, clip, media, log_every):
+    def __init__(self, mount, clip, media, options):
         super().__init__(daemon=True)
         Feed.count += 1
-        self.mount, self.clip, self.number, self.log_every = mount, clip, Feed.count, log_every
+        self.mount, self.clip, self.number = mount, clip, Feed.count
+        self.log_every, self.live = options.log_every, options.live
         self.sources = [media.get_element().get_by_name_recurse_up(f"src{n}") for n in range(len(clip.tracks))]
         self.stopped = threading.Event()
         self.starting = threading.Lock()
@@ -102,9 +107,10 @@ class Feed(threading.Thread):
         # A source may ask for data before its neighbour has a base time, and so takes the machine's uptime for its own.
         while not self.sources[0].get_base_time():
             time.sleep(0.001)
+        skipped = self.wait_place()
         first = self.sources[0].get_current_running_time() / SECOND
         monotonic, wall = time.monotonic(), time.time()
-        for due, track, packet in schedule(self.clip.tracks):
+        for due, track, packet in schedule(self.clip.tracks, skipped):
             if self.stopped.wait(max(0.0, monotonic + due - time.monotonic())):
                 return
             kind = self.clip.tracks[track]["kind"]
@@ -114,6 +120,15 @@ class Feed(threading.Thread):
             if kind == "video" and kind not in muted and number % self.log_every == 0:
                 log(event="frame", mount=self.mount, media=self.number, frame=number, at=wall + captured)
 
+    def wait_place(self):
+        """Seconds of the clip that the stream leaves out, as soon as it may begin."""
+        if not self.live:
+            return 0.0
+        now = time.time()
+        begin = now + -now % self.live
+        self.stopped.wait(begin - now)
+        return round(begin % self.clip.tracks[0]["length"], 3)
+
     def push(self, track, packet, first):
         _, _, pts, dts, data = packet
         buffer = Gst.Buffer.new_wrapped(data)
@@ -121,9 +136,9 @@ class Feed(threading.Thread):
         return self.sources[track].emit("push-buffer", buffer)
 
 
-def schedule(tracks):
+def schedule(tracks, skipped):
     """All packets of all tracks for ever, in the order in which they become due: (due, track, packet)."""
-    heads = [endless(track) for track in tracks]
+    heads = [endless(track, skipped) for track in tracks]
     nexts = [next(head) for head in heads]
     while True:
         track = min(range(len(nexts)), key=lambda n: nexts[n][0])
@@ -131,16 +146,21 @@ def schedule(tracks):
         nexts[track] = next(heads[track])
 
 
-def endless(track):
-    """A track's packets, again and again. As in a camera, none leaves before it was captured to its end."""
+def endless(track, skipped):
+    """A track's packets, again and again, from `skipped` seconds on, where its times begin.
+
+    As in a camera, none leaves before it was captured to its end.
+    """
     first = min(packet[0] for packet in track["packets"])
     late = max(packet[0] - first - packet[1] for packet in track["packets"])
     if track["kind"] == "audio":
         late += track["length"] / len(track["packets"])
     turn = 0
     while True:
-        start = turn * track["length"]
+        start = turn * track["length"] - skipped
         for pts, dts, number, _size, data in track["packets"]:
+            if start + dts < -1e-6:
+                continue
             number_now = number + turn * len(track["packets"])
             yield start + dts + late, (start + pts - first, number_now, start + pts, start + dts, data)
         turn += 1
@@ -158,7 +178,7 @@ def mount_clip(server, path, clip, options):
 
 
 def configure(path, clip, media, options):
-    feed = Feed(path, clip, media, options.log_every)
+    feed = Feed(path, clip, media, options)
     log(event="describe", mount=path, media=feed.number)
 
     def over(_media):
@@ -214,6 +234,7 @@ def parse():
     parser.add_argument("--auth", choices=["basic", "digest"], default="digest")
     parser.add_argument("--transport", choices=list(TRANSPORTS), default="both")
     parser.add_argument("--log-every", type=int, default=1)
+    parser.add_argument("--live", type=float, default=0.0)
     return parser.parse_args()
 
 

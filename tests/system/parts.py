@@ -5,7 +5,7 @@ import os
 import re
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from itertools import pairwise
 from pathlib import Path
@@ -39,10 +39,10 @@ class Cloud:
         """Where sessions are opened."""
         return f"{scheme}://localhost:{self.port}/{version}/stream/analyze"
 
-    async def start(self) -> None:
-        """Start it, and wait until it listens."""
+    async def start(self, *more: str) -> None:
+        """Start it, this time with more options, and wait until it listens."""
         listen = ["--listen", f"127.0.0.1:{self.port}", "--save", str(self.folder)]
-        command = [sys.executable, "-m", "interhuman2mqtt", "simulate", *listen, *self._options]
+        command = [sys.executable, "-m", "interhuman2mqtt", "simulate", *listen, *self._options, *more]
         self._process = await start_process(command)
         line = await self._process.wait_line(lambda line: "is listening" in line)
         found = re.search(r"://[^ ]*:(\d+)/", line)
@@ -124,19 +124,20 @@ class Box:
         self._process = await start_process(command, {**os.environ, **self._env})
 
     @property
-    def _running(self) -> RigProcess:
+    def process(self) -> RigProcess:
+        """As it was started last."""
         assert self._process
         return self._process
 
     @property
     def pid(self) -> int:
         """Of the daemon itself."""
-        return self._running.process.pid
+        return self.process.process.pid
 
     @property
     def output(self) -> list[str]:
         """What it printed."""
-        return self._running.lines
+        return self.process.lines
 
     @property
     def log(self) -> list[Json]:
@@ -149,18 +150,18 @@ class Box:
         def wanted(line: str) -> bool:
             return line.startswith("{") and {"event": event, **more}.items() <= json.loads(line).items()
 
-        return dict(json.loads(await self._running.wait_line(wanted, within)))
+        return dict(json.loads(await self.process.wait_line(wanted, within)))
 
     def send(self, number: signal.Signals) -> None:
         """Send a signal to the daemon alone."""
-        self._running.process.send_signal(number)
+        self.process.process.send_signal(number)
 
     async def wait(self, within: float = 15.0) -> int:
         """Its exit status, as soon as it ends and has said its last."""
         with trio.fail_after(within):
-            status: int = await self._running.process.wait()
+            status: int = await self.process.process.wait()
             with suppress(ProcessEnded):  # which tells that the pipe has been read to its end too
-                await self._running.wait_line(lambda _: False)
+                await self.process.wait_line(lambda _: False)
         return status
 
     async def stop(self) -> int:
@@ -272,12 +273,15 @@ def configuration(cloud_url: str, broker_url: str, cameras: Mapping[str, Json], 
 
 
 @asynccontextmanager
-async def site(folder: Path, *options: str, tls: Tls | None = None) -> AsyncIterator[Site]:
-    """A broker, a subscriber to everything on it, and a cloud with a quick analysis; `tls` for both."""
+async def site(folder: Path, *options: str, tls: Tls | None = None, lines: Sequence[str] = ()) -> AsyncIterator[Site]:
+    """A broker, a subscriber to everything on it, and a cloud with a quick analysis; `tls` for both.
+
+    `options` are the cloud's, `lines` go into the broker's configuration.
+    """
     certificate = ["--cert", str(tls.cert_file), "--cert-key", str(tls.key_file)] if tls else []
     async with AsyncExitStack() as stack:
         ca_file = tls.ca_file if tls else None
-        broker = await stack.enter_async_context(mosquitto(folder, tls=tls))
+        broker = await stack.enter_async_context(mosquitto(folder, tls=tls, lines=lines))
         subscriber = await stack.enter_async_context(subscribed(broker, ca_file=ca_file))
         simulated = await stack.enter_async_context(cloud(folder / "cloud", *QUICK, *certificate, *options))
         yield Site(folder, broker, simulated, subscriber, ca_file)

@@ -161,7 +161,7 @@ class Ring:
         self._evict()
 
     def close(self) -> None:
-        """The source ended: seal what is there."""
+        """The source ended: seal what is there. Of a single picture nobody knows the length, and it needs one."""
         if self._gops and not self._broken:
             last = self._gops[-1]
             last.end_s = max(last.end_s, last.start_s + APART_S)

@@ -1,0 +1,177 @@
+"""What the cloud says that it got and sent: `sessions.jsonl` of the simulator, read as it grows, and the media."""
+
+import time
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import av
+import msgspec
+
+from rig.clips import frame_numbers
+from soak.book import digest
+from soak.spans import Span, union
+
+
+class Scene(NamedTuple):
+    """What a camera of the rig looks at: pictures numbered from 0, which begin again after the last."""
+
+    fps: int
+    frames: int
+    live: bool
+    """At time.time() == t it shows picture t * fps modulo `frames`."""
+
+    def captured_at(self, number: int, before: float) -> float:
+        """The last time, before a given one, at which it showed this picture."""
+        length = self.frames / self.fps
+        return before - (before - number / self.fps) % length
+
+
+class Sent(NamedTuple):
+    """An event that the cloud sent."""
+
+    at: float
+    type: str
+    said: int
+    """Digest of type and data."""
+
+
+class Chunk:
+    """A binary frame that the cloud got."""
+
+    __slots__ = ("arrived_at", "end", "start")
+
+    def __init__(self, arrived_at: float) -> None:
+        self.arrived_at = arrived_at
+        self.start: float | None = None
+        """Seconds of the session's media clock; None: no media was found in it."""
+        self.end: float | None = None
+
+
+class Media(NamedTuple):
+    """What the pictures of a session tell."""
+
+    seen: list[Span]
+    """The times of its pictures, without the holes between them."""
+    zero_at: float | None
+    """When the session's media began."""
+    frames: int
+    troubles: list[str]
+
+
+NO_MEDIA = Media([], None, 0, [])
+
+
+class CloudSession:
+    """A session as the cloud saw it."""
+
+    def __init__(self, name: str, at: float) -> None:
+        self.name = name
+        """The client's own id of it."""
+        self.opened_at = at
+        self.closed_at: float | None = None
+        self.how = ""
+        """How it ended: the close code and by whom, or what else happened."""
+        self.correlation_id: str | None = None
+        self.camera: str | None = None
+        self.sent: list[Sent] = []
+        self.chunks: dict[int, Chunk] = {}
+        self.media: Media | None = None
+        """None until it was read."""
+
+    @property
+    def guessed_zero(self) -> float | None:
+        """When its media began, if its first chunk came as soon as it was captured; None without any media."""
+        ends = (chunk.arrived_at - chunk.end for chunk in self.chunks.values() if chunk.end is not None)
+        return next(ends, None)
+
+
+class Archive:
+    """The folder that the simulator writes, through all of its lives."""
+
+    def __init__(self, folder: Path) -> None:
+        self.sessions: dict[str, CloudSession] = {}
+        """By the client's own id of it, in the order of their opening."""
+        self.refused = 0
+        self._folder = folder
+        self._place = 0
+
+    def read(self) -> None:
+        """Take what was written since the last time."""
+        file = self._folder / "sessions.jsonl"
+        if not file.exists():
+            return
+        with file.open("rb") as opened:
+            opened.seek(self._place)
+            whole = opened.read().rpartition(b"\n")[0]
+        self._place += len(whole) + bool(whole)
+        for line in whole.splitlines():
+            self._take(msgspec.json.decode(line))
+
+    def died(self) -> None:
+        """The simulator was killed: what was open is over."""
+        self.read()
+        for session in self.sessions.values():
+            if session.closed_at is None:
+                session.closed_at, session.how = time.time(), "the cloud was killed"
+
+    def files(self, session: CloudSession) -> list[Path]:
+        """What it received, as files that can be played."""
+        return sorted(self._folder.glob(f"*-{session.name}*.mp4"), key=lambda file: (len(file.name), file.name))
+
+    def forget(self, session: CloudSession) -> None:
+        """Delete what it received."""
+        for file in self._folder.glob(f"*-{session.name}*"):
+            file.unlink()
+
+    def _take(self, line: dict[str, Any]) -> None:
+        name = line["request_id"] or "nobody"
+        at = datetime.fromisoformat(line["at"]).timestamp()
+        if line["what"] == "refused":
+            self.refused += 1
+            return
+        session = self.sessions.setdefault(name, CloudSession(name, at))
+        match line["what"]:
+            case "opened":
+                session.opened_at, session.correlation_id = at, line["correlation_id"]
+            case "event":
+                session.sent.append(Sent(at, line["type"], digest([line["type"], line["data"]])))
+            case "chunk":
+                session.chunks[line["index"]] = Chunk(at)
+            case "decoded" if line["index"] in session.chunks:
+                chunk = session.chunks[line["index"]]
+                chunk.start, chunk.end = line["start"], line["end"]
+            case "closed":
+                session.closed_at, session.how = at, f"{line['code']} by the {line['by']}"
+
+
+def read_media(files: Iterable[Path], scene: Scene, before: float) -> Media:
+    """Decode every picture of a session, all of which were taken before a given time. Takes a while."""
+    troubles: list[str] = []
+    times: list[float] = []
+    zero_at = None
+    try:
+        for seconds, number in _pictures(files, troubles):
+            times.append(scene.captured_at(number, before) if scene.live else number / scene.fps)
+            zero_at = times[0] - seconds if zero_at is None else zero_at
+    except av.FFmpegError as error:
+        troubles.append(f"what it received cannot be decoded: {error}")
+    if scene.live:
+        troubles += [
+            f"the picture of {later:.2f} came after that of {at:.2f}"
+            for at, later in pairwise(times)
+            if later < at + 0.5 / scene.fps
+        ]
+    seen = union(Span(at, at + 1.02 / scene.fps) for at in times)
+    return Media(seen, zero_at, len(times), troubles[:3]) if scene.live else Media([], None, len(times), troubles[:3])
+
+
+def _pictures(files: Iterable[Path], troubles: list[str]) -> Iterator[tuple[float, int]]:
+    for file in files:
+        for seconds, number in frame_numbers(file):
+            if number is None:
+                troubles.append(f"{file.name}: a picture without a number at {seconds:.2f} s")
+            else:
+                yield seconds, number

@@ -1,0 +1,196 @@
+"""What the daemon published and what the broker acknowledged, row by row, as it passed through the relay."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, NamedTuple
+
+import msgspec
+
+from soak.mqttwire import Publish
+from soak.spans import Span
+
+GAP = "coverage.gap"
+EVIDENCE = 20
+"""Sentences about one sort of breach that are kept."""
+
+
+class Event(msgspec.Struct, frozen=True):
+    """The fields of a published event that matter here."""
+
+    id: str
+    camera: str
+    type: str
+    session: str | None
+    start_at: datetime | None
+    data: dict[str, Any]
+    late: bool = False
+    synthetic: bool = False
+    ranges_at: list[dict[str, datetime | None]] = []
+
+
+class Gap(NamedTuple):
+    """A range of a camera's time that was said not to have been analysed."""
+
+    camera: str
+    span: Span
+    reason: str
+    told_at: float = 0.0
+    """When it was first published, in time.time()."""
+
+
+class Row:
+    """One event, however often it was published."""
+
+    __slots__ = ("acked_at", "connection", "copies", "first_at", "ours", "place", "said", "whole")
+
+    def __init__(self, at: float, place: int, connection: int, event: Event) -> None:
+        self.first_at = at
+        self.place = place
+        """Its rank among all events, by when it was first published."""
+        self.connection = connection
+        """The connection of its newest copy."""
+        self.copies = 1
+        self.acked_at: float | None = None
+        self.ours = event.synthetic or event.type == GAP
+        """The daemon's own word: the cloud said nothing of the kind."""
+        self.said = digest([event.type, event.data])
+        self.whole = digest([event.type, event.data, event.session, event.camera, event.synthetic])
+
+
+class Scope:
+    """All events of one scope: a session, or what the daemon said beside its sessions."""
+
+    def __init__(self, camera: str) -> None:
+        self.camera = camera
+        self.rows: dict[int, Row] = {}
+        self.zero_at: float | None = None
+        """time.time() of the beginning of the session's media, as the daemon dates it."""
+
+
+class Status(NamedTuple):
+    """What the broker was last told about a camera."""
+
+    at: float
+    state: str
+    reason: str | None
+
+
+class Book:
+    """Fed by the relay.
+
+    Args:
+        on_first_ack: Told of the id of each event when the broker acknowledges it for the first time.
+    """
+
+    def __init__(self, on_first_ack: Callable[[str], None]) -> None:
+        self.scopes: dict[str, Scope] = {}
+        self.gaps: list[Gap] = []
+        self.statuses: dict[str, Status] = {}
+        self.health: list[tuple[float, dict[str, Any]]] = []
+        self.counts: Counter[str] = Counter()
+        self.breaches: list[str] = []
+        """What is wrong whatever else happens."""
+        self.settled: set[str] = set()
+        """Scopes that were judged, and forgotten."""
+        self._places = 0
+        self._on_first_ack = on_first_ack
+
+    def published(self, at: float, connection: int, message: Publish) -> None:
+        """The daemon sends a message."""
+        if "/event/" in message.topic and (event := self._event(message)) is not None:
+            self._published(at, connection, event)
+
+    def acknowledged(self, at: float, message: Publish) -> None:
+        """The broker has taken it."""
+        if "/event/" in message.topic:
+            if (event := self._event(message)) is not None:
+                self._acknowledged(at, event)
+        elif message.topic.endswith("/status"):
+            self._status(at, message)
+        elif message.topic.endswith("bridge/health"):
+            self.health.append((at, msgspec.json.decode(message.payload)))
+
+    def _status(self, at: float, message: Publish) -> None:
+        """An empty one says that there is no such camera any more."""
+        if message.payload:
+            status = msgspec.json.decode(message.payload)
+            self.statuses[status["camera"]] = Status(at, status["state"], status["reason"])
+        else:
+            self.statuses.pop(message.topic.split("/")[-2], None)
+
+    def camera_of(self, session: str) -> str | None:
+        """Whose session it is, once any of its events was published."""
+        scope = self.scopes.get(session)
+        return None if scope is None else scope.camera
+
+    def breach(self, sentence: str) -> None:
+        """Note what must not be; only so many of them."""
+        self.counts["breaches"] += 1
+        if len(self.breaches) < EVIDENCE:
+            self.breaches.append(sentence)
+
+    def _event(self, message: Publish) -> Event | None:
+        try:
+            return msgspec.json.decode(message.payload, type=Event)
+        except msgspec.MsgspecError as error:
+            self.breach(f"{message.topic}: no event: {error}")
+            return None
+
+    def _published(self, at: float, connection: int, event: Event) -> None:
+        self.counts["published"] += 1
+        name, _, number = event.id.rpartition("/")
+        name = name.rpartition("/")[2]
+        if name in self.settled:
+            self.breach(f"{event.id} was published again long after its session was over")
+            return
+        scope = self.scopes.setdefault(name, Scope(event.camera))
+        start = event.data.get("start")
+        if scope.zero_at is None and event.start_at and isinstance(start, int | float):
+            scope.zero_at = event.start_at.timestamp() - start
+        row = scope.rows.get(int(number))
+        if row is None:
+            self._places += 1
+            scope.rows[int(number)] = Row(at, self._places, connection, event)
+        else:
+            self._repeated(row, connection, event)
+
+    def _repeated(self, row: Row, connection: int, event: Event) -> None:
+        self.counts["repeats"] += 1
+        row.copies += 1
+        if row.connection == connection:
+            self.breach(f"{event.id} was published twice on one connection to the broker")
+        if row.whole != Row(0.0, 0, 0, event).whole:
+            self.breach(f"{event.id} was published again with another content")
+        row.connection = connection
+
+    def _acknowledged(self, at: float, event: Event) -> None:
+        self.counts["acknowledgements"] += 1
+        name, _, number = event.id.rpartition("/")
+        scope = self.scopes.get(name.rpartition("/")[2])
+        row = None if scope is None else scope.rows.get(int(number))
+        if row is None or row.acked_at is not None:
+            return
+        row.acked_at = at
+        self._on_first_ack(event.id)
+        self.counts["events"] += 1
+        self.counts["late"] += event.late
+        self.counts[f"type {event.type}"] += 1
+        if event.type == GAP:
+            self._gap(event, row.first_at)
+
+    def _gap(self, event: Event, told_at: float) -> None:
+        reason = str(event.data.get("reason"))
+        for range_at in event.ranges_at:
+            start, end = range_at.get("start_at"), range_at.get("end_at")
+            if start is None or end is None or end < start:
+                self.breach(f"{event.id}: a gap without a whole range: {range_at}")
+            else:
+                self.gaps.append(Gap(event.camera, Span(start.timestamp(), end.timestamp()), reason, told_at))
+
+
+def digest(value: Any) -> int:
+    """A number that stands for a JSON value, whatever the order of its keys."""
+    encoded = msgspec.json.encode(value, order="sorted")
+    return int.from_bytes(hashlib.blake2b(encoded, digest_size=8).digest(), "big")

@@ -1,0 +1,112 @@
+"""Brings what was observed before the oracle: session by session while the run goes on, the rest at its end."""
+
+from collections import Counter
+
+from soak.archive import CloudSession
+from soak.book import EVIDENCE
+from soak.history import WAITS_S, History
+from soak.oracle import Accidents, Ending, Session, conservation, order, safe_until
+from soak.site import CAMERAS, Site
+from soak.spans import Span
+from soak.weather import Weather
+
+DATING_S = 0.3
+HAMPERED_S = 20.0
+"""For so long before a session its capture may have been opened."""
+SETTLE_S = 300.0
+"""After which nothing more is expected of a session that is over."""
+
+
+class Court:
+    """Judges events as soon as their session is long over, and keeps of each camera when it was seen."""
+
+    def __init__(self, site: Site, weather: Weather) -> None:
+        self.history = History(CAMERAS.all, weather)
+        self.lost: list[str] = []
+        self.disordered: list[str] = []
+        self.troubles: list[str] = []
+        self.counts: Counter[str] = Counter()
+        self.dating = 0.0
+        """The greatest difference, in seconds, between the daemon's date of a session and the pictures' own."""
+        self._site = site
+        self._weather = weather
+        self._last_place: Counter[str] = Counter()
+
+    def settle(self, now: float, *, last: bool = False) -> None:
+        """Judge and forget what is long over; `last`: everything."""
+        blocked: set[str | None] = set()
+        for session in list(self._site.archive.sessions.values()):
+            is_old = last or (session.closed_at is not None and now - session.closed_at > SETTLE_S)
+            if is_old and session.media is not None and session.camera not in blocked:
+                self._settle(session)
+            else:
+                blocked.add(session.camera)  # the order of a camera's sessions is judged too
+        if last:
+            self._settle_own()
+
+    def _settle(self, session: CloudSession) -> None:
+        book = self._site.book
+        scope = book.scopes.get(session.name)
+        rows = {} if scope is None else scope.rows
+        until = self._safe_until(session)
+        camera = session.camera or "nobody"
+        lost = conservation(Session(session.name, session.sent, rows, until), self._accidents(session.closed_at or 0.0))
+        self._note(self.lost, lost, session)
+        self._note(self.disordered, order(session.name, rows, self._last_place[camera]), session)
+        self._last_place[camera] = max((row.place for row in rows.values()), default=self._last_place[camera])
+        self._count(session, sum(not row.ours for row in rows.values()))
+        self._keep_media(session, until, None if scope is None else scope.zero_at)
+        del self._site.archive.sessions[session.name]
+        if book.scopes.pop(session.name, None):
+            book.settled.add(session.name)
+
+    def _settle_own(self) -> None:
+        """What the daemon said beside its sessions."""
+        for name, scope in self._site.book.scopes.items():
+            rows = {n: row for n, row in scope.rows.items() if row.ours}
+            self.lost += conservation(Session(f"{scope.camera}/{name}", (), rows, 0.0), self._accidents(0.0))
+
+    def _count(self, session: CloudSession, published: int) -> None:
+        self.counts["sessions"] += bool(session.chunks)
+        self.counts["ended well"] += session.how == "1000 by the server"
+        self.counts["sent"] += len(session.sent)
+        self.counts["tails"] += len(session.sent) - published
+        self.counts["chunks"] += len(session.chunks)
+
+    def _keep_media(self, session: CloudSession, until: float, dated: float | None) -> None:
+        """`dated`: when its media began, by the daemon's own dates."""
+        assert session.media is not None
+        seen = session.media.zero_at
+        self.counts["frames"] += session.media.frames
+        self._note(self.troubles, session.media.troubles, session)
+        if seen is not None and dated is not None:
+            self._check_date(session, dated - seen)
+        zero_at = next((at for at in (seen, dated, session.guessed_zero) if at is not None), None)
+        if zero_at is not None:
+            self.history.add(session, zero_at, until)
+
+    def _check_date(self, session: CloudSession, off: float) -> None:
+        """The dates of a source are only as good as its promptest packet, so what hampers the camera excuses them."""
+        near = Span(session.opened_at - HAMPERED_S, session.closed_at or session.opened_at)
+        if self._weather.hampers(session.camera or "", near.start, near.end):
+            return
+        self.dating = max(self.dating, abs(off))
+        if abs(off) > DATING_S:
+            self._note(self.troubles, [f"{session.name}: dated {off:+.2f} s beside its pictures"], session)
+
+    def _note(self, where: list[str], sentences: list[str], session: CloudSession) -> None:
+        zero = self._weather.began
+        opened, closed = session.opened_at - zero, (session.closed_at or zero) - zero
+        said = f" ({session.camera}, from {opened:.1f} to {closed:.1f}: {session.how})"
+        where += [sentence + said for sentence in sentences[: max(0, EVIDENCE - len(where))]]
+
+    def _safe_until(self, session: CloudSession) -> float:
+        ending = Ending(session.opened_at, session.closed_at or 0.0, self._site.cloud_ear.left.get(session.name))
+        cuts = [Span(done.began, done.ended) for done in self._weather.faults("uplink-cut")]
+        resets = [done.began for kind in ("uplink-reset", "uplink-refused") for done in self._weather.faults(kind)]
+        return safe_until(ending, cuts, resets)
+
+    def _accidents(self, closed_at: float) -> Accidents:
+        """What may have cost events of a session that was closed then."""
+        damages = [done.began for done in self._weather.faults("daemon-damage")]
+        return Accidents(self._site.daemon.kills, [at for at in damages if closed_at > at - WAITS_S])

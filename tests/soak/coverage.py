@@ -1,0 +1,73 @@
+"""The accounting of gaps: media that the cloud got and gaps that were published make up a camera's time; no I/O."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+from soak.book import Gap
+from soak.spans import Span, collisions, common, total, without
+
+SEAM_S = 3.0
+"""A chunk, a GOP, and what the dating of both may be wrong by."""
+STALE_S = 15.0
+"""How old the frontier may be that a killed daemon had written down."""
+NOTED_S = 2.0
+"""What was told so shortly before the daemon was killed may be told again by its next life."""
+TOUCH_S = 0.05
+SUDDEN = frozenset({"crashed", "power_cut"})
+
+
+class Account(NamedTuple):
+    """One camera's time."""
+
+    camera: str
+    live: Sequence[Span]
+    """When it was configured, and the run was on."""
+    got: Sequence[Span]
+    """What the cloud got."""
+    proven: Sequence[Span]
+    """What the daemon can know that the cloud got."""
+    gaps: Sequence[Gap]
+    forgotten: Sequence[Span] = ()
+    """What the daemon cannot be asked about any more, because its store was damaged."""
+    kills: Sequence[float] = ()
+    """When the daemon was killed."""
+
+
+def unexplained(account: Account) -> list[Span]:
+    """Time of the camera that the cloud did not get, and that no gap tells of."""
+    told = [*account.got, *(gap.span for gap in account.gaps), *account.forgotten]
+    return [hole for hole in without(account.live, told) if hole.seconds > SEAM_S]
+
+
+def denied(account: Account) -> list[tuple[Gap, float]]:
+    """Gaps that hold more media than they may which the cloud is known to have got, with the seconds of it."""
+    found = []
+    for gap in account.gaps:
+        seconds = total(common([gap.span], account.proven))
+        if seconds > SEAM_S + (STALE_S if gap.reason in SUDDEN else 0.0):
+            found.append((gap, seconds))
+    return found
+
+
+def twice(account: Account) -> list[tuple[Span, Span]]:
+    """Gaps of the camera that overlap each other, but for those that a kill left no time to write down."""
+    kept = [gap.span for gap in account.gaps if not any(0 <= kill - gap.told_at < NOTED_S for kill in account.kills)]
+    return collisions(kept, TOUCH_S)
+
+
+def judge(accounts: Iterable[Account], zero: float = 0.0) -> list[str]:
+    """What is wrong, in sentences that count their seconds from `zero`."""
+    return [f"{account.camera}: {sentence}" for account in accounts for sentence in _wrong(account, zero)]
+
+
+def _wrong(account: Account, zero: float) -> Iterator[str]:
+    for hole in unexplained(account):
+        yield f"nothing is said of {_told(hole, zero)}"
+    for gap, seconds in denied(account):
+        yield f"{gap.reason} from {_told(gap.span, zero)} holds {seconds:.1f} s that the cloud got"
+    for one, other in twice(account):
+        yield f"the gaps {_told(one, zero)} and {_told(other, zero)} overlap"
+
+
+def _told(span: Span, zero: float) -> str:
+    return f"{span.start - zero:.2f} to {span.end - zero:.2f} ({span.seconds:.1f} s)"

@@ -1,0 +1,137 @@
+"""The daemon through all of its lives: started, ended and restarted by the weather, and by itself never."""
+
+import json
+import signal
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import trio
+
+from soak.book import EVIDENCE
+from system.parts import KEY, Box
+
+STOP_S = 60.0
+"""More than the drains of all sessions and of the outbox may take."""
+START_S = 30.0
+DEATHS = 3
+"""So many ends of its own are one too many."""
+BUGS = ("Traceback (most recent call last)", '"event": "bug"')
+
+
+class Life:
+    """From a start to the end of the process."""
+
+    def __init__(self) -> None:
+        self.began = time.time()
+        self.ended: float | None = None
+
+
+class Daemon:
+    """`interhuman2mqtt run`, with its log in a file."""
+
+    def __init__(self, box: Box, log: Path) -> None:
+        self.box = box
+        self.lives: list[Life] = []
+        self.kills: list[float] = []
+        self.breaches: list[str] = []
+        self.lines_per_minute: Counter[int] = Counter()
+        self.camera_of: dict[str, str] = {}
+        """By the cloud's id of the session."""
+        self.hopeless = trio.Event()
+        self._log = log
+        self._has_process = False
+        self._started = trio.Event()
+        self._wanted = False
+        self._deaths = 0
+
+    @property
+    def pid(self) -> int | None:
+        """Of the process; None while there is none."""
+        return self.box.pid if self._wanted else None
+
+    async def up(self) -> None:
+        """Start it, and wait until it says that it has started."""
+        self.harvest()
+        await self.box.start()
+        self._has_process = True
+        self._wanted = True
+        self.lives.append(Life())
+        self._started = trio.Event()
+        with trio.move_on_after(START_S):
+            await self._started.wait()
+        if not self._started.is_set():
+            self._breach(f"it had not started after {START_S:.0f} s")
+
+    async def down(self, number: signal.Signals) -> None:
+        """End it by a signal; SIGTERM must end it with status 0 in time."""
+        if not self._wanted:
+            return
+        self._wanted = False
+        if number is signal.SIGKILL:
+            self.kills.append(time.time())
+        self.box.send(number)
+        began = time.time()
+        with trio.move_on_after(STOP_S):
+            status = await self.box.wait(STOP_S + 1)
+            if number is signal.SIGTERM and status != 0:
+                self._breach(f"it ended with status {status} after SIGTERM")
+        if self.box.process.process.returncode is None:
+            self._breach(f"it had not ended {time.time() - began:.0f} s after {number.name}")
+            self.kills.append(time.time())
+            await self.box.kill()
+        self.lives[-1].ended = time.time()
+        self.harvest()
+
+    async def hang_up(self) -> None:
+        """Ask it to read its configuration anew."""
+        if self._wanted:
+            self.box.send(signal.SIGHUP)
+
+    async def watch(self) -> None:
+        """Read its log, and start it again where it ended by itself, as systemd would."""
+        while True:
+            await trio.sleep(0.5)
+            self.harvest()
+            if self._wanted and self.box.process.process.returncode is not None:
+                await self._died(self.box.process.process.returncode)
+
+    async def _died(self, status: int) -> None:
+        self.lives[-1].ended = time.time()
+        self.kills.append(time.time())
+        self._breach(f"it ended by itself with status {status}")
+        self._deaths += 1
+        if self._deaths >= DEATHS:
+            self.hopeless.set()
+            self._wanted = False
+        else:
+            await self.up()
+
+    def harvest(self) -> None:
+        """Take the lines that it printed since the last time."""
+        if not self._has_process:
+            return
+        printed = self.box.process.lines
+        lines, printed[:] = printed[:], []
+        if lines:
+            with self._log.open("a") as log:
+                log.writelines(f"{line}\n" for line in lines)
+        for line in lines:
+            self._take(line)
+
+    def _take(self, line: str) -> None:
+        self.lines_per_minute[int(time.time() / 60)] += 1
+        if any(sign in line for sign in BUGS):
+            self._breach(f"its log has a bug: {line[:1500]}")
+        if KEY in line:
+            self._breach("its log holds the API key")
+        said: dict[str, Any] = json.loads(line) if line.startswith("{") else {}
+        if said.get("event") == "session ready":
+            self.camera_of[said["correlation_id"]] = said["camera"]
+        elif said.get("event") == "started":
+            self._started.set()
+
+    def _breach(self, sentence: str) -> None:
+        if len(self.breaches) < EVIDENCE:
+            self.breaches.append(sentence)

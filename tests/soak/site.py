@@ -1,0 +1,176 @@
+"""The parts of a soak: cameras, cloud and broker, each with a way to it that can be broken, and the daemon."""
+
+import os
+import sys
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import trio
+
+from rig.clips import Clip
+from rig.mosquitto import Broker, mosquitto, subscribed
+from rig.netproxy import Network, network
+from rig.rtsp import RtspServer, rtsp_server
+from soak.archive import Archive, Scene
+from soak.book import Book
+from soak.daemon import Daemon
+from soak.listener import Listener, listening
+from soak.relay import BrokerEar, CloudEar
+from soak.spans import Span
+from soak.storm import Cameras
+from system.parts import BOX, Box, Cloud, cloud, configuration
+
+VIEW = Clip(fps=10, gop=10, seconds=600)
+"""What the cameras look at: long enough for a picture's number to tell the time."""
+FILM = Clip(fps=10, gop=10, seconds=64)
+CAMERAS = Cameras(("hall", "door", "yard"), ("film",))
+SPARE = "spare"
+"""A camera that a reload adds."""
+MAX_DURATION_S = 60
+CLOUD = ("--window", "4", "--stride", "2", "--cadence", "6", "--max-duration", str(MAX_DURATION_S))
+KEPT_LINES = 200
+"""Lines of each part's output that are kept."""
+
+
+class Spot(NamedTuple):
+    """An RTSP camera and the cable to it."""
+
+    server: RtspServer
+    cable: Network
+
+
+class Paused(NamedTuple):
+    """A pause of a camera."""
+
+    camera: str
+    span: Span
+    """From the end of the one command to the beginning of the other."""
+
+
+class Site(NamedTuple):
+    """Everything."""
+
+    folder: Path
+    spots: dict[str, Spot]
+    cloud: Cloud
+    uplink: Network
+    broker: Broker
+    mqtt: Network
+    listener: Listener
+    daemon: Daemon
+    book: Book
+    broker_ear: BrokerEar
+    cloud_ear: CloudEar
+    archive: Archive
+    paused: list[Paused]
+    """When cameras were paused."""
+
+    @property
+    def mark(self) -> str:
+        """What is in the environment of the daemon and of its workers, and in no other's."""
+        return f"TMPDIR={self.folder}/tmp"
+
+    def trace(self, camera: str) -> str | int:
+        """What its worker has open: the port of its cable, or a file."""
+        return self.spots[camera].cable.port if camera in self.spots else str(FILM.path())
+
+    def configure(self, *, without: str = "", more: str = "", changed: str = "") -> None:
+        """Write the file of the daemon."""
+        cameras: dict[str, dict[str, Any]] = {name: source(self.spots, name) for name in CAMERAS.all if name != without}
+        if more:
+            cameras[more] = source(self.spots, more)
+        if changed:
+            cameras[changed]["replay"] = "4s"
+        self.daemon.box.configure(settings(self.uplink, self.mqtt, cameras))
+
+    def break_file(self) -> None:
+        """Leave a file that is wrong."""
+        self.daemon.box.file.write_text('[cameras.hall]\nsauce = "rtsp://nowhere"\n')
+
+    async def command(self, *words: str) -> bool:
+        """A command of the program itself, on this box; whether it ended well."""
+        run = [sys.executable, "-m", "interhuman2mqtt", *words, "--config", str(self.daemon.box.file)]
+        env = {**os.environ, "STATE_DIRECTORY": str(self.daemon.box.folder)}
+        done = await trio.run_process(run, env=env, check=False, capture_stdout=True, capture_stderr=True)
+        return done.returncode == 0
+
+    async def retained(self) -> dict[str, bytes]:
+        """What the broker retains now, as a client sees that comes now."""
+        async with subscribed(self.broker, "interhuman/#") as late:
+            with trio.move_on_after(5):
+                await late.wait_for(lambda seen: any(m.topic.endswith("bridge/info") for m in seen), 6)
+            await trio.sleep(0.5)  # the others come in one go with it
+            return {m.topic.removeprefix(f"interhuman/{BOX}/"): m.payload for m in late.messages if m.retained}
+
+    def trim(self) -> None:
+        """Forget what the parts have printed, but for the end of it."""
+        outputs: list[list[str]] = [self.cloud.output, self.broker.log]
+        outputs += [spot.server.process.lines for spot in self.spots.values() if spot.server.process]
+        for lines in outputs:
+            del lines[:-KEPT_LINES]
+
+
+def source(spots: dict[str, Spot], name: str) -> dict[str, Any]:
+    """A camera's table."""
+    where = f"rtsp://127.0.0.1:{spots[name].cable.port}/view" if name in spots else f"file:{FILM.path()}"
+    return {"source": where, "replay": "8s"}
+
+
+def settings(uplink: Network, mqtt: Network, cameras: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """The content of the daemon's file."""
+    return configuration(
+        f"ws://127.0.0.1:{uplink.port}/v2/stream/analyze",
+        f"mqtt://127.0.0.1:{mqtt.port}",
+        cameras,
+        log={"level": "info"},
+        interhuman={"include": ["conversation_quality_overall", "conversation_quality_timeline"]},
+    )
+
+
+SCENES = {
+    **dict.fromkeys(CAMERAS.rtsp, Scene(VIEW.fps, VIEW.frames, live=True)),
+    **dict.fromkeys((*CAMERAS.file, SPARE), Scene(FILM.fps, FILM.frames, live=False)),
+}
+
+
+@asynccontextmanager
+async def site(folder: Path) -> AsyncIterator[Site]:
+    """All parts running, but the daemon; all gone when the block ends."""
+    for name in ("tmp", "state", "broker", "cloud"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    async with AsyncExitStack() as stack:
+        spots = {}
+        for name in CAMERAS.rtsp:
+            server = await stack.enter_async_context(
+                rtsp_server({"/view": VIEW}, transport="tcp", log_every=1 << 30, live=VIEW.gop / VIEW.fps)
+            )
+            spots[name] = Spot(server, await stack.enter_async_context(network(server.port)))
+        simulated = await stack.enter_async_context(cloud(folder / "cloud", *CLOUD))
+        cloud_ear = CloudEar()
+        uplink = await stack.enter_async_context(network(simulated.port, cloud_ear.hear))
+        broker = await stack.enter_async_context(mosquitto(folder / "broker"))
+        heard = await stack.enter_async_context(listening(broker.port))
+        book = Book(heard.acked)
+        broker_ear = BrokerEar(book)
+        mqtt = await stack.enter_async_context(network(broker.port, broker_ear.hear))
+        cameras = {name: source(spots, name) for name in CAMERAS.all}
+        env = {"TMPDIR": f"{folder}/tmp"}
+        box = Box(folder / "state", settings(uplink, mqtt, cameras), env)
+        stack.push_async_callback(box.kill)
+        yield Site(
+            folder=folder,
+            spots=spots,
+            cloud=simulated,
+            uplink=uplink,
+            broker=broker,
+            mqtt=mqtt,
+            listener=heard,
+            daemon=Daemon(box, folder / "daemon.log"),
+            book=book,
+            broker_ear=broker_ear,
+            cloud_ear=cloud_ear,
+            archive=Archive(folder / "cloud"),
+            paused=[],
+        )

@@ -1,0 +1,83 @@
+"""The book remembers what was published and acknowledged, and notices what must not be."""
+
+from typing import Any
+
+import msgspec
+
+from soak.book import Book, digest
+from soak.mqttwire import Publish
+from soak.spans import Span
+
+
+def message(n: int, type_: str = "signal.detected", session: str | None = "s1", **more: Any) -> Publish:
+    event = {"id": f"lobby-1/hall/{session or 'boot'}/{n}", "camera": "hall", "type": type_, "session": session}
+    event |= {"start_at": None, "data": {"signal_type": "hesitation"}} | more
+    return Publish(f"interhuman/lobby-1/hall/event/{type_}", msgspec.json.encode(event), 1, retain=False, number=n)
+
+
+def opened() -> tuple[Book, list[str]]:
+    acked: list[str] = []
+    return Book(acked.append), acked
+
+
+def test_an_event_is_counted_once() -> None:
+    """An event that comes again with `late`, on another connection, is one event, acknowledged when it first was."""
+    book, acked = opened()
+    book.published(10.0, 1, message(1))
+    book.published(50.0, 2, message(1, late=True))
+    book.acknowledged(51.0, message(1, late=True))
+    book.acknowledged(52.0, message(1, late=True))
+    row = book.scopes["s1"].rows[1]
+    assert (row.first_at, row.acked_at, row.copies) == (10.0, 51.0, 2)
+    assert acked == ["lobby-1/hall/s1/1"]
+    assert (book.counts["events"], book.counts["repeats"], book.breaches) == (1, 1, [])
+
+
+def test_a_repeat_on_the_same_connection() -> None:
+    """Nothing is published twice on one connection."""
+    book, _ = opened()
+    book.published(10.0, 1, message(1))
+    book.published(11.0, 1, message(1))
+    assert book.breaches == ["lobby-1/hall/s1/1 was published twice on one connection to the broker"]
+
+
+def test_a_repeat_with_another_content() -> None:
+    """The same id stands for the same event."""
+    book, _ = opened()
+    book.published(10.0, 1, message(1))
+    book.published(11.0, 2, message(1, data={"signal_type": "interest"}))
+    assert book.breaches == ["lobby-1/hall/s1/1 was published again with another content"]
+
+
+def test_gaps() -> None:
+    """A gap is taken with each of its ranges once the broker has it, and one without an end is wrong."""
+    book, _ = opened()
+    ranges = [{"start_at": "1970-01-01T00:00:10Z", "end_at": "1970-01-01T00:00:14Z"}]
+    gap = message(1, "coverage.gap", None, ranges_at=ranges, data={"reason": "stalled", "seconds": 4.0})
+    book.published(20.0, 1, gap)
+    assert book.gaps == []
+    book.acknowledged(20.0, gap)
+    assert [(one.camera, one.span, one.reason) for one in book.gaps] == [("hall", Span(10.0, 14.0), "stalled")]
+    book.published(21.0, 1, message(2, "coverage.gap", None, ranges_at=[{"start_at": None, "end_at": None}]))
+    book.acknowledged(21.0, message(2, "coverage.gap", None, ranges_at=[{"start_at": None, "end_at": None}]))
+    assert len(book.breaches) == 1
+
+
+def test_rubbish() -> None:
+    """What is no event on an event's topic is noticed."""
+    book, _ = opened()
+    book.published(1.0, 1, Publish("interhuman/lobby-1/hall/event/x", b"{", 1, retain=False, number=1))
+    assert len(book.breaches) == 1
+
+
+def test_the_daemons_dates() -> None:
+    """A session's media begins where the daemon's date of an event and its place in the media say."""
+    book, _ = opened()
+    data = {"signal_type": "hesitation", "start": 4.5}
+    book.published(1.0, 1, message(1, start_at="1970-01-01T00:01:04.5Z", data=data))
+    assert book.scopes["s1"].zero_at == 60.0
+
+
+def test_digests() -> None:
+    """Two JSON values have one digest where they differ in the order of keys only."""
+    assert digest({"a": 1, "b": [1.5, None]}) == digest({"b": [1.5, None], "a": 1}) != digest({"a": 1, "b": [1.5]})

@@ -1,0 +1,157 @@
+"""The soak itself: a short one passes, and what it looks with sees what is there."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import msgspec
+import pytest
+import trio
+
+from rig.clips import Clip
+from rig.mosquitto import mosquitto, subscribed
+from rig.netproxy import network
+from rig.processes import running
+from rig.rtsp import rtsp_server
+from soak import report, watch
+from soak.__main__ import main, soak
+from soak.archive import Archive, CloudSession, Scene, read_media
+from soak.book import Book
+from soak.listener import listening
+from soak.relay import BrokerEar, CloudEar
+from soak.site import CAMERAS
+from soak.storm import KINDS, plan
+from soak.weather import FAULTS
+
+SEED, MINUTES = 14, 0.6
+
+
+async def test_a_short_soak(tmp_path: Path) -> None:
+    """Through a handful of gentle faults every promise holds that so short a run can judge."""
+    found = await soak(tmp_path, plan(SEED, MINUTES * 60, CAMERAS), SEED, MINUTES)
+    assert found.ok, report.text(found)
+    judged = {check.name for check in found.checks if check.ok}
+    assert judged >= {"conservation", "order", "arrival", "liveness", "retained", "media", "growth", "no bug"}
+    assert found.totals["events acknowledged by the broker"] > 50
+    assert sum(found.faults.values()) >= 3
+    assert msgspec.json.decode(msgspec.json.encode(report.as_json(found)))["ok"]
+
+
+def test_every_fault_can_be_done() -> None:
+    """There is a way to do each kind of fault that the storm may deal, and no other."""
+    assert set(FAULTS) == set(KINDS)
+
+
+def test_help(capsys: pytest.CaptureFixture[str]) -> None:
+    """The command says how it is used."""
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    assert "--seed" in capsys.readouterr().out
+
+
+async def test_the_relay_sees_what_the_broker_took(tmp_path: Path) -> None:
+    """An event that a real client publishes through the relay is in the book as acknowledged, and at the subscriber."""
+    event = '{"id":"b/hall/s/1","camera":"hall","type":"t","session":"s","start_at":null,"data":{}}'
+    async with mosquitto(tmp_path) as broker, listening(broker.port) as heard:
+        book = Book(heard.acked)
+        ear = BrokerEar(book)
+        async with network(broker.port, ear.hear) as net, subscribed(broker) as seen:
+            await trio.run_process([sys.executable, "-c", PUBLISH, str(net.port), event])
+            await seen.wait_topic("event/t")
+            with trio.fail_after(10):
+                while not (heard.events and ear.breaks):  # noqa: ASYNC110 - what is counted wakes nobody
+                    await trio.sleep(0.05)
+    assert (book.counts["events"], book.breaches, heard.missed) == (1, [], [])
+    assert book.scopes["s"].rows[1].acked_at is not None
+
+
+PUBLISH = """
+import sys
+import paho.mqtt.publish as publish
+publish.single("x/hall/event/t", sys.argv[2], qos=1, port=int(sys.argv[1]))
+"""
+
+
+def test_the_ear_knows_when_the_daemon_left_a_session() -> None:
+    """The end of the connection that asked for a session is the daemon's end of it."""
+    ear, name = CloudEar(), "0b0e7c1e-0000-4000-8000-000000000001"
+    ear.hear(1, "up", b"GET /v2 HTTP/1.1\r\nX-Client-Req")
+    ear.hear(1, "up", f"uest-Id: {name}\r\n\r\n".encode())
+    ear.hear(2, "up", b"GET /v2 HTTP/1.1\r\n\r\n")
+    ear.hear(1, "down", b"")
+    assert ear.left == {}
+    ear.hear(2, "up", b"")
+    ear.hear(1, "up", b"")
+    assert list(ear.left) == [name]
+
+
+def test_the_archive_is_read_as_it_grows(tmp_path: Path) -> None:
+    """Lines are taken once they are whole, and a session that a kill left open is over."""
+    line = {"at": "2026-01-01T00:00:00+00:00", "session": 1, "request_id": "r", "what": "opened", "correlation_id": "c"}
+    chunk = {**line, "what": "chunk", "index": 1, "size": 9}
+    text = msgspec.json.encode(line) + b"\n" + msgspec.json.encode(chunk) + b"\n"
+    archive = Archive(tmp_path)
+    archive.read()
+    for end in (40, len(text) - 1, len(text)):
+        (tmp_path / "sessions.jsonl").write_bytes(text[:end])
+        archive.read()
+    session = archive.sessions["r"]
+    assert (session.correlation_id, list(session.chunks), session.closed_at) == ("c", [1], None)
+    archive.died()
+    assert session.closed_at is not None
+    (tmp_path / "1-r.mp4").write_bytes(b"")
+    assert archive.files(session) == [tmp_path / "1-r.mp4"]
+    archive.forget(session)
+    assert archive.files(CloudSession("r", 0.0)) == []
+
+
+def test_pictures_are_dated() -> None:
+    """A whole clip, as if it had just been seen, covers its length, and ends when it was seen."""
+    clip = Clip(seconds=8, size=(160, 96), fps=10, gop=10)
+    media = read_media([clip.path()], Scene(10, 80, live=True), 1008.0 - 0.05)
+    assert (media.frames, media.troubles) == (80, [])
+    assert [(round(span.start, 1), round(span.end, 1)) for span in media.seen] == [(1000.0, 1008.0)]
+    twice = read_media([clip.path(), clip.path()], Scene(10, 80, live=True), 1008.0 - 0.05)
+    assert "came after" in twice.troubles[0]
+
+
+async def test_a_live_camera_shows_the_time(tmp_path: Path) -> None:
+    """The picture that a live camera sends is the one of now, on every connection."""
+    clip = Clip(seconds=16, size=(160, 96), fps=10, gop=10)
+    async with rtsp_server({"/view": clip}, transport="tcp", live=1.0) as server:
+        for number in range(2):
+            file = tmp_path / f"{number}.mp4"
+            record = ["ffmpeg", "-v", "error", "-rtsp_transport", "tcp", "-i", server.url("/view"), "-t", "2"]
+            await trio.run_process([*record, "-c", "copy", str(file)])
+            now = time.time()
+            media = read_media([file], Scene(10, clip.frames, live=True), now)
+            assert media.troubles == []
+            assert media.frames >= 15
+            assert now - media.seen[-1].end < 8.0
+
+
+async def test_a_worker_without_its_daemon() -> None:
+    """A capture process is known by the mark in its environment, and missed by none but its parent."""
+    command = [sys.executable, "-m", "interhuman2mqtt.capture"]
+    async with running(command, {**os.environ, "TMPDIR": "/nowhere/soak"}) as worker:
+        pid = worker.process.pid
+        with trio.fail_after(10):
+            while pid not in watch.orphans("TMPDIR=/nowhere/soak", None):  # noqa: ASYNC110 - /proc wakes nobody
+                await trio.sleep(0.05)
+        assert watch.orphans("TMPDIR=/nowhere/soak", os.getpid()) == []
+        assert watch.workers(os.getpid()).count(pid) == 1
+        taken = watch.sample(pid, "worker")
+        assert taken is not None
+        assert taken.memory > 1e6
+        assert taken.threads >= 1
+
+
+def test_a_zombie() -> None:
+    """A child that has ended and that nobody reaped is seen until it is reaped."""
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+    assert child.pid in watch.zombies(os.getpid())
+    child.wait()
+    assert child.pid not in watch.zombies(os.getpid())

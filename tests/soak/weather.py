@@ -1,0 +1,301 @@
+"""How each fault is done to a site, and undone."""
+
+import json
+import os
+import signal
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import trio
+
+from soak import watch
+from soak.site import Paused, Site
+from soak.spans import Span
+from soak.storm import Happening
+from system.parts import BOX
+
+Do = Callable[[Site, Happening], Awaitable[str]]
+"""Returns once the fault is over; what it says tells why it could not be done, empty: it was."""
+THROTTLE = 6000.0
+"""Bytes a second of one connection: less than half of what a camera of ours sends."""
+PAGES = (1, 2, 3, 5, 8)
+PAGE = 4096
+
+
+class Done(NamedTuple):
+    """A fault that happened."""
+
+    happening: Happening
+    began: float
+    """time.time(), as is `ended`"""
+    ended: float
+    note: str
+    """Why it could not be done; empty: it was."""
+
+
+class Weather:
+    """Lets the faults of a plan happen, each in its own time."""
+
+    def __init__(self, site: Site) -> None:
+        self.done: list[Done] = []
+        self.began = time.time()
+        """The plan's second 0."""
+        self.under_way = 0
+        self._site = site
+
+    async def strike(self, happening: Happening) -> None:
+        """One fault from its beginning to its end."""
+        began = time.time()
+        self.under_way += 1
+        try:
+            note = await FAULTS[happening.fault](self._site, happening)
+        finally:
+            self.under_way -= 1
+        self.done.append(Done(happening, began, time.time(), note))
+
+    def hampers(self, camera: str, start: float, end: float) -> bool:
+        """Whether a fault of this camera was under way, or begun, between two times in the past."""
+        return any(done.happening.target == camera and done.began < end and start < done.ended for done in self.done)
+
+    def is_calm(self, start: float, end: float) -> bool:
+        """Whether no fault was under way, or begun, between two times in the past."""
+        return not any(done.began < end and start < done.ended for done in self.done)
+
+    def faults(self, kind: str, target: str | None = None) -> list[Done]:
+        """The faults of one kind, on any target or this one, that were really done."""
+        return [
+            done
+            for done in self.done
+            if done.happening.fault == kind and not done.note and target in {None, done.happening.target}
+        ]
+
+
+async def camera_stop(site: Site, happening: Happening) -> str:
+    """The camera loses its power."""
+    server = site.spots[happening.target].server
+    await server.stop()
+    await trio.sleep(happening.duration)
+    await server.start()
+    return ""
+
+
+async def camera_freeze(site: Site, happening: Happening) -> str:
+    """The camera hangs."""
+    server = site.spots[happening.target].server
+    server.freeze()
+    await trio.sleep(happening.duration)
+    server.thaw()
+    return ""
+
+
+async def camera_cable(site: Site, happening: Happening) -> str:
+    """The camera's cable is pulled."""
+    cable = site.spots[happening.target].cable
+    cable.cut()
+    await trio.sleep(happening.duration)
+    cable.mend()
+    return ""
+
+
+async def camera_mute(site: Site, happening: Happening) -> str:
+    """One of the camera's tracks falls silent."""
+    server = site.spots[happening.target].server
+    track: Literal["video", "audio"] = "video" if happening.fault.endswith("video") else "audio"
+    await server.mute(track)
+    await trio.sleep(happening.duration)
+    await server.unmute(track)
+    return ""
+
+
+async def worker_signal(site: Site, happening: Happening) -> str:
+    """The capture process gets a signal; one that was stopped may go on later, if it still exists."""
+    number = {"kill": signal.SIGKILL, "segv": signal.SIGSEGV, "stop": signal.SIGSTOP}[happening.fault.split("-")[1]]
+    daemon = site.daemon.pid
+    worker = None if daemon is None else watch.worker_of(daemon, site.trace(happening.target))
+    if worker is None:
+        return "there was no capture process of it"
+    with suppress(ProcessLookupError):
+        os.kill(worker, number)
+    await trio.sleep(happening.duration)
+    if number is signal.SIGSTOP and worker in watch.orphans(site.mark, None):
+        os.kill(worker, signal.SIGCONT)
+    return ""
+
+
+async def pause(site: Site, happening: Happening) -> str:
+    """Somebody pauses a camera, and resumes it."""
+    if not await site.command("pause", happening.target):
+        return "the command `pause` failed"
+    paused_at = time.time()
+    await trio.sleep(happening.duration)
+    site.paused.append(Paused(happening.target, Span(paused_at, time.time())))
+    return "" if await site.command("resume", happening.target) else "the command `resume` failed"
+
+
+async def request_restart(site: Site, happening: Happening) -> str:
+    """Somebody asks for the restart of a camera, by MQTT."""
+    if not site.listener.is_up:
+        return "the broker was away"
+    site.listener.say(f"interhuman/{BOX}/bridge/request/restart", json.dumps({"camera": happening.target}))
+    await trio.lowlevel.checkpoint()
+    return ""
+
+
+async def uplink_reset(site: Site, happening: Happening) -> str:
+    """All connections to the cloud are reset."""
+    site.uplink.reset()
+    await trio.lowlevel.checkpoint()
+    return ""
+
+
+async def uplink_cut(site: Site, happening: Happening) -> str:
+    """The cable to the cloud is pulled."""
+    site.uplink.cut()
+    await trio.sleep(happening.duration)
+    site.uplink.mend()
+    return ""
+
+
+async def uplink_refused(site: Site, happening: Happening) -> str:
+    """The way to the cloud breaks, and nobody answers at its address."""
+    await site.uplink.refuse()
+    site.uplink.reset()
+    await trio.sleep(happening.duration)
+    await site.uplink.accept()
+    return ""
+
+
+async def uplink_throttled(site: Site, happening: Happening) -> str:
+    """The uplink carries less than the cameras send."""
+    site.uplink.rate = THROTTLE
+    await trio.sleep(happening.duration)
+    site.uplink.rate = None
+    return ""
+
+
+async def cloud_restart(site: Site, happening: Happening) -> str:
+    """The cloud goes down, and comes again."""
+    await restart_cloud(site, happening.duration)
+    return ""
+
+
+async def cloud_faults(site: Site, happening: Happening) -> str:
+    """The cloud misbehaves for a while."""
+    await restart_cloud(site, 0.0, "--fault", happening.target)
+    await trio.sleep(happening.duration)
+    await restart_cloud(site, 0.0)
+    return ""
+
+
+async def restart_cloud(site: Site, pause_s: float, *options: str) -> None:
+    """Kill the simulator, and start it again."""
+    await site.cloud.kill()
+    site.archive.died()
+    await trio.sleep(pause_s)
+    await site.cloud.start(*options)
+
+
+async def broker_restart(site: Site, happening: Happening) -> str:
+    """The broker goes down, and comes again without its store."""
+    await site.broker.kill()
+    await trio.sleep(happening.duration)
+    await site.broker.start()
+    return ""
+
+
+async def broker_freeze(site: Site, happening: Happening) -> str:
+    """The broker hangs."""
+    site.broker.freeze()
+    await trio.sleep(happening.duration)
+    site.broker.thaw()
+    return ""
+
+
+async def broker_cable(site: Site, happening: Happening) -> str:
+    """The cable to the broker is pulled."""
+    site.mqtt.cut()
+    await trio.sleep(happening.duration)
+    site.mqtt.mend()
+    return ""
+
+
+async def broker_reset(site: Site, happening: Happening) -> str:
+    """The connection to the broker is reset."""
+    site.mqtt.reset()
+    await trio.lowlevel.checkpoint()
+    return ""
+
+
+async def daemon_restart(site: Site, happening: Happening) -> str:
+    """The daemon is killed or stopped, and started again."""
+    await site.daemon.down(signal.SIGTERM if happening.fault == "daemon-term" else signal.SIGKILL)
+    if happening.fault == "daemon-damage":
+        damage(site.daemon.box.folder / "outbox.sqlite")
+    await trio.sleep(happening.duration)
+    await site.daemon.up()
+    return ""
+
+
+def damage(store: Path) -> None:
+    """What a dying SD card does: some pages hold something else."""
+    for file in (store, store.with_name(f"{store.name}-wal")):
+        if file.exists():
+            with file.open("r+b") as opened:
+                for page in PAGES:
+                    opened.seek(page * PAGE // 2)
+                    opened.write(os.urandom(PAGE // 8))
+
+
+async def reload_good(site: Site, happening: Happening) -> str:
+    """The file is changed and changed back: a camera comes, goes, or is another."""
+    how = {"add": "more", "remove": "without", "change": "changed"}[happening.fault.removeprefix("reload-")]
+    site.configure(**{how: happening.target})
+    await site.daemon.hang_up()
+    await trio.sleep(happening.duration)
+    site.configure()
+    await site.daemon.hang_up()
+    return ""
+
+
+async def reload_broken(site: Site, happening: Happening) -> str:
+    """Somebody saves a file with an error in it, and mends it."""
+    site.break_file()
+    await site.daemon.hang_up()
+    await trio.sleep(happening.duration)
+    site.configure()
+    await site.daemon.hang_up()
+    return ""
+
+
+FAULTS: dict[str, Do] = {
+    "camera-stop": camera_stop,
+    "camera-freeze": camera_freeze,
+    "camera-cable": camera_cable,
+    "camera-mute-video": camera_mute,
+    "camera-mute-audio": camera_mute,
+    "worker-kill": worker_signal,
+    "worker-stop": worker_signal,
+    "worker-segv": worker_signal,
+    "pause": pause,
+    "request-restart": request_restart,
+    "uplink-reset": uplink_reset,
+    "uplink-cut": uplink_cut,
+    "uplink-refused": uplink_refused,
+    "uplink-throttled": uplink_throttled,
+    "cloud-restart": cloud_restart,
+    "cloud-faults": cloud_faults,
+    "broker-restart": broker_restart,
+    "broker-freeze": broker_freeze,
+    "broker-cable": broker_cable,
+    "broker-reset": broker_reset,
+    "daemon-kill": daemon_restart,
+    "daemon-term": daemon_restart,
+    "daemon-damage": daemon_restart,
+    "reload-add": reload_good,
+    "reload-remove": reload_good,
+    "reload-change": reload_good,
+    "reload-broken": reload_broken,
+}
