@@ -67,6 +67,23 @@ async def test_the_cameras_password_is_missing(tmp_path: Path) -> None:
         camera.stop()
 
 
+@pytest.mark.parametrize(
+    ("fault", "reason", "adds_up"), [("disconnect", "connection_lost", False), ("close=1011", "cloud_error", True)]
+)
+async def test_a_network_that_breaks_is_no_cloud_that_fails(fault: str, reason: str, *, adds_up: bool) -> None:
+    """A session that brought new media before the network broke is followed soon; a cloud that fails is asked less."""
+    heard = Heard()
+    async with (
+        simulated_cloud(faults=(parse_fault(f"{fault}@chunk3,every"),)) as url,
+        trio.open_nursery() as nursery,
+    ):
+        camera = Camera(a_camera(replay=0.0), shared(url, heard))
+        nursery.start_soon(camera.run)
+        third = await heard.wait_state("connecting", reason, count=3)
+        assert (third.attempts > 1) is adds_up
+        nursery.cancel_scope.cancel()
+
+
 async def test_a_cloud_that_ends_every_session_at_once() -> None:
     """A session that is ended as soon as it was ready is an outage: the next one waits, each time longer."""
     heard = Heard()
