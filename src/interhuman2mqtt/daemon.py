@@ -250,7 +250,7 @@ class _Daemon:
             self._inbox,
             self._reader,
             cameras=lambda: self._config.cameras,
-            obeys=Obeying(self._fleet, self._policy, self._reloader.reload, self._config.log.format),
+            obeys=Obeying(self._fleet, self._policy, self._reloader.reload, lambda: self._config.log.format),
             publish=self._publisher.publish,
             bugs=BugBudget(self._bugs),
         )

@@ -24,10 +24,12 @@ class Obeying:
         fleet: The cameras.
         policy: Their pauses.
         reload: Takes over a good configuration, and says what is wrong with a bad one.
-        log_format: As `log.format` has it.
+        log_format: What `log.format` is now.
     """
 
-    def __init__(self, fleet: Fleet, policy: Policy, reload: Callable[[], Awaitable[Reload]], log_format: str) -> None:
+    def __init__(
+        self, fleet: Fleet, policy: Policy, reload: Callable[[], Awaitable[Reload]], log_format: Callable[[], str]
+    ) -> None:
         self._fleet = fleet
         self._policy = policy
         self._reload = reload
@@ -70,11 +72,11 @@ class Obeying:
         return {"stopped": ended.stopped, "started": ended.started}
 
     async def log_level(self, level: Level) -> Any:
-        """Log from this level on, until the next start."""
+        """Log from this level on, until the next start or a reload of another level."""
         if level in {"debug", "info"}:
-            setup_log(level, self._log_format)
+            setup_log(level, self._log_format())
             log.info("log level changed", to=level)
         else:  # after it nobody would see it
             log.info("log level changed", to=level)
-            setup_log(level, self._log_format)
+            setup_log(level, self._log_format())
         return {"level": level}

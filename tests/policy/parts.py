@@ -9,6 +9,7 @@ import trio
 
 from interhuman2mqtt.policy.blocking import Blocking
 from interhuman2mqtt.policy.budgets import Budgets
+from interhuman2mqtt.policy.meter import Meter
 
 Result = TypeVar("Result")
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -48,8 +49,8 @@ class Wall:
 
 async def opened(state: Path, wall: Wall, disk: Blocking, box: float | None = None, **limits: float) -> Budgets:
     """Budgets that have read their file."""
-    budgets = Budgets(state, box, UTC, now=wall, blocking=disk)
+    budgets = Budgets(Meter(state, UTC, now=wall, blocking=disk), box)
     for camera, per_day in limits.items():
         budgets.limit(camera, per_day)
-    await budgets.open()
+    await budgets.meter.open()
     return budgets

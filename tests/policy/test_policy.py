@@ -18,6 +18,7 @@ from interhuman2mqtt.errors import Outage, Reason
 from interhuman2mqtt.policy import policy as module
 from interhuman2mqtt.policy.blocking import Blocking
 from interhuman2mqtt.policy.budgets import Budgets
+from interhuman2mqtt.policy.meter import Meter
 from interhuman2mqtt.policy.pauses import Origin, Pauses
 from interhuman2mqtt.policy.policy import LOOK_S, Permit, Policy, for_box
 from interhuman2mqtt.policy.verdict import ALLOWED
@@ -39,7 +40,7 @@ async def looking(
 ) -> AsyncIterator[Policy]:
     """A policy that runs."""
     wall = wall or Wall()
-    budgets = Budgets(state, box, UTC, now=wall, blocking=AtOnce())
+    budgets = Budgets(Meter(state, UTC, now=wall, blocking=AtOnce()), box)
     policy = Policy(Pauses(state), budgets, UTC, now=wall, blocking=blocking or AtOnce())
     async with trio.open_nursery() as nursery:
         nursery.start_soon(policy.run)
@@ -49,7 +50,7 @@ async def looking(
 
 async def test_nothing_is_known_at_first(tmp_path: Path, autojump_clock: trio.abc.Clock) -> None:
     """Until the folder was read there is no verdict, and who waits for one waits."""
-    policy = Policy(Pauses(tmp_path), Budgets(tmp_path, None, UTC), UTC)
+    policy = Policy(Pauses(tmp_path), Budgets(Meter(tmp_path, UTC), None), UTC)
     with permit(policy) as front:
         assert front.verdict is None
         with trio.move_on_after(60) as waiting:

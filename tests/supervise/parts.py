@@ -18,6 +18,7 @@ from interhuman2mqtt.cameras.shared import Shared
 from interhuman2mqtt.cloud.connect import Server
 from interhuman2mqtt.events import CameraStatus, Clock, Event
 from interhuman2mqtt.policy.budgets import Budgets
+from interhuman2mqtt.policy.meter import Meter
 from interhuman2mqtt.policy.pauses import Paused, Pauses
 from interhuman2mqtt.policy.policy import Policy
 from interhuman2mqtt.simulator.server import serve
@@ -88,7 +89,7 @@ def a_camera(name: str = "front", **keys: Any) -> config.Camera:
 
 def free() -> Policy:
     """A policy that has nothing against anybody, and looks no further."""
-    policy = Policy(Pauses(NOWHERE), Budgets(NOWHERE, None, None))
+    policy = Policy(Pauses(NOWHERE), Budgets(Meter(NOWHERE, None), None))
     policy.see(Paused())
     return policy
 

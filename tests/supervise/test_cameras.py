@@ -273,6 +273,7 @@ async def test_restarts_and_reloads_at_once() -> None:
                 restarts.start_soon(cameras.restart, names)
             await trio.testing.wait_all_tasks_blocked()
             await cameras.apply(wanted, common)
+            assert [status.state for status in heard.statuses if status.camera == "gone"][-1] == "stopped"
             assert {name: camera.config for name, camera in cameras.cameras.items()} == wanted
         assert {name: camera.config for name, camera in cameras.cameras.items()} == wanted
         said = [str(status.reason) for status in heard.statuses if status.camera == "front" and status.reason]

@@ -18,6 +18,7 @@ from interhuman2mqtt.cameras.places import Places
 from interhuman2mqtt.config.schedule import DAYS
 from interhuman2mqtt.events import utc_now
 from interhuman2mqtt.policy.budgets import Budgets
+from interhuman2mqtt.policy.meter import Meter
 from interhuman2mqtt.policy.pauses import Origin, Pauses
 from interhuman2mqtt.policy.policy import Policy
 from interhuman2mqtt.simulator.faults import parse_fault
@@ -57,7 +58,7 @@ async def living(
     heard, places = Heard(), Places(1)
     pauses = Pauses(state)
     prepare(pauses)
-    policy = Policy(pauses, Budgets(state, None, UTC, now=now), UTC, now=now)
+    policy = Policy(pauses, Budgets(Meter(state, UTC, now=now), None), UTC, now=now)
     camera = Camera(a_camera(**keys), shared(url, heard, policy=policy, places=places))
     before = workers()
     async with trio.open_nursery() as nursery:
@@ -113,7 +114,7 @@ async def test_paused_from_the_start(tmp_path: Path) -> None:
 async def test_nothing_begins_before_the_first_verdict(tmp_path: Path) -> None:
     """While nobody has looked whether it is paused, nothing is opened; and such a camera can be stopped."""
     heard = Heard()
-    unseen = Policy(Pauses(tmp_path), Budgets(tmp_path, None, UTC), UTC)
+    unseen = Policy(Pauses(tmp_path), Budgets(Meter(tmp_path, UTC), None), UTC)
     camera = Camera(a_camera(), shared("ws://localhost:1/v2/stream/analyze", heard, policy=unseen))
     async with trio.open_nursery() as nursery:
         nursery.start_soon(camera.run)

@@ -1,6 +1,7 @@
 """How a camera stands: which word wins, and what is published when."""
 
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
 
@@ -8,6 +9,7 @@ from interhuman2mqtt.cameras.ledger import Ledger
 from interhuman2mqtt.cameras.standing import Standing
 from interhuman2mqtt.errors import Outage, Overloaded, Reason, Refused
 from interhuman2mqtt.events import CameraStatus, State, utc_now
+from interhuman2mqtt.policy.verdict import Verdict
 from interhuman2mqtt.redaction import hide
 
 DOWN = Outage(Reason.UNREACHABLE, "the camera is down")
@@ -132,6 +134,57 @@ def test_media_that_was_left_does_not_count() -> None:
     told.standing.session_over()
     told.standing.captures("h264")
     assert told.last() == (State.CONNECTING, None)
+
+
+PAUSED = Verdict(allowed=False, reason=Reason.PAUSED, detail="somebody paused it")
+
+
+@pytest.mark.parametrize(
+    ("verdict", "state"),
+    [
+        (PAUSED, State.PAUSED),
+        (PAUSED._replace(reason=Reason.OUT_OF_SCHEDULE), State.WAITING),
+        (PAUSED._replace(reason=Reason.OVER_BUDGET), State.WAITING),
+        (PAUSED._replace(reason=Reason.CLOCK_UNSET), State.WAITING),
+    ],
+)
+def test_held_back(verdict: Verdict, state: State) -> None:
+    """A camera that must not stream says so and why, whatever failed before; when it may, it begins anew."""
+    told = Told()
+    told.streams()
+    told.standing.capture_failed(DOWN, 1)
+    told.standing.held(verdict)
+    assert told.last() == (state, verdict.reason)
+    assert (told.statuses[-1].session, told.statuses[-1].detail) == (None, "somebody paused it")
+    told.standing.begins()
+    assert told.last() == (State.CONNECTING, Reason.STARTING)
+    told.standing.stopped()
+    assert told.last() == (State.STOPPED, Reason.STOPPED)
+
+
+def test_a_chunk_that_was_cut_off() -> None:
+    """Media that was on its way out when the session was cut left until then, and the status says when that was."""
+    told = Told()
+    told.streams()
+    long_ago = utc_now() - timedelta(hours=1)
+    told.standing.sends()
+    told.standing.sent(long_ago)
+    told.standing.sends()
+    told.standing.held(PAUSED)
+    assert utc_now() - timedelta(seconds=10) < (told.statuses[-1].last_media_at or long_ago) <= utc_now()
+
+
+def test_the_last_media_is_kept_through_a_pause() -> None:
+    """A chunk that was out when the session was cut moves the time no further, nor does anything until the next one."""
+    told = Told()
+    told.streams()
+    long_ago = utc_now() - timedelta(hours=1)
+    told.standing.sends()
+    told.standing.sent(long_ago)
+    told.standing.held(PAUSED)
+    told.standing.held(PAUSED._replace(detail="paused otherwise"))
+    told.standing.begins()
+    assert {status.last_media_at for status in told.statuses[-3:]} == {long_ago}
 
 
 def test_stopped_is_the_last_word() -> None:

@@ -34,7 +34,7 @@ class Shown(NamedTuple):
 
 def shown(cloud: Cloud, session: int = 1) -> list[Shown]:
     """All frames that a session got, in their order; every one must carry its number."""
-    starts = [line["start"] for line in cloud.happened("decoded", session=session)]
+    starts = [line["start"] for line in cloud.happened("decoded", session=session) if line["start"] is not None]
     frames = [
         (start - starts[0] + seconds, number)
         for file, start in zip(cloud.files(session), starts, strict=False)
@@ -42,6 +42,20 @@ def shown(cloud: Cloud, session: int = 1) -> list[Shown]:
     ]
     assert [seconds for seconds, number in frames if number is None] == []
     return [Shown(seconds, number or 0) for seconds, number in frames]
+
+
+class Received(NamedTuple):
+    """What one session got."""
+
+    number: int
+    request_id: str
+    frames: list[Shown]
+
+
+def received(cloud: Cloud) -> list[Received]:
+    """All sessions that got media, in their order."""
+    opened = [(line["session"], line["request_id"]) for line in cloud.happened("opened")]
+    return [Received(n, id_, shown(cloud, n)) for n, id_ in opened if cloud.files(n)]
 
 
 def captured_at(camera: RtspServer, mount: str, frames: list[Shown], media: float) -> datetime:
@@ -72,6 +86,31 @@ def is_part_of(clip: Clip, files: list[Path]) -> bool:
     sent, got = pictures(clip.path()), [picture for file in files for picture in pictures(file)]
     first = sent.index(got[0]) if got and got[0] in sent else None
     return first is not None and got == [sent[(first + n) % len(sent)] for n in range(len(got))]
+
+
+def sounds(media: Path | str) -> list[bytes]:
+    """Each packet of sound of an MP4, as it stands there."""
+    with opened(media) as file:
+        return [bytes(packet) for packet in file.demux(audio=0) if packet.size]
+
+
+def is_part_of_sound(clip: Clip, files: list[Path]) -> bool:
+    """Whether the packets of all files, one after the other, are the clip's own from some packet on, through its loops.
+
+    The packet that only primes a decoder, before the clip's zero, is not served by a camera.
+    """
+    served = served_sounds(clip)
+    got = [packet for file in files for packet in sounds(file)]
+    for first in range(len(served)):
+        if all(packet == served[(first + n) % len(served)] for n, packet in enumerate(got)):
+            return bool(got)
+    return False
+
+
+def served_sounds(clip: Clip) -> list[bytes]:
+    """The packets of sound that a camera sends."""
+    with opened(clip.path()) as file:
+        return [bytes(packet) for packet in file.demux(audio=0) if packet.size and (packet.pts or 0) >= 0]
 
 
 def has_sound(media: Path) -> bool:

@@ -5,7 +5,7 @@ import os
 import re
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from itertools import pairwise
 from pathlib import Path
@@ -273,12 +273,15 @@ def configuration(cloud_url: str, broker_url: str, cameras: Mapping[str, Json], 
 
 
 @asynccontextmanager
-async def site(folder: Path, *options: str, tls: Tls | None = None) -> AsyncIterator[Site]:
-    """A broker, a subscriber to everything on it, and a cloud with a quick analysis; `tls` for both."""
+async def site(folder: Path, *options: str, tls: Tls | None = None, lines: Sequence[str] = ()) -> AsyncIterator[Site]:
+    """A broker, a subscriber to everything on it, and a cloud with a quick analysis; `tls` for both.
+
+    `options` are the cloud's, `lines` go into the broker's configuration.
+    """
     certificate = ["--cert", str(tls.cert_file), "--cert-key", str(tls.key_file)] if tls else []
     async with AsyncExitStack() as stack:
         ca_file = tls.ca_file if tls else None
-        broker = await stack.enter_async_context(mosquitto(folder, tls=tls))
+        broker = await stack.enter_async_context(mosquitto(folder, tls=tls, lines=lines))
         subscriber = await stack.enter_async_context(subscribed(broker, ca_file=ca_file))
         simulated = await stack.enter_async_context(cloud(folder / "cloud", *QUICK, *certificate, *options))
         yield Site(folder, broker, simulated, subscriber, ca_file)

@@ -1,57 +1,18 @@
 """Requests to a running daemon, by MQTT: restart, reload, log_level, and who is not listened to."""
 
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import resource
 from pathlib import Path
-from uuid import uuid4
 
 import pytest
 import trio
 
 from rig.clips import Clip
-from rig.mosquitto import Speaker, speaking, subscribed
-from system.parts import BOX, Box, Json, Site, box, site
+from rig.mosquitto import speaking, subscribed
+from system.desk import REQUEST, running
+from system.parts import BOX, box, site
 
 FILE = {"source": f"file:{Clip().path()}"}
-REQUEST = f"interhuman/{BOX}/bridge/request"
-
-
-class Desk:
-    """Somebody who sends requests to a daemon, and gets its answers."""
-
-    def __init__(self, around: Site, daemon: Box, speaker: Speaker) -> None:
-        self.around = around
-        self.daemon = daemon
-        self.speaker = speaker
-
-    async def ask(self, command: str, within: float = 20.0, **fields: object) -> Json:
-        """Send a request, and wait for its answer."""
-        transaction = str(uuid4())
-        await self.speaker.say(f"{REQUEST}/{command}", json.dumps({**fields, "transaction": transaction}))
-        return await self.answer(command, transaction, within)
-
-    async def answer(self, command: str, transaction: str, within: float = 20.0) -> Json:
-        """The answer to a request."""
-
-        def found() -> list[Json]:
-            said = map(json.loads, self.around.subscriber.payloads(f"bridge/response/{command}"))
-            return [answer for answer in said if answer.get("transaction") == transaction]
-
-        await self.around.subscriber.wait_for(lambda _: found(), within)
-        return found()[0]
-
-
-@asynccontextmanager
-async def running(folder: Path, cameras: Json, *options: str, **mqtt: object) -> AsyncIterator[Desk]:
-    """A daemon that has subscribed, or need not, and somebody who asks; `options` are the cloud's."""
-    async with site(folder, *options) as around, speaking(around.broker) as speaker:
-        config = around.config(cameras, mqtt={"url": around.broker.url, **mqtt})
-        async with box(folder, config) as daemon:
-            if mqtt.get("requests") != "off":
-                await around.broker.wait_log("Sending SUBACK to interhuman-lobby-1", within=20)
-            yield Desk(around, daemon, speaker)
-            assert await daemon.stop() == 0
 
 
 async def test_a_restart_of_one_camera(tmp_path: Path) -> None:
@@ -207,3 +168,28 @@ async def test_a_daemon_among_hostile_requests(tmp_path: Path, protocol: str) ->
         assert sum("Sending CONNACK to interhuman-lobby-1" in line for line in desk.around.broker.log) == 1
         answers = [json.loads(payload) for payload in desk.around.subscriber.payloads("bridge/response/pause")]
         assert [answer["status"] for answer in answers] == ["error"] * len(nonsense)
+
+
+async def test_a_flood(tmp_path: Path) -> None:
+    """Of 10,000 requests at once each is answered or counted as dropped; events keep their order, memory its bounds."""
+    async with running(tmp_path, {"front": FILE}, lines=["max_queued_messages 0"]) as desk:
+        await desk.around.wait_status("front", "streaming")
+        before = resident(desk.daemon.pid)
+        sent = [
+            desk.speaker.start(f"{REQUEST}/snapshot", json.dumps({"transaction": "x" * 900})) for _ in range(10_000)
+        ]
+        await trio.to_thread.run_sync(sent[-1].wait_for_publish, 120)
+        await desk.daemon.wait_log("requests are heard again", within=60)
+        await desk.around.subscriber.wait_for(lambda _: desk.answered("snapshot") + desk.dropped == 10_000, 60)
+        assert desk.dropped > 5000
+        assert (await desk.ask("reload"))["status"] == "ok"
+        assert resident(desk.daemon.pid) < before + 20_000_000
+        await desk.around.wait_event("front", "conversation_quality.updated", count=3)
+        numbers = [int(event["id"].rpartition("/")[2]) for event in desk.around.events("front")]
+        assert numbers == sorted(set(numbers))
+        assert sum("Sending CONNACK to interhuman-lobby-1" in line for line in desk.around.broker.log) == 1
+
+
+def resident(pid: int) -> int:
+    """Bytes of memory that a process holds."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * resource.getpagesize()

@@ -58,6 +58,7 @@ class Fleet:
             or _secrets(wanted[name]) != running.secrets
         ]
         await self._stop({name: Reason.RESTARTED if name in wanted else Reason.STOPPED for name in outdated})
+        await self._wait_left(self._leaving)  # who forgets a camera that is gone must not hear from it any more
         return Change(tuple(outdated), await self._start(wanted))
 
     async def restart(self, names: Collection[str] | None = None) -> tuple[str, ...]:
@@ -83,13 +84,17 @@ class Fleet:
 
     async def _start(self, names: Collection[str]) -> tuple[str, ...]:
         """Start those of the wanted cameras that do not run; one that is being stopped first comes to its end."""
-        for name in names:
-            if name in self._leaving and name not in self._running:
-                await self._leaving[name].wait()
+        await self._wait_left(names)
         missing = tuple(name for name in names if name in self._wanted and name not in self._running)
         for name in missing:
             self._launch(self._wanted[name], self._shared)
         return missing
+
+    async def _wait_left(self, names: Collection[str]) -> None:
+        """Wait until none of these cameras is being stopped: meanwhile another task may have stopped one anew."""
+        while leaving := [over for name, over in self._leaving.items() if name in names and not over.is_set()]:
+            for over in leaving:
+                await over.wait()
 
     def _launch(self, camera: config.Camera, shared: Shared) -> None:
         running = _Running(Camera(camera, shared), shared, _secrets(camera), trio.CancelScope(), trio.Event())

@@ -26,8 +26,6 @@ log = structlog.get_logger(__name__)
 
 SESSION_S = 180.0
 """More than a session ever waits for anything: a chunk, its way out, the pong, or the end of a drain."""
-GAIN_S = 4.0
-"""A session that brought so much new media to the cloud was worth it, however soon it broke."""
 
 
 class Streaming:
@@ -73,10 +71,8 @@ class Streaming:
         end = None
         try:
             end = await self._run_session(watch)
-        except (Overloaded, Refused) as outage:
-            if outage.reason is Reason.CONCURRENCY_LIMIT:
-                self.shared.places.refused()
-            self.release()
+        except Outage as outage:
+            self._failed(outage, watch, health)
             raise
         finally:
             self._watch = None
@@ -141,6 +137,14 @@ class Streaming:
         metered = Metered(watch.recording, shared.policy.budgets, self.standing)
         return await run_session(shared.server, key, wishes, metered, interpreter=interpreter, observer=watch)
 
+    def _failed(self, outage: Outage, watch: "_Watch", health: Health) -> None:
+        if isinstance(outage, Overloaded | Refused):
+            if outage.reason is Reason.CONCURRENCY_LIMIT:
+                self.shared.places.refused()
+            self.release()
+        elif outage.reason is Reason.CONNECTION_LOST and watch.has_news:
+            health.gained()  # a network that breaks every few seconds carries more the sooner it is tried again
+
     def _ended(self, end: SessionEnd) -> None:
         log.info("session ended", cause=end.cause.value, drained=end.drained)
         if end.cause not in {Cause.ROTATED, Cause.SERVER_ENDED}:
@@ -157,8 +161,9 @@ class _Watch:
 
     def __init__(self, streaming: Streaming, worker: Worker, recording: WorkerRecording, health: Health) -> None:
         self.recording = recording
+        self.has_news = False
+        """Whether it brought the cloud what no session did before."""
         self._worker = worker
-        self._news_s = 0.0
         self.is_ready = False
         self._health = health
         self._frontier = streaming.frontier
@@ -194,10 +199,7 @@ class _Watch:
         """A chunk has arrived."""
         self._counters.chunks_delivered += 1
         self._counters.round_trip = self._counters.round_trip if round_trip is None else round_trip
-        if self._frontier.delivered(chunk.source_end):
-            self._news_s += chunk.media_end - chunk.media_start
-            if self._news_s >= GAIN_S:
-                self._health.gained()
+        self.has_news |= self._frontier.delivered(chunk.source_end)
         self._coverage.delivered(self._camera, self._worker, chunk)
 
     def noticed(self, oddity: Oddity, detail: str) -> None:

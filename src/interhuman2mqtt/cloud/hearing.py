@@ -9,7 +9,7 @@ from interhuman2mqtt.cloud import recovery
 from interhuman2mqtt.cloud.connect import Connection, ConnectionOver
 from interhuman2mqtt.cloud.interpreter import Interpreter
 from interhuman2mqtt.cloud.observer import Observer, Oddity
-from interhuman2mqtt.cloud.protocol import Malformed, Message, parse
+from interhuman2mqtt.cloud.protocol import KIND_MAX, Malformed, Message, parse
 from interhuman2mqtt.cloud.recovery import Reaction, Rule
 from interhuman2mqtt.cloud.terms import Limits, differences
 
@@ -80,7 +80,9 @@ class Hearing:
         for event in self._interpreter.interpret(message):
             self._observer.event(event)
         if self._interpreter.overlaps > overlaps:
-            self._observer.noticed(Oddity.OVERLAP, f"{message.data['signal_type']} was detected twice without an end")
+            self._observer.noticed(
+                Oddity.OVERLAP, f"{message.data['signal_type'][:KIND_MAX]} was detected twice without an end"
+            )
         match message.type:
             case "session.ready":
                 self._on_ready(message)
@@ -104,7 +106,7 @@ class Hearing:
     def _on_updated(self, message: Message) -> None:
         self.answered.set()
         for difference in differences(self.config, message.data):
-            self._observer.noticed(Oddity.CONFIG_DIFFERS, difference)
+            self._observer.noticed(Oddity.CONFIG_DIFFERS, recovery.phrase(difference))
 
     def _on_closing(self, message: Message) -> None:
         asked = message.data.get("max_drain_seconds")

@@ -16,6 +16,13 @@ from interhuman2mqtt.cloud import dialects
 MAX_DEPTH = 64
 """Deeper JSON is refused: documented messages need 5 levels, and everything behind us walks them recursively."""
 
+PARTS_MAX = 128
+"""Messages that are taken out of one frame of an older dialect: signals have about thirteen types."""
+RAW_MAX = 256 << 10
+"""Characters of a frame beyond which `raw` is left out: of many messages each would carry all that is around them."""
+KIND_MAX = 64
+"""Characters of a type that are repeated in a `Malformed`."""
+
 ENVELOPE = frozenset({"type", "timestamp", "correlation_id", "data"})
 
 
@@ -123,7 +130,7 @@ class _NotAMessageError(Exception):
 def parse(frame: str | bytes) -> tuple[Message | Malformed, ...]:
     """The messages that one WebSocket frame carries, of whatever dialect: mostly one, for the list form many."""
     try:
-        return tuple(_messages(_envelope(frame)))
+        return tuple(_messages(_envelope(frame), with_raw=len(frame) <= RAW_MAX))
     except _NotAMessageError as error:
         return (Malformed(str(error)),)
 
@@ -165,11 +172,14 @@ def _inner(value: object) -> Iterator[object]:
         yield from value
 
 
-def _messages(envelope: dict[str, Any]) -> Iterator[Message | Malformed]:
+def _messages(envelope: dict[str, Any], *, with_raw: bool) -> Iterator[Message | Malformed]:
     timestamp = _text(envelope, "timestamp")
     correlation_id = _text(envelope, "correlation_id")
-    for part in _parts(envelope):
-        yield _checked(Message(part.type, timestamp, correlation_id, part.data, part.raw))
+    for number, part in enumerate(_parts(envelope)):
+        if number == PARTS_MAX:
+            yield Malformed(f"{part.type[:KIND_MAX]}: more than {PARTS_MAX} messages in one frame")
+            return
+        yield _checked(Message(part.type, timestamp, correlation_id, part.data, part.raw if with_raw else None))
 
 
 def _parts(envelope: dict[str, Any]) -> Iterator[dialects.Part]:
@@ -192,7 +202,7 @@ def _typed(envelope: dict[str, Any]) -> Iterator[dialects.Part]:
     if data is None:
         data = {}
     if not isinstance(data, dict):
-        raise _NotAMessageError(f"{kind}: `data` is a JSON {type(data).__name__}, not an object")
+        raise _NotAMessageError(f"{kind[:KIND_MAX]}: `data` is a JSON {type(data).__name__}, not an object")
     if kind == "signal.detected":
         return dialects.of_detected(data, envelope)
     raw = None if envelope.keys() <= ENVELOPE else envelope
@@ -211,5 +221,5 @@ def _checked(message: Message) -> Message | Malformed:
     try:
         msgspec.convert(message.data, shape)
     except (msgspec.ValidationError, OverflowError) as error:
-        return Malformed(f"{message.type}: {error}")
+        return Malformed(f"{message.type[:KIND_MAX]}: {error}")
     return message

@@ -125,7 +125,9 @@ class Pauses:
         try:
             return Paused({name: _read(self.folder / name) for name in self._names()})
         except OSError as error:
-            return doubtful(f"{self.folder} cannot be read: {error.strerror}")
+            return doubtful(
+                f"{self.folder} cannot be read: {error.strerror}; it must be a folder that {_we()} may read"
+            )
 
     def pause(self, camera: str | None, origin: Origin) -> Outcome:
         """Pause a camera, or all of them; raises PauseError.
@@ -259,6 +261,13 @@ def _make(folder: Path) -> None:
         above = folder.parent.stat()
         os.chown(folder, above.st_uid, above.st_gid)
     statefolder.sync_folder(folder.parent)
+
+
+def _we() -> str:
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:  # a container may know its user by number only
+        return f"user {os.geteuid()}"
 
 
 def _owner(folder: Path) -> str:

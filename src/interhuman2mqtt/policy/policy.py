@@ -1,5 +1,6 @@
 """Who may stream now: looked at all the time, and told to whom it concerns when it changes."""
 
+import logging
 from collections.abc import Callable
 from datetime import datetime, tzinfo
 from pathlib import Path
@@ -15,6 +16,7 @@ from interhuman2mqtt.errors import Reason
 from interhuman2mqtt.events import utc_now
 from interhuman2mqtt.policy.blocking import Blocking
 from interhuman2mqtt.policy.budgets import Budgets
+from interhuman2mqtt.policy.meter import Meter
 from interhuman2mqtt.policy.pauses import Paused, Pauses, doubtful
 from interhuman2mqtt.policy.verdict import Moment, Verdict, judge
 
@@ -97,14 +99,14 @@ class Policy:
         self._blocking = blocking or Blocking(DOUBT_S)
         self._permits: list[Permit] = []
         self._paused: Paused | None = None
-        budgets.changed = self._judge
+        budgets.tell(self._judge)
 
     async def run(self) -> None:
         """Look, for ever."""
         await self._prepare()
-        await self.budgets.open()
+        await self.budgets.meter.open()
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self.budgets.run)
+            nursery.start_soon(self.budgets.meter.run)
             while True:
                 await self.look()
                 await trio.sleep(LOOK_S)
@@ -120,13 +122,14 @@ class Policy:
     def see(self, paused: Paused) -> None:
         """What the folder says now."""
         if paused != (self._paused or Paused()):
-            log.info("pauses", of=sorted(paused.pauses), doubt=paused.doubt)
+            level = logging.ERROR if paused.doubt else logging.INFO
+            log.log(level, "pauses", of=sorted(paused.pauses), doubt=paused.doubt)
         self._paused = paused
         self._judge()
 
     async def close(self) -> None:
         """The cameras are gone: write what they have used."""
-        await self.budgets.close()
+        await self.budgets.meter.close()
 
     def enter(self, permit: Permit) -> None:
         """From now on it is told."""
@@ -159,4 +162,4 @@ def for_box(box: config.Box, state: Path) -> Policy:
     """The policy of a box that keeps its state in this folder."""
     zone = ZoneInfo(box.timezone) if box.timezone else None
     per_day = box.budget.per_day if box.budget else None
-    return Policy(Pauses(state), Budgets(state, per_day, zone), zone)
+    return Policy(Pauses(state), Budgets(Meter(state, zone), per_day), zone)

@@ -45,7 +45,7 @@ class Snapshot(Struct, frozen=True):
 
 
 class LogLevel(Struct, frozen=True):
-    """Log from this level on, until the next start."""
+    """Log from this level on."""
 
     level: Level
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from interhuman2mqtt.events import Event
@@ -17,6 +18,10 @@ NAMES = ("engagement", "signals", "conversation_quality", "last_event")
 
 ACTIVE_MAX = 64
 """Signals held as active at once. The API knows about thirteen types; more than this is not a signal but a fault."""
+
+
+WORD_MAX = 4096
+"""Bytes of JSON of what is said of a signal beyond which it is left to the event: states are sent again and again."""
 
 
 class Signal(Struct, frozen=True, kw_only=True):
@@ -113,10 +118,15 @@ def _signal(event: Event, since: datetime) -> Signal:
         since=since,
         updated_at=event.received_at,
         session=event.session,
-        probability=event.data.get("probability"),
-        modality=event.data.get("modality", UNSET),
-        rationale=event.data.get("rationale", UNSET),
+        probability=_brief(event.data.get("probability")),
+        modality=_brief(event.data.get("modality", UNSET)),
+        rationale=_brief(event.data.get("rationale", UNSET)),
     )
+
+
+def _brief(value: Any) -> Any:
+    """What stands in a state as it does in the event, unless it is long beyond reason."""
+    return value if value is UNSET or len(msgspec.json.encode(value)) <= WORD_MAX else None
 
 
 def derive(active: Active, event: Event) -> dict[str, Struct]:

@@ -1,0 +1,174 @@
+"""The meter: what was streamed, in memory and on the disk, where it is never less.
+
+As a disk that is written for each chunk would not live long, it is written ahead, a slice at a time: after a crash up
+to SLICE_S of each account that was in use are lost to it. An orderly end writes what was really used.
+"""
+
+from collections.abc import Callable, Collection
+from contextlib import suppress
+from datetime import date, datetime, tzinfo
+from pathlib import Path
+from typing import TypeVar
+
+import structlog
+import trio
+
+from interhuman2mqtt.clock import is_unset
+from interhuman2mqtt.errors import Outage, Reason
+from interhuman2mqtt.events import utc_now
+from interhuman2mqtt.log import Changes
+from interhuman2mqtt.policy import hours
+from interhuman2mqtt.policy.blocking import Blocking
+from interhuman2mqtt.policy.budgetfile import BudgetFile
+from interhuman2mqtt.policy.usage import Usage, nothing
+
+SLICE_S = 30.0
+"""Seconds of media that are written ahead."""
+WRITE_S = 5.0
+"""A disk that takes longer counts as one that cannot be written."""
+RETRY_S = 5.0
+
+Result = TypeVar("Result")
+
+log = structlog.get_logger(__name__)
+
+
+class Meter:
+    """Counts by local day, and keeps the counts through restarts.
+
+    Args:
+        state: The folder of the state.
+        zone: Whose days these are; None: the host's.
+        now: The wall clock.
+        blocking: How the disk is waited for.
+    """
+
+    def __init__(
+        self,
+        state: Path,
+        zone: tzinfo | None,
+        *,
+        now: Callable[[], datetime] = utc_now,
+        blocking: Blocking | None = None,
+    ) -> None:
+        self.changed: Callable[[], None] = lambda: None
+        """Called when it may be that `doubt` is another, or the day."""
+        self.trouble: str | None = "what was streamed today was not read yet"
+        """Why the disk does not serve."""
+        self._file = BudgetFile(state)
+        self._zone = zone
+        self._now = now
+        self._blocking = blocking or Blocking(WRITE_S)
+        self._usage = self._kept = nothing(self._today())
+        """What was used, and what the disk says."""
+        self._in_use: set[str] = set()
+        """The accounts for which it must be written ahead."""
+        self._held: Path | None = None
+        """A damaged file that makes the day count as spent."""
+        self._loaded = False
+        self._wanted = trio.Event()
+        self._writing = trio.Lock()
+        self._said = Changes(log)
+
+    @property
+    def usage(self) -> Usage:
+        """On the day that it is now; a clock that is plainly wrong turns no page."""
+        if not is_unset(self._now()):
+            self._usage = self._usage.turn(self._today())
+        return self._usage
+
+    @property
+    def doubt(self) -> str | None:
+        """Why nobody can tell how much was used, in a sentence."""
+        if self.trouble:
+            return f"what is streamed cannot be counted: {self.trouble}"
+        if self._held:
+            return f"{self._held} is damaged, so today counts as spent: it waits for tomorrow, or until that is removed"
+        return None
+
+    def count(self, usage: Usage) -> None:
+        """So much is used now."""
+        self._usage = usage
+
+    async def cover(self, accounts: Collection[str]) -> None:
+        """Return once the disk says what these accounts have used, at least; it is kept ahead from now on.
+
+        Raises:
+            Outage: it cannot be written.
+        """
+        self._in_use.update(accounts)
+        while not self._is_ahead(accounts, 0.0):
+            await self._write(SLICE_S)
+        if not self._is_ahead(accounts, SLICE_S / 2):
+            self._wanted.set()
+
+    async def open(self) -> None:
+        """Read the file, where that can be done now; `run` tries it again."""
+        await self._tend()
+
+    async def run(self) -> None:
+        """Keep the disk ahead, for ever."""
+        while True:
+            with trio.move_on_after(RETRY_S):
+                await self._wanted.wait()
+            self._wanted = trio.Event()
+            await self._tend()
+            self.changed()
+
+    async def close(self) -> None:
+        """Write what was really used, and count no more. A failure is said, and costs a slice."""
+        if self._loaded:
+            with suppress(Outage):
+                await self._write(0.0)
+
+    async def _tend(self) -> None:
+        """Whatever is due: read the file, look for a damaged one, write ahead, or try to, where it failed before."""
+        if is_unset(self._now()):
+            return  # a damaged file could not be dated
+        with suppress(Outage):  # it is told, and tried again
+            if not self._loaded:
+                self._usage = self._kept = await self._call(lambda: self._file.load(self._today()), "read")
+                self._loaded = True
+            self._held = await self._call(lambda: self._file.held(self._today()), "read")
+            if self.trouble or not self._is_ahead(self._in_use, SLICE_S / 2):
+                await self._write(SLICE_S)
+
+    async def _write(self, ahead: float) -> None:
+        """Write the counts, and of those in use so much more; who waits while another writes need not do it too."""
+        before = self._kept
+        async with self._writing:
+            if self._kept is not before and ahead:
+                return
+            in_use, self._in_use = self._in_use, set()
+            kept = self._reserving(in_use, ahead)
+            try:
+                await self._call(lambda: self._file.save(kept), "written")
+            except BaseException:
+                self._in_use |= in_use
+                raise
+            self._kept, self.trouble = kept, None
+            self._said.say("file", "written", "what is streamed is counted", level="debug")
+
+    def _reserving(self, in_use: set[str], ahead: float) -> Usage:
+        """What to write: ahead for those in use, for others not less than before; but in the end what is so."""
+        usage = self.usage
+        before = self._kept.days.get(usage.day, {}) if ahead else {}
+        counts = {account: max(used, before.get(account, 0.0)) for account, used in usage.today.items()}
+        return usage.put(counts | {account: usage.used(account) + ahead for account in in_use})
+
+    async def _call(self, call: Callable[[], Result], done: str) -> Result:
+        try:
+            return await self._blocking.run(call)
+        except OSError as error:
+            self.trouble = f"{error.filename or self._file.path} cannot be {done}: {error.strerror}"
+            self._said.say("file", self.trouble, "nothing can be counted", level="warning", detail=self.trouble)
+            self.changed()
+            raise Outage(Reason.OVER_BUDGET, self.doubt or self.trouble) from error
+
+    def _today(self) -> date:
+        return hours.local(self._now(), self._zone).date()
+
+    def _is_ahead(self, accounts: Collection[str], seconds: float) -> bool:
+        usage = self.usage
+        known = self._kept.days.get(usage.day, {})
+        return all(known.get(account, 0.0) >= usage.used(account) + seconds for account in accounts)
