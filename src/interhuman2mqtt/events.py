@@ -111,6 +111,9 @@ class Recording(Protocol):
     async def next_chunk(self) -> MediaChunk:
         """The next chunk, as soon as it is whole; raises `Outage` when the capture ended."""
 
+    async def rest(self, seconds: float) -> None:
+        """Pull nothing for so long; a recording that is to end does not rest."""
+
     def finish(self) -> None:
         """End at the next boundary between GOPs: the chunk under way, or the next one, is the last."""
 

@@ -49,17 +49,6 @@ def test_pictures_before_the_first_key_frame_are_lost_and_counted() -> None:
     assert (len(ring), ring.lost) == (0, {"before_key_frame": 3})
 
 
-def test_a_single_picture_is_not_found_again() -> None:
-    """Who goes on where a GOP of one picture ends comes to the next one, before and after that is there."""
-    ring = a_ring()
-    see(ring, 1000, key=True)
-    ring.cut(has_sound=True)
-    assert ring.find(ring.gop(0).end_s) == 1
-    see(ring, 1000, key=True)
-    assert ring.find(ring.gop(0).end_s) == 1
-    assert ring.find(1.0) == 0
-
-
 def test_a_gop_is_sealed_when_the_next_begins_and_the_sound_is_there() -> None:
     """Both tracks have to have come past its end."""
     ring = a_ring()

@@ -167,6 +167,9 @@ class Film:
         await trio.sleep_forever()
         raise AssertionError
 
+    async def rest(self, seconds: float) -> None:
+        await trio.sleep(seconds)
+
     def finish(self) -> None:
         self.finished += 1
 
@@ -182,6 +185,9 @@ class EndlessFilm:
         await trio.sleep(2.0)
         self._number += 1
         return chunk(self._number, last=self._last)
+
+    async def rest(self, seconds: float) -> None:
+        await trio.sleep(0 if self._last else seconds)
 
     def finish(self) -> None:
         self._last = True

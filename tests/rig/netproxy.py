@@ -72,8 +72,6 @@ class Network:
         """End all connections with RST, on both sides."""
         for pair in self._open:
             for stream in pair:
-                if stream.socket.fileno() < 0:
-                    continue  # it ended a moment ago
                 stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, ABORT)
                 stream.socket.close()
 

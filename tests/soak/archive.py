@@ -81,6 +81,12 @@ class CloudSession:
         self.media: Media | None = None
         """None until it was read."""
 
+    @property
+    def guessed_zero(self) -> float | None:
+        """When its media began, if its first chunk came as soon as it was captured; None without any media."""
+        ends = (chunk.arrived_at - chunk.end for chunk in self.chunks.values() if chunk.end is not None)
+        return next(ends, None)
+
 
 class Archive:
     """The folder that the simulator writes, through all of its lives."""

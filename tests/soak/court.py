@@ -81,7 +81,7 @@ class Court:
         self._note(self.troubles, session.media.troubles, session)
         if seen is not None and dated is not None:
             self._check_date(session, dated - seen)
-        zero_at = dated if seen is None else seen
+        zero_at = next((at for at in (seen, dated, session.guessed_zero) if at is not None), None)
         if zero_at is not None:
             self.history.add(session, zero_at, until)
 

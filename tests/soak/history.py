@@ -104,7 +104,8 @@ class History:
 
 
 def _disturbance(done: Done) -> Disturbance:
-    fault = done.happening.fault
+    fault, part = done.happening.fault, KINDS[done.happening.fault].part
+    since = done.ended if part is Part.CONFIG else done.began  # a file that is changed back restarts the camera again
     return Disturbance(
-        fault, done.began, done.ended, needs_new=fault not in SURVIVED, at_source=KINDS[fault].part is Part.CAMERA
+        fault, done.began, done.ended, None if fault in SURVIVED else since, at_source=part is Part.CAMERA
     )

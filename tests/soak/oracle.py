@@ -148,8 +148,8 @@ class Disturbance(NamedTuple):
     fault: str
     began: float
     ended: float
-    needs_new: bool
-    """Only a session that was opened after it began shows that it is over."""
+    new_since: float | None
+    """Only a session that was opened since then shows that it is over; None: any does."""
     at_source: bool
     """Only media that was captured after it ended shows that it is over."""
 
@@ -178,7 +178,7 @@ def shows(piece: Piece, disturbance: Disturbance) -> bool:
         return False
     if disturbance.at_source:
         return piece.span.end >= disturbance.ended
-    return not disturbance.needs_new or piece.opened_at >= disturbance.began
+    return disturbance.new_since is None or piece.opened_at >= disturbance.new_since
 
 
 def comebacks(disturbances: Sequence[Disturbance], pieces: Sequence[Piece], until: float) -> list[Comeback]:

@@ -113,8 +113,8 @@ def piece(arrived: float, captured: float, opened: float = 0.0) -> Piece:
     return Piece(arrived, Span(captured - 1, captured), opened)
 
 
-def fault(began: float, ended: float, *, needs_new: bool = False, at_source: bool = False) -> Disturbance:
-    return Disturbance("f", began, ended, needs_new, at_source)
+def fault(began: float, ended: float, *, new_since: float | None = None, at_source: bool = False) -> Disturbance:
+    return Disturbance("f", began, ended, new_since, at_source)
 
 
 def seconds(disturbances: Sequence[Disturbance], pieces: Sequence[Piece], until: float = 1000.0) -> list[object]:
@@ -125,7 +125,7 @@ def test_what_shows_that_a_camera_is_back() -> None:
     """After a fault of the camera it is media from after it; after a reset a new session; after a cut anything."""
     pieces = [piece(11, 9.5), piece(12, 11.5), piece(14, 13, opened=10.5)]
     assert seconds([fault(9, 10, at_source=True)], pieces) == [2]
-    assert seconds([fault(10, 10, needs_new=True)], pieces) == [4]
+    assert seconds([fault(10, 10, new_since=10)], pieces) == [4]
     assert seconds([fault(5, 10)], pieces) == [1]
 
 

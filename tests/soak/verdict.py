@@ -1,5 +1,6 @@
 """From a course that is over to its report: each promise with what it is judged by."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from statistics import median
 
@@ -174,6 +175,9 @@ def _bugs(site: Site, until: float) -> Check:
 def _totals(site: Site, course: Course, until: float) -> dict[str, float]:
     court, book = course.court, site.book
     accounts = list(court.history.accounts(book.gaps, site.daemon.kills))
+    by_reason: Counter[str] = Counter()
+    for gap in book.gaps:
+        by_reason[f"seconds told in gaps, {gap.reason}"] += gap.span.seconds  # type: ignore[assignment]  # they add up
     return {
         "events sent by the cloud": court.counts["sent"],
         "events in the tails of broken connections": court.counts["tails"],
@@ -191,6 +195,7 @@ def _totals(site: Site, course: Course, until: float) -> dict[str, float]:
         "seconds of the cameras' time": round(sum(total(account.live) for account in accounts)),
         "seconds delivered": round(sum(total(account.got) for account in accounts)),
         "seconds told in gaps": round(sum(total(gap.span for gap in account.gaps) for account in accounts)),
+        **{name: round(seconds, 1) for name, seconds in by_reason.most_common()},
         "messages dropped by rule": sum(book.health[-1][1]["dropped"].values()) if book.health else 0,
         "greatest lag of a camera at the end (s)": round(court.history.lag(until - LAG_S), 1),
     }

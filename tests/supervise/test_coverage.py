@@ -110,6 +110,19 @@ async def test_a_camera_that_was_removed(tmp_path: Path) -> None:
     assert {camera for camera, _ in Life(tmp_path, 80, "front", "new").told} == {"front"}
 
 
+def test_what_a_removed_camera_still_owes(tmp_path: Path) -> None:
+    """A camera that is removed while it lags behind leaves a gap up to its removal, with the reason."""
+    life = Life(tmp_path, 0)
+    life.delivers(0, 10)
+    life.seconds = 50
+    life.coverage.because("front", Reason.STOPPED)
+    life.seconds = 51
+    life.coverage.forget("front")
+    assert life.told == [("front", Gap(at(10), at(51), Reason.STOPPED))]
+    life.coverage.forget("front")
+    assert len(life.told) == 1
+
+
 async def test_it_is_written_while_things_change_and_only_then(tmp_path: Path, autojump_clock: MockClock) -> None:
     """A camera that stands still costs no write."""
     life = Life(tmp_path, 0)

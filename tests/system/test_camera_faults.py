@@ -164,7 +164,8 @@ def assert_undisturbed(around: Site, since: float) -> None:
     busy = [after - before for before, after in pairwise(at) if after >= since]
     assert len(quiet) >= 3
     assert len(busy) >= 3
-    assert median(busy) < median(quiet) * 1.2
+    # at first it catches up with what was captured while the session was opened
+    assert median(busy) < max(median(quiet), CHUNK_S) * 1.2
     assert max(busy) < max(quiet) * 2 + CHUNK_S
     assert [state for state, _ in around.states("healthy")] == ["connecting", "streaming", "stopped"]
     assert around.events("healthy", "coverage.dropped") == []

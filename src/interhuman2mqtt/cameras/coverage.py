@@ -104,8 +104,9 @@ class Coverage:
         self._publish(camera, self.ledger(camera).delivered(capture, chunk))
 
     def forget(self, camera: str) -> None:
-        """A camera was removed: nobody waits to see it."""
-        self._ledgers.pop(camera, None)
+        """A camera was removed: what it still owes is told as gaps, and nobody waits to see more of it."""
+        if ledger := self._ledgers.pop(camera, None):
+            self._publish(camera, ledger.missed(self._now()))
 
     async def keep(self) -> None:
         """Write what changed, at once and every `SAVE_S` seconds; a gap that was told soon, lest it is told twice."""

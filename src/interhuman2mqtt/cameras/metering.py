@@ -21,6 +21,10 @@ class Metered:
             self._standing.sends()
         return chunk
 
+    async def rest(self, seconds: float) -> None:
+        """Pull nothing for so long."""
+        await self._recording.rest(seconds)
+
     def finish(self) -> None:
         """End at the next boundary between GOPs."""
         self._recording.finish()

@@ -34,6 +34,7 @@ class WorkerRecording:
         self._number = number
         self._chunks: deque[MediaChunk] = deque()
         self._news = trio.Event()
+        self._finishing = trio.Event()
         self._utc_offset_s = 0.0
 
     async def next_chunk(self) -> MediaChunk:
@@ -54,8 +55,14 @@ class WorkerRecording:
             self._news = trio.Event()
             await self._news.wait()
 
+    async def rest(self, seconds: float) -> None:
+        """Pull nothing for so long, or until it is to end."""
+        with trio.move_on_after(seconds):
+            await self._finishing.wait()
+
     def finish(self) -> None:
         """End at the next boundary between GOPs."""
+        self._finishing.set()
         self._worker.send_nowait(wire.Finish(recording=self._number))
 
     def drop(self) -> None:

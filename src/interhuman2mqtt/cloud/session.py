@@ -206,7 +206,7 @@ class _Session:
             return None
         with trio.move_on_after(min(PATIENCE_MAX, heard.limits.idle_timeout / 2)) as heard.pulling:
             # before the pull: what has to wait waits in the ring, whose limits hold for it
-            await trio.sleep(self._pace.wait(trio.current_time()))
+            await self._recording.rest(self._pace.wait(trio.current_time()))
             try:
                 chunk = await self._recording.next_chunk()
             except Outage as outage:
