@@ -109,8 +109,7 @@ def test_a_frame_does_not_multiply() -> None:
     """A list of signals with much around it does not become as many copies of what is around it."""
     entries = [{"signal_type": f"s{number}", "start": 1.0, "end": 2.0} for number in range(10_000)]
     frame = json.dumps({"type": "signal.detected", "data": {"signals": entries}, "padding": "x" * RAW_MAX})
-    frames: list[str | bytes] = [frame]
-    published, tape = trio.run(heard, frames)
+    published, tape = trio.run(heard, list[str | bytes]([frame]))
     assert sum(len(message.payload) for message in published) < 3 * len(frame)
     assert len([m for m in published if "/event/" in m.topic]) == PARTS_MAX
     assert (Oddity.MALFORMED, f"signal.detected: more than {PARTS_MAX} messages in one frame") in tape.oddities

@@ -69,6 +69,7 @@ def test_reload_checks_before_it_signals() -> None:
         ("StateDirectory", "interhuman2mqtt"),
         ("SupplementaryGroups", "video audio"),
         ("WatchdogSec", "30s"),
+        ("LimitCORE", "0"),
     ],
 )
 def test_life_of_the_service(name: str, value: str) -> None:

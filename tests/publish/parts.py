@@ -69,13 +69,19 @@ class Bench:
     """A publisher with all that it told: its states and its losses."""
 
     def __init__(
-        self, url: str, *, mqtt: dict[str, Any] | None = None, password: str | None = None, **options: Any
+        self,
+        url: str,
+        *,
+        mqtt: dict[str, Any] | None = None,
+        password: str | None = None,
+        outbox: Outbox | None = None,
+        **options: Any,
     ) -> None:
         self.states: list[BrokerState] = []
         self.lost: list[tuple[str, str, str]] = []
         self.now: float = 0.0
         self.losses = Losses(lambda message, loss, detail: self.lost.append((message.topic, loss.value, detail)))
-        self.outbox = Outbox(config.Outbox(), self.losses.report, lambda: self.now)
+        self.outbox = outbox or Outbox(config.Outbox(), self.losses.report, lambda: self.now)
         self.publisher = Publisher(
             config.Mqtt(url=url, client_id="interhuman-lobby-1", **(mqtt or {})),
             box="lobby-1",

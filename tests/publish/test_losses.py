@@ -31,3 +31,12 @@ def test_the_log_has_the_first_and_then_one_line_a_minute() -> None:
     assert [(line["count"], line["total"]) for line in logs] == [(1, 1), (1000, 1001)]
     assert logs[0]["rule"] == "broker_refused"
     assert (logs[0]["topic"], logs[0]["detail"]) == (MESSAGE.topic, "not authorized")
+
+
+def test_a_loss_of_nobody_knows_what() -> None:
+    """A message that cannot even be read any more is counted and logged without a topic."""
+    losses = Losses(clock=lambda: 0.0)
+    with capture_logs() as logs:
+        losses.report(None, Loss.DAMAGED, "row 7 is unreadable")
+    assert losses.counts == {"damaged": 1}
+    assert (logs[0]["rule"], logs[0]["topic"]) == ("damaged", None)

@@ -15,8 +15,6 @@ import socket
 import struct
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from functools import partial
-from typing import NamedTuple
 
 import trio
 
@@ -37,15 +35,6 @@ Tap = Callable[[int, str, bytes], None]
 
 def nobody(_connection: int, _way: str, _data: bytes) -> None:
     """The tap of those who do not listen."""
-
-
-class Way(NamedTuple):
-    """One direction of one connection."""
-
-    name: str
-    """up or down"""
-    tap: Callable[[bytes], None]
-    alter: Callable[[bytes], bytes] = bytes
 
 
 class Network:
@@ -119,11 +108,9 @@ class Network:
         except trio.ClosedResourceError:
             return
         self.connects += 1
-        up = Way("up", partial(self._tap, self.connects, "up"))
-        down = Way("down", partial(self._tap, self.connects, "down"), self.alter() if self.alter else bytes)
-        nursery.start_soon(self._serve_one, client, up, down)
+        nursery.start_soon(self._serve_one, client, self.connects)
 
-    async def _serve_one(self, client: trio.SocketStream, up: Way, down: Way) -> None:
+    async def _serve_one(self, client: trio.SocketStream, number: int) -> None:
         async with client:
             try:
                 server = await connect(self.to)
@@ -133,26 +120,40 @@ class Network:
             self._open.add(pair)
             try:
                 async with server, trio.open_nursery() as nursery:
-                    nursery.start_soon(self._forward, client, server, up)
-                    nursery.start_soon(self._forward, server, client, down)
+                    nursery.start_soon(self._forward, client, server, "up", self._passing(number, "up"))
+                    alter = self.alter() if self.alter else bytes
+                    nursery.start_soon(self._forward, server, client, "down", self._passing(number, "down", alter))
             finally:
                 self._open.discard(pair)
 
-    async def _forward(self, source: trio.SocketStream, target: trio.SocketStream, way: Way) -> None:
+    def _passing(self, number: int, way: str, alter: Callable[[bytes], bytes] = bytes) -> Callable[[bytes], bytes]:
+        """What becomes of each piece, of which the tap hears first."""
+
+        def passing(data: bytes) -> bytes:
+            self._tap(number, way, data)
+            return alter(data)
+
+        return passing
+
+    async def _forward(
+        self, source: trio.SocketStream, target: trio.SocketStream, way: str, passing: Callable[[bytes], bytes]
+    ) -> None:
         """Carry one direction to its end, then pass the end on."""
         sender, receiver = trio.open_memory_channel[tuple[float, bytes]](IN_FLIGHT)
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._take, source, sender, way)
-            nursery.start_soon(self._give, target, receiver, way.name)
+            nursery.start_soon(self._take, source, sender, passing)
+            nursery.start_soon(self._give, target, receiver, way)
 
     async def _take(
-        self, source: trio.SocketStream, sender: trio.MemorySendChannel[tuple[float, bytes]], way: Way
+        self,
+        source: trio.SocketStream,
+        sender: trio.MemorySendChannel[tuple[float, bytes]],
+        passing: Callable[[bytes], bytes],
     ) -> None:
         with sender, suppress(trio.BrokenResourceError):
             while data := await receive(source):
-                way.tap(data)
-                await sender.send((trio.current_time() + self.delay, way.alter(data)))
-        way.tap(b"")
+                await sender.send((trio.current_time() + self.delay, passing(data)))
+        passing(b"")
 
     async def _give(
         self, target: trio.SocketStream, receiver: trio.MemoryReceiveChannel[tuple[float, bytes]], way: str

@@ -77,6 +77,8 @@ class BridgeHealth(Struct, kw_only=True):
     uptime: float
     outbox_rows: int
     outbox_age: float
+    outbox_parked: int
+    store: str | None
     cameras: dict[str, dict[str, float]]
 
 

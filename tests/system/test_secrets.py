@@ -2,13 +2,16 @@
 
 import base64
 import json
+import re
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote, quote_plus
 
+from interhuman2mqtt import redaction
 from rig.mosquitto import free_port, mosquitto, subscribed
 from rig.rtsp import MOUNTS, Login, rtsp_server
-from system.parts import QUICK, Box, Site, box, cloud
+from system.parts import QUICK, Box, Site, box, cloud, configuration
 
 API_KEY = "ih_live_%41/+?#&=<'\"`{k}|~;:@!"
 CAMERA = "c@m:r/a\\?#%20 &=[ü]\"'`"
@@ -17,16 +20,17 @@ BROKER = "br@ker:/?#%25 &=\"'`$()ß"
 
 
 def forms(secret: str) -> Iterator[str]:
-    """Some ways in which a secret could show."""
-    yield secret
-    yield quote(secret, safe="")
-    yield quote(secret)
-    yield quote_plus(secret)
+    """The ways in which a secret could show: those that the redaction knows, and some that this test thinks of."""
+    yield from redaction.forms(secret)
+    for encoded in (quote(secret, safe=""), quote(secret), quote_plus(secret)):
+        yield encoded
+        yield re.sub("%..", lambda digits: digits[0].lower(), encoded)
     yield json.dumps(secret)[1:-1]
     yield json.dumps(secret, ensure_ascii=False)[1:-1]
     for before in ("", "viewer:", "edge:", "Bearer "):
-        # the last group of four depends on what follows
-        yield base64.b64encode((before + secret).encode()).decode()[:-4]
+        for encode in (base64.b64encode, base64.urlsafe_b64encode):
+            # the last group of four depends on what follows
+            yield encode((before + secret).encode()).decode()[:-4]
 
 
 def shown(text: str) -> list[str]:
@@ -49,11 +53,51 @@ def assert_processes_tell_nothing(daemon: Box) -> None:
     assert shown(in_proc(daemon.pid, "cmdline")) == []
     workers = daemon.workers()
     assert workers
+    for pid in (daemon.pid, *workers):
+        assert re.search(r"Max core file size +0 +0 ", in_proc(pid, "limits"))
     for pid in workers:
         environment = in_proc(pid, "environ")
         assert shown(in_proc(pid, "cmdline") + environment) == []
         names = {entry.partition("=")[0] for entry in environment.split("\0") if entry}
         assert not names & {"API_KEY", "BROKER_PASSWORD", "STATE_DIRECTORY", "NOTIFY_SOCKET"}
+
+
+def secrets_of_nobody(daemon: Box) -> None:
+    """No process of ours shows a secret in its command line or its environment."""
+    for pid in (daemon.pid, *daemon.workers()):
+        assert shown(in_proc(pid, "cmdline") + in_proc(pid, "environ")) == []
+
+
+async def test_refusals_tell_nothing(tmp_path: Path) -> None:
+    """Whom the broker, the cloud or a camera does not let in says so, and not with what it tried; secrets in files."""
+    async with (
+        rtsp_server({"/cam": MOUNTS["/h264-aac"]}, login=Login("viewer", CAMERA, auth="basic")) as camera,
+        mosquitto(tmp_path, users={"edge": "another"}) as broker,
+        cloud(tmp_path / "cloud", *QUICK, "--key", "ih_live_another") as simulated,
+    ):
+        keys = {"username": "viewer"}
+        cameras = {
+            "good": {"source": camera.url("/cam"), **keys, "password": file(tmp_path, "right", CAMERA)},
+            "wrong": {"source": camera.url("/cam"), **keys, "password": file(tmp_path, "wrong", WRONG)},
+        }
+        config = configuration(
+            simulated.url(),
+            broker.url,
+            cameras,
+            interhuman={"api_key": file(tmp_path, "key", API_KEY)},
+            mqtt={"username": "edge", "password": file(tmp_path, "broker", BROKER)},
+        )
+        async with box(tmp_path, config) as daemon:
+            await daemon.wait_log("camera", camera="good", reason="unauthorized")
+            await daemon.wait_log("camera", camera="wrong", reason="camera_password")
+            await daemon.wait_log("broker", state="refused")
+            secrets_of_nobody(daemon)
+            daemon.send(signal.SIGHUP)
+            await daemon.wait_log("configuration reloaded")
+            assert await daemon.stop() == 0
+            output = daemon.output
+        assert shown("\n".join(output)) == []
+        assert shown("\n".join(simulated.output)) == []
 
 
 async def test_no_secret_shows(tmp_path: Path) -> None:
@@ -88,6 +132,8 @@ async def test_no_secret_shows(tmp_path: Path) -> None:
             assert await daemon.stop() == 0
             output = daemon.output
         assert any('"level": "debug"' in line for line in output)
+        said = [line["line"] for line in daemon.log if line["event"] == "capture process says"]
+        assert any("[rtsp @ " in line for line in said)
         assert shown("\n".join(output)) == []
         for message in subscriber.messages:
             assert shown(f"{message.topic} {message.payload.decode()} {message.properties}") == []

@@ -175,7 +175,7 @@ def memory_max(command: wire.Open) -> int:
 
 def print_what_ffmpeg_says() -> None:
     """On stderr, by FFmpeg itself: PyAV's way would have its threads wait for Python's lock."""
-    av.logging.set_libav_level(av.logging.VERBOSE)
+    av.logging.set_libav_level(av.logging.INFO)
     av.logging.restore_default_callback()
 
 

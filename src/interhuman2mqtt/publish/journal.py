@@ -10,8 +10,8 @@ Invariants:
 """
 
 from collections import deque
-from collections.abc import Iterable
-from itertools import islice
+from collections.abc import Callable, Iterable
+from itertools import islice, takewhile
 from typing import NamedTuple
 
 import trio
@@ -56,6 +56,7 @@ class Journal:
         self._gone: deque[int] = deque()
         self._next_key = 1
         self._doubtful = False
+        self._underway = False
         self._changed = trio.Event()
 
     @property
@@ -65,8 +66,8 @@ class Journal:
 
     @property
     def pending(self) -> bool:
-        """Whether there is anything to write."""
-        return self.urgent or bool(self._gone) or self._doubtful
+        """Whether the store is not told all yet."""
+        return self.urgent or bool(self._gone) or self._doubtful or self._underway
 
     @property
     def urgent(self) -> bool:
@@ -113,20 +114,27 @@ class Journal:
         self._keys[row.n] = key
         self._next_key = max(self._next_key, key + 1)
 
-    def take(self) -> Taken:
-        """What is to be written now; `written` or `failed` must follow."""
-        rows = list(islice(self._unwritten.values(), TOGETHER))
-        new = list(enumerate(rows, self._next_key))
+    def worth(self, ripe: Callable[[Row], bool]) -> bool:
+        """Whether there is anything to write but rows that are not ripe."""
+        oldest = next(iter(self._unwritten.values()), None)
+        others = self._gone or self.ledger.changes or self._doubtful
+        return bool(others) or (oldest is not None and ripe(oldest))
+
+    def take(self, ripe: Callable[[Row], bool] = lambda _: True) -> Taken:
+        """What is to be written now, of the rows those that are ripe; `written` or `failed` must follow."""
+        rows = takewhile(ripe, self._unwritten.values())
+        new = list(enumerate(islice(rows, TOGETHER), self._next_key))
         for key, row in new:
             del self._unwritten[row.n]
             self._writing[row.n] = key
         gone, self._gone = list(self._gone), deque()
+        self._underway = True
         return Taken(self._next_key, new, gone, self.ledger.take())
 
     def written(self, taken: Taken) -> None:
         """It is on the disk."""
         self._next_key += len(taken.new)
-        self._doubtful = False
+        self._doubtful = self._underway = False
         for key, row in taken.new:
             if self._writing.pop(row.n, None) is None:
                 self.delete([key])
@@ -135,7 +143,7 @@ class Journal:
 
     def failed(self, taken: Taken) -> None:
         """It may be on the disk or not, and counts as not."""
-        self._doubtful = True
+        self._doubtful, self._underway = True, False
         again = {row.n: row for _, row in taken.new if self._writing.pop(row.n, None) is not None}
         self._unwritten = {**again, **self._unwritten}
         self._gone.extendleft(reversed(taken.gone))

@@ -18,7 +18,7 @@ from interhuman2mqtt.config import Outbox as OutboxConfig
 from interhuman2mqtt.events import utc_now
 from interhuman2mqtt.publish import aside
 from interhuman2mqtt.publish.ages import Ages
-from interhuman2mqtt.publish.journal import Taken
+from interhuman2mqtt.publish.journal import Row, Taken
 from interhuman2mqtt.publish.losses import Loss, OnLoss
 from interhuman2mqtt.publish.outbox import Outbox
 from interhuman2mqtt.publish.rows import Stored
@@ -26,6 +26,8 @@ from interhuman2mqtt.publish.store import Changes, Damaged, Store, StoreError, U
 
 GATHER = 0.05
 """Seconds for which new rows are gathered into one commit."""
+RIPE = 0.025
+"""Seconds that a row waits for its PUBACK before it is worth a commit."""
 LAZY = 1.0
 """Seconds for which deletions are."""
 AGAIN = 10.0
@@ -84,7 +86,7 @@ class Keeper:
         try:
             while True:
                 await self._wait_for_work()
-                if not await self._commit():
+                if not await self._commit(RIPE):
                     await trio.sleep(self._again)
         finally:
             with trio.move_on_after(FAREWELL, shield=True):
@@ -100,16 +102,20 @@ class Keeper:
             await self._journal.wait(urgent=True)
         await trio.sleep(GATHER)
 
-    async def _commit(self) -> bool:
-        """Write what there is, or open the store first; whether that went well."""
+    async def _commit(self, ripe_after: float) -> bool:
+        """Write what there is, of the rows those that are so old, or open the store first; whether that went well."""
+
+        def ripe(row: Row) -> bool:
+            return self._outbox.age(row) >= ripe_after
+
         if not self._is_open:
             await self.open()
             return self._is_open
         if self._damage is not None:
             return await self._begin_anew(self._damage)
-        if not self._journal.pending:
+        if not self._journal.worth(ripe):
             return True
-        taken = self._journal.take()
+        taken = self._journal.take(ripe)
         try:
             await self._write(taken)
         except Damaged as damage:
@@ -168,7 +174,7 @@ class Keeper:
 
     async def _finish(self) -> None:
         """The last commits; whatever they cannot do is told by `_say_farewell`."""
-        while self._journal.pending and await self._commit():
+        while self._journal.pending and await self._commit(0.0):
             pass
         await self._in_thread(self._store.close)
 

@@ -136,7 +136,9 @@ class Connection:
             TooLarge: The broker takes no packet of this size; nothing was sent.
         """
         properties = publish_properties(message) if self.version == "5" else None
-        packed = 0 if properties is None else len(properties.pack())  # type: ignore[no-untyped-call]
+        packed = 0
+        if properties is not None and self.limits.packet_size is not None:  # packing is what paho takes longest for
+            packed = len(properties.pack())  # type: ignore[no-untyped-call]
         # Two bytes each for the topic's length and the packet identifier.
         size = 2 + len(message.topic.encode()) + 2 + packed + len(message.payload)
         if not self.limits.admit(size):
