@@ -2,7 +2,7 @@
 
 ::
 
-    run ──► publisher ─── events and states to MQTT; outlives all others, so that their last words go out
+    run ──► delivery ──── events and states to MQTT; outlives all others, so that their last words go out
         ├─► policy ────── pauses, schedules, budgets: which cameras may stream now
         ├─► reporter ──── health, systemd's status and its watchdog
         ├─► requests ──── what MQTT asks for: pause, restart, reload ...
@@ -11,7 +11,6 @@
         signals ┘         SIGHUP: reload · SIGTERM, SIGINT: stop in order · a second one: stop at once
 """
 
-import logging
 import os
 import signal
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -32,35 +31,25 @@ from interhuman2mqtt.cameras.shared import Shared
 from interhuman2mqtt.cameras.told import Teller
 from interhuman2mqtt.clock import clock_state
 from interhuman2mqtt.cloud.connect import Server
-from interhuman2mqtt.config import Config, Interhuman, secrets
+from interhuman2mqtt.config import Config, Interhuman
 from interhuman2mqtt.config import file as configfile
+from interhuman2mqtt.delivery import Delivery
 from interhuman2mqtt.log import setup as setup_log
 from interhuman2mqtt.memory import keep_private
 from interhuman2mqtt.obeying import Obeying
 from interhuman2mqtt.policy import policy
-from interhuman2mqtt.publish import keeper
 from interhuman2mqtt.publish.announce import Announcer
-from interhuman2mqtt.publish.inbox import Inbox
-from interhuman2mqtt.publish.keeper import Keeper
-from interhuman2mqtt.publish.listening import Listener
-from interhuman2mqtt.publish.losses import Losses
-from interhuman2mqtt.publish.outbox import Outbox
-from interhuman2mqtt.publish.publisher import BrokerPhase, BrokerState, Publisher
 from interhuman2mqtt.publish.reading import Reader
 from interhuman2mqtt.publish.topics import Reload, Topics
 from interhuman2mqtt.reload import Reloader
 from interhuman2mqtt.reporter import Reporter
 from interhuman2mqtt.requests import Requests
-from interhuman2mqtt.supervise import BugBudget, Health, Hurry, Waiting, keep_running
+from interhuman2mqtt.supervise import BugBudget
 
 log = structlog.get_logger(__name__)
 
-LEVELS = {BrokerPhase.OFFLINE: logging.WARNING, BrokerPhase.REFUSED: logging.ERROR}
 FIXED = ("box", "mqtt", "outbox")
 """Sections that a reload does not take over."""
-FAREWELL_S = 10.0
-"""How long the outbox may drain at the end."""
-MARGIN_S = 3.0
 BUGS = 3
 """How many bugs of one camera, or of the publisher, are survived in an hour."""
 
@@ -90,25 +79,25 @@ class _Daemon:
         self._teller = Teller(config.box.id, self._boot_id, clock_state)
         self._reloader = Reloader(load, self._take_over, notify, self._reloaded)
         self._reload: Reload | None = None
-        self._broker: BrokerState | None = None
-        self._broker_health = Health()
-        self._hurry = Hurry()
         self._alive = Alive()
         self._places = Places(config.interhuman.max_sessions)
-        self._inbox = Inbox()
         self._reader = Reader(config.mqtt.base_topic, config.box.id, config.mqtt.requests)
-        self._policy = policy.for_box(config.box, statefolder.find())
+        self._policy = policy.for_box(config.box, statefolder.find(), self._alive.of("policy"))
         self._stop = trio.Event()
         self._hangup = trio.Event()
 
     async def run(self) -> None:
         """Until a signal says so."""
         self._began = trio.current_time()
-        self._losses = Losses()
-        self._outbox = Outbox(self._config.outbox, self._losses.report)
-        self._keeper = Keeper(keeper.path_of(self._config.outbox), self._outbox, self._losses.report)
-        self._publisher = self._new_publisher()
-        self._announcer = Announcer(self._topics, self._publisher.publish)
+        self._delivery = Delivery(
+            self._config,
+            self._topics,
+            boot_id=self._boot_id,
+            filters=self._reader.filters,
+            alive=self._alive,
+            bugs=self._bugs,
+        )
+        self._announcer = Announcer(self._topics, self._delivery.publish)
         self._coverage = Coverage(statefolder.find() / "coverage.json", self._tell_gap, self._active)
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
             async with trio.open_nursery() as nursery:
@@ -118,11 +107,8 @@ class _Daemon:
 
     async def _live(self) -> None:
         """What is opened last is closed first."""
-        await self._keeper.open()
         async with trio.open_nursery() as nursery:
-            published = trio.Event()
-            nursery.start_soon(self._keeper.run)
-            nursery.start_soon(self._publish, published)
+            await self._delivery.start(nursery)
             nursery.start_soon(self._policy.run)
             self._publish_info()
             self._take_up()
@@ -131,6 +117,7 @@ class _Daemon:
                 self._fleet = Fleet(cameras)
                 self._requests = self._new_requests()
                 await self._fleet.apply(self._config.cameras, self._shared(self._config))
+                self._delivery.sweep()
                 nursery.start_soon(self._reporter().run)
                 self._notify.ready()
                 log.info("started", box=self._config.box.id, cameras=list(self._config.cameras))
@@ -140,7 +127,7 @@ class _Daemon:
                 await self._fleet.stop()
             await self._coverage.save()
             await self._policy.close()
-            await self._say_goodbye(published)
+            await self._delivery.say_goodbye()
             nursery.cancel_scope.cancel()
         log.info("stopped")
 
@@ -151,13 +138,6 @@ class _Daemon:
                 self._announcer.event(self._teller.signal_end(camera, active.type, active.session))
         for camera in self._config.cameras:
             self._announcer.clear(camera)
-
-    async def _say_goodbye(self, published: trio.Event) -> None:
-        """Drain the outbox, where there is a broker to drain it to; the keeper says what is left in it."""
-        if self._broker is not None and self._broker.phase is BrokerPhase.ONLINE:
-            self._publisher.stop(FAREWELL_S)
-            with trio.move_on_after(FAREWELL_S + MARGIN_S):
-                await published.wait()
 
     async def _obey(self, signals: AsyncIterator[int], everything: trio.CancelScope) -> None:
         async for number in signals:
@@ -191,11 +171,12 @@ class _Daemon:
             setup_log(config.log.level, config.log.format)
         gone = [name for name in self._config.cameras if name not in config.cameras]
         self._places.resize(config.interhuman.max_sessions)
-        self._hurry.now()  # the broker's password may have been mended
+        self._delivery.hurry.now()  # the broker's password may have been mended
         change = await self._fleet.apply(config.cameras, self._shared(config))
         for name in gone:
             self._coverage.forget(name)
             self._announcer.remove(name)
+        self._delivery.sweep()
         self._config = structs.replace(config, **{name: getattr(self._config, name) for name in FIXED})
         log.info("configuration reloaded", stopped=change.stopped, started=change.started)
         return change
@@ -206,7 +187,7 @@ class _Daemon:
 
     def _publish_info(self) -> None:
         info = report.info(self._config, self._boot_id, self._reload)
-        self._publisher.publish(self._topics.bridge_info(info))
+        self._delivery.publish(self._topics.bridge_info(info))
 
     def _shared(self, config: Config) -> Shared:
         return Shared(
@@ -233,74 +214,34 @@ class _Daemon:
             for camera, signals in self._announcer.active.items()
         }
 
-    def _new_publisher(self) -> Publisher:
-        return Publisher(
-            self._config.mqtt,
-            box=self._config.box.id,
-            boot_id=self._boot_id,
-            outbox=self._outbox,
-            read_password=self._read_password,
-            on_loss=self._losses.report,
-            on_state=self._broker_changed,
-            listener=Listener(self._reader.filters, self._inbox.put) if self._reader.filters else None,
-        )
-
     def _new_requests(self) -> Requests:
         return Requests(
-            self._inbox,
+            self._delivery.inbox,
             self._reader,
             cameras=lambda: self._config.cameras,
             obeys=Obeying(self._fleet, self._policy, self._reloader.reload, lambda: self._config.log.format),
-            publish=self._publisher.publish,
+            publish=self._delivery.publish,
             bugs=BugBudget(self._bugs),
-        )
-
-    def _read_password(self) -> str | None:
-        ref = self._config.mqtt.password
-        return None if ref is None else secrets.read(ref, what="mqtt.password").reveal()
-
-    async def _publish(self, published: trio.Event) -> None:
-        await keep_running(self._publish_once, self._broker_waits, BugBudget(self._bugs), hurry=self._hurry)
-        published.set()
-
-    async def _publish_once(self, health: Health) -> bool:
-        self._broker_health = health
-        await self._publisher.run_connection()
-        return False
-
-    def _broker_waits(self, waiting: Waiting) -> None:
-        log.debug("broker", attempt=waiting.failures, again_in=round(waiting.seconds, 1), detail=waiting.outage.detail)
-
-    def _broker_changed(self, state: BrokerState) -> None:
-        self._broker = state
-        if state.phase is BrokerPhase.ONLINE:
-            self._broker_health.well()
-        log.log(
-            LEVELS.get(state.phase, logging.INFO),
-            "broker",
-            state=state.phase.value,
-            reason=state.reason,
-            detail=state.detail,
         )
 
     def _reporter(self) -> Reporter:
         return Reporter(self._notify, self._alive, self._sentence, self._publish_health)
 
     def _sentence(self, stuck: Sequence[Stuck]) -> str:
-        return report.sentence(
-            self._fleet.cameras, self._broker, trouble=self._outbox.trouble, stuck=stuck, reload=self._reload
-        )
+        broker, trouble = self._delivery.broker, self._delivery.outbox.trouble
+        return report.sentence(self._fleet.cameras, broker, trouble=trouble, stuck=stuck, reload=self._reload)
 
     def _publish_health(self) -> None:
         health = report.health(
             self._began,
-            self._outbox,
-            self._losses,
+            self._delivery.outbox,
+            self._delivery.losses,
             self._fleet.cameras,
             coverage=self._coverage,
+            budgets=self._policy.budgets.told(),
             requests=self._requests.counts,
         )
-        self._publisher.publish(self._topics.bridge_health(health))
+        self._delivery.publish(self._topics.bridge_health(health))
 
 
 def proxy(interhuman: Interhuman) -> str | None:

@@ -3,6 +3,7 @@
 import tomllib
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import trio
 
@@ -38,6 +39,7 @@ def health(  # noqa: PLR0913 - whoever has something to tell
     cameras: Mapping[str, Camera],
     *,
     coverage: Coverage,
+    budgets: Mapping[str, Any],
     requests: Mapping[str, int],
 ) -> BridgeHealth:
     """How it goes; `began` is trio's time at the start, `requests` counts those by what became of them."""
@@ -52,6 +54,7 @@ def health(  # noqa: PLR0913 - whoever has something to tell
         store=outbox.trouble,
         dropped=dict(losses.counts),
         requests=requests,
+        budgets=budgets,
         tasks=trio.lowlevel.current_statistics().tasks_living,
         cameras={name: camera.counters.as_dict() | coverage.told(name) for name, camera in cameras.items()},
     )

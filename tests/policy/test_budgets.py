@@ -4,7 +4,7 @@ import errno
 import json
 import threading
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,7 +20,7 @@ from interhuman2mqtt.errors import Outage, Reason
 from interhuman2mqtt.policy.blocking import Blocking
 from interhuman2mqtt.policy.budgets import Budgets
 from interhuman2mqtt.policy.meter import RETRY_S, SLICE_S
-from policy.parts import AtOnce, Wall, opened
+from policy.parts import AtOnce, Result, Wall, opened
 
 BROKEN = OSError(errno.EROFS, "Read-only file system", "/state/budget.json")
 
@@ -33,6 +33,17 @@ def wall() -> Wall:
 @pytest.fixture
 def disk() -> AtOnce:
     return AtOnce()
+
+
+class Counting(Blocking):
+    """A real thread, and how often it was used."""
+
+    calls = 0
+
+    async def run(self, call: Callable[[], Result]) -> Result:
+        """What the call returns."""
+        self.calls += 1
+        return await super().run(call)
 
 
 def kept(state: Path, wall: Wall) -> dict[str, float]:
@@ -68,6 +79,19 @@ async def test_the_disk_is_spared(tmp_path: Path, wall: Wall, disk: AtOnce) -> N
         for camera in cameras:
             await budgets.charge(camera, 2.0)
     assert disk.calls <= 30
+
+
+async def test_side_by_side(tmp_path: Path, wall: Wall) -> None:
+    """Cameras that are charged at the same moment wait for one write, not each for its own."""
+    disk = Counting(5.0)
+    cameras = {f"c{n}": 3600.0 for n in range(20)}
+    budgets = await opened(tmp_path, wall, disk, **cameras)
+    disk.calls = 0
+    async with trio.open_nursery() as nursery:
+        for camera in cameras:
+            nursery.start_soon(budgets.charge, camera, 2.0)
+    assert disk.calls <= 3
+    assert all(kept(tmp_path, wall)[camera] >= 2.0 for camera in cameras)
 
 
 async def test_enforced(tmp_path: Path, wall: Wall, disk: AtOnce) -> None:

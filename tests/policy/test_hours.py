@@ -58,6 +58,11 @@ def test_when_it_opens_next(day: datetime, utc: str, entry: str, expected: str) 
     assert found.isoformat() == expected
 
 
+def test_an_hour_that_is_left_out_before_it_comes_again() -> None:
+    """Where the only hours of a week fall into the one that is left out, there is none within eight days."""
+    assert hours.next_open(("Sun 02:15-02:45",), SPRING - timedelta(days=6), ZONE) is None
+
+
 def test_without_a_schedule_it_is_always_open() -> None:
     """No entries mean no limits."""
     assert hours.is_open((), AUTUMN, ZONE)

@@ -14,6 +14,7 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from interhuman2mqtt import config
+from interhuman2mqtt.alive import Alive
 from interhuman2mqtt.errors import Outage, Reason
 from interhuman2mqtt.policy import policy as module
 from interhuman2mqtt.policy.blocking import Blocking
@@ -202,10 +203,10 @@ async def test_of_a_box(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     """What the configuration says of the box holds: its time zone, and its budget for all cameras."""
     monkeypatch.setattr(module, "utc_now", Wall())
     box = config.Box(id="lobby-1", timezone="Europe/Copenhagen", budget=config.Budget(per_day=60.0))
-    policy = for_box(box, tmp_path)
+    policy = for_box(box, tmp_path, Alive().of("policy"))
     assert policy._zone == ZoneInfo("Europe/Copenhagen")
     assert policy.budgets.is_budgeted("front")
     assert policy.pauses.folder == tmp_path / "paused"
     await wait_all_tasks_blocked()
-    bare = for_box(config.Box(id="lobby-1"), tmp_path)
+    bare = for_box(config.Box(id="lobby-1"), tmp_path, Alive().of("policy"))
     assert (bare._zone, bare.budgets.is_budgeted("front")) == (None, False)

@@ -87,6 +87,13 @@ def test_when_it_streams_again(schedule: tuple[str, ...], sentence: str) -> None
     assert verdict(schedule=schedule, zone=ZoneInfo("Europe/Copenhagen")).detail == f"{sentence} local time"
 
 
+def test_when_it_does_not_stream_again_soon() -> None:
+    """Hours that fall into the night of the clock are told as what they are."""
+    before = datetime(2027, 3, 22, 12, tzinfo=UTC)
+    held = verdict(before, schedule=("Sun 02:15-02:45",), zone=ZoneInfo("Europe/Copenhagen"))
+    assert "it does not stream within the next eight days" in (held.detail or "")
+
+
 def test_the_zone_counts() -> None:
     """The same instant is within the hours of one zone and outside those of another."""
     hours = ("Tue 13:00-14:00",)

@@ -168,6 +168,7 @@ def test_the_bridges_own_topics() -> None:
             dropped={"too_large": 1},
             tasks=9,
             requests={"obeyed": 5},
+            budgets={},
             cameras={"front": {"chunks": 4}},
         )
     )

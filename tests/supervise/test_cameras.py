@@ -67,6 +67,23 @@ async def test_the_cameras_password_is_missing(tmp_path: Path) -> None:
         camera.stop()
 
 
+@pytest.mark.parametrize(
+    ("fault", "reason", "adds_up"), [("disconnect", "connection_lost", False), ("close=1011", "cloud_error", True)]
+)
+async def test_a_network_that_breaks_is_no_cloud_that_fails(fault: str, reason: str, *, adds_up: bool) -> None:
+    """A session that brought new media before the network broke is followed soon; a cloud that fails is asked less."""
+    heard = Heard()
+    async with (
+        simulated_cloud(faults=(parse_fault(f"{fault}@chunk3,every"),)) as url,
+        trio.open_nursery() as nursery,
+    ):
+        camera = Camera(a_camera(replay=0.0), shared(url, heard))
+        nursery.start_soon(camera.run)
+        third = await heard.wait_state("connecting", reason, count=3)
+        assert (third.attempts > 1) is adds_up
+        nursery.cancel_scope.cancel()
+
+
 async def test_a_cloud_that_ends_every_session_at_once() -> None:
     """A session that is ended as soon as it was ready is an outage: the next one waits, each time longer."""
     heard = Heard()
@@ -294,3 +311,33 @@ async def test_a_restart_that_is_cancelled() -> None:
                 await cameras.restart()
             await cameras.stop()
         assert heard.statuses[-1].state == "stopped"
+
+
+async def test_a_source_that_turns_out_to_be_another() -> None:
+    """What is said of the source is what it was opened as last; the camera goes on."""
+    rare = Clip(size=(192, 108), fps=15, gop=150, seconds=40, audio=None)
+    heard = Heard()
+    async with simulated_cloud() as url, trio.open_nursery() as nursery:
+        camera = Camera(a_camera(source=f"file:{rare.path()}"), shared(url, heard))
+        nursery.start_soon(camera.run)
+        await heard.wait(lambda: "copied" in (camera.standing.status.source or ""))
+        await heard.wait(lambda: "encoded as h264" in (camera.standing.status.source or ""))
+        assert camera.counters.captures == 1
+        camera.stop()
+    assert "offline" not in {status.state for status in heard.statuses}
+
+
+async def test_what_is_mended_is_counted() -> None:
+    """A camera that does not tell the time of each packet is heard out, and its lies are counted."""
+    heard = Heard()
+    async with (
+        rtsp_server({"/cam": Clip(b_frames=2)}) as server,
+        simulated_cloud() as url,
+        trio.open_nursery() as nursery,
+    ):
+        camera = Camera(a_camera(source=server.url("/cam")), shared(url, heard))
+        nursery.start_soon(camera.run)
+        await heard.wait_state("streaming")
+        assert camera.counters.repairs > 0
+        assert camera.counters.as_dict()["children"] == 1.0
+        camera.stop()

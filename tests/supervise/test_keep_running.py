@@ -51,6 +51,14 @@ def well_for(seconds: float) -> Step:
     return step
 
 
+async def gains(health: Health) -> bool:
+    """Is not well for long, and yet brings things on."""
+    health.well()
+    health.gained()
+    await trio.sleep(1)
+    raise DOWN
+
+
 async def merely_started(_health: Health) -> bool:
     """Hangs for long after its start, without ever having been well."""
     await trio.sleep(1000)
@@ -110,12 +118,13 @@ async def test_an_outage_is_told_and_waited_out(autojump_clock: MockClock) -> No
         (well_for(HEALTHY_S + 1), [1, 2, 1]),
         (well_for(HEALTHY_S - 1), [1, 2, 3]),
         (merely_started, [1, 2, 3]),
+        (gains, [1, 2, 1]),
         (True, [1, 2, 1]),
     ],
-    ids=["well", "not for long enough", "merely started", "a normal end"],
+    ids=["well", "not for long enough", "merely started", "worth it", "a normal end"],
 )
 async def test_when_back_off_begins_anew(autojump_clock: MockClock, step: Step, failures: list[int]) -> None:
-    """Only what was well for long enough, or ended normally, has a clean record afterwards."""
+    """Only what was well for long enough, was worth it, or ended normally, has a clean record afterwards."""
     script = Script(DOWN, DOWN, step, DOWN) if step is True else Script(DOWN, DOWN, step)
     await script.play()
     assert [waiting.failures for waiting in script.told] == failures

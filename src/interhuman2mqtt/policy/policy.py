@@ -12,6 +12,7 @@ import structlog
 import trio
 
 from interhuman2mqtt import config
+from interhuman2mqtt.alive import Promise
 from interhuman2mqtt.errors import Reason
 from interhuman2mqtt.events import utc_now
 from interhuman2mqtt.policy.blocking import Blocking
@@ -81,9 +82,10 @@ class Policy:
         zone: Of schedules; None: the host's.
         now: The wall clock.
         blocking: How the folder of the pauses is waited for.
+        promise: Told how long each look may last.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what it is made of, each named once
         self,
         pauses: Pauses,
         budgets: Budgets,
@@ -91,12 +93,14 @@ class Policy:
         *,
         now: Callable[[], datetime] = utc_now,
         blocking: Blocking | None = None,
+        promise: Promise = lambda _seconds: None,
     ) -> None:
         self.pauses = pauses
         self.budgets = budgets
         self._zone = zone
         self._now = now
         self._blocking = blocking or Blocking(DOUBT_S)
+        self._promise = promise
         self._permits: list[Permit] = []
         self._paused: Paused | None = None
         budgets.tell(self._judge)
@@ -108,6 +112,7 @@ class Policy:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self.budgets.meter.run)
             while True:
+                self._promise(LOOK_S + DOUBT_S)
                 await self.look()
                 await trio.sleep(LOOK_S)
 
@@ -158,8 +163,8 @@ class Policy:
             permit.tell(judge(permit.camera, moment, budgeted=budgeted, unpaid=unpaid))
 
 
-def for_box(box: config.Box, state: Path) -> Policy:
+def for_box(box: config.Box, state: Path, promise: Promise) -> Policy:
     """The policy of a box that keeps its state in this folder."""
     zone = ZoneInfo(box.timezone) if box.timezone else None
     per_day = box.budget.per_day if box.budget else None
-    return Policy(Pauses(state), Budgets(Meter(state, zone), per_day), zone)
+    return Policy(Pauses(state), Budgets(Meter(state, zone), per_day), zone, promise=promise)

@@ -13,6 +13,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
+from interhuman2mqtt.alive import Promise
 from interhuman2mqtt.config import Mqtt
 from interhuman2mqtt.publish.broker import INCOMING_MAX, INCOMING_PACKET_MAX, Endpoint, Offer, tls_context
 from interhuman2mqtt.publish.hearing import Client
@@ -31,6 +32,8 @@ class Settings(NamedTuple):
     """Seconds; a broker that says nothing for twice as long is given up."""
     timeout: float
     """Seconds for one attempt, from DNS to CONNACK."""
+    promise: Promise = lambda _seconds: None
+    """Told how long each wait of a connection may last."""
 
 
 class LastError(logging.Handler):

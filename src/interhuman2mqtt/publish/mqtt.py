@@ -33,6 +33,9 @@ WINDOW = 256
 ACK_PATIENCE = 60.0
 """Seconds without any PUBACK, while messages wait for theirs, after which the connection is given up."""
 
+TICK = 1.0
+"""Seconds between two looks at the keepalive."""
+
 GOODBYE = 2.0
 """Seconds in which DISCONNECT must be gone, lest the broker publishes the will."""
 
@@ -113,6 +116,7 @@ class Connection:
         self._client = client
         self._at = str(settings.endpoint)
         self._keepalive = settings.keepalive
+        self._promise = settings.promise
         self._connack: tuple[int, str] | None = None
         self._disconnect: tuple[bool, int, str] | None = None
         self._acks: dict[int, Callable[[Ack], None]] = {}
@@ -202,7 +206,8 @@ class Connection:
 
     async def _tick(self) -> None:
         while True:
-            await trio.sleep(1)
+            self._promise(TICK)
+            await trio.sleep(TICK)
             self._check(self._client.loop_misc())
             if self._acks and trio.current_time() - self._progress_at > ACK_PATIENCE:
                 self._fail(broker_errors.unanswered(self._at, ACK_PATIENCE))

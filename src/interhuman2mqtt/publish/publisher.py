@@ -14,6 +14,7 @@ import structlog
 import trio
 from msgspec import Struct, structs
 
+from interhuman2mqtt.alive import Promise
 from interhuman2mqtt.config import Mqtt
 from interhuman2mqtt.errors import Outage, Reason, Refused
 from interhuman2mqtt.events import utc_now
@@ -84,6 +85,7 @@ class Publisher:
         keepalive: Seconds of MQTT's keepalive.
         timeout: Seconds for one attempt to connect.
         listener: What is listened to on each connection, once `online` is said; None: nothing.
+        promise: Told how long each wait of a connection may last.
     """
 
     def __init__(  # noqa: PLR0913 - what it is made of, each named once
@@ -99,6 +101,7 @@ class Publisher:
         keepalive: int = 30,
         timeout: float = 10.0,
         listener: Listener | None = None,
+        promise: Promise = lambda _seconds: None,
     ) -> None:
         self._topics = Topics(config.base_topic, box)
         self._boot_id = boot_id
@@ -113,6 +116,7 @@ class Publisher:
             will=self._topics.bridge_state(BridgeWord.OFFLINE, boot_id, None),
             keepalive=keepalive,
             timeout=timeout,
+            promise=promise,
         )
         self._retained: dict[str, Message] = {}
         self._told: BrokerState | None = None
@@ -120,6 +124,11 @@ class Publisher:
         self._suspicion = Suspicion()
         self._stop_at = math.inf
         self._draining = trio.CancelScope()
+
+    @property
+    def topics(self) -> frozenset[str]:
+        """The retained topics that this life publishes; what is empty there is on its way to be cleared."""
+        return frozenset(self._retained) | {self._topics.bridge_state(BridgeWord.ONLINE, self._boot_id, None).topic}
 
     def publish(self, message: Message) -> None:
         """Accept a message: it is published as soon as there is a broker, and its turn comes. Never waits."""

@@ -104,6 +104,8 @@ class BridgeHealth(Struct, frozen=True, kw_only=True):
     """Of the daemon, to be seen not to grow."""
     requests: Mapping[str, int]
     """Messages that came to us, by what became of them."""
+    budgets: Mapping[str, Any]
+    """Seconds used and allowed today, of the box and of each camera."""
     cameras: Mapping[str, Mapping[str, float]]
     """Counters of each camera, by their names."""
 
@@ -146,6 +148,10 @@ class Topics:
     def clear_state(self, camera: str) -> tuple[Message, ...]:
         """All of `<camera>/state/...` emptied: nothing is known of it while it is paused or stopped."""
         return tuple(self._retained(f"{camera}/state/{name}", b"", "state", camera=camera) for name in state.NAMES)
+
+    def clear(self, topic: str) -> Message:
+        """A retained topic of ours, whole as it was published, emptied."""
+        return Message(topic=topic, payload=b"", kind=Kind.STATE, retain=True, properties=_properties("state"))
 
     def clear_camera(self, camera: str) -> tuple[Message, ...]:
         """Every retained topic of a camera that is no longer there, emptied."""

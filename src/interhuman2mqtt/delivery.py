@@ -1,0 +1,113 @@
+"""Everything between the topics and the broker, joined and kept running: outbox, its store, and one connection."""
+
+import logging
+from collections.abc import Sequence
+
+import structlog
+import trio
+
+from interhuman2mqtt.alive import Alive
+from interhuman2mqtt.config import Config, secrets
+from interhuman2mqtt.publish import keeper
+from interhuman2mqtt.publish.inbox import Inbox
+from interhuman2mqtt.publish.keeper import Keeper
+from interhuman2mqtt.publish.listening import Listener
+from interhuman2mqtt.publish.losses import Losses
+from interhuman2mqtt.publish.message import Message
+from interhuman2mqtt.publish.outbox import Outbox
+from interhuman2mqtt.publish.publisher import BrokerPhase, BrokerState, Publisher
+from interhuman2mqtt.publish.topics import Topics
+from interhuman2mqtt.supervise import BugBudget, Health, Hurry, Waiting, keep_running
+
+log = structlog.get_logger(__name__)
+
+LEVELS = {BrokerPhase.OFFLINE: logging.WARNING, BrokerPhase.REFUSED: logging.ERROR}
+FAREWELL_S = 10.0
+"""How long the outbox may drain at the end."""
+MARGIN_S = 3.0
+STAGE = "publisher"
+
+
+class Delivery:
+    """Brings messages to the broker, however often either of them is away; to be made within trio.
+
+    Args:
+        filters: What is listened to at the broker; `inbox` takes what comes.
+        bugs: How many bugs of the connection are survived in an hour.
+    """
+
+    def __init__(  # noqa: PLR0913 - what it is made of, each named once
+        self, config: Config, topics: Topics, *, boot_id: str, filters: Sequence[str], alive: Alive, bugs: int
+    ) -> None:
+        self.inbox = Inbox()
+        self.losses = Losses()
+        self.outbox = Outbox(config.outbox, self.losses.report)
+        self.broker: BrokerState | None = None
+        """None: not tried yet."""
+        self.hurry = Hurry()
+        """Ends the pause between two attempts."""
+        self._config = config.mqtt
+        self._topics = topics
+        self._alive = alive
+        self._bugs = BugBudget(bugs)
+        self._health = Health()
+        self._ended = trio.Event()
+        self._keeper = Keeper(keeper.path_of(config.outbox), self.outbox, self.losses.report)
+        self._publisher = Publisher(
+            config.mqtt,
+            box=config.box.id,
+            boot_id=boot_id,
+            outbox=self.outbox,
+            read_password=self._read_password,
+            on_loss=self.losses.report,
+            on_state=self._broker_changed,
+            listener=Listener(filters, self.inbox.put) if filters else None,
+            promise=alive.of(STAGE),
+        )
+
+    def publish(self, message: Message) -> None:
+        """Accept a message. Never waits."""
+        self._publisher.publish(message)
+
+    async def start(self, nursery: trio.Nursery) -> None:
+        """Take up what an earlier life left, and begin; what the nursery is cancelled with is kept for the next one."""
+        await self._keeper.open()
+        nursery.start_soon(self._keeper.run)
+        nursery.start_soon(self._run)
+
+    def sweep(self) -> None:
+        """Clear what is retained of ours and nobody publishes any more: of cameras that are gone, or renamed."""
+        for topic in self.outbox.retained_topics() - self._publisher.topics:
+            self.publish(self._topics.clear(topic))
+
+    async def say_goodbye(self) -> None:
+        """Drain the outbox, where there is a broker to drain it to; the keeper says what is left in it."""
+        if self.broker is not None and self.broker.phase is BrokerPhase.ONLINE:
+            self._publisher.stop(FAREWELL_S)
+            with trio.move_on_after(FAREWELL_S + MARGIN_S):
+                await self._ended.wait()
+
+    async def _run(self) -> None:
+        promise = self._alive.of(STAGE)
+        await keep_running(self._connect, self._waits, self._bugs, hurry=self.hurry, promise=promise)
+        self._alive.withdraw(STAGE)
+        self._ended.set()
+
+    async def _connect(self, health: Health) -> bool:
+        self._health = health
+        await self._publisher.run_connection()
+        return False
+
+    def _waits(self, waiting: Waiting) -> None:
+        log.debug("broker", attempt=waiting.failures, again_in=round(waiting.seconds, 1), detail=waiting.outage.detail)
+
+    def _broker_changed(self, state: BrokerState) -> None:
+        self.broker = state
+        if state.phase is BrokerPhase.ONLINE:
+            self._health.well()
+        level = LEVELS.get(state.phase, logging.INFO)
+        log.log(level, "broker", state=state.phase.value, reason=state.reason, detail=state.detail)
+
+    def _read_password(self) -> str | None:
+        ref = self._config.password
+        return None if ref is None else secrets.read(ref, what="mqtt.password").reveal()
