@@ -236,7 +236,7 @@ async def test_the_fleet_touches_only_what_changed() -> None:
         assert cameras.cameras["a"] is kept
         assert sorted(cameras.cameras) == ["a", "b", "d"]
         assert await cameras.apply(changed, common._replace(redact=frozenset({"rationale"}))) == Change(
-            ("a", "b", "d"), ("a", "b", "d")
+            ("a", "d", "b"), ("a", "b", "d")
         )
         await cameras.stop()
 
