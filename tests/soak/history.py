@@ -48,9 +48,11 @@ class History:
             if chunk.start is not None and chunk.end is not None
         ]
         seen = session.media.seen if session.media else []
+        seen = seen or union(piece.span for piece in pieces)  # of sound without a picture nothing is seen
+        proven = (piece.span for piece in pieces if piece.arrived_at < proven_until)
         self._pieces[session.camera] += pieces
-        self._proven[session.camera] += union(piece.span for piece in pieces if piece.arrived_at < proven_until)
-        self._seen[session.camera] += seen or union(piece.span for piece in pieces)
+        self._proven[session.camera] += common(proven, seen)
+        self._seen[session.camera] += seen
 
     def accounts(self, gaps: list[Gap], kills: list[float]) -> Iterator[Account]:
         """The time of each camera, from its first media to its last, but for when it was not configured.
