@@ -283,3 +283,16 @@ def test_pictures_that_are_of_no_use(monkeypatch: pytest.MonkeyPatch) -> None:
     outage = captured_until_it_ends(a_command(path, video="copy", buffer_s=1.0))
     assert outage.reason is Reason.INVALID_MEDIA
     assert "for 1 s none to begin with" in outage.detail
+
+
+def test_pictures_whose_size_nobody_tells(tmp_path: Path) -> None:
+    """A stream that was opened while no key frame came says so, and is tried again: it cannot be copied yet."""
+    file = tmp_path / "headless.h264"
+    with av.open(str(Clip(audio=None).path())) as clip:
+        video = clip.streams.video[0]
+        annex_b = av.bitstream.BitStreamFilterContext("h264_mp4toannexb", video)
+        rest = [packet for packet in clip.demux(video) if packet.size and not packet.is_keyframe]
+        file.write_bytes(b"".join(bytes(part) for packet in rest for part in annex_b.filter(packet)))
+    outage = captured_until_it_ends(a_command(file))
+    assert (outage.reason, type(outage)) == (Reason.INVALID_MEDIA, Outage)
+    assert "no picture whose size can be told" in str(outage)

@@ -39,7 +39,7 @@ async def test_a_backlog_of_an_earlier_life(tmp_path: Path, path: Path, at_once:
         write(changes)
 
     life.store.write = count  # type: ignore[method-assign]
-    lines = [f"max_inflight_messages {at_once}"]
+    lines = [f"max_inflight_messages {at_once}", "max_queued_messages 0"]
     async with mosquitto(tmp_path, lines=lines) as broker, subscribed(broker) as subscriber:
         bench = Bench(broker.url, outbox=life.outbox)
         await life.keeper.open()

@@ -65,9 +65,12 @@ async def site_and_daemon(folder: Path, **broker: object) -> AsyncIterator[tuple
 
 async def test_a_broker_that_is_killed(tmp_path: Path) -> None:
     """All that happens while a broker is dead arrives once it is back, in order, and the retained state with it."""
-    # Without a limit all that the broker acknowledged was on its way to the subscriber when it died.
+    # Without a limit all that the broker acknowledged was on its way to the subscriber when it died. Yet a client that
+    # writes into a connection that is gone reads no more of what came through it: so it may read in peace before.
     async with site_and_daemon(tmp_path, lines=["max_inflight_messages 0"]) as (around, way, daemon):
         await more_events(around)
+        around.broker.freeze()
+        await trio.sleep(1)
         await around.broker.kill()
         await daemon.wait_log("broker", state="offline")
         await way.refuse()
@@ -183,7 +186,7 @@ CASES = {
         lambda *_: {"url": "mqtt://no-such-host.invalid"},
         "offline",
         "broker_unreachable",
-        "host name .* cannot be found",
+        "this box's DNS",
     ),
     "password": Case(
         lambda _, port: {"url": f"mqtt://localhost:{port}", "username": "edge", "password": {"env": "WRONG"}},

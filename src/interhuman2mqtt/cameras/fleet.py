@@ -57,16 +57,29 @@ class Fleet:
             if (wanted.get(name), shared) != (running.camera.config, running.shared)
             or _secrets(wanted[name]) != running.secrets
         ]
-        await self._stop({name: Reason.RESTARTED if name in wanted else Reason.STOPPED for name in outdated})
+        untouched = self._running.keys() - set(outdated)
+        self._launch_missing(wanted)
+        await self._replace({name: Reason.RESTARTED if name in wanted else Reason.STOPPED for name in outdated})
         await self._wait_left(self._leaving)  # who forgets a camera that is gone must not hear from it any more
-        return Change(tuple(outdated), await self._start(wanted))
+        await self._start(wanted)
+        return Change(tuple(outdated), tuple(name for name in wanted if name not in untouched))
 
     async def restart(self, names: Collection[str] | None = None) -> tuple[str, ...]:
         """Stop these cameras, or all, and start them again as they are wanted by then; returns which were meant."""
         meant = tuple(self._wanted) if names is None else tuple(names)
-        await self._stop({name: Reason.RESTARTED for name in meant if name in self._running})
+        await self._replace({name: Reason.RESTARTED for name in meant if name in self._running})
         await self._start(meant)
         return meant
+
+    async def _replace(self, reasons: Mapping[str, Reason]) -> None:
+        """Stop cameras, and start each as soon as it is over, if it is wanted: none waits for another's drain."""
+        async with trio.open_nursery() as nursery:
+            for name, reason in reasons.items():
+                nursery.start_soon(self._replace_one, name, reason)
+
+    async def _replace_one(self, name: str, reason: Reason) -> None:
+        await self._stop({name: reason} if name in self._running else {})
+        await self._start([name])
 
     async def stop(self) -> None:
         """Stop all cameras."""
@@ -82,13 +95,16 @@ class Fleet:
         for running in leaving.values():
             await running.over.wait()
 
-    async def _start(self, names: Collection[str]) -> tuple[str, ...]:
+    async def _start(self, names: Collection[str]) -> None:
         """Start those of the wanted cameras that do not run; one that is being stopped first comes to its end."""
         await self._wait_left(names)
-        missing = tuple(name for name in names if name in self._wanted and name not in self._running)
-        for name in missing:
-            self._launch(self._wanted[name], self._shared)
-        return missing
+        self._launch_missing(names)
+
+    def _launch_missing(self, names: Collection[str]) -> None:
+        for name in names:
+            leaving = name in self._leaving and not self._leaving[name].is_set()
+            if name in self._wanted and name not in self._running and not leaving:
+                self._launch(self._wanted[name], self._shared)
 
     async def _wait_left(self, names: Collection[str]) -> None:
         """Wait until none of these cameras is being stopped: meanwhile another task may have stopped one anew."""

@@ -9,7 +9,7 @@ from interhuman2mqtt.capture import wire
 from interhuman2mqtt.capture.device import Feed
 from interhuman2mqtt.capture.recorder import Tracks
 from interhuman2mqtt.capture.tracks import Copied, EncodedSound, EncodedVideo, Silence, Track, base_of
-from interhuman2mqtt.errors import Reason, Refused
+from interhuman2mqtt.errors import Outage, Reason, Refused
 
 RAW_VIDEO = ("rawvideo", "wrapped_avframe")
 """FFmpeg's names for pictures that are not compressed, of devices and of its own generators."""
@@ -37,6 +37,7 @@ def choose(command: wire.Open, feeds: list[Feed], adjustment: Adjustment) -> Cho
 
     Raises:
         Refused: the configuration asks to copy what cannot be copied.
+        Outage: the source does not tell enough of its pictures yet.
     """
     picture = feeds[0].container.streams[feeds[0].video or 0]
     assert isinstance(picture, VideoStream)  # noqa: S101 - the feed says so
@@ -55,6 +56,8 @@ def choose(command: wire.Open, feeds: list[Feed], adjustment: Adjustment) -> Cho
 def _video(command: wire.Open, stream: VideoStream, adjustment: Adjustment) -> tuple[Track, str]:
     codec = stream.codec_context.name
     base = base_of(stream)
+    if not (stream.width and stream.height):  # opened while no key frame came, which alone tells it
+        raise Outage(Reason.INVALID_MEDIA, f"{command.source} sends no picture whose size can be told")
     said = f"{'raw video' if codec in RAW_VIDEO else codec} {stream.width}x{stream.height}"
     if command.video == "copy" and codec != "h264":
         raise Refused(
