@@ -115,6 +115,8 @@ def test_pictures_are_dated() -> None:
     assert [(round(span.start, 1), round(span.end, 1)) for span in media.seen] == [(1000.0, 1008.0)]
     twice = read_media([clip.path(), clip.path()], Scene(10, 80, live=True), 1008.0 - 0.05)
     assert "came after" in twice.troubles[0]
+    film = read_media([clip.path()], Scene(10, 80, live=False), 0.0)
+    assert (film.frames, film.zero_at, film.film_s, film.seen) == (80, None, 0.0, [])
 
 
 async def test_a_live_camera_shows_the_time(tmp_path: Path) -> None:
