@@ -72,6 +72,8 @@ class Network:
         """End all connections with RST, on both sides."""
         for pair in self._open:
             for stream in pair:
+                if stream.socket.fileno() < 0:
+                    continue  # it was closed already, and its other side has not ended yet
                 stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, ABORT)
                 stream.socket.close()
 

@@ -10,8 +10,9 @@ from trio.testing import MockClock
 from interhuman2mqtt.cameras import coverage as module
 from interhuman2mqtt.cameras.coverage import SAVE_S, Coverage, Signal
 from interhuman2mqtt.cameras.ledger import Gap
+from interhuman2mqtt.cameras.standing import Standing
 from interhuman2mqtt.errors import Reason
-from interhuman2mqtt.events import MediaChunk
+from interhuman2mqtt.events import CameraStatus, MediaChunk
 
 EPOCH = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)
 CAPTURE = object()
@@ -81,6 +82,18 @@ async def test_a_crash_and_a_power_cut(
     second = Life(tmp_path, 70)
     assert second.told == [("front", Gap(at(10), at(70), reason))]
     assert second.left == {"front": (Signal("stress", "s1"),)}
+
+
+async def test_when_the_last_media_left_is_remembered(tmp_path: Path) -> None:
+    """A camera that is paused through a restart still tells when the last byte of it left the box."""
+    first = Life(tmp_path, 0)
+    first.delivers(0, 10)
+    first.coverage.ledger("front").sent_at = at(11)
+    await first.coverage.save()
+    ledger = Life(tmp_path, 70).coverage.ledger("front")
+    told: list[CameraStatus] = []
+    Standing("front", told.append, ledger)
+    assert told[0].last_media_at == at(11)
 
 
 async def test_what_was_wrong_before_a_crash(tmp_path: Path) -> None:

@@ -1,8 +1,9 @@
 """The gap ledgers of all cameras, kept through restarts in `coverage.json`.
 
-The file says up to when each camera's time is settled, what was wrong since, and which signals were active. It is
-written every `SAVE_S` seconds, soon after each gap, and at the end. So after a crash or a power cut a gap may begin so
-much too early: time that was seen may be told as unseen, never the other way round.
+The file says up to when each camera's time is settled, what was wrong since, which signals were active, and when the
+last byte of media left the box. It is written every `SAVE_S` seconds, soon after each gap, and at the end. So after a
+crash or a power cut a gap may begin so much too early: time that was seen may be told as unseen, never the other way
+round.
 """
 
 from collections.abc import Callable, Mapping
@@ -40,6 +41,7 @@ class Record(Struct, frozen=True):
     until: datetime
     causes: tuple[Cause, ...] = ()
     active: tuple[Signal, ...] = ()
+    sent_at: datetime | None = None
 
 
 class Kept(Struct, frozen=True):
@@ -83,6 +85,7 @@ class Coverage:
         left = {name: record for name, record in kept.cameras.items() if name in cameras}
         for name, record in left.items():
             ledger = self._ledgers[name] = Ledger(record.until, record.causes)
+            ledger.sent_at = record.sent_at
             if not record.causes or record.causes[-1].reason is not Reason.STOPPED:
                 crashed = kept.machine == self._machine
                 ledger.because(Reason.CRASHED if crashed else Reason.POWER_CUT, max(record.until, kept.saved_at))
@@ -121,7 +124,8 @@ class Coverage:
         """Write what changed, if anything; what cannot be written is said, and tried again the next time."""
         active = self._active()
         records = {
-            name: Record(ledger.until, ledger.causes, active.get(name, ())) for name, ledger in self._ledgers.items()
+            name: Record(ledger.until, ledger.causes, active.get(name, ()), ledger.sent_at)
+            for name, ledger in self._ledgers.items()
         }
         if records == self._written:
             return

@@ -58,6 +58,8 @@ class Ledger:
     def __init__(self, until: datetime, causes: Iterable[Cause] = ()) -> None:
         self.began = until
         self.until = until
+        self.sent_at: datetime | None = None
+        """When the last byte of media left the box."""
         self.delivered_s = 0.0
         self.gap_s: Counter[Reason] = Counter()
         self._causes = deque(causes, maxlen=CAUSES)

@@ -47,7 +47,13 @@ class Standing:
         self._held: Word | None = None
         self._final: Word | None = None
         self._sending = False
-        self._status = CameraStatus(camera=camera, state=State.CONNECTING, reason=Reason.STARTING, since=utc_now())
+        self._status = CameraStatus(
+            camera=camera,
+            state=State.CONNECTING,
+            reason=Reason.STARTING,
+            since=utc_now(),
+            last_media_at=ledger.sent_at,
+        )
         self._published = self._status
         ledger.because(Reason.STARTING, self._status.since)
         publish(self._status)
@@ -131,6 +137,7 @@ class Standing:
     def sent(self, at: datetime) -> None:
         """It is out since then; said with the next change."""
         self._sending = False
+        self._ledger.sent_at = at
         self._status = structs.replace(self._status, last_media_at=at)
 
     def stopped(self, reason: Reason = Reason.STOPPED) -> None:
