@@ -1,7 +1,7 @@
 """What the cloud says that it got and sent: `sessions.jsonl` of the simulator, read as it grows, and the media."""
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
@@ -63,6 +63,8 @@ class Media(NamedTuple):
     """When the session's media began."""
     frames: int
     troubles: list[str]
+    doubtful: Sequence[str] = ()
+    """Pictures that are out of order or cannot be read, as those after lost ones until the next key frame."""
     film_s: float | None = None
     """Of a film: the place in it at which the session's media began, in seconds."""
 
@@ -150,29 +152,30 @@ class Archive:
 def read_media(files: Iterable[Path], scene: Scene, before: float) -> Media:
     """Decode every picture of a session, all of which were taken before a given time. Takes a while."""
     troubles: list[str] = []
+    doubtful: list[str] = []
     times: list[float] = []
     zero_at = None
     try:
-        for seconds, number in _pictures(files, troubles):
+        for seconds, number in _pictures(files, doubtful):
             times.append(scene.captured_at(number, before) if scene.live else number / scene.fps)
             zero_at = times[0] - seconds if zero_at is None else zero_at
     except av.FFmpegError as error:
         troubles.append(f"what it received cannot be decoded: {error}")
     if not scene.live:
-        return Media([], None, len(times), troubles[:3], zero_at)
-    troubles += [
+        return Media([], None, len(times), troubles[:3], doubtful[:3], zero_at)
+    doubtful += [
         f"the picture of {later:.2f} came after that of {at:.2f}"
         for at, later in pairwise(times)
         if later < at + 0.5 / scene.fps
     ]
     seen = union(Span(at, at + 1.02 / scene.fps) for at in times)
-    return Media(seen, zero_at, len(times), troubles[:3])
+    return Media(seen, zero_at, len(times), troubles[:3], doubtful[:3])
 
 
-def _pictures(files: Iterable[Path], troubles: list[str]) -> Iterator[tuple[float, int]]:
+def _pictures(files: Iterable[Path], doubtful: list[str]) -> Iterator[tuple[float, int]]:
     for file in files:
         for seconds, number in frame_numbers(file):
             if number is None:
-                troubles.append(f"{file.name}: a picture without a number at {seconds:.2f} s")
+                doubtful.append(f"a picture without a number at {seconds:.2f} s")
             else:
                 yield seconds, number
