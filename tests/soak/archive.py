@@ -1,7 +1,7 @@
 """What the cloud says that it got and sent: `sessions.jsonl` of the simulator, read as it grows, and the media."""
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
@@ -23,10 +23,14 @@ class Scene(NamedTuple):
     live: bool
     """At time.time() == t it shows picture t * fps modulo `frames`."""
 
+    @property
+    def length(self) -> float:
+        """Seconds until it begins again."""
+        return self.frames / self.fps
+
     def captured_at(self, number: int, before: float) -> float:
         """The last time, before a given one, at which it showed this picture."""
-        length = self.frames / self.fps
-        return before - (before - number / self.fps) % length
+        return before - (before - number / self.fps) % self.length
 
 
 class Sent(NamedTuple):
@@ -59,6 +63,10 @@ class Media(NamedTuple):
     """When the session's media began."""
     frames: int
     troubles: list[str]
+    doubtful: Sequence[str] = ()
+    """Pictures that are out of order or cannot be read, as those after lost ones until the next key frame."""
+    film_s: float | None = None
+    """Of a film: the place in it at which the session's media began, in seconds."""
 
 
 NO_MEDIA = Media([], None, 0, [])
@@ -80,12 +88,6 @@ class CloudSession:
         self.chunks: dict[int, Chunk] = {}
         self.media: Media | None = None
         """None until it was read."""
-
-    @property
-    def guessed_zero(self) -> float | None:
-        """When its media began, if its first chunk came as soon as it was captured; None without any media."""
-        ends = (chunk.arrived_at - chunk.end for chunk in self.chunks.values() if chunk.end is not None)
-        return next(ends, None)
 
 
 class Archive:
@@ -150,28 +152,30 @@ class Archive:
 def read_media(files: Iterable[Path], scene: Scene, before: float) -> Media:
     """Decode every picture of a session, all of which were taken before a given time. Takes a while."""
     troubles: list[str] = []
+    doubtful: list[str] = []
     times: list[float] = []
     zero_at = None
     try:
-        for seconds, number in _pictures(files, troubles):
+        for seconds, number in _pictures(files, doubtful):
             times.append(scene.captured_at(number, before) if scene.live else number / scene.fps)
             zero_at = times[0] - seconds if zero_at is None else zero_at
     except av.FFmpegError as error:
         troubles.append(f"what it received cannot be decoded: {error}")
-    if scene.live:
-        troubles += [
-            f"the picture of {later:.2f} came after that of {at:.2f}"
-            for at, later in pairwise(times)
-            if later < at + 0.5 / scene.fps
-        ]
+    if not scene.live:
+        return Media([], None, len(times), troubles[:3], doubtful[:3], zero_at)
+    doubtful += [
+        f"the picture of {later:.2f} came after that of {at:.2f}"
+        for at, later in pairwise(times)
+        if later < at + 0.5 / scene.fps
+    ]
     seen = union(Span(at, at + 1.02 / scene.fps) for at in times)
-    return Media(seen, zero_at, len(times), troubles[:3]) if scene.live else Media([], None, len(times), troubles[:3])
+    return Media(seen, zero_at, len(times), troubles[:3], doubtful[:3])
 
 
-def _pictures(files: Iterable[Path], troubles: list[str]) -> Iterator[tuple[float, int]]:
+def _pictures(files: Iterable[Path], doubtful: list[str]) -> Iterator[tuple[float, int]]:
     for file in files:
         for seconds, number in frame_numbers(file):
             if number is None:
-                troubles.append(f"{file.name}: a picture without a number at {seconds:.2f} s")
+                doubtful.append(f"a picture without a number at {seconds:.2f} s")
             else:
                 yield seconds, number

@@ -145,7 +145,8 @@ class Course:
                 session.media = NO_MEDIA
             else:
                 continue
-            if not session.media.troubles:
+            is_odd = session.media.doubtful and not self.court.is_hampered(session)
+            if not (session.media.troubles or is_odd):
                 archive.forget(session)
 
     def _camera_of(self, session: CloudSession) -> str | None:

@@ -1,12 +1,13 @@
 """Brings what was observed before the oracle: session by session while the run goes on, the rest at its end."""
 
 from collections import Counter
+from collections.abc import Sequence
 
 from soak.archive import CloudSession
 from soak.book import EVIDENCE
 from soak.history import WAITS_S, History
 from soak.oracle import Accidents, Ending, Session, conservation, order, safe_until
-from soak.site import CAMERAS, Site
+from soak.site import CAMERAS, SCENES, Site
 from soak.spans import Span
 from soak.weather import Weather
 
@@ -79,22 +80,38 @@ class Court:
         seen = session.media.zero_at
         self.counts["frames"] += session.media.frames
         self._note(self.troubles, session.media.troubles, session)
+        if not self.is_hampered(session):
+            self._note(self.troubles, session.media.doubtful, session)
         if seen is not None and dated is not None:
             self._check_date(session, dated - seen)
-        zero_at = next((at for at in (seen, dated, session.guessed_zero) if at is not None), None)
+        zero_at = next((at for at in (seen, dated, self._by_the_log(session)) if at is not None), None)
         if zero_at is not None:
             self.history.add(session, zero_at, until)
 
+    def _by_the_log(self, session: CloudSession) -> float | None:
+        """When the media of a film began, if it plays from its beginning as soon as the log says that it is open."""
+        arrived_at = min((chunk.arrived_at for chunk in session.chunks.values()), default=0.0)
+        opened = [at for at in self._site.daemon.opened.get(session.camera or "", ()) if at < arrived_at]
+        if not opened or session.media is None or session.media.film_s is None:
+            return None
+        length = SCENES[session.camera or ""].length
+        began = opened[-1] + session.media.film_s
+        return began + max(0.0, (arrived_at - began) // length) * length
+
+    def is_hampered(self, session: CloudSession) -> bool:
+        """Whether a fault of the camera can be felt in the session."""
+        end = session.closed_at or session.opened_at
+        return self._weather.hampers(session.camera or "", session.opened_at - HAMPERED_S, end)
+
     def _check_date(self, session: CloudSession, off: float) -> None:
         """The dates of a source are only as good as its promptest packet, so what hampers the camera excuses them."""
-        near = Span(session.opened_at - HAMPERED_S, session.closed_at or session.opened_at)
-        if self._weather.hampers(session.camera or "", near.start, near.end):
+        if self.is_hampered(session):
             return
         self.dating = max(self.dating, abs(off))
         if abs(off) > DATING_S:
             self._note(self.troubles, [f"{session.name}: dated {off:+.2f} s beside its pictures"], session)
 
-    def _note(self, where: list[str], sentences: list[str], session: CloudSession) -> None:
+    def _note(self, where: list[str], sentences: Sequence[str], session: CloudSession) -> None:
         zero = self._weather.began
         opened, closed = session.opened_at - zero, (session.closed_at or zero) - zero
         said = f" ({session.camera}, from {opened:.1f} to {closed:.1f}: {session.how})"

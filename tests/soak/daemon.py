@@ -4,6 +4,7 @@ import json
 import signal
 import time
 from collections import Counter
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ STOP_S = 60.0
 START_S = 30.0
 DEATHS = 3
 """So many ends of its own are one too many."""
+LINE_MAX = 1500
 BUGS = ("Traceback (most recent call last)", '"event": "bug"')
 
 
@@ -39,12 +41,16 @@ class Daemon:
         self.lines_per_minute: Counter[int] = Counter()
         self.camera_of: dict[str, str] = {}
         """By the cloud's id of the session."""
+        self.opened: dict[str, list[float]] = {}
+        """When the source of each camera was opened, by its log, in time.time()."""
         self.hopeless = trio.Event()
         self._log = log
         self._has_process = False
         self._started = trio.Event()
         self._wanted = False
         self._deaths = 0
+        self._traceback_from = 0
+        """Which breach is still being told, counted from 1; 0: none."""
 
     @property
     def pid(self) -> int | None:
@@ -123,14 +129,29 @@ class Daemon:
     def _take(self, line: str) -> None:
         self.lines_per_minute[int(time.time() / 60)] += 1
         if any(sign in line for sign in BUGS):
-            self._breach(f"its log has a bug: {line[:1500]}")
+            self._breach(f"its log has a bug: {line[:LINE_MAX]}")
+            self._traceback_from = len(self.breaches)
+        self._go_on(line)
         if KEY in line:
             self._breach("its log holds the API key")
         said: dict[str, Any] = json.loads(line) if line.startswith("{") else {}
         if said.get("event") == "session ready":
             self.camera_of[said["correlation_id"]] = said["camera"]
+        elif said.get("event") == "source opened":
+            at = datetime.fromisoformat(said["timestamp"]).timestamp()
+            self.opened.setdefault(said["camera"], []).append(at)
         elif said.get("event") == "started":
             self._started.set()
+
+    def _go_on(self, line: str) -> None:
+        """A worker's traceback comes line by line, and its last one says most."""
+        said: dict[str, Any] = json.loads(line) if line.startswith("{") else {}
+        text = str(said.get("line", ""))
+        if not self._traceback_from or said.get("event") != "capture process says":
+            return
+        self.breaches[self._traceback_from - 1] = f"{self.breaches[self._traceback_from - 1][-LINE_MAX:]} | {text}"
+        if text[:1] not in {" ", "T"}:
+            self._traceback_from = 0
 
     def _breach(self, sentence: str) -> None:
         if len(self.breaches) < EVIDENCE:

@@ -16,6 +16,8 @@ SURVIVED = frozenset({"uplink-cut", "uplink-throttled"})
 """Faults of the uplink through which a session may live."""
 WAITS_S = 120.0
 """How long an event waits at most for a broker that is out for as long as a storm makes it."""
+DARK_S = 3.0
+"""How long a picture stays away that was held back, until the next key frame is through."""
 PAUSE_S = 2.0
 """Within which a pause must have taken effect."""
 SETTLED_S = 3.0
@@ -48,9 +50,11 @@ class History:
             if chunk.start is not None and chunk.end is not None
         ]
         seen = session.media.seen if session.media else []
+        seen = seen or union(piece.span for piece in pieces)  # of sound without a picture nothing is seen
+        proven = (piece.span for piece in pieces if piece.arrived_at < proven_until)
         self._pieces[session.camera] += pieces
-        self._proven[session.camera] += union(piece.span for piece in pieces if piece.arrived_at < proven_until)
-        self._seen[session.camera] += seen or union(piece.span for piece in pieces)
+        self._proven[session.camera] += common(proven, seen)
+        self._seen[session.camera] += seen
 
     def accounts(self, gaps: list[Gap], kills: list[float]) -> Iterator[Account]:
         """The time of each camera, from its first media to its last, but for when it was not configured.
@@ -64,10 +68,14 @@ class History:
             if pieces := self._pieces[name]:
                 live = Span(min(piece.span.start for piece in pieces), max(piece.span.end for piece in pieces))
                 off = [Span(done.began, done.ended + SETTLED_S) for done in self._weather.faults("reload-remove", name)]
+                dark = [
+                    Span(done.began, done.ended + DARK_S) for done in self._weather.faults("camera-mute-video", name)
+                ]
+                heard = common((piece.span for piece in pieces), dark)  # of which the cloud says that it is degraded
                 yield Account(
                     name,
                     without([live], off),
-                    union(self._seen[name]),
+                    union([*self._seen[name], *heard]),
                     union(self._proven[name]),
                     [gap for gap in gaps if gap.camera == name],
                     damages,

@@ -111,10 +111,12 @@ def test_pictures_are_dated() -> None:
     """A whole clip, as if it had just been seen, covers its length, and ends when it was seen."""
     clip = Clip(seconds=8, size=(160, 96), fps=10, gop=10)
     media = read_media([clip.path()], Scene(10, 80, live=True), 1008.0 - 0.05)
-    assert (media.frames, media.troubles) == (80, [])
+    assert (media.frames, media.troubles, media.doubtful) == (80, [], [])
     assert [(round(span.start, 1), round(span.end, 1)) for span in media.seen] == [(1000.0, 1008.0)]
     twice = read_media([clip.path(), clip.path()], Scene(10, 80, live=True), 1008.0 - 0.05)
-    assert "came after" in twice.troubles[0]
+    assert "came after" in twice.doubtful[0]
+    film = read_media([clip.path()], Scene(10, 80, live=False), 0.0)
+    assert (film.frames, film.zero_at, film.film_s, film.seen) == (80, None, 0.0, [])
 
 
 async def test_a_live_camera_shows_the_time(tmp_path: Path) -> None:
