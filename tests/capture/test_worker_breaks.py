@@ -156,7 +156,9 @@ async def test_a_camera_that_comes_back_with_sound_alone() -> None:
         jumps.muted.clear()
         async with working(command, HASTY) as worker:
             await worker.record("continuous", 1.0, None).next_chunk()
-    assert [outage.reason for outage in outages] == [Reason.VIDEO_STALLED]
+    # which of the two depends on whether FFmpeg opens it before it gives up looking for the picture's size
+    assert len(outages) == 1
+    assert outages[0].reason in {Reason.VIDEO_STALLED, Reason.INVALID_MEDIA}
 
 
 @pytest.mark.parametrize("rubbish", RUBBISH.values(), ids=RUBBISH)

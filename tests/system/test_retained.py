@@ -1,6 +1,5 @@
 """What is retained on the broker is what this box publishes now, and nothing of what it once was."""
 
-import signal
 from pathlib import Path
 
 from rig.clips import Clip
@@ -20,8 +19,7 @@ async def test_cameras_removed_while_the_daemon_was_off(tmp_path: Path) -> None:
         async with box(tmp_path, around.config({"old": FILE, "gone": FILE, "kept": FILE})) as first:
             for camera in ("old", "gone", "kept"):
                 await around.wait_event(camera, "engagement.updated")
-            first.send(signal.SIGKILL)
-            await first.wait()
+            assert await first.stop() == 0
         assert await cameras_of(around) == {"old", "gone", "kept"}
         async with box(tmp_path, around.config({"new": FILE, "kept": FILE})) as second:
             await around.wait_event("new", "engagement.updated")

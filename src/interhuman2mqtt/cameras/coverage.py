@@ -96,6 +96,7 @@ class Coverage:
         """The ledger of a camera, which begins now where there is none."""
         if camera not in self._ledgers:
             self._ledgers[camera] = Ledger(self._now())
+            self._news.set()  # a crash must not forget that its time has begun
         return self._ledgers[camera]
 
     def because(self, camera: str, reason: Reason | None) -> None:

@@ -23,7 +23,8 @@ from interhuman2mqtt.simulator.settings import Settings
 from interhuman2mqtt.supervise import leaves
 
 BOX = "demo"
-FAREWELL_S = 1.0
+LAST_WORDS_S = 0.4
+FAREWELL_S = 1.4
 """How long the daemon may drain when the demo ends; two seconds are promised for everything."""
 EXIT_UNAVAILABLE = 69
 KEY = "INTERHUMAN_API_KEY"
@@ -70,8 +71,11 @@ async def _demo(options: Options, screen: Screen) -> None:
                 start_daemon(Path(config), environment, Path(folder, "log")) as daemon,
                 trio.open_nursery() as nursery,
             ):
-                nursery.start_soon(_show, heard, screen)
+                farewell = trio.Event()
+                nursery.start_soon(_show, heard, screen, farewell)
                 await _until_stopped(daemon, options.seconds, Path(folder, "log"))
+                with trio.move_on_after(LAST_WORDS_S):  # which may still be on their way through the broker
+                    await farewell.wait()
                 nursery.cancel_scope.cancel()
 
 
@@ -87,9 +91,11 @@ async def _cloud(*, live: bool) -> AsyncIterator[str | None]:
         nursery.cancel_scope.cancel()
 
 
-async def _show(heard: trio.MemoryReceiveChannel[Heard], screen: Screen) -> None:
+async def _show(heard: trio.MemoryReceiveChannel[Heard], screen: Screen, farewell: trio.Event) -> None:
     async for message in heard:
         screen.show(message)
+        if message.topic.endswith("/bridge/state") and b'"stopped"' in message.payload:
+            farewell.set()
 
 
 async def _until_stopped(daemon: trio.Process, seconds: float | None, log_file: Path) -> None:
