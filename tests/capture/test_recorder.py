@@ -281,3 +281,15 @@ def test_the_anchor_does_not_move_within_a_recording() -> None:
     after, _ = whole.next(first)
     later, _ = whole.next(whole.record())
     assert before.anchor_s == after.anchor_s > later.anchor_s == -100.0
+
+
+def test_a_recording_that_begins_behind_the_growing_gop_waits() -> None:
+    """Where the newest GOP began before the recording shall begin, it waits for the next; there is none to look at."""
+    whole = Captured()
+    whole.read(SMALL.path())
+    growing = whole.ring.newest()
+    assert growing >= whole.ring.sealed
+    recording = whole.record(from_s=whole.ring.end_s + 1)
+    assert whole.cut(recording) is None
+    head, payload = whole.next(recording, source_ended=True)
+    assert (head.last, payload) == (True, b"")

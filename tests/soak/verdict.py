@@ -154,7 +154,10 @@ def _growth(site: Site, samples: Sequence[Sample], weather: Weather) -> Iterator
 
 def _growing(site: Site, grown: Sequence[Growth], course: Course) -> Check:
     wrong = [f"{one.role}: {one.figure} from {one.early:.0f} to {one.late:.0f}" for one in grown if not one.ok]
-    rows = [said["outbox_rows"] for _, said in site.book.health[-3:]]
+    calm = [
+        said for at, said in site.book.health if said["uptime"] > CALM_S and course.weather.is_calm(at - CALM_S, at)
+    ]
+    rows = [said["outbox_rows"] for said in calm[-3:]]
     if rows and min(rows) > LEFT_ROWS:
         wrong.append(f"the outbox holds {min(rows)} messages in calm")
     says = "no orphan, no zombie, an empty outbox; figures above" if grown else "too short to compare early and late"

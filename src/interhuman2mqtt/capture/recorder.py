@@ -96,7 +96,7 @@ class Recording:
 
     def _last(self, gops: list[Gop], *, source_ended: bool) -> bool:
         after = self._cursor + len(gops)
-        if after == self._ring.sealed:
+        if after >= self._ring.sealed:  # above it where the recording begins behind a GOP that still grows
             other_take = self._take is not None and self._take != self._ring.take
             return self.finishing or source_ended or other_take
         return self.finishing or self._ring.gop(after).take != self._take
