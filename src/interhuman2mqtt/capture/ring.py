@@ -219,7 +219,7 @@ class Ring:
         self._broken = False
 
     def _look_for_hole(self, gop: Gop, seconds: float) -> None:
-        """Whether nothing was seen between the newest picture of a GOP and the next one, which is shown at `seconds`."""
+        """Whether nothing was seen between the newest picture of a GOP and the next, which is shown at `seconds`."""
         waited = seconds - gop.end_s
         if waited <= 0:
             return  # shown before it: B-frames
