@@ -5,7 +5,7 @@
     run ──► delivery ──── events and states to MQTT; outlives all others, so that their last words go out
         ├─► policy ────── pauses, schedules, budgets: which cameras may stream now
         ├─► reporter ──── health, systemd's status and its watchdog
-        ├─► requests ──── what MQTT asks for: pause, restart, reload ...
+        ├─► requests ──── what MQTT asks for: pause, restart, snapshot ...
         └─► fleet ─────── a Camera each: capture and session
                 ▲
         signals ┘         SIGHUP: reload · SIGTERM, SIGINT: stop in order · a second one: stop at once
@@ -44,6 +44,7 @@ from interhuman2mqtt.publish.topics import Reload, Topics
 from interhuman2mqtt.reload import Reloader
 from interhuman2mqtt.reporter import Reporter
 from interhuman2mqtt.requests import Requests
+from interhuman2mqtt.snapshots import Snapshots
 from interhuman2mqtt.supervise import BugBudget
 
 log = structlog.get_logger(__name__)
@@ -219,10 +220,14 @@ class _Daemon:
             self._delivery.inbox,
             self._reader,
             cameras=lambda: self._config.cameras,
-            obeys=Obeying(self._fleet, self._policy, self._reloader.reload, lambda: self._config.log.format),
+            obeys=self._new_obeying(),
             publish=self._delivery.publish,
             bugs=BugBudget(self._bugs),
         )
+
+    def _new_obeying(self) -> Obeying:
+        snapshots = Snapshots(self._fleet, self._topics, self._announcer, self._delivery.publish_at_once)
+        return Obeying(self._fleet, self._policy, snapshots, self._reloader.reload, lambda: self._config.log.format)
 
     def _reporter(self) -> Reporter:
         return Reporter(self._notify, self._alive, self._sentence, self._publish_health)

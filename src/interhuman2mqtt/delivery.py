@@ -69,6 +69,10 @@ class Delivery:
         """Accept a message. Never waits."""
         self._publisher.publish(message)
 
+    async def publish_at_once(self, message: Message) -> None:
+        """Publish beside the outbox, or not at all; raises NotDelivered."""
+        await self._publisher.publish_at_once(message)
+
     async def start(self, nursery: trio.Nursery) -> None:
         """Take up what an earlier life left, and begin; what the nursery is cancelled with is kept for the next one."""
         await self._keeper.open()
