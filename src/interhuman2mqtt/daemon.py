@@ -6,6 +6,7 @@
         ├─► policy ────── pauses, schedules, budgets: which cameras may stream now
         ├─► reporter ──── health, systemd's status and its watchdog
         ├─► requests ──── what MQTT asks for: pause, restart, snapshot ...
+        ├─► control ───── the same for commands of this machine
         └─► fleet ─────── a Camera each: capture and session
                 ▲
         signals ┘         SIGHUP: reload · SIGTERM, SIGINT: stop in order · a second one: stop at once
@@ -33,6 +34,7 @@ from interhuman2mqtt.clock import clock_state
 from interhuman2mqtt.cloud.connect import Server
 from interhuman2mqtt.config import Config, Interhuman
 from interhuman2mqtt.config import file as configfile
+from interhuman2mqtt.control import Control
 from interhuman2mqtt.delivery import Delivery
 from interhuman2mqtt.log import setup as setup_log
 from interhuman2mqtt.memory import keep_private
@@ -155,6 +157,7 @@ class _Daemon:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._reload_when_asked)
             nursery.start_soon(self._requests.run)
+            nursery.start_soon(self._new_control().run)
             await self._stop.wait()
             nursery.cancel_scope.cancel()
 
@@ -224,6 +227,9 @@ class _Daemon:
             publish=self._delivery.publish,
             bugs=BugBudget(self._bugs),
         )
+
+    def _new_control(self) -> Control:
+        return Control(statefolder.find(), self._config.box.id, lambda: self._config.cameras, self._requests.do)
 
     def _new_obeying(self) -> Obeying:
         snapshots = Snapshots(self._fleet, self._topics, self._announcer, self._delivery.publish_at_once)

@@ -154,10 +154,14 @@ class Requests:
         finally:
             self._slow.release()
 
+    async def do(self, command: str, request: Request) -> Any:
+        """Do what is asked; returns what the answer is to tell, raises NotDone."""
+        log.info("request", request=command, **_described(request))
+        return await self._survive(self._call(request))
+
     async def _do(self, asked: Asked) -> None:
-        log.info("request", request=asked.reply.command, **_described(asked.request))
         try:
-            data = await self._survive(self._call(asked.request))
+            data = await self.do(asked.reply.command, asked.request)
         except NotDone as error:
             self._refuse(asked, str(error), error.data)
         else:
