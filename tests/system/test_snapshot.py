@@ -1,14 +1,12 @@
 """A picture on request: what the camera sees now, to who may ask, and nowhere else."""
 
-import io
 import json
 from datetime import UTC, datetime
 from pathlib import Path
 
-import av
 import pytest
 
-from rig.clips import Clip, frame_number
+from rig.clips import Clip, frame_numbers
 from rig.mosquitto import Received
 from system.desk import Desk, running
 from system.parts import BOX, Json
@@ -21,9 +19,8 @@ TOPIC = f"interhuman/{BOX}/front/snapshot"
 
 def number_of(jpeg: bytes) -> int | None:
     """The number that the picture shows."""
-    with av.open(io.BytesIO(jpeg)) as file:
-        [frame] = file.decode(video=0)
-    return frame_number(frame)
+    [(_, number)] = frame_numbers(jpeg)
+    return number
 
 
 def pictures(desk: Desk) -> list[Received]:

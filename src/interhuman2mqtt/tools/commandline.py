@@ -1,4 +1,4 @@
-"""The tools on the command line: what each is called, takes and says in its help. They are loaded when they are used."""
+"""The tools on the command line: what each is called, takes and says in its help; loaded when they are used."""
 
 import argparse
 import sys
