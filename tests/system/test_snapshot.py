@@ -28,9 +28,9 @@ def pictures(desk: Desk) -> list[Received]:
     return [message for message in desk.around.subscriber.messages if message.topic == TOPIC]
 
 
-async def taken(desk: Desk, **fields: object) -> Json:
+async def taken(desk: Desk, *, retain: bool = False) -> Json:
     """Data of the answer to a request that is obeyed."""
-    answer = await desk.ask("snapshot", **fields)
+    answer = await desk.ask("snapshot", camera="front", retain=retain)
     assert (answer["status"], answer["error"]) == ("ok", None)
     return dict(answer["data"])
 
@@ -39,7 +39,7 @@ async def test_a_picture_of_now(tmp_path: Path) -> None:
     """It comes as JPEG of its time, is kept only where asked, is refused with a sentence, and is never on the disk."""
     async with running(tmp_path, {"front": FRONT, "away": AWAY, "night": NIGHT}) as desk:
         await desk.around.wait_status("front", "streaming")
-        told = await taken(desk, camera="front")
+        told = await taken(desk)
         [came] = pictures(desk)
         assert (told["topic"], told["bytes"], told["size"]) == (TOPIC, len(came.payload), "320x180")
         age = datetime.now(UTC) - datetime.fromisoformat(told["taken_at"])
@@ -50,7 +50,7 @@ async def test_a_picture_of_now(tmp_path: Path) -> None:
         await refused(desk)
         assert "front/snapshot" not in await desk.around.retained()
 
-        told = await taken(desk, camera="front", retain=True)
+        told = await taken(desk, retain=True)
         assert len((await desk.around.retained())["front/snapshot"]) == told["bytes"]
         assert (await desk.ask("reload"))["status"] == "ok"
         assert "front/snapshot" in await desk.around.retained()

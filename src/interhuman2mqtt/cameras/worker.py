@@ -58,6 +58,11 @@ class Worker:
         self._answered = trio.Event()
 
     @property
+    def pid(self) -> int:
+        """The process's id."""
+        return self._process.pid
+
+    @property
     def is_reaped(self) -> bool:
         """Whether nothing is left of the process; False while it is stuck in a driver, where no signal reaches it."""
         return self._process.poll() is not None
