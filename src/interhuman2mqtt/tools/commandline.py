@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 def add_commands(commands: "Commands") -> None:
     """All tools, as subcommands."""
     _add_probe(commands)
+    _add_doctor(commands)
     restart = _add(
         commands,
         "restart",
@@ -48,6 +49,19 @@ def _add_probe(commands: "Commands") -> None:
     probe.add_argument("--microphone", metavar="DEVICE", help="a sound device beside it, such as alsa:hw:1,0")
     _add_config(probe)
     probe.set_defaults(command=_probe)
+
+
+def _add_doctor(commands: "Commands") -> None:
+    doctor = _add(
+        commands,
+        "doctor",
+        "look at the whole chain, from the cameras to the broker, and say how to mend what fails",
+        "It opens each camera and, for a moment, a session with the cloud, which counts as one of the account's;\n"
+        "to see what the broker allows it publishes an event doctor.test of each camera.",
+        "interhuman2mqtt doctor",
+    )
+    _add_config(doctor)
+    doctor.set_defaults(command=_doctor)
 
 
 def _add(commands: "Commands", name: str, does: str, more: str, example: str) -> argparse.ArgumentParser:
@@ -90,6 +104,12 @@ def _probe(parsed: argparse.Namespace) -> int:
         as_json=parsed.json,
     )
     return probe.probe_command(options, sys.stdout, sys.stderr)
+
+
+def _doctor(parsed: argparse.Namespace) -> int:
+    from interhuman2mqtt.tools import doctor  # noqa: PLC0415 - loaded when it is used
+
+    return doctor.doctor_command(parsed.config, parsed.box, sys.stdout, sys.stderr, as_json=parsed.json)
 
 
 def _restart(parsed: argparse.Namespace) -> int:

@@ -10,7 +10,7 @@ import msgspec
 import trio
 from msgspec import Struct, structs
 
-from interhuman2mqtt import config, log, statefolder
+from interhuman2mqtt import config, log
 from interhuman2mqtt.cameras.capturing import open_command
 from interhuman2mqtt.capture import wire
 from interhuman2mqtt.config import file as configfile
@@ -18,9 +18,9 @@ from interhuman2mqtt.config import urls
 from interhuman2mqtt.config.problems import BadValueError, shown
 from interhuman2mqtt.config.suggest import did_you_mean
 from interhuman2mqtt.errors import Outage
-from interhuman2mqtt.policy.pauses import Pauses
 from interhuman2mqtt.redaction import hide, redact
 from interhuman2mqtt.tools.measuring import Measured, measure
+from interhuman2mqtt.tools.pausing import why_paused
 from interhuman2mqtt.tools.remedies import remedy
 
 EXIT_USAGE = 2
@@ -118,7 +118,7 @@ def _configured(options: Options) -> config.Camera:
             f"{shown(options.source)} is neither a source (rtsp://HOST/PATH, v4l2:/dev/video0, file:/PATH, test:) nor "
             f"a camera of this box{hint}"
         )
-    if why := Pauses(statefolder.find()).read().why(camera.id):
+    if why := why_paused(camera.id):
         raise Unusable(f"{camera.id} is not opened: {why}")
     return camera
 
