@@ -122,17 +122,12 @@ def told(checks: list[Check], name: str) -> Check:
         (("--key", "ih_live_other"), Status.FAILED, "unauthorized", "copy the API key again"),
         (("--key", f"{KEY}=other.scope"), Status.FAILED, "scope_missing", "interhumanai.stream"),
         (("--no-backend", "inter-2"), Status.FAILED, "model_unavailable", "another model"),
-        (("--fault", "refuse=503"), Status.FAILED, "cloud_error", "wait"),
+        (("--fault", "refuse=500"), Status.FAILED, "cloud_error", "wait"),
         (("--fault", "refuse-error=ih3002"), Status.WARNING, "all sessions of the account are in use", "max_sessions"),
     ],
 )
 async def test_keys(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    options: tuple[str, ...],
-    status: Status,
-    reason: str,
-    what_to_do: str,
+    tmp_path: Path, api_key: str, *, options: tuple[str, ...], status: Status, reason: str, what_to_do: str
 ) -> None:
     """What the cloud says against a key is told by its reason, with the remedy, and that the cloud was reached."""
     async with cloud(tmp_path / "cloud", *options) as simulated:
@@ -245,7 +240,8 @@ def test_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
 
 OURS = {
     Reason.STARTING, Reason.NO_MEDIA, Reason.MAX_SESSIONS, Reason.PAUSED, Reason.OUT_OF_SCHEDULE, Reason.OVER_BUDGET,
-    Reason.CLOCK_UNSET, Reason.RESTARTED, Reason.UPLINK_TOO_SLOW, Reason.CRASHED, Reason.POWER_CUT, Reason.STOPPED, Reason.BUG,
+    Reason.CLOCK_UNSET, Reason.RESTARTED, Reason.UPLINK_TOO_SLOW, Reason.CRASHED, Reason.POWER_CUT, Reason.STOPPED,
+    Reason.BUG, Reason.PICTURE_MISSING,
 }  # fmt: skip
 
 

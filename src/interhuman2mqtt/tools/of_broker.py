@@ -1,7 +1,7 @@
 """What `doctor` looks at with the broker: whether it lets us in, listen, and publish, by a client id of our own.
 
-What is published disturbs nobody: emptied topics that do not exist, and of each camera an event `doctor.test`, which
-is as well-formed as any and of a type that no consumer knows.
+What is published disturbs nobody: emptied topics that do not exist, a request that there is not, and of each camera an
+event `doctor.test`, which is as well-formed as any and of a type that no consumer knows.
 """
 
 from collections.abc import Iterator
@@ -16,7 +16,8 @@ from interhuman2mqtt.events import Event, utc_now
 from interhuman2mqtt.publish import mqtt
 from interhuman2mqtt.publish.broker import Ack, Endpoint
 from interhuman2mqtt.publish.dial import Settings
-from interhuman2mqtt.publish.message import Message
+from interhuman2mqtt.publish.inbox import Incoming
+from interhuman2mqtt.publish.message import Kind, Message
 from interhuman2mqtt.publish.reading import Reader
 from interhuman2mqtt.publish.topics import Topics
 from interhuman2mqtt.supervise import leaves
@@ -25,7 +26,11 @@ from interhuman2mqtt.tools.of_box import is_out_of_sight
 
 ANSWER_S = 10.0
 """Seconds for the broker to answer."""
+DELIVERY_S = 2.0
+"""Seconds for what we send ourselves to arrive."""
+PROBE = "/bridge/request/doctor"
 ALLOW = "allow it in the broker's ACL for this user"
+HEAR = f'{ALLOW} to read <base>/<box>/bridge/request/+ and <camera>/pause/set, or set mqtt.requests = "off"'
 
 
 async def check_broker(config: Config) -> list[Check]:
@@ -69,7 +74,7 @@ def _let_in(config: Config, connection: mqtt.Connection) -> Check:
 
 
 async def _check_rights(config: Config, connection: mqtt.Connection) -> list[Check]:
-    heard = await _check_hearing(config, connection)
+    heard = [await _check_hearing(config, connection)]
     refused = [said for message in _tests(config) if (said := await _refusal(connection, message))]
     if refused:
         more = f" (and {len(refused) - 1} topics more)" if len(refused) > 1 else ""
@@ -81,18 +86,43 @@ async def _check_rights(config: Config, connection: mqtt.Connection) -> list[Che
     return [*heard, warning("broker, publishing", silent, look)]
 
 
-async def _check_hearing(config: Config, connection: mqtt.Connection) -> list[Check]:
+async def _check_hearing(config: Config, connection: mqtt.Connection) -> Check:
     filters = Reader(config.mqtt.base_topic, config.box.id, config.mqtt.requests).filters
     if not filters:
-        return [skipped("broker, requests", 'mqtt.requests is "off"')]
+        return skipped("broker, requests", 'mqtt.requests is "off"')
+    heard = trio.Event()
+
+    def take(incoming: Incoming) -> None:
+        if incoming.topic.endswith(PROBE):
+            heard.set()
+
     with trio.move_on_after(ANSWER_S):
-        answers = await connection.hearing.subscribe(filters, lambda _incoming: None)
+        answers = await connection.hearing.subscribe(filters, take)
         refused = [topic for topic, ack in zip(filters, answers, strict=False) if ack.refused]
         if refused:
-            remedy = f'{ALLOW}, or set mqtt.requests = "off"'
-            return [failed("broker, requests", f"it lets us not subscribe to {', '.join(refused)}", remedy)]
-        return [ok("broker, requests", f"{', '.join(filters)} may be subscribed to")]
-    return [failed("broker, requests", f"no answer to a subscription in {ANSWER_S:g} s", "look into the broker's log")]
+            return failed("broker, requests", f"it lets us not subscribe to {', '.join(refused)}", HEAR)
+        return await _check_delivery(config, connection, heard)
+    return failed("broker, requests", f"no answer to a subscription in {ANSWER_S:g} s", "look into the broker's log")
+
+
+async def _check_delivery(config: Config, connection: mqtt.Connection, heard: trio.Event) -> Check:
+    """Whether a request reaches us, for brokers that take any subscription, and then deliver nothing by it."""
+    if await _refusal(connection, _a_request(config)):
+        said = "may be subscribed to; whether they arrive is not known, since this user may not send any"
+        return ok("broker, requests", said)
+    with trio.move_on_after(DELIVERY_S):
+        await heard.wait()
+        return ok("broker, requests", "they arrive")
+    said = "it took the subscription, and what was sent to it did not arrive"
+    if connection.version == "5":
+        return failed("broker, requests", said, HEAR)
+    return warning("broker, requests", f"{said}; with MQTT 3.1.1 it may be that sending was denied", HEAR)
+
+
+def _a_request(config: Config) -> Message:
+    """One that does not exist: a running service refuses it, and that is all."""
+    topic = f"{config.mqtt.base_topic}/{config.box.id}{PROBE}"
+    return Message(topic=topic, payload=b"{}", kind=Kind.ANSWER, retain=False, expiry=1)
 
 
 async def _refusal(connection: mqtt.Connection, message: Message) -> str | None:
