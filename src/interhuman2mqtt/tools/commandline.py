@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 def add_commands(commands: "Commands") -> None:
     """All tools, as subcommands."""
+    _add_devices(commands)
     _add_probe(commands)
     _add_doctor(commands)
     restart = _add(
@@ -30,6 +31,18 @@ def add_commands(commands: "Commands") -> None:
         "interhuman2mqtt reload",
     )
     reload.set_defaults(command=_reload)
+
+
+def _add_devices(commands: "Commands") -> None:
+    devices = _add(
+        commands,
+        "devices",
+        "list the cameras and microphones of this machine",
+        "Each with its stable names, and what it offers; devices that are in use are not opened.",
+        "interhuman2mqtt devices --toml >> /etc/interhuman2mqtt/interhuman2mqtt.toml",
+    )
+    devices.add_argument("--toml", action="store_true", help="as tables that can be pasted into the configuration")
+    devices.set_defaults(command=_devices)
 
 
 def _add_probe(commands: "Commands") -> None:
@@ -86,6 +99,12 @@ def _add_config(parser: argparse.ArgumentParser) -> None:
         help="may be repeated; default: the service's",
     )
     parser.add_argument("--box", metavar="ID", help="as if this were the box of that id; default: box.id")
+
+
+def _devices(parsed: argparse.Namespace) -> int:
+    from interhuman2mqtt.tools import devices  # noqa: PLC0415 - loaded when it is used
+
+    return devices.devices_command(sys.stdout, as_toml=parsed.toml, as_json=parsed.json)
 
 
 def _probe(parsed: argparse.Namespace) -> int:

@@ -107,7 +107,7 @@ class _Measuring:
             opened_in=round(self._opened_in, 2),
             video=opened.video,
             video_copied=opened.video_copied,
-            why=_why(self._command, opened, repairs),
+            why=why(self._command, opened, repairs),
             audio=opened.audio if self._command.audio != "none" else None,
             audio_copied=opened.audio_copied,
             fps=round(self._pictures / media, 2),
@@ -120,7 +120,8 @@ class _Measuring:
         )
 
 
-def _why(command: wire.Open, opened: wire.Opened, repairs: dict[str, int]) -> str:
+def why(command: wire.Open, opened: wire.Opened, repairs: dict[str, int]) -> str:
+    """Why the picture is copied, or encoded, and what would spare that."""
     if opened.video_copied:
         return "H.264 is sent as it is"
     if opened.video != "h264":
