@@ -3,6 +3,7 @@
 import argparse
 import sys
 from collections.abc import Sequence
+from importlib import resources
 from pathlib import Path
 
 import structlog
@@ -59,6 +60,9 @@ def _parser() -> argparse.ArgumentParser:
     _add_switch(resume)
     resume.set_defaults(command=_resume)
     commands.add_parser("simulate", help="the cloud, played locally; --help lists its faults", add_help=False)
+    schema = commands.add_parser("schema", help="the contract for machines, as JSON")
+    schema.add_argument("of", choices=["config", "events", "asyncapi"], help="JSON Schema, JSON Schema, AsyncAPI 3")
+    schema.set_defaults(command=_schema)
     demo = commands.add_parser("demo", help="broker, cloud and a camera on this machine, events on the screen")
     _add_demo(demo)
     demo.set_defaults(command=_demo)
@@ -116,6 +120,11 @@ def _demo(parsed: argparse.Namespace) -> int:
     except ModuleNotFoundError as error:
         raise ConfigError(f"{error.name} is missing: pip install 'interhuman2mqtt[demo]'") from error
     return demo.main(demo.Options(parsed.source, parsed.broker, parsed.live, parsed.seconds))
+
+
+def _schema(parsed: argparse.Namespace) -> int:
+    sys.stdout.write((resources.files("interhuman2mqtt") / "schema" / f"{parsed.of}.json").read_text())
+    return 0
 
 
 def _check(parsed: argparse.Namespace) -> int:

@@ -3,7 +3,6 @@
 import tomllib
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import trio
 
@@ -14,6 +13,7 @@ from interhuman2mqtt.cameras.coverage import Coverage
 from interhuman2mqtt.config import Config
 from interhuman2mqtt.config import file as configfile
 from interhuman2mqtt.events import State, utc_now
+from interhuman2mqtt.policy.usage import Budgets
 from interhuman2mqtt.publish.losses import Losses
 from interhuman2mqtt.publish.outbox import Outbox
 from interhuman2mqtt.publish.publisher import BrokerPhase, BrokerState
@@ -39,7 +39,7 @@ def health(  # noqa: PLR0913 - whoever has something to tell
     cameras: Mapping[str, Camera],
     *,
     coverage: Coverage,
-    budgets: Mapping[str, Any],
+    budgets: Budgets,
     requests: Mapping[str, int],
 ) -> BridgeHealth:
     """How it goes; `began` is trio's time at the start, `requests` counts those by what became of them."""

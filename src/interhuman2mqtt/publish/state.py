@@ -6,7 +6,7 @@ event.
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
@@ -45,7 +45,7 @@ Active = Mapping[str, Signal]
 class _State(Struct, frozen=True, kw_only=True):
     """What each state says of its origin: the event `id`, which arrived `at`."""
 
-    schema: int = 1
+    schema: Literal[1] = 1
     id: str
     box: str
     camera: str

@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from interhuman2mqtt.events import CameraStatus, Event
+from interhuman2mqtt.policy.usage import Budgets
 from interhuman2mqtt.publish import state
 from interhuman2mqtt.publish.message import Kind, Message
 
@@ -72,7 +73,7 @@ class Reload(Struct, frozen=True, kw_only=True):
 class BridgeInfo(Struct, frozen=True, kw_only=True):
     """`bridge/info`."""
 
-    schema: int = 1
+    schema: Literal[1] = 1
     version: str
     boot_id: str
     config_hash: str
@@ -86,7 +87,7 @@ class BridgeInfo(Struct, frozen=True, kw_only=True):
 class BridgeHealth(Struct, frozen=True, kw_only=True):
     """`bridge/health`."""
 
-    schema: int = 1
+    schema: Literal[1] = 1
     at: datetime
     uptime: float
     """seconds"""
@@ -104,7 +105,7 @@ class BridgeHealth(Struct, frozen=True, kw_only=True):
     """Of the daemon, to be seen not to grow."""
     requests: Mapping[str, int]
     """Messages that came to us, by what became of them."""
-    budgets: Mapping[str, Any]
+    budgets: Budgets
     """Seconds used and allowed today, of the box and of each camera."""
     cameras: Mapping[str, Mapping[str, float]]
     """Counters of each camera, by their names."""
