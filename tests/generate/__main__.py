@@ -1,4 +1,4 @@
-"""`PYTHONPATH=src:tests python -m generate`, or `make generate`: writes everything anew that is made out of the code."""
+"""`make generate`, or `PYTHONPATH=src:tests python -m generate`: writes anew all that is made out of the code."""
 
 from generate.files import FILES, README, with_tables
 

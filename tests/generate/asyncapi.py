@@ -39,8 +39,8 @@ def document() -> Json:
         "info": {
             "title": "interhuman2mqtt",
             "version": "1",
-            "description": "Cameras, watched by the Interhuman social-signal API, on MQTT. An empty payload on a retained "
-            "topic means that nothing is known any more; an empty request means `{}`.",
+            "description": "Cameras, watched by the Interhuman social-signal API, on MQTT. An empty payload on a "
+            "retained topic means that nothing is known any more; an empty request means `{}`.",
             "license": {"name": "Apache-2.0"},
         },
         "defaultContentType": "application/json",

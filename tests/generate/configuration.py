@@ -4,7 +4,6 @@ Taplo knows the keywords of draft 4, so nothing newer is used; with `$ref` it lo
 What is not said here is left to `interhuman2mqtt check`: rules that join several keys, and limits of what is in quotes.
 """
 
-from collections.abc import Mapping
 from typing import Any, get_args, get_origin
 
 from msgspec import NODEFAULT, Struct, structs
@@ -89,6 +88,6 @@ def _inline_table(struct: type[Struct]) -> Schema:
     said = sentences.of_attributes(struct)
     keys = {key: {"description": said[key], **schema_of(hint)} for key, hint in keys_of(struct).items()}
     required = [field.name for field in structs.fields(struct) if field.required]
-    number: Mapping[str, Any] = {"minProperties": 1, "maxProperties": 1} if struct is SecretRef else {}
+    number: Schema = {"minProperties": 1, "maxProperties": 1} if struct is SecretRef else {}
     table = {"title": f"table: {' or '.join(keys)}", "type": "object", "additionalProperties": False}
     return {**table, "properties": keys, **number, **({"required": required} if required else {})}

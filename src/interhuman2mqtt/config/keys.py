@@ -16,6 +16,8 @@ Include = Literal["conversation_quality_overall", "conversation_quality_timeline
 GoalDimension = Literal["clarity", "authority", "energy", "rapport", "learning"]
 Model = Literal["inter-2", "inter-2-audio"]
 
+_SOURCE = kinds.checked(urls.check_source, "rtsp://, rtsps://, v4l2:, file:/ or test:", urls.SOURCE)
+
 
 class Framing(StrEnum):
     """What a chunk is: the next piece of one stream, or a file of its own."""
@@ -155,7 +157,7 @@ class Camera(CameraKeys, frozen=True, kw_only=True):
     id: Annotated[str, kinds.NAME]
     """The name of its table: [a-z0-9_-]+"""
     name: Annotated[str, kinds.TEXT]
-    source: Annotated[str, kinds.checked(urls.check_source, "rtsp://, rtsps://, v4l2:, file:/ or test:", urls.SOURCE)]
+    source: Annotated[str, _SOURCE]
 
 
 class Config(Struct, frozen=True, kw_only=True):
@@ -174,10 +176,7 @@ class CameraTable(CameraKeys, frozen=True, kw_only=True):
     """What may stand in `[cameras.NAME]`, `[profiles.NAME]` and `[defaults]`; loading uses up the last three."""
 
     name: Annotated[str, kinds.TEXT] | None = None
-    source: (
-        Annotated[str, kinds.checked(urls.check_source, "rtsp://, rtsps://, v4l2:, file:/ or test:", urls.SOURCE)]
-        | None
-    ) = None
+    source: Annotated[str, _SOURCE] | None = None
     profile: Annotated[str, kinds.TEXT] | None = None
     boxes: tuple[Annotated[str, kinds.BOX_PATTERN], ...] = ("*",)
     enabled: bool = True
