@@ -21,7 +21,7 @@ ONLY_NEWS = {"asyncapi-latest-version"}
 def test_the_official_parser_takes_it() -> None:
     """The parser finds no error, no warning, and all channels."""
     folder, file = npm.installed("@asyncapi/parser"), CONFIG / "schema" / "asyncapi.json"
-    command = ["node", Path(__file__).parent / "asyncapi.mjs", folder, file]
+    command: list[str | Path] = ["node", Path(__file__).parent / "asyncapi.mjs", folder, file]
     said: dict[str, Any] = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
     assert [found for found in said["diagnostics"] if found["code"] not in ONLY_NEWS] == []
     assert said["channels"] == len(list(channels()))

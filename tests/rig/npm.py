@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+IS_THERE = shutil.which("npm") is not None and shutil.which("node") is not None
 CACHE = Path(__file__).parents[2] / ".cache" / "node"
 PINNED = {
     "@asyncapi/parser": "3.6.6",
@@ -21,8 +22,7 @@ def installed(name: str) -> Path:
 
     Of several processes that want it at once the first installs it, and the others wait.
     """
-    npm = shutil.which("npm")
-    if npm is None or shutil.which("node") is None:
+    if not IS_THERE:
         pytest.skip(f"npm is not installed, so {name} cannot be had: apt-get install npm")
     folder = CACHE / f"{name.replace('/', '-')}-{PINNED[name]}"
     folder.mkdir(parents=True, exist_ok=True)
@@ -30,7 +30,7 @@ def installed(name: str) -> Path:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (folder / "complete").exists():
             (folder / "package.json").write_text("{}")
-            command = [npm, "install", "--no-fund", "--no-audit", "--loglevel=error", f"{name}@{PINNED[name]}"]
+            command = ["npm", "install", "--no-fund", "--no-audit", "--loglevel=error", f"{name}@{PINNED[name]}"]
             done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=240, check=False)
             assert done.returncode == 0, f"npm could not install {name}:\n{done.stderr}"
             (folder / "complete").touch()

@@ -1,6 +1,7 @@
 """One run in which everything is said that can be said, against the documents that machines read."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 from jsonschema import Draft7Validator
@@ -10,10 +11,15 @@ from interhuman2mqtt.publish.requests import COMMANDS
 from rig.clips import Clip
 from system import contract
 from system.desk import running
-from system.parts import BOX, GAP
+from system.parts import BOX, GAP, Json
 
 UNHEARD = {"discovery", "birth", "snapshot"}
 """Channels on which nothing is said here."""
+
+
+def is_now(state: str) -> Callable[[Json], bool]:
+    """Whether a status is of this state."""
+    return lambda status: bool(status["state"] == state)
 
 
 async def test_a_run_is_as_its_documents_say(tmp_path: Path) -> None:
@@ -25,11 +31,11 @@ async def test_a_run_is_as_its_documents_say(tmp_path: Path) -> None:
         await around.wait_event("front", "signal.detected")
         for word, state in (("ON", "paused"), ("OFF", "streaming")):
             await desk.speaker.say(f"interhuman/{BOX}/front/pause/set", word, retain=True)
-            await around.wait_latest("front", lambda status, state=state: status["state"] == state)
+            await around.wait_latest("front", is_now(state))
         for command in COMMANDS:
-            level = {"level": "debug"} if command == "log_level" else {}
-            await desk.ask(command, **level)
-        await around.wait_latest("front", lambda status: status["state"] == "streaming")
+            fields: Json = {"level": "debug"} if command == "log_level" else {}
+            await desk.ask(command, **fields)
+        await around.wait_latest("front", is_now("streaming"))
         await around.wait_event("front", GAP)
     messages = around.subscriber.messages
     contract.assert_keeps(messages, BOX)
@@ -42,7 +48,13 @@ async def test_a_run_is_as_its_documents_say(tmp_path: Path) -> None:
 def test_the_document_is_strict() -> None:
     """A key too many, one too few, and a time without its zone are faults."""
     status = contract.channel_of(f"interhuman/{BOX}/front/status").message["payload"]
-    right = {"camera": "front", "state": "paused", "reason": "paused", "detail": None, "since": "2026-11-22T10:00:00Z"}
+    right: Json = {
+        "camera": "front",
+        "state": "paused",
+        "reason": "paused",
+        "detail": None,
+        "since": "2026-11-22T10:00:00Z",
+    }
     right |= {"session": None, "attempts": 0, "source": None, "last_media_at": None, "gap": None}
     assert contract.faults(status, right) == []
     few = {key: value for key, value in right.items() if key != "since"}
