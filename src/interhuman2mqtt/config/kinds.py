@@ -132,9 +132,13 @@ def between(  # noqa: PLR0913 - a quantity, its limits, and how both are written
             raise BadValueError(f"must be from {low} to {high}, not {show(found)}")
         return found
 
-    bare = {"type": "integer" if isinstance(smallest, int) else "number", "minimum": smallest, "maximum": largest}
+    bare = {"type": _json_type(smallest), "minimum": smallest, "maximum": largest}
     either = bare if also is None else {"anyOf": [also, bare]}
     return Kind(quantity, show, {"title": f"{title}, {low} to {high}", **either})
+
+
+def _json_type(value: object) -> str:
+    return "integer" if isinstance(value, int) else "number"
 
 
 def duration(low: str, high: str) -> Kind:
