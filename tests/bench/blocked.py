@@ -1,4 +1,6 @@
-"""The daemon with a watch on its event loop: `python -m bench.blocked FILE ARGUMENTS...`, as `interhuman2mqtt ARGUMENTS`.
+"""The daemon with a watch on its event loop: `python -m bench.blocked FILE ARGUMENTS...`.
+
+The arguments are those of `interhuman2mqtt`.
 
 FILE gets the longest step of a task in seconds and the task's name, anew each second, since the file was deleted last.
 """
@@ -22,7 +24,7 @@ class Longest(trio.abc.Instrument):
         self._began = self._said = 0.0
         self._longest = (0.0, "")
 
-    def before_task_step(self, task: trio.lowlevel.Task) -> None:
+    def before_task_step(self, task: trio.lowlevel.Task) -> None:  # noqa: ARG002 - trio calls it so
         """A task has the loop now."""
         self._began = time.perf_counter()
 
@@ -38,5 +40,5 @@ class Longest(trio.abc.Instrument):
 
 
 if __name__ == "__main__":
-    trio.run = partial(trio.run, instruments=[Longest(Path(sys.argv[1]))])
+    trio.run = partial(trio.run, instruments=[Longest(Path(sys.argv[1]))])  # type: ignore[assignment]
     sys.exit(main(sys.argv[2:]))

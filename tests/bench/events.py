@@ -5,7 +5,9 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import NamedTuple
 
+import msgspec
 import trio
 
 from bench.figures import Figure, percentile
@@ -17,13 +19,22 @@ from rig.clips import Clip
 from rig.mosquitto import Broker
 from rig.processes import RigProcess, running
 
-EVENTS = "interhuman/bench/+/event/#"
+EVENTS = "interhuman/bench/+/event/signal.updated"
 SMALL = Clip(size=(192, 108), seconds=8, fps=15, gop=15)
 RATE = 100
 TOPIC = "plain/event/signal.updated"
 AT_ONCE = 20
 """What aiomqtt has on its way at once: as much as most brokers take."""
 RATES = (1, 10, 100, 500, 1000, 2000)
+
+
+class Heard(NamedTuple):
+    """What a subscriber measured."""
+
+    seconds: float
+    """From the first message to the last."""
+    latencies: list[float]
+    """Seconds from the sending of each to its arrival."""
 
 
 async def latency(folder: Path, seconds: float, runs: int, rate: int = RATE) -> list[Figure]:
@@ -35,8 +46,8 @@ async def latency(folder: Path, seconds: float, runs: int, rate: int = RATE) -> 
         for run in range(runs):
             here = folder / f"{rate}-{run}"
             here.mkdir()
-            ours.append((await _pour(here, broker, count, rate))["latencies"])
-            theirs.append((await _publish(broker, count, rate, 1))["latencies"])
+            ours.append((await _pour(here, broker, count, rate)).latencies)
+            theirs.append((await _publish(broker, count, rate, 1)).latencies)
     peer = "aiomqtt, nothing kept"
     return [
         Figure(
@@ -58,8 +69,8 @@ async def throughput(folder: Path, count: int, runs: int) -> list[Figure]:
         for run in range(runs):
             here = folder / f"most-{run}"
             here.mkdir()
-            ours.append(count / (await _pour(here, broker, count, 0))["seconds"])
-            theirs.append(count / (await _publish(broker, count, 0, AT_ONCE))["seconds"])
+            ours.append(count / (await _pour(here, broker, count, 0)).seconds)
+            theirs.append(count / (await _publish(broker, count, 0, AT_ONCE)).seconds)
     what = "events a second, sustained, durable, each with its states"
     peer = f"aiomqtt QoS 1, {AT_ONCE} at once"
     return [Figure(what, "events/s", tuple(ours), peer, tuple(theirs), 1.0, is_rate=True)]
@@ -75,12 +86,12 @@ async def backlog(folder: Path, count: int) -> list[Figure]:
         limits = {"path": str(waiting), "max_size": "1GiB"}
         config = configuration(folder, cloud, broker, {"front": {"source": "test:", "enabled": False}}, outbox=limits)
         async with heard(broker, "interhuman/lobby-1/#", count) as subscriber, daemon(folder, config):
-            ours = (await result(subscriber, 300))["seconds"]
+            ours = (await result(subscriber, 300)).seconds
         async with heard(broker, TOPIC, count) as subscriber:
             command = ["mosquitto_pub", "-p", str(broker.port), "-V", "5", "-q", "1", "-t", TOPIC, "-l"]
             with lines.open("rb") as stdin:
                 process = await trio.lowlevel.open_process(command, stdin=stdin)
-                theirs = (await result(subscriber, 300))["seconds"]
+                theirs = (await result(subscriber, 300)).seconds
                 await process.wait()
     return [Figure(f"draining {count:,} waiting events", "s", (ours,), "`mosquitto_pub -l`, QoS 1", (theirs,), 2.0)]
 
@@ -95,19 +106,19 @@ def _wait(folder: Path, payload: bytes, count: int) -> Path:
     return life.crash(folder / "left")
 
 
-async def _pour(folder: Path, broker: Broker, count: int, rate: float) -> dict[str, list[float]]:
+async def _pour(folder: Path, broker: Broker, count: int, rate: float) -> Heard:
     """Through the daemon."""
     options = ["--events", str(count)] + (["--rate", str(rate)] if rate else [])
     async with (
         pouring(folder, *options) as cloud,
-        heard(broker, EVENTS.replace("#", "signal.updated"), count - 1) as ear,
+        heard(broker, EVENTS, count - 1) as ear,
     ):
         config = configuration(folder, cloud, broker, {"front": {"source": f"file:{SMALL.path()}"}})
         async with daemon(folder, config):
             return await result(ear, 300)
 
 
-async def _publish(broker: Broker, count: int, rate: float, at_once: int) -> dict[str, list[float]]:
+async def _publish(broker: Broker, count: int, rate: float, at_once: int) -> Heard:
     """By aiomqtt."""
     command = [sys.executable, "-m", "bench.plain", str(broker.port), TOPIC, str(rate), str(count), str(at_once)]
     async with heard(broker, TOPIC, count) as ear, running(command) as plain:
@@ -123,10 +134,10 @@ async def heard(broker: Broker, topic: str, count: int) -> AsyncIterator[RigProc
         yield process
 
 
-async def result(subscriber: RigProcess, within: float) -> dict[str, list[float]]:
+async def result(subscriber: RigProcess, within: float) -> Heard:
     """What it measured."""
-    line = await subscriber.wait_line(lambda line: line.startswith("{"), within)
-    return dict(json.loads(line))
+    line = await subscriber.wait_line(lambda line: line.startswith("["), within)
+    return msgspec.json.decode(line, type=Heard)
 
 
 PAYLOAD = json.dumps(

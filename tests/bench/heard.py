@@ -1,7 +1,7 @@
 """A subscriber of its own process: `python -m bench.heard PORT TOPIC COUNT`.
 
-It says `subscribed`, then `first` at the first message, and after COUNT of them one line of JSON: `seconds` from the
-first to the last, and `latencies`, each message's age in seconds by the `sent_ns` in its payload.
+It says `subscribed`, then `first` at the first message, and after COUNT of them one line of JSON: the seconds
+from the first to the last, and a list of each message's age in seconds by the `sent_ns` in its payload.
 """
 
 import json
@@ -39,7 +39,7 @@ def main(port: int, topic: str, wanted: int) -> None:
     client.connect("127.0.0.1", port)
     client.loop_start()
     done.wait()
-    say(json.dumps({"seconds": (times[-1] - times[0]) / 1e9, "latencies": ages}))
+    say(json.dumps([(times[-1] - times[0]) / 1e9, ages]))
     client.disconnect()
 
 

@@ -63,7 +63,7 @@ async def _fragments(source: str, written: list[tuple[float, bytes]]) -> None:
     assert process.stdout
     try:
         async for data in process.stdout:
-            written.append((time.time(), bytes(data)))
+            written.append((time.time(), bytes(data)))  # noqa: PERF401 - it is read while it grows
     finally:
         process.kill()
         with trio.CancelScope(shield=True):
@@ -77,7 +77,8 @@ def _pieces(written: Sequence[tuple[float, bytes]]) -> list[Piece]:
         total += len(data)
         ends.append((total, at))
     film = b"".join(data for _, data in written)
-    pieces, offset = [], 0
+    pieces: list[Piece] = []
+    offset = 0
     while offset + 8 <= len(film):
         size, kind = int.from_bytes(film[offset : offset + 4], "big"), film[offset + 4 : offset + 8]
         offset += size

@@ -55,7 +55,7 @@ def pieces(url: str) -> Iterator[bytes]:
     shown = sent = 0.0
     for frame in source.decode(source.streams.video[0], source.streams.audio[0]):
         if isinstance(frame, av.VideoFrame):
-            if frame.time is None or frame.time < shown:
+            if frame.time < shown:
                 continue
             shown = frame.time + 1 / FPS - 0.001
             picture = frame.reformat(640, 360, "yuv420p")
@@ -64,7 +64,7 @@ def pieces(url: str) -> Iterator[bytes]:
             if frame.time - sent >= CHUNK_S:
                 sent = frame.time
                 yield pipe.take()
-        else:
+        elif isinstance(frame, av.AudioFrame):
             for samples in resampler.resample(frame):
                 film.mux(sound.encode(samples))
 

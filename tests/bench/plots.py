@@ -1,6 +1,6 @@
 """Cost as the work grows, as pictures: drawn from the points of the same run."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import matplotlib as mpl
@@ -9,7 +9,7 @@ mpl.use("svg")
 mpl.rcParams["svg.hashsalt"] = "interhuman2mqtt"  # the same points give the same file
 from matplotlib import pyplot as plt  # noqa: E402 - only now that it needs no screen
 
-Lines = dict[str, Sequence[float]]
+Lines = Mapping[str, Sequence[float]]
 
 
 def draw(file: Path, title: str, panels: Sequence[tuple[str, str, Sequence[float], Lines]]) -> None:

@@ -12,6 +12,7 @@ import math
 import ssl
 import sys
 import time
+from collections.abc import Mapping
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -30,7 +31,7 @@ READY = {
 RATIONALE = "Brows drawn together after the explanation, gaze averted, and a pause before the answer."
 
 
-def frame(kind: str, data: dict[str, object]) -> str:
+def frame(kind: str, data: Mapping[str, object]) -> str:
     """A message as the cloud sends it."""
     stamp = time.strftime("%Y-%m-%dT%H:%M:%S.000000Z", time.gmtime())
     return json.dumps({"type": kind, "timestamp": stamp, "correlation_id": "bench", "data": data})

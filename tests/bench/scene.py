@@ -42,7 +42,7 @@ class Cloud:
     async def wait_chunks(self, enough: Callable[[list[Json]], bool], within: float = 60.0) -> list[Json]:
         """The chunks, as soon as there are enough."""
         with trio.fail_after(within):
-            while not enough(chunks := self.chunks()):
+            while not enough(chunks := self.chunks()):  # noqa: ASYNC110 - lines of another process
                 await trio.sleep(0.05)
         return chunks
 

@@ -1,6 +1,6 @@
 """A small box: a quarter of a core and 256 MiB, by the kernel's own limits; how many cameras, and what gives way first.
 
-The limits are those of control groups, version 1 or 2, whichever this machine lets us make; elsewhere it is left out.
+The limits are those of control groups, version 1; where this machine has none for us it is left out.
 """
 
 import os
@@ -19,7 +19,6 @@ QUARTER_US, PERIOD_US = 25_000, 100_000
 MEMORY = 256 << 20
 COUNTS = (1, 2, 4, 6, 8, 12)
 V1_CPU, V1_MEMORY = Path("/sys/fs/cgroup/cpu"), Path("/sys/fs/cgroup/memory")
-V2 = Path("/sys/fs/cgroup/cgroup.controllers")
 
 
 class Small(NamedTuple):
@@ -36,7 +35,7 @@ class Small(NamedTuple):
 
 async def small_box(folder: Path, seconds: float) -> list[Small]:
     """Until the cameras are more than it can hold; empty where this machine has no limits for us."""
-    if not (os.geteuid() == 0 and V1_CPU.exists() and V1_MEMORY.exists()) or V2.exists():
+    if not may_limit():
         return []
     found: list[Small] = []
     async with rtsp_server(FULL_HD_MOUNT, log_every=1_000_000) as camera:
@@ -61,6 +60,11 @@ async def small_box(folder: Path, seconds: float) -> list[Small]:
             if late > CHUNK_S or streaming < count:
                 break
     return found
+
+
+def may_limit() -> bool:
+    """Whether the kernel's limits can be set here."""
+    return os.geteuid() == 0 and (V1_CPU / "cpu.cfs_quota_us").exists() and V1_MEMORY.exists()
 
 
 @contextmanager
