@@ -7,7 +7,7 @@ The facts are those of https://www.home-assistant.io/integrations/mqtt/ and of i
 - `qos` at the root of a payload is allowed, and not handed down to the entities: each says it itself.
 - The empty payload that clears a retained topic reaches templates too, without `value_json`; a template that fails is
   an error in Home Assistant's log, and the text None means that nothing is known.
-- Attributes come by a subscription of their own, so they may change a moment after the state.
+- State and attributes that follow the same topic change together.
 """
 
 import re
