@@ -61,7 +61,7 @@ def health(  # noqa: PLR0913 - whoever has something to tell
     )
 
 
-def states(cameras: Mapping[str, Camera]) -> Counter[State]:
+def states(cameras: Mapping[str, Camera]) -> Counter[str]:
     """How many cameras are in each state."""
     return Counter(camera.standing.status.state for camera in cameras.values())
 

@@ -49,7 +49,8 @@ def templates(device: Json, entity: Json) -> Iterator[tuple[str, str, str]]:
     for option, topic in (("value_template", "state_topic"), ("json_attributes_template", "json_attributes_topic")):
         if option in entity:
             yield option, entity[topic], entity[option]
-    for each in entity.get("availability", device["availability"]):
+    own: list[Json] = (entity if "availability" in entity else device)["availability"]
+    for each in own:
         yield "availability", each["topic"], each["value_template"]
 
 

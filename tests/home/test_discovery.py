@@ -151,7 +151,7 @@ def test_no_secret_and_nothing_of_the_source() -> None:
     camera = a_camera(
         "front", source="rtsp://10.0.0.5/x", username="viewer", password=SecretRef(file="/etc/interhuman2mqtt/f.pw")
     )
-    mqtt = {"url": "mqtt://broker.example", "username": "edge", "password": SecretRef(credential="mqtt-password")}
+    mqtt: Json = {"url": "mqtt://broker.example", "username": "edge", "password": SecretRef(credential="mqtt-password")}
     told = b"".join(message.payload for message in messages(a_config(camera, **mqtt), TOPICS))
     for word in (b"10.0.0.5", b"viewer", b"f.pw", b"broker.example", b"edge", b"mqtt-password"):
         assert word not in told
