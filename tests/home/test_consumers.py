@@ -34,7 +34,12 @@ class Loader(yaml.SafeLoader):
     """YAML with Home Assistant's `!input`."""
 
 
-Loader.add_constructor("!input", lambda loader, node: Input(loader.construct_scalar(node)))
+def an_input(_: Loader, node: yaml.Node) -> Input:
+    """How `!input NAME` is read."""
+    return Input(node.value)
+
+
+Loader.add_constructor("!input", an_input)
 
 
 @pytest.fixture(scope="module")
