@@ -39,6 +39,8 @@ from interhuman2mqtt.memory import keep_private
 from interhuman2mqtt.obeying import Obeying
 from interhuman2mqtt.policy import policy
 from interhuman2mqtt.publish.announce import Announcer
+from interhuman2mqtt.publish.homeassistant import discovery
+from interhuman2mqtt.publish.homeassistant.announcing import HomeAssistant
 from interhuman2mqtt.publish.reading import Reader
 from interhuman2mqtt.publish.topics import Reload, Topics
 from interhuman2mqtt.reload import Reloader
@@ -81,7 +83,8 @@ class _Daemon:
         self._reload: Reload | None = None
         self._alive = Alive()
         self._places = Places(config.interhuman.max_sessions)
-        self._reader = Reader(config.mqtt.base_topic, config.box.id, config.mqtt.requests)
+        birth = discovery.birth_topic(config)
+        self._reader = Reader(config.mqtt.base_topic, config.box.id, config.mqtt.requests, birth)
         self._policy = policy.for_box(config.box, statefolder.find(), self._alive.of("policy"))
         self._stop = trio.Event()
         self._hangup = trio.Event()
@@ -98,6 +101,7 @@ class _Daemon:
             bugs=self._bugs,
         )
         self._announcer = Announcer(self._topics, self._delivery.publish)
+        self._home = HomeAssistant(self._topics, self._delivery.publish, self._delivery.repeat)
         self._coverage = Coverage(statefolder.find() / "coverage.json", self._tell_gap, self._active)
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
             async with trio.open_nursery() as nursery:
@@ -110,6 +114,8 @@ class _Daemon:
         async with trio.open_nursery() as nursery:
             await self._delivery.start(nursery)
             nursery.start_soon(self._policy.run)
+            self._home.announce(self._config)
+            nursery.start_soon(self._home.run)
             self._publish_info()
             self._take_up()
             nursery.start_soon(self._coverage.keep)
@@ -173,11 +179,12 @@ class _Daemon:
         self._places.resize(config.interhuman.max_sessions)
         self._delivery.hurry.now()  # the broker's password may have been mended
         change = await self._fleet.apply(config.cameras, self._shared(config))
+        self._config = structs.replace(config, **{name: getattr(self._config, name) for name in FIXED})
+        self._home.announce(self._config)
         for name in gone:
             self._coverage.forget(name)
             self._announcer.remove(name)
         self._delivery.sweep()
-        self._config = structs.replace(config, **{name: getattr(self._config, name) for name in FIXED})
         log.info("configuration reloaded", stopped=change.stopped, started=change.started)
         return change
 
@@ -221,6 +228,7 @@ class _Daemon:
             cameras=lambda: self._config.cameras,
             obeys=Obeying(self._fleet, self._policy, self._reloader.reload, lambda: self._config.log.format),
             publish=self._delivery.publish,
+            born=self._home.born,
             bugs=BugBudget(self._bugs),
         )
 

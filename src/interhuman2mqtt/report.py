@@ -56,8 +56,14 @@ def health(  # noqa: PLR0913 - whoever has something to tell
         requests=requests,
         budgets=budgets,
         tasks=trio.lowlevel.current_statistics().tasks_living,
+        states=states(cameras),
         cameras={name: camera.counters.as_dict() | coverage.told(name) for name, camera in cameras.items()},
     )
+
+
+def states(cameras: Mapping[str, Camera]) -> Counter[str]:
+    """How many cameras are in each state."""
+    return Counter(camera.standing.status.state for camera in cameras.values())
 
 
 def sentence(
@@ -69,9 +75,9 @@ def sentence(
     reload: Reload | None = None,
 ) -> str:
     """The whole daemon in one line, what is wrong first."""
-    states = Counter(camera.standing.status.state for camera in cameras.values())
-    streaming = states.pop(State.STREAMING, 0)
-    others = ", ".join(f"{count} {state}" for state, count in sorted(states.items()))
+    counts = states(cameras)
+    streaming = counts.pop(State.STREAMING, 0)
+    others = ", ".join(f"{count} {state}" for state, count in sorted(counts.items()))
     parts = [f"{stage} has hung for {seconds:.0f} s" for stage, seconds in stuck]
     if reload is not None and reload.problems:
         parts.append(f"configuration rejected: {reload.problems[0]}")

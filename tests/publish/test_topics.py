@@ -169,6 +169,7 @@ def test_the_bridges_own_topics() -> None:
             tasks=9,
             requests={"obeyed": 5},
             budgets={},
+            states={},
             cameras={"front": {"chunks": 4}},
         )
     )

@@ -9,6 +9,7 @@ from uuid import UUID
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
+from home import rules
 from rig.mosquitto import Received
 
 TOPIC = re.compile(r"interhuman/(?P<box>[a-z0-9_-]+)/(?P<rest>[A-Za-z0-9_./-]+)")
@@ -79,6 +80,7 @@ class BridgeHealth(Struct, kw_only=True):
     outbox_age: float
     outbox_parked: int
     store: str | None
+    states: dict[str, int]
     cameras: dict[str, dict[str, float]]
 
 
@@ -119,6 +121,9 @@ def assert_keeps(messages: Iterable[Received], box: str) -> None:
     ids: set[str] = set()
     for message in messages:
         assert message.qos == 1
+        if message.topic.startswith("homeassistant/"):
+            assert rules.problems(message.topic, message.payload) == []
+            continue
         found = TOPIC.fullmatch(message.topic)
         assert found, message.topic
         assert found["box"] == box

@@ -5,7 +5,7 @@ the outbox. So who sees `online` sees the truth on every other topic, also when 
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import datetime
 from enum import StrEnum
 from functools import partial
@@ -135,6 +135,15 @@ class Publisher:
         if message.retain:
             self._retained[message.topic] = message
         self._outbox.put(message)
+
+    def repeat(self, first: Collection[str]) -> None:
+        """Publish all that is retained once more, what is on the topics `first` before the rest.
+
+        `bridge/state` is not among it: who says it is the connection.
+        """
+        held = [message for message in self._retained.values() if message.payload]
+        for message in sorted(held, key=lambda message: message.topic not in first):
+            self._outbox.put(message)
 
     def stop(self, within: float) -> None:
         """Let `run_connection` return once the outbox is empty, at the latest `within` seconds from now."""

@@ -106,6 +106,8 @@ class BridgeHealth(Struct, frozen=True, kw_only=True):
     """Messages that came to us, by what became of them."""
     budgets: Mapping[str, Any]
     """Seconds used and allowed today, of the box and of each camera."""
+    states: Mapping[str, int]
+    """How many cameras are in each state, without those that none is in."""
     cameras: Mapping[str, Mapping[str, float]]
     """Counters of each camera, by their names."""
 
@@ -123,11 +125,19 @@ class Topics:
         self._prefix = f"{base}/{box}"
         self._expiry = min(max(1, int(expiry)), EXPIRY_MAX)
 
+    def bridge(self, name: str) -> str:
+        """The topic `bridge/<name>`, whole."""
+        return f"{self._prefix}/bridge/{name}"
+
+    def of(self, camera: str, name: str) -> str:
+        """The topic `<camera>/<name>`, whole."""
+        return f"{self._prefix}/{camera}/{name}"
+
     def event(self, event: Event) -> Message:
         """`<camera>/event/<type>`: once, in order, never retained."""
         name = level(event.type)
         return Message(
-            topic=f"{self._prefix}/{event.camera}/event/{name}",
+            topic=self.of(event.camera, f"event/{name}"),
             payload=_encode(event),
             kind=Kind.EVENT,
             retain=False,
@@ -169,6 +179,16 @@ class Topics:
     def bridge_health(self, health: BridgeHealth) -> Message:
         """`bridge/health`."""
         return self._retained("bridge/health", _encode(health), "bridge.health")
+
+    def discovery(self, prefix: str, object_id: str, payload: bytes) -> Message:
+        """`<prefix>/device/<object_id>/config`, Home Assistant's own: a device with all its entities."""
+        return Message(
+            topic=f"{prefix}/device/{object_id}/config",
+            payload=payload,
+            kind=Kind.STATE,
+            retain=True,
+            properties=_properties("discovery"),
+        )
 
     def _retained(
         self,
