@@ -103,6 +103,8 @@ class MediaChunk(Struct, frozen=True, kw_only=True):
     """Seconds on the source's own timeline, which runs on through all recordings of one capture."""
     source_end: float = 0.0
     """Where the next recording has to begin once this chunk arrived, on the same timeline."""
+    captured_at: float = 0.0
+    """CLOCK_MONOTONIC when its last picture was captured."""
 
 
 class Recording(Protocol):

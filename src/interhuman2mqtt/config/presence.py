@@ -26,8 +26,13 @@ def check_files(entries: Entries, report: Report) -> None:
         if path[-1] in FILE_KEYS and isinstance(value, str):
             _check_file(value, path, place, report)
     path = ("metrics", "listen")
-    if path in entries and find_spec(EXTRA) is None:
-        report.warning(entries[path].place, path, f"{NEEDS_EXTRA}, here at least")
+    if path in entries and not has_extra():
+        report.warning(entries[path].place, path, f"{NEEDS_EXTRA}; on this machine, at least")
+
+
+def has_extra() -> bool:
+    """Whether what `[metrics]` needs is installed."""
+    return find_spec(EXTRA) is not None
 
 
 def _of_cameras(entries: Entries) -> list[KeyPath]:
