@@ -105,6 +105,8 @@ class MediaChunk(Struct, frozen=True, kw_only=True):
     """Where the next recording has to begin once this chunk arrived, on the same timeline."""
     holes: tuple[tuple[float, float], ...] = ()
     """Where the camera gave no picture before or within it, on the same timeline and in order."""
+    captured_at: float = 0.0
+    """CLOCK_MONOTONIC when its last picture was captured."""
 
 
 class Recording(Protocol):

@@ -11,8 +11,8 @@ from interhuman2mqtt import __version__
 from interhuman2mqtt.alive import Stuck
 from interhuman2mqtt.cameras.camera import Camera
 from interhuman2mqtt.cameras.coverage import Coverage
-from interhuman2mqtt.config import Config
 from interhuman2mqtt.config import file as configfile
+from interhuman2mqtt.config.file import Loaded
 from interhuman2mqtt.events import State, utc_now
 from interhuman2mqtt.publish.losses import Losses
 from interhuman2mqtt.publish.outbox import Outbox
@@ -20,12 +20,14 @@ from interhuman2mqtt.publish.publisher import BrokerPhase, BrokerState
 from interhuman2mqtt.publish.topics import BridgeHealth, BridgeInfo, Reload
 
 
-def info(config: Config, boot_id: str, reload: Reload | None) -> BridgeInfo:
+def info(loaded: Loaded, boot_id: str, reload: Reload | None) -> BridgeInfo:
     """What this box runs."""
+    config = loaded.config
     return BridgeInfo(
         version=__version__,
         boot_id=boot_id,
         config_hash=configfile.config_hash(config),
+        files_hash=loaded.files_hash,
         config=tomllib.loads(configfile.effective_toml(config)),
         cameras=tuple(config.cameras),
         reload=reload,

@@ -8,7 +8,7 @@ import zoneinfo
 from collections.abc import Callable, Collection
 from typing import Any, NamedTuple, TypeVar
 
-from interhuman2mqtt.config import schedule, units
+from interhuman2mqtt.config import schedule, shards, units
 from interhuman2mqtt.config.problems import BadValueError, shown
 from interhuman2mqtt.config.suggest import did_you_mean
 
@@ -206,4 +206,6 @@ TOPIC = checked(_check_topic)
 CLIENT_ID = checked(_check_client_id)
 SCHEDULE = checked(schedule.parse)
 PICTURE_SIZE = Kind(units.parse_picture, units.show_picture)
+SHARD_INDEX = between(shards.index, 0, 9_999, int)
+SHARD_COUNT = between(shards.count, 1, 10_000, int)
 TEXT = Kind(text)

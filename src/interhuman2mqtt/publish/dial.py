@@ -95,7 +95,8 @@ def dial(settings: Settings, offer: Offer) -> Client:
 
 def _send_at_once(client: Client) -> None:
     """Each packet when it is written: the kernel would keep it until the broker's TCP answers the one before."""
-    if (sock := client.socket()) is not None:
+    sock = client.socket()
+    if isinstance(sock, socket.socket):  # an SSLSocket is one too
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 

@@ -86,6 +86,7 @@ class Publisher:
         timeout: Seconds for one attempt to connect.
         listener: What is listened to on each connection, once `online` is said; None: nothing.
         promise: Told how long each wait of a connection may last.
+        on_ack: Told of each message that the broker has, and how many seconds after it was accepted.
     """
 
     def __init__(  # noqa: PLR0913 - what it is made of, each named once
@@ -102,12 +103,14 @@ class Publisher:
         timeout: float = 10.0,
         listener: Listener | None = None,
         promise: Promise = lambda _seconds: None,
+        on_ack: Callable[[Message, float], None] = lambda _message, _age: None,
     ) -> None:
         self._topics = Topics(config.base_topic, box)
         self._boot_id = boot_id
         self._outbox = outbox
         self._on_loss = on_loss
         self._on_state = on_state
+        self._on_ack = on_ack
         self._listener = listener
         self._settings = Settings(
             mqtt=config,
@@ -238,6 +241,7 @@ class Publisher:
 
     def _row_answered(self, row: Row, message: Message, ack: Ack) -> None:
         if not ack.refused:
+            self._on_ack(message, self._outbox.age(row))
             if self._outbox.done(row):
                 log.info("the broker takes this topic again", topic=message.topic)
         elif ack.code in HOPELESS or message.kind is Kind.ANSWER:

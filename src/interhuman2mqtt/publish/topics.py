@@ -76,6 +76,9 @@ class BridgeInfo(Struct, frozen=True, kw_only=True):
     version: str
     boot_id: str
     config_hash: str
+    """Of the effective configuration: another one on each box."""
+    files_hash: str
+    """Of what the files say: the same on all boxes that were given the same files."""
     config: dict[str, Any]
     """The effective configuration, secrets masked."""
     cameras: tuple[str, ...]
