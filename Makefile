@@ -1,7 +1,7 @@
 # interhuman2mqtt: two commands do all their own set-up, `make demo` and `make test`.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test soak lint generate packages clean
+.PHONY: help setup demo test soak bench lint generate packages clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -34,6 +34,11 @@ test: packages lint  ## lint, then all tests; the branches of every process are 
 
 soak: $(STAMP) packages  ## a storm of faults with an oracle: MINUTES=10 SEED=1
 	@PYTHONPATH=tests $(BIN)/python -m soak --minutes $(MINUTES) --seed $(SEED) $(ARGS)
+
+bench: $(STAMP) packages  ## what it costs beside its peers, about 25 minutes on a quiet machine: ARGS=--quick
+	@.ci/packages mosquitto-clients
+	@$(PIP) install --group bench
+	@PYTHONPATH=tests $(BIN)/python -m bench $(ARGS)
 
 lint: $(STAMP)  ## ruff, flake8-async, mypy, import-linter
 	@$(BIN)/ruff check --quiet

@@ -110,6 +110,10 @@ class MediaChunk(Struct, frozen=True, kw_only=True):
     """Seconds on the source's own timeline, which runs on through all recordings of one capture."""
     source_end: float = 0.0
     """Where the next recording has to begin once this chunk arrived, on the same timeline."""
+    holes: tuple[tuple[float, float], ...] = ()
+    """Where the camera gave no picture before or within it, on the same timeline and in order."""
+    captured_at: float = 0.0
+    """CLOCK_MONOTONIC when its last picture was captured."""
 
 
 class Recording(Protocol):

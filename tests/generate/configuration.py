@@ -88,6 +88,8 @@ def _inline_table(struct: type[Struct]) -> Schema:
     said = sentences.of_attributes(struct)
     keys = {key: {"description": said[key], **schema_of(hint)} for key, hint in keys_of(struct).items()}
     required = [field.name for field in structs.fields(struct) if field.required]
-    number: Schema = {"minProperties": 1, "maxProperties": 1} if struct is SecretRef else {}
-    table = {"title": f"table: {' or '.join(keys)}", "type": "object", "additionalProperties": False}
+    one_of_them = struct is SecretRef
+    number: Schema = {"minProperties": 1, "maxProperties": 1} if one_of_them else {}
+    title = f"table: {(' or ' if one_of_them else ' and ').join(keys)}"
+    table = {"title": title, "type": "object", "additionalProperties": False}
     return {**table, "properties": keys, **number, **({"required": required} if required else {})}

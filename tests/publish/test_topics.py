@@ -155,7 +155,9 @@ def test_the_bridges_own_topics() -> None:
     assert (state.topic, state.retain) == ("interhuman/lobby-1/bridge/state", True)
     assert json.loads(state.payload) == {"state": "offline", "boot_id": "boot-1", "since": None}
     info = TOPICS.bridge_info(
-        BridgeInfo(version="1", boot_id="boot-1", config_hash="abc", config={"box": {}}, cameras=("front",))
+        BridgeInfo(
+            version="1", boot_id="boot-1", config_hash="abc", files_hash="def", config={"box": {}}, cameras=("front",)
+        )
     )
     assert (info.topic, json.loads(info.payload)["cameras"]) == ("interhuman/lobby-1/bridge/info", ["front"])
     health = TOPICS.bridge_health(
@@ -169,6 +171,7 @@ def test_the_bridges_own_topics() -> None:
             tasks=9,
             requests={"obeyed": 5},
             budgets=NO_BUDGETS,
+            states={},
             cameras={"front": {"chunks": 4}},
         )
     )

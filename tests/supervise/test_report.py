@@ -67,6 +67,7 @@ async def test_health() -> None:
     assert health.outbox_bytes > 0
     assert health.cameras["front"]["chunks_sent"] == 7
     assert health.requests == {"obeyed": 5}
+    assert health.states == {"connecting": 1}
     assert health.uptime > 0
 
 

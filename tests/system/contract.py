@@ -12,6 +12,7 @@ from uuid import UUID
 from jsonschema import Draft7Validator, FormatChecker
 
 from generate.files import CONFIG
+from home import rules
 from rig.mosquitto import Received
 from system.parts import GAP, Json
 
@@ -66,7 +67,10 @@ def assert_keeps(messages: Iterable[Received], box: str) -> None:
     """Every message of a box, and to it, is on exactly one channel, retained as it says, with what it says."""
     ids: set[str] = set()
     for message in messages:
-        _keeps(message, channel_of(message.topic))
+        channel = channel_of(message.topic)
+        _keeps(message, channel)
+        if channel.name == "discovery":
+            assert rules.problems(message.topic, message.payload) == []
         if "/event/" in message.topic:
             _keeps_event(message, box, ids)
 

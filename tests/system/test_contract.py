@@ -13,7 +13,7 @@ from system import contract
 from system.desk import running
 from system.parts import BOX, GAP, Json
 
-UNHEARD = {"discovery", "birth", "snapshot"}
+UNHEARD = {"birth", "snapshot"}
 """Channels on which nothing is said here."""
 
 

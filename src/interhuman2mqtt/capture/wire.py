@@ -136,12 +136,14 @@ class Chunk(Struct, frozen=True, kw_only=True, tag="chunk"):
     """Where the chunk begins on the recording's own clock, which is what the server counts in."""
     lost: tuple[tuple[Seconds, Seconds], ...] = ()
     """Ranges from `from_s` on that fell off the ring before this chunk."""
+    holes: tuple[tuple[Seconds, Seconds], ...] = ()
+    """Ranges from `from_s` to `end_s` in which the camera gave no picture, in order."""
     last: bool = False
     """The recording ends with this chunk (whose payload may be empty)."""
 
     def __post_init__(self) -> None:
         """Refuse what runs backwards; where it was read, msgspec makes a ValidationError of it."""
-        if any(end < start for start, end in (*self.lost, (self.start_s, self.end_s))):
+        if any(end < start for start, end in (*self.lost, *self.holes, (self.start_s, self.end_s))):
             raise ValueError("time runs backwards")
 
 

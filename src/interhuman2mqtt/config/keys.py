@@ -48,10 +48,25 @@ class Budget(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Seconds of streaming per local day."""
 
 
+class Shard(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which of some boxes that share one list of cameras this is: each camera runs on one of them."""
+
+    index: Annotated[int, kinds.SHARD_INDEX]
+    """From 0; in a file also where the environment has it."""
+    count: Annotated[int, kinds.SHARD_COUNT]
+    """How many there are."""
+
+    def __post_init__(self) -> None:
+        if self.index >= self.count:
+            raise BadValueError(f"index ({self.index}) must be below count ({self.count}): the first shard is 0")
+
+
 class Box(Struct, frozen=True, kw_only=True):
     """This machine."""
 
     id: Annotated[str, kinds.NAME]
+    shard: Shard | None = None
+    """None: this box runs all cameras whose `boxes` match it."""
     timezone: Annotated[str, kinds.TIMEZONE] | None = None
     """For schedules and budgets; None: the host's."""
     budget: Budget | None = None
@@ -120,6 +135,13 @@ class Log(Struct, frozen=True, kw_only=True):
     format: Literal["auto", "console", "json"] = "auto"
 
 
+class Metrics(Struct, frozen=True, kw_only=True):
+    """What Prometheus may ask for."""
+
+    listen: Annotated[str, kinds.checked(urls.listen_address, "HOST:PORT or a port")] | None = None
+    """HOST:PORT, or a port of 127.0.0.1; None: nobody listens."""
+
+
 class CameraKeys(Struct, frozen=True, kw_only=True):
     """What may be said of a camera, a profile and all cameras alike."""
 
@@ -169,6 +191,7 @@ class Config(Struct, frozen=True, kw_only=True):
     outbox: Outbox
     privacy: Privacy
     log: Log
+    metrics: Metrics
     cameras: dict[str, Camera]
 
 
@@ -191,6 +214,7 @@ class File(Struct, frozen=True, kw_only=True):
     outbox: Outbox
     privacy: Privacy
     log: Log
+    metrics: Metrics
     defaults: CameraTable
     profiles: dict[str, CameraTable]
     cameras: dict[str, CameraTable]

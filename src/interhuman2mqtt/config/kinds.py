@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from msgspec import Struct
 
-from interhuman2mqtt.config import schedule, units
+from interhuman2mqtt.config import schedule, shards, units
 from interhuman2mqtt.config.problems import BadValueError, shown
 from interhuman2mqtt.config.suggest import did_you_mean
 
@@ -247,6 +247,8 @@ PICTURE_SIZE = Kind(
     units.show_picture,
     {"title": "WIDTHxHEIGHT, both even", "type": "string", "pattern": units.PICTURE_PATTERN},
 )
+SHARD_INDEX = between(shards.index, 0, 9_999, int, also=shards.SCHEMA)
+SHARD_COUNT = between(shards.count, 1, 10_000, int, also=shards.SCHEMA)
 TEXT = Kind(text, schema={"title": "text", "type": "string", "pattern": _LINE})
 WHOLE = Kind(whole, schema={"title": "whole number", "type": "integer"})
 NUMBER = Kind(number, schema={"title": "number", "type": "number"})

@@ -77,6 +77,16 @@ def check_broker(url: str) -> str:
     return url
 
 
+def listen_address(text: str) -> tuple[str, int]:
+    """Host and port of `metrics.listen`, where a port alone is this machine's own; raises BadValueError."""
+    host, colon, port = text.rpartition(":")
+    if not port.isdecimal() or not 0 < int(port) < 1 << 16 or any(sign in host for sign in "/@ "):
+        raise BadValueError("must be HOST:PORT such as 127.0.0.1:9464, or a port of this machine alone")
+    if colon and not host:
+        raise BadValueError(f"names no host; write 127.0.0.1:{port}, or 0.0.0.0:{port} to be heard from everywhere")
+    return host.strip("[]") or "127.0.0.1", int(port)
+
+
 def check_proxy(url: str) -> str:
     """`interhuman.proxy`; empty for none. Raises BadValueError."""
     if not url:

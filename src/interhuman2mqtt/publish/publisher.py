@@ -5,7 +5,7 @@ the outbox. So who sees `online` sees the truth on every other topic, also when 
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import datetime
 from enum import StrEnum
 from functools import partial
@@ -86,6 +86,7 @@ class Publisher:
         timeout: Seconds for one attempt to connect.
         listener: What is listened to on each connection, once `online` is said; None: nothing.
         promise: Told how long each wait of a connection may last.
+        on_ack: Told of each message that the broker has, and how many seconds after it was accepted.
     """
 
     def __init__(  # noqa: PLR0913 - what it is made of, each named once
@@ -102,12 +103,14 @@ class Publisher:
         timeout: float = 10.0,
         listener: Listener | None = None,
         promise: Promise = lambda _seconds: None,
+        on_ack: Callable[[Message, float], None] = lambda _message, _age: None,
     ) -> None:
         self._topics = Topics(config.base_topic, box)
         self._boot_id = boot_id
         self._outbox = outbox
         self._on_loss = on_loss
         self._on_state = on_state
+        self._on_ack = on_ack
         self._listener = listener
         self._settings = Settings(
             mqtt=config,
@@ -135,6 +138,15 @@ class Publisher:
         if message.retain:
             self._retained[message.topic] = message
         self._outbox.put(message)
+
+    def repeat(self, first: Collection[str]) -> None:
+        """Publish all that is retained once more, what is on the topics `first` before the rest.
+
+        `bridge/state` is not among it: who says it is the connection.
+        """
+        held = [message for message in self._retained.values() if message.payload]
+        for message in sorted(held, key=lambda message: message.topic not in first):
+            self._outbox.put(message)
 
     def stop(self, within: float) -> None:
         """Let `run_connection` return once the outbox is empty, at the latest `within` seconds from now."""
@@ -229,6 +241,7 @@ class Publisher:
 
     def _row_answered(self, row: Row, message: Message, ack: Ack) -> None:
         if not ack.refused:
+            self._on_ack(message, self._outbox.age(row))
             if self._outbox.done(row):
                 log.info("the broker takes this topic again", topic=message.topic)
         elif ack.code in HOPELESS or message.kind is Kind.ANSWER:

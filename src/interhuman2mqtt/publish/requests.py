@@ -10,6 +10,8 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 from interhuman2mqtt.publish.message import Kind, Message
 from interhuman2mqtt.redaction import redact, redact_deep
 
+Access = Literal["all", "read-only", "off"]
+"""`mqtt.requests`."""
 Level = Literal["debug", "info", "warning", "error"]
 LEVELS: tuple[Level, ...] = get_args(Level)
 EXPIRY_S = 300
@@ -65,6 +67,11 @@ CHANGING = frozenset(COMMANDS) - {"snapshot"}
 """Those that change something, which `mqtt.requests = "read-only"` refuses."""
 
 
+def obeyed(access: Access, command: str) -> bool:
+    """Whether a request may be obeyed."""
+    return access == "all" or (access == "read-only" and command not in CHANGING)
+
+
 class ReplyTo(Struct, frozen=True, kw_only=True):
     """Where an answer goes, and what it carries besides."""
 
@@ -99,6 +106,12 @@ class PauseSet(Struct, frozen=True):
     """The broker repeats it. OFF then lifts only a pause that came by this topic too: it may be older than others."""
 
 
+class Birth(Struct, frozen=True):
+    """Home Assistant says that it has started; that it stops, or what the broker repeats, is no news."""
+
+    is_news: bool
+
+
 class Ignoring(StrEnum):
     """Why a message is neither obeyed nor answered."""
 
@@ -117,7 +130,7 @@ class Ignored(Struct, frozen=True):
     detail: str
 
 
-Reading = Asked | Rejected | PauseSet | Ignored
+Reading = Asked | Rejected | PauseSet | Birth | Ignored
 
 
 class Answer(Struct, frozen=True, kw_only=True):

@@ -137,7 +137,7 @@ def derive(active: Active, event: Event) -> dict[str, Struct]:
             changed["engagement"] = Engagement(
                 **_origin(event), state=event.data.get("state"), since=event.start_at or event.received_at
             )
-        case "signal.detected" | "signal.updated" | "signal.ended":
+        case "session.ready" | "signal.detected" | "signal.updated" | "signal.ended":
             changed["signals"] = Signals(**_origin(event), count=len(active), signals=active)
         case "conversation_quality.updated":
             changed["conversation_quality"] = ConversationQuality(
