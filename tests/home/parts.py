@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from interhuman2mqtt.config import Box, Camera, Config, Interhuman, Log, Mqtt, Outbox, Privacy
+from interhuman2mqtt.config import Box, Camera, Config, Interhuman, Log, Metrics, Mqtt, Outbox, Privacy
 from interhuman2mqtt.publish.topics import Topics
 
 TOPICS = Topics("interhuman", "lobby-1")
@@ -23,5 +23,6 @@ def a_config(*cameras: Camera, interhuman: dict[str, Any] | None = None, **mqtt:
         outbox=Outbox(),
         privacy=Privacy(),
         log=Log(),
+        metrics=Metrics(),
         cameras={camera.id: camera for camera in cameras},
     )
