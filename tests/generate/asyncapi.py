@@ -24,6 +24,7 @@ HEADERS = {
         "schema": {"description": "Changes when a payload means something else.", "enum": ["1"]},
         "type": {"description": "Of an event its own, else what the payload is.", "type": "string"},
         "id": {"description": "Of the event, or of the event that brought the state.", "type": "string"},
+        "taken_at": {"description": "Of a picture.", "type": "string", "format": "date-time"},
     },
 }
 

@@ -77,7 +77,10 @@ def _of_cameras() -> Iterator[Channel]:
         yield Channel(
             _camel(f"state_{name}"), f"{CAMERA}/state/{name}", said, event if found is Event else _json(found)
         )
-    said, picture = "What a camera saw when it was asked.", _plain(type="string", format="binary")
+    said, picture = (
+        "What a camera saw when it was asked; retained only where that was asked for.",
+        _plain(type="string", format="binary"),
+    )
     yield Channel("snapshot", f"{CAMERA}/snapshot", said, picture, retain=False, content="image/jpeg")
     said, words = (
         "Whether a camera is paused; a level, so that a retained one is obeyed too.",

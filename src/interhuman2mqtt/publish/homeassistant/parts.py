@@ -22,7 +22,11 @@ CONFIG: Json = {"entity_category": "config"}
 
 
 class Scope(NamedTuple):
-    """Whose entities they are."""
+    """Whose entities they are.
+
+    The ids are unique on one box. They are among all boxes, too, unless names have underscores in unlucky places: a
+    camera `c` of a box `a_b` has the ids of a camera `b_c` of a box `a`.
+    """
 
     box: str
     camera: str
