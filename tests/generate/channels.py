@@ -74,18 +74,12 @@ def _of_cameras() -> Iterator[Channel]:
     yield Channel("event", f"{CAMERA}/event/{{type}}", said, event, retain=False)
     for name in state.NAMES:
         said, found = STATES[name]
-        yield Channel(
-            _camel(f"state_{name}"), f"{CAMERA}/state/{name}", said, event if found is Event else _json(found)
-        )
-    said, picture = (
-        "What a camera saw when it was asked; retained only where that was asked for.",
-        _plain(type="string", format="binary"),
-    )
+        payload = event if found is Event else _json(found)
+        yield Channel(_camel(f"state_{name}"), f"{CAMERA}/state/{name}", said, payload)
+    said = "What a camera saw when it was asked; retained only where that was asked for."
+    picture = _plain(type="string", format="binary")
     yield Channel("snapshot", f"{CAMERA}/snapshot", said, picture, retain=False, content="image/jpeg")
-    said, words = (
-        "Whether a camera is paused; a level, so that a retained one is obeyed too.",
-        _plain(enum=["ON", "OFF"]),
-    )
+    said, words = "Whether a camera is paused; a retained one is obeyed too.", _plain(enum=["ON", "OFF"])
     yield Channel("pauseSet", f"{CAMERA}/pause/set", said, words, is_ours=False, content="text/plain")
 
 
