@@ -12,6 +12,7 @@ from interhuman2mqtt import __version__, log
 from interhuman2mqtt.config import commands as cli_config
 from interhuman2mqtt.errors import ConfigError
 from interhuman2mqtt.policy import commands as switches
+from interhuman2mqtt.tools import commandline as tools
 
 EXIT_BUG = 70
 EXIT_CONFIG = 78
@@ -59,6 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     resume = commands.add_parser("resume", help="let a paused camera stream again, or all")
     _add_switch(resume)
     resume.set_defaults(command=_resume)
+    tools.add_commands(commands)
     commands.add_parser("simulate", help="the cloud, played locally; --help lists its faults", add_help=False)
     schema = commands.add_parser("schema", help="the contract for machines, as JSON")
     schema.add_argument("of", choices=["config", "events", "asyncapi"], help="JSON Schema, JSON Schema, AsyncAPI 3")

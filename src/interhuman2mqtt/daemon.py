@@ -5,7 +5,8 @@
     run ──► delivery ──── events and states to MQTT; outlives all others, so that their last words go out
         ├─► policy ────── pauses, schedules, budgets: which cameras may stream now
         ├─► reporter ──── health, systemd's status and its watchdog
-        ├─► requests ──── what MQTT asks for: pause, restart, reload ...
+        ├─► requests ──── what MQTT asks for: pause, restart, snapshot ...
+        ├─► control ───── the same for commands of this machine
         └─► fleet ─────── a Camera each: capture and session
                 ▲
         signals ┘         SIGHUP: reload · SIGTERM, SIGINT: stop in order · a second one: stop at once
@@ -35,6 +36,7 @@ from interhuman2mqtt.cloud.connect import Server
 from interhuman2mqtt.config import Config, Interhuman, presence
 from interhuman2mqtt.config import file as configfile
 from interhuman2mqtt.config.file import Loaded
+from interhuman2mqtt.control import Control
 from interhuman2mqtt.delivery import Delivery
 from interhuman2mqtt.errors import ConfigError
 from interhuman2mqtt.log import setup as setup_log
@@ -49,6 +51,7 @@ from interhuman2mqtt.publish.topics import Reload, Topics
 from interhuman2mqtt.reload import Reloader
 from interhuman2mqtt.reporter import Reporter
 from interhuman2mqtt.requests import Requests
+from interhuman2mqtt.snapshots import Snapshots
 from interhuman2mqtt.supervise import BugBudget
 
 if TYPE_CHECKING:
@@ -170,6 +173,7 @@ class _Daemon:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._reload_when_asked)
             nursery.start_soon(self._requests.run)
+            nursery.start_soon(self._new_control().run)
             await self._stop.wait()
             nursery.cancel_scope.cancel()
 
@@ -239,11 +243,18 @@ class _Daemon:
             self._delivery.inbox,
             self._reader,
             cameras=lambda: self._config.cameras,
-            obeys=Obeying(self._fleet, self._policy, self._reloader.reload, lambda: self._config.log.format),
+            obeys=self._new_obeying(),
             publish=self._delivery.publish,
             born=self._home.born,
             bugs=BugBudget(self._bugs),
         )
+
+    def _new_control(self) -> Control:
+        return Control(statefolder.find(), self._config.box.id, lambda: self._config.cameras, self._requests.do)
+
+    def _new_obeying(self) -> Obeying:
+        snapshots = Snapshots(self._fleet, self._topics, self._announcer, self._delivery.publish_at_once)
+        return Obeying(self._fleet, self._policy, snapshots, self._reloader.reload, lambda: self._config.log.format)
 
     def _reporter(self) -> Reporter:
         return Reporter(self._notify, self._alive, self._sentence, self._publish_health)

@@ -84,6 +84,10 @@ class Delivery:
         if self.broker is not None and self.broker.phase is BrokerPhase.ONLINE:
             self._publisher.repeat(first)
 
+    async def publish_at_once(self, message: Message) -> None:
+        """Publish beside the outbox, or not at all; raises NotDelivered."""
+        await self._publisher.publish_at_once(message)
+
     async def start(self, nursery: trio.Nursery) -> None:
         """Take up what an earlier life left, and begin; what the nursery is cancelled with is kept for the next one."""
         await self._keeper.open()

@@ -1,6 +1,7 @@
 """What the daemon does when it is asked to: the requests of `requests.Obeys`, in terms of its parts."""
 
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import structlog
 import trio
@@ -12,6 +13,7 @@ from interhuman2mqtt.policy.policy import Policy
 from interhuman2mqtt.publish.requests import Level, LogLevelData, PauseData, PauseSet, ReloadData, RestartData
 from interhuman2mqtt.publish.topics import Reload
 from interhuman2mqtt.requests import NotDone
+from interhuman2mqtt.snapshots import Snapshots
 
 log = structlog.get_logger(__name__)
 
@@ -22,15 +24,22 @@ class Obeying:
     Args:
         fleet: The cameras.
         policy: Their pauses.
+        snapshots: Their pictures.
         reload: Takes over a good configuration, and says what is wrong with a bad one.
         log_format: What `log.format` is now.
     """
 
     def __init__(
-        self, fleet: Fleet, policy: Policy, reload: Callable[[], Awaitable[Reload]], log_format: Callable[[], str]
+        self,
+        fleet: Fleet,
+        policy: Policy,
+        snapshots: Snapshots,
+        reload: Callable[[], Awaitable[Reload]],
+        log_format: Callable[[], str],
     ) -> None:
         self._fleet = fleet
         self._policy = policy
+        self._snapshots = snapshots
         self._reload = reload
         self._log_format = log_format
 
@@ -61,6 +70,12 @@ class Obeying:
     async def restart(self, camera: str | None) -> RestartData:
         """Restart a camera; None: all."""
         return {"cameras": await self._fleet.restart(None if camera is None else [camera])}
+
+    async def snapshot(self, camera: str | None, *, retain: bool) -> Any:
+        """Publish what a camera sees now; None: all."""
+        if camera is None:
+            return await self._snapshots.take_all(tuple(self._fleet.cameras), retain=retain)
+        return await self._snapshots.take(camera, retain=retain)
 
     async def reload(self) -> ReloadData:
         """Take over the configuration as it stands in the files now."""

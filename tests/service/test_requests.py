@@ -46,6 +46,9 @@ class Obedient:
     async def restart(self, camera: str | None) -> Any:
         return await self._note("restart", camera)
 
+    async def snapshot(self, camera: str | None, *, retain: bool) -> Any:
+        return await self._note("snapshot", camera, retain)
+
     async def reload(self) -> Any:
         return await self._note("reload")
 
@@ -119,16 +122,17 @@ async def test_each_is_obeyed_in_order_and_answered(autojump_clock: MockClock) -
     desk.ask("nonsense")
     async with at_work(desk):
         await trio.sleep(10)
-    assert desk.obedient.asked == [("pause", "front"), ("resume", None), ("log_level", "debug")]
+    assert desk.obedient.asked[:3] == [("pause", "front"), ("resume", None), ("log_level", "debug")]
+    assert desk.obedient.asked[3:] == [("snapshot", None, False)]
     assert [(answer["status"], answer["data"], answer["error"]) for answer in desk.said] == [
         ("ok", {"did": "pause"}, None),
         ("ok", {"did": "resume"}, None),
         ("ok", {"did": "log_level"}, None),
-        ("error", None, "snapshot is not supported by this version"),
+        ("ok", {"did": "snapshot"}, None),
         ("error", None, 'there is no request "nonsense"'),
     ]
     assert desk.said[1]["transaction"] == 2
-    assert desk.requests.counts == {"obeyed": 3, "refused": 2, "dropped": 0}
+    assert desk.requests.counts == {"obeyed": 4, "refused": 1, "dropped": 0}
 
 
 async def test_what_takes_long_keeps_nobody_waiting(autojump_clock: MockClock) -> None:

@@ -126,8 +126,11 @@ class Ring:
 
     def newest(self) -> int:
         """Where a recording of the present begins: at the newest GOP of this take, which may still grow."""
-        has_begun = bool(self._gops) and self._gops[-1].take == self.take
-        return self.first + len(self._gops) - has_begun
+        return self.first + len(self._gops) - (self.newest_gop() is not None)
+
+    def newest_gop(self) -> Gop | None:
+        """The newest GOP of this take, which may still grow; None where none has begun."""
+        return self._gops[-1] if self._gops and self._gops[-1].take == self.take else None
 
     def find(self, start_s: float) -> int:
         """The first GOP that starts at `start_s` or later; one past the newest where there is none yet."""

@@ -133,6 +133,6 @@ def _will_properties(will: Message) -> Properties:
 
 
 def _describe(properties: Properties, message: Message) -> None:
-    properties.PayloadFormatIndicator = 1  # UTF-8
-    properties.ContentType = "application/json"
+    properties.PayloadFormatIndicator = int(message.content_type == "application/json")  # 1: UTF-8
+    properties.ContentType = message.content_type
     properties.UserProperty = list(message.properties)

@@ -45,12 +45,7 @@ TRANSACTION_MAX = 1024
 RESPONSE_TOPIC_MAX = 200
 """Characters. Mosquitto ends the connection of who publishes to a topic of more than 200 levels."""
 
-_of_cameras: Mapping[str, type[Pause | Resume | Restart | Snapshot]] = {
-    "pause": Pause,
-    "resume": Resume,
-    "restart": Restart,
-    "snapshot": Snapshot,
-}
+_of_cameras: Mapping[str, type[Pause | Resume | Restart]] = {"pause": Pause, "resume": Resume, "restart": Restart}
 
 
 class _Wrong(Exception):  # noqa: N818 - it names what a request is
@@ -127,10 +122,12 @@ class Reader:
         for key in fields:
             if key not in (*COMMANDS[command], "transaction"):
                 raise _Wrong(_unknown_key(command, key))
-        if not obeyed(self._access, command):
-            raise _Wrong("this box takes only requests that change nothing (mqtt.requests)")
+        if not obeyed(self._access):
+            raise _Wrong("this box takes no request that changes it or shows people (mqtt.requests is read-only)")
         if command == "log_level":
             return LogLevel(_log_level(fields))
+        if command == "snapshot":
+            return Snapshot(_camera(fields, cameras), _retain(fields))
         return Reload() if command == "reload" else _of_cameras[command](_camera(fields, cameras))
 
 
@@ -186,6 +183,13 @@ def _camera(fields: Mapping[str, Any], cameras: Collection[str]) -> str | None:
     if camera not in cameras:
         raise _Wrong(f"there is no camera {shown(camera)} on this box{_did_you_mean(camera, cameras)}")
     return camera
+
+
+def _retain(fields: Mapping[str, Any]) -> bool:
+    retain = fields.get("retain", False)
+    if not isinstance(retain, bool):
+        raise _Wrong("retain must be true or false")
+    return retain
 
 
 def _log_level(fields: Mapping[str, Any]) -> Level:

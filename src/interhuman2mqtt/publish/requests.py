@@ -41,9 +41,11 @@ class Reload(Struct, frozen=True):
 
 
 class Snapshot(Struct, frozen=True):
-    """A picture."""
+    """Publish what a camera sees now; None: all cameras."""
 
     camera: str | None
+    retain: bool = False
+    """Whether the broker is to keep it."""
 
 
 class LogLevel(Struct, frozen=True):
@@ -59,17 +61,15 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
     "resume": ("camera",),
     "restart": ("camera",),
     "reload": (),
-    "snapshot": ("camera",),
+    "snapshot": ("camera", "retain"),
     "log_level": ("level",),
 }
 """The requests that there are, and the keys that each takes beside `transaction`."""
-CHANGING = frozenset(COMMANDS) - {"snapshot"}
-"""Those that change something, which `mqtt.requests = "read-only"` refuses."""
 
 
-def obeyed(access: Access, command: str) -> bool:
-    """Whether a request may be obeyed."""
-    return access == "all" or (access == "read-only" and command not in CHANGING)
+def obeyed(access: Access) -> bool:
+    """Whether requests are obeyed: today each of them changes something, or shows people."""
+    return access == "all"
 
 
 class ReplyTo(Struct, frozen=True, kw_only=True):

@@ -17,6 +17,9 @@ from interhuman2mqtt.publish.message import Kind, Message
 LEVEL_MAX = 64
 """Characters of a topic level that comes from the cloud."""
 
+SNAPSHOT_EXPIRY_S = 300
+"""Seconds for which a picture is worth delivering."""
+
 EXPIRY_MAX = 0xFFFF_FFFF
 """Seconds: MQTT 5 counts the message expiry in four bytes (3.3.2.3.3)."""
 
@@ -170,6 +173,23 @@ class Topics:
     def clear_camera(self, camera: str) -> tuple[Message, ...]:
         """Every retained topic of a camera that is no longer there, emptied."""
         return (self._retained(f"{camera}/status", b"", "status", camera=camera), *self.clear_state(camera))
+
+    def snapshot(self, camera: str, jpeg: bytes, taken_at: datetime, *, retain: bool) -> Message:
+        """`<camera>/snapshot`: a JPEG as it is. Not for the outbox, which may be brought to the disk."""
+        return Message(
+            topic=f"{self._prefix}/{camera}/snapshot",
+            payload=jpeg,
+            kind=Kind.ANSWER,
+            retain=retain,
+            camera=camera,
+            expiry=None if retain else SNAPSHOT_EXPIRY_S,
+            properties=(*_properties("snapshot"), ("taken_at", taken_at.isoformat())),
+            content_type="image/jpeg",
+        )
+
+    def clear_snapshot(self, camera: str) -> Message:
+        """`<camera>/snapshot` emptied."""
+        return self._retained(f"{camera}/snapshot", b"", "snapshot", camera=camera)
 
     def bridge_state(self, word: BridgeWord, boot_id: str, since: datetime | None) -> Message:
         """`bridge/state`; with OFFLINE the will."""

@@ -11,8 +11,8 @@ class Subject(NamedTuple):
     """What the entities of a box are made of."""
 
     scope: Scope
-    obeys: Callable[[str], bool]
-    """Whether a request is obeyed, by its name."""
+    obeys: bool
+    """Whether requests are obeyed."""
     bridge: Callable[[str], str]
     """The box's own topics, by their names."""
 
@@ -91,7 +91,7 @@ def _problems(subject: Subject) -> dict[str, Json]:
 
 def _buttons(subject: Subject) -> dict[str, Json]:
     def button(command: str, key: str, name: str, **options: Any) -> Json:
-        if not subject.obeys(command):
+        if not subject.obeys:
             return removed("button")
         asks: Json = {"command_topic": subject.bridge(f"request/{command}"), "payload_press": "{}"}
         return subject.scope.entity("button", key, name, **asks, **options)

@@ -35,8 +35,8 @@ class Subject(NamedTuple):
     scope: Scope
     camera: Camera
     interhuman: Interhuman
-    obeys: Callable[[str], bool]
-    """Whether a request is obeyed, by its name."""
+    obeys: bool
+    """Whether requests are obeyed."""
     topic: Callable[[str], str]
     """The camera's own topics, by their names."""
     bridge: Callable[[str], str]

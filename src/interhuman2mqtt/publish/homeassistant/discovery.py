@@ -38,7 +38,7 @@ def birth_topic(config: Config) -> str | None:
 def of_box(config: Config, topics: Topics) -> Json:
     """The box as a device."""
     scope = Scope(config.box.id, BOX)
-    subject = box.Subject(scope, partial(obeyed, config.mqtt.requests), topics.bridge)
+    subject = box.Subject(scope, obeyed(config.mqtt.requests), topics.bridge)
     return {
         "device": _device(scope, f"Interhuman {config.box.id}", "interhuman2mqtt"),
         "origin": ORIGIN,
@@ -56,7 +56,7 @@ def of_camera(config: Config, each: Camera, topics: Topics) -> Json:
         scope=scope,
         camera=each,
         interhuman=config.interhuman,
-        obeys=partial(obeyed, config.mqtt.requests),
+        obeys=obeyed(config.mqtt.requests),
         topic=partial(topics.of, each.id),
         bridge=topics.bridge,
         always={"availability": [_online(topics)]},
