@@ -213,14 +213,14 @@ def _controls(subject: Subject) -> dict[str, Json]:
     entity, obeys = subject.scope.entity, subject.obeys
     picture: Json = {"image_topic": subject.topic("snapshot"), "content_type": "image/jpeg", **subject.always}
     return {
-        "pause": _pause(subject) if obeys("pause") else removed("switch"),
+        "pause": _pause(subject) if obeys else removed("switch"),
         "restart": entity("button", "restart", "Restart", device_class="restart", **subject.asking("restart"), **CONFIG)
-        if obeys("restart")
+        if obeys
         else removed("button"),
         "take_snapshot": entity("button", "take_snapshot", "Take snapshot", **subject.asking("snapshot"))
-        if obeys("snapshot")
+        if obeys
         else removed("button"),
-        "snapshot": entity("image", "snapshot", "Snapshot", **picture) if obeys("snapshot") else removed("image"),
+        "snapshot": entity("image", "snapshot", "Snapshot", **picture) if obeys else removed("image"),
     }
 
 
