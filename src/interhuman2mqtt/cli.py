@@ -3,6 +3,7 @@
 import argparse
 import sys
 from collections.abc import Sequence
+from importlib import resources
 from pathlib import Path
 
 import structlog
@@ -61,6 +62,12 @@ def _parser() -> argparse.ArgumentParser:
     resume.set_defaults(command=_resume)
     tools.add_commands(commands)
     commands.add_parser("simulate", help="the cloud, played locally; --help lists its faults", add_help=False)
+    schema = commands.add_parser("schema", help="the contract for machines, as JSON")
+    schema.add_argument("of", choices=["config", "events", "asyncapi"], help="JSON Schema, JSON Schema, AsyncAPI 3")
+    schema.set_defaults(command=_schema)
+    watch = commands.add_parser("watch", help="all boxes of a broker, live in the terminal")
+    _add_watch(watch)
+    watch.set_defaults(command=_watch)
     demo = commands.add_parser("demo", help="broker, cloud and a camera on this machine, events on the screen")
     _add_demo(demo)
     demo.set_defaults(command=_demo)
@@ -77,6 +84,23 @@ def _add_demo(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--broker", metavar="URL", help="publish to this broker instead of one of our own")
     parser.add_argument("--live", action="store_true", help="use the real cloud, with the key in INTERHUMAN_API_KEY")
     parser.add_argument("--seconds", type=float, metavar="N", help="end by itself")
+
+
+def _add_watch(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--broker", metavar="URL", help="mqtt://HOST[:PORT] or mqtts://; default: mqtt.url of the files"
+    )
+    parser.add_argument("--seconds", type=float, metavar="N", help="end by itself")
+    parser.add_argument("--once", action="store_true", help="print how it is now, and end")
+    parser.add_argument("--json", action="store_true", help="for scripts: a line of JSON for each message")
+    parser.add_argument(
+        "--config",
+        action="append",
+        type=Path,
+        default=[],
+        metavar="FILE",
+        help="whose [mqtt] to connect by, user and password included; default: as for run, where there is no --broker",
+    )
 
 
 def _add_config(parser: argparse.ArgumentParser) -> None:
@@ -118,6 +142,19 @@ def _demo(parsed: argparse.Namespace) -> int:
     except ModuleNotFoundError as error:
         raise ConfigError(f"{error.name} is missing: pip install 'interhuman2mqtt[demo]'") from error
     return demo.main(demo.Options(parsed.source, parsed.broker, parsed.live, parsed.seconds))
+
+
+def _schema(parsed: argparse.Namespace) -> int:
+    sys.stdout.write((resources.files("interhuman2mqtt") / "schema" / f"{parsed.of}.json").read_text())
+    return 0
+
+
+def _watch(parsed: argparse.Namespace) -> int:
+    try:
+        from interhuman2mqtt.watch import run as watch  # noqa: PLC0415 - an extra, which may be missing
+    except ModuleNotFoundError as error:
+        raise ConfigError(f"{error.name} is missing: pip install 'interhuman2mqtt[tools]'") from error
+    return watch.main(watch.Options(parsed.broker, parsed.config, parsed.seconds, parsed.json, parsed.once))
 
 
 def _check(parsed: argparse.Namespace) -> int:

@@ -16,6 +16,7 @@ import os
 import signal
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import structlog
@@ -32,15 +33,19 @@ from interhuman2mqtt.cameras.shared import Shared
 from interhuman2mqtt.cameras.told import Teller
 from interhuman2mqtt.clock import clock_state
 from interhuman2mqtt.cloud.connect import Server
-from interhuman2mqtt.config import Config, Interhuman
+from interhuman2mqtt.config import Config, Interhuman, presence
 from interhuman2mqtt.config import file as configfile
+from interhuman2mqtt.config.file import Loaded
 from interhuman2mqtt.control import Control
 from interhuman2mqtt.delivery import Delivery
+from interhuman2mqtt.errors import ConfigError
 from interhuman2mqtt.log import setup as setup_log
 from interhuman2mqtt.memory import keep_private
 from interhuman2mqtt.obeying import Obeying
 from interhuman2mqtt.policy import policy
 from interhuman2mqtt.publish.announce import Announcer
+from interhuman2mqtt.publish.homeassistant import discovery
+from interhuman2mqtt.publish.homeassistant.announcing import HomeAssistant
 from interhuman2mqtt.publish.reading import Reader
 from interhuman2mqtt.publish.topics import Reload, Topics
 from interhuman2mqtt.reload import Reloader
@@ -49,9 +54,12 @@ from interhuman2mqtt.requests import Requests
 from interhuman2mqtt.snapshots import Snapshots
 from interhuman2mqtt.supervise import BugBudget
 
+if TYPE_CHECKING:
+    from interhuman2mqtt.metrics.exporter import Exporter
+
 log = structlog.get_logger(__name__)
 
-FIXED = ("box", "mqtt", "outbox")
+FIXED = ("box", "mqtt", "outbox", "metrics")
 """Sections that a reload does not take over."""
 BUGS = 3
 """How many bugs of one camera, or of the publisher, are survived in an hour."""
@@ -60,21 +68,23 @@ BUGS = 3
 def run(arguments: Sequence[Path], box: str | None = None) -> None:
     """The service; returns when it was stopped. Raises ConfigError; anything else is a bug."""
 
-    def load() -> Config:
-        return configfile.load(configfile.find(arguments), box)  # found anew: a drop-in may have come
+    def load() -> Loaded:
+        return configfile.load_marked(configfile.find(arguments), box)  # found anew: a drop-in may have come
 
     keep_private()
     notify = systemd.take()
-    config = load()
-    setup_log(config.log.level, config.log.format)
-    trio.run(_Daemon(config, notify, load).run)
+    loaded = load()
+    if loaded.config.metrics.listen and not presence.has_extra():
+        raise ConfigError(f"metrics.listen {presence.NEEDS_EXTRA}")
+    setup_log(loaded.config.log.level, loaded.config.log.format)
+    trio.run(_Daemon(loaded, notify, load).run)
 
 
 class _Daemon:
     """Wires the stages together."""
 
-    def __init__(self, config: Config, notify: systemd.Systemd, load: Callable[[], Config]) -> None:
-        self._config = config
+    def __init__(self, loaded: Loaded, notify: systemd.Systemd, load: Callable[[], Loaded]) -> None:
+        self._config, self._files_hash = config, _ = loaded
         self._notify = notify
         self._boot_id = str(uuid4())
         self._bugs = int(os.environ.get("INTERHUMAN2MQTT_BUGS", BUGS))
@@ -84,7 +94,8 @@ class _Daemon:
         self._reload: Reload | None = None
         self._alive = Alive()
         self._places = Places(config.interhuman.max_sessions)
-        self._reader = Reader(config.mqtt.base_topic, config.box.id, config.mqtt.requests)
+        birth = discovery.birth_topic(config)
+        self._reader = Reader(config.mqtt.base_topic, config.box.id, config.mqtt.requests, birth)
         self._policy = policy.for_box(config.box, statefolder.find(), self._alive.of("policy"))
         self._stop = trio.Event()
         self._hangup = trio.Event()
@@ -101,6 +112,7 @@ class _Daemon:
             bugs=self._bugs,
         )
         self._announcer = Announcer(self._topics, self._delivery.publish)
+        self._home = HomeAssistant(self._topics, self._delivery.publish, self._delivery.repeat)
         self._coverage = Coverage(statefolder.find() / "coverage.json", self._tell_gap, self._active)
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
             async with trio.open_nursery() as nursery:
@@ -113,6 +125,8 @@ class _Daemon:
         async with trio.open_nursery() as nursery:
             await self._delivery.start(nursery)
             nursery.start_soon(self._policy.run)
+            self._home.announce(self._config)
+            nursery.start_soon(self._home.run)
             self._publish_info()
             self._take_up()
             nursery.start_soon(self._coverage.keep)
@@ -122,6 +136,8 @@ class _Daemon:
                 await self._fleet.apply(self._config.cameras, self._shared(self._config))
                 self._delivery.sweep()
                 nursery.start_soon(self._reporter().run)
+                if self._config.metrics.listen:
+                    nursery.start_soon(self._exporter(self._config.metrics.listen).run)
                 self._notify.ready()
                 log.info("started", box=self._config.box.id, cameras=list(self._config.cameras))
                 await self._reload_until_stopped()
@@ -167,7 +183,8 @@ class _Daemon:
             self._hangup = trio.Event()
             await self._reloader.reload()
 
-    async def _take_over(self, config: Config) -> Change:
+    async def _take_over(self, loaded: Loaded) -> Change:
+        config = loaded.config
         for name in FIXED:
             if getattr(config, name) != getattr(self._config, name):
                 log.warning("a change of this section needs a restart", section=name)
@@ -177,11 +194,14 @@ class _Daemon:
         self._places.resize(config.interhuman.max_sessions)
         self._delivery.hurry.now()  # the broker's password may have been mended
         change = await self._fleet.apply(config.cameras, self._shared(config))
+        self._config = structs.replace(config, **{name: getattr(self._config, name) for name in FIXED})
+        self._home.announce(self._config)
         for name in gone:
             self._coverage.forget(name)
             self._announcer.remove(name)
+        self._delivery.handed.keep(config.cameras)
         self._delivery.sweep()
-        self._config = structs.replace(config, **{name: getattr(self._config, name) for name in FIXED})
+        self._files_hash = loaded.files_hash
         log.info("configuration reloaded", stopped=change.stopped, started=change.started)
         return change
 
@@ -190,8 +210,8 @@ class _Daemon:
         self._publish_info()
 
     def _publish_info(self) -> None:
-        info = report.info(self._config, self._boot_id, self._reload)
-        self._delivery.publish(self._topics.bridge_info(info))
+        self._info = report.info(Loaded(self._config, self._files_hash), self._boot_id, self._reload)
+        self._delivery.publish(self._topics.bridge_info(self._info))
 
     def _shared(self, config: Config) -> Shared:
         return Shared(
@@ -225,6 +245,7 @@ class _Daemon:
             cameras=lambda: self._config.cameras,
             obeys=self._new_obeying(),
             publish=self._delivery.publish,
+            born=self._home.born,
             bugs=BugBudget(self._bugs),
         )
 
@@ -237,6 +258,20 @@ class _Daemon:
 
     def _reporter(self) -> Reporter:
         return Reporter(self._notify, self._alive, self._sentence, self._publish_health)
+
+    def _exporter(self, listen: str) -> "Exporter":
+        from interhuman2mqtt.metrics.exporter import Exporter, Sources  # noqa: PLC0415 - an extra, which may be missing
+
+        sources = Sources(
+            box=self._config.box.id,
+            info=lambda: self._info,
+            cameras=lambda: self._fleet.cameras,
+            coverage=self._coverage,
+            delivery=self._delivery,
+            requests=lambda: self._requests.counts,
+            alive=self._alive,
+        )
+        return Exporter(listen, sources, BugBudget(self._bugs))
 
     def _sentence(self, stuck: Sequence[Stuck]) -> str:
         broker, trouble = self._delivery.broker, self._delivery.outbox.trouble

@@ -1,7 +1,7 @@
 """Everything between the topics and the broker, joined and kept running: outbox, its store, and one connection."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import structlog
 import trio
@@ -9,6 +9,7 @@ import trio
 from interhuman2mqtt.alive import Alive
 from interhuman2mqtt.config import Config, secrets
 from interhuman2mqtt.publish import keeper
+from interhuman2mqtt.publish.handed import Handed
 from interhuman2mqtt.publish.inbox import Inbox
 from interhuman2mqtt.publish.keeper import Keeper
 from interhuman2mqtt.publish.listening import Listener
@@ -44,8 +45,11 @@ class Delivery:
         self.outbox = Outbox(config.outbox, self.losses.report)
         self.broker: BrokerState | None = None
         """None: not tried yet."""
+        self.handed = Handed()
         self.hurry = Hurry()
         """Ends the pause between two attempts."""
+        self.max_size = config.outbox.max_size
+        """Bytes that the outbox may hold."""
         self._config = config.mqtt
         self._topics = topics
         self._alive = alive
@@ -63,11 +67,22 @@ class Delivery:
             on_state=self._broker_changed,
             listener=Listener(filters, self.inbox.put) if filters else None,
             promise=alive.of(STAGE),
+            on_ack=self.handed.acked,
         )
+
+    @property
+    def is_online(self) -> bool:
+        """Whether the broker takes what we have."""
+        return self.broker is not None and self.broker.phase is BrokerPhase.ONLINE
 
     def publish(self, message: Message) -> None:
         """Accept a message. Never waits."""
         self._publisher.publish(message)
+
+    def repeat(self, first: Collection[str]) -> None:
+        """Publish all that is retained once more, if there is a broker: the next one is told it all anyway."""
+        if self.broker is not None and self.broker.phase is BrokerPhase.ONLINE:
+            self._publisher.repeat(first)
 
     async def publish_at_once(self, message: Message) -> None:
         """Publish beside the outbox, or not at all; raises NotDelivered."""
@@ -86,7 +101,7 @@ class Delivery:
 
     async def say_goodbye(self) -> None:
         """Drain the outbox, where there is a broker to drain it to; the keeper says what is left in it."""
-        if self.broker is not None and self.broker.phase is BrokerPhase.ONLINE:
+        if self.is_online:
             self._publisher.stop(FAREWELL_S)
             with trio.move_on_after(FAREWELL_S + MARGIN_S):
                 await self._ended.wait()
@@ -103,11 +118,13 @@ class Delivery:
         return False
 
     def _waits(self, waiting: Waiting) -> None:
+        self.handed.failures[waiting.outage.reason] += 1
         log.debug("broker", attempt=waiting.failures, again_in=round(waiting.seconds, 1), detail=waiting.outage.detail)
 
     def _broker_changed(self, state: BrokerState) -> None:
-        self.broker = state
+        was_online, self.broker = self.is_online, state
         if state.phase is BrokerPhase.ONLINE:
+            self.handed.connections += not was_online
             self._health.well()
         level = LEVELS.get(state.phase, logging.INFO)
         log.log(level, "broker", state=state.phase.value, reason=state.reason, detail=state.detail)

@@ -6,7 +6,7 @@ import structlog
 import trio
 
 from interhuman2mqtt.cameras.fleet import Change
-from interhuman2mqtt.config import Config
+from interhuman2mqtt.config.file import Loaded
 from interhuman2mqtt.config.problems import ConfigFileError
 from interhuman2mqtt.errors import ConfigError
 from interhuman2mqtt.events import utc_now
@@ -28,8 +28,8 @@ class Reloader:
 
     def __init__(
         self,
-        load: Callable[[], Config],
-        take_over: Callable[[Config], Awaitable[Change]],
+        load: Callable[[], Loaded],
+        take_over: Callable[[Loaded], Awaitable[Change]],
         notify: Systemd,
         tell: Callable[[Reload], None],
     ) -> None:
@@ -52,12 +52,12 @@ class Reloader:
 
     async def _attempt(self) -> Reload:
         try:
-            config = self._load()
+            loaded = self._load()
         except ConfigError as error:
             log.error("configuration rejected, the old one goes on", problems=str(error))  # noqa: TRY400 - no traceback
             self._notify.status(f"configuration rejected: {error}")
             return Reload(state="rejected", at=utc_now(), problems=_mistakes(error))
-        change = await self._take_over(config)
+        change = await self._take_over(loaded)
         return Reload(state="ok", at=utc_now(), stopped=change.stopped, started=change.started)
 
 

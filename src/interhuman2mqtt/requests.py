@@ -20,6 +20,7 @@ from interhuman2mqtt.publish.message import Message
 from interhuman2mqtt.publish.reading import Reader
 from interhuman2mqtt.publish.requests import (
     Asked,
+    Birth,
     Ignored,
     Ignoring,
     LogLevel,
@@ -88,6 +89,7 @@ class Requests:
         cameras: The ids of the cameras that there are now.
         obeys: Does it.
         publish: Takes the answers.
+        born: Told when Home Assistant has started.
         bugs: How many bugs are survived.
     """
 
@@ -99,6 +101,7 @@ class Requests:
         cameras: Callable[[], Collection[str]],
         obeys: Obeys,
         publish: Callable[[Message], None],
+        born: Callable[[], None],
         bugs: BugBudget,
     ) -> None:
         self._inbox = inbox
@@ -106,6 +109,7 @@ class Requests:
         self._cameras = cameras
         self._obeys = obeys
         self._publish = publish
+        self._born = born
         self._bugs = bugs
         self._counts: Counter[str] = Counter()
         self._logged: dict[Ignoring, tuple[float, int]] = {}
@@ -134,6 +138,9 @@ class Requests:
                 log.info("request refused", request=command, detail=detail)
             case PauseSet() as level:
                 await self._set_pause(level)
+            case Birth(is_news):
+                if is_news:
+                    self._born()
             case Ignored() as ignored:
                 self._ignore(ignored)
 

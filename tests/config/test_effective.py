@@ -9,7 +9,7 @@ import tomli_w
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from interhuman2mqtt.config import Budget, CameraTable, Config, File, Framing, SecretRef
+from interhuman2mqtt.config import Budget, CameraTable, Config, File, Framing, SecretRef, Shard
 from interhuman2mqtt.config import file as configfile
 from interhuman2mqtt.config.tables import keys_of
 from interhuman2mqtt.errors import ConfigError
@@ -53,6 +53,7 @@ BY_KEY: dict[str, st.SearchStrategy[Any]] = {
     "max_sessions": st.integers(0, 100),
     "id": WORDS.filter(lambda word: word not in ("all", "bridge")),
     "ca_file": PATHS,
+    "listen": st.sampled_from(["9464", "127.0.0.1:9464", "[::1]:9464"]),
     "path": PATHS,
     "username": TEXTS,
     "name": TEXTS,
@@ -61,6 +62,9 @@ BY_KEY: dict[str, st.SearchStrategy[Any]] = {
 BY_TYPE: dict[Any, st.SearchStrategy[Any]] = {
     SecretRef: SECRETS,
     Budget: st.builds(lambda quantity: {"per_day": quantity}, QUANTITIES),
+    Shard: st.integers(1, 4).flatmap(
+        lambda count: st.integers(0, count - 1).map(lambda index: {"index": index, "count": count})
+    ),
     bool: st.booleans(),
     Framing: st.sampled_from([framing.value for framing in Framing]),
 }

@@ -71,7 +71,7 @@ def test_a_file_out_of_reach_is_a_warning(
         f'[mqtt]\nurl = "mqtts://broker.lan"\nca_file = "{tmp_path}/secret/ca.pem"\nusername = "edge"\n'
         f'password = {{ file = "{tmp_path}/secret/pw" }}\n'
     )
-    entries, report, _ = configfile._read([file], "lobby-1")
+    entries, report, *_ = configfile._read([file], "lobby-1")
     with as_nobody():
         check_files(entries, report)
     said = {problem.key: problem for problem in report.problems}

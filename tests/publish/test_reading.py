@@ -14,12 +14,15 @@ from interhuman2mqtt.publish.message import Kind, Message
 from interhuman2mqtt.publish.reading import RESPONSE_TOPIC_MAX, TRANSACTION_MAX, Reader
 from interhuman2mqtt.publish.requests import (
     COMMANDS,
+    Access,
     Asked,
+    Birth,
     Ignored,
     Ignoring,
     LogLevel,
     Pause,
     PauseSet,
+    Reading,
     Rejected,
     Reload,
     Request,
@@ -35,13 +38,13 @@ CAMERAS = ("front", "back_door")
 READER = Reader("interhuman", "lobby-1")
 
 
-def read(command: str, payload: bytes | str | None = b"", **more: Any) -> Asked | Rejected | PauseSet | Ignored:
+def read(command: str, payload: bytes | str | None = b"", **more: Any) -> Reading:
     """What a request means."""
     raw = payload.encode() if isinstance(payload, str) else payload
     return READER.read(Incoming(f"{TREE}/bridge/request/{command}", raw, **more), CAMERAS)
 
 
-def read_level(camera: str, payload: bytes | None, *, retained: bool = False) -> Asked | Rejected | PauseSet | Ignored:
+def read_level(camera: str, payload: bytes | None, *, retained: bool = False) -> Reading:
     """What `pause/set` means."""
     return READER.read(Incoming(f"{TREE}/{camera}/pause/set", payload, retained), CAMERAS)
 
@@ -261,6 +264,15 @@ def test_what_is_subscribed_to() -> None:
     """All: requests and levels; off: nothing."""
     assert READER.filters == (f"{TREE}/bridge/request/+", f"{TREE}/+/pause/set")
     assert Reader("interhuman", "lobby-1", "off").filters == ()
+
+
+@pytest.mark.parametrize("access", ["all", "read-only", "off"])
+def test_the_birth_of_home_assistant(access: Access) -> None:
+    """Whatever else may be asked, a birth that is said just now is news; its end, or one that is retained, is none."""
+    reader = Reader("interhuman", "lobby-1", access, "homeassistant/status")
+    assert reader.filters[-1] == "homeassistant/status"
+    for payload, retained, news in [(b"online", False, True), (b"online", True, False), (b"offline", False, False)]:
+        assert reader.read(Incoming("homeassistant/status", payload, retained), CAMERAS) == Birth(news)
 
 
 def test_no_secret_in_an_answer() -> None:

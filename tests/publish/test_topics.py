@@ -22,7 +22,7 @@ from interhuman2mqtt.publish.topics import (
     level,
     mark_late,
 )
-from publish.parts import NOON, an_event, at
+from publish.parts import NO_BUDGETS, NOON, an_event, at
 
 TOPICS = Topics("interhuman", "lobby-1", 3600.0)
 
@@ -155,7 +155,9 @@ def test_the_bridges_own_topics() -> None:
     assert (state.topic, state.retain) == ("interhuman/lobby-1/bridge/state", True)
     assert json.loads(state.payload) == {"state": "offline", "boot_id": "boot-1", "since": None}
     info = TOPICS.bridge_info(
-        BridgeInfo(version="1", boot_id="boot-1", config_hash="abc", config={"box": {}}, cameras=("front",))
+        BridgeInfo(
+            version="1", boot_id="boot-1", config_hash="abc", files_hash="def", config={"box": {}}, cameras=("front",)
+        )
     )
     assert (info.topic, json.loads(info.payload)["cameras"]) == ("interhuman/lobby-1/bridge/info", ["front"])
     health = TOPICS.bridge_health(
@@ -168,7 +170,8 @@ def test_the_bridges_own_topics() -> None:
             dropped={"too_large": 1},
             tasks=9,
             requests={"obeyed": 5},
-            budgets={},
+            budgets=NO_BUDGETS,
+            states={},
             cameras={"front": {"chunks": 4}},
         )
     )

@@ -9,8 +9,9 @@ import structlog
 import trio
 
 from interhuman2mqtt import config
+from interhuman2mqtt.cameras.counters import Counters
 from interhuman2mqtt.cameras.picture import NoPicture, Picture
-from interhuman2mqtt.cameras.shared import Counters, Shared
+from interhuman2mqtt.cameras.shared import Shared
 from interhuman2mqtt.cameras.spell import Spell
 from interhuman2mqtt.cameras.standing import Standing
 from interhuman2mqtt.errors import Reason

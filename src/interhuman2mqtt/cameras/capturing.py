@@ -7,7 +7,8 @@ import structlog
 import trio
 
 from interhuman2mqtt import config
-from interhuman2mqtt.cameras.shared import Counters, Shared, capture_of
+from interhuman2mqtt.cameras.counters import Counters
+from interhuman2mqtt.cameras.shared import Shared, capture_of
 from interhuman2mqtt.cameras.standing import Standing
 from interhuman2mqtt.cameras.voice import Voice
 from interhuman2mqtt.cameras.worker import Worker, start_worker
@@ -46,10 +47,11 @@ class Capturing:
                 open_command(self._camera), self._shared.timeouts, voice=self._voice, promise=promise
             ) as worker:
                 self._last, self._counters.children = worker, 1
-                worker.on_mended = self._counters.count_repairs
+                worker.on_pulse = self._counters.pulsed
                 await self._keep(worker, health)
         finally:
             self._counters.children = self._left_over()
+            self._counters.captures_over()
 
     async def _keep(self, worker: Worker, health: Health) -> NoReturn:
         self._standing.captures(await worker.wait_open())

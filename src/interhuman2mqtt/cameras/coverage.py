@@ -141,12 +141,13 @@ class Coverage:
             self._trouble.say("file", "written", "coverage is written", level="debug")
 
     def told(self, camera: str) -> dict[str, float]:
-        """Seconds of a camera since the daemon started: settled, delivered, and missing."""
+        """Seconds of a camera since the daemon started: settled, delivered, missing; and since it was settled last."""
         ledger = self.ledger(camera)
         return {
             "live_seconds": (ledger.until - ledger.began).total_seconds(),
             "delivered_seconds": ledger.delivered_s,
             "gap_seconds": float(sum(ledger.gap_s.values())),
+            "lag_seconds": (self._now() - ledger.until).total_seconds(),
         }
 
     def _publish(self, camera: str, gaps: tuple[Gap, ...]) -> None:

@@ -88,6 +88,7 @@ class WorkerRecording:
                 source_start=chunk.start_s,
                 source_end=chunk.end_s,
                 holes=chunk.holes,
+                captured_at=chunk.end_s + chunk.anchor_s,
             )
         )
         self._news.set()

@@ -1,4 +1,4 @@
-"""What the cameras of a box have in common, and what each of them counts."""
+"""What the cameras of a box have in common."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -41,31 +41,3 @@ def capture_of(camera: str) -> str:
 def session_of(camera: str) -> str:
     """The name of its second half."""
     return f"session of {camera}"
-
-
-class Counters:
-    """What one camera did since the daemon started, as `bridge/health` tells it."""
-
-    def __init__(self) -> None:
-        self.captures = 0
-        self.children = 0
-        """Capture processes that there are: one at most."""
-        self.repairs = 0
-        """How often a rule about what the source sends wrongly was applied."""
-        self.sessions = 0
-        self.chunks_sent = 0
-        self.bytes_sent = 0
-        self.seconds_sent = 0.0
-        self.chunks_delivered = 0
-        self.events = 0
-        self.oddities = 0
-        self.round_trip = 0.0
-        """Seconds, of the newest ping."""
-
-    def count_repairs(self, count: int) -> None:
-        """So many more."""
-        self.repairs += count
-
-    def as_dict(self) -> dict[str, float]:
-        """By name."""
-        return {name: float(value) for name, value in vars(self).items()}

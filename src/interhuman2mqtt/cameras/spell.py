@@ -14,8 +14,9 @@ import trio
 from interhuman2mqtt import config
 from interhuman2mqtt.cameras.breaker import Breaker
 from interhuman2mqtt.cameras.capturing import Capturing
+from interhuman2mqtt.cameras.counters import Counters
 from interhuman2mqtt.cameras.picture import NoPicture, Picture
-from interhuman2mqtt.cameras.shared import Counters, Shared, capture_of, session_of
+from interhuman2mqtt.cameras.shared import Shared, capture_of, session_of
 from interhuman2mqtt.cameras.standing import Standing
 from interhuman2mqtt.cameras.streaming import Streaming
 from interhuman2mqtt.errors import Reason
@@ -35,6 +36,7 @@ class Spell:
         self, camera: config.Camera, shared: Shared, standing: Standing, counters: Counters, bugs: BugBudget
     ) -> None:
         self._standing = standing
+        self._counters = counters
         self._capturing = Capturing(camera, shared, standing, counters)
         self._streaming = Streaming(camera, shared, self._capturing, standing, counters)
         self._camera = camera.id
@@ -106,7 +108,9 @@ class Spell:
         self._scope.cancel()
 
     def _tell_capture(self, waiting: Waiting) -> None:
+        self._counters.capture_failures[waiting.outage.reason] += 1
         self._standing.capture_failed(waiting.outage, waiting.failures)
 
     def _tell_session(self, waiting: Waiting) -> None:
+        self._counters.session_failures[waiting.outage.reason] += 1
         self._standing.session_failed(waiting.outage, waiting.failures)

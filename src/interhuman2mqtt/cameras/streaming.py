@@ -1,15 +1,18 @@
 """A camera's second half: one session after another, for as long as there is a capture and a place for it."""
 
+import time
 from uuid import uuid4
 
 import structlog
 
 from interhuman2mqtt import config
 from interhuman2mqtt.cameras.capturing import Capturing
+from interhuman2mqtt.cameras.counters import Counters
 from interhuman2mqtt.cameras.frontier import Frontier
 from interhuman2mqtt.cameras.metering import Metered
 from interhuman2mqtt.cameras.recording import WorkerRecording
-from interhuman2mqtt.cameras.shared import Counters, Shared, session_of
+from interhuman2mqtt.cameras.sendings import Sendings
+from interhuman2mqtt.cameras.shared import Shared, session_of
 from interhuman2mqtt.cameras.standing import Standing
 from interhuman2mqtt.cameras.worker import Worker
 from interhuman2mqtt.cloud.interpreter import Interpreter, Origin
@@ -138,6 +141,7 @@ class Streaming:
         return await run_session(shared.server, key, wishes, metered, interpreter=interpreter, observer=watch)
 
     def _failed(self, outage: Outage, watch: "_Watch", health: Health) -> None:
+        self.counters.reconnects += watch.is_ready
         if isinstance(outage, Overloaded | Refused):
             if outage.reason is Reason.CONCURRENCY_LIMIT:
                 self.shared.places.refused()
@@ -146,6 +150,7 @@ class Streaming:
             health.gained()  # a network that breaks every few seconds carries more the sooner it is tried again
 
     def _ended(self, end: SessionEnd) -> None:
+        self.counters.session_ends[end.cause] += 1
         log.info("session ended", cause=end.cause.value, drained=end.drained)
         if end.cause not in {Cause.ROTATED, Cause.SERVER_ENDED}:
             self.standing.session_over()
@@ -164,6 +169,7 @@ class _Watch:
         self.has_news = False
         """Whether it brought the cloud what no session did before."""
         self._worker = worker
+        self._sendings = Sendings()
         self.is_ready = False
         self._health = health
         self._frontier = streaming.frontier
@@ -181,7 +187,9 @@ class _Watch:
 
     def event(self, event: Event) -> None:
         """Something to publish."""
-        self._counters.events += 1
+        self._counters.heard(event.type)
+        if (seconds := self._sendings.until(event)) is not None:
+            self._counters.sent_to_event.observe(seconds)
         self._publish(event)
 
     def sent(self, chunk: MediaChunk) -> None:
@@ -191,6 +199,8 @@ class _Watch:
         self._counters.chunks_sent += 1
         self._counters.bytes_sent += len(chunk.payload)
         self._counters.seconds_sent += length
+        self._counters.capture_to_sent.observe(time.monotonic() - chunk.captured_at)
+        self._sendings.sent(chunk)
         self._frontier.sent(chunk.source_start, chunk.source_end)
         self._standing.sent(utc_now())
         self._standing.streams()
@@ -204,6 +214,6 @@ class _Watch:
 
     def noticed(self, oddity: Oddity, detail: str) -> None:
         """Worth a count, and a line where it is news: a cloud that talks nonsense does so all day."""
-        self._counters.oddities += 1
+        self._counters.noticed(oddity)
         about = f"{oddity} {detail}" if oddity is Oddity.LEFT_OUT else oddity.value
         self._oddities.say(about, None, "session", level="warning", oddity=oddity.value, detail=detail)

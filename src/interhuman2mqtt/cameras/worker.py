@@ -40,8 +40,8 @@ class Worker:
         self.opened: wire.Opened | None = None
         self.on_opened: Callable[[str], None] = lambda _: None
         """Told what the source is, each time that it turns out to be another."""
-        self.on_mended: Callable[[int], None] = lambda _: None
-        """Told how much more of what the source sends had to be mended."""
+        self.on_pulse: Callable[[wire.Pulse | None, wire.Pulse], None] = lambda _before, _now: None
+        """Told how the capture goes, after how it went."""
         self.outage: Outage | None = None
         """Why the source ended; what the ring still holds can be pulled nevertheless."""
         self.ended = trio.Event()
@@ -180,6 +180,7 @@ class Worker:
                 self.ended.set()
                 self._answered.set()
             case wire.Pulse():
+                self.on_pulse(self.progress.pulse, frame)
                 self._tell_mended(frame.repairs)
                 self.progress.observe(frame)
             case wire.Chunk() if recording := self.recordings.get(frame.recording):
@@ -194,7 +195,6 @@ class Worker:
         before = self.progress.pulse.repairs if self.progress.pulse else {}
         if news := sorted(repairs.keys() - before.keys()):
             log.info("what the source sends is mended", rules=news)
-        self.on_mended(max(0, sum(repairs.values()) - sum(before.values())))
 
 
 @asynccontextmanager

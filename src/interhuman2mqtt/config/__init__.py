@@ -18,10 +18,12 @@ from interhuman2mqtt.config.keys import (
     Framing,
     Interhuman,
     Log,
+    Metrics,
     Mqtt,
     Outbox,
     Privacy,
     SecretRef,
+    Shard,
 )
 
 __all__ = [
@@ -35,8 +37,10 @@ __all__ = [
     "Framing",
     "Interhuman",
     "Log",
+    "Metrics",
     "Mqtt",
     "Outbox",
     "Privacy",
     "SecretRef",
+    "Shard",
 ]

@@ -15,7 +15,8 @@ def check_command(arguments: Sequence[Path], box: str | None, out: TextIO) -> in
     """Says what is wrong, a line each, and touches nothing; 0, or 78 where there are errors.
 
     A secret's file that is missing is an error here, though the service would start and refuse that camera only;
-    one that everyone may read is a warning, as is all that works and is probably not meant.
+    one that everyone may read is a warning, as is all that works and is probably not meant. The marks at the end of
+    the last line are those that the box tells on `bridge/info`, and `watch` shows.
     """
     try:
         paths = configfile.find(arguments)
@@ -27,8 +28,12 @@ def check_command(arguments: Sequence[Path], box: str | None, out: TextIO) -> in
         print(problem, file=out)
     if any(problem.severity is Severity.ERROR for problem in problems):
         return EXIT_CONFIG
-    config = configfile.load(paths, box)
-    print(f"good: box {config.box.id} runs {_count(len(config.cameras))} {' '.join(config.cameras)}".rstrip(), file=out)
+    config, files_hash = configfile.load_marked(paths, box)
+    runs = " ".join([_count(len(config.cameras)), *config.cameras])
+    print(
+        f"good: box {config.box.id} runs {runs} (configuration {configfile.config_hash(config)}, files {files_hash})",
+        file=out,
+    )
     return 0
 
 

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from msgspec import NODEFAULT, Struct, structs
 
-from interhuman2mqtt.config import urls
+from interhuman2mqtt.config import shards, urls
 from interhuman2mqtt.config.keys import (
     Box,
     Camera,
@@ -15,9 +15,11 @@ from interhuman2mqtt.config.keys import (
     Config,
     Interhuman,
     Log,
+    Metrics,
     Mqtt,
     Outbox,
     Privacy,
+    Shard,
 )
 from interhuman2mqtt.config.problems import KeyPath
 from interhuman2mqtt.config.tables import INVALID, TABLE, Entries, keys_of
@@ -77,14 +79,31 @@ def camera_layers(entries: Entries, name: str) -> Layers:
 
 
 def runs_on(camera: Layers, box: str) -> bool:
-    """Whether a camera is enabled and this box's."""
+    """Whether a camera is enabled and its `boxes` match this one; of some shards one runs it."""
     return camera.value("enabled") is True and any(fnmatchcase(box, pattern) for pattern in camera.value("boxes"))
+
+
+def our_cameras(entries: Entries) -> dict[str, Layers]:
+    """The cameras that this box is to run, by their ids; without those of which that cannot be told."""
+    about = section(entries, "box", Box)
+    box, shard = about.value("id"), about.value("shard")
+    if INVALID in (box, shard):
+        return {}
+    found = {name: camera_layers(entries, name) for name in camera_names(entries)}
+    return {
+        name: camera
+        for name, camera in found.items()
+        if camera.valid("boxes", "enabled") and runs_on(camera, box) and _in_shard(name, shard)
+    }
+
+
+def _in_shard(camera: str, shard: Shard | None) -> bool:
+    return shard is None or shards.owner(camera, shard.count) == shard.index
 
 
 def build(entries: Entries) -> Config:
     """The effective configuration, from entries without a fault and with `box.id`."""
     box = _struct(Box, section(entries, "box", Box))
-    cameras = {name: camera_layers(entries, name) for name in camera_names(entries)}
     return Config(
         box=box,
         interhuman=_struct(Interhuman, section(entries, "interhuman", Interhuman)),
@@ -92,7 +111,8 @@ def build(entries: Entries) -> Config:
         outbox=_struct(Outbox, section(entries, "outbox", Outbox)),
         privacy=_struct(Privacy, section(entries, "privacy", Privacy)),
         log=_struct(Log, section(entries, "log", Log)),
-        cameras={name: _camera(name, layers) for name, layers in cameras.items() if runs_on(layers, box.id)},
+        metrics=_struct(Metrics, section(entries, "metrics", Metrics)),
+        cameras={name: _camera(name, layers) for name, layers in our_cameras(entries).items()},
     )
 
 

@@ -1,16 +1,15 @@
 """The configuration files: found, read, merged, judged, and written back as what they mean together."""
 
-import hashlib
 import re
 import socket
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import tomli_w
 from msgspec import Struct
 
-from interhuman2mqtt.config import effective, urls
+from interhuman2mqtt.config import effective, fingerprint, urls
 from interhuman2mqtt.config.keys import Config
 from interhuman2mqtt.config.kinds import NAME, RESERVED_NAMES
 from interhuman2mqtt.config.presence import check_files
@@ -20,6 +19,27 @@ from interhuman2mqtt.config.tables import INLINE_TABLES, INVALID, Entries, Entry
 from interhuman2mqtt.config.tomlfile import read_document
 
 DEFAULT_FILE = Path("/etc/interhuman2mqtt/interhuman2mqtt.toml")
+
+
+class Loaded(NamedTuple):
+    """What a box runs by."""
+
+    config: Config
+    files_hash: str
+    """See `fingerprint`."""
+
+
+class _Reading(NamedTuple):
+    """What some files say."""
+
+    found: Entries
+    """All of them together, with `box.id`."""
+    report: Report
+    whole: bool
+    """Whether all of them could be read."""
+    elsewhere: bool
+    """Whether they were read for another box than the one that reads them."""
+    tables: list[dict[str, Any]]
 
 
 def find(arguments: Sequence[Path]) -> list[Path]:
@@ -40,24 +60,36 @@ def load(paths: Sequence[Path], box: str | None = None) -> Config:
     Raises:
         ConfigFileError: with every error in them. Secrets are not read, so that none of them can be missing.
     """
-    found, report, _ = _read(paths, box)
-    if report.errors:
-        raise ConfigFileError(report.errors)
-    return effective.build(found)
+    return load_marked(paths, box).config
+
+
+def load_marked(paths: Sequence[Path], box: str | None = None) -> Loaded:
+    """The same, with the mark of the files; raises as `load` does."""
+    reading = _read(paths, box)
+    if reading.report.errors:
+        raise ConfigFileError(reading.report.errors)
+    return Loaded(effective.build(reading.found), fingerprint.of_files(reading.tables))
 
 
 def check(paths: Sequence[Path], box: str | None = None) -> list[Problem]:
-    """Everything that is wrong or doubtful, file by file; looks at the files of secrets and of TLS as well."""
-    found, report, whole = _read(paths, box)
-    if whole:
-        check_files(found, report)
+    """Everything that is wrong or doubtful, file by file; looks at the files of secrets and of TLS as well.
+
+    Those of another box are seldom on this machine: one warning then stands for all that are not.
+    """
+    reading = _read(paths, box)
+    report = reading.report
+    if reading.whole and reading.elsewhere:
+        _check_elsewhere(reading, paths)
+    elif reading.whole:
+        check_files(reading.found, report)
     return list(report.problems)
 
 
 def effective_toml(config: Config) -> str:
     """A configuration as a TOML file that means the same on its own; of secrets it says where they are."""
     sections = {
-        name: _written(getattr(config, name)) for name in ("box", "interhuman", "mqtt", "outbox", "privacy", "log")
+        name: _written(getattr(config, name))
+        for name in ("box", "interhuman", "mqtt", "outbox", "privacy", "log", "metrics")
     }
     cameras = {name: _written(camera) for name, camera in config.cameras.items()}
     for camera in cameras.values():
@@ -70,7 +102,7 @@ def effective_toml(config: Config) -> str:
 
 def config_hash(config: Config) -> str:
     """Twelve hex digits that change when the effective configuration does."""
-    return hashlib.sha256(effective_toml(config).encode()).hexdigest()[:12]
+    return fingerprint.of_text(effective_toml(config))
 
 
 def default_box_id(host: str) -> str:
@@ -89,28 +121,42 @@ def _drop_ins(directory: Path) -> list[Path]:
     return names
 
 
-def _read(paths: Sequence[Path], box: str | None) -> tuple[Entries, Report, bool]:
-    """What the files say together, what is wrong with it, and whether all of them could be read."""
+def _check_elsewhere(reading: _Reading, paths: Sequence[Path]) -> None:
+    aside = Report(paths)
+    check_files(reading.found, aside)
+    if missing := len(aside.errors):
+        what = "1 secret or certificate" if missing == 1 else f"{missing} secrets and certificates"
+        message = f"{what} of this box cannot be read on this machine: only `check` on the box itself can look at them"
+        reading.report.warning(Place(None, None), ("--box",), message)
+
+
+def _read(paths: Sequence[Path], box: str | None) -> _Reading:
     report = Report(paths)
     documents = [read_document(path, report) for path in paths]
-    found = effective.merge(entries(document, report) for document in documents if document)
-    _settle_box(found, box, report)
+    read = [document for document in documents if document]
+    found = effective.merge(entries(document, report) for document in read)
+    elsewhere = _settle_box(found, box, report)
     whole = None not in documents
     if whole:  # else much would be missed that stands in the file that cannot be read
         check_rules(found, report)
-    return found, report, whole
+    return _Reading(found, report, whole, elsewhere, [document.table for document in read])
 
 
-def _settle_box(found: Entries, box: str | None, report: Report) -> None:
-    """Puts `box.id` in its place: as it was asked for, else as the files have it, else by the host's name."""
+def _settle_box(found: Entries, box: str | None, report: Report) -> bool:
+    """Puts `box.id` in its place: as it was asked for, else as the files have it, else by the host's name.
+
+    Whether another box was asked for than that of the files or of this host.
+    """
     nowhere = Place(None, None)
+    found.setdefault(("box", "id"), Entry(default_box_id(socket.gethostname()), nowhere))
+    own = found["box", "id"].value
     if box is not None:
         try:
             found["box", "id"] = Entry(NAME.read(box), nowhere)
         except BadValueError as error:
             report.error(nowhere, ("--box",), str(error))
             found["box", "id"] = Entry(INVALID, nowhere)
-    found.setdefault(("box", "id"), Entry(default_box_id(socket.gethostname()), nowhere))
+    return box is not None and found["box", "id"].value != own
 
 
 def _written(struct: Struct) -> dict[str, Any]:

@@ -3,14 +3,17 @@
 The service itself starts without them: a camera whose password is missing is `refused`, and so on.
 """
 
+from importlib.util import find_spec
 from pathlib import Path
 
 from interhuman2mqtt.config import secrets, urls
-from interhuman2mqtt.config.effective import camera_layers, camera_names, runs_on
+from interhuman2mqtt.config.effective import our_cameras
 from interhuman2mqtt.config.keys import SecretRef
 from interhuman2mqtt.config.problems import KeyPath, Place, Report
-from interhuman2mqtt.config.tables import INVALID, Entries
+from interhuman2mqtt.config.tables import Entries
 
+EXTRA = "prometheus_client"
+NEEDS_EXTRA = "needs prometheus-client, which is not installed: pip install 'interhuman2mqtt[metrics]'"
 FILE_KEYS = ("ca_file", "cert_file", "key_file")
 
 
@@ -22,15 +25,19 @@ def check_files(entries: Entries, report: Report) -> None:
     for path, (value, place) in entries.items():
         if path[-1] in FILE_KEYS and isinstance(value, str):
             _check_file(value, path, place, report)
+    path = ("metrics", "listen")
+    if path in entries and not has_extra():
+        report.warning(entries[path].place, path, f"{NEEDS_EXTRA}; on this machine, at least")
+
+
+def has_extra() -> bool:
+    """Whether what `[metrics]` needs is installed."""
+    return find_spec(EXTRA) is not None
 
 
 def _of_cameras(entries: Entries) -> list[KeyPath]:
     """Where the secrets of this box's cameras are named."""
-    box = entries["box", "id"].value
-    cameras = [camera_layers(entries, name) for name in camera_names(entries)]
-    ours = [
-        camera for camera in cameras if box is not INVALID and camera.valid("boxes", "enabled") and runs_on(camera, box)
-    ]
+    ours = our_cameras(entries).values()
     keys = [camera.path("api_key") for camera in ours]
     passwords = [camera.path("password") for camera in ours if urls.is_rtsp(str(camera.value("source")))]
     return [path for path in (*keys, *passwords) if path]

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Final, Literal, NamedTuple, Union, get_args, 
 from msgspec import Struct, structs
 
 from interhuman2mqtt.config import kinds
-from interhuman2mqtt.config.keys import Budget, File, SecretRef
+from interhuman2mqtt.config.keys import Budget, File, SecretRef, Shard
 from interhuman2mqtt.config.kinds import Kind, named
 from interhuman2mqtt.config.problems import BadValueError, KeyPath, Place, Report, dotted
 from interhuman2mqtt.config.suggest import did_you_mean, nearest
@@ -33,12 +33,13 @@ INLINE_TABLES = {
     SecretRef: 'must say where the secret is, { credential = "NAME" }, { file = "/PATH" } or { env = "NAME" }; '
     "the secret itself never stands in this file",
     Budget: 'must be a table such as { per_day = "6h" }',
+    Shard: 'must be a table such as { index = 0, count = 3 }, each a number or { env = "NAME" }',
 }
 _PLAIN = {
     str: kinds.TEXT,
-    int: Kind(kinds.whole),
-    float: Kind(kinds.number),
-    bool: Kind(kinds.boolean),
+    int: kinds.WHOLE,
+    float: kinds.NUMBER,
+    bool: kinds.BOOLEAN,
 }
 
 
@@ -85,7 +86,7 @@ def kind_of(hint: Any) -> Kind:
         return kinds.choice(*get_args(hint))
     if isinstance(hint, type) and issubclass(hint, Enum):
         words = kinds.choice(*(member.value for member in hint))
-        return Kind(lambda value: hint(words.read(value)), lambda member: str(member.value))
+        return Kind(lambda value: hint(words.read(value)), lambda member: str(member.value), words.schema)
     return _PLAIN[hint]
 
 

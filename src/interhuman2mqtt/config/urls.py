@@ -10,6 +10,13 @@ from urllib.parse import SplitResult, urlsplit
 
 from interhuman2mqtt.config.problems import BadValueError
 
+CLOUD = "^wss?://[^@?#]+/v[12]/stream/analyze$"
+BROKER = "^mqtts?://[^@/?#]+/?$"
+PROXY = "^(http://[^@/?#]+/?)?$"
+SOURCE = "^(rtsps?://[^@]+|v4l2:.+|file:/.*|test:.*)$"
+MICROPHONE = "^alsa:."
+"""As much as an editor can know of each kind of address, in the regular expressions of JSON Schema."""
+
 _API_PATH = re.compile(r"/(v[0-9]+)/stream/analyze$")
 _PASSWORD = re.compile(r"(?:pass|passwd|password|pwd)=", re.IGNORECASE)
 
@@ -68,6 +75,16 @@ def check_broker(url: str) -> str:
     if parts.path not in ("", "/") or parts.query or parts.fragment:
         raise BadValueError("must end with the host or its port; the topics begin with base_topic")
     return url
+
+
+def listen_address(text: str) -> tuple[str, int]:
+    """Host and port of `metrics.listen`, where a port alone is this machine's own; raises BadValueError."""
+    host, colon, port = text.rpartition(":")
+    if not port.isdecimal() or not 0 < int(port) < 1 << 16 or any(sign in host for sign in "/@ "):
+        raise BadValueError("must be HOST:PORT such as 127.0.0.1:9464, or a port of this machine alone")
+    if colon and not host:
+        raise BadValueError(f"names no host; write 127.0.0.1:{port}, or 0.0.0.0:{port} to be heard from everywhere")
+    return host.strip("[]") or "127.0.0.1", int(port)
 
 
 def check_proxy(url: str) -> str:

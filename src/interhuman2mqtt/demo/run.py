@@ -5,22 +5,24 @@ import signal
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, nullcontext
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
-from urllib.parse import urlsplit
+from typing import Literal, NamedTuple
 
 import tomli_w
 import trio
 from rich.console import Console
 
 from interhuman2mqtt import log
-from interhuman2mqtt.demo.listener import Heard, listen
+from interhuman2mqtt.config import Mqtt
 from interhuman2mqtt.demo.processes import start_broker, start_daemon
-from interhuman2mqtt.demo.screen import Screen
+from interhuman2mqtt.demo.screen import BASE, Screen
 from interhuman2mqtt.errors import Outage, Reason
+from interhuman2mqtt.publish.inbox import Incoming
 from interhuman2mqtt.simulator.server import serve
 from interhuman2mqtt.simulator.settings import Settings
 from interhuman2mqtt.supervise import leaves
+from interhuman2mqtt.watch.listening import listening, settings_for
 
 BOX = "demo"
 LAST_WORDS_S = 0.4
@@ -65,18 +67,16 @@ async def _demo(options: Options, screen: Screen) -> None:
             await config.write_text(_config(options, mqtt, cloud))
             screen.say(f"broker {mqtt}, cloud {cloud or 'the real one'}, camera {options.source}; Ctrl-C ends it all")
             environment = {**os.environ, "STATE_DIRECTORY": folder, **({} if options.live else {KEY: "demo"})}
-            at = urlsplit(mqtt)
+            farewell = trio.Event()
+            take = partial(_show, screen, farewell)
+            settings = settings_for(Mqtt(client_id="", url=mqtt, protocol=_protocol(options)), "demo")
             async with (
-                listen(at.hostname or "localhost", at.port or 1883, f"interhuman/{BOX}/#") as heard,
+                listening(settings, [f"{BASE}/{BOX}/#"], take),
                 start_daemon(Path(config), environment, Path(folder, "log")) as daemon,
-                trio.open_nursery() as nursery,
             ):
-                farewell = trio.Event()
-                nursery.start_soon(_show, heard, screen, farewell)
                 await _until_stopped(daemon, options.seconds, Path(folder, "log"))
                 with trio.move_on_after(LAST_WORDS_S):  # which may still be on their way through the broker
                     await farewell.wait()
-                nursery.cancel_scope.cancel()
 
 
 @asynccontextmanager
@@ -91,11 +91,15 @@ async def _cloud(*, live: bool) -> AsyncIterator[str | None]:
         nursery.cancel_scope.cancel()
 
 
-async def _show(heard: trio.MemoryReceiveChannel[Heard], screen: Screen, farewell: trio.Event) -> None:
-    async for message in heard:
-        screen.show(message)
-        if message.topic.endswith("/bridge/state") and b'"stopped"' in message.payload:
-            farewell.set()
+def _show(screen: Screen, farewell: trio.Event, heard: Incoming) -> None:
+    screen.show(heard)
+    if heard.topic.endswith("/bridge/state") and b'"stopped"' in (heard.payload or b""):
+        farewell.set()
+
+
+def _protocol(options: Options) -> Literal["auto", "3.1.1"]:
+    """Our own broker, amqtt, speaks 3.1.1 only, and leaves who asks for more without an answer."""
+    return "auto" if options.broker else "3.1.1"
 
 
 async def _until_stopped(daemon: trio.Process, seconds: float | None, log_file: Path) -> None:
@@ -121,7 +125,6 @@ def _config(options: Options, broker: str, cloud: str | None) -> str:
     interhuman: dict[str, object] = {"api_key": {"env": KEY}}
     if cloud:
         interhuman["url"] = cloud
-    # amqtt speaks 3.1.1 only, and leaves who asks for more without an answer
-    mqtt = {"url": broker, "protocol": "auto" if options.broker else "3.1.1"}
+    mqtt = {"url": broker, "protocol": _protocol(options)}
     cameras = {"camera": {"source": options.source}}
     return tomli_w.dumps({"box": {"id": BOX}, "interhuman": interhuman, "mqtt": mqtt, "cameras": cameras})

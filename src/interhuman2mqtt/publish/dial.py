@@ -5,6 +5,7 @@ never hears of it, and the socket goes with the client.
 """
 
 import logging
+import socket
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -27,7 +28,7 @@ class Settings(NamedTuple):
     read_password: Callable[[], str | None]
     """Called in a thread for each attempt; raises Outage."""
     endpoint: Endpoint
-    will: Message
+    will: Message | None
     keepalive: int
     """Seconds; a broker that says nothing for twice as long is given up."""
     timeout: float
@@ -77,9 +78,8 @@ def dial(settings: Settings, offer: Offer) -> Client:
     client.connect_timeout = settings.timeout
     client.max_inflight_messages = 0  # no limit, so no queue inside: the window is ours
     client.username_pw_set(settings.mqtt.username, settings.read_password())
-    will = settings.will
-    properties = _will_properties(will) if offer.version == 5 else None
-    client.will_set(will.topic, will.payload, offer.will_qos, offer.will_retain, properties)
+    if settings.will is not None:
+        _set_will(client, settings.will, offer)
     if settings.endpoint.tls:
         client.tls_set_context(tls_context(settings.mqtt))
     endpoint = settings.endpoint
@@ -88,7 +88,20 @@ def dial(settings: Settings, offer: Offer) -> Client:
         client.connect(endpoint.host, endpoint.port, settings.keepalive, clean_start=True, properties=properties)
     else:
         client.connect(endpoint.host, endpoint.port, settings.keepalive)
+    _send_at_once(client)
     return client
+
+
+def _send_at_once(client: Client) -> None:
+    """Each packet when it is written: the kernel would keep it until the broker's TCP answers the one before."""
+    sock = client.socket()
+    if isinstance(sock, socket.socket):  # an SSLSocket is one too
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
+def _set_will(client: Client, will: Message, offer: Offer) -> None:
+    properties = _will_properties(will) if offer.version == 5 else None
+    client.will_set(will.topic, will.payload, offer.will_qos, offer.will_retain, properties)
 
 
 def _keep_queued(*_: object) -> None:

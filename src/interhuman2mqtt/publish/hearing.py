@@ -60,18 +60,20 @@ class Hearing:
     def __init__(self, client: Client) -> None:
         self._client = client
         self._take: Take | None = None
+        self._longest = PAYLOAD_MAX
         self._answers: dict[int, list[Ack]] = {}
         self._answered = trio.Event()
         client.on_subscribe = self._on_subscribe
         client.on_message = self._on_message
         client.on_unreadable = self._on_unreadable
 
-    async def subscribe(self, filters: Sequence[str], take: Take) -> list[Ack]:
+    async def subscribe(self, filters: Sequence[str], take: Take, longest: int = PAYLOAD_MAX) -> list[Ack]:
         """Subscribe to topic filters, with QoS 1; returns the broker's answer to each once SUBACK is there.
 
-        What is retained by them comes too, marked as such. Whether an answer is a refusal, its `refused` says.
+        Of a payload of more than `longest` bytes nothing is kept. What is retained by them comes too, marked as such.
+        Whether an answer is a refusal, its `refused` says.
         """
-        self._take = take
+        self._take, self._longest = take, longest
         if self._client.protocol == MQTTProtocolVersion.MQTTv5:
             _, mid = self._client.subscribe([(topic, SubscribeOptions(qos=1)) for topic in filters])
         else:
@@ -90,7 +92,7 @@ class Hearing:
 
     def _on_message(self, _c: object, _u: object, message: paho.MQTTMessage) -> None:
         if self._take is not None:
-            self._take(_incoming(message))
+            self._take(_incoming(message, self._longest))
 
     def _on_unreadable(self) -> None:
         if self._take is not None:
@@ -102,7 +104,7 @@ def reason_string(properties: Properties | None) -> str:
     return str(getattr(properties, "ReasonString", ""))
 
 
-def _incoming(message: paho.MQTTMessage) -> Incoming:
+def _incoming(message: paho.MQTTMessage, longest: int) -> Incoming:
     try:
         topic = message.topic
     except UnicodeDecodeError:
@@ -110,7 +112,7 @@ def _incoming(message: paho.MQTTMessage) -> Incoming:
     correlation = getattr(message.properties, "CorrelationData", None)
     return Incoming(
         topic=topic,
-        payload=bytes(message.payload) if len(message.payload) <= PAYLOAD_MAX else None,
+        payload=bytes(message.payload) if len(message.payload) <= longest else None,
         retained=message.retain,
         response_topic=getattr(message.properties, "ResponseTopic", None),
         correlation=None if correlation is None else bytes(correlation),

@@ -5,7 +5,7 @@ the outbox. So who sees `online` sees the truth on every other topic, also when 
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import datetime
 from enum import StrEnum
 from functools import partial
@@ -87,6 +87,7 @@ class Publisher:
         timeout: Seconds for one attempt to connect.
         listener: What is listened to on each connection, once `online` is said; None: nothing.
         promise: Told how long each wait of a connection may last.
+        on_ack: Told of each message that the broker has, and how many seconds after it was accepted.
     """
 
     def __init__(  # noqa: PLR0913 - what it is made of, each named once
@@ -103,12 +104,14 @@ class Publisher:
         timeout: float = 10.0,
         listener: Listener | None = None,
         promise: Promise = lambda _seconds: None,
+        on_ack: Callable[[Message, float], None] = lambda _message, _age: None,
     ) -> None:
         self._topics = Topics(config.base_topic, box)
         self._boot_id = boot_id
         self._outbox = outbox
         self._on_loss = on_loss
         self._on_state = on_state
+        self._on_ack = on_ack
         self._listener = listener
         self._settings = Settings(
             mqtt=config,
@@ -140,6 +143,15 @@ class Publisher:
             self._kept_there.discard(message.topic)
             self._retained[message.topic] = message
         self._outbox.put(message)
+
+    def repeat(self, first: Collection[str]) -> None:
+        """Publish all that is retained once more, what is on the topics `first` before the rest.
+
+        `bridge/state` is not among it: who says it is the connection.
+        """
+        held = [message for message in self._retained.values() if message.payload]
+        for message in sorted(held, key=lambda message: message.topic not in first):
+            self._outbox.put(message)
 
     async def publish_at_once(self, message: Message) -> None:
         """Publish beside the outbox, on the connection that there is; raises NotDelivered.
@@ -249,6 +261,7 @@ class Publisher:
 
     def _row_answered(self, row: Row, message: Message, ack: Ack) -> None:
         if not ack.refused:
+            self._on_ack(message, self._outbox.age(row))
             if self._outbox.done(row):
                 log.info("the broker takes this topic again", topic=message.topic)
         elif ack.code in HOPELESS or message.kind is Kind.ANSWER:

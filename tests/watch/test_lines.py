@@ -6,9 +6,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from interhuman2mqtt.demo.lines import line
+from interhuman2mqtt.watch.lines import line
+from interhuman2mqtt.watch.places import Place, place
 
 AT = "2026-11-22T10:00:12Z"
+STATUS = Place("demo", "front", "status")
 OVERALL = {"quality_index": 61.2, "clarity": 60, "authority": 58, "energy": 66, "rapport": 63, "learning": 59}
 
 
@@ -47,12 +49,15 @@ def event(type_: str, data: dict[str, Any], **more: Any) -> bytes:
         (event("session.ready", {}), "session", "ready (7c1e)"),
         (event("novelty.born", {"a": 1}), "novelty", 'born {"a":1}'),
         (event("error", {"code": "ih6001"}), "error", '{"code":"ih6001"}'),
+        (event("coverage.gap", {"seconds": 12.34, "reason": "stalled"}), "coverage", "gap of 12.3 s: stalled"),
+        (event("coverage.dropped", {"ranges": []}), "coverage", 'dropped {"ranges":[]}'),
     ],
 )
 def test_event(payload: bytes, kind: str, text: str) -> None:
     """Each event is one line that can be read without knowing its JSON."""
-    assert line("interhuman/demo/front/event/x", payload) == (
+    assert line(Place("demo", "front", "event/x"), payload) == (
         datetime(2026, 11, 22, 10, 0, 12, tzinfo=UTC),
+        "demo",
         "front",
         kind,
         text,
@@ -77,7 +82,7 @@ def test_status(state: str, reason: str | None, detail: str | None, text: str) -
         "since": AT,
         "source": "h264 (copied)",
     }
-    said = line("interhuman/demo/front/status", msgspec.json.encode(status))
+    said = line(STATUS, msgspec.json.encode(status))
     assert said is not None
     assert said.text == text
 
@@ -85,9 +90,11 @@ def test_status(state: str, reason: str | None, detail: str | None, text: str) -
 @pytest.mark.parametrize("topic", ["interhuman/demo/bridge/state", "interhuman/demo/front/state/signals"])
 def test_repetition(topic: str) -> None:
     """What only repeats an event makes no line of its own."""
-    assert line(topic, b"{}") is None
+    where = place("interhuman", topic)
+    assert where
+    assert line(where, b"{}") is None
 
 
 def test_empty() -> None:
     """A topic that is cleared makes no line."""
-    assert line("interhuman/demo/front/status", b"") is None
+    assert line(STATUS, b"") is None

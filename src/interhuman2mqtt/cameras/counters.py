@@ -1,0 +1,74 @@
+"""What each camera counts."""
+
+from collections import Counter
+
+from interhuman2mqtt.capture import wire
+from interhuman2mqtt.cloud.observer import Cause, Oddity
+from interhuman2mqtt.errors import Reason
+from interhuman2mqtt.tally import Delays, Names
+
+
+class Counters:
+    """What one camera did since the daemon started: the numbers as `bridge/health` tells them, and their parts."""
+
+    def __init__(self) -> None:
+        self.captures = 0
+        self.children = 0
+        """Capture processes that there are: one at most."""
+        self.video_packets = 0
+        self.audio_packets = 0
+        self.ring_seconds = 0.0
+        """Of media that the capture process holds now."""
+        self.ring_bytes = 0
+        self.repairs = 0
+        """How often a rule about what the source sends wrongly was applied."""
+        self.sessions = 0
+        self.reconnects = 0
+        """Sessions that broke after they had been open, so that another had to follow."""
+        self.chunks_sent = 0
+        self.bytes_sent = 0
+        self.seconds_sent = 0.0
+        self.chunks_delivered = 0
+        self.events = 0
+        self.oddities = 0
+        self.round_trip = 0.0
+        """Seconds, of the newest ping."""
+        self.repaired = Names()
+        self.capture_failures = Counter[Reason]()
+        self.session_failures = Counter[Reason]()
+        self.session_ends = Counter[Cause]()
+        self.event_types = Names()
+        self.odd = Counter[Oddity]()
+        self.capture_to_sent = Delays()
+        """From the end of a chunk, as it was captured, until the chunk was out."""
+        self.sent_to_event = Delays()
+        """From when the newest media that an event names was out, until the event came."""
+
+    def pulsed(self, before: wire.Pulse | None, now: wire.Pulse) -> None:
+        """The capture process told how it goes; `before` is what it told the last time."""
+        self.ring_seconds, self.ring_bytes = now.ring_s, now.ring_bytes
+        self.video_packets += max(0, now.video_packets - (before.video_packets if before else 0))
+        self.audio_packets += max(0, now.audio_packets - (before.audio_packets if before else 0))
+        known = before.repairs if before else {}
+        for rule, count in now.repairs.items():
+            if more := max(0, count - known.get(rule, 0)):
+                self.repairs += more
+                self.repaired.add(rule, more)
+
+    def captures_over(self) -> None:
+        """There is no capture process any more, or none that answers."""
+        self.ring_seconds, self.ring_bytes = 0.0, 0
+
+    def heard(self, type_: str) -> None:
+        """An event of this type came."""
+        self.events += 1
+        self.event_types.add(type_)
+
+    def noticed(self, oddity: Oddity) -> None:
+        """The cloud did something odd."""
+        self.oddities += 1
+        self.odd[oddity] += 1
+
+    def as_dict(self) -> dict[str, float]:
+        """The numbers by name."""
+        return {name: float(value) for name, value in vars(self).items() if isinstance(value, int | float)}

@@ -1,0 +1,104 @@
+"""Capture, ring, uplink and server, of each camera that runs now."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from prometheus_client.core import Metric
+
+from interhuman2mqtt.cameras.camera import Camera
+from interhuman2mqtt.cameras.counters import Counters
+from interhuman2mqtt.cameras.coverage import Coverage
+from interhuman2mqtt.events import State, utc_now
+from interhuman2mqtt.metrics.families import Rows, counter, gauge, histogram
+
+Cameras = Mapping[str, Camera]
+
+COUNTERS = {
+    "capture_starts": ("Capture processes that were started.", "captures"),
+    "uplink_sessions": ("Sessions that were opened, or tried to.", "sessions"),
+    "uplink_chunks_sent": ("Pieces of media that were sent.", "chunks_sent"),
+    "uplink_chunks_delivered": ("Pieces of media of which a pong showed that they arrived.", "chunks_delivered"),
+    "uplink_bytes_sent": ("Bytes of media that were sent.", "bytes_sent"),
+    "uplink_media_seconds_sent": ("Seconds of media that were sent, what was sent again included.", "seconds_sent"),
+}
+GAUGES = {
+    "capture_processes": ("Capture processes that there are: one at most.", "children"),
+    "ring_seconds": ("Seconds of media that the ring holds.", "ring_seconds"),
+    "ring_bytes": ("Bytes of media that the ring holds.", "ring_bytes"),
+    "uplink_round_trip_seconds": ("Of the newest ping of a session.", "round_trip"),
+}
+PARTS: dict[str, tuple[str, str, Callable[[Counters], Mapping[Any, int]]]] = {
+    "capture_failures": ("Captures that failed.", "reason", lambda counters: counters.capture_failures),
+    "capture_repairs": ("What the source sent wrongly and was mended.", "rule", lambda c: c.repaired.counts),
+    "uplink_failures": ("Sessions that did not come about, or broke.", "reason", lambda c: c.session_failures),
+    "uplink_session_ends": ("Sessions that ended in good order.", "cause", lambda c: c.session_ends),
+    "server_events": ("Events of the cloud.", "type", lambda c: c.event_types.counts),
+    "server_oddities": ("What the cloud did against its protocol, and cost no session.", "oddity", lambda c: c.odd),
+}
+
+
+def collect(cameras: Cameras, coverage: Coverage) -> Iterator[Metric]:
+    """All families of the cameras."""
+    counted = {name: camera.counters for name, camera in cameras.items()}
+    yield from _standing(cameras)
+    yield from _plain(counted)
+    yield from _parts(counted)
+    yield from _coverage(cameras, coverage)
+    yield histogram(
+        "capture_to_sent_seconds",
+        "From the end of a chunk, as it was captured, until all of it was sent.",
+        {name: counters.capture_to_sent for name, counters in counted.items()},
+    )
+    yield histogram(
+        "sent_to_event_seconds",
+        "From when the newest media that an event names was sent, until the event was received.",
+        {name: counters.sent_to_event for name, counters in counted.items()},
+    )
+
+
+def _standing(cameras: Cameras) -> Iterator[Metric]:
+    statuses = {name: camera.standing.status for name, camera in cameras.items()}
+    states: Rows = (
+        ((name, state.value), float(status.state is state)) for name, status in statuses.items() for state in State
+    )
+    yield gauge("camera_state", "1 for the state that a camera is in.", states, ["camera", "state"])
+    reasons: Rows = (
+        ((name, status.reason.value), 1.0) for name, status in statuses.items() if status.reason is not None
+    )
+    yield gauge("camera_reason", "Why a camera does not stream: 1 for the reason.", reasons, ["camera", "reason"])
+
+
+def _plain(counted: Mapping[str, Counters]) -> Iterator[Metric]:
+    for make, families in ((counter, COUNTERS), (gauge, GAUGES)):
+        for name, (says, attribute) in families.items():
+            rows: Rows = (((camera,), getattr(counters, attribute)) for camera, counters in counted.items())
+            yield make(name, says, rows, ["camera"])
+    packets: Rows = (
+        ((camera, track), getattr(counters, f"{track}_packets"))
+        for camera, counters in counted.items()
+        for track in ("video", "audio")
+    )
+    yield counter("capture_packets", "Packets that came from the source.", packets, ["camera", "track"])
+
+
+def _parts(counted: Mapping[str, Counters]) -> Iterator[Metric]:
+    for name, (says, label, parts_of) in PARTS.items():
+        rows: Rows = (
+            ((camera, part), float(count))
+            for camera, counters in counted.items()
+            for part, count in parts_of(counters).items()
+        )
+        yield counter(name, says, rows, ["camera", label])
+
+
+def _coverage(cameras: Cameras, coverage: Coverage) -> Iterator[Metric]:
+    ledgers = {name: coverage.ledger(name) for name in cameras}
+    now = utc_now()
+    delivered: Rows = (((name,), ledger.delivered_s) for name, ledger in ledgers.items())
+    yield counter("coverage_delivered_seconds", "Of a camera's time, what the cloud got.", delivered, ["camera"])
+    gaps: Rows = (
+        ((name, reason.value), seconds) for name, ledger in ledgers.items() for reason, seconds in ledger.gap_s.items()
+    )
+    yield counter("coverage_gap_seconds", "Of a camera's time, what it never got.", gaps, ["camera", "reason"])
+    lags: Rows = (((name,), (now - ledger.until).total_seconds()) for name, ledger in ledgers.items())
+    yield gauge("coverage_lag_seconds", "Since when it is not known what became of its media.", lags, ["camera"])

@@ -1,0 +1,145 @@
+"""Serves `/metrics` to Prometheus, and `/health` to whoever restarts containers."""
+
+import errno
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import NamedTuple
+
+import structlog
+import trio
+from prometheus_client import CollectorRegistry, ProcessCollector
+from prometheus_client.core import Metric
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector
+
+from interhuman2mqtt.alive import Alive
+from interhuman2mqtt.cameras.camera import Camera
+from interhuman2mqtt.cameras.coverage import Coverage
+from interhuman2mqtt.config.urls import listen_address
+from interhuman2mqtt.delivery import Delivery
+from interhuman2mqtt.errors import Outage, Reason
+from interhuman2mqtt.log import Changes
+from interhuman2mqtt.metrics import cameras, delivery, http
+from interhuman2mqtt.metrics.families import Rows, counter, gauge
+from interhuman2mqtt.publish.topics import BridgeInfo
+from interhuman2mqtt.supervise import BugBudget, Health, Waiting, keep_running
+
+log = structlog.get_logger(__name__)
+
+FRESH_S = 1.0
+"""For so long an answer is given again: whoever asks without a pause costs one collection a second."""
+PLAIN = "text/plain; charset=utf-8"
+
+
+class Sources(NamedTuple):
+    """Where the numbers are."""
+
+    box: str
+    info: Callable[[], BridgeInfo]
+    cameras: Callable[[], Mapping[str, Camera]]
+    coverage: Coverage
+    delivery: Delivery
+    requests: Callable[[], Mapping[str, int]]
+    alive: Alive
+
+
+class Families(Collector):
+    """All of ours; collected anew for each scrape."""
+
+    def __init__(self, sources: Sources) -> None:
+        self._sources = sources
+
+    def collect(self) -> Iterator[Metric]:
+        """Read the daemon's own counters."""
+        running = self._sources.cameras()
+        yield from self._service()
+        yield from cameras.collect(running, self._sources.coverage)
+        yield from delivery.collect(self._sources.delivery, running)
+
+    def describe(self) -> Iterable[Metric]:
+        """Nothing before the first scrape."""
+        return ()
+
+    def _service(self) -> Iterator[Metric]:
+        info = self._sources.info()
+        marks: Rows = [((self._sources.box, info.version, info.config_hash, info.files_hash), 1.0)]
+        labels = ["box", "version", "config_hash", "files_hash"]
+        yield gauge("info", "What this box runs, and by which configuration.", marks, labels)
+        yield gauge("tasks", "Of the daemon.", [((), trio.lowlevel.current_statistics().tasks_living)])
+        stuck = len(self._sources.alive.stuck())
+        yield gauge("stuck_stages", "Parts that should have moved by now.", [((), stuck)])
+        rejected = float(info.reload is not None and info.reload.state == "rejected")
+        yield gauge("configuration_rejected", "1 where the last reload was refused.", [((), rejected)])
+        outcomes: Rows = (((outcome,), count) for outcome, count in self._sources.requests().items())
+        yield counter("requests", "Messages to this box, by what became of them.", outcomes, ["outcome"])
+
+
+class Exporter:
+    """Listens where it is told to, as soon as it can: a port in use costs the metrics, and nothing else.
+
+    Args:
+        listen: `metrics.listen`.
+        sources: Where the numbers are.
+        bugs: How many bugs are survived.
+    """
+
+    def __init__(self, listen: str, sources: Sources, bugs: BugBudget) -> None:
+        self._host, self._port = listen_address(listen)
+        self._alive = sources.alive
+        self._bugs = bugs
+        self._registry = CollectorRegistry(auto_describe=False)
+        self._registry.register(Families(sources))
+        ProcessCollector(registry=self._registry)
+        self._said = Changes(log)
+        self._kept: dict[str, tuple[float, bytes]] = {}
+
+    async def run(self) -> None:
+        """For ever."""
+        await keep_running(self._serve, self._waits, self._bugs)
+
+    async def _serve(self, health: Health) -> bool:
+        try:
+            listeners = await trio.open_tcp_listeners(self._port, host=self._host)
+        except OSError as error:
+            raise Outage(_reason(error), f"metrics.listen: {self._host}:{self._port}: {_remedy(error)}") from error
+        health.well()
+        self._said.say("metrics", "served", "metrics are served", at=f"http://{self._host}:{self._port}/metrics")
+        await http.serve(listeners, self._answer)
+        return True
+
+    def _waits(self, waiting: Waiting) -> None:
+        """Told once for as long as it stays the same."""
+        detail = waiting.outage.detail
+        self._said.say("metrics", detail, "metrics are not served", level="error", detail=detail)
+
+    def _answer(self, path: str, accept: str) -> http.Answer:
+        match path:
+            case "/metrics":
+                return self._metrics(accept)
+            case "/health":
+                stuck = [f"{stage} has hung for {seconds:.0f} s\n" for stage, seconds in self._alive.stuck()]
+                return http.Answer(503 if stuck else 200, PLAIN, "".join(stuck or ["everything moves\n"]).encode())
+        return http.Answer(404, PLAIN, b"there are /metrics and /health\n")
+
+    def _metrics(self, accept: str) -> http.Answer:
+        encode, content_type = choose_encoder(accept)
+        made_at, body = self._kept.get(content_type, (-FRESH_S, b""))
+        if time.monotonic() - made_at >= FRESH_S:
+            body = encode(self._registry)
+            self._kept = {content_type: (time.monotonic(), body)}
+        return http.Answer(200, content_type, body)
+
+
+def _reason(error: OSError) -> Reason:
+    return Reason.NO_PERMISSION if error.errno == errno.EACCES else Reason.BUSY
+
+
+def _remedy(error: OSError) -> str:
+    match error.errno:
+        case errno.EADDRINUSE:
+            return "another program listens there: end it, or choose another port and restart"
+        case errno.EACCES:
+            return "not allowed: choose a port above 1023 and restart"
+        case errno.EADDRNOTAVAIL:
+            return "this machine has no such address: choose another one and restart"
+    return f"{error.strerror or error}: choose another address and restart"

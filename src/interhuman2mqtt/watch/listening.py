@@ -1,0 +1,90 @@
+"""Hears what is published, as any consumer would: over the same kind of connection as the service's own."""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from uuid import uuid4
+
+import trio
+from msgspec import structs
+
+from interhuman2mqtt.config import Mqtt, secrets
+from interhuman2mqtt.errors import Outage, Reason, Refused
+from interhuman2mqtt.publish import mqtt
+from interhuman2mqtt.publish.broker import INCOMING_PACKET_MAX, Endpoint
+from interhuman2mqtt.publish.dial import Settings
+from interhuman2mqtt.publish.hearing import Take
+from interhuman2mqtt.supervise import BugBudget, Health, Pauses, Waiting, keep_running
+
+KEEPALIVE_S = 30
+TIMEOUT_S = 10.0
+"""For one attempt to connect, and for the answer to a subscription."""
+PAUSES = Pauses(first=1.0, longest=15.0, overloaded=5.0, overloaded_longest=30.0, refused=15.0)
+"""Somebody sits before it: shorter than the service's."""
+
+
+def settings_for(config: Mqtt, who: str, timeout: float = TIMEOUT_S) -> Settings:
+    """How to connect as a client of its own beside the service: no will, and a client id that is nobody else's.
+
+    Raises:
+        ConfigError: `mqtt.url` is none.
+    """
+
+    def read_password() -> str | None:
+        return None if config.password is None else secrets.read(config.password, what="mqtt.password").reveal()
+
+    return Settings(
+        mqtt=structs.replace(config, client_id=f"interhuman-{who}-{uuid4().hex[:8]}"),
+        read_password=read_password,
+        endpoint=Endpoint.of(config.url),
+        will=None,
+        keepalive=KEEPALIVE_S,
+        timeout=timeout,
+    )
+
+
+@asynccontextmanager
+async def listening(settings: Settings, filters: Sequence[str], take: Take) -> AsyncIterator[None]:
+    """One connection; the block runs once the broker has confirmed the subscription, and is cancelled with its loss.
+
+    Raises:
+        Outage: the broker does not answer, does not let us listen, or went away.
+    """
+    async with mqtt.connected(settings) as connection:
+        with trio.move_on_after(settings.timeout) as patience:
+            answers = await connection.hearing.subscribe(filters, take, INCOMING_PACKET_MAX)
+        if patience.cancelled_caught:
+            raise Outage(Reason.BROKER_LOST, f"the broker at {settings.endpoint} does not answer a subscription")
+        if refused := [(topic, ack) for topic, ack in zip(filters, answers, strict=False) if ack.refused]:
+            topic, ack = refused[0]
+            raise Refused(Reason.BROKER_REFUSED, f"the broker does not let us subscribe to {topic}: {ack.text}")
+        yield
+
+
+async def listen_on(  # noqa: PLR0913 - what a connection tells, each named once
+    settings: Settings,
+    filters: Sequence[str],
+    take: Take,
+    *,
+    begins: Callable[[], None],
+    stands: Callable[[], None],
+    waits: Callable[[Waiting], None],
+) -> None:
+    """One connection after another, for ever.
+
+    Args:
+        settings: How to connect.
+        filters: What to listen to.
+        take: Is handed what comes; must neither wait nor fail.
+        begins: Called before a connection is tried: what was heard by the one before may not be true any more.
+        stands: Called when it hears.
+        waits: Told why it ended, or did not come about, and when it is tried again.
+    """
+
+    async def hear(health: Health) -> bool:
+        begins()
+        async with listening(settings, filters, take):
+            health.well()
+            stands()
+            await trio.sleep_forever()
+
+    await keep_running(hear, waits, BugBudget(0), PAUSES)

@@ -1,0 +1,108 @@
+"""What is known of all boxes, folded out of what they publish."""
+
+import json
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from interhuman2mqtt.watch import machine
+from interhuman2mqtt.watch.fleet import BOXES_MAX, CAMERAS_MAX, Fleet
+from interhuman2mqtt.watch.lines import line
+from interhuman2mqtt.watch.places import Place, filters, place
+
+ABOUT = (
+    "status",
+    "state/engagement",
+    "state/signals",
+    "state/conversation_quality",
+    "event/x",
+    "state",
+    "info",
+    "health",
+)
+JSON: st.SearchStrategy[Any] = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=9),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=9), inner, max_size=3),
+    max_leaves=6,
+)
+KEYS = ("state", "boot_id", "since", "reason", "detail", "signals", "overall", "type", "received_at", "data", "version")
+PAYLOADS = st.binary(max_size=30) | st.dictionaries(st.sampled_from(KEYS), JSON).map(
+    lambda said: json.dumps(said).encode()
+)
+
+
+def told(*messages: tuple[str, Any]) -> Fleet:
+    """A fleet after these topics, below the base, were published."""
+    fleet = Fleet()
+    for topic, payload in messages:
+        where = place("site/interhuman", f"site/interhuman/{topic}")
+        assert where
+        fleet.take(where, b"" if payload is None else json.dumps(payload).encode())
+    return fleet
+
+
+def test_a_topic_has_its_place() -> None:
+    """Below a base of any depth, a topic is about a box, a camera of it, or nothing of ours."""
+    assert place("a/b", "a/b/lobby-1/front/state/signals") == Place("lobby-1", "front", "state/signals")
+    assert place("a/b", "a/b/lobby-1/bridge/info") == Place("lobby-1", "bridge", "info")
+    assert place("a/b", "a/c/lobby-1/front/status") is None
+    assert place("a/b", "a/b/lobby-1/front") is None
+    assert all(topic.startswith("a/b/+/") and "request" not in topic for topic in filters("a/b"))
+
+
+def test_the_will_of_an_earlier_life_is_not_believed() -> None:
+    """`offline` counts when it is this life's word, and not when it is that of a life before the present one."""
+    online = ("hall/bridge/state", {"state": "online", "boot_id": "2"})
+    assert told(online, ("hall/bridge/state", {"state": "offline", "boot_id": "1"})).boxes["hall"].is_online
+    assert not told(online, ("hall/bridge/state", {"state": "offline", "boot_id": "2"})).boxes["hall"].is_online
+
+
+def test_what_is_cleared_is_forgotten() -> None:
+    """A camera whose topics are all empty is not there any more."""
+    status = {"state": "streaming", "since": "2026-11-22T10:00:00Z"}
+    fleet = told(("hall/front/status", status), ("hall/front/state/engagement", {"state": "engaged"}))
+    assert list(fleet.boxes["hall"].cameras) == ["front"]
+    fleet.take(Place("hall", "front", "status"), b"")
+    fleet.take(Place("hall", "front", "state/engagement"), b"")
+    assert fleet.boxes["hall"].cameras == {}
+
+
+def test_each_attempt_is_no_news() -> None:
+    """A status that only counts one more attempt is no news; one with another reason is."""
+    status = {"state": "offline", "reason": "stalled", "since": "2026-11-22T10:00:00Z", "attempts": 1}
+    where, fleet = Place("hall", "front", "status"), Fleet()
+    assert fleet.take(where, json.dumps(status).encode())
+    assert not fleet.take(where, json.dumps({**status, "attempts": 2}).encode())
+    assert fleet.take(where, json.dumps({**status, "reason": "unreachable"}).encode())
+
+
+def test_the_files_of_most_are_the_measure() -> None:
+    """The mark that most boxes have is the fleet's; no box, no mark."""
+    info = {"version": "1", "files_hash": "aaa"}
+    fleet = told(("a/bridge/info", info), ("b/bridge/info", info), ("c/bridge/info", {**info, "files_hash": "zzz"}))
+    assert (fleet.files_hash, Fleet().files_hash) == ("aaa", None)
+
+
+def test_a_flood_of_names_is_bounded() -> None:
+    """Who may publish cannot fill our memory with boxes or cameras."""
+    fleet = Fleet()
+    for n in range(BOXES_MAX + 5):
+        fleet.take(Place(f"b{n}", "bridge", "state"), b'{"state":"online"}')
+    for n in range(CAMERAS_MAX + 5):
+        fleet.take(Place("b0", f"c{n}", "state/engagement"), b'{"state":"neutral"}')
+    assert (len(fleet.boxes), len(fleet.boxes["b0"].cameras)) == (BOXES_MAX, CAMERAS_MAX)
+
+
+@given(st.lists(st.tuples(st.sampled_from(["front", "bridge"]), st.sampled_from(ABOUT), PAYLOADS), max_size=6))
+def test_nonsense_is_survived(messages: list[tuple[str, str, bytes]]) -> None:
+    """Whatever is published, nothing raises, lines hold no control character, and JSON is ASCII that reads again."""
+    fleet = Fleet()
+    for camera, about, payload in messages:
+        where = Place("hall", camera, about)
+        fleet.take(where, payload)
+        said = line(where, payload)
+        assert said is None or f"{said.kind}{said.text}".isprintable() or said.text >= "\u3000"
+        printed = machine.message(where, payload)
+        assert printed is None or (printed.isascii() and json.loads(printed))
+    assert json.loads(machine.whole(fleet)).keys() == {"files_hash", "boxes"}
