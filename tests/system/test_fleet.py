@@ -127,7 +127,7 @@ async def metrics_are_told(seen: Running) -> None:
     assert scrape.value("info", {"box": BOX}) == 1
     assert sum(scrape.value("camera_state", {"camera": "gone", "state": state}) for state in ("offline",)) == 1
     text = await get(seen.port, "/metrics", "application/openmetrics-text; version=1.0.0")
-    assert {family.name for family in parse_openmetrics(text)} >= {f"{PREFIX}info", f"{PREFIX}capture_to_sent_seconds"}
+    assert {family.name for family in parse_openmetrics(text)} >= {f"{PREFIX}info", f"{PREFIX}capture_to_sent_seconds"}  # type: ignore[no-untyped-call]
     assert dashboard_names() - scrape.names == set()
     assert {name for name in scrape.names if name.startswith(PREFIX)} - dashboard_names() == set()
 
