@@ -20,7 +20,7 @@ async def serving() -> AsyncIterator[int]:
     """A server on a port of this machine."""
     listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(serve, listeners, answer)
+        nursery.start_soon(serve, listeners, answer)  # noqa: ASYNC113 - it listens already
         yield listeners[0].socket.getsockname()[1]
         nursery.cancel_scope.cancel()
 
