@@ -108,7 +108,7 @@ def test_what_is_not_asked_for_is_removed() -> None:
     assert not words.SCORES.keys() & present(scoreless).keys()
     assert all(scoreless["components"][key] == {"platform": "sensor"} for key in words.SCORES)
     asking = {"pause", "restart", "take_snapshot", "snapshot"}
-    assert asking & entities(CONFIGS["read-only"]).keys() == {"take_snapshot", "snapshot"}
+    assert asking & entities(CONFIGS["read-only"]).keys() == set()
     assert asking & entities(CONFIGS["no requests"]).keys() == set()
     assert {"pause", "resume", "restart", "reload"} & entities(CONFIGS["no requests"], BOX).keys() == set()
     keys = {config: list(payloads(CONFIGS[config])[FRONT]["components"]) for config in ("usual", "no scores", "v1")}

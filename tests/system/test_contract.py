@@ -34,6 +34,7 @@ async def test_a_run_is_as_its_documents_say(tmp_path: Path) -> None:
             await around.wait_latest("front", is_now(state))
         for command in COMMANDS:
             fields: Json = {"level": "debug"} if command == "log_level" else {}
+            await around.wait_latest("front", is_now("streaming"))
             await desk.ask(command, **fields)
         await around.wait_latest("front", is_now("streaming"))
         await around.wait_event("front", GAP)

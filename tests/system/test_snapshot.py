@@ -82,7 +82,11 @@ async def test_a_broker_with_small_packets(tmp_path: Path, protocol: str) -> Non
     """Too large a picture is refused with the remedy; where MQTT 3.1.1 cannot tell, it costs one connection."""
     lines = ["max_packet_size 10000"]
     async with running(
-        tmp_path, {"front": {"source": "test:", "size": "640x360", "fps": 10}}, lines=lines, protocol=protocol
+        tmp_path,
+        {"front": {"source": "test:", "size": "640x360", "fps": 10}},
+        lines=lines,
+        protocol=protocol,
+        discovery=False,
     ) as desk:
         await desk.around.wait_status("front", "streaming")
         errors = [(await desk.ask("snapshot", within=40, camera="front"))["error"] for _ in range(2)]
