@@ -27,6 +27,7 @@ from interhuman2mqtt.publish.listening import Listener
 from interhuman2mqtt.publish.losses import Loss, OnLoss, Quiet
 from interhuman2mqtt.publish.message import Kind, Message
 from interhuman2mqtt.publish.outbox import Outbox
+from interhuman2mqtt.publish.refusals import HOPELESS, refusal, rule
 from interhuman2mqtt.publish.suspicion import STRIKES, Suspicion
 from interhuman2mqtt.publish.topics import BridgeWord, Topics, mark_late
 
@@ -38,13 +39,6 @@ LATE = 30.0
 
 FAREWELL = 2.0
 """Seconds for `stopped` to be acknowledged."""
-
-TOO_LARGE = 0x95
-HOPELESS = frozenset({0x90, TOO_LARGE, 0x99})
-"""Topic name invalid, packet too large, payload format invalid: no later attempt will go better.
-
-Any other code of failure in PUBACK (MQTT 5, 3.4.2.1) is about what the broker allows at the moment.
-"""
 
 log = structlog.get_logger(__name__)
 
@@ -265,22 +259,22 @@ class Publisher:
             if self._outbox.done(row):
                 log.info("the broker takes this topic again", topic=message.topic)
         elif ack.code in HOPELESS or message.kind is Kind.ANSWER:
-            self._lose_row(row, message, _rule(ack), _refusal(ack))
+            self._lose_row(row, message, rule(ack), refusal(ack))
         elif self._outbox.park(row) and (count := self._quiet.count("parked")):
             again_in = parking.AGAIN
-            log.warning("topics parked", count=count, topic=message.topic, again_in=again_in, detail=_refusal(ack))
+            log.warning("topics parked", count=count, topic=message.topic, again_in=again_in, detail=refusal(ack))
 
     def _state_answered(self, message: Message, ack: Ack) -> None:
         if not ack.refused:
             self._outbox.settle(message)
         elif ack.code in HOPELESS:
-            self._lose_state(message, _rule(ack), _refusal(ack))
+            self._lose_state(message, rule(ack), refusal(ack))
         elif self._retained.get(message.topic) is message:
             self._outbox.put(message)  # as a row, which is parked when it is refused too
 
     def _word_answered(self, message: Message, ack: Ack) -> None:
         if ack.refused:
-            self._on_loss(message, _rule(ack), _refusal(ack))
+            self._on_loss(message, rule(ack), refusal(ack))
 
     def _lose_row(self, row: Row, _: Message, loss: Loss, detail: str) -> None:
         self._outbox.lose(row, loss, detail)
@@ -304,11 +298,3 @@ def _as_published(message: Message, age: float) -> Message:
     payload = mark_late(message.payload) if age > LATE else message.payload
     expiry = None if message.expiry is None else max(1, message.expiry - int(age))
     return structs.replace(message, payload=payload, expiry=expiry)
-
-
-def _rule(ack: Ack) -> Loss:
-    return Loss.TOO_LARGE if ack.code == TOO_LARGE else Loss.BROKER_REFUSED
-
-
-def _refusal(ack: Ack) -> str:
-    return f"the broker refused it: {ack.text} (code {ack.code:#04x})"

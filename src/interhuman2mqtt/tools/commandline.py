@@ -69,7 +69,7 @@ def _add_doctor(commands: "Commands") -> None:
         commands,
         "doctor",
         "look at the whole chain, from the cameras to the broker, and say how to mend what fails",
-        "It opens each camera and, for a moment, a session with the cloud, which counts as one of the account's;\n"
+        "It opens each camera and, for a moment, a session with the cloud, which counts as one of the account's; "
         "to see what the broker allows it publishes an event doctor.test of each camera.",
         "interhuman2mqtt doctor",
     )
@@ -83,7 +83,6 @@ def _add(commands: "Commands", name: str, does: str, more: str, example: str) ->
         help=does,
         description=f"{does[0].upper()}{does[1:]}. {more}",
         epilog=f"example: {example}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--json", action="store_true", help="answer in JSON, for scripts")
     return parser
