@@ -1,7 +1,7 @@
 # interhuman2mqtt: two commands do all their own set-up, `make demo` and `make test`.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test soak lint packages clean
+.PHONY: help setup demo test soak bench lint generate packages clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -19,7 +19,7 @@ PACKAGES := mosquitto ffmpeg systemd strace python3-gi gir1.2-gst-rtsp-server-1.
 	gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad
 
 help:  ## what can be made
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(STAMP)  ## .venv with the package, its extras and the tools of the tests
 
@@ -35,12 +35,20 @@ test: packages lint  ## lint, then all tests; the branches of every process are 
 soak: $(STAMP) packages  ## a storm of faults with an oracle: MINUTES=10 SEED=1
 	@PYTHONPATH=tests $(BIN)/python -m soak --minutes $(MINUTES) --seed $(SEED) $(ARGS)
 
+bench: $(STAMP) packages  ## what it costs beside its peers, about 25 minutes on a quiet machine: ARGS=--quick
+	@.ci/packages mosquitto-clients
+	@$(PIP) install --group bench
+	@PYTHONPATH=tests $(BIN)/python -m bench $(ARGS)
+
 lint: $(STAMP)  ## ruff, flake8-async, mypy, import-linter
 	@$(BIN)/ruff check --quiet
 	@$(BIN)/ruff format --check --quiet
 	@$(BIN)/flake8-async $$(find src tests -name '*.py')
 	@$(BIN)/mypy --no-error-summary
 	@$(BIN)/lint-imports >.venv/imports.log || { cat .venv/imports.log; exit 1; }
+
+generate: $(STAMP)  ## the schemas and tables of config/ and the README, out of the code
+	@PYTHONPATH=tests $(BIN)/python -m generate
 
 packages:
 	@.ci/packages $(PACKAGES)

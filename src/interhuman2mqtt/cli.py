@@ -3,6 +3,7 @@
 import argparse
 import sys
 from collections.abc import Sequence
+from importlib import resources
 from pathlib import Path
 
 import structlog
@@ -11,6 +12,7 @@ from interhuman2mqtt import __version__, log
 from interhuman2mqtt.config import commands as cli_config
 from interhuman2mqtt.errors import ConfigError
 from interhuman2mqtt.policy import commands as switches
+from interhuman2mqtt.tools import commandline as tools
 
 EXIT_BUG = 70
 EXIT_CONFIG = 78
@@ -58,7 +60,11 @@ def _parser() -> argparse.ArgumentParser:
     resume = commands.add_parser("resume", help="let a paused camera stream again, or all")
     _add_switch(resume)
     resume.set_defaults(command=_resume)
+    tools.add_commands(commands)
     commands.add_parser("simulate", help="the cloud, played locally; --help lists its faults", add_help=False)
+    schema = commands.add_parser("schema", help="the contract for machines, as JSON")
+    schema.add_argument("of", choices=["config", "events", "asyncapi"], help="JSON Schema, JSON Schema, AsyncAPI 3")
+    schema.set_defaults(command=_schema)
     watch = commands.add_parser("watch", help="all boxes of a broker, live in the terminal")
     _add_watch(watch)
     watch.set_defaults(command=_watch)
@@ -136,6 +142,11 @@ def _demo(parsed: argparse.Namespace) -> int:
     except ModuleNotFoundError as error:
         raise ConfigError(f"{error.name} is missing: pip install 'interhuman2mqtt[demo]'") from error
     return demo.main(demo.Options(parsed.source, parsed.broker, parsed.live, parsed.seconds))
+
+
+def _schema(parsed: argparse.Namespace) -> int:
+    sys.stdout.write((resources.files("interhuman2mqtt") / "schema" / f"{parsed.of}.json").read_text())
+    return 0
 
 
 def _watch(parsed: argparse.Namespace) -> int:

@@ -2,6 +2,7 @@
 
 import ctypes
 from datetime import UTC, datetime
+from functools import cache
 
 from interhuman2mqtt.events import Clock
 
@@ -22,7 +23,12 @@ def is_unset(at: datetime) -> bool:
 def clock_state() -> Clock:
     """`synced` where NTP or the like keeps the clock; `unknown` where nothing does, or it cannot be told."""
     try:
-        state = ctypes.CDLL(None).adjtimex(ctypes.create_string_buffer(_TIMEX_SIZE))
+        state = _libc().adjtimex(ctypes.create_string_buffer(_TIMEX_SIZE))
     except (OSError, AttributeError):
         return Clock.UNKNOWN
     return Clock.UNKNOWN if state in {-1, TIME_ERROR} else Clock.SYNCED
+
+
+@cache
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None)

@@ -5,7 +5,8 @@
     run ──► delivery ──── events and states to MQTT; outlives all others, so that their last words go out
         ├─► policy ────── pauses, schedules, budgets: which cameras may stream now
         ├─► reporter ──── health, systemd's status and its watchdog
-        ├─► requests ──── what MQTT asks for: pause, restart, reload ...
+        ├─► requests ──── what MQTT asks for: pause, restart, snapshot ...
+        ├─► control ───── the same for commands of this machine
         └─► fleet ─────── a Camera each: capture and session
                 ▲
         signals ┘         SIGHUP: reload · SIGTERM, SIGINT: stop in order · a second one: stop at once
@@ -35,6 +36,7 @@ from interhuman2mqtt.cloud.connect import Server
 from interhuman2mqtt.config import Config, Interhuman, presence
 from interhuman2mqtt.config import file as configfile
 from interhuman2mqtt.config.file import Loaded
+from interhuman2mqtt.control import Control
 from interhuman2mqtt.delivery import Delivery
 from interhuman2mqtt.errors import ConfigError
 from interhuman2mqtt.log import setup as setup_log
@@ -42,11 +44,14 @@ from interhuman2mqtt.memory import keep_private
 from interhuman2mqtt.obeying import Obeying
 from interhuman2mqtt.policy import policy
 from interhuman2mqtt.publish.announce import Announcer
+from interhuman2mqtt.publish.homeassistant import discovery
+from interhuman2mqtt.publish.homeassistant.announcing import HomeAssistant
 from interhuman2mqtt.publish.reading import Reader
 from interhuman2mqtt.publish.topics import Reload, Topics
 from interhuman2mqtt.reload import Reloader
 from interhuman2mqtt.reporter import Reporter
 from interhuman2mqtt.requests import Requests
+from interhuman2mqtt.snapshots import Snapshots
 from interhuman2mqtt.supervise import BugBudget
 
 if TYPE_CHECKING:
@@ -89,7 +94,8 @@ class _Daemon:
         self._reload: Reload | None = None
         self._alive = Alive()
         self._places = Places(config.interhuman.max_sessions)
-        self._reader = Reader(config.mqtt.base_topic, config.box.id, config.mqtt.requests)
+        birth = discovery.birth_topic(config)
+        self._reader = Reader(config.mqtt.base_topic, config.box.id, config.mqtt.requests, birth)
         self._policy = policy.for_box(config.box, statefolder.find(), self._alive.of("policy"))
         self._stop = trio.Event()
         self._hangup = trio.Event()
@@ -106,6 +112,7 @@ class _Daemon:
             bugs=self._bugs,
         )
         self._announcer = Announcer(self._topics, self._delivery.publish)
+        self._home = HomeAssistant(self._topics, self._delivery.publish, self._delivery.repeat)
         self._coverage = Coverage(statefolder.find() / "coverage.json", self._tell_gap, self._active)
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
             async with trio.open_nursery() as nursery:
@@ -118,6 +125,8 @@ class _Daemon:
         async with trio.open_nursery() as nursery:
             await self._delivery.start(nursery)
             nursery.start_soon(self._policy.run)
+            self._home.announce(self._config)
+            nursery.start_soon(self._home.run)
             self._publish_info()
             self._take_up()
             nursery.start_soon(self._coverage.keep)
@@ -164,6 +173,7 @@ class _Daemon:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._reload_when_asked)
             nursery.start_soon(self._requests.run)
+            nursery.start_soon(self._new_control().run)
             await self._stop.wait()
             nursery.cancel_scope.cancel()
 
@@ -184,13 +194,14 @@ class _Daemon:
         self._places.resize(config.interhuman.max_sessions)
         self._delivery.hurry.now()  # the broker's password may have been mended
         change = await self._fleet.apply(config.cameras, self._shared(config))
+        self._config = structs.replace(config, **{name: getattr(self._config, name) for name in FIXED})
+        self._home.announce(self._config)
         for name in gone:
             self._coverage.forget(name)
             self._announcer.remove(name)
         self._delivery.handed.keep(config.cameras)
         self._delivery.sweep()
         self._files_hash = loaded.files_hash
-        self._config = structs.replace(config, **{name: getattr(self._config, name) for name in FIXED})
         log.info("configuration reloaded", stopped=change.stopped, started=change.started)
         return change
 
@@ -232,10 +243,18 @@ class _Daemon:
             self._delivery.inbox,
             self._reader,
             cameras=lambda: self._config.cameras,
-            obeys=Obeying(self._fleet, self._policy, self._reloader.reload, lambda: self._config.log.format),
+            obeys=self._new_obeying(),
             publish=self._delivery.publish,
+            born=self._home.born,
             bugs=BugBudget(self._bugs),
         )
+
+    def _new_control(self) -> Control:
+        return Control(statefolder.find(), self._config.box.id, lambda: self._config.cameras, self._requests.do)
+
+    def _new_obeying(self) -> Obeying:
+        snapshots = Snapshots(self._fleet, self._topics, self._announcer, self._delivery.publish_at_once)
+        return Obeying(self._fleet, self._policy, snapshots, self._reloader.reload, lambda: self._config.log.format)
 
     def _reporter(self) -> Reporter:
         return Reporter(self._notify, self._alive, self._sentence, self._publish_health)

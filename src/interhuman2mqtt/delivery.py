@@ -1,7 +1,7 @@
 """Everything between the topics and the broker, joined and kept running: outbox, its store, and one connection."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import structlog
 import trio
@@ -78,6 +78,15 @@ class Delivery:
     def publish(self, message: Message) -> None:
         """Accept a message. Never waits."""
         self._publisher.publish(message)
+
+    def repeat(self, first: Collection[str]) -> None:
+        """Publish all that is retained once more, if there is a broker: the next one is told it all anyway."""
+        if self.broker is not None and self.broker.phase is BrokerPhase.ONLINE:
+            self._publisher.repeat(first)
+
+    async def publish_at_once(self, message: Message) -> None:
+        """Publish beside the outbox, or not at all; raises NotDelivered."""
+        await self._publisher.publish_at_once(message)
 
     async def start(self, nursery: trio.Nursery) -> None:
         """Take up what an earlier life left, and begin; what the nursery is cancelled with is kept for the next one."""

@@ -42,6 +42,8 @@ class Reason(StrEnum):
     """Sound goes on, the picture does not."""
     AUDIO_STALLED = "audio_stalled"
     """The picture goes on, the sound does not."""
+    PICTURE_MISSING = "picture_missing"
+    """The camera was open, and for some seconds gave no picture: it stood still, or changed its format."""
     SOURCE_ENDED = "source_ended"
     """The camera closed the stream, or the file came to its end."""
     CAPTURE_CRASHED = "capture_crashed"

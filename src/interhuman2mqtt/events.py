@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol, TypedDict
 
 from msgspec import UNSET, Struct, UnsetType
 
@@ -26,7 +26,7 @@ class Range(Struct, frozen=True):
 class Event(Struct, frozen=True, kw_only=True):
     """One event of a camera, as it is published on `<camera>/event/<type>`."""
 
-    schema: int = 1
+    schema: Literal[1] = 1
     id: str
     """box/camera/scope/n: the same after a crash, so that a repeat can be dropped."""
     box: str
@@ -52,6 +52,13 @@ class Event(Struct, frozen=True, kw_only=True):
     """The cloud's own, untouched but for redaction."""
     raw: dict[str, Any] | UnsetType = UNSET
     """What the cloud sent, where `data` is our translation of an older dialect."""
+
+
+class GapData(TypedDict):
+    """`data` of a `coverage.gap`, which is ours."""
+
+    reason: Reason
+    seconds: float
 
 
 class State(StrEnum):
@@ -103,6 +110,8 @@ class MediaChunk(Struct, frozen=True, kw_only=True):
     """Seconds on the source's own timeline, which runs on through all recordings of one capture."""
     source_end: float = 0.0
     """Where the next recording has to begin once this chunk arrived, on the same timeline."""
+    holes: tuple[tuple[float, float], ...] = ()
+    """Where the camera gave no picture before or within it, on the same timeline and in order."""
     captured_at: float = 0.0
     """CLOCK_MONOTONIC when its last picture was captured."""
 

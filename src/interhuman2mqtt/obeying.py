@@ -10,9 +10,10 @@ from interhuman2mqtt.cameras.fleet import Fleet
 from interhuman2mqtt.log import setup as setup_log
 from interhuman2mqtt.policy.pauses import Origin, Outcome, PauseError
 from interhuman2mqtt.policy.policy import Policy
-from interhuman2mqtt.publish.requests import Level, PauseSet
+from interhuman2mqtt.publish.requests import Level, LogLevelData, PauseData, PauseSet, ReloadData, RestartData
 from interhuman2mqtt.publish.topics import Reload
 from interhuman2mqtt.requests import NotDone
+from interhuman2mqtt.snapshots import Snapshots
 
 log = structlog.get_logger(__name__)
 
@@ -23,34 +24,41 @@ class Obeying:
     Args:
         fleet: The cameras.
         policy: Their pauses.
+        snapshots: Their pictures.
         reload: Takes over a good configuration, and says what is wrong with a bad one.
         log_format: What `log.format` is now.
     """
 
     def __init__(
-        self, fleet: Fleet, policy: Policy, reload: Callable[[], Awaitable[Reload]], log_format: Callable[[], str]
+        self,
+        fleet: Fleet,
+        policy: Policy,
+        snapshots: Snapshots,
+        reload: Callable[[], Awaitable[Reload]],
+        log_format: Callable[[], str],
     ) -> None:
         self._fleet = fleet
         self._policy = policy
+        self._snapshots = snapshots
         self._reload = reload
         self._log_format = log_format
 
-    async def pause(self, camera: str | None) -> Any:
+    async def pause(self, camera: str | None) -> PauseData:
         """Pause a camera; None: all."""
         return await self._change(lambda: self._policy.pauses.pause(camera, Origin.REQUEST))
 
-    async def resume(self, camera: str | None) -> Any:
+    async def resume(self, camera: str | None) -> PauseData:
         """Lift every pause of a camera; None: of all."""
         return await self._change(lambda: self._policy.pauses.resume(camera))
 
-    async def set_pause(self, level: PauseSet) -> Any:
+    async def set_pause(self, level: PauseSet) -> PauseData:
         """Pause a camera, or lift its pauses."""
         pauses, camera = self._policy.pauses, level.camera
         if level.on:
             return await self._change(lambda: pauses.pause(camera, Origin.PAUSE_SET))
         return await self._change(lambda: pauses.resume_level(camera) if level.retained else pauses.resume(camera))
 
-    async def _change(self, change: Callable[[], Outcome]) -> dict[str, Any]:
+    async def _change(self, change: Callable[[], Outcome]) -> PauseData:
         """Change the pauses on the disk, and obey them at once; what holds then is told, be it as wished or not."""
         try:
             outcome = await trio.to_thread.run_sync(change)
@@ -59,11 +67,17 @@ class Obeying:
         await self._policy.look()
         return {"changed": outcome.changed, "paused": outcome.in_force, "detail": outcome.said}
 
-    async def restart(self, camera: str | None) -> Any:
+    async def restart(self, camera: str | None) -> RestartData:
         """Restart a camera; None: all."""
         return {"cameras": await self._fleet.restart(None if camera is None else [camera])}
 
-    async def reload(self) -> Any:
+    async def snapshot(self, camera: str | None, *, retain: bool) -> Any:
+        """Publish what a camera sees now; None: all."""
+        if camera is None:
+            return await self._snapshots.take_all(tuple(self._fleet.cameras), retain=retain)
+        return await self._snapshots.take(camera, retain=retain)
+
+    async def reload(self) -> ReloadData:
         """Take over the configuration as it stands in the files now."""
         ended = await self._reload()
         if ended.problems:
@@ -71,7 +85,7 @@ class Obeying:
             raise NotDone(f"the configuration is rejected, the old one goes on: {said}")
         return {"stopped": ended.stopped, "started": ended.started}
 
-    async def log_level(self, level: Level) -> Any:
+    async def log_level(self, level: Level) -> LogLevelData:
         """Log from this level on, until the next start or a reload of another level."""
         if level in {"debug", "info"}:
             setup_log(level, self._log_format())

@@ -3,7 +3,6 @@
 import tomllib
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import trio
 
@@ -14,6 +13,7 @@ from interhuman2mqtt.cameras.coverage import Coverage
 from interhuman2mqtt.config import file as configfile
 from interhuman2mqtt.config.file import Loaded
 from interhuman2mqtt.events import State, utc_now
+from interhuman2mqtt.policy.usage import Budgets
 from interhuman2mqtt.publish.losses import Losses
 from interhuman2mqtt.publish.outbox import Outbox
 from interhuman2mqtt.publish.publisher import BrokerPhase, BrokerState
@@ -41,7 +41,7 @@ def health(  # noqa: PLR0913 - whoever has something to tell
     cameras: Mapping[str, Camera],
     *,
     coverage: Coverage,
-    budgets: Mapping[str, Any],
+    budgets: Budgets,
     requests: Mapping[str, int],
 ) -> BridgeHealth:
     """How it goes; `began` is trio's time at the start, `requests` counts those by what became of them."""
@@ -58,8 +58,14 @@ def health(  # noqa: PLR0913 - whoever has something to tell
         requests=requests,
         budgets=budgets,
         tasks=trio.lowlevel.current_statistics().tasks_living,
+        states=states(cameras),
         cameras={name: camera.counters.as_dict() | coverage.told(name) for name, camera in cameras.items()},
     )
+
+
+def states(cameras: Mapping[str, Camera]) -> Counter[str]:
+    """How many cameras are in each state."""
+    return Counter(camera.standing.status.state for camera in cameras.values())
 
 
 def sentence(
@@ -71,9 +77,9 @@ def sentence(
     reload: Reload | None = None,
 ) -> str:
     """The whole daemon in one line, what is wrong first."""
-    states = Counter(camera.standing.status.state for camera in cameras.values())
-    streaming = states.pop(State.STREAMING, 0)
-    others = ", ".join(f"{count} {state}" for state, count in sorted(states.items()))
+    counts = states(cameras)
+    streaming = counts.pop(State.STREAMING, 0)
+    others = ", ".join(f"{count} {state}" for state, count in sorted(counts.items()))
     parts = [f"{stage} has hung for {seconds:.0f} s" for stage, seconds in stuck]
     if reload is not None and reload.problems:
         parts.append(f"configuration rejected: {reload.problems[0]}")

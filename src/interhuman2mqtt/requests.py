@@ -20,6 +20,7 @@ from interhuman2mqtt.publish.message import Message
 from interhuman2mqtt.publish.reading import Reader
 from interhuman2mqtt.publish.requests import (
     Asked,
+    Birth,
     Ignored,
     Ignoring,
     LogLevel,
@@ -35,7 +36,7 @@ from interhuman2mqtt.publish.requests import (
 from interhuman2mqtt.supervise import BugBudget
 
 SLOW_MAX = 4
-"""Restarts and reloads under way at once; the reload of one waits for that of another."""
+"""Restarts, reloads and snapshots under way at once; the reload of one waits for that of another."""
 EVERY_S = 0.05
 """Seconds between two requests, in the long run."""
 BURST = 64
@@ -47,7 +48,11 @@ log = structlog.get_logger(__name__)
 
 
 class NotDone(Interhuman2MqttError):  # noqa: N818 - it names what happened
-    """A request could not be obeyed; the text says why, to who asked."""
+    """A request could not be obeyed, or not wholly; the text says why, to who asked, and `data` what was done."""
+
+    def __init__(self, sentence: str, data: Any = None) -> None:
+        super().__init__(sentence)
+        self.data = data
 
 
 class Obeys(Protocol):
@@ -68,6 +73,9 @@ class Obeys(Protocol):
     async def reload(self) -> Any:
         """Take over the configuration as it stands in the files now."""
 
+    async def snapshot(self, camera: str | None, *, retain: bool) -> Any:
+        """Publish what a camera sees now; None: all. It returns when the broker has the pictures."""
+
     async def log_level(self, level: requests.Level) -> Any:
         """Log from this level on."""
 
@@ -81,6 +89,7 @@ class Requests:
         cameras: The ids of the cameras that there are now.
         obeys: Does it.
         publish: Takes the answers.
+        born: Told when Home Assistant has started.
         bugs: How many bugs are survived.
     """
 
@@ -92,6 +101,7 @@ class Requests:
         cameras: Callable[[], Collection[str]],
         obeys: Obeys,
         publish: Callable[[Message], None],
+        born: Callable[[], None],
         bugs: BugBudget,
     ) -> None:
         self._inbox = inbox
@@ -99,6 +109,7 @@ class Requests:
         self._cameras = cameras
         self._obeys = obeys
         self._publish = publish
+        self._born = born
         self._bugs = bugs
         self._counts: Counter[str] = Counter()
         self._logged: dict[Ignoring, tuple[float, int]] = {}
@@ -127,17 +138,22 @@ class Requests:
                 log.info("request refused", request=command, detail=detail)
             case PauseSet() as level:
                 await self._set_pause(level)
+            case Birth(is_news):
+                if is_news:
+                    self._born()
             case Ignored() as ignored:
                 self._ignore(ignored)
 
     async def _obey(self, asked: Asked, nursery: trio.Nursery) -> None:
-        if not isinstance(asked.request, Restart | Reload):
+        if not isinstance(asked.request, Restart | Reload | Snapshot):
             await self._do(asked)
         elif self._slow.value:
             self._slow.acquire_nowait()
             nursery.start_soon(self._do_slowly, asked)
         else:
-            self._refuse(asked, f"{SLOW_MAX} restarts and reloads are under way: ask again when they are done")
+            self._refuse(
+                asked, f"{SLOW_MAX} restarts, reloads or snapshots are under way: ask again when they are done"
+            )
 
     async def _do_slowly(self, asked: Asked) -> None:
         try:
@@ -145,12 +161,16 @@ class Requests:
         finally:
             self._slow.release()
 
+    async def do(self, command: str, request: Request) -> Any:
+        """Do what is asked; returns what the answer is to tell, raises NotDone."""
+        log.info("request", request=command, **_described(request))
+        return await self._survive(self._call(request))
+
     async def _do(self, asked: Asked) -> None:
-        log.info("request", request=asked.reply.command, **_described(asked.request))
         try:
-            data = await self._survive(self._call(asked.request))
+            data = await self.do(asked.reply.command, asked.request)
         except NotDone as error:
-            self._refuse(asked, str(error))
+            self._refuse(asked, str(error), error.data)
         else:
             self._answer("obeyed", requests.done(asked.reply, data))
 
@@ -178,8 +198,8 @@ class Requests:
                 return await self._obeys.reload()
             case LogLevel(level):
                 return await self._obeys.log_level(level)
-            case Snapshot():
-                raise NotDone("snapshot is not supported by this version")
+            case Snapshot(camera, retain):
+                return await self._obeys.snapshot(camera, retain=retain)
 
     async def _set_pause(self, level: PauseSet) -> None:
         log.info("pause/set", camera=level.camera, on=level.on, retained=level.retained)
@@ -191,8 +211,8 @@ class Requests:
         else:
             self._counts["obeyed"] += 1
 
-    def _refuse(self, asked: Asked, error: str) -> None:
-        self._answer("refused", requests.refused(asked.reply, error))
+    def _refuse(self, asked: Asked, error: str, data: Any = None) -> None:
+        self._answer("refused", requests.refused(asked.reply, error, data))
         log.info("request refused", request=asked.reply.command, detail=error)
 
     def _answer(self, outcome: str, answer: Message) -> None:

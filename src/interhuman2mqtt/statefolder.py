@@ -6,6 +6,7 @@
       paused/          one file per paused camera, or `all`
       budget.json      what was streamed today
       coverage.json    up to when each camera was seen, and which signals were active
+      control          socket on which the running daemon is asked to restart a camera or to reload
       outbox.sqlite    events on their way to the broker, and the retained topics that are ours
 """
 

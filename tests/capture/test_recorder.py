@@ -174,6 +174,27 @@ def test_a_cursor_that_falls_off_the_tail_says_exactly_what_it_lost() -> None:
     assert len(seen) > 30
 
 
+def test_a_camera_that_stood_still_is_told_apart_from_what_was_lost() -> None:
+    """A hole in what came is the camera's, also between two formats; what left the ring before it was read is lost."""
+    whole = captured(SMALL)
+    recording = whole.record(chunk_s=2.0)
+    whole.next(recording)
+    whole.ring.gop(2).holes.append((2.2, 2.9))
+    whole.ring.gop(3).end_s -= 0.1
+    fourth = whole.ring.gop(4).start_s
+    held, _ = whole.next(recording)
+    assert (held.lost, held.holes) == ((), ((2.2, 2.9),))
+    [(start, end)] = whole.next(recording)[0].holes
+    start = round(start, 9)
+    assert (start, end) == (round(fourth - 0.1, 9), fourth)
+    whole.ring.limit_s = 2.5
+    whole.ring._evict()
+    oldest = whole.ring.gop(whole.ring.first).start_s
+    whole.ring.evicted_s -= 1.0
+    again, _ = whole.next(whole.record(from_s=2.5))
+    assert (again.lost, again.holes) == (((2.5, oldest - 1.0),), ((oldest - 1.0, oldest),))
+
+
 def test_a_replay_begins_before_what_is_wanted() -> None:
     """The recording has the GOPs before it as well, and tells of no loss."""
     whole = captured(SMALL)

@@ -199,6 +199,38 @@ def test_a_new_take_begins_with_a_key_frame_and_seals_the_old() -> None:
     assert ring.gop(0).end_s == APART_S
 
 
+def holes(ring: Ring) -> list[tuple[float, float]]:
+    return [(round(start, 3), round(end, 3)) for gop in gops(ring) for start, end in gop.holes]
+
+
+def test_a_camera_that_stands_still_leaves_a_hole() -> None:
+    """Within a GOP as at its end; the time without a picture makes the GOP no longer, so it is not one to encode."""
+    ring = a_ring()
+    see(ring, 0, key=True)
+    see(ring, 40, 80, 5080, 5120)
+    assert ring.open_gop_s == pytest.approx(0.12)
+    see(ring, 9120, key=True)
+    assert holes(ring) == [(0.08, 5.08), (5.12, 9.12)]
+    see(ring, 9080, 9160, 10_160)
+    assert len(holes(ring)) == 2
+
+
+def test_a_camera_of_few_pictures_has_no_holes() -> None:
+    """One picture in five seconds is its way; what is five times as long is a hole again, and so is the next one."""
+    ring = a_ring(limit_s=600)
+    see(ring, 0, 5000, 10_000, 15_000, key=True)
+    assert holes(ring) == []
+    see(ring, 45_000, 50_000, 80_000, key=True)
+    assert holes(ring) == [(15.0, 45.0), (50.0, 80.0)]
+
+
+def test_the_end_of_what_was_let_go() -> None:
+    """The ring knows up to when its media left it, so that nobody takes that for a hole of the camera's."""
+    ring = a_ring(limit_s=2.5)
+    see(ring, 0, 1000, 2000, 3000, key=True)
+    assert (ring.first, ring.evicted_s) == (1, 1.0)
+
+
 class Flood(RuleBasedStateMachine):
     """Random packets, cuts and closes against a ring with small limits."""
 

@@ -1,6 +1,7 @@
 """From files to the effective configuration."""
 
 import socket
+import sys
 import zoneinfo
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -353,8 +354,11 @@ def test_a_secret_must_be_one_of_three() -> None:
         SecretRef(env="A", file="/a")
 
 
-def test_a_machine_without_time_zones_says_so(tmp_path: Path) -> None:
+def test_a_machine_without_time_zones_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where no zone is known the remedy is a package, not another spelling."""
+    for name in ("tzdata", "tzdata.zoneinfo", "tzdata.zoneinfo.Antarctica"):  # that package counts too
+        monkeypatch.setitem(sys.modules, name, None)
+    zoneinfo.ZoneInfo.clear_cache()
     zoneinfo.reset_tzpath(to=[])
     try:
         with pytest.raises(ConfigError, match="this machine knows no time zones, install tzdata"):

@@ -10,6 +10,7 @@ import trio
 
 from interhuman2mqtt import config
 from interhuman2mqtt.events import Clock, Event
+from interhuman2mqtt.policy.usage import Budgets
 from interhuman2mqtt.publish.losses import Losses
 from interhuman2mqtt.publish.message import Kind, Message
 from interhuman2mqtt.publish.outbox import Outbox
@@ -22,6 +23,15 @@ NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 def at(seconds: float) -> datetime:
     """So many seconds after noon."""
     return NOON + timedelta(seconds=seconds)
+
+
+NO_BUDGETS: Budgets = {
+    "day": "2026-11-22",
+    "box": {"used": 0.0, "per_day": None, "warned": False},
+    "cameras": {},
+    "warnings": 0,
+    "trouble": None,
+}
 
 
 def an_event(type_: str = "feedback.generated", data: dict[str, Any] | None = None, **changes: Any) -> Event:

@@ -253,9 +253,9 @@ async def test_a_subscription_that_the_broker_denies(tmp_path: Path, protocol: s
             assert await ears.next() == Incoming(LEVEL, b"ON")
     assert ears.bench.phases == ["connecting", "online", "online"]
     detail = ears.bench.states[-1].detail or ""
-    assert f"MQTT {protocol}; requests on {TREE}/bridge/request/+ are not heard: the broker refused" in detail
+    assert f"MQTT {protocol}; {TREE}/bridge/request/+ is not heard: the broker refused" in detail
     assert "mqtt.requests" in detail
-    assert [line["detail"] in detail for line in logs if line["event"] == "requests are not heard"] == [True]
+    assert [line["detail"] in detail for line in logs if line["event"] == "topics are not heard"] == [True]
 
 
 def suback(*codes: int) -> Callable[[bytes], bytes]:

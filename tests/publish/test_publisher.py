@@ -67,6 +67,23 @@ async def test_a_clean_stop_leaves_no_will(tmp_path: Path) -> None:
     assert words(subscriber.messages) == ["online", "stopped"]
 
 
+async def test_what_is_retained_is_said_once_more(tmp_path: Path) -> None:
+    """When asked to, all that is retained comes once more, some topics first, and nothing of what was cleared."""
+    async with mosquitto(tmp_path) as broker, subscribed(broker) as subscriber:
+        bench = Bench(broker.url)
+        for name in ("a", "b", "c"):
+            bench.publisher.publish(a_state_message(name, "1"))
+        bench.publisher.publish(a_state_message("b", ""))
+        async with running(bench):
+            await subscriber.wait_for(lambda seen: words(seen) == ["online"])
+            before = len(subscriber.messages)
+            bench.publisher.repeat({"interhuman/lobby-1/c"})
+            bench.publisher.publish(an_event_message("front", 1))
+            await subscriber.wait_topic("event/x")
+        said = [(message.topic.rpartition("/")[2], message.payload) for message in subscriber.messages[before:]]
+        assert said[:-1] == [("c", b"1"), ("a", b"1")]
+
+
 async def test_cancelling_is_no_clean_stop(tmp_path: Path) -> None:
     """A publisher that is cancelled leaves its will, so that nobody believes it alive."""
     async with mosquitto(tmp_path) as broker, subscribed(broker) as subscriber:

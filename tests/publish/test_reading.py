@@ -14,12 +14,15 @@ from interhuman2mqtt.publish.message import Kind, Message
 from interhuman2mqtt.publish.reading import RESPONSE_TOPIC_MAX, TRANSACTION_MAX, Reader
 from interhuman2mqtt.publish.requests import (
     COMMANDS,
+    Access,
     Asked,
+    Birth,
     Ignored,
     Ignoring,
     LogLevel,
     Pause,
     PauseSet,
+    Reading,
     Rejected,
     Reload,
     Request,
@@ -35,13 +38,13 @@ CAMERAS = ("front", "back_door")
 READER = Reader("interhuman", "lobby-1")
 
 
-def read(command: str, payload: bytes | str | None = b"", **more: Any) -> Asked | Rejected | PauseSet | Ignored:
+def read(command: str, payload: bytes | str | None = b"", **more: Any) -> Reading:
     """What a request means."""
     raw = payload.encode() if isinstance(payload, str) else payload
     return READER.read(Incoming(f"{TREE}/bridge/request/{command}", raw, **more), CAMERAS)
 
 
-def read_level(camera: str, payload: bytes | None, *, retained: bool = False) -> Asked | Rejected | PauseSet | Ignored:
+def read_level(camera: str, payload: bytes | None, *, retained: bool = False) -> Reading:
     """What `pause/set` means."""
     return READER.read(Incoming(f"{TREE}/{camera}/pause/set", payload, retained), CAMERAS)
 
@@ -71,6 +74,7 @@ def error(reading: object) -> str:
         ("restart", '{"camera": "front"}', Restart("front")),
         ("reload", "", Reload()),
         ("snapshot", '{"camera": "front"}', Snapshot("front")),
+        ("snapshot", '{"camera": "front", "retain": true}', Snapshot("front", retain=True)),
         ("log_level", '{"level": "debug"}', LogLevel("debug")),
     ],
 )
@@ -241,8 +245,8 @@ def test_a_level_that_means_nothing(camera: str, payload: bytes | None, why: Ign
     assert reading.why is why
 
 
-def test_read_only_refuses_what_changes_something() -> None:
-    """With `mqtt.requests = "read-only"` all but the snapshot is refused, and the levels are not listened to."""
+def test_read_only_changes_nothing_and_shows_nobody() -> None:
+    """With `mqtt.requests = "read-only"` every request of today is refused, and the levels are not listened to."""
     reader = Reader("interhuman", "lobby-1", "read-only")
     payloads = {"log_level": b'{"level": "info"}'}
     obeyed = [
@@ -252,7 +256,7 @@ def test_read_only_refuses_what_changes_something() -> None:
             reader.read(Incoming(f"{TREE}/bridge/request/{command}", payloads.get(command, b"")), CAMERAS), Asked
         )
     ]
-    assert obeyed == ["snapshot"]
+    assert obeyed == []
     assert reader.filters == (f"{TREE}/bridge/request/+",)
 
 
@@ -260,6 +264,15 @@ def test_what_is_subscribed_to() -> None:
     """All: requests and levels; off: nothing."""
     assert READER.filters == (f"{TREE}/bridge/request/+", f"{TREE}/+/pause/set")
     assert Reader("interhuman", "lobby-1", "off").filters == ()
+
+
+@pytest.mark.parametrize("access", ["all", "read-only", "off"])
+def test_the_birth_of_home_assistant(access: Access) -> None:
+    """Whatever else may be asked, a birth that is said just now is news; its end, or one that is retained, is none."""
+    reader = Reader("interhuman", "lobby-1", access, "homeassistant/status")
+    assert reader.filters[-1] == "homeassistant/status"
+    for payload, retained, news in [(b"online", False, True), (b"online", True, False), (b"offline", False, False)]:
+        assert reader.read(Incoming("homeassistant/status", payload, retained), CAMERAS) == Birth(news)
 
 
 def test_no_secret_in_an_answer() -> None:

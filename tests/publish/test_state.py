@@ -29,6 +29,13 @@ def fold(*events: Event) -> Active:
     return active
 
 
+def test_a_session_begins_with_what_is_active() -> None:
+    """With `session.ready` it is known which signals are active: none, where none was left."""
+    changed = derive({}, an_event("session.ready"))
+    assert set(changed) == {"signals", "last_event"}
+    assert json.loads(msgspec.json.encode(changed["signals"]))["count"] == 0
+
+
 def test_a_detected_signal_is_active_since_its_start() -> None:
     """A detected signal is active from the event's absolute start, with the cloud's own words."""
     active = fold(signal_event("detected", probability="high", rationale="why", modality=["video"]))

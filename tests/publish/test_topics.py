@@ -22,7 +22,7 @@ from interhuman2mqtt.publish.topics import (
     level,
     mark_late,
 )
-from publish.parts import NOON, an_event, at
+from publish.parts import NO_BUDGETS, NOON, an_event, at
 
 TOPICS = Topics("interhuman", "lobby-1", 3600.0)
 
@@ -170,7 +170,8 @@ def test_the_bridges_own_topics() -> None:
             dropped={"too_large": 1},
             tasks=9,
             requests={"obeyed": 5},
-            budgets={},
+            budgets=NO_BUDGETS,
+            states={},
             cameras={"front": {"chunks": 4}},
         )
     )

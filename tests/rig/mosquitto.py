@@ -17,6 +17,7 @@ import trio
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
+from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from rig.processes import RigProcess, start_process
 
@@ -162,7 +163,7 @@ class Received(NamedTuple):
     payload: bytes
     qos: int
     retained: bool
-    """Delivered from the broker's store, not live."""
+    """Delivered from the broker's store, not live; or, where that was asked for, published to be kept there."""
     properties: dict[str, Any]
     """MQTT 5's, by paho's names: ContentType, UserProperty ..."""
 
@@ -204,12 +205,18 @@ class Subscriber:
 
 @asynccontextmanager
 async def subscribed(
-    broker: Broker, topic: str = "#", *, user: tuple[str, str] | None = None, ca_file: Path | None = None
+    broker: Broker,
+    topic: str = "#",
+    *,
+    user: tuple[str, str] | None = None,
+    ca_file: Path | None = None,
+    as_published: bool = False,
 ) -> AsyncIterator[Subscriber]:
     """A subscriber of `topic`, with MQTT 5, in place when the block begins. A thread of its own does the I/O."""
+    options = SubscribeOptions(qos=1, retainAsPublished=as_published)
     subscriber, ready, token = Subscriber(), trio.Event(), trio.lowlevel.current_trio_token()
     client = _client(user, ca_file)
-    client.on_connect = lambda client, *_: client.subscribe(topic, qos=1) and None
+    client.on_connect = lambda client, *_: client.subscribe(topic, options=options) and None
     client.on_subscribe = lambda *_: token.run_sync_soon(ready.set)
     client.on_message = lambda _client, _data, message: token.run_sync_soon(subscriber.add, _received(message))
     try:

@@ -46,6 +46,9 @@ class Obedient:
     async def restart(self, camera: str | None) -> Any:
         return await self._note("restart", camera)
 
+    async def snapshot(self, camera: str | None, *, retain: bool) -> Any:
+        return await self._note("snapshot", camera, retain)
+
     async def reload(self) -> Any:
         return await self._note("reload")
 
@@ -60,12 +63,14 @@ class Desk:
         self.inbox = Inbox()
         self.obedient = Obedient()
         self.answers: list[Message] = []
+        self.births = 0
         self.requests = Requests(
             self.inbox,
-            Reader("interhuman", "lobby-1"),
+            Reader("interhuman", "lobby-1", birth="homeassistant/status"),
             cameras=lambda: ["front", "back"],
             obeys=self.obedient,
             publish=self.answers.append,
+            born=self._born,
             bugs=BugBudget(bugs),
         )
 
@@ -73,6 +78,9 @@ class Desk:
         """A request comes."""
         payload = json.dumps(fields).encode()
         self.inbox.put(Incoming(f"{TREE}/bridge/request/{command}", payload, retained))
+
+    def _born(self) -> None:
+        self.births += 1
 
     def level(self, camera: str, word: str, *, retained: bool = False) -> None:
         """A level comes."""
@@ -114,16 +122,17 @@ async def test_each_is_obeyed_in_order_and_answered(autojump_clock: MockClock) -
     desk.ask("nonsense")
     async with at_work(desk):
         await trio.sleep(10)
-    assert desk.obedient.asked == [("pause", "front"), ("resume", None), ("log_level", "debug")]
+    assert desk.obedient.asked[:3] == [("pause", "front"), ("resume", None), ("log_level", "debug")]
+    assert desk.obedient.asked[3:] == [("snapshot", None, False)]
     assert [(answer["status"], answer["data"], answer["error"]) for answer in desk.said] == [
         ("ok", {"did": "pause"}, None),
         ("ok", {"did": "resume"}, None),
         ("ok", {"did": "log_level"}, None),
-        ("error", None, "snapshot is not supported by this version"),
+        ("ok", {"did": "snapshot"}, None),
         ("error", None, 'there is no request "nonsense"'),
     ]
     assert desk.said[1]["transaction"] == 2
-    assert desk.requests.counts == {"obeyed": 3, "refused": 2, "dropped": 0}
+    assert desk.requests.counts == {"obeyed": 4, "refused": 1, "dropped": 0}
 
 
 async def test_what_takes_long_keeps_nobody_waiting(autojump_clock: MockClock) -> None:
@@ -226,6 +235,18 @@ async def test_what_is_ignored_is_told_once(autojump_clock: MockClock) -> None:
         "odd": 1,
         "cleared": 1,
     }
+
+
+async def test_births_of_home_assistant(autojump_clock: MockClock) -> None:
+    """A birth is told on, is neither a request nor an oddity, and its end is nothing."""
+    desk = Desk()
+    for word in (b"online", b"offline", b"online"):
+        desk.inbox.put(Incoming("homeassistant/status", word))
+    with capture_logs() as logs:
+        async with at_work(desk):
+            await trio.sleep(1)
+    assert (desk.births, desk.answers, logs) == (2, [], [])
+    assert desk.requests.counts == {"obeyed": 0, "refused": 0, "dropped": 0}
 
 
 async def test_a_bug_costs_its_own_request(autojump_clock: MockClock) -> None:

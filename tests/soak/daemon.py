@@ -70,10 +70,10 @@ class Daemon:
         if not self._started.is_set():
             self._breach(f"it had not started after {START_S:.0f} s")
 
-    async def down(self, number: signal.Signals) -> None:
-        """End it by a signal; SIGTERM must end it with status 0 in time."""
+    async def down(self, number: signal.Signals) -> bool:
+        """End it by a signal; SIGTERM must end it with status 0 in time. False where somebody else is ending it."""
         if not self._wanted:
-            return
+            return False
         self._wanted = False
         if number is signal.SIGKILL:
             self.kills.append(time.time())
@@ -89,6 +89,7 @@ class Daemon:
             await self.box.kill()
         self.lives[-1].ended = time.time()
         self.harvest()
+        return True
 
     async def hang_up(self) -> None:
         """Ask it to read its configuration anew."""

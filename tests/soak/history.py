@@ -17,7 +17,7 @@ SURVIVED = frozenset({"uplink-cut", "uplink-throttled"})
 WAITS_S = 120.0
 """How long an event waits at most for a broker that is out for as long as a storm makes it."""
 DARK_S = 3.0
-"""How long a picture stays away that was held back, until the next key frame is through."""
+"""How long pictures are spoiled after some were held back, until the next key frame is through."""
 PAUSE_S = 2.0
 """Within which a pause must have taken effect."""
 SETTLED_S = 3.0
@@ -68,9 +68,8 @@ class History:
             if pieces := self._pieces[name]:
                 live = Span(min(piece.span.start for piece in pieces), max(piece.span.end for piece in pieces))
                 off = [Span(done.began, done.ended + SETTLED_S) for done in self._weather.faults("reload-remove", name)]
-                dark = [
-                    Span(done.began, done.ended + DARK_S) for done in self._weather.faults("camera-mute-video", name)
-                ]
+                muted = self._weather.faults("camera-mute-video", name)
+                dark = [Span(done.ended - 1.0, done.ended + DARK_S) for done in muted]
                 heard = common((piece.span for piece in pieces), dark)  # of which the cloud says that it is degraded
                 yield Account(
                     name,

@@ -231,7 +231,8 @@ async def broker_reset(site: Site, happening: Happening) -> str:
 
 async def daemon_restart(site: Site, happening: Happening) -> str:
     """The daemon is killed or stopped, and started again."""
-    await site.daemon.down(signal.SIGTERM if happening.fault == "daemon-term" else signal.SIGKILL)
+    if not await site.daemon.down(signal.SIGTERM if happening.fault == "daemon-term" else signal.SIGKILL):
+        return "it was being stopped already"
     if happening.fault == "daemon-damage":
         damage(site.daemon.box.folder / "outbox.sqlite")
     await trio.sleep(happening.duration)

@@ -81,6 +81,7 @@ async def test_a_network_that_breaks_is_no_cloud_that_fails(fault: str, reason: 
         nursery.start_soon(camera.run)
         third = await heard.wait_state("connecting", reason, count=3)
         assert (third.attempts > 1) is adds_up
+        assert camera.counters.reconnects >= 3
         nursery.cancel_scope.cancel()
 
 

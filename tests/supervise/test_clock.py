@@ -1,9 +1,11 @@
 """Whether the wall clock may be trusted, as the kernel says."""
 
 import ctypes
+from collections.abc import Iterator
 
 import pytest
 
+from interhuman2mqtt import clock
 from interhuman2mqtt.clock import clock_state
 from interhuman2mqtt.events import Clock
 
@@ -13,6 +15,14 @@ class Library:
 
     def __init__(self, state: int) -> None:
         self.adjtimex = lambda _buffer: state
+
+
+@pytest.fixture(autouse=True)
+def _another_library() -> Iterator[None]:
+    """The library is loaded once."""
+    clock._libc.cache_clear()
+    yield
+    clock._libc.cache_clear()
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from interhuman2mqtt.events import MediaChunk
 EPOCH = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)
 LOST, DOWN, PAUSED = Reason.CONNECTION_LOST, Reason.UNREACHABLE, Reason.PAUSED
 FIRST, SECOND = object(), object()
+Spans = tuple[tuple[float, float], ...]
 
 
 def at(seconds: float) -> datetime:
@@ -22,7 +23,7 @@ def at(seconds: float) -> datetime:
     return EPOCH + timedelta(seconds=seconds)
 
 
-def chunk(start: float, end: float, *, zero: float = 0.0) -> MediaChunk:
+def chunk(start: float, end: float, *, zero: float = 0.0, holes: Spans = ()) -> MediaChunk:
     """Media of a source whose second 0 was `zero`."""
     return MediaChunk(
         payload=b"",
@@ -32,6 +33,7 @@ def chunk(start: float, end: float, *, zero: float = 0.0) -> MediaChunk:
         last=False,
         source_start=start,
         source_end=end,
+        holes=holes,
     )
 
 
@@ -60,6 +62,52 @@ def test_a_hole_while_all_is_well() -> None:
     ledger.delivered(FIRST, chunk(0, 2))
     assert ledger.delivered(FIRST, chunk(5, 7)) == (gap(2, 5, Reason.UPLINK_TOO_SLOW),)
     assert ledger.gap_s == {Reason.UPLINK_TOO_SLOW: 3.0}
+
+
+def test_a_camera_that_stood_still() -> None:
+    """A hole in what the camera gave is its own, within a chunk as between two, and whatever else was wrong."""
+    ledger = Ledger(at(0))
+    ledger.because(LOST, at(3))
+    ledger.because(None, at(4))
+    assert ledger.delivered(FIRST, chunk(0, 9, holes=((2, 5),))) == (gap(2, 5, Reason.PICTURE_MISSING),)
+    assert ledger.delivered(FIRST, chunk(12, 15, holes=((9, 12), (13, 14)))) == (
+        gap(9, 12, Reason.PICTURE_MISSING),
+        gap(13, 14, Reason.PICTURE_MISSING),
+    )
+    assert (ledger.until, ledger.delivered_s) == (at(15), 8.0)
+
+
+def test_a_hole_that_was_told() -> None:
+    """What is sent again tells its holes no second time, and of a hole that was reached only the rest."""
+    ledger = Ledger(at(0))
+    ledger.delivered(FIRST, chunk(0, 9, holes=((2, 5),)))
+    assert ledger.delivered(FIRST, chunk(1, 9, holes=((2, 5),))) == ()
+    assert ledger.delivered(FIRST, chunk(4, 14, holes=((4, 5), (8, 12)))) == (gap(9, 12, Reason.PICTURE_MISSING),)
+    assert ledger.delivered_s == 8.0
+
+
+def test_a_hole_behind_what_was_lost() -> None:
+    """Media that left the ring unsent and a camera that then stood still are two gaps, each with its own reason."""
+    ledger = Ledger(at(0))
+    ledger.delivered(FIRST, chunk(0, 2))
+    assert ledger.delivered(FIRST, chunk(10, 12, holes=((7, 10),))) == (
+        gap(2, 7, Reason.UPLINK_TOO_SLOW),
+        gap(7, 10, Reason.PICTURE_MISSING),
+    )
+
+
+def test_a_change_of_format() -> None:
+    """The moment in which a camera changes its format is no gap."""
+    ledger = Ledger(at(0))
+    ledger.delivered(FIRST, chunk(0, 2))
+    assert ledger.delivered(FIRST, chunk(2.04, 4, holes=((2, 2.04),))) == ()
+    assert ledger.delivered_s == 4.0
+
+
+def test_reasons_that_change_within_a_moment() -> None:
+    """A reason that held for less than a tenth of a second is part of its neighbour, so no gap is shorter."""
+    causes = [Cause(at(0.04), DOWN), Cause(at(5), LOST), Cause(at(5.05), DOWN), Cause(at(9.95), PAUSED)]
+    assert split(at(0), at(10), [Cause(at(-1), LOST), *causes], LOST) == (gap(0, 10, DOWN),)
 
 
 def test_a_better_anchor_is_no_hole() -> None:
@@ -137,7 +185,7 @@ STEPS = st.lists(
     st.builds(
         Step,
         st.floats(0, 100).map(lambda value: round(value, 3)),
-        st.sampled_from(["media", "skip", "new", "because", "well", "missed"]),
+        st.sampled_from(["media", "holed", "skip", "new", "because", "well", "missed"]),
         st.sampled_from([LOST, DOWN, PAUSED]),
         st.floats(0.01, 10).map(lambda value: round(value, 3)),
     )
@@ -154,6 +202,11 @@ def test_delivered_and_gaps_add_up(drift: float, steps: list[Step]) -> None:
         match step.kind:
             case "media":
                 gaps += ledger.delivered(capture, chunk(source, source + step.length, zero=now + drift - source))
+                source, now = source + step.length, now + step.length
+            case "holed":
+                holes = ((source - step.length / 2, source), (source + step.length / 3, source + step.length / 2))
+                piece = chunk(source, source + step.length, zero=now + drift - source, holes=holes)
+                gaps += ledger.delivered(capture, piece)
                 source, now = source + step.length, now + step.length
             case "skip":
                 source += step.length

@@ -16,6 +16,7 @@ from interhuman2mqtt.publish.losses import Loss, Losses
 from interhuman2mqtt.publish.message import Kind, Message
 from interhuman2mqtt.publish.outbox import Outbox
 from interhuman2mqtt.publish.publisher import BrokerPhase, BrokerState
+from publish.parts import NO_BUDGETS
 from supervise.parts import Heard, a_camera, shared
 
 ONLINE = BrokerState(phase=BrokerPhase.ONLINE, since=utc_now())
@@ -59,11 +60,14 @@ async def test_health() -> None:
     all_cameras = cameras("front")
     all_cameras["front"].counters.chunks_sent = 7
     coverage = Coverage(Path(os.devnull), lambda _camera, _gap: None, dict)
-    health = report.health(0.0, outbox, losses, all_cameras, coverage=coverage, budgets={}, requests={"obeyed": 5})
+    health = report.health(
+        0.0, outbox, losses, all_cameras, coverage=coverage, budgets=NO_BUDGETS, requests={"obeyed": 5}
+    )
     assert (health.outbox_rows, health.dropped) == (1, {str(Loss.TOO_LARGE): 1})
     assert health.outbox_bytes > 0
     assert health.cameras["front"]["chunks_sent"] == 7
     assert health.requests == {"obeyed": 5}
+    assert health.states == {"connecting": 1}
     assert health.uptime > 0
 
 

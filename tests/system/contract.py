@@ -1,157 +1,116 @@
-"""Whether what is on the broker is what the contract promises; written from the contract, not from the code."""
+"""Whether what is on the broker is what the AsyncAPI document says, and what no schema can say of events."""
 
+import json
 import re
 from collections.abc import Iterable
-from datetime import UTC, datetime
-from typing import Any, Literal
+from datetime import datetime, timedelta
+from functools import cache, reduce
+from operator import getitem
+from typing import Any, NamedTuple
 from uuid import UUID
 
-import msgspec
-from msgspec import UNSET, Struct, UnsetType
+from jsonschema import Draft7Validator, FormatChecker
 
+from generate.files import CONFIG
+from home import rules
 from rig.mosquitto import Received
+from system.parts import GAP, Json
 
-TOPIC = re.compile(r"interhuman/(?P<box>[a-z0-9_-]+)/(?P<rest>[A-Za-z0-9_./-]+)")
-
-
-class Range(Struct, forbid_unknown_fields=True):
-    """A range of `coverage.*`."""
-
-    start_at: datetime
-    end_at: datetime | None
+DOCUMENT: Json = json.loads((CONFIG / "schema" / "asyncapi.json").read_text())
+FORMATS = FormatChecker(formats=())
 
 
-class Event(Struct, forbid_unknown_fields=True, kw_only=True):
-    """`<camera>/event/<type>`."""
-
-    schema: Literal[1]
-    id: str
-    box: str
-    camera: str
-    type: str
-    session: UUID | None
-    correlation_id: str | None
-    timestamp: str | None
-    received_at: datetime
-    start_at: datetime | None
-    end_at: datetime | None
-    ranges_at: list[Range] | UnsetType = UNSET
-    clock: Literal["synced", "unknown"]
-    replayed: bool
-    late: bool
-    synthetic: Literal[True] | UnsetType = UNSET
-    data: dict[str, Any]
-    raw: dict[str, Any] | UnsetType = UNSET
+@FormatChecker.checks(FORMATS, "date-time", raises=ValueError)
+def _is_utc(text: object) -> bool:
+    return not isinstance(text, str) or datetime.fromisoformat(text).utcoffset() == timedelta(0)
 
 
-class Status(Struct, kw_only=True):
-    """`<camera>/status`."""
+class Channel(NamedTuple):
+    """A channel of the document, with the operation that is ours on it."""
 
-    state: Literal["streaming", "connecting", "waiting", "paused", "offline", "refused", "stopped"]
-    reason: str | None
-    detail: str | None
-    since: datetime
-    session: UUID | None
-
-
-class BridgeState(Struct, kw_only=True):
-    """`bridge/state`."""
-
-    state: Literal["online", "offline", "stopped"]
-    boot_id: UUID
-    since: datetime | None
+    name: str
+    topic: re.Pattern[str]
+    message: Json
+    retain: bool
+    is_ours: bool
 
 
-class BridgeInfo(Struct, kw_only=True):
-    """`bridge/info`."""
-
-    version: str
-    config_hash: str
-    config: dict[str, Any]
-    cameras: list[str]
+@cache
+def channels() -> tuple[Channel, ...]:
+    """All of the document."""
+    return tuple(map(_channel, DOCUMENT["operations"].values()))
 
 
-class BridgeHealth(Struct, kw_only=True):
-    """`bridge/health`."""
-
-    uptime: float
-    outbox_rows: int
-    outbox_age: float
-    outbox_parked: int
-    store: str | None
-    cameras: dict[str, dict[str, float]]
-
-
-class Engagement(Struct, kw_only=True):
-    """`<camera>/state/engagement`."""
-
-    state: str
+def _channel(operation: Json) -> Channel:
+    channel = _resolved(operation["channel"])
+    [message] = (_resolved(message) for message in channel["messages"].values())
+    defaults = {name: _resolved(parameter).get("default") for name, parameter in channel["parameters"].items()}
+    levels = {name: "[^/]+" if word is None else re.escape(word) for name, word in defaults.items()}
+    topic = re.compile(re.escape(channel["address"]).replace(r"\{", "{").replace(r"\}", "}").format(**levels))
+    retain = operation["bindings"]["mqtt"]["retain"]
+    return Channel(message["name"], topic, message, retain, operation["action"] == "send")
 
 
-class Signals(Struct, kw_only=True):
-    """`<camera>/state/signals`."""
-
-    signals: dict[str, dict[str, Any]]
-
-
-class ConversationQuality(Struct, kw_only=True):
-    """`<camera>/state/conversation_quality`."""
-
-    overall: dict[str, float] | None
-    timeline: list[dict[str, Any]] | None
+def _resolved(value: Json) -> Json:
+    """What a reference in the document means."""
+    return reduce(getitem, value["$ref"].removeprefix("#/").split("/"), DOCUMENT)
 
 
-RETAINED: dict[str, type[Struct]] = {
-    "bridge/state": BridgeState,
-    "bridge/info": BridgeInfo,
-    "bridge/health": BridgeHealth,
-    "status": Status,
-    "state/engagement": Engagement,
-    "state/signals": Signals,
-    "state/conversation_quality": ConversationQuality,
-    "state/last_event": Event,
-}
-"""The last levels of a topic, and what stands on it."""
+@cache
+def _validator(schema: str) -> Draft7Validator:
+    """Of a schema of the document, as JSON."""
+    whole = {"allOf": [json.loads(schema)], "components": DOCUMENT["components"]}
+    return Draft7Validator(whole, format_checker=FORMATS)
 
 
 def assert_keeps(messages: Iterable[Received], box: str) -> None:
-    """Every message is on a topic that the contract knows, with the payload that it promises."""
+    """Every message of a box, and to it, is on exactly one channel, retained as it says, with what it says."""
     ids: set[str] = set()
     for message in messages:
-        assert message.qos == 1
-        found = TOPIC.fullmatch(message.topic)
-        assert found, message.topic
-        assert found["box"] == box
-        levels = found["rest"].split("/")
-        if levels[1] == "event":
-            _keeps_event(message, box, levels, ids)
-        else:
-            _keeps_state(message, levels)
+        channel = channel_of(message.topic)
+        _keeps(message, channel)
+        if channel.name == "discovery":
+            assert rules.problems(message.topic, message.payload) == []
+        if "/event/" in message.topic:
+            _keeps_event(message, box, ids)
 
 
-def _keeps_event(message: Received, box: str, levels: list[str], ids: set[str]) -> None:
-    event = msgspec.json.decode(message.payload, type=Event)
-    camera, _, type_ = levels
-    assert not message.retained
-    assert (event.box, event.camera, event.type) == (box, camera, type_)
-    scope = event.id.removeprefix(f"{box}/{camera}/").partition("/")[0]
-    assert UUID(scope) == event.session or event.synthetic is True or type_ == "coverage.gap"
-    assert event.id not in ids
-    ids.add(event.id)
-    for instant in (event.received_at, event.start_at, event.end_at):
-        assert instant is None or instant.tzinfo is UTC
-    assert properties(message) == {"schema": "1", "type": type_, "id": event.id}
+def channel_of(topic: str) -> Channel:
+    """The one channel that a topic is on."""
+    found = [channel for channel in channels() if channel.topic.fullmatch(topic)]
+    assert len(found) == 1, (topic, found)
+    return found[0]
+
+
+def _keeps(message: Received, channel: Channel) -> None:
+    content = channel.message["contentType"]
+    assert message.qos == 1
+    if channel.is_ours:
+        assert message.retained == channel.retain or not message.payload, message.topic
+        assert faults(channel.message["headers"], properties(message)) == []
+    if message.payload and content != "image/jpeg":  # else it is being cleared, or asks for everything
+        payload = json.loads(message.payload) if content == "application/json" else message.payload.decode()
+        assert faults(channel.message["payload"], payload) == [], message.topic
+
+
+def faults(schema: Json, value: Any) -> list[str]:
+    """What a schema of the document has against a value."""
+    return [error.message for error in _validator(json.dumps(schema)).iter_errors(value)]
+
+
+def _keeps_event(message: Received, box: str, ids: set[str]) -> None:
+    event = json.loads(message.payload)
+    camera, _, type_ = message.topic.split("/")[-3:]
+    assert (event["box"], event["camera"], event["type"]) == (box, camera, type_)
+    scope = event["id"].removeprefix(f"{box}/{camera}/").partition("/")[0]
+    session = event["session"] and UUID(event["session"])
+    assert UUID(scope) == session or event.get("synthetic") is True or type_ == GAP
+    assert event["id"] not in ids
+    ids.add(event["id"])
+    assert properties(message) == {"schema": "1", "type": type_, "id": event["id"]}
     assert message.properties["ContentType"] == "application/json"
     assert message.properties["PayloadFormatIndicator"] == 1
     assert message.properties["MessageExpiryInterval"] > 0
-
-
-def _keeps_state(message: Received, levels: list[str]) -> None:
-    name = "/".join(levels if levels[0] == "bridge" else levels[1:])
-    assert name in RETAINED, message.topic
-    if message.payload:  # else it is being cleared
-        msgspec.json.decode(message.payload, type=RETAINED[name])
-    assert properties(message)["schema"] == "1"
 
 
 def properties(message: Received) -> dict[str, str]:

@@ -282,7 +282,7 @@ async def site(folder: Path, *options: str, tls: Tls | None = None, lines: Seque
     async with AsyncExitStack() as stack:
         ca_file = tls.ca_file if tls else None
         broker = await stack.enter_async_context(mosquitto(folder, tls=tls, lines=lines))
-        subscriber = await stack.enter_async_context(subscribed(broker, ca_file=ca_file))
+        subscriber = await stack.enter_async_context(subscribed(broker, ca_file=ca_file, as_published=True))
         simulated = await stack.enter_async_context(cloud(folder / "cloud", *QUICK, *certificate, *options))
         yield Site(folder, broker, simulated, subscriber, ca_file)
 

@@ -1,6 +1,6 @@
 """Nothing happened, or were we blind? Every range of a camera's time reached the cloud, or is told as a gap."""
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
@@ -79,6 +79,25 @@ async def test_a_camera_that_goes_away(tmp_path: Path) -> None:
         assert_accounted(around, tolerance=NEAR)
 
 
+async def test_a_camera_that_stands_still(tmp_path: Path) -> None:
+    """A picture that stays away for some seconds, while sound goes on, is a gap; the camera is copied as before."""
+    async with rtsp_server(MOUNT) as camera, site(tmp_path) as around:
+        async with box(tmp_path, around.config({"front": {"source": camera.url("/cam")}})) as daemon:
+            await around.wait_event("front", "engagement.updated")
+            before = datetime.now(UTC)
+            await camera.mute("video")
+            await trio.sleep(5)
+            await camera.unmute("video")
+            await around.subscriber.wait_for(lambda _: "picture_missing" in [reason for _, reason in gaps(around)])
+            [still] = [span for span, reason in gaps(around) if reason == "picture_missing"]
+            assert timedelta(seconds=4) < still.end - still.start < timedelta(seconds=7)
+            assert abs(still.start - before) < NEAR
+            assert "h264 320x180 (copied)" in around.statuses("front")[-1]["source"]
+            assert await daemon.stop() == 0
+        assert {reason for _, reason in gaps(around)} == {"starting", "picture_missing"}
+        assert len(around.cloud.happened("opened")) == 1
+
+
 async def test_stops_and_crashes_are_gaps(tmp_path: Path) -> None:
     """What passed between two lives of the daemon is told at the next start, a stop as a stop, a crash as a crash."""
     async with site(tmp_path) as around:
@@ -107,11 +126,13 @@ async def test_signals_that_a_crash_left_active(tmp_path: Path) -> None:
             detected = await around.wait_event("front", "signal.detected")
             await wait_kept(tmp_path, detected["session"])
             await first.kill()
+            kept = (tmp_path / "coverage.json").read_text()
         async with box(tmp_path, config) as second:
             await around.wait_event("front", "session.ready", count=2)
             assert await second.stop() == 0
         assert detected["session"] in {event["session"] for event in ends(around)}
-        assert set(still_active(around)) == set()
+        left = {(session, kind) for session, kind in still_active(around) if f'"{kind}"' in kept}
+        assert left == set()
 
 
 async def wait_kept(folder: Path, session: str) -> None:

@@ -3,11 +3,14 @@
 While the policy does not allow it there is nothing of it but its status: no capture process, no session, no place.
 """
 
+from collections.abc import Awaitable, Callable
+
 import structlog
 import trio
 
 from interhuman2mqtt import config
 from interhuman2mqtt.cameras.counters import Counters
+from interhuman2mqtt.cameras.picture import NoPicture, Picture
 from interhuman2mqtt.cameras.shared import Shared
 from interhuman2mqtt.cameras.spell import Spell
 from interhuman2mqtt.cameras.standing import Standing
@@ -47,6 +50,13 @@ class Camera:
         self._stopping = True
         if self._spell is None or not self._spell.stop():
             self._scope.cancel()
+
+    async def show(self, deliver: Callable[[Picture], Awaitable[None]]) -> Picture:
+        """Hand what it sees now to `deliver`, as long as it may be seen. Raises NoPicture."""
+        status = self.standing.status
+        if self._spell is None:
+            raise NoPicture(f"it is {status.state.value}: {status.detail or status.reason or 'it has just begun'}")
+        return await self._spell.show(deliver)
 
     async def _wait_allowed(self, permit: Permit) -> None:
         """The first verdict is waited for: nothing begins before it."""

@@ -23,6 +23,8 @@ class Counters:
         self.repairs = 0
         """How often a rule about what the source sends wrongly was applied."""
         self.sessions = 0
+        self.reconnects = 0
+        """Sessions that broke after they had been open, so that another had to follow."""
         self.chunks_sent = 0
         self.bytes_sent = 0
         self.seconds_sent = 0.0

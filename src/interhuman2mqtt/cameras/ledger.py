@@ -8,7 +8,8 @@ Invariants:
    once. What the cloud then drops it tells itself (`coverage.dropped`).
 
 Within one capture the source's own timeline says whether media is missing, because the mapping of a recording to UTC
-may move by some milliseconds from one to the next. Between two captures UTC says it.
+may move by some milliseconds from one to the next. Between two captures UTC says it. A camera that stands still for
+some seconds leaves a hole in what it gave; that is its own, whatever else was wrong at the time.
 """
 
 from collections import Counter, deque
@@ -23,6 +24,9 @@ from interhuman2mqtt.events import MediaChunk
 
 EDGE_S = 0.001
 """Less than a picture: what is smaller comes from rounding."""
+SHORT_S = 0.1
+"""Less is not worth an event of its own: between two reasons it belongs to its neighbour, between two formats of a
+camera it counts as seen."""
 CAUSES = 100
 """Changes of the reason that are remembered for one gap; of a camera that flaps for days the newest count."""
 
@@ -78,17 +82,33 @@ class Ledger:
 
     def delivered(self, capture: object, chunk: MediaChunk) -> tuple[Gap, ...]:
         """A chunk of a capture arrived; the gaps that this closes."""
-        end_at = chunk.start_at + timedelta(seconds=chunk.media_end - chunk.media_start)
         same = capture is self._capture
         if not same:
             self._capture, self._captured_until = capture, chunk.source_start
-        missing = not same or chunk.source_start > self._captured_until + EDGE_S
-        self._captured_until = max(self._captured_until, chunk.source_end)
-        gaps = self._close(chunk.start_at, Reason.UPLINK_TOO_SLOW if same else Reason.SOURCE_ENDED) if missing else ()
-        if end_at > self.until:
+        gaps = () if same else self._close(chunk.start_at, Reason.SOURCE_ENDED)
+        for start, end in chunk.holes:
+            gaps += self._reach(chunk, min(start, end)) + self._skip(chunk, end)
+        return gaps + self._reach(chunk, chunk.source_end)
+
+    def _reach(self, chunk: MediaChunk, source_s: float) -> tuple[Gap, ...]:
+        """All up to `source_s` was captured: what is before the chunk left the ring unsent, the rest has arrived."""
+        gaps: tuple[Gap, ...] = ()
+        lost_until = min(source_s, chunk.source_start)
+        if lost_until > self._captured_until + EDGE_S:
+            gaps = self._close(_instant(chunk, lost_until), Reason.UPLINK_TOO_SLOW)
+        self._captured_until = max(self._captured_until, source_s)
+        end_at = _instant(chunk, source_s)
+        if source_s > chunk.source_start and end_at > self.until:
             self.delivered_s += (end_at - self.until).total_seconds()
             self._settle(end_at)
         return gaps
+
+    def _skip(self, chunk: MediaChunk, source_s: float) -> tuple[Gap, ...]:
+        """The camera gave nothing up to `source_s`."""
+        is_short = source_s < self._captured_until + SHORT_S
+        self._captured_until = max(self._captured_until, source_s)
+        gap = Gap(self.until, _instant(chunk, source_s), Reason.PICTURE_MISSING)
+        return () if is_short or gap.seconds < EDGE_S else self._tell((gap,))
 
     def missed(self, until: datetime) -> tuple[Gap, ...]:
         """Nothing will come any more for the time before this; the gaps that it is."""
@@ -100,16 +120,22 @@ class Ledger:
     def _close(self, end_at: datetime, otherwise: Reason) -> tuple[Gap, ...]:
         if (end_at - self.until).total_seconds() < EDGE_S:
             return ()
-        gaps = split(self.until, end_at, self._causes, otherwise)
+        return self._tell(split(self.until, end_at, self._causes, otherwise))
+
+    def _tell(self, gaps: tuple[Gap, ...]) -> tuple[Gap, ...]:
         for gap in gaps:
             self.gap_s[gap.reason] += gap.seconds  # type: ignore[assignment]  # a Counter adds up seconds just as well
-        self._settle(end_at)
+        self._settle(gaps[-1].end_at)
         return gaps
 
     def _settle(self, until: datetime) -> None:
         self.until = until
         while len(self._causes) > 1 and self._causes[1].at <= until:
             self._causes.popleft()
+
+
+def _instant(chunk: MediaChunk, source_s: float) -> datetime:
+    return chunk.start_at + timedelta(seconds=source_s - chunk.source_start)
 
 
 def split(start_at: datetime, end_at: datetime, causes: Iterable[Cause], otherwise: Reason) -> tuple[Gap, ...]:
@@ -123,8 +149,20 @@ def split(start_at: datetime, end_at: datetime, causes: Iterable[Cause], otherwi
     reasons = [_at(bound, known) for bound in bounds[:-1]]
     filled = _forward(reversed(_forward(reversed(reasons))))
     pieces = [Gap(*bound, reason or otherwise) for bound, reason in zip(pairwise(bounds), filled, strict=True)]
-    runs = (tuple(run) for _, run in groupby(pieces, key=attrgetter("reason")))
+    runs = (tuple(run) for _, run in groupby(_joined(pieces), key=attrgetter("reason")))
     return tuple(Gap(run[0].start_at, run[-1].end_at, run[0].reason) for run in runs)
+
+
+def _joined(pieces: Iterable[Gap]) -> list[Gap]:
+    """What is too short to stand alone is part of its longer neighbour."""
+    joined: list[Gap] = []
+    for piece in pieces:
+        if joined and min(joined[-1].seconds, piece.seconds) < SHORT_S:
+            longer = max(joined[-1], piece, key=attrgetter("seconds"))
+            joined[-1] = Gap(joined[-1].start_at, piece.end_at, longer.reason)
+        else:
+            joined.append(piece)
+    return joined
 
 
 def _at(instant: datetime, causes: list[Cause]) -> Reason | None:

@@ -87,6 +87,7 @@ class WorkerRecording:
                 last=chunk.last,
                 source_start=chunk.start_s,
                 source_end=chunk.end_s,
+                holes=chunk.holes,
                 captured_at=chunk.end_s + chunk.anchor_s,
             )
         )

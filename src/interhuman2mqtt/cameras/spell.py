@@ -6,6 +6,8 @@ goes on without a session, its ring turning. A third waits for the end that the 
 off, whatever is under way; the end of an hour or of a budget lets the session come to its own.
 """
 
+from collections.abc import Awaitable, Callable
+
 import structlog
 import trio
 
@@ -13,6 +15,7 @@ from interhuman2mqtt import config
 from interhuman2mqtt.cameras.breaker import Breaker
 from interhuman2mqtt.cameras.capturing import Capturing
 from interhuman2mqtt.cameras.counters import Counters
+from interhuman2mqtt.cameras.picture import NoPicture, Picture
 from interhuman2mqtt.cameras.shared import Shared, capture_of, session_of
 from interhuman2mqtt.cameras.standing import Standing
 from interhuman2mqtt.cameras.streaming import Streaming
@@ -42,6 +45,9 @@ class Spell:
         self._pauses = shared.pauses
         self._bugs = bugs
         self._scope = trio.CancelScope()
+        self._over: str | None = None
+        """Why it may not be seen any longer."""
+        self._showing: set[trio.CancelScope] = set()
 
     async def run(self, permit: Permit) -> None:
         """Until the permit is withdrawn, or `stop`."""
@@ -53,9 +59,29 @@ class Spell:
                     await self._keep_streaming()
                     nursery.cancel_scope.cancel()
         finally:
+            self._show_no_more()
             self._streaming.release()
             for stage in (capture_of(self._camera), session_of(self._camera)):
                 self._alive.withdraw(stage)
+
+    async def show(self, deliver: Callable[[Picture], Awaitable[None]]) -> Picture:
+        """Hand what the camera sees now to `deliver`; the end of the permit ends that too. Raises NoPicture."""
+        worker = self._capturing.worker
+        if self._over is not None or worker is None:
+            raise NoPicture(self._over or "its source is not open")
+        with trio.CancelScope() as scope:
+            self._showing.add(scope)
+            try:
+                picture = await worker.picture()
+                await deliver(picture)
+                return picture
+            finally:
+                self._showing.remove(scope)
+        raise NoPicture("it may not be seen any longer")
+
+    def _show_no_more(self) -> None:
+        for scope in self._showing:
+            scope.cancel()
 
     async def _keep_capturing(self) -> None:
         promise = self._alive.of(capture_of(self._camera))
@@ -71,6 +97,8 @@ class Spell:
 
     async def _end_with(self, permit: Permit) -> None:
         verdict = await permit.wait_refused()
+        self._over = verdict.detail or "it may not be seen"
+        self._show_no_more()
         log.info("may not stream any longer", reason=verdict.reason)
         if verdict.reason is not Reason.PAUSED and self._streaming.stop():
             self._scope.deadline = trio.current_time() + DRAIN_S

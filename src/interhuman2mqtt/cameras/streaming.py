@@ -141,6 +141,7 @@ class Streaming:
         return await run_session(shared.server, key, wishes, metered, interpreter=interpreter, observer=watch)
 
     def _failed(self, outage: Outage, watch: "_Watch", health: Health) -> None:
+        self.counters.reconnects += watch.is_ready
         if isinstance(outage, Overloaded | Refused):
             if outage.reason is Reason.CONCURRENCY_LIMIT:
                 self.shared.places.refused()

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from itertools import count
 
 from interhuman2mqtt.cameras.ledger import Gap
-from interhuman2mqtt.events import Clock, Event, Range, utc_now
+from interhuman2mqtt.events import Clock, Event, GapData, Range, utc_now
 
 GAP = "coverage.gap"
 
@@ -37,7 +37,7 @@ class Teller:
             end_at=gap.end_at,
             ranges_at=(Range(gap.start_at, gap.end_at),),
             clock=self._clock(),
-            data={"reason": gap.reason.value, "seconds": round(gap.seconds, 3)},
+            data=dict(GapData(reason=gap.reason, seconds=round(gap.seconds, 3))),
         )
 
     def signal_end(self, camera: str, kind: str, session: str | None) -> Event:

@@ -11,6 +11,7 @@ import structlog
 import trio
 
 from interhuman2mqtt.alive import Promise
+from interhuman2mqtt.cameras.picture import Picture, Pictures
 from interhuman2mqtt.cameras.recording import WorkerRecording
 from interhuman2mqtt.cameras.stalls import Progress, Timeouts
 from interhuman2mqtt.cameras.voice import UNFINISHED_MAX, Voice
@@ -50,10 +51,16 @@ class Worker:
         """The process prints nothing more."""
         self.progress = Progress()
         self.recordings: dict[int, WorkerRecording] = {}
+        self._pictures = Pictures(self.send_nowait)
         self._process = process
         self._commands, self._to_send = trio.open_memory_channel[wire.Command](COMMANDS)
         self._numbers = 0
         self._answered = trio.Event()
+
+    @property
+    def pid(self) -> int:
+        """The process's id."""
+        return self._process.pid
 
     @property
     def is_reaped(self) -> bool:
@@ -86,11 +93,16 @@ class Worker:
         )
         return recording
 
+    async def picture(self) -> Picture:
+        """What the camera sees now; raises NoPicture."""
+        return await self._pictures.take()
+
     def leave(self) -> None:
-        """Nothing more will come: wake whoever waits for a chunk."""
+        """Nothing more will come: wake whoever waits for a chunk or a picture."""
         self.gone.set()
         for recording in tuple(self.recordings.values()):
             recording.wake()
+        self._pictures.leave()
 
     def kill(self) -> None:
         """End the process now, whatever it is doing; nothing in it is worth waiting for."""
@@ -173,6 +185,8 @@ class Worker:
                 self.progress.observe(frame)
             case wire.Chunk() if recording := self.recordings.get(frame.recording):
                 recording.arrived(frame, payload)
+            case wire.Pictured():
+                self._pictures.arrived(frame, payload)
             case wire.Chunk():
                 pass  # of a recording that was dropped while it was on its way
 

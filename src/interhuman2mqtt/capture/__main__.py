@@ -1,8 +1,9 @@
 """The worker: commands in on stdin, frames out on stdout, one source in between.
 
-Three threads. The capture fills the ring and waits for nobody. The main thread answers pulls, and may well wait for
-the daemon to read. The third only reads commands, and ends the process when stdin closes, even while another thread
-hangs in a driver: the parent-death signal of the kernel would not do, since it belongs to the thread that forked.
+Three threads, and one more while a picture is made. The capture fills the ring and waits for nobody. The main thread
+answers pulls, and may well wait for the daemon to read. The third only reads commands, and ends the process when stdin
+closes, even while another thread hangs in a driver: the parent-death signal of the kernel would not do, since it
+belongs to the thread that forked.
 """
 
 import faulthandler
@@ -21,6 +22,7 @@ import av
 from interhuman2mqtt import memory
 from interhuman2mqtt.capture import wire
 from interhuman2mqtt.capture.capture import Capture
+from interhuman2mqtt.capture.picture import Photographer
 from interhuman2mqtt.capture.recorder import Recording
 from interhuman2mqtt.errors import Refused
 from interhuman2mqtt.redaction import hide, redact
@@ -42,6 +44,8 @@ class Worker:
         self._commands = commands
         self._frames = frames
         self._recordings: dict[int, Recording] = {}
+        self._photographer = Photographer(self._capture)
+        self._pictures: deque[tuple[wire.Pictured, bytes]] = deque()
         self._said: wire.Opened | None = None
         self._failed = False
         self._pulse_at = time.monotonic()
@@ -63,7 +67,7 @@ class Worker:
 
     def _wait(self) -> None:
         with self._capture.changed:
-            if not self._commands:
+            if not (self._commands or self._pictures):
                 self._capture.changed.wait(max(self._pulse_at - time.monotonic(), 0))
 
     def _due(self) -> list[tuple[wire.Frame, bytes]]:
@@ -72,6 +76,8 @@ class Worker:
             while self._commands:
                 self._obey(self._commands.popleft())
             due: list[tuple[wire.Frame, bytes]] = [(frame, b"") for frame in self._news()]
+            while self._pictures:
+                due.append(self._pictures.popleft())
             for recording in list(self._recordings.values()):
                 cut = recording.cut(self._capture.takes, source_ended=self._capture.outage is not None)
                 due += [cut] if cut else []
@@ -89,8 +95,17 @@ class Worker:
                 recording.finishing = True
             case wire.Drop():
                 self._recordings.pop(command.recording, None)
+            case wire.Picture():
+                threading.Thread(target=self._photograph, args=(command,), name="picture", daemon=True).start()
             case _:
                 pass  # for a recording that has ended in the meantime
+
+    def _photograph(self, command: wire.Picture) -> None:
+        """In a thread of its own: decoding must hold up neither the capture nor the chunks."""
+        pictured = self._photographer.take(command)
+        with self._capture.changed:
+            self._pictures.append(pictured)
+            self._capture.changed.notify_all()
 
     def _news(self) -> list[wire.Frame]:
         news: list[wire.Frame] = []

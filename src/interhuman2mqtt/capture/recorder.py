@@ -6,7 +6,7 @@ soon as its last GOP is sealed, with no packet of the next one needed to flush i
 the next but a cursor and a count. Standalone framing is the same with the init segment kept and the times from zero.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from operator import itemgetter
 from typing import NamedTuple
 
@@ -14,7 +14,7 @@ import av
 from av.stream import Stream
 
 from interhuman2mqtt.capture import wire
-from interhuman2mqtt.capture.ring import Gop, Packet, Ring
+from interhuman2mqtt.capture.ring import Gop, Packet, Ring, Span
 from interhuman2mqtt.capture.timeline import Anchor
 from interhuman2mqtt.capture.tracks import AvPacket, Silence, Track
 
@@ -105,7 +105,7 @@ class Recording:
         if self._index == 0:
             self._anchor_s = self._anchor.seconds
         self.pulled = False
-        lost = self._lost(gops)
+        lost, holes = self._missing(gops)
         payload = b""
         start_s = end_s = self._end_s or 0.0
         if gops:
@@ -119,6 +119,7 @@ class Recording:
             anchor_s=self._anchor_s,
             media_s=start_s - self._zero_s + (self._sent_s if self._standalone else 0.0),
             lost=lost,
+            holes=holes,
             last=self.ended,
         )
         self._index += 1
@@ -127,12 +128,18 @@ class Recording:
         self._end_s = end_s
         return head, payload
 
-    def _lost(self, gops: list[Gop]) -> tuple[tuple[float, float], ...]:
-        """The holes before and between these GOPs; not what was only to be replayed."""
+    def _missing(self, gops: list[Gop]) -> tuple[tuple[Span, ...], tuple[Span, ...]]:
+        """What fell off the ring before these GOPs, and where the camera gave nothing; not what was only a replay."""
         ends = [self._end_s, *(gop.end_s for gop in gops)]
-        holes = zip(ends, (gop.start_s for gop in gops), strict=False)
-        wanted = ((max(end, self._from_s or end), start) for end, start in holes if end is not None)
-        return tuple((end, start) for end, start in wanted if start > end)
+        between = [(end, gop.start_s) for end, gop in zip(ends, gops, strict=False) if end is not None]
+        evicted_s = self._ring.evicted_s
+        lost = self._wanted((start, min(end, evicted_s)) for start, end in between)
+        holes = self._wanted((max(start, evicted_s), end) for start, end in between)
+        return lost, tuple(sorted(holes + self._wanted(hole for gop in gops for hole in gop.holes)))
+
+    def _wanted(self, spans: Iterable[Span]) -> tuple[Span, ...]:
+        begun = ((max(start, self._from_s or start), end) for start, end in spans)
+        return tuple((start, end) for start, end in begun if end > start)
 
     def _mux(self, gops: list[Gop], tracks: Tracks) -> bytes:
         begins = self._standalone or self._index == 0

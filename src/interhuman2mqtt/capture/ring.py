@@ -21,6 +21,10 @@ APART_S = 0.001
 """So long a GOP is at least, whatever its pictures say."""
 JITTER_S = 0.1
 """A replay need not be longer for so little."""
+HOLE_S = 2.0
+"""Without a picture for so long, and for `HOLE_INTERVALS` times as long as from picture to picture before, a camera
+stood still: it is not one that sends few of them."""
+HOLE_INTERVALS = 5
 
 
 class Packet(NamedTuple):
@@ -36,10 +40,14 @@ class Packet(NamedTuple):
     data: bytes
 
 
+Span = tuple[float, float]
+"""From and to, in seconds on the source's timeline."""
+
+
 class Gop:
     """A group of pictures, in decoding order, and the sound of the same time."""
 
-    __slots__ = ("end_s", "size", "sound", "start_s", "take", "video")
+    __slots__ = ("end_s", "holes", "size", "sound", "start_s", "take", "video")
 
     def __init__(self, take: int, start_s: float, key: Packet) -> None:
         self.take = take
@@ -50,7 +58,13 @@ class Gop:
         self.video = [key]
         self.sound: list[tuple[float, Packet]] = []
         """Each packet with its time on the timeline."""
+        self.holes: list[Span] = []
+        """Where the camera gave no picture, though it was open."""
         self.size = key.size
+
+    def reach(self, seconds: float) -> None:
+        """Its pictures come as far as this."""
+        self.end_s = max(self.end_s, seconds)
 
 
 class Ring:
@@ -63,6 +77,8 @@ class Ring:
         """The oldest GOP's serial number."""
         self.sealed = 0
         """The serial number after the newest sealed GOP."""
+        self.evicted_s = 0.0
+        """Where the newest GOP that was let go ended."""
         self.size = 0
         self.take = 0
         self.has_sound = True
@@ -70,6 +86,7 @@ class Ring:
         """Packets that never became part of a GOP, by why."""
         self._gops: deque[Gop] = deque()
         self._sound_head_s = float("-inf")
+        self._interval_s = float("inf")
         self._broken = True
 
     def __len__(self) -> int:
@@ -84,6 +101,14 @@ class Ring:
     def end_s(self) -> float:
         """The newest picture's time; 0 before the first."""
         return self._gops[-1].end_s if self._gops else 0.0
+
+    @property
+    def open_gop_s(self) -> float:
+        """How long the newest GOP is by now, without the time in which the camera stood still."""
+        if self._broken:
+            return 0.0
+        newest = self._gops[-1]
+        return newest.end_s - newest.start_s - sum(end - start for start, end in newest.holes)
 
     @property
     def is_waiting(self) -> bool:
@@ -101,8 +126,11 @@ class Ring:
 
     def newest(self) -> int:
         """Where a recording of the present begins: at the newest GOP of this take, which may still grow."""
-        has_begun = bool(self._gops) and self._gops[-1].take == self.take
-        return self.first + len(self._gops) - has_begun
+        return self.first + len(self._gops) - (self.newest_gop() is not None)
+
+    def newest_gop(self) -> Gop | None:
+        """The newest GOP of this take, which may still grow; None where none has begun."""
+        return self._gops[-1] if self._gops and self._gops[-1].take == self.take else None
 
     def find(self, start_s: float) -> int:
         """The first GOP that starts at `start_s` or later; one past the newest where there is none yet."""
@@ -142,7 +170,8 @@ class Ring:
             gop = self._gops[-1]
             gop.video.append(packet)
             gop.size += packet.size
-            gop.end_s = max(gop.end_s, seconds)
+            self._look_for_hole(gop, seconds)
+            gop.reach(seconds)
         self.size += packet.size
         self._seal()
         self._evict()
@@ -182,6 +211,7 @@ class Ring:
         gop = Gop(self.take, seconds, packet)
         if self._gops and not self._broken:
             before = self._gops[-1]
+            self._look_for_hole(before, seconds)
             before.end_s = seconds
             gop.sound = [item for item in before.sound if item[0] >= seconds]
             before.sound = [item for item in before.sound if item[0] < seconds]
@@ -190,6 +220,16 @@ class Ring:
             gop.size += moved
         self._gops.append(gop)
         self._broken = False
+
+    def _look_for_hole(self, gop: Gop, seconds: float) -> None:
+        """Whether nothing was seen between the newest picture of a GOP and the next, which is shown at `seconds`."""
+        waited = seconds - gop.end_s
+        if waited <= 0:
+            return  # shown before it: B-frames
+        if waited > max(HOLE_S, HOLE_INTERVALS * self._interval_s):
+            gop.holes.append((gop.end_s, seconds))
+        # slowly upwards: one hole must not make the next one look usual
+        self._interval_s = min(waited, 2 * self._interval_s + HOLE_S)
 
     def _home(self, seconds: float) -> Gop | None:
         """The open GOP whose time it is, or the oldest open one for a packet that comes too late."""
@@ -216,6 +256,7 @@ class Ring:
     def _evict(self) -> None:
         while self._gops and (self.size > self.limit_bytes or self.seconds > self.limit_s):
             gop = self._gops.popleft()
+            self.evicted_s = gop.end_s
             self.size -= gop.size
             self.first += 1
             self.sealed = max(self.sealed, self.first)

@@ -77,7 +77,7 @@ class Take:
         # what is encoded costs more than any batch could spare, and two inputs have to stay together
         self._batch = BATCH if isinstance(tracks.video, Copied) and len(feeds) == 1 else 1
         self._parameters = ParameterSets()
-        self._key_s = self._first_s = float("inf")
+        self._first_s = float("inf")
         self._begun = False
         self._sealed = 0
         self._sealed_at: float | None = None
@@ -157,6 +157,8 @@ class Take:
             self._fill_silence()
             if self._ring.sealed != sealed:
                 self._changed.notify_all()
+            if self._may_encode and self._ring.open_gop_s > LONGEST_GOP_S:
+                raise Reopen(self._adjustment._replace(encode=True), "rare_key_frames")
 
     def _sound(self, packet: AvPacket) -> None:
         self._counts.sound += 1
@@ -197,12 +199,8 @@ class Take:
     def _judge(self, packet: AvPacket, seconds: float) -> None:
         """Whether the source, now that it runs, turns out to be another than it seemed when it was opened."""
         self._first_s = min(self._first_s, seconds)
-        if packet.is_keyframe:
-            self._key_s = seconds
-            if isinstance(self._tracks.video, Copied) and self._parameters.changed(packet):
-                raise Reopen(self._adjustment, "format_changed")
-        if self._may_encode and seconds - self._key_s > LONGEST_GOP_S:
-            raise Reopen(self._adjustment._replace(encode=True), "rare_key_frames")
+        if packet.is_keyframe and isinstance(self._tracks.video, Copied) and self._parameters.changed(packet):
+            raise Reopen(self._adjustment, "format_changed")
         if not self._sound_came and seconds - self._first_s > SOUND_DUE_S:
             raise Reopen(self._adjustment._replace(silence=True), "silent_sound")
 

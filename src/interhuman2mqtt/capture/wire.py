@@ -5,7 +5,7 @@ Commands go to the worker's stdin, frames come from its stdout, both in one form
     4 bytes  length of the header, big endian
     4 bytes  length of the payload, big endian
     header   JSON with the key "type"
-    payload  bytes: the media of a chunk, else nothing
+    payload  bytes: the media of a chunk, or a picture, else nothing
 
 Times named `*_s` are seconds on the source's own timeline, which begins near zero when the worker starts and runs on
 through every lie that a camera tells about time. `anchor_s` plus such a time is CLOCK_MONOTONIC of this machine, on
@@ -90,6 +90,14 @@ class Drop(Struct, frozen=True, kw_only=True, tag="drop"):
     recording: int
 
 
+class Picture(Struct, frozen=True, kw_only=True, tag="picture"):
+    """Send what the camera sees now; answered by exactly one `Pictured`."""
+
+    number: int
+    width_max: int
+    """Pixels."""
+
+
 class Opened(Struct, frozen=True, kw_only=True, tag="opened"):
     """The source is open, or changed while it ran."""
 
@@ -136,17 +144,32 @@ class Chunk(Struct, frozen=True, kw_only=True, tag="chunk"):
     """Where the chunk begins on the recording's own clock, which is what the server counts in."""
     lost: tuple[tuple[Seconds, Seconds], ...] = ()
     """Ranges from `from_s` on that fell off the ring before this chunk."""
+    holes: tuple[tuple[Seconds, Seconds], ...] = ()
+    """Ranges from `from_s` to `end_s` in which the camera gave no picture, in order."""
     last: bool = False
     """The recording ends with this chunk (whose payload may be empty)."""
 
     def __post_init__(self) -> None:
         """Refuse what runs backwards; where it was read, msgspec makes a ValidationError of it."""
-        if any(end < start for start, end in (*self.lost, (self.start_s, self.end_s))):
+        if any(end < start for start, end in (*self.lost, *self.holes, (self.start_s, self.end_s))):
             raise ValueError("time runs backwards")
 
 
-Command = Open | Record | Pull | Finish | Drop
-Frame = Opened | Failed | Pulse | Chunk
+class Pictured(Struct, frozen=True, kw_only=True, tag="pictured"):
+    """What the camera saw; its payload is a JPEG, empty where there is none."""
+
+    number: int
+    size: tuple[int, int] = (0, 0)
+    """Width and height in pixels."""
+    taken_s: Seconds = 0.0
+    anchor_s: Seconds = 0.0
+    """Added to `taken_s` it gives CLOCK_MONOTONIC."""
+    error: str | None = None
+    """Why there is none."""
+
+
+Command = Open | Record | Pull | Finish | Drop | Picture
+Frame = Opened | Failed | Pulse | Chunk | Pictured
 
 _encode = msgspec.json.Encoder().encode
 _commands: msgspec.json.Decoder[Command] = msgspec.json.Decoder(Command)

@@ -16,6 +16,8 @@ Include = Literal["conversation_quality_overall", "conversation_quality_timeline
 GoalDimension = Literal["clarity", "authority", "energy", "rapport", "learning"]
 Model = Literal["inter-2", "inter-2-audio"]
 
+_SOURCE = kinds.checked(urls.check_source, "rtsp://, rtsps://, v4l2:, file:/ or test:", urls.SOURCE)
+
 
 class Framing(StrEnum):
     """What a chunk is: the next piece of one stream, or a file of its own."""
@@ -28,8 +30,11 @@ class SecretRef(Struct, frozen=True, forbid_unknown_fields=True):
     """Where a secret is to be found; exactly one of the three, else BadValueError."""
 
     credential: Annotated[str, kinds.CREDENTIAL_NAME] | None = None
+    """A credential of systemd's, fixed while the unit runs."""
     env: Annotated[str, kinds.ENVIRONMENT_VARIABLE] | None = None
+    """An environment variable, which is easily seen."""
     file: Annotated[str, kinds.FILE] | None = None
+    """A file with nothing else in it; read again on reload."""
 
     def __post_init__(self) -> None:
         if [self.credential, self.env, self.file].count(None) != 2:
@@ -49,6 +54,7 @@ class Shard(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     index: Annotated[int, kinds.SHARD_INDEX]
     """From 0; in a file also where the environment has it."""
     count: Annotated[int, kinds.SHARD_COUNT]
+    """How many there are."""
 
     def __post_init__(self) -> None:
         if self.index >= self.count:
@@ -70,7 +76,9 @@ class Box(Struct, frozen=True, kw_only=True):
 class Interhuman(Struct, frozen=True, kw_only=True):
     """The cloud; the keys that cameras have too are their defaults."""
 
-    url: Annotated[str, kinds.checked(urls.check_cloud)] = "wss://api.interhuman.ai/v2/stream/analyze"
+    url: Annotated[str, kinds.checked(urls.check_cloud, "wss://", urls.CLOUD)] = (
+        "wss://api.interhuman.ai/v2/stream/analyze"
+    )
     api_key: SecretRef | None = None
     include: tuple[Include, ...] = ("conversation_quality_overall", "conversation_quality_timeline")
     goal_dimensions: tuple[GoalDimension, ...] = ()
@@ -80,7 +88,7 @@ class Interhuman(Struct, frozen=True, kw_only=True):
     chunk: Annotated[float, kinds.duration("500ms", "30s")] = 2.0
     """Seconds of media per chunk."""
     max_sessions: Annotated[int, kinds.between(kinds.whole, 0, 10_000, int)] = 0
-    proxy: Annotated[str, kinds.checked(urls.check_proxy, may_be_empty=True)] | None = None
+    proxy: Annotated[str, kinds.checked(urls.check_proxy, "http://", urls.PROXY, may_be_empty=True)] | None = None
     """None: the environment's https_proxy; empty: none."""
     ca_file: Annotated[str, kinds.FILE] | None = None
 
@@ -88,7 +96,7 @@ class Interhuman(Struct, frozen=True, kw_only=True):
 class Mqtt(Struct, frozen=True, kw_only=True):
     """The broker."""
 
-    url: Annotated[str, kinds.checked(urls.check_broker)] = "mqtt://localhost:1883"
+    url: Annotated[str, kinds.checked(urls.check_broker, "mqtt:// or mqtts://", urls.BROKER)] = "mqtt://localhost:1883"
     protocol: Literal["auto", "5", "3.1.1"] = "auto"
     client_id: Annotated[str, kinds.CLIENT_ID]
     base_topic: Annotated[str, kinds.TOPIC] = "interhuman"
@@ -130,7 +138,7 @@ class Log(Struct, frozen=True, kw_only=True):
 class Metrics(Struct, frozen=True, kw_only=True):
     """What Prometheus may ask for."""
 
-    listen: Annotated[str, kinds.checked(urls.listen_address)] | None = None
+    listen: Annotated[str, kinds.checked(urls.listen_address, "HOST:PORT or a port")] | None = None
     """HOST:PORT, or a port of 127.0.0.1; None: nobody listens."""
 
 
@@ -145,7 +153,7 @@ class CameraKeys(Struct, frozen=True, kw_only=True):
     fps: Annotated[float, kinds.between(kinds.number, 1, 240, kinds.show_number)] | None = None
     video_bitrate: Annotated[int, kinds.bitrate("50k", "100M")] | None = None
     """bits a second, where we encode; None: by size"""
-    microphone: Annotated[str, kinds.checked(urls.check_microphone)] | None = None
+    microphone: Annotated[str, kinds.checked(urls.check_microphone, "alsa:", urls.MICROPHONE)] | None = None
     video: Literal["auto", "copy", "h264"] = "auto"
     audio: Literal["auto", "copy", "aac", "opus", "silence", "none"] = "auto"
     buffer: Annotated[float, kinds.duration("5s", "1h")] = 60.0
@@ -171,7 +179,7 @@ class Camera(CameraKeys, frozen=True, kw_only=True):
     id: Annotated[str, kinds.NAME]
     """The name of its table: [a-z0-9_-]+"""
     name: Annotated[str, kinds.TEXT]
-    source: Annotated[str, kinds.checked(urls.check_source)]
+    source: Annotated[str, _SOURCE]
 
 
 class Config(Struct, frozen=True, kw_only=True):
@@ -191,7 +199,7 @@ class CameraTable(CameraKeys, frozen=True, kw_only=True):
     """What may stand in `[cameras.NAME]`, `[profiles.NAME]` and `[defaults]`; loading uses up the last three."""
 
     name: Annotated[str, kinds.TEXT] | None = None
-    source: Annotated[str, kinds.checked(urls.check_source)] | None = None
+    source: Annotated[str, _SOURCE] | None = None
     profile: Annotated[str, kinds.TEXT] | None = None
     boxes: tuple[Annotated[str, kinds.BOX_PATTERN], ...] = ("*",)
     enabled: bool = True

@@ -5,8 +5,10 @@ A kind stands beside its type in `config.py`: `Annotated[float, duration("5s", "
 
 import re
 import zoneinfo
-from collections.abc import Callable, Collection
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, TypeVar
+
+from msgspec import Struct
 
 from interhuman2mqtt.config import schedule, shards, units
 from interhuman2mqtt.config.problems import BadValueError, shown
@@ -21,14 +23,17 @@ _NAME = re.compile(r"[a-z0-9_-]{1,64}")
 _GLOB = re.compile(r"[a-z0-9_*?\[\]!-]+")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _CREDENTIAL = re.compile(r"[A-Za-z0-9._-]{1,255}")
+_LINE = r"^.*\S.*$"
 _API_KEY_PREFIX = "ih_live_"
 
 
-class Kind(NamedTuple):
+class Kind(Struct, frozen=True, eq=False):
     """Reads a value of TOML into what our types hold, and writes it back; `read` raises BadValueError."""
 
     read: Callable[[Any], Any]
     write: Callable[[Any], Any] = lambda value: value
+    schema: Mapping[str, Any] = {}
+    """What JSON Schema can say of it, which refuses nothing that `read` takes; `title` says it to people."""
 
 
 def named(value: object) -> str:
@@ -97,13 +102,28 @@ def choice(*allowed: str) -> Kind:
             raise BadValueError(f"must be {expected}, not {shown(value)}{did_you_mean(value, allowed)}")
         return value
 
-    return Kind(chosen)
+    return Kind(chosen, schema={"enum": list(allowed)})
 
 
-def between(
-    read: Callable[[object], Quantity], low: str | int, high: str | int, show: Callable[[Quantity], Any]
+def between(  # noqa: PLR0913 - a quantity, its limits, and how both are written
+    read: Callable[[object], Quantity],
+    low: str | int,
+    high: str | int,
+    show: Callable[[Quantity], Any],
+    *,
+    title: str = "number",
+    also: Mapping[str, Any] | None = None,
 ) -> Kind:
-    """A quantity within limits, which are written as the user writes them."""
+    """A quantity within limits, which are written as the user writes them.
+
+    Args:
+        read: Reads one; raises BadValueError.
+        low: The smallest.
+        high: The largest.
+        show: Writes one.
+        title: What it is, in a word.
+        also: The schema of what it may be beside a bare number.
+    """
     smallest, largest = read(low), read(high)
 
     def quantity(value: object) -> Quantity:
@@ -112,33 +132,50 @@ def between(
             raise BadValueError(f"must be from {low} to {high}, not {show(found)}")
         return found
 
-    return Kind(quantity, show)
+    bare = {"type": _json_type(smallest), "minimum": smallest, "maximum": largest}
+    either = bare if also is None else {"anyOf": [also, bare]}
+    return Kind(quantity, show, {"title": f"{title}, {low} to {high}", **either})
+
+
+def _json_type(value: object) -> str:
+    return "integer" if isinstance(value, int) else "number"
 
 
 def duration(low: str, high: str) -> Kind:
     """Seconds, written as "5s"."""
-    return between(units.parse_duration, low, high, units.show_duration)
+    also = units.schema(units.DURATIONS)
+    return between(units.parse_duration, low, high, units.show_duration, title="duration", also=also)
 
 
 def size(low: str, high: str) -> Kind:
     """Bytes, written as "64MiB"."""
-    return between(units.parse_size, low, high, units.show_size)
+    return between(units.parse_size, low, high, units.show_size, title="size", also=units.schema(units.SIZES))
 
 
 def bitrate(low: str, high: str) -> Kind:
     """Bits a second, written as "1.5M"."""
-    return between(units.parse_bitrate, low, high, units.show_bitrate)
+    also = units.schema(units.BITRATES)
+    return between(units.parse_bitrate, low, high, units.show_bitrate, title="bits a second", also=also)
 
 
-def checked(check: Callable[[str], object], *, may_be_empty: bool = False) -> Kind:
-    """Some text that `check` finds nothing wrong with; kept as it was written."""
+def checked(
+    check: Callable[[str], object], title: str = "text", pattern: str = _LINE, *, may_be_empty: bool = False
+) -> Kind:
+    """Some text that `check` finds nothing wrong with; kept as it was written.
+
+    Args:
+        check: Raises BadValueError.
+        title: What it is, in a few words.
+        pattern: As far as a regular expression can say what `check` wants.
+        may_be_empty: Whether `""` says something; `pattern` has to allow it too.
+    """
 
     def read(value: object) -> str:
         found = "" if may_be_empty and value == "" else text(value)
         check(found)
         return found
 
-    return Kind(read)
+    return Kind(read, schema={"title": title, "type": "string", "pattern": pattern})
 
 
 def check_name(name: str) -> None:
@@ -196,16 +233,23 @@ def _check_client_id(name: str) -> None:
         raise BadValueError("must be at most 128 characters without blanks")
 
 
-NAME = checked(check_name)
-BOX_PATTERN = checked(_check_glob)
-ENVIRONMENT_VARIABLE = checked(_check_variable)
-CREDENTIAL_NAME = checked(_check_credential)
-FILE = checked(_check_path)
-TIMEZONE = checked(_check_timezone)
-TOPIC = checked(_check_topic)
-CLIENT_ID = checked(_check_client_id)
-SCHEDULE = checked(schedule.parse)
-PICTURE_SIZE = Kind(units.parse_picture, units.show_picture)
-SHARD_INDEX = between(shards.index, 0, 9_999, int)
-SHARD_COUNT = between(shards.count, 1, 10_000, int)
-TEXT = Kind(text)
+NAME = checked(check_name, "a-z, 0-9, _ and -", f"^(?!({'|'.join(RESERVED_NAMES)})$){_NAME.pattern}$")
+BOX_PATTERN = checked(_check_glob, "pattern", f"^{_GLOB.pattern}$")
+ENVIRONMENT_VARIABLE = checked(_check_variable, "name", f"^(?!{_API_KEY_PREFIX}){_VARIABLE.pattern}$")
+CREDENTIAL_NAME = checked(_check_credential, "name", f"^(?!{_API_KEY_PREFIX}){_CREDENTIAL.pattern}$")
+FILE = checked(_check_path, "path from / on", "^/")
+TIMEZONE = checked(_check_timezone, "time zone")
+TOPIC = checked(_check_topic, "topic", "^[^+# /$][^+# /]*(/[^+# /]+)*$")
+CLIENT_ID = checked(_check_client_id, "text without blanks", "^[^ ]{1,128}$")
+SCHEDULE = checked(schedule.parse, "days and hours", schedule.PATTERN)
+PICTURE_SIZE = Kind(
+    units.parse_picture,
+    units.show_picture,
+    {"title": "WIDTHxHEIGHT, both even", "type": "string", "pattern": units.PICTURE_PATTERN},
+)
+SHARD_INDEX = between(shards.index, 0, 9_999, int, also=shards.SCHEMA)
+SHARD_COUNT = between(shards.count, 1, 10_000, int, also=shards.SCHEMA)
+TEXT = Kind(text, schema={"title": "text", "type": "string", "pattern": _LINE})
+WHOLE = Kind(whole, schema={"title": "whole number", "type": "integer"})
+NUMBER = Kind(number, schema={"title": "number", "type": "number"})
+BOOLEAN = Kind(boolean, schema={"title": "true or false", "type": "boolean"})

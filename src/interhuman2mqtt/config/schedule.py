@@ -11,6 +11,8 @@ DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 DAY_MINUTES = 24 * 60
 EXPECTED = 'must be days and hours such as "Mon-Fri 08:00-18:00" or "Sat,Sun 22:00-02:00"'
 
+PATTERN = "[0-9]?[0-9]:[0-5][0-9] ?- ?[0-9]?[0-9]:[0-5][0-9] *$"
+"""As much of an entry as a JSON Schema needs to know."""
 _ENTRY = re.compile(r"(?:([A-Za-z,-]+) +)?(\d\d?):(\d\d) ?- ?(\d\d?):(\d\d)")
 
 

@@ -7,12 +7,20 @@ that moves when the count grows by one moves to the new shard, and about one cam
 import hashlib
 import os
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from interhuman2mqtt.config.problems import BadValueError
 
 INSTEAD = 'a whole number, or { env = "NAME" } for one in the environment'
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+SCHEMA: Mapping[str, Any] = {
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["env"],
+    "properties": {"env": {"type": "string", "pattern": f"^{_VARIABLE.pattern}$"}},
+}
+"""What JSON Schema can say of a number that stands in the environment."""
 _NUMBER = re.compile(r"([0-9]{1,6})")
 _ORDINAL = re.compile(r"(?:.*-)?([0-9]{1,6})")
 """`cam-3` is the pod of index 3 in the StatefulSet `cam` (Kubernetes, StatefulSets, "Ordinal Index")."""

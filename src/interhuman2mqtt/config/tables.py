@@ -37,9 +37,9 @@ INLINE_TABLES = {
 }
 _PLAIN = {
     str: kinds.TEXT,
-    int: Kind(kinds.whole),
-    float: Kind(kinds.number),
-    bool: Kind(kinds.boolean),
+    int: kinds.WHOLE,
+    float: kinds.NUMBER,
+    bool: kinds.BOOLEAN,
 }
 
 
@@ -86,7 +86,7 @@ def kind_of(hint: Any) -> Kind:
         return kinds.choice(*get_args(hint))
     if isinstance(hint, type) and issubclass(hint, Enum):
         words = kinds.choice(*(member.value for member in hint))
-        return Kind(lambda value: hint(words.read(value)), lambda member: str(member.value))
+        return Kind(lambda value: hint(words.read(value)), lambda member: str(member.value), words.schema)
     return _PLAIN[hint]
 
 

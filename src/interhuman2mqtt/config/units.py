@@ -17,6 +17,7 @@ A_PICTURE = 'a picture size such as "1280x720"'
 
 _QUANTITY = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,9})?) ?([A-Za-z]*)")
 _PICTURE = re.compile(r"([0-9]{1,5})x([0-9]{1,5})")
+PICTURE_PATTERN = "^[0-9]{0,4}[02468]x[0-9]{0,4}[02468]$"
 
 
 def parse_duration(value: object) -> float:
@@ -45,6 +46,11 @@ def parse_picture(value: object) -> tuple[int, int]:
             f"must be even both ways, {shown(match[0])} is not: H.264 stores colour for two by two pixels"
         )
     return width, height
+
+
+def schema(units: Mapping[str, str | int]) -> dict[str, str]:
+    """What JSON Schema can say of a quantity in quotes."""
+    return {"type": "string", "pattern": f"^[0-9]{{1,15}}(\\.[0-9]{{1,9}})? ?({'|'.join(units)})$"}
 
 
 def show_duration(seconds: float) -> str:

@@ -10,6 +10,13 @@ from urllib.parse import SplitResult, urlsplit
 
 from interhuman2mqtt.config.problems import BadValueError
 
+CLOUD = "^wss?://[^@?#]+/v[12]/stream/analyze$"
+BROKER = "^mqtts?://[^@/?#]+/?$"
+PROXY = "^(http://[^@/?#]+/?)?$"
+SOURCE = "^(rtsps?://[^@]+|v4l2:.+|file:/.*|test:.*)$"
+MICROPHONE = "^alsa:."
+"""As much as an editor can know of each kind of address, in the regular expressions of JSON Schema."""
+
 _API_PATH = re.compile(r"/(v[0-9]+)/stream/analyze$")
 _PASSWORD = re.compile(r"(?:pass|passwd|password|pwd)=", re.IGNORECASE)
 

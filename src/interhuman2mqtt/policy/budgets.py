@@ -5,14 +5,14 @@ What a chunk costs is on the disk before the chunk is handed out, so that no cra
 
 from collections.abc import Callable
 from datetime import date
-from typing import Any
 
 import structlog
 
 from interhuman2mqtt.config.units import show_duration
 from interhuman2mqtt.errors import Outage, Reason
 from interhuman2mqtt.policy.meter import Meter
-from interhuman2mqtt.policy.usage import BOX
+from interhuman2mqtt.policy.usage import BOX, Account
+from interhuman2mqtt.policy.usage import Budgets as Told
 
 WARN = 0.8
 """The part of a budget at which it is warned of."""
@@ -76,8 +76,8 @@ class Budgets:
             self._warn(account, self.meter.usage.day)
         await self.meter.cover(limited)
 
-    def told(self) -> dict[str, Any]:
-        """For `bridge/health`: the seconds used and allowed today, per camera and of the box."""
+    def told(self) -> Told:
+        """For `bridge/health`."""
         usage = self.meter.usage
         cameras = {*self._limits, *usage.today} - {BOX}
         return {
@@ -111,7 +111,7 @@ class Budgets:
             limit = show_duration(self._limits[account])
             log.warning("budget nearly spent", of="the box" if account == BOX else account, used=used, per_day=limit)
 
-    def _told(self, account: str) -> dict[str, Any]:
+    def _told(self, account: str) -> Account:
         used = round(self.meter.usage.used(account), 1)
         return {"used": used, "per_day": self._limits.get(account), "warned": self._is_near(account)}
 

@@ -1,6 +1,8 @@
 """How many seconds were streamed on which local day. Pure: days and counts in, counts out."""
 
+from collections.abc import Mapping
 from datetime import date
+from typing import TypedDict
 
 from msgspec import Struct, structs
 
@@ -11,6 +13,29 @@ DAYS_KEPT = 14
 
 Counts = dict[str, float]
 """Seconds by account: a camera's id, or BOX."""
+
+
+class Account(TypedDict):
+    """How one of them stands today."""
+
+    used: float
+    """seconds"""
+    per_day: float | None
+    """Seconds; None: no limit."""
+    warned: bool
+    """Whether most of it is used."""
+
+
+class Budgets(TypedDict):
+    """How all of them stand today, as `bridge/health` tells it."""
+
+    day: str
+    box: Account
+    cameras: Mapping[str, Account]
+    warnings: int
+    """How often one was nearly spent, since the start."""
+    trouble: str | None
+    """Why it cannot be counted now, in one sentence."""
 
 
 class Usage(Struct, frozen=True):

@@ -19,6 +19,7 @@ class Announcer:
         self._topics = topics
         self._publish = publish
         self._cameras: dict[str, CameraTopics] = {}
+        self._shown: set[str] = set()
 
     @property
     def active(self) -> Mapping[str, state.Active]:
@@ -40,9 +41,17 @@ class Announcer:
         """Nothing is known of a camera any more: its retained states go."""
         for message in self._of(camera).clear():
             self._publish(message)
+        if camera in self._shown:
+            self._shown.remove(camera)
+            self._publish(self._topics.clear_snapshot(camera))
+
+    def shows(self, camera: str) -> None:
+        """A picture of a camera is about to be retained, and goes with its states."""
+        self._shown.add(camera)
 
     def remove(self, camera: str) -> None:
         """A camera is gone: everything of it goes."""
+        self.clear(camera)
         self._cameras.pop(camera, None)
         for message in self._topics.clear_camera(camera):
             self._publish(message)

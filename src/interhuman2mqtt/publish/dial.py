@@ -5,6 +5,7 @@ never hears of it, and the socket goes with the client.
 """
 
 import logging
+import socket
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -87,7 +88,15 @@ def dial(settings: Settings, offer: Offer) -> Client:
         client.connect(endpoint.host, endpoint.port, settings.keepalive, clean_start=True, properties=properties)
     else:
         client.connect(endpoint.host, endpoint.port, settings.keepalive)
+    _send_at_once(client)
     return client
+
+
+def _send_at_once(client: Client) -> None:
+    """Each packet when it is written: the kernel would keep it until the broker's TCP answers the one before."""
+    sock = client.socket()
+    if isinstance(sock, socket.socket):  # an SSLSocket is one too
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 def _set_will(client: Client, will: Message, offer: Offer) -> None:
@@ -124,6 +133,6 @@ def _will_properties(will: Message) -> Properties:
 
 
 def _describe(properties: Properties, message: Message) -> None:
-    properties.PayloadFormatIndicator = 1  # UTF-8
-    properties.ContentType = "application/json"
+    properties.PayloadFormatIndicator = int(message.content_type == "application/json")  # 1: UTF-8
+    properties.ContentType = message.content_type
     properties.UserProperty = list(message.properties)

@@ -21,7 +21,7 @@ DEAF_S = 600.0
 ANSWER_S = 30.0
 """Seconds that the broker may take to answer."""
 
-_REMEDY = "allow it to subscribe in the broker's ACL, or set mqtt.requests to off"
+_REMEDY = "allow it to subscribe in the broker's ACL, or switch off what needs it: mqtt.requests, mqtt.discovery"
 
 log = structlog.get_logger(__name__)
 
@@ -40,14 +40,15 @@ class Listener:
         self._lost = 0
         self._deaf_until = 0.0
         self._complaint: str | None = None
+        self._all = _said(filters)
 
     async def listen(self, connection: Connection) -> str | None:
         """Subscribe; returns what is wrong in one sentence, or None where we hear everything."""
         complaint = await self._subscribe(connection)
         if complaint is not None and complaint != self._complaint:
-            log.warning("requests are not heard", detail=complaint)
+            log.warning("topics are not heard", detail=complaint)
         elif complaint is None and self._complaint is not None:
-            log.info("requests are heard")
+            log.info("topics are heard")
         self._complaint = complaint
         return complaint
 
@@ -55,7 +56,7 @@ class Listener:
         now = trio.current_time()
         if now < self._deaf_until:
             await trio.lowlevel.checkpoint()
-            return f"requests are not heard: the broker ended the connection when we subscribed to them: {_REMEDY}"
+            return f"{self._all} not heard: the broker ended the connection when we subscribed to them: {_REMEDY}"
         try:
             with trio.move_on_after(ANSWER_S):
                 answers = await connection.hearing.subscribe(self._filters, self._take)
@@ -64,7 +65,7 @@ class Listener:
         finally:
             if connection.lost is not None:
                 self._count_loss()
-        return f"requests are not heard: the broker did not answer our subscription within {ANSWER_S:g} s"
+        return f"{self._all} not heard: the broker did not answer our subscription within {ANSWER_S:g} s"
 
     def _count_loss(self) -> None:
         self._lost += 1
@@ -73,10 +74,14 @@ class Listener:
             self._deaf_until = trio.current_time() + DEAF_S
 
 
+def _said(filters: Sequence[str]) -> str:
+    return f"{', '.join(filters)} {'is' if len(filters) == 1 else 'are'}"
+
+
 def _refusals(filters: Sequence[str], answers: Sequence[Ack]) -> str | None:
     refused = [(topic, ack) for topic, ack in zip(filters, answers, strict=False) if ack.refused]
     if not refused:
         return None
-    topics = ", ".join(topic for topic, _ in refused)
     _, ack = refused[0]
-    return f"requests on {topics} are not heard: the broker refused ({ack.text}, code {ack.code:#04x}): {_REMEDY}"
+    topics = _said([topic for topic, _ in refused])
+    return f"{topics} not heard: the broker refused ({ack.text}, code {ack.code:#04x}): {_REMEDY}"

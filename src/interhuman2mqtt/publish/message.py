@@ -25,7 +25,7 @@ class Message(Struct, frozen=True, kw_only=True):
 
     topic: str
     payload: bytes
-    """JSON; empty where a retained topic is to be cleared."""
+    """JSON, or a picture; empty where a retained topic is to be cleared."""
     kind: Kind
     retain: bool
     camera: str | None = None
@@ -34,6 +34,8 @@ class Message(Struct, frozen=True, kw_only=True):
     """Seconds after which nobody needs it any more (MQTT 5, 3.3.2.3.3); None: never."""
     properties: tuple[tuple[str, str], ...] = ()
     """MQTT 5 user properties."""
+    content_type: str = "application/json"
+    """MQTT 5 content type; what is neither JSON nor other text is published as bytes of no known format."""
     correlation: bytes | None = None
     """MQTT 5 correlation data: of an answer, the request's."""
 

@@ -199,6 +199,7 @@ class Connection:
 
     async def _write(self) -> None:
         while True:
+            self._check(self._client.loop_write())  # the socket mostly takes it at once
             while self._client.want_write():
                 self._check(await self._write_some())
             self._to_write = trio.Event()

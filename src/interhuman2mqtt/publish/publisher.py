@@ -5,7 +5,7 @@ the outbox. So who sees `online` sees the truth on every other topic, also when 
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import datetime
 from enum import StrEnum
 from functools import partial
@@ -19,6 +19,7 @@ from interhuman2mqtt.config import Mqtt
 from interhuman2mqtt.errors import Outage, Reason, Refused
 from interhuman2mqtt.events import utc_now
 from interhuman2mqtt.publish import mqtt, parking
+from interhuman2mqtt.publish.atonce import AtOnce
 from interhuman2mqtt.publish.broker import Ack, Endpoint
 from interhuman2mqtt.publish.dial import Settings
 from interhuman2mqtt.publish.journal import Row
@@ -122,6 +123,8 @@ class Publisher:
             promise=promise,
         )
         self._retained: dict[str, Message] = {}
+        self._at_once = AtOnce()
+        self._kept_there: set[str] = set()
         self._told: BrokerState | None = None
         self._quiet = Quiet(trio.current_time)
         self._suspicion = Suspicion()
@@ -131,13 +134,35 @@ class Publisher:
     @property
     def topics(self) -> frozenset[str]:
         """The retained topics that this life publishes; what is empty there is on its way to be cleared."""
-        return frozenset(self._retained) | {self._topics.bridge_state(BridgeWord.ONLINE, self._boot_id, None).topic}
+        word = self._topics.bridge_state(BridgeWord.ONLINE, self._boot_id, None).topic
+        return frozenset({*self._retained, *self._kept_there, word})
 
     def publish(self, message: Message) -> None:
         """Accept a message: it is published as soon as there is a broker, and its turn comes. Never waits."""
         if message.retain:
+            self._kept_there.discard(message.topic)
             self._retained[message.topic] = message
         self._outbox.put(message)
+
+    def repeat(self, first: Collection[str]) -> None:
+        """Publish all that is retained once more, what is on the topics `first` before the rest.
+
+        `bridge/state` is not among it: who says it is the connection.
+        """
+        held = [message for message in self._retained.values() if message.payload]
+        for message in sorted(held, key=lambda message: message.topic not in first):
+            self._outbox.put(message)
+
+    async def publish_at_once(self, message: Message) -> None:
+        """Publish beside the outbox, on the connection that there is; raises NotDelivered.
+
+        What is to be retained only the broker keeps: a later connection does not repeat it.
+        """
+        if message.retain:
+            self._retained.pop(message.topic, None)
+            self._kept_there.add(message.topic)
+            self._outbox.journal.publishes(structs.replace(message, payload=b"-"))  # which need not hold the picture
+        await self._at_once.send(message)
 
     def stop(self, within: float) -> None:
         """Let `run_connection` return once the outbox is empty, at the latest `within` seconds from now."""
@@ -155,7 +180,10 @@ class Publisher:
             self._tell(BrokerPhase.CONNECTING)
         try:
             async with mqtt.connected(self._settings) as connection:
-                await self._serve(connection)
+                try:
+                    await self._serve(connection)
+                finally:
+                    self._at_once.offline()
         except Outage as outage:
             self._suspicion.connection_lost()
             phase = BrokerPhase.REFUSED if isinstance(outage, Refused) else BrokerPhase.OFFLINE
@@ -166,6 +194,7 @@ class Publisher:
     async def _serve(self, connection: mqtt.Connection) -> None:
         with trio.CancelScope(deadline=self._stop_at) as self._draining:
             await self._introduce(connection)
+            self._at_once.online(connection)
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._listen, connection)
                 await self._forward(connection)

@@ -5,7 +5,7 @@ as something to refuse with a sentence, or as something to ignore. Nothing raise
 """
 
 from collections.abc import Collection, Mapping
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 from msgspec import UNSET, Raw, UnsetType, structs
@@ -14,10 +14,11 @@ from interhuman2mqtt.config import suggest
 from interhuman2mqtt.config.problems import shown
 from interhuman2mqtt.publish.inbox import PAYLOAD_MAX, Incoming
 from interhuman2mqtt.publish.requests import (
-    CHANGING,
     COMMANDS,
     LEVELS,
+    Access,
     Asked,
+    Birth,
     Ignored,
     Ignoring,
     Level,
@@ -32,12 +33,10 @@ from interhuman2mqtt.publish.requests import (
     Restart,
     Resume,
     Snapshot,
+    obeyed,
     refused,
 )
 from interhuman2mqtt.publish.topics import level
-
-Access = Literal["all", "read-only", "off"]
-"""`mqtt.requests`."""
 
 WORD_MAX = 64
 """Characters of a name or key that is compared with ours: comparing long ones costs too much."""
@@ -46,12 +45,7 @@ TRANSACTION_MAX = 1024
 RESPONSE_TOPIC_MAX = 200
 """Characters. Mosquitto ends the connection of who publishes to a topic of more than 200 levels."""
 
-_of_cameras: Mapping[str, type[Pause | Resume | Restart | Snapshot]] = {
-    "pause": Pause,
-    "resume": Resume,
-    "restart": Restart,
-    "snapshot": Snapshot,
-}
+_of_cameras: Mapping[str, type[Pause | Resume | Restart]] = {"pause": Pause, "resume": Resume, "restart": Restart}
 
 
 class _Wrong(Exception):  # noqa: N818 - it names what a request is
@@ -65,19 +59,22 @@ class Reader:
         base: `mqtt.base_topic`.
         box: The id of this box.
         access: What is obeyed.
+        birth: Where Home Assistant says that it has started; None: nobody wants to know.
     """
 
-    def __init__(self, base: str, box: str, access: Access = "all") -> None:
+    def __init__(self, base: str, box: str, access: Access = "all", birth: str | None = None) -> None:
         self._tree = f"{base}/{box}/"
         self._requests = f"{self._tree}bridge/request/"
         self._responses = f"{self._tree}bridge/response/"
         self._access = access
+        self._birth = birth
 
     @property
     def filters(self) -> tuple[str, ...]:
         """What is to be subscribed to."""
         requests, levels = f"{self._requests}+", f"{self._tree}+/pause/set"
-        return {"all": (requests, levels), "read-only": (requests,), "off": ()}[self._access]
+        asked = {"all": (requests, levels), "read-only": (requests,), "off": ()}[self._access]
+        return asked if self._birth is None else (*asked, self._birth)
 
     def read(self, incoming: Incoming, cameras: Collection[str]) -> Reading:
         """What a message asks for; `cameras` are the ids of those that there are."""
@@ -86,6 +83,9 @@ class Reader:
         if incoming.topic.startswith(self._tree) and incoming.is_level:
             camera = incoming.topic.removeprefix(self._tree).removesuffix("/pause/set")
             return _read_level(camera, incoming, cameras)
+        if incoming.topic == self._birth:
+            # One that is retained is older than what we said when we came.
+            return Birth(incoming.payload == b"online" and not incoming.retained)
         what = f"a message on {shown(incoming.topic)}" if incoming.topic else "a message that cannot be read"
         return Ignored(Ignoring.ODD, what)
 
@@ -122,10 +122,12 @@ class Reader:
         for key in fields:
             if key not in (*COMMANDS[command], "transaction"):
                 raise _Wrong(_unknown_key(command, key))
-        if self._access == "read-only" and command in CHANGING:
-            raise _Wrong("this box takes only requests that change nothing (mqtt.requests)")
+        if not obeyed(self._access):
+            raise _Wrong("this box takes no request that changes it or shows people (mqtt.requests is read-only)")
         if command == "log_level":
             return LogLevel(_log_level(fields))
+        if command == "snapshot":
+            return Snapshot(_camera(fields, cameras), _retain(fields))
         return Reload() if command == "reload" else _of_cameras[command](_camera(fields, cameras))
 
 
@@ -181,6 +183,13 @@ def _camera(fields: Mapping[str, Any], cameras: Collection[str]) -> str | None:
     if camera not in cameras:
         raise _Wrong(f"there is no camera {shown(camera)} on this box{_did_you_mean(camera, cameras)}")
     return camera
+
+
+def _retain(fields: Mapping[str, Any]) -> bool:
+    retain = fields.get("retain", False)
+    if not isinstance(retain, bool):
+        raise _Wrong("retain must be true or false")
+    return retain
 
 
 def _log_level(fields: Mapping[str, Any]) -> Level:

@@ -1,8 +1,8 @@
 """What may be asked of us by MQTT, and how it is answered: values, which `reading` makes of messages. No I/O."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypedDict, get_args
 
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
@@ -10,6 +10,8 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 from interhuman2mqtt.publish.message import Kind, Message
 from interhuman2mqtt.redaction import redact, redact_deep
 
+Access = Literal["all", "read-only", "off"]
+"""`mqtt.requests`."""
 Level = Literal["debug", "info", "warning", "error"]
 LEVELS: tuple[Level, ...] = get_args(Level)
 EXPIRY_S = 300
@@ -39,9 +41,11 @@ class Reload(Struct, frozen=True):
 
 
 class Snapshot(Struct, frozen=True):
-    """A picture."""
+    """Publish what a camera sees now; None: all cameras."""
 
     camera: str | None
+    retain: bool = False
+    """Whether the broker is to keep it."""
 
 
 class LogLevel(Struct, frozen=True):
@@ -57,12 +61,15 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
     "resume": ("camera",),
     "restart": ("camera",),
     "reload": (),
-    "snapshot": ("camera",),
+    "snapshot": ("camera", "retain"),
     "log_level": ("level",),
 }
 """The requests that there are, and the keys that each takes beside `transaction`."""
-CHANGING = frozenset(COMMANDS) - {"snapshot"}
-"""Those that change something, which `mqtt.requests = "read-only"` refuses."""
+
+
+def obeyed(access: Access) -> bool:
+    """Whether requests are obeyed: today each of them changes something, or shows people."""
+    return access == "all"
 
 
 class ReplyTo(Struct, frozen=True, kw_only=True):
@@ -99,6 +106,12 @@ class PauseSet(Struct, frozen=True):
     """The broker repeats it. OFF then lifts only a pause that came by this topic too: it may be older than others."""
 
 
+class Birth(Struct, frozen=True):
+    """Home Assistant says that it has started; that it stops, or what the broker repeats, is no news."""
+
+    is_news: bool
+
+
 class Ignoring(StrEnum):
     """Why a message is neither obeyed nor answered."""
 
@@ -117,28 +130,73 @@ class Ignored(Struct, frozen=True):
     detail: str
 
 
-Reading = Asked | Rejected | PauseSet | Ignored
+Reading = Asked | Rejected | PauseSet | Birth | Ignored
 
 
-class _Answer(Struct, frozen=True, kw_only=True):
+class Answer(Struct, frozen=True, kw_only=True):
+    """`bridge/response/<command>`."""
+
     status: Literal["ok", "error"]
     error: str | None = None
+    """Why not, in one sentence."""
     data: Any = None
+    """What the request came to; of `DATA`, where the command stands there."""
     transaction: Raw | UnsetType = UNSET
+    """The request's own, where it had one."""
+
+
+class PauseData(TypedDict):
+    """What a pause or its end came to."""
+
+    changed: Sequence[str]
+    """The cameras whose pauses were made or lifted; `all` may be among them."""
+    paused: Sequence[str]
+    """Those that are paused now."""
+    detail: str
+    """Both in a sentence."""
+
+
+class RestartData(TypedDict):
+    """What a restart came to."""
+
+    cameras: Sequence[str]
+
+
+class ReloadData(TypedDict):
+    """What a reload came to; a camera that changed is among both."""
+
+    stopped: Sequence[str]
+    started: Sequence[str]
+
+
+class LogLevelData(TypedDict):
+    """What the log level is now."""
+
+    level: Level
+
+
+DATA: Mapping[str, Any] = {
+    "pause": PauseData,
+    "resume": PauseData,
+    "restart": RestartData,
+    "reload": ReloadData,
+    "log_level": LogLevelData,
+}
+"""What `data` of an answer is where the request was obeyed, by command."""
 
 
 def done(reply: ReplyTo, data: Any = None) -> Message:
     """The answer to a request that was obeyed."""
-    return _message(reply, _Answer(status="ok", data=redact_deep(data), transaction=reply.transaction))
+    return _message(reply, Answer(status="ok", data=redact_deep(data), transaction=reply.transaction))
 
 
 def refused(reply: ReplyTo, error: str, data: Any = None) -> Message:
     """The answer to a request that was not, or not wholly, obeyed; `error` says why."""
-    answer = _Answer(status="error", error=redact(error), data=redact_deep(data), transaction=reply.transaction)
+    answer = Answer(status="error", error=redact(error), data=redact_deep(data), transaction=reply.transaction)
     return _message(reply, answer)
 
 
-def _message(reply: ReplyTo, answer: _Answer) -> Message:
+def _message(reply: ReplyTo, answer: Answer) -> Message:
     return Message(
         topic=reply.topic,
         payload=msgspec.json.encode(answer),

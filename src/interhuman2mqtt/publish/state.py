@@ -6,7 +6,7 @@ event.
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
@@ -45,7 +45,7 @@ Active = Mapping[str, Signal]
 class _State(Struct, frozen=True, kw_only=True):
     """What each state says of its origin: the event `id`, which arrived `at`."""
 
-    schema: int = 1
+    schema: Literal[1] = 1
     id: str
     box: str
     camera: str
@@ -137,7 +137,7 @@ def derive(active: Active, event: Event) -> dict[str, Struct]:
             changed["engagement"] = Engagement(
                 **_origin(event), state=event.data.get("state"), since=event.start_at or event.received_at
             )
-        case "signal.detected" | "signal.updated" | "signal.ended":
+        case "session.ready" | "signal.detected" | "signal.updated" | "signal.ended":
             changed["signals"] = Signals(**_origin(event), count=len(active), signals=active)
         case "conversation_quality.updated":
             changed["conversation_quality"] = ConversationQuality(

@@ -10,11 +10,15 @@ import msgspec
 from msgspec import Struct
 
 from interhuman2mqtt.events import CameraStatus, Event
+from interhuman2mqtt.policy.usage import Budgets
 from interhuman2mqtt.publish import state
 from interhuman2mqtt.publish.message import Kind, Message
 
 LEVEL_MAX = 64
 """Characters of a topic level that comes from the cloud."""
+
+SNAPSHOT_EXPIRY_S = 300
+"""Seconds for which a picture is worth delivering."""
 
 EXPIRY_MAX = 0xFFFF_FFFF
 """Seconds: MQTT 5 counts the message expiry in four bytes (3.3.2.3.3)."""
@@ -72,7 +76,7 @@ class Reload(Struct, frozen=True, kw_only=True):
 class BridgeInfo(Struct, frozen=True, kw_only=True):
     """`bridge/info`."""
 
-    schema: int = 1
+    schema: Literal[1] = 1
     version: str
     boot_id: str
     config_hash: str
@@ -89,7 +93,7 @@ class BridgeInfo(Struct, frozen=True, kw_only=True):
 class BridgeHealth(Struct, frozen=True, kw_only=True):
     """`bridge/health`."""
 
-    schema: int = 1
+    schema: Literal[1] = 1
     at: datetime
     uptime: float
     """seconds"""
@@ -107,8 +111,10 @@ class BridgeHealth(Struct, frozen=True, kw_only=True):
     """Of the daemon, to be seen not to grow."""
     requests: Mapping[str, int]
     """Messages that came to us, by what became of them."""
-    budgets: Mapping[str, Any]
+    budgets: Budgets
     """Seconds used and allowed today, of the box and of each camera."""
+    states: Mapping[str, int]
+    """How many cameras are in each state, without those that none is in."""
     cameras: Mapping[str, Mapping[str, float]]
     """Counters of each camera, by their names."""
 
@@ -126,11 +132,19 @@ class Topics:
         self._prefix = f"{base}/{box}"
         self._expiry = min(max(1, int(expiry)), EXPIRY_MAX)
 
+    def bridge(self, name: str) -> str:
+        """The topic `bridge/<name>`, whole."""
+        return f"{self._prefix}/bridge/{name}"
+
+    def of(self, camera: str, name: str) -> str:
+        """The topic `<camera>/<name>`, whole."""
+        return f"{self._prefix}/{camera}/{name}"
+
     def event(self, event: Event) -> Message:
         """`<camera>/event/<type>`: once, in order, never retained."""
         name = level(event.type)
         return Message(
-            topic=f"{self._prefix}/{event.camera}/event/{name}",
+            topic=self.of(event.camera, f"event/{name}"),
             payload=_encode(event),
             kind=Kind.EVENT,
             retain=False,
@@ -160,6 +174,23 @@ class Topics:
         """Every retained topic of a camera that is no longer there, emptied."""
         return (self._retained(f"{camera}/status", b"", "status", camera=camera), *self.clear_state(camera))
 
+    def snapshot(self, camera: str, jpeg: bytes, taken_at: datetime, *, retain: bool) -> Message:
+        """`<camera>/snapshot`: a JPEG as it is. Not for the outbox, which may be brought to the disk."""
+        return Message(
+            topic=f"{self._prefix}/{camera}/snapshot",
+            payload=jpeg,
+            kind=Kind.ANSWER,
+            retain=retain,
+            camera=camera,
+            expiry=None if retain else SNAPSHOT_EXPIRY_S,
+            properties=(*_properties("snapshot"), ("taken_at", taken_at.isoformat())),
+            content_type="image/jpeg",
+        )
+
+    def clear_snapshot(self, camera: str) -> Message:
+        """`<camera>/snapshot` emptied."""
+        return self._retained(f"{camera}/snapshot", b"", "snapshot", camera=camera)
+
     def bridge_state(self, word: BridgeWord, boot_id: str, since: datetime | None) -> Message:
         """`bridge/state`; with OFFLINE the will."""
         value = BridgeState(state=word, boot_id=boot_id, since=since)
@@ -172,6 +203,16 @@ class Topics:
     def bridge_health(self, health: BridgeHealth) -> Message:
         """`bridge/health`."""
         return self._retained("bridge/health", _encode(health), "bridge.health")
+
+    def discovery(self, prefix: str, object_id: str, payload: bytes) -> Message:
+        """`<prefix>/device/<object_id>/config`, Home Assistant's own: a device with all its entities."""
+        return Message(
+            topic=f"{prefix}/device/{object_id}/config",
+            payload=payload,
+            kind=Kind.STATE,
+            retain=True,
+            properties=_properties("discovery"),
+        )
 
     def _retained(
         self,

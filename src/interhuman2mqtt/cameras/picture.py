@@ -1,0 +1,76 @@
+"""Pictures that a worker is asked for: each an answer that comes through the pipe, or a sentence why not."""
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from itertools import count
+
+import trio
+from msgspec import Struct
+
+from interhuman2mqtt.capture import wire
+from interhuman2mqtt.errors import Interhuman2MqttError
+
+WIDTH_MAX = 1280
+"""Pixels."""
+PATIENCE_S = 15.0
+"""More than one that waits for three others ever takes (`capture.picture.DECODE_S`)."""
+
+
+class NoPicture(Interhuman2MqttError):  # noqa: N818 - it names what happened
+    """There is no picture to be had now; the text says why, to who asked."""
+
+
+class Picture(Struct, frozen=True):
+    """What a camera saw."""
+
+    jpeg: bytes
+    size: tuple[int, int]
+    """Width and height in pixels."""
+    taken_at: datetime
+    """In UTC."""
+
+    def __repr__(self) -> str:
+        return f"Picture({self.size}, {self.taken_at})"  # without the picture
+
+
+class Pictures:
+    """The pictures that one worker is asked for."""
+
+    def __init__(self, send: Callable[[wire.Command], None]) -> None:
+        self._send = send
+        self._numbers = count(1)
+        self._asked: dict[int, trio.MemorySendChannel[Picture | NoPicture]] = {}
+
+    async def take(self) -> Picture:
+        """What the camera sees now; raises NoPicture."""
+        number = next(self._numbers)
+        answers, answer = trio.open_memory_channel[Picture | NoPicture](1)
+        self._asked[number] = answers
+        try:
+            self._send(wire.Picture(number=number, width_max=WIDTH_MAX))
+            with trio.fail_after(PATIENCE_S):
+                picture = await answer.receive()
+        except trio.TooSlowError:
+            raise NoPicture(f"the capture process made no picture in {PATIENCE_S:g} s") from None
+        finally:
+            self._asked.pop(number, None)
+        if isinstance(picture, NoPicture):
+            raise picture
+        return picture
+
+    def arrived(self, frame: wire.Pictured, jpeg: bytes) -> None:
+        """A picture came through the pipe, or why there is none; what nobody waits for any more is let go."""
+        if (answers := self._asked.pop(frame.number, None)) is not None:
+            answers.send_nowait(_picture(frame, jpeg) if jpeg else NoPicture(frame.error or "it is empty"))
+
+    def leave(self) -> None:
+        """The worker is gone: whoever waits must hear of it."""
+        while self._asked:
+            _, answers = self._asked.popitem()
+            answers.send_nowait(NoPicture("the capture process ended"))
+
+
+def _picture(frame: wire.Pictured, jpeg: bytes) -> Picture:
+    taken = frame.taken_s + frame.anchor_s + time.time() - time.monotonic()
+    return Picture(jpeg, frame.size, datetime.fromtimestamp(taken, UTC))

@@ -1,0 +1,164 @@
+"""Requests from this machine itself: a socket in the folder of the state, which needs neither a broker nor a network.
+
+One line of JSON in, `{"command": "restart", "camera": "front"}`, one line out, as `bridge/response/<command>` has it.
+It asks for what `bridge/request/<command>` offers, whatever `mqtt.requests` says: who may open the socket is a matter
+of this machine's users. Unlike SIGHUP it names a camera, and answers when all is done, with what came of it.
+"""
+
+import os
+import socket
+from collections.abc import Awaitable, Callable, Collection, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import structlog
+import trio
+
+from interhuman2mqtt.publish.inbox import Incoming
+from interhuman2mqtt.publish.reading import Reader
+from interhuman2mqtt.publish.requests import Asked, Rejected, Request
+from interhuman2mqtt.redaction import redact, redact_deep
+from interhuman2mqtt.requests import NotDone
+
+NAME = "control"
+"""Of the socket, within the folder of the state."""
+LINE_MAX = 64 << 10
+"""Bytes."""
+ASK_S = 5.0
+"""Seconds for who connects to say what it wants."""
+AT_ONCE = 8
+"""Connections; more wait for these."""
+ACCESS = 0o660
+"""The service's user and its group."""
+
+log = structlog.get_logger(__name__)
+
+
+class Control:
+    """Obeys what is asked by the socket.
+
+    Args:
+        folder: Of the daemon's state.
+        box: The id of this box.
+        cameras: The ids of the cameras that there are now.
+        obey: Does it; raises NotDone.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        box: str,
+        cameras: Callable[[], Collection[str]],
+        obey: Callable[[str, Request], Awaitable[Any]],
+    ) -> None:
+        self._folder = folder
+        self._tree = f"control/{box}/bridge/request"
+        self._reader = Reader("control", box)
+        self._cameras = cameras
+        self._obey = obey
+        self._places = trio.CapacityLimiter(AT_ONCE)
+
+    async def run(self) -> None:
+        """For ever; where there can be no socket, the log says why, and all else goes on."""
+        try:
+            listener = await trio.to_thread.run_sync(listen, self._folder)
+        except OSError as error:
+            log.warning("commands of this machine are not heard", detail=f"{self._folder / NAME}: {error.strerror}")
+            return
+        try:
+            sockets = trio.SocketListener(trio.socket.from_stdlib_socket(listener))
+            await trio.serve_listeners(self._serve, [sockets])
+        finally:
+            listener.close()
+            with suppress(OSError):
+                (self._folder / NAME).unlink()
+
+    async def _serve(self, stream: trio.SocketStream) -> None:
+        """One connection; who asked may not wait for the answer."""
+        async with stream, self._places:
+            with suppress(trio.BrokenResourceError):
+                await self._converse(stream)
+
+    async def _converse(self, stream: trio.SocketStream) -> None:
+        line = None
+        with trio.move_on_after(ASK_S):
+            line = await _read_line(stream)
+        if line is not None:
+            await stream.send_all(msgspec.json.encode(await self._answer(line)) + b"\n")
+
+    async def _answer(self, line: bytes) -> dict[str, Any]:
+        try:
+            data = await self._do(line)
+        except NotDone as error:
+            return {"status": "error", "error": redact(str(error)), "data": redact_deep(error.data)}
+        return {"status": "ok", "error": None, "data": redact_deep(data)}
+
+    async def _do(self, line: bytes) -> Any:
+        command, payload = _parts(line)
+        match self._reader.read(Incoming(f"{self._tree}/{command}", payload), self._cameras()):
+            case Asked(request):
+                return await self._obey(command, request)
+            case Rejected(_, detail):
+                raise NotDone(detail)
+        raise NotDone("that is no request")
+
+
+def _parts(line: bytes) -> tuple[str, bytes]:
+    """The command, and the fields of the request as they would come by MQTT."""
+    try:
+        fields = msgspec.json.decode(line, type=dict[str, Any])
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise NotDone(f"that is no request: {error}") from error
+    return str(fields.pop("command", "")), msgspec.json.encode(fields)
+
+
+async def _read_line(stream: trio.SocketStream) -> bytes | None:
+    """Up to a newline or the end; None where it is too long."""
+    line = b""
+    while not line.endswith(b"\n") and len(line) <= LINE_MAX:
+        data = await stream.receive_some(LINE_MAX)
+        if not data:
+            break
+        line += data
+    return line if len(line) <= LINE_MAX else None
+
+
+def listen(folder: Path) -> socket.socket:
+    """The socket, where no other daemon listens. Blocks; raises OSError."""
+    folder.mkdir(parents=True, exist_ok=True)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+    try:
+        with address_in(folder) as address:
+            _make_room(address)
+            listener.bind(address)
+            Path(address).chmod(ACCESS)
+        listener.listen(AT_ONCE)
+    except BaseException:
+        listener.close()
+        raise
+    return listener
+
+
+def _make_room(address: str) -> None:
+    """Remove what an earlier life left; raises OSError where somebody listens there."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as there:
+        try:
+            there.connect(address)
+        except FileNotFoundError:
+            return
+        except ConnectionRefusedError:
+            Path(address).unlink()
+            return
+    raise OSError(0, "another daemon listens there: two must not share a folder of state")
+
+
+@contextmanager
+def address_in(folder: Path) -> Iterator[str]:
+    """The socket's path by way of a descriptor: whole, it may be longer than the 108 bytes of unix(7)."""
+    descriptor = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield f"/proc/self/fd/{descriptor}/{NAME}"
+    finally:
+        os.close(descriptor)

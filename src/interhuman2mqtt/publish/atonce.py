@@ -1,0 +1,76 @@
+"""Messages that go out at once or not at all: pictures, which must not wait in an outbox that is brought to the disk.
+
+One that breaks the connection, because it is larger than the broker likes (MQTT 3.1.1 has no other way to say so), is
+remembered by its size, so that an automation that asks every few seconds does not end connection after connection.
+"""
+
+import math
+
+import trio
+
+from interhuman2mqtt.errors import Interhuman2MqttError
+from interhuman2mqtt.publish.broker import Ack
+from interhuman2mqtt.publish.message import Message
+from interhuman2mqtt.publish.mqtt import Connection, TooLarge
+
+ANSWER_S = 30.0
+"""Seconds for the broker to take one; on a slow link a picture takes its time."""
+SUSPECT_S = 600.0
+"""Seconds for which nothing of a size that broke the connection is sent."""
+
+
+class NotDelivered(Interhuman2MqttError):  # noqa: N818 - it names what happened
+    """The broker does not have it; the text says why, and what to do."""
+
+
+class AtOnce:
+    """Sends on the connection that there is."""
+
+    def __init__(self) -> None:
+        self._connection: Connection | None = None
+        self._waiting: dict[trio.CancelScope, int] = {}
+        self._suspect = math.inf
+        self._suspect_until = -math.inf
+
+    def online(self, connection: Connection) -> None:
+        """From now on there is a connection."""
+        self._connection = connection
+
+    def offline(self) -> None:
+        """From now on there is none; who waits for an answer will get none."""
+        if self._connection is not None and self._connection.lost is not None and self._waiting:
+            self._suspect, self._suspect_until = min(self._waiting.values()), trio.current_time() + SUSPECT_S
+        self._connection = None
+        for scope in self._waiting:
+            scope.cancel()
+
+    async def send(self, message: Message) -> None:
+        """Send, and wait until the broker has it; raises NotDelivered. Cancelled before its turn, it never leaves."""
+        connection, size = self._connection, len(message.payload)
+        if connection is None:
+            raise NotDelivered("there is no connection to the broker")
+        if size >= self._suspect and trio.current_time() < self._suspect_until:
+            raise NotDelivered(
+                f"the broker ended the connection when it was sent {self._suspect} bytes, so these {size} are not "
+                "sent: raise its maximum packet size, and ask again in ten minutes"
+            )
+        with trio.move_on_after(ANSWER_S) as scope:
+            self._waiting[scope] = size
+            try:
+                ack = await _answered(connection, message)
+            finally:
+                del self._waiting[scope]
+            if ack.refused:
+                raise NotDelivered(f"the broker refused {message.topic}: {ack.text} (code {ack.code:#04x})")
+            return
+        broke = self._connection is not connection
+        raise NotDelivered("the connection to the broker broke" if broke else f"no answer in {ANSWER_S:g} s")
+
+
+async def _answered(connection: Connection, message: Message) -> Ack:
+    answers, answer = trio.open_memory_channel[Ack](1)
+    try:
+        await connection.publish(message, answers.send_nowait)
+    except TooLarge as error:
+        raise NotDelivered(f"{error}: raise the broker's maximum packet size") from error
+    return await answer.receive()

@@ -1,0 +1,83 @@
+"""How an entity is described to Home Assistant: ids, names, availability, templates.
+
+The facts are those of https://www.home-assistant.io/integrations/mqtt/ and of its integration's own schemas:
+
+- A component that is only left out of a later payload stays; one that has nothing but its `platform` is removed. So a
+  device always names all entities that it could have, and those that it has not are `removed`.
+- `qos` at the root of a payload is allowed, and not handed down to the entities: each says it itself.
+- The empty payload that clears a retained topic reaches templates too, without `value_json`; a template that fails is
+  an error in Home Assistant's log, and the text None means that nothing is known.
+- State and attributes that follow the same topic change together.
+"""
+
+import re
+from typing import Any, NamedTuple
+
+Json = dict[str, Any]
+
+NOTHING = "'None'"
+"""In a template: nothing is known, which Home Assistant shows as unknown."""
+DIAGNOSTIC: Json = {"entity_category": "diagnostic"}
+CONFIG: Json = {"entity_category": "config"}
+
+
+class Scope(NamedTuple):
+    """Whose entities they are.
+
+    The ids are unique on one box. They are among all boxes, too, unless names have underscores in unlucky places: a
+    camera `c` of a box `a_b` has the ids of a camera `b_c` of a box `a`.
+    """
+
+    box: str
+    camera: str
+    """`bridge` for those of the box itself: no camera can be called so."""
+
+    @property
+    def id(self) -> str:
+        """Of the device: it names the topic, and begins the unique ids."""
+        return f"interhuman_{self.box}_{self.camera}"
+
+    def entity_id(self, platform: str, key: str) -> str:
+        """What automations call an entity that the user did not rename: `sensor.interhuman_lobby_1_front_clarity`.
+
+        No two underscores in a row, and none at the end: Home Assistant allows neither.
+        """
+        return f"{platform}.{re.sub('[^a-z0-9]+', '_', f'{self.id}_{key}')}"
+
+    def entity(self, platform: str, key: str, name: str, **options: Any) -> Json:
+        """One entity; `name` is without the device's, which Home Assistant puts before it."""
+        return {
+            "platform": platform,
+            "unique_id": f"{self.id}_{key}",
+            "default_entity_id": self.entity_id(platform, key),
+            "name": name,
+            "qos": 1,
+            **options,
+        }
+
+
+def removed(platform: str) -> Json:
+    """An entity that there is not, or not any more."""
+    return {"platform": platform}
+
+
+def template(expression: str, otherwise: str = NOTHING) -> str:
+    """An expression over `value_json`; `otherwise` where the topic was cleared."""
+    return f"{{{{ {expression} if value_json is defined else {otherwise} }}}}"
+
+
+def attributes(*names: str) -> str:
+    """Some keys of a payload as an entity's attributes; none where the topic was cleared."""
+    pairs = ", ".join(f"'{name}': value_json.{name}" for name in names)
+    return template(f"{{{pairs}}} | tojson", "'{}'")
+
+
+def known(expression: str, *words: str) -> str:
+    """A word of the cloud's if it is one of these: an enum with any other is an error in Home Assistant's log."""
+    return template(f"({expression} if {expression} in {list(words)} else {NOTHING})")
+
+
+def available(topic: str, word: str) -> Json:
+    """Available while the `state` that is retained on a topic is this word."""
+    online = template(f"('online' if value_json.state == '{word}' else 'offline')", "'offline'")
+    return {"topic": topic, "value_template": online}

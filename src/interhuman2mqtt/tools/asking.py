@@ -1,0 +1,85 @@
+"""The commands `restart` and `reload`: the running daemon is asked by its socket, and answers when it is done."""
+
+import json
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TextIO
+
+import msgspec
+
+from interhuman2mqtt import control, statefolder
+from interhuman2mqtt.errors import Interhuman2MqttError
+
+EXIT_UNAVAILABLE = 69
+"""EX_UNAVAILABLE of sysexits(3)"""
+ANSWER_S = 120.0
+"""More than a session may take to drain, and another that it waits for."""
+
+
+class NotAsked(Interhuman2MqttError):  # noqa: N818 - it names what happened
+    """There is no daemon to ask, or it did not answer; the text says what to do."""
+
+
+def restart_command(camera: str | None, as_json: bool, out: TextIO, err: TextIO) -> int:  # noqa: FBT001 - an option
+    """Have a camera restarted, or all of them; 0, or 69 where that was not done."""
+    fields = {} if camera is None else {"camera": camera}
+    return _command({"command": "restart", **fields}, as_json, out, err)
+
+
+def reload_command(as_json: bool, out: TextIO, err: TextIO) -> int:  # noqa: FBT001 - an option
+    """Have the configuration read again; 0, or 69 where it is not in force, and why."""
+    return _command({"command": "reload"}, as_json, out, err)
+
+
+def _command(request: Mapping[str, str], as_json: bool, out: TextIO, err: TextIO) -> int:  # noqa: FBT001
+    try:
+        answer = ask(statefolder.find(), request)
+    except NotAsked as error:
+        answer = {"status": "error", "error": str(error), "data": None}
+    if as_json:
+        print(json.dumps(answer), file=out)
+    elif answer["status"] == "ok":
+        print(_said(request["command"], answer["data"]), file=out)
+    else:
+        print(answer["error"], file=err)
+    return 0 if answer["status"] == "ok" else EXIT_UNAVAILABLE
+
+
+def _said(command: str, data: Mapping[str, Any]) -> str:
+    if command == "restart":
+        return f"restarted: {', '.join(data['cameras']) or 'there is no camera'}"
+    changes = [f"{what}: {', '.join(data[what])}" for what in ("stopped", "started") if data[what]]
+    return f"the configuration is in force; {'; '.join(changes) or 'no camera was changed by it'}"
+
+
+def ask(folder: Path, request: Mapping[str, Any], within: float = ANSWER_S) -> dict[str, Any]:
+    """The daemon's answer to a request. Blocks; raises NotAsked."""
+    try:
+        with control.address_in(folder) as address, socket.socket(socket.AF_UNIX) as asking:
+            asking.settimeout(within)
+            asking.connect(address)
+            asking.sendall(msgspec.json.encode(request) + b"\n")
+            asking.shutdown(socket.SHUT_WR)
+            with asking.makefile("rb") as answers:
+                return msgspec.json.decode(answers.readline(), type=dict[str, Any])
+    except OSError as error:
+        raise NotAsked(_why(error, folder / control.NAME, within)) from error
+    except msgspec.MsgspecError as error:
+        raise NotAsked(
+            "the daemon ended before it answered; its log says why (journalctl -u interhuman2mqtt)"
+        ) from error
+
+
+def _why(error: OSError, path: Path, within: float) -> str:
+    match error:
+        case PermissionError():
+            return f"you may not ask the daemon ({path}: {error.strerror}): do it as its user or with sudo"
+        case TimeoutError():
+            return f"the daemon did not answer within {within:g} s; its log says what it is doing"
+        case FileNotFoundError() | ConnectionRefusedError() | NotADirectoryError():
+            return (
+                f"no daemon is running here (nobody listens at {path}): start it, for example with "
+                "`systemctl start interhuman2mqtt`; one with another folder of state is found by STATE_DIRECTORY"
+            )
+    return f"the daemon cannot be asked: {path}: {error.strerror or error}"

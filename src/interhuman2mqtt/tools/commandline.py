@@ -1,0 +1,143 @@
+"""The tools on the command line: what each is called, takes and says in its help; loaded when they are used."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001 - argparse has no other name for it
+
+
+def add_commands(commands: "Commands") -> None:
+    """All tools, as subcommands."""
+    _add_devices(commands)
+    _add_probe(commands)
+    _add_doctor(commands)
+    restart = _add(
+        commands,
+        "restart",
+        "ask the running daemon to restart a camera, or all",
+        "The camera's session is drained, its source is opened anew. Needs no broker.",
+        "interhuman2mqtt restart front",
+    )
+    restart.add_argument("camera", nargs="?", metavar="CAMERA", help="default: all")
+    restart.set_defaults(command=_restart)
+    reload = _add(
+        commands,
+        "reload",
+        "ask the running daemon to take over the changed configuration",
+        "Only the cameras that changed are restarted; a file with a mistake changes nothing. Needs no broker.",
+        "interhuman2mqtt reload",
+    )
+    reload.set_defaults(command=_reload)
+
+
+def _add_devices(commands: "Commands") -> None:
+    devices = _add(
+        commands,
+        "devices",
+        "list the cameras and microphones of this machine",
+        "Each with its stable names, and what it offers; devices that are in use are not opened.",
+        "interhuman2mqtt devices --toml >> /etc/interhuman2mqtt/interhuman2mqtt.toml",
+    )
+    devices.add_argument("--toml", action="store_true", help="as tables that can be pasted into the configuration")
+    devices.set_defaults(command=_devices)
+
+
+def _add_probe(commands: "Commands") -> None:
+    probe = _add(
+        commands,
+        "probe",
+        "open a source and say what it is, what it costs, and why it cannot be used, if it cannot",
+        "It is opened as the service would; nothing leaves this machine.",
+        "interhuman2mqtt probe rtsp://10.0.0.5/stream1 --username viewer --password-file front.pw",
+    )
+    probe.add_argument("source", metavar="SOURCE", help="as in the configuration, or the name of a camera there")
+    probe.add_argument("--seconds", type=float, default=10.0, metavar="N", help="how long; default: %(default)g")
+    probe.add_argument("--username", metavar="NAME", help="of the camera; its password is asked for on a terminal")
+    probe.add_argument("--password-file", metavar="FILE", help="where the password is")
+    probe.add_argument("--password-env", metavar="NAME", help="or in which environment variable")
+    probe.add_argument("--transport", choices=["tcp", "udp"], default="tcp", help="of RTSP; default: %(default)s")
+    probe.add_argument("--microphone", metavar="DEVICE", help="a sound device beside it, such as alsa:hw:1,0")
+    _add_config(probe)
+    probe.set_defaults(command=_probe)
+
+
+def _add_doctor(commands: "Commands") -> None:
+    doctor = _add(
+        commands,
+        "doctor",
+        "look at the whole chain, from the cameras to the broker, and say how to mend what fails",
+        "It opens each camera and, for a moment, a session with the cloud, which counts as one of the account's;\n"
+        "to see what the broker allows it publishes an event doctor.test of each camera.",
+        "interhuman2mqtt doctor",
+    )
+    _add_config(doctor)
+    doctor.set_defaults(command=_doctor)
+
+
+def _add(commands: "Commands", name: str, does: str, more: str, example: str) -> argparse.ArgumentParser:
+    parser = commands.add_parser(
+        name,
+        help=does,
+        description=f"{does[0].upper()}{does[1:]}. {more}",
+        epilog=f"example: {example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--json", action="store_true", help="answer in JSON, for scripts")
+    return parser
+
+
+def _add_config(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--config",
+        action="append",
+        type=Path,
+        default=[],
+        metavar="FILE",
+        help="may be repeated; default: the service's",
+    )
+    parser.add_argument("--box", metavar="ID", help="as if this were the box of that id; default: box.id")
+
+
+def _devices(parsed: argparse.Namespace) -> int:
+    from interhuman2mqtt.tools import devices  # noqa: PLC0415 - loaded when it is used
+
+    return devices.devices_command(sys.stdout, as_toml=parsed.toml, as_json=parsed.json)
+
+
+def _probe(parsed: argparse.Namespace) -> int:
+    from interhuman2mqtt.tools import probe  # noqa: PLC0415 - loaded when it is used
+
+    options = probe.Options(
+        source=parsed.source,
+        seconds=parsed.seconds,
+        username=parsed.username,
+        password_env=parsed.password_env,
+        password_file=parsed.password_file,
+        transport=parsed.transport,
+        microphone=parsed.microphone,
+        config=parsed.config,
+        box=parsed.box,
+        as_json=parsed.json,
+    )
+    return probe.probe_command(options, sys.stdout, sys.stderr)
+
+
+def _doctor(parsed: argparse.Namespace) -> int:
+    from interhuman2mqtt.tools import doctor  # noqa: PLC0415 - loaded when it is used
+
+    return doctor.doctor_command(parsed.config, parsed.box, sys.stdout, sys.stderr, as_json=parsed.json)
+
+
+def _restart(parsed: argparse.Namespace) -> int:
+    from interhuman2mqtt.tools import asking  # noqa: PLC0415 - loaded when it is used
+
+    return asking.restart_command(parsed.camera, parsed.json, sys.stdout, sys.stderr)
+
+
+def _reload(parsed: argparse.Namespace) -> int:
+    from interhuman2mqtt.tools import asking  # noqa: PLC0415 - loaded when it is used
+
+    return asking.reload_command(parsed.json, sys.stdout, sys.stderr)

@@ -1,0 +1,168 @@
+"""The command `devices`: the cameras and microphones of this machine, ready to be pasted into the configuration."""
+
+import json
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple, TextIO
+
+import msgspec
+import tomli_w
+from msgspec import Struct
+
+from interhuman2mqtt.capture import v4l2
+from interhuman2mqtt.tools.sound import PROC, Microphone, microphones
+from interhuman2mqtt.tools.video import Format, NoCamera, Size, formats
+
+WIDEST = 1280
+"""What is proposed: enough for the analysis, and no more to be encoded than need be."""
+FASTEST = 30.0
+NOTHING = """no camera and no microphone was found. What to look at:
+  ls -l /dev/video* /dev/snd    is the device there? (lsusb, dmesg: does the kernel see it?)
+  id                            does this user belong to the groups video and audio?
+                                usermod -aG video,audio USER, and log in again
+  in a container                it needs --device /dev/video0 --device /dev/snd
+cameras on the network are not listed: interhuman2mqtt probe rtsp://HOST/PATH"""
+
+
+class Roots(NamedTuple):
+    """Where the kernel tells; tests have trees of their own."""
+
+    sys: Path = v4l2.SYS
+    dev: Path = v4l2.DEV
+    proc: Path = PROC
+
+
+class Camera(Struct, frozen=True):
+    """A V4L2 camera."""
+
+    label: str
+    device: str
+    source: str
+    """As the configuration takes it, by the most stable name that it has."""
+    names: tuple[str, ...]
+    """All its names."""
+    formats: tuple[Format, ...]
+    note: str | None
+    """Why its formats are not known."""
+    microphone: str | None
+    """The one that is built into it."""
+
+
+def devices_command(out: TextIO, *, as_toml: bool, as_json: bool, roots: Roots = Roots()) -> int:  # noqa: B008 - frozen
+    """List them; 0, also where there is none, with what to look at."""
+    heard = list(microphones(roots.proc, roots.sys))
+    seen = list(cameras(roots, heard))
+    if as_json:
+        print(json.dumps({"cameras": msgspec.to_builtins(seen), "microphones": msgspec.to_builtins(heard)}), file=out)
+    elif not seen and not heard:
+        print("\n".join(f"# {line}" for line in NOTHING.split("\n")) if as_toml else NOTHING, file=out)
+    elif as_toml:
+        print(toml(seen, heard), file=out)
+    else:
+        print("\n".join([*_told_cameras(seen), *_told_microphones(heard)]), file=out)
+    return 0
+
+
+def cameras(roots: Roots, heard: Iterable[Microphone]) -> Iterator[Camera]:
+    """All that capture pictures."""
+    nodes = list(v4l2.nodes(roots.sys))
+    serials = [node.serial for node in nodes]
+    built_in = {each.usb_path: each.microphone for each in heard if each.usb_path}
+    for node in nodes:
+        device = roots.dev / node.name
+        note: str | None = None
+        offered: tuple[Format, ...] = ()
+        try:
+            if holder := held_by(device, roots.proc):
+                note = f"in use by {holder}, so it was not asked"
+            else:
+                offered = formats(device)
+        except NoCamera:
+            continue
+        except OSError as error:
+            note = f"{device} cannot be opened: {error.strerror}{_remedy(error)}"
+        names = list(_names(node, roots, is_only=serials.count(node.serial) == 1))
+        yield Camera(node.label, str(device), names[0], tuple(names), offered, note, built_in.get(node.usb_path))
+
+
+def _remedy(error: OSError) -> str:
+    return ": usermod -aG video USER, and log in again" if isinstance(error, PermissionError) else ""
+
+
+def _names(node: v4l2.Node, roots: Roots, *, is_only: bool) -> Iterator[str]:
+    """All names that `source` takes, the most stable one first."""
+    if node.serial and is_only:
+        yield f"v4l2:{node.serial}"
+    if node.usb_path:
+        yield f"v4l2:{node.usb_path}"
+    for link in sorted((roots.dev / "v4l").glob("by-*/*")):
+        if link.resolve() == (roots.dev / node.name).resolve():
+            yield f"v4l2:{link}"
+    yield f"v4l2:{roots.dev / node.name}"
+
+
+def held_by(device: Path, proc: Path = PROC) -> str | None:
+    """The program that has a device open, as far as this user can see."""
+    for descriptor in proc.glob("[0-9]*/fd/*"):
+        try:
+            if descriptor.readlink() == device:
+                process = descriptor.parent.parent
+                return f"{(process / 'comm').read_text().strip()} (process {process.name})"
+        except OSError:  # it has just ended, or is not ours to look into
+            continue
+    return None
+
+
+def proposed(camera: Camera) -> Size | None:
+    """The largest picture that is not too wide, and of those the one with most pictures a second."""
+    sizes = [size for offered in camera.formats for size in offered.sizes]
+    fitting = [size for size in sizes if size.width <= WIDEST and size.fps >= 1] or sizes
+    return max(fitting, key=lambda size: (size.fps >= 10, size.width * size.height, size.fps), default=None)
+
+
+def toml(seen: Iterable[Camera], heard: Iterable[Microphone]) -> str:
+    """Tables that stand in the configuration as they are."""
+    tables: dict[str, dict[str, object]] = {}
+    for camera in seen:
+        tables[_name(camera.label, tables)] = _table(camera)
+    text = tomli_w.dumps({"cameras": tables}) if tables else ""
+    taken = {camera.microphone for camera in seen}
+    spare = [each for each in heard if each.microphone not in taken]
+    return "\n".join([text.strip(), *(f'# {each.label}: microphone = "{each.microphone}"' for each in spare)]).strip()
+
+
+def _table(camera: Camera) -> dict[str, object]:
+    table: dict[str, object] = {"name": camera.label, "source": camera.source}
+    if camera.microphone:
+        table["microphone"] = camera.microphone
+    if size := proposed(camera):
+        table["size"] = f"{size.width}x{size.height}"
+        if size.fps >= 1:
+            table["fps"] = int(min(size.fps, FASTEST))
+    return table
+
+
+def _name(label: str, taken: Iterable[str]) -> str:
+    """A name for a table, of what the driver calls the camera."""
+    name = re.sub(r"[^a-z0-9]+", "-", label.lower()).strip("-")[:32].strip("-") or "camera"
+    number = sum(other == name or other.startswith(f"{name}-") for other in taken)
+    return f"{name}-{number + 1}" if number else name
+
+
+def _told_cameras(seen: Iterable[Camera]) -> Iterator[str]:
+    for camera in seen:
+        yield f'{camera.label}\n  source = "{camera.source}"'
+        yield from (f"    or {name}" for name in camera.names[1:])
+        if camera.note:
+            yield f"  {camera.note}"
+        for offered in camera.formats:
+            sizes = ", ".join(f"{size.width}x{size.height} {size.fps:g} fps" for size in offered.sizes)
+            yield f"  {offered.code} ({offered.description}): {sizes or 'sizes unknown'}"
+
+
+def _told_microphones(heard: Iterable[Microphone]) -> Iterator[str]:
+    for each in heard:
+        yield f'{each.label}{" (in use)" if each.in_use else ""}\n  microphone = "{each.microphone}"'
+        yield f"    or {each.numbered}"
+        yield from (f"  {offered}" for offered in each.formats)

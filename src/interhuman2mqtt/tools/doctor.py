@@ -1,0 +1,121 @@
+"""The command `doctor`: the whole chain from the cameras to the broker, each link with its remedy where it fails."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TextIO
+
+import trio
+
+from interhuman2mqtt import log, statefolder
+from interhuman2mqtt.cameras.capturing import open_command
+from interhuman2mqtt.config import Camera, Config
+from interhuman2mqtt.config import file as configfile
+from interhuman2mqtt.config.problems import ConfigFileError, Severity
+from interhuman2mqtt.daemon import proxy
+from interhuman2mqtt.errors import Outage, Reason
+from interhuman2mqtt.tools import asking, of_box, of_broker, of_network
+from interhuman2mqtt.tools.checks import Check, down, failed, is_well, ok, skipped, tell
+from interhuman2mqtt.tools.measuring import measure
+from interhuman2mqtt.tools.pausing import why_paused
+
+EXIT_UNAVAILABLE = 69
+"""EX_UNAVAILABLE of sysexits(3)"""
+CAMERAS_AT_ONCE = 3
+ASK_S = 2.0
+
+Look = Callable[[], Awaitable[list[Check]]]
+
+
+def doctor_command(
+    arguments: Sequence[Path], box: str | None, out: TextIO, err: TextIO, *, as_json: bool = False
+) -> int:
+    """Look at everything, and say how it is; 0, or 69 where anything failed."""
+    log.setup("critical")
+    checks, config = _check_configuration(arguments, box)
+    if config is not None:
+        of_box.borrow_credentials()
+        checks += [of_box.check_secret(key, ref) for key, ref in of_box.refs(config).items()]
+        checks += [*of_box.check_state(config), of_box.check_clock()]
+        checks += trio.run(_look_around, config, _progress(err))
+    tell(checks, out, as_json=as_json)
+    return 0 if is_well(checks) else EXIT_UNAVAILABLE
+
+
+def _check_configuration(arguments: Sequence[Path], box: str | None) -> tuple[list[Check], Config | None]:
+    try:
+        paths = configfile.find(arguments)
+        problems = configfile.check(paths, box)
+        config = configfile.load(paths, box)
+    except ConfigFileError as error:
+        return [failed("configuration", str(error), "see `interhuman2mqtt check`")], None
+    errors = [str(problem) for problem in problems if problem.severity is Severity.ERROR]
+    if errors:  # with which the service would start all the same, without what they are about
+        return [failed("configuration", "; ".join(errors), "see `interhuman2mqtt check`")], config
+    cameras = ", ".join(config.cameras) or "no camera"
+    return [ok("configuration", f"{', '.join(map(str, paths))}: box {config.box.id} runs {cameras}")], config
+
+
+async def _look_around(config: Config, progress: Callable[[str], None]) -> list[Check]:
+    """What may take its time, side by side; told in the order of the chain."""
+    way = proxy(config.interhuman)
+    cameras = trio.CapacityLimiter(CAMERAS_AT_ONCE)
+    looks: dict[str, Look] = {
+        **{
+            f"DNS {who}": partial(_alone, of_network.check_name, who, host)
+            for who, host in of_network.hosts(config, way).items()
+        },
+        "cloud": partial(of_network.check_cloud, config, way),
+        "broker": partial(of_broker.check_broker, config),
+        **{name: partial(_alone, _check_camera, camera, cameras) for name, camera in config.cameras.items()},
+    }
+    found: dict[str, list[Check]] = {}
+
+    async def look(name: str) -> None:
+        found[name] = await looks[name]()
+        progress(", ".join(other for other in looks if other not in found))
+
+    async with trio.open_nursery() as nursery:
+        progress(", ".join(looks))
+        for name in looks:
+            nursery.start_soon(look, name)
+    return [check for name in looks for check in found[name]]
+
+
+async def _alone(check: Callable[..., Awaitable[Check]], *about: object) -> list[Check]:
+    return [await check(*about)]
+
+
+async def _check_camera(camera: Camera, places: trio.CapacityLimiter) -> Check:
+    """Whether it opens, and sends a whole group of pictures; by the code of `probe`."""
+    name = f"camera {camera.id}"
+    if why := await trio.to_thread.run_sync(why_paused, camera.id):
+        return skipped(name, f"not opened: {why}")
+    try:
+        async with places:
+            measured = await measure(open_command(camera), 0.0)
+    except Outage as outage:
+        if outage.reason is Reason.BUSY and await trio.to_thread.run_sync(_is_running):
+            return ok(name, "the device is in use, as it should be while the service runs")
+        return down(name, outage)
+    return ok(name, f"{measured.description}, a key frame every {measured.gop:g} s")
+
+
+def _is_running() -> bool:
+    """Whether the service runs here."""
+    try:
+        asking.ask(statefolder.find(), {"command": ""}, ASK_S)
+    except asking.NotAsked:
+        return False
+    return True
+
+
+def _progress(err: TextIO) -> Callable[[str], None]:
+    """Says what is still being looked at, on a terminal."""
+
+    def tell_rest(rest: str) -> None:
+        if err.isatty():
+            err.write(f"\r\x1b[K{f'looking at: {rest}'[:78] if rest else ''}")
+            err.flush()
+
+    return tell_rest

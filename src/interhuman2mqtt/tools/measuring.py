@@ -1,0 +1,141 @@
+"""Opens a source as the daemon would, in a capture process, and measures what comes; nothing leaves this machine."""
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from msgspec import Struct
+
+from interhuman2mqtt.cameras.recording import WorkerRecording
+from interhuman2mqtt.cameras.worker import Worker, start_worker
+from interhuman2mqtt.capture import wire
+from interhuman2mqtt.errors import Outage
+from interhuman2mqtt.supervise import leaves
+from interhuman2mqtt.tools import fmp4
+
+GOP_EACH_S = 0.05
+"""Asked for chunks so short, a recording gives one GOP in each."""
+TICKS = os.sysconf("SC_CLK_TCK")
+
+
+class Measured(Struct, frozen=True, kw_only=True):
+    """What a source turned out to be."""
+
+    description: str
+    """`h264 1920x1080 (copied), aac 48000 Hz (copied)`"""
+    opened_in: float
+    """Seconds."""
+    video: str
+    video_copied: bool
+    why: str
+    """Why it is copied, or encoded, and what would spare that."""
+    audio: str | None
+    """None: the source has no sound, or none is used."""
+    audio_copied: bool
+    fps: float
+    """Pictures a second, as they would be sent."""
+    gop: float
+    """Seconds from key frame to key frame, in the middle."""
+    gop_longest: float
+    bitrate: float
+    """Bits a second, as they would be sent."""
+    cpu: float
+    """Percent of one core."""
+    repairs: dict[str, int]
+    """How often each rule about what the source sends wrongly was applied."""
+    measured: float
+    """Seconds of media."""
+
+
+async def measure(
+    command: wire.Open, seconds: float, progress: Callable[[float], None] = lambda _seconds: None
+) -> Measured:
+    """Open, and look for so long, but at one group of pictures at least; raises Outage."""
+    try:
+        async with start_worker(command) as worker:
+            began = time.monotonic()
+            await worker.wait_open()
+            measuring = _Measuring(command, worker, time.monotonic() - began)
+            await measuring.run(seconds, progress)
+            return measuring.result()
+    except BaseExceptionGroup as group:
+        outages, others = group.split(Outage)
+        if outages is None or others is not None:
+            raise
+        raise leaves(outages)[0] from group
+
+
+class _Measuring:
+    """The chunks of one recording, and the time in which they came."""
+
+    def __init__(self, command: wire.Open, worker: Worker, opened_in: float) -> None:
+        self._command = command
+        self._worker = worker
+        self._opened_in = opened_in
+        self._begin()
+
+    def _begin(self) -> WorkerRecording:
+        self._gops: list[float] = []
+        self._bytes = self._pictures = 0
+        self._cpu_from = self._cpu_to = _cpu_seconds(self._worker.pid)
+        self._from = self._to = time.monotonic()
+        return self._worker.record("continuous", GOP_EACH_S, None)
+
+    async def run(self, seconds: float, progress: Callable[[float], None]) -> None:
+        """Pull until the time is over."""
+        recording = self._begin()
+        while not self._gops or self._to - self._from < seconds:
+            progress(self._to - self._from)
+            chunk = await recording.next_chunk()
+            if chunk.last:  # the source turned out to be another, and was opened again
+                recording = self._begin()
+                continue
+            self._gops.append(chunk.media_end - chunk.media_start)
+            self._bytes += len(chunk.payload)
+            self._pictures += fmp4.pictures(chunk.payload)
+            self._cpu_to, self._to = _cpu_seconds(self._worker.pid), time.monotonic()
+
+    def result(self) -> Measured:
+        """What came of it."""
+        opened, pulse = self._worker.opened, self._worker.progress.pulse
+        assert opened is not None  # noqa: S101 - chunks came
+        media, spent = sum(self._gops), max(self._to - self._from, 0.001)
+        repairs = dict(pulse.repairs) if pulse else {}
+        return Measured(
+            description=opened.description,
+            opened_in=round(self._opened_in, 2),
+            video=opened.video,
+            video_copied=opened.video_copied,
+            why=why(self._command, opened, repairs),
+            audio=opened.audio if self._command.audio != "none" else None,
+            audio_copied=opened.audio_copied,
+            fps=round(self._pictures / media, 2),
+            gop=round(sorted(self._gops)[len(self._gops) // 2], 2),
+            gop_longest=round(max(self._gops), 2),
+            bitrate=round(self._bytes * 8 / media),
+            cpu=round((self._cpu_to - self._cpu_from) / spent * 100, 1),
+            repairs=repairs,
+            measured=round(media, 2),
+        )
+
+
+def why(command: wire.Open, opened: wire.Opened, repairs: dict[str, int]) -> str:
+    """Why the picture is copied, or encoded, and what would spare that."""
+    if opened.video_copied:
+        return "H.264 is sent as it is"
+    if opened.video != "h264":
+        spare = "; a camera that can send H.264 spares the encoding" if "://" in command.source else ""
+        return f"the cloud takes H.264 only{spare}"
+    if "rare_key_frames" in repairs:
+        return (
+            "its key frames are too far apart for the cloud's windows: set the camera's key frame interval (GOP, "
+            "I-frame interval) to one or two seconds, and it is copied"
+        )
+    return 'video = "h264" asks for it'
+
+
+def _cpu_seconds(pid: int) -> float:
+    """What a process has used so far, of all cores together (proc(5), /proc/pid/stat)."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / TICKS

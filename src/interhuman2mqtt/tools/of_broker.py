@@ -1,0 +1,166 @@
+"""What `doctor` looks at with the broker: whether it lets us in, listen, and publish, by a client id of our own.
+
+What is published disturbs nobody: emptied topics that do not exist, a request that there is not, and of each camera an
+event `doctor.test`, which is as well-formed as any and of a type that no consumer knows.
+"""
+
+from collections.abc import Iterator
+
+import trio
+from msgspec import structs
+
+from interhuman2mqtt.clock import clock_state
+from interhuman2mqtt.config import Config, secrets
+from interhuman2mqtt.errors import Outage
+from interhuman2mqtt.events import Event, utc_now
+from interhuman2mqtt.publish import mqtt
+from interhuman2mqtt.publish.broker import Ack, Endpoint
+from interhuman2mqtt.publish.dial import Settings
+from interhuman2mqtt.publish.inbox import Incoming
+from interhuman2mqtt.publish.message import Kind, Message
+from interhuman2mqtt.publish.reading import Reader
+from interhuman2mqtt.publish.topics import Topics
+from interhuman2mqtt.supervise import leaves
+from interhuman2mqtt.tools.checks import Check, down, failed, ok, skipped, warning
+from interhuman2mqtt.tools.of_box import is_out_of_sight
+
+ANSWER_S = 10.0
+"""Seconds for the broker to answer."""
+DELIVERY_S = 2.0
+"""Seconds for what we send ourselves to arrive."""
+PROBE = "/bridge/request/doctor"
+ALLOW = "allow it in the broker's ACL for this user"
+HEAR = f'{ALLOW} to read <base>/<box>/bridge/request/+ and <camera>/pause/set, or set mqtt.requests = "off"'
+
+
+async def check_broker(config: Config) -> list[Check]:
+    """Whether it lets us in, and what it lets us do."""
+    ref = config.mqtt.password
+    if ref is not None and is_out_of_sight(ref):
+        return [skipped("broker", "its password is out of sight here")]
+    checks: list[Check] = []
+    try:
+        async with mqtt.connected(_settings(config)) as connection:
+            checks.append(_let_in(config, connection))
+            checks += await _check_rights(config, connection)
+    except BaseExceptionGroup as group:
+        outages, others = group.split(Outage)
+        if outages is None or others is not None:
+            raise
+        checks.append(down("broker", leaves(outages)[0]))
+    except Outage as outage:
+        checks.append(down("broker", outage))
+    return checks
+
+
+def _settings(config: Config) -> Settings:
+    ref = config.mqtt.password
+    return Settings(
+        mqtt=structs.replace(config.mqtt, client_id=f"{config.mqtt.client_id}-doctor"),
+        read_password=lambda: None if ref is None else secrets.read(ref, what="mqtt.password").reveal(),
+        endpoint=Endpoint.of(config.mqtt.url),
+        will=_empty(config, "bridge/doctor"),
+        keepalive=30,
+        timeout=10.0,
+    )
+
+
+def _let_in(config: Config, connection: mqtt.Connection) -> Check:
+    tls = ", TLS verified" if config.mqtt.url.startswith("mqtts:") else ""
+    said = f"{config.mqtt.url} lets us in, MQTT {connection.version}{tls}"
+    if not connection.limits.retain:
+        return warning("broker", said, "it keeps no retained messages: who comes later sees no state until it changes")
+    return ok("broker", said)
+
+
+async def _check_rights(config: Config, connection: mqtt.Connection) -> list[Check]:
+    heard = [await _check_hearing(config, connection)]
+    refused = [said for message in _tests(config) if (said := await _refusal(connection, message))]
+    if refused:
+        more = f" (and {len(refused) - 1} topics more)" if len(refused) > 1 else ""
+        return [*heard, failed("broker, publishing", f"{refused[0]}{more}", ALLOW)]
+    if connection.version == "5":
+        return [*heard, ok("broker, publishing", f"what {config.box.id} publishes is taken")]
+    silent = "nothing was refused, but MQTT 3.1.1 has no word for that: what an ACL denies is dropped in silence"
+    look = "look for this box's topics with another client, or let the broker speak MQTT 5"
+    return [*heard, warning("broker, publishing", silent, look)]
+
+
+async def _check_hearing(config: Config, connection: mqtt.Connection) -> Check:
+    filters = Reader(config.mqtt.base_topic, config.box.id, config.mqtt.requests).filters
+    if not filters:
+        return skipped("broker, requests", 'mqtt.requests is "off"')
+    heard = trio.Event()
+
+    def take(incoming: Incoming) -> None:
+        if incoming.topic.endswith(PROBE):
+            heard.set()
+
+    with trio.move_on_after(ANSWER_S):
+        answers = await connection.hearing.subscribe(filters, take)
+        refused = [topic for topic, ack in zip(filters, answers, strict=False) if ack.refused]
+        if refused:
+            return failed("broker, requests", f"it lets us not subscribe to {', '.join(refused)}", HEAR)
+        return await _check_delivery(config, connection, heard)
+    return failed("broker, requests", f"no answer to a subscription in {ANSWER_S:g} s", "look into the broker's log")
+
+
+async def _check_delivery(config: Config, connection: mqtt.Connection, heard: trio.Event) -> Check:
+    """Whether a request reaches us, for brokers that take any subscription, and then deliver nothing by it."""
+    if await _refusal(connection, _a_request(config)):
+        said = "may be subscribed to; whether they arrive is not known, since this user may not send any"
+        return ok("broker, requests", said)
+    with trio.move_on_after(DELIVERY_S):
+        await heard.wait()
+        return ok("broker, requests", "they arrive")
+    said = "it took the subscription, and what was sent to it did not arrive"
+    if connection.version == "5":
+        return failed("broker, requests", said, HEAR)
+    return warning("broker, requests", f"{said}; with MQTT 3.1.1 it may be that sending was denied", HEAR)
+
+
+def _a_request(config: Config) -> Message:
+    """One that does not exist: a running service refuses it, and that is all."""
+    topic = f"{config.mqtt.base_topic}/{config.box.id}{PROBE}"
+    return Message(topic=topic, payload=b"{}", kind=Kind.ANSWER, retain=False, expiry=1)
+
+
+async def _refusal(connection: mqtt.Connection, message: Message) -> str | None:
+    """What the broker says against a message; None where it takes it."""
+    answers, answer = trio.open_memory_channel[Ack](1)
+    with trio.move_on_after(ANSWER_S):
+        await connection.publish(message, answers.send_nowait)
+        ack = await answer.receive()
+        return f"it refused {message.topic}: {ack.text} (code {ack.code:#04x})" if ack.refused else None
+    return f"no answer to {message.topic} in {ANSWER_S:g} s"
+
+
+def _tests(config: Config) -> Iterator[Message]:
+    """One message of each kind that the service publishes."""
+    topics = Topics(config.mqtt.base_topic, config.box.id, expiry=1.0)
+    yield _empty(config, "bridge/doctor")
+    for camera in config.cameras:
+        yield topics.event(_an_event(config.box.id, camera))
+        yield _empty(config, f"{camera}/state/doctor")
+    if config.mqtt.discovery:
+        topic = f"{config.mqtt.discovery_prefix}/device/interhuman_{config.box.id}_doctor/config"
+        yield topics.clear(topic)
+
+
+def _empty(config: Config, topic: str) -> Message:
+    return Topics(config.mqtt.base_topic, config.box.id).clear(f"{config.mqtt.base_topic}/{config.box.id}/{topic}")
+
+
+def _an_event(box: str, camera: str) -> Event:
+    return Event(
+        id=f"{box}/{camera}/doctor/1",
+        box=box,
+        camera=camera,
+        type="doctor.test",
+        session=None,
+        correlation_id=None,
+        timestamp=None,
+        received_at=utc_now(),
+        clock=clock_state(),
+        data={},
+    )

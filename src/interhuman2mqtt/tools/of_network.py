@@ -1,0 +1,150 @@
+"""What `doctor` looks at on the way to the cloud: names, TLS, and a session that is opened as the daemon would."""
+
+import socket
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import trio
+
+from interhuman2mqtt.clock import clock_state
+from interhuman2mqtt.cloud.connect import Server
+from interhuman2mqtt.cloud.interpreter import Interpreter, Origin
+from interhuman2mqtt.cloud.observer import Oddity
+from interhuman2mqtt.cloud.session import run_session
+from interhuman2mqtt.cloud.terms import Limits, Wishes
+from interhuman2mqtt.config import Camera, Config, secrets, urls
+from interhuman2mqtt.errors import Outage, Reason
+from interhuman2mqtt.events import Event, MediaChunk, utc_now
+from interhuman2mqtt.tools.checks import Check, down, failed, ok, skipped, warning
+from interhuman2mqtt.tools.of_box import is_out_of_sight
+
+DNS_S = 8.0
+ON_THE_WAY = {Reason.CLOUD_UNREACHABLE, Reason.PROXY_REFUSED, Reason.TLS_FAILED}
+"""What fails before the key is even looked at."""
+
+
+def hosts(config: Config, proxy: str | None) -> dict[str, str]:
+    """What is to be looked up, by who needs it; addresses need no looking up."""
+    named = {"the proxy" if proxy else "the cloud": proxy or config.interhuman.url, "the broker": config.mqtt.url}
+    named |= {camera.id: camera.source for camera in config.cameras.values() if urls.is_rtsp(camera.source)}
+    found = {who: urlsplit(url).hostname or "" for who, url in named.items()}
+    return {who: host for who, host in found.items() if not _is_address(host)}
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+async def check_name(who: str, host: str) -> Check:
+    """Whether a host's name can be found."""
+    try:
+        with trio.fail_after(DNS_S):
+            found = await trio.socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except trio.TooSlowError:
+        return failed(
+            f"DNS {who}", f"no answer about {host} in {DNS_S:g} s", "is the network up? See resolvectl status"
+        )
+    except OSError as error:
+        what = "check the spelling, this box's DNS server (resolvectl status), and whether the network is up"
+        return failed(f"DNS {who}", f"{host} cannot be found: {error.strerror or error}", what)
+    return ok(f"DNS {who}", f"{host} is {found[0][4][0]}")
+
+
+async def check_cloud(config: Config, proxy: str | None) -> list[Check]:
+    """TLS once, and each key that there is with what is asked for by it."""
+    keys = {(camera.api_key, camera.model, camera.include): camera for camera in config.cameras.values()}
+    if not keys:
+        return [skipped("cloud", "no camera of this box needs it")]
+    checks: list[Check] = []
+    for camera in keys.values():
+        checks += await _check_key(config, proxy, camera)
+    return list(dict.fromkeys(checks))
+
+
+async def _check_key(config: Config, proxy: str | None, camera: Camera) -> list[Check]:
+    ref = camera.api_key
+    name = "key" if ref == config.interhuman.api_key else f"key of {camera.id}"
+    if ref is None:
+        return [failed(name, "no api_key is configured", "set interhuman.api_key to where the key is")]
+    if is_out_of_sight(ref):
+        return [skipped("cloud", "the key is out of sight here"), skipped(name, "the key is out of sight here")]
+    watch = _Watch()
+    try:
+        await _open_session(config, proxy, camera, secrets.read(ref, what=name).reveal(), watch)
+    except Outage as outage:
+        return _judged(config, name, outage)
+    reached = ok("cloud", _reached(config, proxy))
+    if watch.oddities:
+        what = "the service leaves it out; take it out of the configuration, or choose another model or version"
+        return [reached, warning(name, f"accepted; {'; '.join(watch.oddities)}", what)]
+    return [reached, ok(name, f"accepted: a session may last {watch.longest / 60:g} min")]
+
+
+def _judged(config: Config, name: str, outage: Outage) -> list[Check]:
+    if outage.reason in ON_THE_WAY:
+        return [down("cloud", outage), skipped(name, "the cloud was not reached")]
+    if outage.reason is Reason.SECRET_MISSING:
+        return [skipped("cloud", "there is no key to ask with"), skipped(name, "see the secret")]
+    reached = ok("cloud", _reached(config, None))
+    if outage.reason is Reason.CONCURRENCY_LIMIT:
+        busy = f"accepted, and all sessions of the account are in use: {outage.detail}"
+        return [reached, warning(name, busy, "the service's own sessions count as well; else see max_sessions")]
+    return [reached, down(name, outage)]
+
+
+def _reached(config: Config, proxy: str | None) -> str:
+    how = "TLS verified" if config.interhuman.url.startswith("wss:") else "without TLS, on this machine"
+    return f"{config.interhuman.url} reached, {how}{' by way of a proxy' if proxy else ''}"
+
+
+async def _open_session(config: Config, proxy: str | None, camera: Camera, key: str, watch: "_Watch") -> None:
+    """From the connection to the end in good order, with no media in between; raises Outage."""
+    server = Server(config.interhuman.url, config.interhuman.ca_file, proxy)
+    interpreter = Interpreter(Origin(config.box.id, camera.id, str(uuid4())), clock=clock_state)
+    wishes = Wishes(include=camera.include, goal_dimensions=camera.goal_dimensions, model=camera.model)
+    await run_session(server, key, wishes, _Nothing(), interpreter=interpreter, observer=watch)
+
+
+class _Nothing:
+    """A recording that ends before it has begun."""
+
+    async def next_chunk(self) -> MediaChunk:
+        await trio.lowlevel.checkpoint()
+        return MediaChunk(payload=b"", media_start=0.0, media_end=0.0, start_at=utc_now(), last=True)
+
+    async def rest(self, _seconds: float) -> None:
+        await trio.lowlevel.checkpoint()
+
+    def finish(self) -> None:
+        """It is over anyway."""
+
+
+class _Watch:
+    """What is heard of the session (`cloud.observer.Observer`)."""
+
+    def __init__(self) -> None:
+        self.longest = 0.0
+        self.oddities: list[str] = []
+
+    def ready(self, limits: Limits, _correlation_id: str | None) -> None:
+        """The key is good."""
+        self.longest = limits.max_duration
+
+    def event(self, event: Event) -> None:
+        """Nobody needs it."""
+
+    def sent(self, chunk: MediaChunk) -> None:
+        """There is none."""
+
+    def delivered(self, chunk: MediaChunk, round_trip: float | None) -> None:
+        """There is none."""
+
+    def noticed(self, oddity: Oddity, detail: str) -> None:
+        """A wish that is not granted, most likely."""
+        if oddity is not Oddity.NOT_DRAINED:
+            self.oddities.append(f"{oddity.value.replace('_', ' ')}: {detail}")

@@ -1,0 +1,16 @@
+"""Whether a camera is paused: then the tools do not look through it either."""
+
+from interhuman2mqtt import statefolder
+from interhuman2mqtt.policy.pauses import Pauses
+
+
+def why_paused(camera: str) -> str | None:
+    """A sentence, where it is; a folder that no service has made yet pauses nobody. Blocks."""
+    pauses = Pauses(statefolder.find())
+    try:
+        pauses.folder.stat()
+    except FileNotFoundError:
+        return None
+    except OSError:
+        pass  # which reading it tells better
+    return pauses.read().why(camera)

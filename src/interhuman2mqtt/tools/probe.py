@@ -1,0 +1,171 @@
+"""The command `probe`: what a source is, what it costs, and why it cannot be used, if it cannot."""
+
+import getpass
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TextIO
+
+import msgspec
+import trio
+from msgspec import Struct, structs
+
+from interhuman2mqtt import config, log
+from interhuman2mqtt.cameras.capturing import open_command
+from interhuman2mqtt.capture import wire
+from interhuman2mqtt.config import file as configfile
+from interhuman2mqtt.config import urls
+from interhuman2mqtt.config.problems import BadValueError, shown
+from interhuman2mqtt.config.suggest import did_you_mean
+from interhuman2mqtt.errors import Outage
+from interhuman2mqtt.redaction import hide, redact
+from interhuman2mqtt.tools.measuring import Measured, measure
+from interhuman2mqtt.tools.pausing import why_paused
+from interhuman2mqtt.tools.remedies import remedy
+
+EXIT_USAGE = 2
+EXIT_UNAVAILABLE = 69
+"""EX_UNAVAILABLE of sysexits(3); 2 is argparse's own."""
+CREDENTIALS = "give the user name by --username, and the password by --password-file, --password-env or when asked"
+
+
+class Options(Struct, frozen=True, kw_only=True):
+    """What a command line says."""
+
+    source: str
+    """Or the name of a camera of the configuration."""
+    seconds: float
+    username: str | None
+    password_env: str | None
+    password_file: str | None
+    transport: str
+    microphone: str | None
+    config: Sequence[Path]
+    box: str | None
+    as_json: bool
+
+
+class Unusable(Exception):  # noqa: N818 - it names what happened
+    """The command line makes no sense, or must not be obeyed; the text says why."""
+
+
+def probe_command(options: Options, out: TextIO, err: TextIO) -> int:
+    """Open a source and say what it is; 0, or 69 where it cannot be used."""
+    log.setup("error")
+    try:
+        command = _command(options, err)
+    except Unusable as error:
+        print(error, file=err)
+        return EXIT_USAGE
+    except Outage as outage:
+        return _failed(options, outage, out, err)
+    try:
+        measured = trio.run(measure, command, options.seconds, _progress(options.seconds, err))
+    except Outage as outage:
+        return _failed(options, outage, out, err)
+    finally:
+        err.write("\r\x1b[K" if err.isatty() else "")
+    if options.as_json:
+        print(json.dumps({"ok": True, "source": command.source, **msgspec.to_builtins(measured)}), file=out)
+    else:
+        print("\n".join(lines(command.source, measured)), file=out)
+    return 0
+
+
+def _failed(options: Options, outage: Outage, out: TextIO, err: TextIO) -> int:
+    said = {"ok": False, "reason": outage.reason.value, "detail": redact(outage.detail), "remedy": remedy(outage)}
+    if options.as_json:
+        print(json.dumps(said), file=out)
+    else:
+        print(f"{said['reason']}: {said['detail']}\nremedy: {said['remedy']}", file=err)
+    return EXIT_UNAVAILABLE
+
+
+def _command(options: Options, err: TextIO) -> wire.Open:
+    """What the capture process is told; raises Unusable, Outage, ConfigError."""
+    if ":" not in options.source:
+        return open_command(_configured(options))
+    try:
+        urls.check_source(options.source)
+        if options.microphone is not None:
+            urls.check_microphone(options.microphone)
+    except BadValueError as error:
+        instead = f"\n{CREDENTIALS}" if "credentials" in str(error) or "password" in str(error) else ""
+        raise Unusable(f"SOURCE {error}{instead}") from None  # whose text may hold the password
+    password = _password(options)
+    command = open_command(
+        config.Camera(
+            id="probe",
+            name="probe",
+            source=options.source,
+            username=options.username,
+            password=password,
+            transport="udp" if options.transport == "udp" else "tcp",
+            microphone=options.microphone,
+        )
+    )
+    if options.username is not None and password is None:
+        return structs.replace(command, password=_ask(options.username, err))
+    return command
+
+
+def _configured(options: Options) -> config.Camera:
+    cameras = configfile.load(configfile.find(options.config), options.box).cameras
+    camera = cameras.get(options.source)
+    if camera is None:
+        hint = did_you_mean(options.source, cameras) or f"; its cameras: {', '.join(cameras) or 'none'}"
+        raise Unusable(
+            f"{shown(options.source)} is neither a source (rtsp://HOST/PATH, v4l2:/dev/video0, file:/PATH, test:) nor "
+            f"a camera of this box{hint}"
+        )
+    if why := why_paused(camera.id):
+        raise Unusable(f"{camera.id} is not opened: {why}")
+    return camera
+
+
+def _password(options: Options) -> config.SecretRef | None:
+    if options.password_env is None and options.password_file is None:
+        return None
+    try:
+        return config.SecretRef(env=options.password_env, file=options.password_file)
+    except BadValueError:
+        raise Unusable("give either --password-env or --password-file") from None
+
+
+def _ask(username: str, err: TextIO) -> str:
+    if not err.isatty():
+        raise Unusable(f"the password of {username} is missing: {CREDENTIALS}")
+    password = getpass.getpass(f"password of {username} (empty: none): ", err)
+    hide(password)
+    return password
+
+
+def _progress(seconds: float, err: TextIO) -> Callable[[float], None]:
+    """Says how far it is, on a terminal."""
+
+    def tell(passed: float) -> None:
+        if err.isatty():
+            err.write(f"\r\x1b[Kmeasuring: {passed:.0f} of {seconds:g} s")
+            err.flush()
+
+    return tell
+
+
+def lines(source: str, measured: Measured) -> list[str]:
+    """A result for people."""
+    copied = "copied" if measured.video_copied else "encoded"
+    sound = "none"
+    if measured.audio is not None:
+        sound = f"{measured.audio}, {'copied' if measured.audio_copied else 'not copied'}"
+    repairs = ", ".join(f"{rule} {count}" for rule, count in sorted(measured.repairs.items()))
+    return [
+        f"source      {source}",
+        f"opened      in {measured.opened_in:g} s: {measured.description}",
+        f"video       {measured.video}, {copied}: {measured.why}",
+        f"pictures    {measured.fps:g} a second",
+        f"key frames  every {measured.gop:g} s, {measured.gop_longest:g} s at most",
+        f"audio       {sound}",
+        f"bitrate     {measured.bitrate / 1e6:.2f} Mbit/s",
+        f"CPU         {measured.cpu:g} % of one core",
+        f"repaired    {repairs or 'nothing'}",
+    ]

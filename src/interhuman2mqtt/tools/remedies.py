@@ -1,0 +1,47 @@
+"""What to do about a reason, for the person in front of the machine; beside the sentence that says what happened."""
+
+from collections.abc import Mapping
+
+from interhuman2mqtt.errors import Outage, Reason
+
+_remedies: Mapping[Reason, str] = {
+    Reason.UNREACHABLE: "is the camera on, RTSP enabled, host and port right, and does a firewall let us through?",
+    Reason.NOT_FOUND: "for a device see `interhuman2mqtt devices`, for RTSP the camera's manual has the stream's path",
+    Reason.BUSY: "end the other program; if it is the service itself, `interhuman2mqtt pause CAMERA` frees the device",
+    Reason.NO_PERMISSION: "usermod -aG video,audio USER, and log in again; a file needs chmod",
+    Reason.CAMERA_PASSWORD: "check username and password, which stand beside source and never inside it",
+    Reason.NO_VIDEO: "name a stream with a picture: sound alone is not analysed",
+    Reason.UNSUPPORTED: 'set video and audio to "auto"',
+    Reason.INVALID_MEDIA: "try another stream of the camera (H.264, a key frame each second), or restart the camera",
+    Reason.OPEN_TIMEOUT: 'try transport = "udp" or "tcp", whichever it is not now, or restart the camera',
+    Reason.STALLED: "restart the camera; unplug a USB device and plug it in again",
+    Reason.VIDEO_STALLED: "restart the camera",
+    Reason.AUDIO_STALLED: 'restart the camera, or set audio = "silence"',
+    Reason.SOURCE_ENDED: "restart the camera; a file must have more than one picture",
+    Reason.CAPTURE_CRASHED: "run it with [log] level = debug, and report what it prints",
+    Reason.CLOUD_UNREACHABLE: "is interhuman.url right, and does the network let us out to it, or is a proxy needed?",
+    Reason.PROXY_REFUSED: "check interhuman.proxy, or https_proxy of the environment, and what the proxy lets through",
+    Reason.TLS_FAILED: "is the clock right? Name the CA of a proxy that opens TLS, or of a private cloud, in ca_file",
+    Reason.UNAUTHORIZED: "copy the API key again from the console, whole and without quotes, to where api_key points",
+    Reason.SCOPE_MISSING: "make a key with the scope interhumanai.stream in the console",
+    Reason.BAD_REQUEST: "check model, include and goal_dimensions",
+    Reason.MODEL_UNAVAILABLE: "wait: the service tries again by itself; or choose another model",
+    Reason.RATE_LIMITED: "wait: the service tries again by itself",
+    Reason.CONCURRENCY_LIMIT: "end other sessions, set max_sessions to this box's share, or have the limit raised",
+    Reason.QUOTA_EXHAUSTED: "have the account's quota raised, or wait for its renewal",
+    Reason.MEDIA_REJECTED: "try another stream of the camera, or framing = standalone",
+    Reason.CLOUD_ERROR: "wait: the service tries again by itself; if it stays so, ask the cloud's support",
+    Reason.CONNECTION_LOST: "is something between here and the cloud that ends WebSocket connections?",
+    Reason.SESSION_LIMIT: "wait: the service begins a new session by itself",
+    Reason.PROTOCOL: "is interhuman.url really the streaming endpoint, and is this version of the program up to date?",
+    Reason.BROKER_UNREACHABLE: "is the broker running, mqtt.url right, and does a firewall let us through?",
+    Reason.BROKER_REFUSED: "check mqtt.username, mqtt.password, and that the broker lets this client id in",
+    Reason.BROKER_LOST: "look into the broker's log: it says why it ended the connection",
+    Reason.TAKEN_OVER: "give each box an id of its own",
+    Reason.SECRET_MISSING: "put the secret where the configuration says, readable by the service alone",
+}
+
+
+def remedy(outage: Outage) -> str:
+    """What to do about an outage."""
+    return _remedies.get(outage.reason, "see the log of the service: journalctl -u interhuman2mqtt")

@@ -1,0 +1,167 @@
+"""From the cloud's frame to a subscriber: how late, how many a second, and how fast what waited goes out."""
+
+import json
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+import trio
+
+from bench.figures import Figure, percentile
+from bench.moments import HEARD
+from bench.scene import configuration, daemon, pouring, quiet_broker
+from publish.lives import Life
+from publish.parts import an_event_message
+from rig.clips import Clip
+from rig.mosquitto import Broker
+from rig.processes import RigProcess, running
+
+EVENTS = "interhuman/bench/+/event/signal.updated"
+SMALL = Clip(size=(192, 108), seconds=8, fps=15, gop=15)
+RATE = 100
+TOPIC = "plain/event/signal.updated"
+AT_ONCE = 20
+"""What aiomqtt has on its way at once: as much as most brokers take."""
+RATES = (1, 10, 100, 500, 1000, 2000)
+
+
+class Heard(NamedTuple):
+    """What a subscriber measured."""
+
+    seconds: float
+    """From the first message to the last."""
+    latencies: list[float]
+    """Seconds from the sending of each to its arrival."""
+
+
+async def latency(folder: Path, seconds: float, runs: int, rate: int = RATE) -> list[Figure]:
+    """Of events that come one by one, the outbox durable."""
+    ours: list[list[float]] = []
+    theirs: list[list[float]] = []
+    count = round(seconds * rate)
+    async with quiet_broker(folder) as broker:
+        for run in range(runs):
+            here = folder / f"{rate}-{run}"
+            here.mkdir()
+            ours.append((await _pour(here, broker, count, rate)).latencies)
+            theirs.append((await _publish(broker, count, rate, 1)).latencies)
+    peer = "aiomqtt, nothing kept"
+    return [
+        Figure(
+            f"cloud's frame to subscriber, {rate} events/s, {name}",
+            "ms",
+            tuple(1000 * percentile(values, share) for values in ours),
+            peer,
+            tuple(1000 * percentile(values, share) for values in theirs),
+            most,
+        )
+        for name, share, most in (("median", 0.5, 1.5), ("99th percentile", 0.99, 2.0))
+    ]
+
+
+async def throughput(folder: Path, count: int, runs: int) -> list[Figure]:
+    """Of as many events as the cloud can send."""
+    ours, theirs = [], []
+    async with quiet_broker(folder) as broker:
+        for run in range(runs):
+            here = folder / f"most-{run}"
+            here.mkdir()
+            ours.append(count / (await _pour(here, broker, count, 0)).seconds)
+            theirs.append(count / (await _publish(broker, count, 0, AT_ONCE)).seconds)
+    what = "events a second, sustained, durable, each with its states"
+    peer = f"aiomqtt QoS 1, {AT_ONCE} at once"
+    return [Figure(what, "events/s", tuple(ours), peer, tuple(theirs), 1.0, is_rate=True)]
+
+
+async def backlog(folder: Path, count: int) -> list[Figure]:
+    """What waited through an outage, against mosquitto_pub with the same payloads."""
+    payload = json.dumps({"id": "bench/front/7c1e/1", "late": False, "data": {"rationale": "x" * 400}}).encode()
+    waiting = await trio.to_thread.run_sync(_wait, folder, payload, count)
+    lines = folder / "payloads"
+    lines.write_bytes((payload + b"\n") * count)
+    async with quiet_broker(folder) as broker, pouring(folder) as cloud:
+        limits = {"path": str(waiting), "max_size": "1GiB"}
+        config = configuration(folder, cloud, broker, {"front": {"source": "test:", "enabled": False}}, outbox=limits)
+        async with heard(broker, "interhuman/lobby-1/#", count) as subscriber, daemon(folder, config):
+            ours = (await result(subscriber, 300)).seconds
+        async with heard(broker, TOPIC, count) as subscriber:
+            command = ["mosquitto_pub", "-p", str(broker.port), "-V", "5", "-q", "1", "-t", TOPIC, "-l"]
+            with lines.open("rb") as stdin:
+                process = await trio.lowlevel.open_process(command, stdin=stdin)
+                theirs = (await result(subscriber, 300)).seconds
+                await process.wait()
+    return [Figure(f"draining {count:,} waiting events", "s", (ours,), "`mosquitto_pub -l`, QoS 1", (theirs,), 2.0)]
+
+
+def _wait(folder: Path, payload: bytes, count: int) -> Path:
+    life = Life(folder / "waiting" / "outbox.sqlite").open()
+    for n in range(count):
+        life.outbox.put(an_event_message("front", n, payload))
+        if n % 500 == 499:
+            life.commit()
+    life.commit()
+    return life.crash(folder / "left")
+
+
+async def _pour(folder: Path, broker: Broker, count: int, rate: float) -> Heard:
+    """Through the daemon."""
+    options = ["--events", str(count)] + (["--rate", str(rate)] if rate else [])
+    async with (
+        pouring(folder, *options) as cloud,
+        heard(broker, EVENTS, count - 1) as ear,
+    ):
+        config = configuration(folder, cloud, broker, {"front": {"source": f"file:{SMALL.path()}"}})
+        async with daemon(folder, config):
+            return await result(ear, 300)
+
+
+async def _publish(broker: Broker, count: int, rate: float, at_once: int) -> Heard:
+    """By aiomqtt."""
+    command = [sys.executable, "-m", "bench.plain", str(broker.port), TOPIC, str(rate), str(count), str(at_once)]
+    async with heard(broker, TOPIC, count) as ear, running(command) as plain:
+        await plain.say(PAYLOAD)
+        return await result(ear, 300)
+
+
+@asynccontextmanager
+async def heard(broker: Broker, topic: str, count: int) -> AsyncIterator[RigProcess]:
+    """A subscriber that is in place."""
+    async with running([*HEARD, str(broker.port), topic, str(count)]) as process:
+        await process.wait_line(lambda line: line == "subscribed")
+        yield process
+
+
+async def result(subscriber: RigProcess, within: float) -> Heard:
+    """What it measured."""
+    line = await subscriber.wait_line(lambda line: line.startswith("["), within)
+    return msgspec.json.decode(line, type=Heard)
+
+
+PAYLOAD = json.dumps(
+    {
+        "schema": 1,
+        "id": "lobby-1/front/7c1e1c2e-8f5a-4c57-9f0e-0d8f4a4a2f11/42",
+        "box": "lobby-1",
+        "camera": "front",
+        "type": "signal.updated",
+        "session": "7c1e1c2e-8f5a-4c57-9f0e-0d8f4a4a2f11",
+        "correlation_id": "550e8400-e29b-41d4-a716-446655440000",
+        "timestamp": "2026-11-22T10:00:12.345678Z",
+        "received_at": "2026-11-22T10:00:12.402113Z",
+        "start_at": "2026-11-22T10:00:03.120Z",
+        "end_at": None,
+        "clock": "synced",
+        "replayed": False,
+        "late": False,
+        "data": {
+            "signal_type": "hesitation",
+            "start": 1.0,
+            "probability": "medium",
+            "rationale": "Brows drawn together after the explanation, gaze averted, and a pause before the answer.",
+            "sent_ns": 0,
+        },
+    }
+)

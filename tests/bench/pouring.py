@@ -1,0 +1,114 @@
+"""A cloud that costs next to nothing, as a process: it takes any media, and pours out events as fast as it is told.
+
+    python -m bench.pouring [--cert FILE --cert-key FILE] [--save DIR] [--rate N] [--events N] [--after CHUNKS]
+
+Its first line is `listening PORT`; then one line of JSON for each chunk: `session`, `chunk` from 0, `at` (time.time()).
+Events carry `sent_ns` (time.time_ns()) in their data, so that who receives them knows how old they are.
+"""
+
+import argparse
+import json
+import math
+import ssl
+import sys
+import time
+from collections.abc import Mapping
+from functools import partial
+from itertools import count
+from pathlib import Path
+
+import trio
+from trio_websocket import ConnectionClosed, WebSocketConnection, WebSocketRequest, serve_websocket
+
+READY = {
+    "session_idle_timeout_seconds": 300,
+    "session_max_duration_seconds": 36_000,
+    "max_segment_duration_seconds": None,
+    "min_segment_size_bytes": 1,
+    "max_segment_size_bytes": 32 << 20,
+    "supported_session_config_options": {"include": [], "goal_dimensions": None, "model": ["inter-2"]},
+}
+RATIONALE = "Brows drawn together after the explanation, gaze averted, and a pause before the answer."
+
+
+def frame(kind: str, data: Mapping[str, object]) -> str:
+    """A message as the cloud sends it."""
+    stamp = time.strftime("%Y-%m-%dT%H:%M:%S.000000Z", time.gmtime())
+    return json.dumps({"type": kind, "timestamp": stamp, "correlation_id": "bench", "data": data})
+
+
+async def serve(options: argparse.Namespace, sessions: "count[int]", request: WebSocketRequest) -> None:
+    """One session."""
+    websocket = await request.accept()
+    number = next(sessions)
+    try:
+        await websocket.send_message(frame("session.ready", READY))
+        async with trio.open_nursery() as nursery:
+            chunk = 0
+            while True:
+                message = await websocket.get_message()
+                if isinstance(message, bytes):
+                    say({"session": number, "chunk": chunk, "at": time.time(), "size": len(message)})
+                    if options.save:
+                        with (options.save / f"{number}.mp4").open("ab") as file:
+                            file.write(message)
+                    chunk += 1
+                    if chunk == options.after and options.events:
+                        nursery.start_soon(pour, websocket, options.rate, options.events)
+                elif "session.close" in message:
+                    await websocket.send_message(frame("session.ended", {}))
+                    await websocket.aclose()
+                else:
+                    await websocket.send_message(frame("session.updated", {"include": [], "goal_dimensions": None}))
+    except* ConnectionClosed:
+        pass
+
+
+async def pour(websocket: WebSocketConnection, rate: float, events: int) -> None:
+    """So many events, so many a second."""
+    began = trio.current_time()
+    for n in range(events):
+        if rate < math.inf:
+            await trio.sleep_until(began + n / rate)
+        data = {
+            "signal_type": "hesitation",
+            "start": 1.0,
+            "probability": ("medium", "high")[n % 2],
+            "rationale": RATIONALE,
+            "sent_ns": time.time_ns(),
+        }
+        await websocket.send_message(frame("signal.detected" if n == 0 else "signal.updated", data))
+
+
+def say(line: object) -> None:
+    """One line of JSON."""
+    sys.stdout.write(json.dumps(line) + "\n")
+    sys.stdout.flush()
+
+
+async def main() -> None:
+    """Serve until it is killed."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--cert")
+    parser.add_argument("--cert-key")
+    parser.add_argument("--save", type=Path)
+    parser.add_argument("--rate", type=float, default=math.inf)
+    parser.add_argument("--events", type=int, default=0)
+    parser.add_argument("--after", type=int, default=1)
+    options = parser.parse_args()
+    context = None
+    if options.cert:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(options.cert, options.cert_key)
+    handler = partial(serve, options, count())
+    async with trio.open_nursery() as nursery:
+        start = partial(
+            serve_websocket, handler, "127.0.0.1", 0, context, handler_nursery=nursery, max_message_size=64 << 20
+        )
+        server = await nursery.start(start)
+        sys.stdout.write(f"listening {server.port}\n")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    trio.run(main)

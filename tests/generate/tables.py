@@ -1,0 +1,113 @@
+"""Tables for people, in Markdown: the configuration, the topics, and the reasons."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from generate import sentences
+from generate.channels import BRIDGE, COMMAND_SAYS, channels
+from generate.configuration import default_of, schema_of, sentence
+from interhuman2mqtt.config import CameraTable, File
+from interhuman2mqtt.config.tables import is_list, keys_of
+from interhuman2mqtt.errors import Reason
+from interhuman2mqtt.publish import requests
+
+MADE = "<!-- `make generate` writes this file out of the code. -->\n"
+REASONS = """# Reasons
+
+Every state that is not healthy has one of these words: in `reason` of `<camera>/status`, in `data.reason` of
+`coverage.gap`, and in the log. `detail` beside it says the rest in a sentence. A word never changes its meaning; there
+may come more.
+
+"""
+CONFIGURATION = """# Configuration
+
+Every key that a file may hold. [interhuman2mqtt.toml](interhuman2mqtt.toml) is such a file;
+[schema/config.json](schema/config.json) tells editors the same.
+"""
+TOPICS = """# Topics
+
+QoS is 1 everywhere. [schema/asyncapi.json](schema/asyncapi.json) has every payload; an empty one on a retained topic
+means that nothing is known any more.
+
+"""
+COMMANDS = """
+## Requests
+
+What is sent to `<base>/<box>/bridge/request/<command>`, as a JSON object, and comes back on
+`<base>/<box>/bridge/response/<command>`, or on the request's own response topic (MQTT 5). All keys may be left out but
+`level`; without `camera` all are meant. `transaction`, or correlation data, is echoed.
+
+"""
+
+
+def reasons() -> str:
+    """`config/reasons.md`."""
+    said = sentences.of_attributes(Reason)
+    return f"{REASONS}{_table(('reason', 'meaning'), ((f'`{word}`', said[word.name]) for word in Reason))}"
+
+
+def configuration() -> str:
+    """`config/configuration.md`."""
+    parts = [MADE, CONFIGURATION]
+    for name, hint in keys_of(File).items():
+        if name not in ("profiles", "cameras"):
+            titles = ("[defaults]", "[profiles.NAME]", "[cameras.NAME]") if hint is CameraTable else (f"[{name}]",)
+            head = ", ".join(f"`{title}`" for title in titles)
+            parts.append(f"\n## {head}\n\n{_table(('key', 'what it is', 'default', 'what for'), _keys(name, hint))}")
+    return "".join(parts)
+
+
+def topics() -> str:
+    """`config/topics.md`."""
+    return f"{MADE}{TOPICS}{topic_table()}{COMMANDS}{_table(('command', 'keys', 'what it does'), _commands())}"
+
+
+def topic_table() -> str:
+    """Every topic, those of requests in one line."""
+    return _table(("topic", "retained", "what"), _topics())
+
+
+def _topics() -> Iterator[tuple[str, ...]]:
+    asked = "`<base>/<box>/bridge/request/<command>` → `<base>/<box>/bridge/response/<command>`"
+    yield asked, "no", f"Asks for {', '.join(map('`{}`'.format, requests.COMMANDS))}; the answer says what came of it."
+    for channel in channels():
+        if not channel.address.startswith((f"{BRIDGE}/request/", f"{BRIDGE}/response/")):
+            address = channel.address.replace("{", "<").replace("}", ">")
+            kept = "yes" if channel.retain else "no"
+            yield f"`{address}`", kept if channel.is_ours else "as you like", channel.says
+
+
+def _commands() -> Iterator[tuple[str, ...]]:
+    for command, keys in requests.COMMANDS.items():
+        shown = ", ".join(f"`{key}`" for key in (*keys, "transaction"))
+        yield f"`{command}`", shown, COMMAND_SAYS[command]
+
+
+def _keys(table: str, struct: Any) -> Iterator[tuple[str, ...]]:
+    for key, hint in keys_of(struct).items():
+        default = default_of(struct, key, hint)
+        shown = "" if default is None else f"`{json.dumps(default)}`"
+        yield f"`{key}`", _type(hint), shown, sentence(table, key)
+
+
+def _type(hint: Any) -> str:
+    schema = schema_of(hint)
+    if is_list(hint):
+        return f"list of {_words(schema['items'])}"
+    return _words(schema)
+
+
+def _words(schema: Any) -> str:
+    return ", ".join(f"`{word}`" for word in schema["enum"]) if "enum" in schema else str(schema["title"])
+
+
+def _table(head: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> str:
+    lines = [f"| {' | '.join(line)} |\n" for line in (head, *(map(_cell, row) for row in rows))]
+    return "".join([lines[0], "|" + "---|" * len(head) + "\n", *lines[1:]])
+
+
+def _cell(text: str) -> str:
+    """Text in which nothing but what stands in backquotes looks like a tag."""
+    code = text.replace("|", "\\|").split("`")
+    return "`".join(part if index % 2 else part.replace("<", "&lt;") for index, part in enumerate(code))
