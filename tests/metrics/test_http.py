@@ -2,12 +2,14 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 import pytest
 import trio
 from trio.testing import MockClock
 
 from interhuman2mqtt.metrics.http import CONNECTIONS_MAX, PATIENCE_S, REQUEST_MAX, Answer, serve
+from rig.processes import in_background
 
 
 def answer(path: str, accept: str) -> Answer:
@@ -19,10 +21,8 @@ def answer(path: str, accept: str) -> Answer:
 async def serving() -> AsyncIterator[int]:
     """A server on a port of this machine."""
     listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(serve, listeners, answer)  # noqa: ASYNC113 - it listens already
+    async with in_background(partial(serve, listeners, answer)):
         yield listeners[0].socket.getsockname()[1]
-        nursery.cancel_scope.cancel()
 
 
 async def exchange(port: int, request: bytes) -> bytes:

@@ -1,0 +1,78 @@
+"""Draw `watch` for the README: `python tests/bench/watch_picture.py config/watch.svg`.
+
+Three boxes run with the simulated cloud, one of them is lost, and what stands on the screen then is saved.
+"""
+
+import io
+import sys
+import tempfile
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from pathlib import Path
+
+import trio
+from rich.console import Console
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from interhuman2mqtt.config import Mqtt
+from interhuman2mqtt.publish.inbox import Incoming
+from interhuman2mqtt.watch.fleet import Fleet
+from interhuman2mqtt.watch.lines import line
+from interhuman2mqtt.watch.listening import listening, settings_for
+from interhuman2mqtt.watch.places import filters, place
+from interhuman2mqtt.watch.screen import Screen
+from rig.clips import Clip
+from system.parts import Box, Json, Site, box, site
+
+SECONDS = 40.0
+"""Health is published every half minute, and gaps want to be seen."""
+HEIGHT = 24
+CAMERAS: Json = {
+    "front": {"source": f"file:{Clip().path()}", "boxes": ["lobby-1"]},
+    "desk": {"source": "test:", "size": "160x96", "fps": 10, "boxes": ["lobby-1"]},
+    "stage": {"source": "test:", "size": "160x96", "fps": 10, "boxes": ["hall-*"]},
+    "gate": {"source": "rtsp://127.0.0.1:1/stream1", "boxes": ["hall-*"]},
+    "night": {"source": "test:", "boxes": ["hall-*"], "schedule": ["Mon 00:00-00:01"]},
+    "yard": {"source": "test:", "size": "160x96", "fps": 10, "boxes": ["yard-*"]},
+}
+
+
+async def draw() -> str:
+    """Run the boxes, lose one of them, and draw what stands on the screen then, as SVG."""
+    console = Console(file=io.StringIO(), record=True, width=80, height=HEIGHT, force_terminal=True)
+    screen = Screen(console, Fleet())
+    with tempfile.TemporaryDirectory() as folder:
+        async with AsyncExitStack() as stack:
+            around = await stack.enter_async_context(site(Path(folder)))
+            screen.say(f"connected: localhost:{around.broker.port}; Ctrl-C ends")
+            settings = settings_for(Mqtt(client_id="", url=around.broker.url), "picture")
+            await stack.enter_async_context(
+                listening(settings, filters("interhuman"), lambda heard: take(screen, heard))
+            )
+            daemons = [await stack.enter_async_context(a_box(around, name)) for name in ("lobby-1", "hall-2", "yard-1")]
+            await trio.sleep(SECONDS)
+            await daemons[-1].kill()
+            await trio.sleep(2)
+            console.print(screen.picture())
+    return console.export_svg(title="interhuman2mqtt watch")
+
+
+def a_box(around: Site, name: str) -> AbstractAsyncContextManager[Box]:
+    """One box of the fleet, with the same files as the others but for its name."""
+    folder = around.folder / name
+    folder.mkdir()
+    return box(folder, around.config(CAMERAS, box={"id": name}))
+
+
+def take(screen: Screen, heard: Incoming) -> None:
+    """Show what was published, as `watch` does."""
+    where = place("interhuman", heard.topic)
+    if where is None or heard.payload is None:
+        return
+    is_news = screen.fleet.take(where, heard.payload)
+    if is_news and (said := line(where, heard.payload)) is not None:
+        screen.show(said)
+
+
+if __name__ == "__main__":
+    Path(sys.argv[1]).write_text(trio.run(draw))
