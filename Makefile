@@ -8,7 +8,7 @@ BIN := .venv/bin
 STAMP := .venv/complete
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 # Most tests wait for processes, so there are more of them at a time than cores.
-JOBS ?= 4
+JOBS ?= 5
 # Of the soak: the same length and seed make the same storm.
 MINUTES ?= 10
 SEED ?= 1
@@ -28,7 +28,7 @@ demo: $(STAMP)  ## broker, cloud and a camera on this machine, events on the scr
 
 test: packages lint  ## lint, then all tests; the branches of every process are measured
 	@$(BIN)/coverage erase
-	@$(BIN)/coverage run -m pytest -n $(JOBS) --dist worksteal $(ARGS)
+	@$(BIN)/coverage run -m pytest -n $(JOBS) --dist load --maxschedchunk 1 $(ARGS)
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report
 

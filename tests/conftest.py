@@ -9,6 +9,14 @@ from interhuman2mqtt import redaction
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("patient")
 
+LONGEST = ("test_resume.py", "test_soak.py", "test_camera_faults.py")
+WHOLE_RUNS = ("system", "soak", "consumers", "home", "tools", "supervise")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes long comes first, so that nobody waits for it alone in the end."""
+    items.sort(key=lambda item: (item.path.name not in LONGEST, item.path.parent.name not in WHOLE_RUNS))
+
 
 @pytest.fixture(autouse=True)
 def _nothing_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
