@@ -50,9 +50,9 @@ class Suite:
         """What it measures, by name, in its order."""
         runs = 3 if self._share == 1 else 1
         return {
-            "copied": self._add(lambda folder: copied_camera(folder, 60 * self._share, runs)),
+            "copied": self._add(lambda folder: copied_camera(folder, 40 * self._share, runs)),
             "encoded": self._add(lambda folder: encoded_camera(folder, 20 * self._share, runs)),
-            "sent": self._add(lambda folder: capture_to_sent(folder, 120 * self._share)),
+            "sent": self._add(lambda folder: capture_to_sent(folder, 90 * self._share)),
             "start": self._add(lambda folder: starting(folder, runs)),
             "latency": self._add(lambda folder: latency(folder, 20 * self._share, runs)),
             "throughput": self._add(lambda folder: throughput(folder, round(20_000 * self._share), runs)),
@@ -77,7 +77,7 @@ class Suite:
         self.figures += figures
 
     async def _shrink(self) -> None:
-        self.small = await small_box(self._new_folder(), 60 * self._share)
+        self.small = await small_box(self._new_folder(), 30 * self._share)
 
     def _new_folder(self) -> Path:
         return Path(tempfile.mkdtemp(dir=self._folder))

@@ -49,7 +49,7 @@ async def many_cameras(folder: Path, seconds: float) -> tuple[list[Figure], list
             async with cameras(here, camera, count) as (ours, cloud):
                 cpu, memory, late = await _observe(ours, cloud, seconds)
             async with copies(camera, count) as peers:
-                peer_cpu, peer_late = await _observe_peers(peers, seconds)
+                peer_cpu, peer_late = await _observe_peers(peers, seconds / 2)
             points.append(Point(count, cpu, memory, late, peer_cpu, peer_late))
         watched = folder / "watched"
         watched.mkdir()

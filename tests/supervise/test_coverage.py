@@ -182,8 +182,7 @@ def test_what_is_told_to_health(tmp_path: Path) -> None:
     life = Life(tmp_path, 0)
     life.delivers(0, 10)
     life.coverage.because("front", Reason.PAUSED)
-    life.coverage.delivered(
-        "front", object(), MediaChunk(payload=b"", media_start=0, media_end=2, start_at=at(30), last=False)
-    )
+    later = MediaChunk(payload=b"", media_start=0, media_end=2, start_at=at(30), last=False, source_end=2)
+    life.coverage.delivered("front", object(), later)
     told = life.coverage.told("front")
     assert told == {"live_seconds": 32.0, "delivered_seconds": 12.0, "gap_seconds": 20.0, "lag_seconds": -22.0}
