@@ -1,6 +1,7 @@
 """The command line: what is asked for, and the exit status that it ends with."""
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from importlib import resources
@@ -8,15 +9,11 @@ from pathlib import Path
 
 import structlog
 
-from interhuman2mqtt import __version__, log
+from interhuman2mqtt import __version__, exits, log
 from interhuman2mqtt.config import commands as cli_config
 from interhuman2mqtt.errors import ConfigError
 from interhuman2mqtt.policy import commands as switches
 from interhuman2mqtt.tools import commandline as tools
-
-EXIT_BUG = 70
-EXIT_CONFIG = 78
-"""EX_SOFTWARE and EX_CONFIG of sysexits(3)."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -28,14 +25,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     log.setup()
     try:
         status: int = parsed.command(parsed)
+        sys.stdout.flush()
     except ConfigError as error:
         sys.stderr.write(f"{error}\n")
-        return EXIT_CONFIG
+        return exits.CONFIG
+    except BrokenPipeError:  # whoever read it has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except KeyboardInterrupt:
-        return 130
+        return exits.INTERRUPTED
     except Exception:  # noqa: BLE001 - the last border: what arrives here is a bug, and ends the process
         structlog.get_logger(__name__).exception("bug", advice="please report this with the lines above")
-        return EXIT_BUG
+        return exits.BUG
     return status
 
 

@@ -33,12 +33,11 @@ from interhuman2mqtt.cameras.shared import Shared
 from interhuman2mqtt.cameras.told import Teller
 from interhuman2mqtt.clock import clock_state
 from interhuman2mqtt.cloud.connect import Server
-from interhuman2mqtt.config import Config, Interhuman, presence
+from interhuman2mqtt.config import Config, presence, proxies
 from interhuman2mqtt.config import file as configfile
 from interhuman2mqtt.config.file import Loaded
 from interhuman2mqtt.control import Control
 from interhuman2mqtt.delivery import Delivery
-from interhuman2mqtt.errors import ConfigError
 from interhuman2mqtt.log import setup as setup_log
 from interhuman2mqtt.memory import keep_private
 from interhuman2mqtt.obeying import Obeying
@@ -74,8 +73,6 @@ def run(arguments: Sequence[Path], box: str | None = None) -> None:
     keep_private()
     notify = systemd.take()
     loaded = load()
-    if loaded.config.metrics.listen and not presence.has_extra():
-        raise ConfigError(f"metrics.listen {presence.NEEDS_EXTRA}")
     setup_log(loaded.config.log.level, loaded.config.log.format)
     trio.run(_Daemon(loaded, notify, load).run)
 
@@ -136,8 +133,7 @@ class _Daemon:
                 await self._fleet.apply(self._config.cameras, self._shared(self._config))
                 self._delivery.sweep()
                 nursery.start_soon(self._reporter().run)
-                if self._config.metrics.listen:
-                    nursery.start_soon(self._exporter(self._config.metrics.listen).run)
+                self._serve_metrics(nursery)
                 self._notify.ready()
                 log.info("started", box=self._config.box.id, cameras=list(self._config.cameras))
                 await self._reload_until_stopped()
@@ -216,7 +212,7 @@ class _Daemon:
     def _shared(self, config: Config) -> Shared:
         return Shared(
             box=self._config.box.id,
-            server=Server(config.interhuman.url, config.interhuman.ca_file, proxy(config.interhuman)),
+            server=Server(config.interhuman.url, config.interhuman.ca_file, proxies.to_cloud(config.interhuman)),
             chunk_s=config.interhuman.chunk,
             redact=frozenset(config.privacy.redact),
             places=self._places,
@@ -259,6 +255,13 @@ class _Daemon:
     def _reporter(self) -> Reporter:
         return Reporter(self._notify, self._alive, self._sentence, self._publish_health)
 
+    def _serve_metrics(self, nursery: trio.Nursery) -> None:
+        listen = self._config.metrics.listen
+        if listen is not None and presence.has_extra():
+            nursery.start_soon(self._exporter(listen).run)
+        elif listen is not None:  # the cameras are worth more than their numbers
+            log.error("metrics are not served", detail=f"metrics.listen {presence.NEEDS_EXTRA}")
+
     def _exporter(self, listen: str) -> "Exporter":
         from interhuman2mqtt.metrics.exporter import Exporter, Sources  # noqa: PLC0415 - an extra, which may be missing
 
@@ -288,12 +291,3 @@ class _Daemon:
             requests=self._requests.counts,
         )
         self._delivery.publish(self._topics.bridge_health(health))
-
-
-def proxy(interhuman: Interhuman) -> str | None:
-    """The proxy on the way to the cloud: the configured one, else the environment's; an empty one is none."""
-    if interhuman.proxy is not None:
-        return interhuman.proxy or None
-    if interhuman.url.startswith("ws:"):
-        return None
-    return os.environ.get("https_proxy") or os.environ.get("HTTPS_PROXY") or None

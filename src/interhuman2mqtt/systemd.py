@@ -42,10 +42,6 @@ class Systemd(NamedTuple):
         """All is moving; to be said only by who has just seen it."""
         return self.tell("WATCHDOG=1")
 
-    def extend_timeout(self, seconds: float) -> bool:
-        """Starting, reloading or stopping takes this much longer from now."""
-        return self.tell(f"EXTEND_TIMEOUT_USEC={round(seconds * 1e6)}")
-
     def tell(self, *assignments: str) -> bool:
         """Send one datagram, never waiting; whether systemd took it."""
         if self.address is None:

@@ -55,14 +55,15 @@ def pieces(url: str) -> Iterator[bytes]:
     shown = sent = 0.0
     for frame in source.decode(source.streams.video[0], source.streams.audio[0]):
         if isinstance(frame, av.VideoFrame):
-            if frame.time < shown:
+            seconds = frame.time or 0.0  # PyAV's types do not know that it may be None
+            if seconds < shown:
                 continue
-            shown = frame.time + 1 / FPS - 0.001
+            shown = seconds + 1 / FPS - 0.001
             picture = frame.reformat(640, 360, "yuv420p")
-            picture.pts, picture.time_base = round(frame.time * 1000), Fraction(1, 1000)
+            picture.pts, picture.time_base = round(seconds * 1000), Fraction(1, 1000)
             film.mux(video.encode(picture))
-            if frame.time - sent >= CHUNK_S:
-                sent = frame.time
+            if seconds - sent >= CHUNK_S:
+                sent = seconds
                 yield pipe.take()
         elif isinstance(frame, av.AudioFrame):
             for samples in resampler.resample(frame):

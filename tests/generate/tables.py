@@ -32,6 +32,11 @@ means that nothing is known any more.
 
 """
 COMMANDS = """
+## What a broker's ACL has to allow
+
+A box publishes to `<base>/<box>/#` and `<prefix>/device/+/config`, and subscribes to `<base>/<box>/bridge/request/+`,
+`<base>/<box>/+/pause/set` and `<prefix>/status`. Answers go to the requester's own response topic, where it names one.
+
 ## Requests
 
 What is sent to `<base>/<box>/bridge/request/<command>`, as a JSON object, and comes back on

@@ -9,7 +9,7 @@ import trio
 from interhuman2mqtt import config, report
 from interhuman2mqtt.cameras.camera import Camera
 from interhuman2mqtt.cameras.coverage import Coverage
-from interhuman2mqtt.daemon import proxy
+from interhuman2mqtt.config.proxies import to_cloud
 from interhuman2mqtt.errors import Outage, Reason
 from interhuman2mqtt.events import utc_now
 from interhuman2mqtt.publish.losses import Loss, Losses
@@ -95,4 +95,4 @@ def test_proxy(
         monkeypatch.delenv(name, raising=False)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    assert proxy(config.Interhuman(url=url, proxy=configured)) == taken
+    assert to_cloud(config.Interhuman(url=url, proxy=configured)) == taken

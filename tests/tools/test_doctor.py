@@ -12,7 +12,7 @@ import trio
 import trustme
 
 from interhuman2mqtt import clock
-from interhuman2mqtt.config import Config, file
+from interhuman2mqtt.config import Config, file, secrets
 from interhuman2mqtt.errors import Outage, Reason
 from interhuman2mqtt.events import Clock
 from interhuman2mqtt.tools import of_box
@@ -210,7 +210,7 @@ def test_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "mqtt-password").write_text("hunter22")
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", "")
     monkeypatch.delenv("CREDENTIALS_DIRECTORY")
-    of_box.borrow_credentials(tmp_path)
+    secrets.borrow_credentials(tmp_path)
     assert of_box.check_secret("p", refs["mqtt.password"]).status is Status.OK
     monkeypatch.delenv("CREDENTIALS_DIRECTORY")
 

@@ -131,7 +131,7 @@ def test_a_paused_camera_is_not_opened(tmp_path: Path) -> None:
     (tmp_path / "paused").mkdir()
     (tmp_path / "paused/back").touch()
     status, text = asked(tmp_path, "back")
-    assert (status, text.startswith("back is not opened: paused")) == (2, True)
+    assert (status, text.startswith("paused: back is not opened: paused")) == (69, True)
     status, text = asked(tmp_path, "front")
     assert status == 0
     assert "the cloud takes H.264 only" in text

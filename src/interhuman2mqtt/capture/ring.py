@@ -146,7 +146,7 @@ class Ring:
         soon cost what was never sent.
         """
         is_there = serial < self.first + len(self._gops)
-        take, start_s = (self.gop(serial).take, self.gop(serial).start_s) if is_there else (self.take, self.end_s)
+        take, start_s = self.gop(serial).take if is_there else self.take, self._start_of(serial)
         if self.first and self._gops:
             floor_s = max(floor_s, self._gops[0].start_s + self.seconds / 2)
         while serial > self.first and start_s - self._start_of(serial) < seconds - JITTER_S:

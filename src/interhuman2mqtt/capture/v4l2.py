@@ -42,20 +42,21 @@ def find(name: str, sys: Path = SYS, dev: Path = DEV) -> Path:
 def nodes(sys: Path = SYS) -> Iterator[Node]:
     """The cameras that there are; a second node of one carries metadata, not pictures, and is left out."""
     for node in sorted((sys / "class/video4linux").glob("video*")):
-        if _read(node / "index") in {"", "0"}:
+        if read_line(node / "index") in {"", "0"}:
             serial, usb_path = usb(node)
-            yield Node(node.name, _read(node / "name") or node.name, serial, usb_path)
+            yield Node(node.name, read_line(node / "name") or node.name, serial, usb_path)
 
 
 def usb(node: Path) -> tuple[str, str]:
     """Serial number and bus path of the USB device that a node of sysfs belongs to; empty where it is no USB device."""
     for parent in (node / "device").resolve().parents:
         if (parent / "idVendor").exists():
-            return _read(parent / "serial"), parent.name
+            return read_line(parent / "serial"), parent.name
     return "", ""
 
 
-def _read(path: Path) -> str:
+def read_line(path: Path) -> str:
+    """What a file of sysfs or procfs says, without the newline; empty where it is not there."""
     try:
         return path.read_text().strip()
     except OSError:

@@ -4,11 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TextIO
 
+from interhuman2mqtt import exits
 from interhuman2mqtt.config import file as configfile
 from interhuman2mqtt.config.problems import ConfigFileError, Severity
-
-EXIT_CONFIG = 78
-"""EX_CONFIG of sysexits.h"""
 
 
 def check_command(arguments: Sequence[Path], box: str | None, out: TextIO) -> int:
@@ -22,12 +20,12 @@ def check_command(arguments: Sequence[Path], box: str | None, out: TextIO) -> in
         paths = configfile.find(arguments)
     except ConfigFileError as error:
         print(error, file=out)
-        return EXIT_CONFIG
+        return exits.CONFIG
     problems = configfile.check(paths, box)
     for problem in problems:
         print(problem, file=out)
     if any(problem.severity is Severity.ERROR for problem in problems):
-        return EXIT_CONFIG
+        return exits.CONFIG
     config, files_hash = configfile.load_marked(paths, box)
     runs = " ".join([_count(len(config.cameras)), *config.cameras])
     print(
@@ -43,7 +41,7 @@ def config_command(arguments: Sequence[Path], box: str | None, out: TextIO, err:
         config = configfile.load(configfile.find(arguments), box)
     except ConfigFileError as error:
         print(error, file=err)
-        return EXIT_CONFIG
+        return exits.CONFIG
     out.write(configfile.effective_toml(config))
     return 0
 

@@ -14,6 +14,8 @@ from interhuman2mqtt.redaction import hide
 
 SIZE_MAX = 64 << 10
 """Bytes; what is longer is not a password but the wrong file."""
+CREDSTORE = Path("/etc/credstore")
+"""Where `LoadCredential=NAME` of the unit looks (systemd.exec(5))."""
 
 
 class Secret:
@@ -39,6 +41,12 @@ class Secret:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a secret is not to be stored or sent")
+
+
+def borrow_credentials(folder: Path = CREDSTORE) -> None:
+    """Outside of the unit its credentials are those of the folder that it loads them from, where we may read it."""
+    if "CREDENTIALS_DIRECTORY" not in os.environ and os.access(folder, os.R_OK | os.X_OK):
+        os.environ["CREDENTIALS_DIRECTORY"] = str(folder)
 
 
 class _UnusableError(Exception):

@@ -13,7 +13,7 @@ import tomli_w
 import trio
 from rich.console import Console
 
-from interhuman2mqtt import log
+from interhuman2mqtt import exits, log
 from interhuman2mqtt.config import Mqtt
 from interhuman2mqtt.demo.processes import start_broker, start_daemon
 from interhuman2mqtt.demo.screen import BASE, Screen
@@ -28,7 +28,6 @@ BOX = "demo"
 LAST_WORDS_S = 0.4
 FAREWELL_S = 1.4
 """How long the daemon may drain when the demo ends; two seconds are promised for everything."""
-EXIT_UNAVAILABLE = 69
 KEY = "INTERHUMAN_API_KEY"
 
 
@@ -47,7 +46,7 @@ def main(options: Options) -> int:
     console = Console()
     if options.live and not os.environ.get(KEY):
         console.print(f"--live needs an API key in {KEY}", style="bold red")
-        return EXIT_UNAVAILABLE
+        return exits.UNAVAILABLE
     log.setup("warning", "console")
     status = 0
     try:
@@ -55,7 +54,7 @@ def main(options: Options) -> int:
     except* Outage as group:
         for outage in leaves(group):
             console.print(str(outage), style="bold red", highlight=False)
-        status = EXIT_UNAVAILABLE
+        status = exits.UNAVAILABLE
     return status
 
 

@@ -4,16 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TextIO
 
-from interhuman2mqtt import statefolder
+from interhuman2mqtt import exits, statefolder
 from interhuman2mqtt.config import file as configfile
 from interhuman2mqtt.config.problems import ConfigFileError, shown
 from interhuman2mqtt.config.suggest import did_you_mean
 from interhuman2mqtt.policy.pauses import ALL, NAME, Origin, PauseError, Pauses
-
-EXIT_USAGE = 2
-EXIT_CANNOT_CREATE = 73
-EXIT_NO_PERMISSION = 77
-"""EX_CANTCREAT and EX_NOPERM of sysexits(3); 2 is argparse's own."""
 
 
 def pause_command(camera: str | None, arguments: Sequence[Path], box: str | None, out: TextIO, err: TextIO) -> int:
@@ -33,12 +28,12 @@ def _command(  # noqa: PLR0913 - what a command line says, and where to answer
     pauses = Pauses(statefolder.find())
     if camera and (unknown := _unknown(camera, arguments, box, pauses, err)):
         print(unknown, file=err)
-        return EXIT_USAGE
+        return exits.USAGE
     try:
         outcome = pauses.resume(camera) if resume else pauses.pause(camera, Origin.COMMAND)
     except PauseError as error:
         print(error, file=err)
-        return EXIT_NO_PERMISSION if error.permission else EXIT_CANNOT_CREATE
+        return exits.NO_PERMISSION if error.permission else exits.CANNOT_CREATE
     print(outcome.said, file=out)
     return 0
 

@@ -8,11 +8,9 @@ from typing import Any, TextIO
 
 import msgspec
 
-from interhuman2mqtt import control, statefolder
+from interhuman2mqtt import control, exits, statefolder
 from interhuman2mqtt.errors import Interhuman2MqttError
 
-EXIT_UNAVAILABLE = 69
-"""EX_UNAVAILABLE of sysexits(3)"""
 ANSWER_S = 120.0
 """More than a session may take to drain, and another that it waits for."""
 
@@ -43,7 +41,7 @@ def _command(request: Mapping[str, str], as_json: bool, out: TextIO, err: TextIO
         print(_said(request["command"], answer["data"]), file=out)
     else:
         print(answer["error"], file=err)
-    return 0 if answer["status"] == "ok" else EXIT_UNAVAILABLE
+    return 0 if answer["status"] == "ok" else exits.UNAVAILABLE
 
 
 def _said(command: str, data: Mapping[str, Any]) -> str:

@@ -41,7 +41,7 @@ def _add_devices(commands: "Commands") -> None:
         "Each with its stable names, and what it offers; devices that are in use are not opened.",
         "interhuman2mqtt devices --toml >> /etc/interhuman2mqtt/interhuman2mqtt.toml",
     )
-    devices.add_argument("--toml", action="store_true", help="as tables that can be pasted into the configuration")
+    devices.add_argument("--toml", action="store_true", help="as tables that can be pasted; --json goes before it")
     devices.set_defaults(command=_devices)
 
 

@@ -7,20 +7,17 @@ from typing import TextIO
 
 import trio
 
-from interhuman2mqtt import log, statefolder
+from interhuman2mqtt import exits, log, statefolder
 from interhuman2mqtt.cameras.capturing import open_command
-from interhuman2mqtt.config import Camera, Config
+from interhuman2mqtt.config import Camera, Config, proxies, secrets
 from interhuman2mqtt.config import file as configfile
 from interhuman2mqtt.config.problems import ConfigFileError, Severity
-from interhuman2mqtt.daemon import proxy
 from interhuman2mqtt.errors import Outage, Reason
 from interhuman2mqtt.tools import asking, of_box, of_broker, of_network
 from interhuman2mqtt.tools.checks import Check, down, failed, is_well, ok, skipped, tell
 from interhuman2mqtt.tools.measuring import measure
 from interhuman2mqtt.tools.pausing import why_paused
 
-EXIT_UNAVAILABLE = 69
-"""EX_UNAVAILABLE of sysexits(3)"""
 CAMERAS_AT_ONCE = 3
 ASK_S = 2.0
 
@@ -34,12 +31,12 @@ def doctor_command(
     log.setup("critical")
     checks, config = _check_configuration(arguments, box)
     if config is not None:
-        of_box.borrow_credentials()
+        secrets.borrow_credentials()
         checks += [of_box.check_secret(key, ref) for key, ref in of_box.refs(config).items()]
         checks += [*of_box.check_state(config), of_box.check_clock()]
         checks += trio.run(_look_around, config, _progress(err))
     tell(checks, out, as_json=as_json)
-    return 0 if is_well(checks) else EXIT_UNAVAILABLE
+    return 0 if is_well(checks) else exits.UNAVAILABLE
 
 
 def _check_configuration(arguments: Sequence[Path], box: str | None) -> tuple[list[Check], Config | None]:
@@ -58,7 +55,7 @@ def _check_configuration(arguments: Sequence[Path], box: str | None) -> tuple[li
 
 async def _look_around(config: Config, progress: Callable[[str], None]) -> list[Check]:
     """What may take its time, side by side; told in the order of the chain."""
-    way = proxy(config.interhuman)
+    way = proxies.to_cloud(config.interhuman)
     cameras = trio.CapacityLimiter(CAMERAS_AT_ONCE)
     looks: dict[str, Look] = {
         **{

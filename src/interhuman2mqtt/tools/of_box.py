@@ -13,9 +13,6 @@ from interhuman2mqtt.errors import Refused
 from interhuman2mqtt.events import Clock, utc_now
 from interhuman2mqtt.tools.checks import Check, down, failed, ok, skipped, warning
 
-CREDSTORE = Path("/etc/credstore")
-"""Where `LoadCredential=NAME` of the unit looks (systemd.exec(5))."""
-
 
 def refs(config: Config) -> dict[str, SecretRef]:
     """Every secret of the configuration by the key that names it; the same one is named once."""
@@ -32,12 +29,6 @@ def refs(config: Config) -> dict[str, SecretRef]:
     return {key: ref for ref, key in found.items()}
 
 
-def borrow_credentials(folder: Path = CREDSTORE) -> None:
-    """Outside of the unit its credentials are those of the folder that it loads them from, where we may read it."""
-    if "CREDENTIALS_DIRECTORY" not in os.environ and os.access(folder, os.R_OK | os.X_OK):
-        os.environ["CREDENTIALS_DIRECTORY"] = str(folder)
-
-
 def is_out_of_sight(ref: SecretRef) -> bool:
     """Whether only the service itself is given a secret."""
     return ref.credential is not None and not os.environ.get("CREDENTIALS_DIRECTORY")
@@ -50,7 +41,7 @@ def check_secret(key: str, ref: SecretRef) -> Check:
         return skipped(
             name,
             f"the credential {ref.credential} is given to the service alone; run this as root where it stands in "
-            f"{CREDSTORE}, or in a unit that has it: systemd-run --pipe -p LoadCredential={ref.credential} ...",
+            f"{secrets.CREDSTORE}, or in a unit that has it: systemd-run --pipe -p LoadCredential={ref.credential} ...",
         )
     try:
         secrets.read(ref, what=key)

@@ -16,6 +16,7 @@ from interhuman2mqtt.events import Event, utc_now
 from interhuman2mqtt.publish import mqtt
 from interhuman2mqtt.publish.broker import Ack, Endpoint
 from interhuman2mqtt.publish.dial import Settings
+from interhuman2mqtt.publish.homeassistant import discovery
 from interhuman2mqtt.publish.inbox import Incoming
 from interhuman2mqtt.publish.message import Kind, Message
 from interhuman2mqtt.publish.reading import Reader
@@ -87,7 +88,8 @@ async def _check_rights(config: Config, connection: mqtt.Connection) -> list[Che
 
 
 async def _check_hearing(config: Config, connection: mqtt.Connection) -> Check:
-    filters = Reader(config.mqtt.base_topic, config.box.id, config.mqtt.requests).filters
+    birth = discovery.birth_topic(config)
+    filters = Reader(config.mqtt.base_topic, config.box.id, config.mqtt.requests, birth).filters
     if not filters:
         return skipped("broker, requests", 'mqtt.requests is "off"')
     heard = trio.Event()
@@ -100,7 +102,9 @@ async def _check_hearing(config: Config, connection: mqtt.Connection) -> Check:
         answers = await connection.hearing.subscribe(filters, take)
         refused = [topic for topic, ack in zip(filters, answers, strict=False) if ack.refused]
         if refused:
-            return failed("broker, requests", f"it lets us not subscribe to {', '.join(refused)}", HEAR)
+            return failed("broker, requests", f"it does not let us subscribe to {', '.join(refused)}", HEAR)
+        if config.mqtt.requests == "off":
+            return skipped("broker, requests", 'mqtt.requests is "off"')
         return await _check_delivery(config, connection, heard)
     return failed("broker, requests", f"no answer to a subscription in {ANSWER_S:g} s", "look into the broker's log")
 
@@ -136,7 +140,7 @@ async def _refusal(connection: mqtt.Connection, message: Message) -> str | None:
 
 
 def _tests(config: Config) -> Iterator[Message]:
-    """One message of each kind that the service publishes."""
+    """One message below each branch that the service publishes to."""
     topics = Topics(config.mqtt.base_topic, config.box.id, expiry=1.0)
     yield _empty(config, "bridge/doctor")
     for camera in config.cameras:

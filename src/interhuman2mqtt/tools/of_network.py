@@ -77,7 +77,7 @@ async def _check_key(config: Config, proxy: str | None, camera: Camera) -> list[
     try:
         await _open_session(config, proxy, camera, secrets.read(ref, what=name).reveal(), watch)
     except Outage as outage:
-        return _judged(config, name, outage)
+        return _judged(config, proxy, name, outage)
     reached = ok("cloud", _reached(config, proxy))
     if watch.oddities:
         what = "the service leaves it out; take it out of the configuration, or choose another model or version"
@@ -85,12 +85,12 @@ async def _check_key(config: Config, proxy: str | None, camera: Camera) -> list[
     return [reached, ok(name, f"accepted: a session may last {watch.longest / 60:g} min")]
 
 
-def _judged(config: Config, name: str, outage: Outage) -> list[Check]:
+def _judged(config: Config, proxy: str | None, name: str, outage: Outage) -> list[Check]:
     if outage.reason in ON_THE_WAY:
         return [down("cloud", outage), skipped(name, "the cloud was not reached")]
     if outage.reason is Reason.SECRET_MISSING:
         return [skipped("cloud", "there is no key to ask with"), skipped(name, "see the secret")]
-    reached = ok("cloud", _reached(config, None))
+    reached = ok("cloud", _reached(config, proxy))
     if outage.reason is Reason.CONCURRENCY_LIMIT:
         busy = f"accepted, and all sessions of the account are in use: {outage.detail}"
         return [reached, warning(name, busy, "the service's own sessions count as well; else see max_sessions")]

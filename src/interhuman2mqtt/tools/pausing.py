@@ -1,4 +1,4 @@
-"""Whether a camera is paused: then the tools do not look through it either."""
+"""Whether a camera is paused: then the tools do not open it by its name either."""
 
 from interhuman2mqtt import statefolder
 from interhuman2mqtt.policy.pauses import Pauses

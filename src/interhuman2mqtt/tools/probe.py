@@ -10,22 +10,19 @@ import msgspec
 import trio
 from msgspec import Struct, structs
 
-from interhuman2mqtt import config, log
+from interhuman2mqtt import config, exits, log
 from interhuman2mqtt.cameras.capturing import open_command
 from interhuman2mqtt.capture import wire
 from interhuman2mqtt.config import file as configfile
 from interhuman2mqtt.config import urls
 from interhuman2mqtt.config.problems import BadValueError, shown
 from interhuman2mqtt.config.suggest import did_you_mean
-from interhuman2mqtt.errors import Outage
+from interhuman2mqtt.errors import Outage, Reason
 from interhuman2mqtt.redaction import hide, redact
 from interhuman2mqtt.tools.measuring import Measured, measure
 from interhuman2mqtt.tools.pausing import why_paused
 from interhuman2mqtt.tools.remedies import remedy
 
-EXIT_USAGE = 2
-EXIT_UNAVAILABLE = 69
-"""EX_UNAVAILABLE of sysexits(3); 2 is argparse's own."""
 CREDENTIALS = "give the user name by --username, and the password by --password-file, --password-env or when asked"
 
 
@@ -56,7 +53,7 @@ def probe_command(options: Options, out: TextIO, err: TextIO) -> int:
         command = _command(options, err)
     except Unusable as error:
         print(error, file=err)
-        return EXIT_USAGE
+        return exits.USAGE
     except Outage as outage:
         return _failed(options, outage, out, err)
     try:
@@ -78,7 +75,7 @@ def _failed(options: Options, outage: Outage, out: TextIO, err: TextIO) -> int:
         print(json.dumps(said), file=out)
     else:
         print(f"{said['reason']}: {said['detail']}\nremedy: {said['remedy']}", file=err)
-    return EXIT_UNAVAILABLE
+    return exits.UNAVAILABLE
 
 
 def _command(options: Options, err: TextIO) -> wire.Open:
@@ -110,6 +107,8 @@ def _command(options: Options, err: TextIO) -> wire.Open:
 
 
 def _configured(options: Options) -> config.Camera:
+    if any((options.username, options.password_env, options.password_file, options.microphone)):
+        raise Unusable(f"{shown(options.source)} is a camera of the configuration: what belongs to it stands there")
     cameras = configfile.load(configfile.find(options.config), options.box).cameras
     camera = cameras.get(options.source)
     if camera is None:
@@ -119,7 +118,7 @@ def _configured(options: Options) -> config.Camera:
             f"a camera of this box{hint}"
         )
     if why := why_paused(camera.id):
-        raise Unusable(f"{camera.id} is not opened: {why}")
+        raise Outage(Reason.PAUSED, f"{camera.id} is not opened: {why}")
     return camera
 
 

@@ -7,7 +7,8 @@ from interhuman2mqtt.errors import Outage, Reason
 _remedies: Mapping[Reason, str] = {
     Reason.UNREACHABLE: "is the camera on, RTSP enabled, host and port right, and does a firewall let us through?",
     Reason.NOT_FOUND: "for a device see `interhuman2mqtt devices`, for RTSP the camera's manual has the stream's path",
-    Reason.BUSY: "end the other program; if it is the service itself, `interhuman2mqtt pause CAMERA` frees the device",
+    Reason.BUSY: "end the other program; if it is the service itself, `interhuman2mqtt pause CAMERA` frees the device, "
+    "and `probe` then takes it by its source, not by its name",
     Reason.NO_PERMISSION: "usermod -aG video,audio USER, and log in again; a file needs chmod",
     Reason.CAMERA_PASSWORD: "check username and password, which stand beside source and never inside it",
     Reason.NO_VIDEO: "name a stream with a picture: sound alone is not analysed",
@@ -37,6 +38,7 @@ _remedies: Mapping[Reason, str] = {
     Reason.BROKER_UNREACHABLE: "is the broker running, mqtt.url right, and does a firewall let us through?",
     Reason.BROKER_REFUSED: "check mqtt.username, mqtt.password, and that the broker lets this client id in",
     Reason.BROKER_LOST: "look into the broker's log: it says why it ended the connection",
+    Reason.PAUSED: "`interhuman2mqtt resume CAMERA` lifts it, if whoever is seen agrees",
     Reason.TAKEN_OVER: "give each box an id of its own",
     Reason.SECRET_MISSING: "put the secret where the configuration says, readable by the service alone",
 }

@@ -32,15 +32,15 @@ def microphones(proc: Path = PROC, sys: Path = v4l2.SYS) -> Iterator[Microphone]
         device = re.sub(r"\D", "", info.parent.name)
         card = info.parent.parent
         number = card.name.removeprefix("card")
-        name = _read(card / "id") or number
-        found = re.search(r"^name: (.*)$", _read(info), re.MULTILINE)
+        name = v4l2.read_line(card / "id") or number
+        found = re.search(r"^name: (.*)$", v4l2.read_line(info), re.MULTILINE)
         yield Microphone(
             label=f"{name}: {found[1] if found else device}",
             microphone=f"alsa:hw:CARD={name},DEV={device}",
             numbered=f"alsa:hw:{number},{device}",
             usb_path=v4l2.usb(sys / "class/sound" / card.name)[1],
-            formats=tuple(_formats(_read(card / "stream0"))),
-            in_use="closed" not in (_read(info.parent / "sub0/status") or "closed"),
+            formats=tuple(_formats(v4l2.read_line(card / "stream0"))),
+            in_use="closed" not in (v4l2.read_line(info.parent / "sub0/status") or "closed"),
         )
 
 
@@ -50,10 +50,3 @@ def _formats(stream: str) -> Iterator[str]:
         values = dict(re.findall(r"^\s*(Format|Channels|Rates): (.*)$", part, re.MULTILINE))
         if len(values) == 3:
             yield f"{values['Format']}, {values['Channels']} channels, {values['Rates']} Hz"
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text().strip()
-    except OSError:
-        return ""

@@ -12,10 +12,11 @@ import trio
 from msgspec import structs
 from rich.console import Console
 
-from interhuman2mqtt import log
+from interhuman2mqtt import exits, log
 from interhuman2mqtt.config import Mqtt, urls
 from interhuman2mqtt.config import file as configfile
 from interhuman2mqtt.config.problems import BadValueError
+from interhuman2mqtt.config.secrets import borrow_credentials
 from interhuman2mqtt.errors import ConfigError
 from interhuman2mqtt.publish.inbox import Incoming
 from interhuman2mqtt.supervise import Waiting
@@ -26,8 +27,6 @@ from interhuman2mqtt.watch.listening import listen_on, settings_for
 from interhuman2mqtt.watch.places import Place, filters, place
 from interhuman2mqtt.watch.screen import Screen
 
-EXIT_UNAVAILABLE = 69
-"""EX_UNAVAILABLE of sysexits(3)."""
 EVERY_S = 0.25
 """Between two pictures, at least."""
 CLOCK_S = 1.0
@@ -66,6 +65,7 @@ def main(options: Options) -> int:
 def _mqtt(options: Options) -> Mqtt:
     """The broker of the files, or that of the command line, with the credentials of files that are named as well."""
     mqtt = Mqtt(client_id="")
+    borrow_credentials()
     if options.config or options.broker is None:
         mqtt = configfile.load(configfile.find(options.config)).mqtt
     if options.broker is None:
@@ -73,7 +73,8 @@ def _mqtt(options: Options) -> Mqtt:
     try:
         return structs.replace(mqtt, url=urls.check_broker(options.broker))
     except BadValueError as error:
-        raise ConfigError(f"--broker: {error}") from error
+        instead = "; for watch they stand in a file that --config names, as mqtt.username and mqtt.password"
+        raise ConfigError(f"--broker: {error}{instead if 'password' in str(error) else ''}") from error
 
 
 class _Watch:
@@ -159,7 +160,7 @@ class _Watch:
     def _wait(self, waiting: Waiting) -> None:
         if self._options.once:
             sys.stderr.write(f"{waiting.outage.detail}\n")
-            self.status = EXIT_UNAVAILABLE
+            self.status = exits.UNAVAILABLE
             self._over.cancel()
         self._tell("not connected", f"{waiting.outage.detail}; again in {waiting.seconds:.0f} s", "bold red")
 

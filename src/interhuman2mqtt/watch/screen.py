@@ -7,11 +7,12 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
+from interhuman2mqtt.events import utc_now
 from interhuman2mqtt.watch.clean import clean
 from interhuman2mqtt.watch.fleet import Fleet
 from interhuman2mqtt.watch.lines import Line
 from interhuman2mqtt.watch.places import BRIDGE
-from interhuman2mqtt.watch.table import now, table
+from interhuman2mqtt.watch.table import table
 
 COLOURS = {
     "status": "bold",
@@ -74,7 +75,7 @@ class Screen:
     def picture(self, *, height: int | None = None) -> Group:
         """All of it, as high as the terminal: where there are too many cameras, those that stream go first."""
         height = height or self._console.height
-        whole = [table(self.fleet, self._console.width, now(), only_trouble=little) for little in (False, True)]
+        whole = [table(self.fleet, self._console.width, utc_now(), only_trouble=little) for little in (False, True)]
         fits = next((shown for shown in whole if self._height(shown) + 2 <= height), whole[-1])
         room = max(0, height - self._height(fits) - 2)
         below = list(self._lines)[-room:] if room else []
@@ -82,7 +83,7 @@ class Screen:
 
     def whole(self) -> None:
         """Print the table once, however long."""
-        self._console.print(table(self.fleet, self._console.width, now()))
+        self._console.print(table(self.fleet, self._console.width, utc_now()))
 
     def _height(self, shown: object) -> int:
         return len(self._console.render_lines(shown))  # type: ignore[arg-type]  # anything that rich can draw

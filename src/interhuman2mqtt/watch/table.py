@@ -1,7 +1,7 @@
 """All boxes and their cameras as a table for a terminal, of 80 columns or more."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -153,8 +153,3 @@ def span(seconds: float) -> str:
         if seconds < longest:
             return f"{seconds / size:.0f}{unit}"
     return f"{min(seconds / 86_400, 9999):.0f}d"
-
-
-def now() -> datetime:
-    """The present, by which ages are told."""
-    return datetime.now(UTC)
