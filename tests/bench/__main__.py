@@ -44,6 +44,8 @@ class Suite:
         self.points: list[Point] = []
         self.rates: list[list[Figure]] = []
         self.small: list[Small] = []
+        self.missing: list[str] = []
+        """What could not be measured."""
         self._folder = folder
         self._share = share
         self._runs = 3 if share == 1 else 1
@@ -92,6 +94,7 @@ class Suite:
     def text(self) -> str:
         """All of it in Markdown."""
         lines = [HEADER, *(figure.row() for figure in self.figures), ""]
+        lines += [f"Not measured: {'; '.join(self.missing)}.", ""] if self.missing else []
         if self.small:
             lines += ["On a quarter of a core and 256 MiB (control groups), the same cameras:", ""]
             lines += [
@@ -143,7 +146,10 @@ async def measure(suite: Suite, names: list[str]) -> None:
     for name, run in suite.parts().items():
         if not names or name in names:
             began, before = time.monotonic(), len(suite.figures)
-            await run()
+            try:
+                await run()
+            except trio.TooSlowError as error:  # one that does not end costs no other
+                suite.missing.append(f"{name}: {error or 'it did not end in time'}")
             sys.stdout.write("\n".join([f"-- {name}, {time.monotonic() - began:.0f} s", *_rows(suite, before)]) + "\n")
             sys.stdout.flush()
 

@@ -13,6 +13,7 @@ import trio
 from bench.figures import Figure, percentile
 from bench.moments import HEARD
 from bench.scene import configuration, daemon, pouring, quiet_broker
+from interhuman2mqtt import config
 from publish.lives import Life
 from publish.parts import an_event_message
 from rig.clips import Clip
@@ -84,8 +85,8 @@ async def backlog(folder: Path, count: int) -> list[Figure]:
     lines.write_bytes((payload + b"\n") * count)
     async with quiet_broker(folder) as broker, pouring(folder) as cloud:
         limits = {"path": str(waiting), "max_size": "1GiB"}
-        config = configuration(folder, cloud, broker, {"front": {"source": "test:", "enabled": False}}, outbox=limits)
-        async with heard(broker, "interhuman/lobby-1/#", count) as subscriber, daemon(folder, config):
+        file = configuration(folder, cloud, broker, {"front": {"source": "test:", "enabled": False}}, outbox=limits)
+        async with heard(broker, "interhuman/lobby-1/#", count) as subscriber, daemon(folder, file):
             ours = (await result(subscriber, 300)).seconds
         async with heard(broker, TOPIC, count) as subscriber:
             command = ["mosquitto_pub", "-p", str(broker.port), "-V", "5", "-q", "1", "-t", TOPIC, "-l"]
@@ -97,7 +98,7 @@ async def backlog(folder: Path, count: int) -> list[Figure]:
 
 
 def _wait(folder: Path, payload: bytes, count: int) -> Path:
-    life = Life(folder / "waiting" / "outbox.sqlite").open()
+    life = Life(folder / "waiting" / "outbox.sqlite", limits=config.Outbox(max_size=1 << 30)).open()
     for n in range(count):
         life.outbox.put(an_event_message("front", n, payload))
         if n % 500 == 499:
@@ -113,8 +114,8 @@ async def _pour(folder: Path, broker: Broker, count: int, rate: float) -> Heard:
         pouring(folder, *options) as cloud,
         heard(broker, EVENTS, count - 1) as ear,
     ):
-        config = configuration(folder, cloud, broker, {"front": {"source": f"file:{SMALL.path()}"}})
-        async with daemon(folder, config):
+        file = configuration(folder, cloud, broker, {"front": {"source": f"file:{SMALL.path()}"}})
+        async with daemon(folder, file):
             return await result(ear, 300)
 
 
