@@ -31,7 +31,7 @@ DELIVERY_S = 2.0
 """Seconds for what we send ourselves to arrive."""
 PROBE = "/bridge/request/doctor"
 ALLOW = "allow it in the broker's ACL for this user"
-HEAR = f'{ALLOW} to read <base>/<box>/bridge/request/+ and <camera>/pause/set, or set mqtt.requests = "off"; with mqtt.discovery <prefix>/status too'
+HEAR = f'{ALLOW} to read <base>/<box>/bridge/request/+ and <camera>/pause/set, or set mqtt.requests = "off"'
 
 
 async def check_broker(config: Config) -> list[Check]:
