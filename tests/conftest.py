@@ -1,6 +1,10 @@
 """What holds for every test."""
 
+import logging
+from collections.abc import Iterator
+
 import pytest
+import structlog
 from hypothesis import HealthCheck, settings
 
 from interhuman2mqtt import redaction
@@ -16,6 +20,16 @@ WHOLE_RUNS = ("system", "soak", "consumers", "home", "tools", "supervise")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What takes long comes first, so that nobody waits for it alone in the end."""
     items.sort(key=lambda item: (item.path.name not in LONGEST, item.path.parent.name not in WHOLE_RUNS))
+
+
+@pytest.fixture(autouse=True)
+def _log_as_before() -> Iterator[None]:
+    """A command that a test calls sets the log up for its whole process; the next test must not notice."""
+    config, handlers, level = structlog.get_config(), logging.root.handlers[:], logging.root.level
+    yield
+    structlog.configure(**config)
+    logging.root.handlers[:] = handlers
+    logging.root.setLevel(level)
 
 
 @pytest.fixture(autouse=True)
