@@ -88,12 +88,12 @@ async def backlog(folder: Path, count: int) -> list[Figure]:
         file = configuration(folder, cloud, broker, {"front": {"source": "test:", "enabled": False}}, outbox=limits)
         async with heard(broker, "interhuman/lobby-1/#", count) as subscriber, daemon(folder, file):
             ours = (await result(subscriber, 300)).seconds
-        async with heard(broker, TOPIC, count) as subscriber:
-            command = ["mosquitto_pub", "-p", str(broker.port), "-V", "5", "-q", "1", "-t", TOPIC, "-l"]
-            with lines.open("rb") as stdin:
-                process = await trio.lowlevel.open_process(command, stdin=stdin)
-                theirs = (await result(subscriber, 300)).seconds
-                await process.wait()
+        command = ["mosquitto_pub", "-p", str(broker.port), "-V", "5", "-q", "1", "-t", TOPIC, "-l"]
+        # timed by itself: it is gone before what it still has on its way has all been delivered
+        with lines.open("rb") as stdin:
+            began = trio.current_time()
+            await trio.run_process(command, stdin=stdin)
+            theirs = trio.current_time() - began
     return [Figure(f"draining {count:,} waiting events", "s", (ours,), "`mosquitto_pub -l`, QoS 1", (theirs,), 2.0)]
 
 
