@@ -11,6 +11,7 @@ import structlog
 
 from interhuman2mqtt import __version__, exits, log
 from interhuman2mqtt.config import commands as cli_config
+from interhuman2mqtt.config.arguments import add_config
 from interhuman2mqtt.errors import ConfigError
 from interhuman2mqtt.policy import commands as switches
 from interhuman2mqtt.tools import commandline as tools
@@ -47,13 +48,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     run = commands.add_parser("run", help="the service; waits for whatever is down")
-    _add_config(run)
+    add_config(run)
     run.set_defaults(command=_run)
     check = commands.add_parser("check", help="say what is wrong with the configuration, a line each")
-    _add_config(check)
+    add_config(check)
     check.set_defaults(command=_check)
     config = commands.add_parser("config", help="print the effective configuration, secrets masked")
-    _add_config(config)
+    add_config(config)
     config.set_defaults(command=_config)
     pause = commands.add_parser("pause", help="stop a camera of this box, or all, at once and until it is resumed")
     _add_switch(pause)
@@ -77,7 +78,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_switch(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("camera", nargs="?", metavar="CAMERA", help="default: all")
-    _add_config(parser)
+    add_config(parser)
 
 
 def _add_demo(parser: argparse.ArgumentParser) -> None:
@@ -102,18 +103,6 @@ def _add_watch(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="whose [mqtt] to connect by, user and password included; default: as for run, where there is no --broker",
     )
-
-
-def _add_config(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--config",
-        action="append",
-        type=Path,
-        default=[],
-        metavar="FILE",
-        help="may be repeated; default: /etc/interhuman2mqtt/interhuman2mqtt.toml, then conf.d/*.toml beside it",
-    )
-    parser.add_argument("--box", metavar="ID", help="as if this were the box of that id; default: box.id")
 
 
 def _run(parsed: argparse.Namespace) -> int:

@@ -2,8 +2,9 @@
 
 import argparse
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
+
+from interhuman2mqtt.config.arguments import add_config
 
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001 - argparse has no other name for it
@@ -60,7 +61,7 @@ def _add_probe(commands: "Commands") -> None:
     probe.add_argument("--password-env", metavar="NAME", help="or in which environment variable")
     probe.add_argument("--transport", choices=["tcp", "udp"], default="tcp", help="of RTSP; default: %(default)s")
     probe.add_argument("--microphone", metavar="DEVICE", help="a sound device beside it, such as alsa:hw:1,0")
-    _add_config(probe)
+    add_config(probe)
     probe.set_defaults(command=_probe)
 
 
@@ -73,7 +74,7 @@ def _add_doctor(commands: "Commands") -> None:
         "to see what the broker allows it publishes an event doctor.test of each camera.",
         "interhuman2mqtt doctor",
     )
-    _add_config(doctor)
+    add_config(doctor)
     doctor.set_defaults(command=_doctor)
 
 
@@ -86,18 +87,6 @@ def _add(commands: "Commands", name: str, does: str, more: str, example: str) ->
     )
     parser.add_argument("--json", action="store_true", help="answer in JSON, for scripts")
     return parser
-
-
-def _add_config(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--config",
-        action="append",
-        type=Path,
-        default=[],
-        metavar="FILE",
-        help="may be repeated; default: the service's",
-    )
-    parser.add_argument("--box", metavar="ID", help="as if this were the box of that id; default: box.id")
 
 
 def _devices(parsed: argparse.Namespace) -> int:
