@@ -9,6 +9,7 @@ import trio
 from interhuman2mqtt.alive import Alive
 from interhuman2mqtt.config import Config, secrets
 from interhuman2mqtt.publish import keeper
+from interhuman2mqtt.publish.broker import BrokerPhase, BrokerState
 from interhuman2mqtt.publish.handed import Handed
 from interhuman2mqtt.publish.inbox import Inbox
 from interhuman2mqtt.publish.keeper import Keeper
@@ -16,7 +17,7 @@ from interhuman2mqtt.publish.listening import Listener
 from interhuman2mqtt.publish.losses import Losses
 from interhuman2mqtt.publish.message import Message
 from interhuman2mqtt.publish.outbox import Outbox
-from interhuman2mqtt.publish.publisher import BrokerPhase, BrokerState, Publisher
+from interhuman2mqtt.publish.publisher import Publisher
 from interhuman2mqtt.publish.topics import Topics
 from interhuman2mqtt.supervise import BugBudget, Health, Hurry, Waiting, keep_running
 

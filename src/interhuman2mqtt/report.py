@@ -14,9 +14,9 @@ from interhuman2mqtt.config import file as configfile
 from interhuman2mqtt.config.file import Loaded
 from interhuman2mqtt.events import State, utc_now
 from interhuman2mqtt.policy.usage import Budgets
+from interhuman2mqtt.publish.broker import BrokerPhase, BrokerState
 from interhuman2mqtt.publish.losses import Losses
 from interhuman2mqtt.publish.outbox import Outbox
-from interhuman2mqtt.publish.publisher import BrokerPhase, BrokerState
 from interhuman2mqtt.publish.topics import BridgeHealth, BridgeInfo, Reload
 
 

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import trio
 
@@ -14,8 +14,11 @@ from interhuman2mqtt.policy.usage import Budgets
 from interhuman2mqtt.publish.losses import Losses
 from interhuman2mqtt.publish.message import Kind, Message
 from interhuman2mqtt.publish.outbox import Outbox
-from interhuman2mqtt.publish.publisher import BrokerState, Publisher
+from interhuman2mqtt.publish.publisher import Publisher
 from rig.mosquitto import Broker
+
+if TYPE_CHECKING:
+    from interhuman2mqtt.publish.broker import BrokerState
 
 NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 

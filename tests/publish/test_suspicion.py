@@ -43,3 +43,18 @@ def test_a_line_that_breaks_elsewhere() -> None:
     for _ in range(STRIKES):
         lose(suspicion)
     assert not suspicion.alone
+
+
+def test_many_that_are_lost_together_twice() -> None:
+    """After a second loss each goes alone, until as many were answered as had been on their way."""
+    suspicion = Suspicion()
+    lose(suspicion, "a", "b", "c")
+    suspicion.sent("a")
+    suspicion.answered("a")
+    assert not suspicion.alone
+    lose(suspicion, "b", "c")
+    for key in "b", "c":
+        assert suspicion.alone
+        suspicion.sent(key)
+        suspicion.answered(key)
+    assert not suspicion.alone

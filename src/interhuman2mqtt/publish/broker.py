@@ -1,9 +1,13 @@
-"""Where the broker is, what we ask of it, and what it grants: values only, no connection."""
+"""Where the broker is, what we ask of it, and what it grants, and how it stands: values only, no connection."""
 
 import ssl
 from contextlib import suppress
+from datetime import datetime
+from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
+
+from msgspec import Struct
 
 from interhuman2mqtt.config import Mqtt
 from interhuman2mqtt.errors import ConfigError, Reason, Refused
@@ -162,3 +166,26 @@ class _TidySocket(ssl.SSLSocket):
             with suppress(ssl.SSLWantReadError):
                 self.recv(1)
             raise
+
+
+class BrokerPhase(StrEnum):
+    """How the connection to the broker is."""
+
+    CONNECTING = "connecting"
+    """Not tried to its end yet."""
+    ONLINE = "online"
+    OFFLINE = "offline"
+    """It failed in a way that passes by itself; it is tried again."""
+    REFUSED = "refused"
+    """A person must act; it is tried again, rarely."""
+    STOPPED = "stopped"
+
+
+class BrokerState(Struct, frozen=True, kw_only=True):
+    """How the connection to the broker is, for the log, health and the service's status."""
+
+    phase: BrokerPhase
+    reason: Reason | None = None
+    detail: str | None = None
+    """One sentence for the person who has to act; when online, where and how."""
+    since: datetime

@@ -38,6 +38,8 @@ class Message(Struct, frozen=True, kw_only=True):
     """MQTT 5 content type; what is neither JSON nor other text is published as bytes of no known format."""
     correlation: bytes | None = None
     """MQTT 5 correlation data: of an answer, the request's."""
+    often: bool = False
+    """A state that may change many times a second; it is told less often (`calm`)."""
 
 
 def cost(message: Message) -> int:

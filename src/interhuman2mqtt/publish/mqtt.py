@@ -23,9 +23,10 @@ from paho.mqtt.reasoncodes import ReasonCode
 from interhuman2mqtt.errors import Outage
 from interhuman2mqtt.publish import broker_errors
 from interhuman2mqtt.publish.broker import Ack, Limits, Offer
-from interhuman2mqtt.publish.dial import LastError, Settings, dial, publish_properties
+from interhuman2mqtt.publish.dial import LastError, Settings, corked, dial
 from interhuman2mqtt.publish.hearing import Client, Hearing, reason_string
 from interhuman2mqtt.publish.message import Message
+from interhuman2mqtt.publish.packing import Packed
 
 WINDOW = 256
 """Messages on their way at most, also where the broker would take more at once."""
@@ -122,6 +123,7 @@ class Connection:
         self._acks: dict[int, Callable[[Ack], None]] = {}
         self._progress_at = 0.0
         self._window = trio.Semaphore(WINDOW)
+        self._unwritten = 0
         self._all_acked = trio.Event()
         self._to_write = trio.Event()
         self._scope = trio.CancelScope()
@@ -134,25 +136,36 @@ class Connection:
         return "5" if self._client.protocol == MQTTProtocolVersion.MQTTv5 else "3.1.1"
 
     async def publish(self, message: Message, on_ack: Callable[[Ack], None]) -> None:
-        """Send a message as soon as fewer are on their way than the broker allows; `on_ack` is told its answer.
+        """Take a message as soon as fewer are on their way than the broker allows; `on_ack` is told its answer.
+
+        It is written by `flush`, or else with the next turn of the loop.
 
         Raises:
             TooLarge: The broker takes no packet of this size; nothing was sent.
         """
-        properties = publish_properties(message) if self.version == "5" else None
-        packed = 0
-        if properties is not None and self.limits.packet_size is not None:  # packing is what paho takes longest for
-            packed = len(properties.pack())  # type: ignore[no-untyped-call]
+        properties = Packed(message) if self.version == "5" else None
+        packed = 0 if properties is None else len(properties)
         # Two bytes each for the topic's length and the packet identifier.
         size = 2 + len(message.topic.encode()) + 2 + packed + len(message.payload)
         if not self.limits.admit(size):
             raise TooLarge(f"the broker at {self._at} takes packets of {self.limits.packet_size} bytes, not {size}")
-        await self._window.acquire()
+        if self.lost is None and self._window.value > 0:
+            self._window.acquire_nowait()  # without a turn of the loop for each message
+        else:
+            self.flush()
+            await self._window.acquire()
         retain = message.retain and self.limits.retain
         info = self._client.publish(message.topic, message.payload, self.limits.qos, retain, properties)
         if not self._acks:
             self._progress_at = trio.current_time()
         self._acks[info.mid] = on_ack
+        self._unwritten += 1
+
+    def flush(self) -> None:
+        """Write what was taken, as far as the socket takes it at once; the rest is written when it does."""
+        several, self._unwritten = self._unwritten > 1, 0
+        with corked(self._client.socket(), several=several):
+            self._check(self._client.loop_write())
 
     async def wait_acked(self) -> None:
         """Wait until nothing is on its way any more."""
@@ -199,7 +212,7 @@ class Connection:
 
     async def _write(self) -> None:
         while True:
-            self._check(self._client.loop_write())  # the socket mostly takes it at once
+            self.flush()
             while self._client.want_write():
                 self._check(await self._write_some())
             self._to_write = trio.Event()

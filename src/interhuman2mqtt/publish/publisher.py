@@ -6,13 +6,11 @@ the outbox. So who sees `online` sees the truth on every other topic, also when 
 
 import math
 from collections.abc import Callable, Collection
-from datetime import datetime
-from enum import StrEnum
 from functools import partial
 
 import structlog
 import trio
-from msgspec import Struct, structs
+from msgspec import structs
 
 from interhuman2mqtt.alive import Promise
 from interhuman2mqtt.config import Mqtt
@@ -20,7 +18,8 @@ from interhuman2mqtt.errors import Outage, Reason, Refused
 from interhuman2mqtt.events import utc_now
 from interhuman2mqtt.publish import mqtt, parking
 from interhuman2mqtt.publish.atonce import AtOnce
-from interhuman2mqtt.publish.broker import Ack, Endpoint
+from interhuman2mqtt.publish.broker import Ack, BrokerPhase, BrokerState, Endpoint
+from interhuman2mqtt.publish.calm import Calm
 from interhuman2mqtt.publish.dial import Settings
 from interhuman2mqtt.publish.journal import Row
 from interhuman2mqtt.publish.listening import Listener
@@ -41,29 +40,6 @@ FAREWELL = 2.0
 """Seconds for `stopped` to be acknowledged."""
 
 log = structlog.get_logger(__name__)
-
-
-class BrokerPhase(StrEnum):
-    """How the connection to the broker is."""
-
-    CONNECTING = "connecting"
-    """Not tried to its end yet."""
-    ONLINE = "online"
-    OFFLINE = "offline"
-    """It failed in a way that passes by itself; it is tried again."""
-    REFUSED = "refused"
-    """A person must act; it is tried again, rarely."""
-    STOPPED = "stopped"
-
-
-class BrokerState(Struct, frozen=True, kw_only=True):
-    """How the connection to the broker is, for the log, health and the service's status."""
-
-    phase: BrokerPhase
-    reason: Reason | None = None
-    detail: str | None = None
-    """One sentence for the person who has to act; when online, where and how."""
-    since: datetime
 
 
 class Publisher:
@@ -117,6 +93,7 @@ class Publisher:
             promise=promise,
         )
         self._retained: dict[str, Message] = {}
+        self._calm = Calm(outbox.put)
         self._at_once = AtOnce()
         self._kept_there: set[str] = set()
         self._told: BrokerState | None = None
@@ -136,7 +113,7 @@ class Publisher:
         if message.retain:
             self._kept_there.discard(message.topic)
             self._retained[message.topic] = message
-        self._outbox.put(message)
+        self._calm.take(message)
 
     def repeat(self, first: Collection[str]) -> None:
         """Publish all that is retained once more, what is on the topics `first` before the rest.
@@ -144,6 +121,7 @@ class Publisher:
         `bridge/state` is not among it: who says it is the connection.
         """
         held = [message for message in self._retained.values() if message.payload]
+        self._calm.release_all()
         for message in sorted(held, key=lambda message: message.topic not in first):
             self._outbox.put(message)
 
@@ -161,6 +139,7 @@ class Publisher:
     def stop(self, within: float) -> None:
         """Let `run_connection` return once the outbox is empty, at the latest `within` seconds from now."""
         self._stop_at = self._draining.deadline = trio.current_time() + within
+        self._calm.release_all()
         self._outbox.close()
 
     async def run_connection(self) -> None:
@@ -191,6 +170,7 @@ class Publisher:
             self._at_once.online(connection)
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._listen, connection)
+                nursery.start_soon(self._calm.run)
                 await self._forward(connection)
                 nursery.cancel_scope.cancel()
         with trio.move_on_after(FAREWELL):
@@ -200,6 +180,7 @@ class Publisher:
         """All retained state, and when the broker has it, `online`."""
         self._outbox.rewind()
         for topic in list(self._retained):
+            self._calm.release(topic)  # into the outbox, lest an older one follow
             message = self._retained[topic]
             await self._send(connection, message, topic, self._state_answered, self._lose_state)
         await connection.wait_acked()
@@ -219,6 +200,7 @@ class Publisher:
                 key = message.topic if message.retain else row.n
                 lose = partial(self._lose_row, row)
                 await self._send(connection, message, key, partial(self._row_answered, row), lose)
+            connection.flush()
         await connection.wait_acked()
 
     async def _say(self, connection: mqtt.Connection, word: BridgeWord) -> None:

@@ -17,17 +17,21 @@ class Suspicion:
         self._on_its_way: dict[Hashable, None] = {}
         self._suspect: Hashable = None
         self._strikes = 0
+        self._owed = 0
+        """Answers until as many have come as were missing when the last connection was lost."""
+        self._careful = 0
+        """Answers until messages go out together again."""
 
     @property
     def alone(self) -> bool:
         """Whether messages should be sent one at a time, so that it can be seen which one does it."""
-        return self._strikes > 0
+        return self._strikes > 0 or self._careful > 0
 
     def convicts(self, key: Hashable) -> bool:
         """Whether this message should be given up; says so once."""
         guilty = self._strikes >= STRIKES and key == self._suspect
         if guilty:
-            self._strikes = 0
+            self._strikes = self._owed = self._careful = 0
         return guilty
 
     def sent(self, key: Hashable) -> None:
@@ -37,11 +41,18 @@ class Suspicion:
     def answered(self, key: Hashable) -> None:
         """The broker has said something to it, good or bad."""
         self._on_its_way.pop(key, None)
+        self._owed, self._careful = max(0, self._owed - 1), max(0, self._careful - 1)
         if key == self._suspect:
             self._strikes = 0
 
     def connection_lost(self) -> None:
-        """What is on its way now will be sent again."""
+        """What is on its way now will be sent again.
+
+        A broker that closes on one of many takes the answers to others with it (RFC 9293, 3.10.7.4: what follows is
+        reset), so the first unanswered one need not be it. When that happens again, each of them goes alone.
+        """
+        self._careful = len(self._on_its_way) if self._owed else 0
+        self._owed = len(self._on_its_way)
         first = next(iter(self._on_its_way), None)
         self._strikes = 0 if first is None else self._strikes + 1 if first == self._suspect else 1
         self._suspect = first

@@ -160,7 +160,8 @@ class Topics:
     def state(self, camera: str, name: str, value: Struct, event_id: str) -> Message:
         """`<camera>/state/<name>`, which the event `event_id` has changed."""
         properties = _properties(f"state.{name}", event_id)
-        return self._retained(f"{camera}/state/{name}", _encode(value), "", camera=camera, properties=properties)
+        topic = f"{camera}/state/{name}"
+        return self._retained(topic, _encode(value), "", camera=camera, properties=properties, often=True)
 
     def clear_state(self, camera: str) -> tuple[Message, ...]:
         """All of `<camera>/state/...` emptied: nothing is known of it while it is paused or stopped."""
@@ -214,7 +215,7 @@ class Topics:
             properties=_properties("discovery"),
         )
 
-    def _retained(
+    def _retained(  # noqa: PLR0913 - the parts of a message
         self,
         topic: str,
         payload: bytes,
@@ -222,6 +223,7 @@ class Topics:
         *,
         camera: str | None = None,
         properties: tuple[tuple[str, str], ...] = (),
+        often: bool = False,
     ) -> Message:
         return Message(
             topic=f"{self._prefix}/{topic}",
@@ -230,6 +232,7 @@ class Topics:
             retain=True,
             camera=camera,
             properties=properties or _properties(name),
+            often=often,
         )
 
 
