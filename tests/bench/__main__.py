@@ -57,9 +57,9 @@ class Suite:
         return {
             "copied": self._copy,
             "encoded": self._add(lambda folder: encoded_camera(folder, 20 * self._share, runs)),
-            "sent": self._add(lambda folder: capture_to_sent(folder, 90 * self._share)),
+            "sent": self._add(lambda folder: capture_to_sent(folder, 60 * self._share)),
             "start": self._add(lambda folder: starting(folder, runs)),
-            "latency": self._add(lambda folder: latency(folder, 20 * self._share, runs)),
+            "latency": self._add(lambda folder: latency(folder, 12 * self._share, runs)),
             "throughput": self._add(lambda folder: throughput(folder, round(20_000 * self._share), runs)),
             "backlog": self._add(lambda folder: backlog(folder, round(100_000 * self._share))),
             "rates": self._grow_events,
@@ -79,10 +79,10 @@ class Suite:
 
     async def _grow_events(self) -> None:
         for rate in RATES:
-            self.rates.append(await latency(self._new_folder(), max(10 * self._share, 20 / rate), 1, rate))
+            self.rates.append(await latency(self._new_folder(), max(5 * self._share, 15 / rate), 1, rate))
 
     async def _grow_cameras(self) -> None:
-        figures, self.points, _ = await many_cameras(self._new_folder(), 60 * self._share, self._naive_mb)
+        figures, self.points = await many_cameras(self._new_folder(), 60 * self._share, self._naive_mb)
         self.figures += figures
 
     async def _shrink(self) -> None:
@@ -117,9 +117,9 @@ class Suite:
         if self.rates:
             figures = [figure for pair in self.rates for figure in pair]
             lines = {
-                f"{who}, {name}": [median(getattr(figure, field)) for figure in figures[first::2]]
-                for who, field in (("ours", "ours"), ("aiomqtt", "peers"))
-                for name, first in (("median", 0), ("99 %", 1))
+                f"{who}, {name}": [median(getattr(figure, field)) for figure in figures[first::4]]
+                for who, field, row in (("ours", "ours", 0), ("aiomqtt alone", "peers", 0), ("relay", "peers", 2))
+                for name, first in (("median", row), ("99 %", row + 1))
             }
             draw(HERE / "events.svg", "from the cloud's frame to a subscriber", [("events/s", "ms", RATES, lines)])
 

@@ -24,6 +24,8 @@ EVENTS = "interhuman/bench/+/event/signal.updated"
 SMALL = Clip(size=(192, 108), seconds=8, fps=15, gop=15)
 RATE = 100
 TOPIC = "plain/event/signal.updated"
+RELAYED = "relayed/event/signal.updated"
+RELAY = "`websockets` to aiomqtt, nothing kept"
 AT_ONCE = 20
 """What aiomqtt has on its way at once: as much as most brokers take."""
 RATES = (1, 10, 100, 500, 1000, 2000)
@@ -41,59 +43,63 @@ class Heard(NamedTuple):
 async def latency(folder: Path, seconds: float, runs: int, rate: int = RATE) -> list[Figure]:
     """Of events that come one by one, the outbox durable."""
     ours: list[list[float]] = []
-    theirs: list[list[float]] = []
+    plain: list[list[float]] = []
+    relayed: list[list[float]] = []
     count = round(seconds * rate)
     async with quiet_broker(folder) as broker:
         for run in range(runs):
             here = folder / f"{rate}-{run}"
             here.mkdir()
             ours.append((await _pour(here, broker, count, rate)).latencies)
-            theirs.append((await _publish(broker, count, rate, 1)).latencies)
-    peer = "aiomqtt, nothing kept"
+            plain.append((await _publish(broker, count, rate, 1)).latencies)
+            relayed.append((await _relay(here, broker, count, rate)).latencies)
+    what = f"cloud's frame to subscriber, {rate} events/s"
     return [
-        Figure(
-            f"cloud's frame to subscriber, {rate} events/s, {name}",
-            "ms",
-            tuple(1000 * percentile(values, share) for values in ours),
-            peer,
-            tuple(1000 * percentile(values, share) for values in theirs),
-            most,
-        )
+        Figure(f"{what}, {name}", "ms", _ms(ours, share), peer, _ms(theirs, share), most)
+        for peer, theirs in (("aiomqtt alone", plain), (RELAY, relayed))
         for name, share, most in (("median", 0.5, 1.5), ("99th percentile", 0.99, 2.0))
     ]
 
 
+def _ms(runs: list[list[float]], share: float) -> tuple[float, ...]:
+    return tuple(1000 * percentile(values, share) for values in runs)
+
+
 async def throughput(folder: Path, count: int, runs: int) -> list[Figure]:
     """Of as many events as the cloud can send."""
-    ours, theirs = [], []
+    ours, plain, relayed = [], [], []
     async with quiet_broker(folder) as broker:
         for run in range(runs):
             here = folder / f"most-{run}"
             here.mkdir()
             ours.append(count / (await _pour(here, broker, count, 0)).seconds)
-            theirs.append(count / (await _publish(broker, count, 0, AT_ONCE)).seconds)
-    what = "events a second, sustained, durable, each with its states"
-    peer = f"aiomqtt QoS 1, {AT_ONCE} at once"
-    return [Figure(what, "events/s", tuple(ours), peer, tuple(theirs), 1.0, is_rate=True)]
+            plain.append(count / (await _publish(broker, count, 0, AT_ONCE)).seconds)
+            relayed.append(count / (await _relay(here, broker, count, 0)).seconds)
+    what = "events a second, sustained, durable"
+    return [
+        Figure(what, "events/s", tuple(ours), peer, tuple(theirs), 1.0, is_rate=True)
+        for peer, theirs in (
+            (f"aiomqtt alone, QoS 1, {AT_ONCE} at once", plain),
+            (f"{RELAY}, {AT_ONCE} at once", relayed),
+        )
+    ]
 
 
 async def backlog(folder: Path, count: int) -> list[Figure]:
     """What waited through an outage, against mosquitto_pub with the same payloads."""
     payload = json.dumps({"id": "bench/front/7c1e/1", "late": False, "data": {"rationale": "x" * 400}}).encode()
     waiting = await trio.to_thread.run_sync(_wait, folder, payload, count)
-    lines = folder / "payloads"
-    lines.write_bytes((payload + b"\n") * count)
+    lines = "\n".join([payload.decode()] * count)
     async with quiet_broker(folder) as broker, pouring(folder) as cloud:
         limits = {"path": str(waiting), "max_size": "1GiB"}
         file = configuration(folder, cloud, broker, {"front": {"source": "test:", "enabled": False}}, outbox=limits)
         async with heard(broker, "interhuman/lobby-1/#", count) as subscriber, daemon(folder, file):
             ours = (await result(subscriber, 300)).seconds
+        # its stdin stays open: at its end it goes, whether what is on its way has been delivered or not
         command = ["mosquitto_pub", "-p", str(broker.port), "-V", "5", "-q", "1", "-t", TOPIC, "-l"]
-        # timed by itself: it is gone before what it still has on its way has all been delivered
-        with lines.open("rb") as stdin:
-            began = trio.current_time()
-            await trio.run_process(command, stdin=stdin)
-            theirs = trio.current_time() - began
+        async with heard(broker, TOPIC, count) as subscriber, running(command) as peer:
+            await peer.say(lines)
+            theirs = (await result(subscriber, 300)).seconds
     return [Figure(f"draining {count:,} waiting events", "s", (ours,), "`mosquitto_pub -l`, QoS 1", (theirs,), 2.0)]
 
 
@@ -116,6 +122,15 @@ async def _pour(folder: Path, broker: Broker, count: int, rate: float) -> Heard:
     ):
         file = configuration(folder, cloud, broker, {"front": {"source": f"file:{SMALL.path()}"}})
         async with daemon(folder, file):
+            return await result(ear, 300)
+
+
+async def _relay(folder: Path, broker: Broker, count: int, rate: float) -> Heard:
+    """From the same cloud, by a script."""
+    options = ["--events", str(count)] + (["--rate", str(rate)] if rate else [])
+    async with pouring(folder, *options) as cloud, heard(broker, RELAYED, count) as ear:
+        command = [sys.executable, "-m", "bench.relay", cloud.url, str(broker.port), RELAYED, str(AT_ONCE)]
+        async with running(command):
             return await result(ear, 300)
 
 

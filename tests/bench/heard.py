@@ -33,7 +33,7 @@ def main(port: int, topic: str, wanted: int) -> None:
             done.set()
 
     client = paho.Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
-    client.on_connect = lambda client, *_: client.subscribe(topic, qos=1) and None
+    client.on_connect = lambda client, *_: client.subscribe(topic, qos=0) and None
     client.on_subscribe = lambda *_: say("subscribed")
     client.on_message = heard
     client.connect("127.0.0.1", port)
