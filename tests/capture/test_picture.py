@@ -1,5 +1,7 @@
 """A picture of now: the newest that the ring holds, whole, and never wider than asked for."""
 
+import os
+import signal
 import time
 
 import pytest
@@ -100,6 +102,7 @@ async def test_a_worker_that_goes_leaves_nobody_waiting() -> None:
     with trio.fail_after(ENOUGH_S):
         async with start_worker(a_command("test:"), PATIENT) as worker:
             await worker.wait_open()
+            os.kill(worker.pid, signal.SIGSTOP)  # lest it answers before
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(fails, worker)
                 await trio.testing.wait_all_tasks_blocked()
