@@ -12,6 +12,7 @@ import trio
 
 from capture.material import SMALL, a_command, captured, media
 from interhuman2mqtt.capture import wire
+from interhuman2mqtt.cli import main
 from interhuman2mqtt.tools import fmp4
 from interhuman2mqtt.tools.measuring import why
 from interhuman2mqtt.tools.probe import Options, probe_command
@@ -124,6 +125,15 @@ def test_what_cannot_be_probed(tmp_path: Path, source: str, changes: dict[str, s
     found, text = asked(tmp_path, source, **changes)
     assert (found, said in text) == (status, True), text
     assert "hunter22" not in text
+
+
+@pytest.mark.parametrize("seconds", ["-1", "0", "nan", "4000", "x"])
+def test_it_lasts_for_a_span(seconds: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A time that is none is refused before anything is opened."""
+    with pytest.raises(SystemExit) as end:
+        main(["probe", "test:", "--seconds", seconds])
+    assert end.value.code == 2
+    assert f"'{seconds}' is not a number of seconds from 1 to 3600" in capsys.readouterr().err
 
 
 def test_a_paused_camera_is_not_opened(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ Invariants:
    much, because no second key frame ever comes, that one goes and the ring waits for a key frame.
 """
 
-from collections import Counter, deque
+from collections import deque
 from typing import NamedTuple
 
 SOUND_PATIENCE_S = 1.0
@@ -82,8 +82,6 @@ class Ring:
         self.size = 0
         self.take = 0
         self.has_sound = True
-        self.lost: Counter[str] = Counter()
-        """Packets that never became part of a GOP, by why."""
         self._gops: deque[Gop] = deque()
         self._sound_head_s = float("-inf")
         self._interval_s = float("inf")
@@ -164,8 +162,7 @@ class Ring:
         if packet.key:
             self._begin_gop(packet, seconds)
         elif self._broken:
-            self.lost["before_key_frame"] += 1
-            return
+            return  # nothing can be decoded before a key frame
         else:
             gop = self._gops[-1]
             gop.video.append(packet)
@@ -180,9 +177,7 @@ class Ring:
         """The next packet of sound, heard from `seconds` on."""
         self._sound_head_s = max(self._sound_head_s, seconds)
         gop = self._home(seconds)
-        if gop is None:
-            self.lost["before_key_frame"] += 1
-        else:
+        if gop is not None:
             gop.sound.append((seconds, packet))
             gop.size += packet.size
             self.size += packet.size

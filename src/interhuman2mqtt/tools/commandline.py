@@ -2,12 +2,15 @@
 
 import argparse
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from interhuman2mqtt.config.arguments import add_config
 
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001 - argparse has no other name for it
+
+SECONDS_MAX = 3600
 
 
 def add_commands(commands: "Commands") -> None:
@@ -55,7 +58,7 @@ def _add_probe(commands: "Commands") -> None:
         "interhuman2mqtt probe rtsp://10.0.0.5/stream1 --username viewer --password-file front.pw",
     )
     probe.add_argument("source", metavar="SOURCE", help="as in the configuration, or the name of a camera there")
-    probe.add_argument("--seconds", type=float, default=10.0, metavar="N", help="how long; default: %(default)g")
+    probe.add_argument("--seconds", type=_seconds, default=10.0, metavar="N", help="how long; default: %(default)g")
     probe.add_argument("--username", metavar="NAME", help="of the camera; its password is asked for on a terminal")
     probe.add_argument("--password-file", metavar="FILE", help="where the password is")
     probe.add_argument("--password-env", metavar="NAME", help="or in which environment variable")
@@ -129,3 +132,11 @@ def _reload(parsed: argparse.Namespace) -> int:
     from interhuman2mqtt.tools import asking  # noqa: PLC0415 - loaded when it is used
 
     return asking.reload_command(parsed.json, sys.stdout, sys.stderr)
+
+
+def _seconds(text: str) -> float:
+    """From 1 up to an hour."""
+    with suppress(ValueError):
+        if 1 <= (seconds := float(text)) <= SECONDS_MAX:
+            return seconds
+    raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds from 1 to {SECONDS_MAX}")
