@@ -20,7 +20,7 @@ COUNTS = (1, 10, 20, 40)
 CHUNK_S = 2.0
 LATE_S = CHUNK_S
 """No chunk may be late by more than one."""
-SETTLE_S = 8
+SETTLE_S = 15
 RING_MB = 4.0
 """Ten seconds of 3.2 Mbit/s, picture and sound."""
 
