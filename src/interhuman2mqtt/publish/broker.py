@@ -1,4 +1,4 @@
-"""Where the broker is, what we ask of it, and what it grants, and how it stands: values only, no connection."""
+"""Where the broker is, what we ask of it, what it grants, and how it stands: values only, no connection."""
 
 import ssl
 from contextlib import suppress
