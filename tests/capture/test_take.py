@@ -19,7 +19,7 @@ from interhuman2mqtt.capture.choose import Adjustment
 from interhuman2mqtt.capture.device import Feed, open_source
 from interhuman2mqtt.capture.parameters import ParameterSets, sequence_parameters
 from interhuman2mqtt.capture.recorder import Recording
-from interhuman2mqtt.capture.take import Arrived, Reopen, packets
+from interhuman2mqtt.capture.take import Reopen, packets
 from interhuman2mqtt.capture.tracks import AvPacket
 from interhuman2mqtt.errors import Outage, Reason
 from rig.clips import Clip, add_video, draw, packet_times
@@ -169,7 +169,7 @@ def a_camera_and_a_microphone(monkeypatch: pytest.MonkeyPatch, seconds: int) -> 
     def both(_command: wire.Open) -> list[Feed]:
         (feed,) = open_source(a_command(camera.path(), loop=False))
         beside = av.open(str(sound.path()))
-        return [feed, Feed(beside, None, 0, paced=True, loops=False)]
+        return [feed, Feed(beside, None, 0, paced=True)]
 
     monkeypatch.setattr(capture_module, "open_source", both)
     return Capture(a_command("v4l2:/dev/video0", microphone="alsa:hw:1"))
@@ -226,21 +226,6 @@ def test_a_camera_that_fails_while_it_runs(monkeypatch: pytest.MonkeyPatch) -> N
     capture.run()
     assert capture.outage
     assert capture.outage.reason is Reason.NOT_FOUND
-
-
-def test_rare_packets_are_not_held_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Packets are put into the ring together only where they come close together: a slow camera is no stalled one."""
-    capture = Capture(a_command(SMALL._replace(audio=None).path(), loop=False))
-    behind: list[int] = []
-
-    def slow(feed: Feed) -> Iterator[Arrived]:
-        for number, arrived in enumerate(packets(feed)):
-            behind.append(number - capture.counts.video)
-            yield arrived._replace(at=number * 0.15)
-
-    monkeypatch.setattr(take_module, "packets", slow)
-    capture.run()
-    assert max(behind) == 2
 
 
 def test_the_sequence_parameters_of_an_access_unit() -> None:

@@ -6,7 +6,9 @@ closes, even while another thread hangs in a driver: the parent-death signal of 
 belongs to the thread that forked.
 """
 
+import contextlib
 import faulthandler
+import fcntl
 import gc
 import os
 import signal
@@ -32,6 +34,8 @@ GC_THRESHOLD = 100_000
 """Objects: the packets in the ring are in no cycle, so looking through them again and again is for nothing."""
 FFMPEG_MAX = 1 << 30
 """Bytes: twice of what 3840x2160 at 30 fps takes to be encoded; a broken server could make it all that there is."""
+PIPE = 1 << 20
+"""Bytes: most chunks fit into it, so that neither side is woken for each 64 KiB of one."""
 STACKS = 64 << 20
 """Bytes for each core: decoder, encoder and filters have a thread for each, with 8 MiB reserved, and hardly used."""
 
@@ -143,7 +147,9 @@ def read_command(stream: BinaryIO) -> wire.Command | None:
 
 def private_stdout() -> BinaryIO:
     """The pipe to the daemon, on a descriptor of its own; whatever else prints, prints to stderr."""
-    frames = os.fdopen(os.dup(1), "wb", buffering=1 << 20)
+    frames = os.fdopen(os.dup(1), "wb", buffering=PIPE)
+    with contextlib.suppress(OSError):  # the kernel lets one user have only so much
+        fcntl.fcntl(frames, fcntl.F_SETPIPE_SZ, PIPE)
     os.dup2(2, 1)
     return frames
 

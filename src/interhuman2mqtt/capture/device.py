@@ -20,13 +20,16 @@ TEST_FPS = 15.0
 
 
 class Feed(NamedTuple):
-    """One open container and which of its tracks are used; `paced`: without a clock of its own, so we keep time."""
+    """One open container and which of its tracks are used."""
 
     container: InputContainer
     video: int | None
     sound: int | None
-    paced: bool
-    loops: bool
+    paced: bool = False
+    """Without a clock of its own, so we keep time."""
+    loops: bool = False
+    buffered: bool = False
+    """Over TCP: what we do not read yet waits there, and is not lost."""
 
 
 def open_source(command: wire.Open) -> list[Feed]:
@@ -59,7 +62,8 @@ def _open_rtsp(command: wire.Open) -> Feed:
         "allowed_media_types": "video+audio",
         "timeout": str(NETWORK_TIMEOUT_S * 1_000_000),
     }
-    return _open(command, _with_credentials(command), None, options)
+    feed = _open(command, _with_credentials(command), None, options)
+    return feed._replace(buffered=command.transport == "tcp")
 
 
 def _with_credentials(command: wire.Open) -> str:

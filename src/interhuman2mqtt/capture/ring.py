@@ -109,6 +109,12 @@ class Ring:
         return newest.end_s - newest.start_s - sum(end - start for start, end in newest.holes)
 
     @property
+    def usual_gop_s(self) -> float:
+        """How long the newest sealed GOP of this take is; 0 where there is none."""
+        gop = self.gop(self.sealed - 1) if self.sealed > self.first else None
+        return gop.end_s - gop.start_s if gop and gop.take == self.take else 0.0
+
+    @property
     def is_waiting(self) -> bool:
         """Whether a GOP is whole but for its sound."""
         return self.sealed < self.first + len(self._gops) - 1

@@ -12,6 +12,7 @@ from interhuman2mqtt.capture.choose import Adjustment
 from interhuman2mqtt.capture.device import Feed
 from interhuman2mqtt.capture.parameters import ParameterSets
 from interhuman2mqtt.capture.recorder import Tracks
+from interhuman2mqtt.capture.rests import rest_s
 from interhuman2mqtt.capture.ring import Packet, Ring
 from interhuman2mqtt.capture.timeline import Anchor, Timeline
 from interhuman2mqtt.capture.tracks import AvPacket, Copied, Silence, Track, base_of
@@ -19,9 +20,6 @@ from interhuman2mqtt.errors import Outage, Reason
 
 LONGEST_GOP_S = 4.5
 """The cloud looks at windows of 8 s and wants a key frame in each: where they are rarer we encode."""
-BATCH = 16
-BATCH_S = 0.2
-"""Packets, and their time, that are put into the ring together."""
 SOUND_DUE_S = 5.0
 """A source that announces sound and sends none for so long gets silence."""
 
@@ -74,8 +72,8 @@ class Take:
         self._sound_came = not any(feed.sound is not None for feed in feeds) or (
             tracks.sound is None or isinstance(tracks.sound, Silence)
         )
-        # what is encoded costs more than any batch could spare, and two inputs have to stay together
-        self._batch = BATCH if isinstance(tracks.video, Copied) and len(feeds) == 1 else 1
+        # what is encoded costs more than rests could spare, and two inputs have to stay together
+        self._may_rest = isinstance(tracks.video, Copied) and len(feeds) == 1 and feeds[0].buffered
         self._parameters = ParameterSets()
         self._first_s = float("inf")
         self._begun = False
@@ -94,35 +92,17 @@ class Take:
 
     def read(self, feed: Feed) -> None:
         """Until the feed, or the take, ends; raises what FFmpeg raises, or Reopen."""
-        for batch in self._batches(feed):
-            for packet, arrival in batch:
-                if self.over:
-                    return
-                seconds = self._place(feed, packet, arrival)
-                if packet.stream_index == feed.video:
-                    self._picture(packet, seconds)
-                    self._judge_use(arrival)
-                else:
-                    self._sound(packet)
-
-    def _batches(self, feed: Feed) -> Iterator[list[Arrived]]:
-        """The packets of a feed, several at a time: woken for each alone, Python finds its caches cold every time.
-
-        A key frame ends a batch, and nothing is kept back while a GOP waits for its sound: chunks are not delayed.
-        """
-        batch: list[Arrived] = []
-        try:
-            for arrived in packets(feed):
-                batch.append(arrived)
-                is_key = arrived.packet.is_keyframe and arrived.packet.stream_index == feed.video
-                is_full = len(batch) >= self._batch or arrived.at - batch[0].at >= BATCH_S
-                if is_key or is_full or self._ring.is_waiting:
-                    yield batch
-                    batch = []
-        except (av.error.FFmpegError, OSError):
-            yield batch
-            raise
-        yield batch
+        for packet, arrival in packets(feed):
+            if self.over:
+                return
+            seconds = self._place(feed, packet, arrival)
+            if packet.stream_index == feed.video:
+                self._picture(packet, seconds)
+                self._judge_use(arrival)
+            else:
+                self._sound(packet)
+            if self._may_rest and (rest := rest_s(self._ring, self._anchor, seconds, arrival)):
+                time.sleep(rest)
 
     def _place(self, feed: Feed, packet: AvPacket, arrival: float) -> float:
         """Mend a packet's times; returns its PTS in seconds."""

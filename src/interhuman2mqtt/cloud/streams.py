@@ -9,7 +9,7 @@ import trio
 
 from interhuman2mqtt.cloud.tunnel import Answer, NotHttpError, read_answer
 
-PIECE = 16 << 10
+PIECE = 64 << 10
 """Bytes that are sent at a time, so that it can be seen whether a slow link still moves."""
 RESET = struct.pack("ii", 1, 0)
 """SO_LINGER with a time of zero: closing sends RST, and discards what the other side has not acknowledged."""

@@ -1,0 +1,28 @@
+"""When the capture lets packets wait in the buffer of TCP: to be woken for each of them costs twice as much.
+
+It rests only where nobody waits: while a GOP grows, but not when its end is due, nor while it waits for its sound. So
+chunks leave as early as without, as long as the camera keeps to the length of its GOPs, and else `REST_S` later.
+"""
+
+from interhuman2mqtt.capture.ring import Ring
+from interhuman2mqtt.capture.timeline import Anchor
+
+REST_S = 0.1
+LEAST_S = 0.02
+"""A shorter rest spares nothing."""
+PUNCTUAL_S = 0.05
+"""What comes later than this is no longer the newest that there is: it is read on, and nothing ever piles up."""
+END_S = 0.05
+"""So long before the end of a GOP is due, its packets are read as they come."""
+WAITING_MAX = 64 << 10
+"""Bytes: what the kernel's buffer holds from the first day on; a camera may drop pictures that it cannot send."""
+
+
+def rest_s(ring: Ring, anchor: Anchor, seconds: float, arrival: float) -> float:
+    """How long to rest after a packet that is shown at `seconds` and came at `arrival`; 0 for not at all."""
+    is_newest = anchor.settled and arrival - anchor.seconds - seconds < PUNCTUAL_S
+    if not is_newest or not ring.usual_gop_s or ring.is_waiting:
+        return 0.0
+    due_s = ring.usual_gop_s - ring.open_gop_s - END_S
+    rest = min(REST_S, due_s, WAITING_MAX * ring.seconds / ring.size)
+    return rest if rest >= LEAST_S else 0.0
