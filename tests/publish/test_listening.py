@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 
 from interhuman2mqtt.errors import Outage
 from interhuman2mqtt.publish import listening
-from interhuman2mqtt.publish.hearing import packet_identifier
+from interhuman2mqtt.publish.client import packet_identifier
 from interhuman2mqtt.publish.inbox import PAYLOAD_MAX, REQUESTS_MAX, Inbox, Incoming
 from interhuman2mqtt.publish.listening import Listener
 from interhuman2mqtt.publish.reading import Reader
@@ -189,6 +189,7 @@ async def test_a_message_that_paho_cannot_read(tmp_path: Path, retain: bool) -> 
             await speaker.say(RELOAD)
             assert await ears.next() == Incoming(RELOAD, b"")
         assert ears.bench.phases == ["connecting", "online"]
+        await broker.wait_log("Client interhuman-lobby-1 disconnected.")
         assert sum("Received PUBACK from interhuman-lobby-1" in line for line in broker.log) == 2
 
 

@@ -21,7 +21,7 @@ from interhuman2mqtt.events import utc_now
 from interhuman2mqtt.publish import aside
 from interhuman2mqtt.publish.ages import Instant
 from interhuman2mqtt.publish.rows import Stored
-from interhuman2mqtt.publish.store import VERSION, Changes, Damaged, Store, Unavailable, salvage
+from interhuman2mqtt.publish.store import VERSION, Changes, Damaged, Store, Unavailable, runs, salvage
 from publish.lives import destroy_a_page, left_by_a_crash
 from publish.parts import NOON, an_event_message
 from rig.disks import read_only, tiny_disk
@@ -75,6 +75,12 @@ def test_what_is_written_comes_back(path: Path, store: Store) -> None:
     assert found.rows == [a_row(1), a_row(3), a_row(4)]
     assert found.retained == {TOPICS[0]}
     assert found.unreadable == []
+
+
+@given(st.lists(st.integers(1, 30)))
+def test_what_is_gone_is_gone_in_runs(keys: list[int]) -> None:
+    """Whichever keys leave together, the runs that are deleted are these keys and no others."""
+    assert [key for first, last in runs(keys) for key in range(first, last + 1)] == sorted(set(keys))
 
 
 def test_how_it_is_written(path: Path, store: Store) -> None:

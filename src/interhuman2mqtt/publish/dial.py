@@ -19,7 +19,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from interhuman2mqtt.alive import Promise
 from interhuman2mqtt.config import Mqtt
 from interhuman2mqtt.publish.broker import INCOMING_MAX, INCOMING_PACKET_MAX, Endpoint, Offer, tls_context
-from interhuman2mqtt.publish.hearing import Client
+from interhuman2mqtt.publish.client import Client
 from interhuman2mqtt.publish.message import Message
 
 

@@ -1,57 +1,20 @@
 """The receiving half of a connection: subscriptions, and what comes by them."""
 
-import struct
 from collections.abc import Callable, Sequence
 
 import paho.mqtt.client as paho
 import trio
-from paho.mqtt.enums import MQTTErrorCode, MQTTProtocolVersion
-from paho.mqtt.exception import MQTTException
+from paho.mqtt.enums import MQTTProtocolVersion
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from interhuman2mqtt.publish.broker import Ack
+from interhuman2mqtt.publish.client import Client
 from interhuman2mqtt.publish.inbox import PAYLOAD_MAX, Incoming
 
 Take = Callable[[Incoming], None]
 """Is handed each message that comes; must neither wait nor fail."""
-
-
-class Client(paho.Client):
-    """paho's client, which here survives a message that it cannot read.
-
-    By itself it ends the connection over U+FEFF in a property, which MQTT allows (5, 1.5.4.3) and brokers pass on. So
-    whoever may send us a request could cut us off, and with a retained one for ever.
-    """
-
-    on_unreadable: Callable[[], None] | None = None
-    """Told of each such message; it is acknowledged all the same."""
-
-    def _handle_publish(self) -> MQTTErrorCode:
-        try:
-            return super()._handle_publish()
-        except MQTTException:
-            mid = packet_identifier(self._in_packet["command"], self._in_packet["packet"])
-            if self.on_unreadable is not None:
-                self.on_unreadable()
-            return MQTTErrorCode.MQTT_ERR_SUCCESS if mid is None else self._send_puback(mid)
-
-
-def packet_identifier(command: int, packet: bytes | bytearray) -> int | None:
-    """The identifier that a PUBLISH (MQTT 5, 3.3) is acknowledged by; None at QoS 0. `packet` begins after its length.
-
-    Raises:
-        MQTTException: There is none where it must be; the packet is none.
-    """
-    if not command & 0x06:
-        return None
-    try:
-        (topic_length,) = struct.unpack_from("!H", packet)
-        (mid,) = struct.unpack_from("!H", packet, 2 + topic_length)
-    except struct.error as error:
-        raise MQTTException("PUBLISH is too short") from error
-    return int(mid)
 
 
 class Hearing:

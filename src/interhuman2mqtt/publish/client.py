@@ -1,0 +1,78 @@
+"""paho's client, with three of its methods replaced: one that ends what could go on, and two that cost too much."""
+
+import struct
+from collections.abc import Callable
+from typing import Literal
+
+import paho.mqtt.client as paho
+from paho.mqtt.enums import MQTTErrorCode
+from paho.mqtt.exception import MQTTException
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+
+READ_AHEAD = 16 << 10
+"""Bytes: the answers to some thousands of messages."""
+TAKEN = ReasonCode(PacketTypes.PUBACK)
+TAKEN_CODES = (b"", b"\x00", b"\x10")
+"""What follows the identifier in a PUBACK that says no more than that (MQTT 5, 3.4.2.1): success, or nobody listens."""
+NO_PROPERTIES = Properties(PacketTypes.PUBACK)  # type: ignore[no-untyped-call]
+
+
+class Client(paho.Client):
+    """A client for one connection; a new one needs a new client."""
+
+    on_unreadable: Callable[[], None] | None = None
+    """Told of each message that cannot be read; it is acknowledged all the same."""
+
+    _read = b""
+    _taken = 0
+
+    @property
+    def has_read_ahead(self) -> bool:
+        """Whether there is something to read of which the socket does not know any more."""
+        return self._taken < len(self._read)
+
+    def _sock_recv(self, bufsize: int) -> bytes:
+        """What paho asks for, which is a byte, another one, and the rest: three calls of the kernel for each packet."""
+        if not self.has_read_ahead:
+            self._read, self._taken = super()._sock_recv(READ_AHEAD), 0
+        begins, self._taken = self._taken, min(self._taken + bufsize, len(self._read))
+        return self._read[begins : self._taken]
+
+    def _handle_pubackcomp(self, cmd: Literal["PUBACK", "PUBCOMP"]) -> MQTTErrorCode:
+        """Almost each PUBACK says the same, and needs no new objects for it."""
+        packet = bytes(self._in_packet["packet"])
+        mid = int.from_bytes(packet[:2])
+        if cmd != "PUBACK" or packet[2:] not in TAKEN_CODES or mid not in self._out_messages:
+            return super()._handle_pubackcomp(cmd)
+        return self._do_on_publish(mid, TAKEN, NO_PROPERTIES)
+
+    def _handle_publish(self) -> MQTTErrorCode:
+        """By itself paho ends the connection over U+FEFF in a property, which MQTT allows (5, 1.5.4.3).
+
+        Brokers pass it on, so whoever may send us a request could cut us off, and with a retained one for ever.
+        """
+        try:
+            return super()._handle_publish()
+        except MQTTException:
+            mid = packet_identifier(self._in_packet["command"], self._in_packet["packet"])
+            if self.on_unreadable is not None:
+                self.on_unreadable()
+            return MQTTErrorCode.MQTT_ERR_SUCCESS if mid is None else self._send_puback(mid)
+
+
+def packet_identifier(command: int, packet: bytes | bytearray) -> int | None:
+    """The identifier that a PUBLISH (MQTT 5, 3.3) is acknowledged by; None at QoS 0. `packet` begins after its length.
+
+    Raises:
+        MQTTException: There is none where it must be; the packet is none.
+    """
+    if not command & 0x06:
+        return None
+    try:
+        (topic_length,) = struct.unpack_from("!H", packet)
+        (mid,) = struct.unpack_from("!H", packet, 2 + topic_length)
+    except struct.error as error:
+        raise MQTTException("PUBLISH is too short") from error
+    return int(mid)

@@ -1,0 +1,96 @@
+"""What replaces methods of paho's does the same."""
+
+import socket
+from collections.abc import Iterator
+
+import pytest
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+
+from interhuman2mqtt.publish.client import Client
+
+CONNACK = b"\x20\x03\x00\x00\x00"
+MESSAGES = 20
+
+
+class Ends:
+    """A client that is connected with us, and the answers that it told."""
+
+    def __init__(self, protocol: MQTTProtocolVersion) -> None:
+        self.client = Client(CallbackAPIVersion.VERSION2, protocol=protocol)
+        self.answers: dict[int, tuple[bool, str]] = {}
+        self.client.on_publish = self._answered
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            self.client.connect(*server.getsockname())
+            self.ours, _ = server.accept()
+        self.ours.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.client.loop_write()
+        self.ours.sendall(CONNACK if protocol == MQTTProtocolVersion.MQTTv5 else CONNACK[:1] + b"\x02\x00\x00")
+        self.read()
+
+    def read(self) -> None:
+        """All that came, as who waits for the socket would."""
+        self.client.loop_read()
+        while self.client.has_read_ahead:
+            assert self.client.loop_read() == MQTTErrorCode.MQTT_ERR_SUCCESS
+
+    def _answered(self, _c: object, _u: object, mid: int, code: ReasonCode, properties: Properties | None) -> None:
+        self.answers[mid] = code.is_failure, getattr(properties, "ReasonString", "")
+
+
+@pytest.fixture(params=[MQTTProtocolVersion.MQTTv5, MQTTProtocolVersion.MQTTv311])
+def ends(request: pytest.FixtureRequest) -> Iterator[Ends]:
+    made = Ends(request.param)
+    yield made
+    made.ours.close()
+    made.client.disconnect()
+
+
+def puback(mid: int, rest: bytes = b"") -> bytes:
+    return b"\x40" + bytes([2 + len(rest)]) + mid.to_bytes(2) + rest
+
+
+def test_many_answers_in_one_piece(ends: Ends) -> None:
+    """Of what came together nothing is left lying, although the socket has no more to tell of it."""
+    mids = [ends.client.publish("topic", b"{}", qos=1).mid for _ in range(MESSAGES)]
+    ends.ours.sendall(b"".join(map(puback, mids)))
+    ends.read()
+    assert list(ends.answers) == mids
+    assert set(ends.answers.values()) == {(False, "")}
+
+
+def test_an_answer_in_many_pieces(ends: Ends) -> None:
+    """A packet may end anywhere in what the socket gives at once."""
+    mids = [ends.client.publish("topic", b"{}", qos=1).mid for _ in range(2)]
+    for byte in b"".join(map(puback, mids)):
+        ends.ours.sendall(bytes([byte]))
+        ends.read()
+    assert list(ends.answers) == mids
+
+
+@pytest.mark.parametrize(
+    ("rest", "told"),
+    [
+        (b"\x00", (False, "")),
+        (b"\x10", (False, "")),
+        (b"\x87", (True, "")),
+        (b"\x00\x00", (False, "")),
+        (b"\x87\x05\x1f\x00\x02no", (True, "no")),
+    ],
+)
+def test_every_answer_is_told_for_what_it_says(rest: bytes, told: tuple[bool, str]) -> None:
+    """With or without a reason code and properties, and also where nobody listens (0x10), which is no refusal."""
+    ends = Ends(MQTTProtocolVersion.MQTTv5)
+    mid = ends.client.publish("topic", b"{}", qos=1).mid
+    ends.ours.sendall(puback(mid, rest))
+    ends.read()
+    assert ends.answers == {mid: told}
+    ends.ours.close()
+
+
+def test_an_answer_to_nothing(ends: Ends) -> None:
+    """A PUBACK that nothing waits for is passed over."""
+    ends.ours.sendall(puback(77))
+    ends.read()
+    assert ends.answers == {}
