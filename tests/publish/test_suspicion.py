@@ -1,6 +1,6 @@
 """Only a message that ended connections alone is given up."""
 
-from interhuman2mqtt.publish.suspicion import STRIKES, Suspicion
+from interhuman2mqtt.publish.suspicion import STRIKES, STRIKES_KNOWN, Suspicion
 
 
 def lose(suspicion: Suspicion, *keys: str) -> None:
@@ -32,6 +32,17 @@ def test_an_answer_acquits() -> None:
     assert not suspicion.alone
     lose(suspicion, "a")
     assert not suspicion.convicts("a")
+
+
+def test_one_that_was_taken_before() -> None:
+    """What comes first on each connection is not convicted by a line that breaks at each beginning, but in the end."""
+    suspicion = Suspicion()
+    suspicion.sent("online")
+    suspicion.answered("online", comes_again=True)
+    for _ in range(STRIKES_KNOWN):
+        assert not suspicion.convicts("online")
+        lose(suspicion, "online")
+    assert suspicion.convicts("online")
 
 
 def test_a_line_that_breaks_elsewhere() -> None:

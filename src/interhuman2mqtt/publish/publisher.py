@@ -27,7 +27,7 @@ from interhuman2mqtt.publish.losses import Loss, OnLoss, Quiet
 from interhuman2mqtt.publish.message import Kind, Message
 from interhuman2mqtt.publish.outbox import Outbox
 from interhuman2mqtt.publish.refusals import HOPELESS, refusal, rule
-from interhuman2mqtt.publish.suspicion import STRIKES, Suspicion
+from interhuman2mqtt.publish.suspicion import Suspicion
 from interhuman2mqtt.publish.topics import BridgeWord, Topics, mark_late
 
 BATCH = 100
@@ -222,7 +222,7 @@ class Publisher:
             await connection.wait_acked()
         if self._suspicion.convicts(key):
             self._retained.pop(message.topic, None)
-            lose(message, Loss.BREAKS_CONNECTION, f"{STRIKES} connections in a row were lost when it was sent")
+            lose(message, Loss.BREAKS_CONNECTION, "one connection after the other was lost when it was sent")
             return
         try:
             await connection.publish(message, partial(self._answered, message, key, answered))
@@ -232,7 +232,7 @@ class Publisher:
             self._suspicion.sent(key)
 
     def _answered(self, message: Message, key: str | int, answered: Callable[[Message, Ack], None], ack: Ack) -> None:
-        self._suspicion.answered(key)
+        self._suspicion.answered(key, comes_again=message.retain)
         answered(message, ack)
 
     def _row_answered(self, row: Row, message: Message, ack: Ack) -> None:

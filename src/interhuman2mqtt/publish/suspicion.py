@@ -9,12 +9,18 @@ from collections.abc import Hashable
 STRIKES = 4
 """Connections in a row that end with the same message as the first unanswered one, until it is given up."""
 
+STRIKES_KNOWN = 16
+"""The same for one that the broker has taken before: more likely the line breaks at each beginning, and `online` comes
+first on each connection. But what a broker takes may change."""
+
 
 class Suspicion:
     """What is on its way, and which of it was the first unanswered one when the last connections were lost."""
 
     def __init__(self) -> None:
         self._on_its_way: dict[Hashable, None] = {}
+        self._known: set[Hashable] = set()
+        """Which of those that are sent on each connection were answered before."""
         self._suspect: Hashable = None
         self._strikes = 0
         self._owed = 0
@@ -29,17 +35,23 @@ class Suspicion:
 
     def convicts(self, key: Hashable) -> bool:
         """Whether this message should be given up; says so once."""
-        guilty = self._strikes >= STRIKES and key == self._suspect
+        guilty = key == self._suspect and self._strikes >= self.limit(key)
         if guilty:
             self._strikes = self._owed = self._careful = 0
         return guilty
+
+    def limit(self, key: Hashable) -> int:
+        """How many losses in a row it takes to convict this message."""
+        return STRIKES_KNOWN if key in self._known else STRIKES
 
     def sent(self, key: Hashable) -> None:
         """A message is on its way; `key` is the same each time that it is sent."""
         self._on_its_way[key] = None
 
-    def answered(self, key: Hashable) -> None:
-        """The broker has said something to it, good or bad."""
+    def answered(self, key: Hashable, *, comes_again: bool = False) -> None:
+        """The broker has said something to it, good or bad; `comes_again`: it is sent on the next connection too."""
+        if comes_again:
+            self._known.add(key)
         self._on_its_way.pop(key, None)
         self._owed, self._careful = max(0, self._owed - 1), max(0, self._careful - 1)
         if key == self._suspect:
