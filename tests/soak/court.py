@@ -12,8 +12,8 @@ from soak.spans import Span
 from soak.weather import Weather
 
 DATING_S = 0.3
-HAMPERED_S = 20.0
-"""For so long before a session its capture may have been opened."""
+LOOKS_BACK_S = 130.0
+"""How long a capture remembers its promptest packet, by which all others are dated, and a little more."""
 SETTLE_S = 300.0
 """After which nothing more is expected of a session that is over."""
 
@@ -90,23 +90,28 @@ class Court:
 
     def _by_the_log(self, session: CloudSession) -> float | None:
         """When the media of a film began, if it plays from its beginning as soon as the log says that it is open."""
-        arrived_at = min((chunk.arrived_at for chunk in session.chunks.values()), default=0.0)
-        opened = [at for at in self._site.daemon.opened.get(session.camera or "", ()) if at < arrived_at]
+        opened = self._opened(session)
         if not opened or session.media is None or session.media.film_s is None:
             return None
         length = SCENES[session.camera or ""].length
         began = opened[-1] + session.media.film_s
-        return began + max(0.0, (arrived_at - began) // length) * length
+        return began + max(0.0, (_arrived(session) - began) // length) * length
 
     def is_hampered(self, session: CloudSession) -> bool:
-        """Whether a fault of the camera can be felt in the session."""
-        end = session.closed_at or session.opened_at
-        return self._weather.hampers(session.camera or "", session.opened_at - HAMPERED_S, end)
+        """Whether a fault of the camera can be felt in the session: one since its capture was opened, or lately."""
+        opened = self._opened(session)
+        since = max(opened[-1] if opened else 0.0, session.opened_at - LOOKS_BACK_S)
+        return self._weather.hampers(session.camera or "", since, session.closed_at or session.opened_at)
+
+    def _opened(self, session: CloudSession) -> list[float]:
+        """When, by the daemon's log, the captures were opened that may have given the session's media."""
+        return [at for at in self._site.daemon.opened.get(session.camera or "", ()) if at < _arrived(session)]
 
     def _check_date(self, session: CloudSession, off: float) -> None:
         """The dates of a source are only as good as its promptest packet, so what hampers the camera excuses them."""
         if self.is_hampered(session):
             return
+        self.counts["dated"] += 1
         self.dating = max(self.dating, abs(off))
         if abs(off) > DATING_S:
             self._note(self.troubles, [f"{session.name}: dated {off:+.2f} s beside its pictures"], session)
@@ -127,3 +132,8 @@ class Court:
         """What may have cost events of a session that was closed then."""
         damages = [done.began for done in self._weather.faults("daemon-damage")]
         return Accidents(self._site.daemon.kills, [at for at in damages if closed_at > at - WAITS_S])
+
+
+def _arrived(session: CloudSession) -> float:
+    """When the cloud got the first chunk of a session."""
+    return min((chunk.arrived_at for chunk in session.chunks.values()), default=0.0)

@@ -125,7 +125,8 @@ def _gaps(site: Site, course: Course) -> Check:
 
 def _media(course: Course) -> Check:
     court = course.court
-    says = f"{court.counts['frames']:,} pictures, in order, dated to {court.dating:.2f} s"
+    counts = court.counts
+    says = f"{counts['frames']:,} pictures, in order; {counts['dated']} sessions dated to {court.dating:.2f} s"
     return _check("media", court.troubles, says)
 
 
@@ -147,7 +148,7 @@ def _growth(site: Site, samples: Sequence[Sample], weather: Weather) -> Iterator
     for role in ("daemon", "worker"):
         yield from growth([sample for sample in old if sample.role == role], APART_S)
     health = [said for at, said in site.book.health if life.began <= at <= end and weather.is_calm(at - CALM_S, at)]
-    tasks = [said["tasks"] for said in health if "tasks" in said]
+    tasks = [said["tasks"] for said in health if "tasks" in said and said["uptime"] >= GROWN_UP_S]
     if len(tasks) >= 4:
         yield Growth("daemon", "tasks", median(tasks[: len(tasks) // 4 or 1]), median(tasks[-(len(tasks) // 4 or 1) :]))
 
