@@ -21,8 +21,9 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from interhuman2mqtt.errors import Outage
-from interhuman2mqtt.publish import broker_errors, client
+from interhuman2mqtt.publish import broker_errors
 from interhuman2mqtt.publish.broker import Ack, Limits, Offer
+from interhuman2mqtt.publish.client import TAKEN, Client
 from interhuman2mqtt.publish.dial import LastError, Settings, corked, dial
 from interhuman2mqtt.publish.hearing import Hearing, reason_string
 from interhuman2mqtt.publish.message import Message
@@ -40,8 +41,8 @@ TICK = 1.0
 GOODBYE = 2.0
 """Seconds in which DISCONNECT must be gone, lest the broker publishes the will."""
 
-
-TAKEN = Ack(client.TAKEN.value, str(client.TAKEN))
+ACCEPTED = Ack(TAKEN.value, str(TAKEN))
+"""The answer to almost every message."""
 
 
 class TooLarge(Exception):  # noqa: N818 - it names what happened
@@ -113,7 +114,7 @@ async def _attempt(settings: Settings, offer: Offer) -> "Connection":
 class Connection:
     """A connection to the broker; made by `connected`, which also ends it."""
 
-    def __init__(self, client: client.Client, settings: Settings) -> None:
+    def __init__(self, client: Client, settings: Settings) -> None:
         self.limits = Limits()
         self.lost: Outage | None = None
         self.hearing = Hearing(client)
@@ -294,7 +295,7 @@ class Connection:
         on_ack = self._acks.pop(mid)
         self._progress_at = trio.current_time()
         self._window.release()
-        on_ack(TAKEN if code is client.TAKEN else Ack(code.value, reason_string(properties) or str(code)))
+        on_ack(ACCEPTED if code is TAKEN else Ack(code.value, reason_string(properties) or str(code)))
         if not self._acks:
             self._all_acked.set()
 
