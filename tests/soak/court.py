@@ -12,8 +12,10 @@ from soak.spans import Span
 from soak.weather import Weather
 
 DATING_S = 0.3
+HAMPERED_S = 20.0
+"""For so long before a session its capture may have been opened, and opened anew..."""
 LOOKS_BACK_S = 130.0
-"""How long a capture remembers its promptest packet, by which all others are dated, and a little more."""
+"""... and so long it remembers its promptest packet, by which all others are dated, and a little more."""
 SETTLE_S = 300.0
 """After which nothing more is expected of a session that is over."""
 
@@ -100,7 +102,8 @@ class Court:
     def is_hampered(self, session: CloudSession) -> bool:
         """Whether a fault of the camera can be felt in the session: one since its capture was opened, or lately."""
         opened = self._opened(session)
-        since = max(opened[-1] if opened else 0.0, session.opened_at - LOOKS_BACK_S)
+        since = min(opened[-1] if opened else 0.0, session.opened_at - HAMPERED_S)
+        since = max(since, session.opened_at - LOOKS_BACK_S)
         return self._weather.hampers(session.camera or "", since, session.closed_at or session.opened_at)
 
     def _opened(self, session: CloudSession) -> list[float]:

@@ -12,6 +12,8 @@ STALE_S = 15.0
 """How old the frontier may be that a killed daemon had written down."""
 NOTED_S = 2.0
 """What was told so shortly before the daemon was killed may be told again by its next life."""
+REBORN_S = 10.0
+"""So soon after a kill the next life tells what it has read of the one before, for whatever reason that was missing."""
 TOUCH_S = 0.05
 SUDDEN = frozenset({"crashed", "power_cut"})
 
@@ -44,9 +46,14 @@ def denied(account: Account) -> list[tuple[Gap, float]]:
     found = []
     for gap in account.gaps:
         seconds = total(common([gap.span], account.proven))
-        if seconds > SEAM_S + (STALE_S if gap.reason in SUDDEN else 0.0):
+        if seconds > SEAM_S + (STALE_S if _is_stale(gap, account.kills) else 0.0):
             found.append((gap, seconds))
     return found
+
+
+def _is_stale(gap: Gap, kills: Sequence[float]) -> bool:
+    """Whether the gap was told by a life that knew only what the one before it had written down."""
+    return gap.reason in SUDDEN or any(0 <= gap.told_at - kill < REBORN_S for kill in kills)
 
 
 def twice(account: Account) -> list[tuple[Span, Span]]:

@@ -42,6 +42,14 @@ def test_after_a_crash_the_frontier_is_old() -> None:
     assert len(judge([account(got, gap(50 - STALE_S, 60, "stalled"))])) == 1
 
 
+def test_what_the_next_life_tells_is_as_old() -> None:
+    """So may a gap of any other reason that the next life found written down, but not one that is told later."""
+    told = account([Span(0, 100)], gap(40, 50, "connection_lost")._replace(told_at=92.0))
+    assert judge([told._replace(kills=[90.0])]) == []
+    assert len(judge([told._replace(kills=[70.0])])) == 1
+    assert len(judge([told._replace(kills=[95.0])])) == 1
+
+
 def test_told_twice() -> None:
     """Gaps of one camera do not overlap, unless a kill left no time to note that the first was told."""
     told = account([Span(0, 40), Span(60, 100)], gap(40, 55)._replace(told_at=60.5), gap(50, 60, "crashed"))
