@@ -19,6 +19,8 @@ from soak.mqttwire import PUBLISH, Splitter
 SENT = re.compile(rb'"sent_ns": ?(\d+)')
 CONNECT = b"\x10\x10" + b"\x00\x04MQTT" + b"\x05\x02\x00\x00\x00" + b"\x00\x03ear"
 """MQTT 5, a clean start, no keepalive, no properties (3.1)."""
+SUBACK = 9
+"""Type of the control packet (2.1.2)."""
 READ = 1 << 18
 
 
@@ -57,9 +59,6 @@ def messages(sock: socket.socket) -> Iterator[tuple[int, bytes]]:
             elif packet.kind == SUBACK and not said:
                 said = True
                 say("subscribed")
-
-
-SUBACK = 9
 
 
 def say(line: str) -> None:
