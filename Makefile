@@ -1,7 +1,7 @@
 # interhuman2mqtt: two commands do all their own set-up, `make demo` and `make test`.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test soak bench lint generate packages clean
+.PHONY: help setup demo test test-full soak bench lint generate packages clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -19,7 +19,7 @@ PACKAGES := mosquitto ffmpeg systemd strace python3-gi gir1.2-gst-rtsp-server-1.
 	gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad
 
 help:  ## what can be made
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(STAMP)  ## .venv with the package, its extras and the tools of the tests
 
@@ -31,6 +31,9 @@ test: packages lint  ## lint, then all tests; the branches of every process are 
 	@$(BIN)/coverage run -m pytest -n $(JOBS) --dist load --maxschedchunk 1 $(ARGS)
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report
+
+test-full: $(STAMP) packages  ## the long grids that the default suite samples
+	@$(BIN)/python -m pytest -n $(JOBS) -m full $(ARGS)
 
 soak: $(STAMP) packages  ## a storm of faults with an oracle: MINUTES=10 SEED=1
 	@PYTHONPATH=tests $(BIN)/python -m soak --minutes $(MINUTES) --seed $(SEED) $(ARGS)
