@@ -19,6 +19,7 @@ from interhuman2mqtt.tools import commandline as tools
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns its exit status."""
+    log.guard_streams()
     words = sys.argv[1:] if arguments is None else list(arguments)
     if words[:1] == ["simulate"]:
         return _simulate(words[1:])
@@ -28,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         status: int = parsed.command(parsed)
         sys.stdout.flush()
     except ConfigError as error:
-        sys.stderr.write(f"{error}\n")
+        log.complain(str(error))
         return exits.CONFIG
     except BrokenPipeError:  # whoever read it has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -37,6 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return exits.INTERRUPTED
     except Exception:  # noqa: BLE001 - the last border: what arrives here is a bug, and ends the process
         structlog.get_logger(__name__).exception("bug", advice="please report this with the lines above")
+        if not log.drain():
+            os._exit(exits.BUG)  # where not even that can be said, nothing else at the end of Python may hang
         return exits.BUG
     return status
 

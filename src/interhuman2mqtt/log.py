@@ -2,8 +2,11 @@
 
 What the libraries say through the standard library's `logging` goes the same way. Where stderr is the journal, each
 line begins with its priority as `<N>` (sd-daemon(3)), so that `journalctl -p warning` works.
+
+Logging never blocks and never raises: a full disk, a reader that stands still or is gone cost lines, which are counted.
 """
 
+import atexit
 import logging
 import os
 import sys
@@ -16,13 +19,16 @@ import structlog
 from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
 
 from interhuman2mqtt.redaction import hide, redact, redact_deep
+from interhuman2mqtt.runtime.log_writer import LogWriter
 
-__all__ = ["Changes", "hide", "redact", "setup"]
+__all__ = ["Changes", "complain", "drain", "guard_streams", "hide", "redact", "setup"]
 
 PRIORITIES = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
 """syslog(3), which the journal speaks"""
 FIRST = ("timestamp", "level", "event", "camera")
 """What a line begins with."""
+DRAIN_S = 1.0
+"""How long the end of a process waits for who reads its log."""
 LEVELS = (logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR, logging.CRITICAL)
 
 render_json = structlog.processors.JSONRenderer(ensure_ascii=False)
@@ -40,6 +46,39 @@ def setup(level: str = "info", format: str = "auto", stream: TextIO | None = Non
         cache_logger_on_first_use=False,
     )
     logging.basicConfig(level=number, handlers=[FromLibraries()], force=True)
+
+
+def guard_streams() -> None:
+    """Let nothing that this process prints on stderr block it, or fail; called once, as early as there is an argv.
+
+    A standard descriptor that is closed becomes /dev/null: else the next file that is opened, such as the outbox, would
+    get its number, and the log would be written into it.
+    """
+    for descriptor in (0, 1, 2):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # which takes the lowest free number: this one
+    sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115 - Python leaves None where it was closed
+    if sys.stderr is sys.__stderr__:  # and not somebody's who captures it
+        writer = LogWriter(2, _report_lost)
+        sys.stderr = writer
+        atexit.register(writer.drain, DRAIN_S)
+
+
+def complain(text: str) -> None:
+    """Print on stderr why a command cannot go on; for the journal each line with the priority of an error."""
+    lines = text.splitlines() if is_journal(sys.stderr) else []
+    sys.stderr.write("".join(f"<{PRIORITIES['error']}>{line}\n" for line in lines) or f"{text}\n")
+
+
+def drain(within: float = DRAIN_S) -> bool:
+    """Wait until all that was logged is written; False where that takes longer than so many seconds."""
+    return sys.stderr.drain(within) if isinstance(sys.stderr, LogWriter) else True
+
+
+def _report_lost(lines: int) -> None:
+    structlog.get_logger(__name__).warning("log lines were lost: nobody read them, or the disk was full", lines=lines)
 
 
 def for_people(*, colors: bool) -> list[Processor]:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import structlog
 
-from interhuman2mqtt.log import Changes, hide, redact, setup
+from interhuman2mqtt.log import Changes, complain, hide, redact, setup
 
 
 @pytest.fixture(autouse=True)
@@ -85,6 +85,18 @@ def test_journal_priorities(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
             getattr(log, level)("x")
         journal.seek(0)
         assert [line[:4] for line in journal] == ["<7>{", "<6>{", "<4>{", "<3>{", "<2>{"]
+
+
+def test_why_a_command_ends(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """What is wrong with the configuration reaches the journal as errors, each of its lines; others read it plain."""
+    with (tmp_path / "journal").open("w+") as journal:
+        status = os.fstat(journal.fileno())
+        monkeypatch.setattr(sys, "stderr", journal)
+        complain("one\ntwo")
+        monkeypatch.setenv("JOURNAL_STREAM", f"{status.st_dev}:{status.st_ino}")
+        complain("one\ntwo")
+        journal.seek(0)
+        assert journal.read() == "one\ntwo\n<3>one\n<3>two\n"
 
 
 def test_another_stream_than_the_journal(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

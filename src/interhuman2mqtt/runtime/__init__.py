@@ -1,0 +1,1 @@
+"""What every stage needs of the operating system and of the log."""
