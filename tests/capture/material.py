@@ -38,6 +38,7 @@ def a_command(source: str | Path = "test:", **changes: Any) -> wire.Open:
         "transport": "tcp",
         "size": None,
         "fps": None,
+        "format": "auto",
         "video_bitrate": LEGIBLE,
         "microphone": None,
         "video": "auto",

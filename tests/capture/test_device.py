@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager, contextmanager
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import quote
 
 import av
@@ -21,7 +21,7 @@ import trio
 import trustme
 
 from capture.material import SMALL, a_command
-from interhuman2mqtt.capture import v4l2, wire
+from interhuman2mqtt.capture import v4l2, v4l2_formats, wire
 from interhuman2mqtt.capture.device import CREDENTIALS_MAX, explain, open_source
 from interhuman2mqtt.errors import Outage, Reason, Refused
 from rig.mosquitto import free_port
@@ -383,3 +383,85 @@ def test_a_camera_that_got_another_number_is_found_there(tmp_path: Path, usb: Us
     shutil.rmtree(tmp_path / "class")
     gone = failure(code, a_command("v4l2:ABC123"))
     assert (gone.reason, gone.refused) == (Reason.NOT_FOUND, False)
+
+
+def test_a_camera_that_is_unplugged_has_no_other_reason(tmp_path: Path) -> None:
+    """Whatever its driver answers in that moment; what is still there keeps the error that it had."""
+    with pytest.raises(av.error.FFmpegError) as raised:
+        av.error.err_check(-errno.EINVAL)
+    node = tmp_path / "video0"
+    node.touch()
+    assert explain(a_command(f"v4l2:{node}"), raised.value).reason is Reason.INVALID_MEDIA
+    node.unlink()
+    gone = explain(a_command(f"v4l2:{node}"), raised.value)
+    assert (type(gone), gone.reason) == (Outage, Reason.NOT_FOUND)
+    assert "was unplugged just now" in gone.detail
+
+
+def test_a_node_that_the_kernel_has_forgotten_is_not_there(tmp_path: Path) -> None:
+    """Nor one that is not ours to open yet: udev makes nodes before it gives them to their group."""
+    number = f"{os.major(Path('/dev/null').stat().st_rdev)}:{os.minor(Path('/dev/null').stat().st_rdev)}"
+    (tmp_path / "dev/char").mkdir(parents=True)
+    assert not v4l2.is_there("/dev/null", tmp_path)
+    (tmp_path / "dev/char" / number).touch()
+    assert v4l2.is_there("/dev/null", tmp_path)
+    closed = tmp_path / "video0"
+    closed.touch(mode=0o600)
+    assert v4l2.is_there(str(closed), tmp_path)
+    with as_nobody():
+        assert not v4l2.is_there(str(closed), tmp_path)
+
+
+ONLY_MJPEG = (v4l2_formats.Format("MJPG", "Motion-JPEG", (v4l2_formats.Size(1280, 720, 30.0, (30.0,)),)),)
+
+
+@pytest.mark.parametrize(
+    ("offered", "changes", "options"),
+    [
+        (ONLY_MJPEG, {}, {"input_format": "mjpeg", "video_size": "1280x720", "framerate": "30.0"}),
+        (ONLY_MJPEG, {"video": "copy"}, {"input_format": "mjpeg", "video_size": "1280x720", "framerate": "30.0"}),
+        ((), {}, {}),
+        ((), {"size": (640, 480), "fps": 5.0}, {"video_size": "640x480", "framerate": "5.0"}),
+    ],
+)
+def test_what_ffmpeg_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+    offered: tuple[v4l2_formats.Format, ...],
+    changes: dict[str, str],
+    options: dict[str, str],
+) -> None:
+    """Format, size and rate of what was chosen; where nothing is known of the camera, what the configuration says."""
+    asked: dict[str, str] = {}
+
+    def opened(_name: str, **keys: Any) -> None:
+        asked.update(keys["options"])
+        raise OSError(errno.EBUSY, "Device or resource busy")
+
+    monkeypatch.setattr(v4l2_formats, "formats", lambda _device: offered)
+    monkeypatch.setattr(av, "open", opened)
+    with pytest.raises(Outage, match="in use by another program"):
+        open_source(a_command("v4l2:/dev/null", **changes))
+    assert {key: value for key, value in asked.items() if key != "timestamps"} == options
+
+
+def test_a_format_that_is_not_offered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A person must act, and is told what there is."""
+    monkeypatch.setattr(v4l2_formats, "formats", lambda _device: ONLY_MJPEG)
+    found = opening(a_command("v4l2:/dev/null", format="h264"))
+    assert isinstance(found, Refused)
+    assert (found.reason, found.detail) == (
+        Reason.UNSUPPORTED,
+        'v4l2:/dev/null does not offer format = "h264"; it has: mjpeg',
+    )
+
+
+def test_a_node_that_captures_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such as the second one of a camera, which carries metadata."""
+
+    def formats(_device: Path) -> None:
+        raise v4l2_formats.NoCamera
+
+    monkeypatch.setattr(v4l2_formats, "formats", formats)
+    found = opening(a_command("v4l2:/dev/null"))
+    assert isinstance(found, Refused)
+    assert found.reason is Reason.NO_VIDEO

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
+from interhuman2mqtt.capture import v4l2_formats
 from interhuman2mqtt.config import file
-from interhuman2mqtt.tools import devices, video
+from interhuman2mqtt.tools import devices
 from interhuman2mqtt.tools.devices import Roots, devices_command
 
 MJPG, YUYV = (int.from_bytes(code, "little") for code in (b"MJPG", b"YUYV"))
@@ -71,7 +72,7 @@ class Driver:
 def driver(monkeypatch: pytest.MonkeyPatch) -> Driver:
     """Who answers for every device."""
     driver = Driver()
-    monkeypatch.setattr(video, "_ioctl", lambda _descriptor, request, argument: driver(request, argument))
+    monkeypatch.setattr(v4l2_formats, "_ioctl", lambda _descriptor, request, argument: driver(request, argument))
     return driver
 
 
@@ -144,9 +145,47 @@ def test_what_a_camera_offers(roots: Roots, driver: Driver) -> None:
     assert camera["formats"][0] == {
         "code": "MJPG",
         "description": "Motion-JPEG",
-        "sizes": [{"width": 1920, "height": 1080, "fps": 30.0}, {"width": 1280, "height": 720, "fps": 30.0}],
+        "sizes": [
+            {"width": 1920, "height": 1080, "fps": 30.0, "rates": [30.0, 5.0]},
+            {"width": 1280, "height": 720, "fps": 30.0, "rates": [30.0, 5.0]},
+        ],
+        "steps": None,
     }
     assert "YUYV (YUYV 4:2:2): 640x480 30 fps, 1280x720 10 fps" in told(roots)
+
+
+def test_what_is_taken_of_it(roots: Roots, driver: Driver) -> None:
+    """What a camera is opened as where nothing is configured stands beside what it offers, and is what `--toml` has."""
+    plug_camera(roots, "video0", "1-1.4", "ABC123")
+    assert "by default it is opened as mjpeg 1280x720 30 fps" in told(roots)
+    assert told_json(roots)["cameras"][0]["takes"] == "mjpeg 1280x720 30 fps"
+    [table] = tomllib.loads(told(roots, as_toml=True))["cameras"].values()
+    assert (table["size"], table["fps"]) == ("1280x720", 30)
+
+
+def test_what_is_too_slow_is_not_proposed_faster(roots: Roots, driver: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rate of the size that is proposed, not the best that the camera has at any size."""
+    monkeypatch.setitem(LADDER, MJPG, [(320, 240, 30)])
+    monkeypatch.setitem(LADDER, YUYV, [(1280, 720, 10), (320, 240, 30)])
+    plug_camera(roots, "video0", "1-1.4", "ABC123")
+    [table] = tomllib.loads(told(roots, as_toml=True))["cameras"].values()
+    assert (table["size"], table["fps"]) == ("1280x720", 10)
+
+
+@pytest.mark.parametrize(
+    ("said", "label"),
+    [
+        ("HD Webcam: HD Webcam", "HD Webcam"),
+        ("Integrated Camera: Integrated C", "Integrated Camera"),
+        ("Integrated_Webcam: IR", "Integrated_Webcam: IR"),
+        ("HD Pro Webcam C920", "HD Pro Webcam C920"),
+        ("", "video0"),
+    ],
+)
+def test_a_name_that_is_said_twice_is_told_once(roots: Roots, driver: Driver, said: str, label: str) -> None:
+    """Uvcvideo makes one name of two, which are the same on most cameras, and cuts it."""
+    plug_camera(roots, "video0", "1-1.4", None, label=said)
+    assert told(roots).startswith(f"{label}\n")
 
 
 def test_it_can_be_pasted(roots: Roots, driver: Driver, tmp_path: Path) -> None:
@@ -166,11 +205,12 @@ def test_it_can_be_pasted(roots: Roots, driver: Driver, tmp_path: Path) -> None:
 
 
 def test_a_range_of_sizes(roots: Roots, driver: Driver) -> None:
-    """A driver that offers any size within bounds is told by the smallest and the largest."""
+    """A driver that offers any size within bounds is told by the smallest, the usual ones and the largest."""
     driver.is_range = True
     plug_camera(roots, "video0", "1-1.4", None)
     [camera] = told_json(roots)["cameras"]
-    assert [(size["width"], size["height"]) for size in camera["formats"][0]["sizes"]] == [(160, 120), (1280, 720)]
+    sizes = [(size["width"], size["height"]) for size in camera["formats"][0]["sizes"]]
+    assert (sizes, camera["formats"][0]["steps"]) == ([(160, 120), (640, 480), (1280, 720)], [16, 8])
 
 
 def test_what_captures_nothing_is_no_camera(roots: Roots, driver: Driver) -> None:

@@ -116,6 +116,7 @@ def open_command(camera: config.Camera) -> wire.Open:
         transport=camera.transport,
         size=camera.size,
         fps=camera.fps,
+        format=camera.format,
         video_bitrate=camera.video_bitrate,
         microphone=camera.microphone,
         video=camera.video,

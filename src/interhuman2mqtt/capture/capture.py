@@ -55,7 +55,7 @@ class Capture:
                 self._end(explain(self.command, error))
 
     def _run_take(self, adjustment: Adjustment) -> None:
-        feeds = open_source(self.command)
+        feeds = open_source(self.command, encode=adjustment.encode)
         try:
             tracks, opened = choose(self.command, feeds, adjustment)
             self._begin(tracks, opened)

@@ -41,7 +41,7 @@ def choose(command: wire.Open, feeds: list[Feed], adjustment: Adjustment) -> Cho
     """
     picture = feeds[0].container.streams[feeds[0].video or 0]
     assert isinstance(picture, VideoStream)  # noqa: S101 - the feed says so
-    video, video_said = _video(command, picture, adjustment)
+    video, video_said = _video(command, picture, adjustment, _said(feeds[0], picture))
     sound, sound_said = _sound(command, _sound_stream(feeds), adjustment)
     opened = wire.Opened(
         description=f"{video_said}, {sound_said}",
@@ -53,12 +53,19 @@ def choose(command: wire.Open, feeds: list[Feed], adjustment: Adjustment) -> Cho
     return Choice(Tracks(video, sound), opened)
 
 
-def _video(command: wire.Open, stream: VideoStream, adjustment: Adjustment) -> tuple[Track, str]:
+def _said(feed: Feed, stream: VideoStream) -> str:
+    """What comes from the source; of a camera of this machine also how often, which depends on the format."""
+    name = stream.codec_context.name
+    if feed.mode is None:
+        return f"{'raw video' if name in RAW_VIDEO else name} {stream.width}x{stream.height}"
+    return str(feed.mode._replace(width=stream.width, height=stream.height, fps=float(stream.average_rate or 0)))
+
+
+def _video(command: wire.Open, stream: VideoStream, adjustment: Adjustment, said: str) -> tuple[Track, str]:
     codec = stream.codec_context.name
     base = base_of(stream)
     if not (stream.width and stream.height):  # opened while no key frame came, which alone tells it
         raise Outage(Reason.INVALID_MEDIA, f"{command.source} sends no picture whose size can be told")
-    said = f"{'raw video' if codec in RAW_VIDEO else codec} {stream.width}x{stream.height}"
     if command.video == "copy" and codec != "h264":
         raise Refused(
             Reason.UNSUPPORTED,

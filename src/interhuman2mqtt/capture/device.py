@@ -9,7 +9,8 @@ from urllib.parse import quote, urlsplit
 import av
 from av.container import InputContainer
 
-from interhuman2mqtt.capture import v4l2, wire
+from interhuman2mqtt.capture import v4l2, v4l2_formats, wire
+from interhuman2mqtt.capture.v4l2_mode import Mode, Wanted, choose_mode, named
 from interhuman2mqtt.errors import Outage, Reason, Refused
 from interhuman2mqtt.redaction import PASSWORD_SAFE, USER_SAFE
 
@@ -30,10 +31,12 @@ class Feed(NamedTuple):
     loops: bool = False
     buffered: bool = False
     """Over TCP: what we do not read yet waits there, and is not lost."""
+    mode: Mode | None = None
+    """What a V4L2 camera was asked to send."""
 
 
-def open_source(command: wire.Open) -> list[Feed]:
-    """The feeds of a source: one, or a camera and a microphone.
+def open_source(command: wire.Open, *, encode: bool = False) -> list[Feed]:
+    """The feeds of a source: one, or a camera and a microphone; `encode` where its own H.264 is of no use.
 
     Raises:
         Outage: it may come by itself (nothing there, busy).
@@ -44,7 +47,7 @@ def open_source(command: wire.Open) -> list[Feed]:
         case "rtsp" | "rtsps":
             feed = _open_rtsp(command)
         case "v4l2":
-            feed = _open_v4l2(command, v4l2.find(rest))
+            feed = _open_v4l2(command, v4l2.find(rest), may_copy=not encode and command.video != "h264")
         case "file":
             feed = _open(command, rest, None, {}, paced=True)
         case _:
@@ -80,13 +83,36 @@ def _with_credentials(command: wire.Open) -> str:
     return f"{scheme}://{credentials}@{rest}"
 
 
-def _open_v4l2(command: wire.Open, device: Path) -> Feed:
+def _open_v4l2(command: wire.Open, device: Path, *, may_copy: bool) -> Feed:
+    mode = _mode(command, device, may_copy=may_copy)
     options = {"timestamps": "abs"}
-    if command.size:
-        options["video_size"] = "{}x{}".format(*command.size)
-    if command.fps:
-        options["framerate"] = str(command.fps)
-    return _open(command, str(device), "v4l2", options)
+    if mode:
+        options["input_format"] = mode.format.ffmpeg
+    if size := (mode.width, mode.height) if mode else command.size:
+        options["video_size"] = "{}x{}".format(*size)
+    if fps := (mode.fps if mode else None) or command.fps:
+        options["framerate"] = str(fps)
+    return _open(command, str(device), "v4l2", options)._replace(mode=mode)
+
+
+def _mode(command: wire.Open, device: Path, *, may_copy: bool) -> Mode | None:
+    """What to ask of a camera; None where it offers nothing that we know, and FFmpeg may find a way."""
+    try:
+        offered = v4l2_formats.formats(device)
+    except v4l2_formats.NoCamera:
+        raise Refused(
+            Reason.NO_VIDEO, f"{command.source} captures no video; `interhuman2mqtt devices` lists what does"
+        ) from None
+    except OSError as error:
+        raise explain(command, error, "v4l2", str(device)) from None
+    form = "h264" if command.video == "copy" and "h264" in named(offered) else command.format
+    mode = choose_mode(offered, Wanted(command.size, command.fps, form, may_copy))
+    if mode is None and command.format != "auto":
+        known = ", ".join(named(offered)) or "none of those that can be named"
+        raise Refused(
+            Reason.UNSUPPORTED, f'{command.source} does not offer format = "{command.format}"; it has: {known}'
+        )
+    return mode
 
 
 def _open_microphone(command: wire.Open, microphone: str) -> Feed:
@@ -123,6 +149,8 @@ def explain(command: wire.Open, error: Exception, form: str | None = None, name:
     what = f"microphone {command.microphone}" if form == "alsa" else command.source
     if form == "v4l2" and not what.endswith(name):
         what = f"{what} (now {name})"
+    if form != "alsa" and not isinstance(error, PermissionError) and _is_unplugged(command.source):
+        return Outage(Reason.NOT_FOUND, f"{what} is not plugged in, or was unplugged just now")
     for kinds, number, reason, sentence, final in _EXPLANATIONS:
         if isinstance(error, kinds) and (number is None or getattr(error, "errno", None) == number):
             kind = Refused if final else Outage
@@ -132,6 +160,12 @@ def explain(command: wire.Open, error: Exception, form: str | None = None, name:
     # not str(error), which holds the URL that FFmpeg was given, and with it the password
     said = getattr(error, "strerror", None) or type(error).__name__
     return Outage(Reason.UNREACHABLE if "://" in what else Reason.INVALID_MEDIA, f"{what}: {said}")
+
+
+def _is_unplugged(source: str) -> bool:
+    """Whether a camera of this machine is gone: drivers say of that what they like (vivid: "Invalid argument")."""
+    scheme, _, name = source.partition(":")
+    return scheme == "v4l2" and not v4l2.is_there(name)
 
 
 def _host(command: wire.Open) -> str:
@@ -159,9 +193,10 @@ _EXPLANATIONS: tuple[tuple[tuple[type[Exception], ...], int | None, Reason, str,
     ((av.error.TimeoutError,), None, Reason.UNREACHABLE, "{host} does not answer", False),
     ((OSError,), errno.EBUSY, Reason.BUSY, "{what} is in use by another program", False),
     ((OSError,), errno.ENODEV, Reason.NOT_FOUND, "{what} is no such device", False),
-    ((av.error.FileNotFoundError,), None, Reason.NOT_FOUND, "{what} does not exist", False),
+    ((OSError,), errno.ENXIO, Reason.NOT_FOUND, "{what} is no such device", False),
+    ((FileNotFoundError,), None, Reason.NOT_FOUND, "{what} does not exist", False),
     (
-        (av.error.PermissionError,),
+        (PermissionError,),
         None,
         Reason.NO_PERMISSION,
         "{what} may not be opened: does this user belong to the groups video and audio, and may it read the file?",

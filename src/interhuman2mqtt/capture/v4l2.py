@@ -1,5 +1,7 @@
 """Finds a V4L2 device by what does not change: numbers behind /dev/video do, at every reboot and reset of a hub."""
 
+import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -39,12 +41,35 @@ def find(name: str, sys: Path = SYS, dev: Path = DEV) -> Path:
     raise Outage(Reason.NOT_FOUND, f"no camera has the serial number or USB path {name!r}; there are: {there}")
 
 
+def is_there(name: str, sys: Path = SYS, dev: Path = DEV) -> bool:
+    """Return whether that device is plugged in, and ours to open; it is not opened.
+
+    A node that is new belongs to root until udev has given it to the group `video`: to open it before would be refused.
+    """
+    try:
+        node = find(name, sys, dev)
+        status = node.stat()
+    except (Outage, OSError):
+        return False
+    number = f"{os.major(status.st_rdev)}:{os.minor(status.st_rdev)}"
+    # after an unplugging the kernel forgets the device first, and udev removes the node some time later
+    known = sys / "dev/char"
+    is_known = not (stat.S_ISCHR(status.st_mode) and known.is_dir()) or (known / number).exists()
+    return is_known and os.access(node, os.R_OK | os.W_OK, effective_ids=True)
+
+
 def nodes(sys: Path = SYS) -> Iterator[Node]:
     """The cameras that there are; a second node of one carries metadata, not pictures, and is left out."""
     for node in sorted((sys / "class/video4linux").glob("video*")):
         if read_line(node / "index") in {"", "0"}:
             serial, usb_path = usb(node)
-            yield Node(node.name, read_line(node / "name") or node.name, serial, usb_path)
+            yield Node(node.name, _label(read_line(node / "name")) or node.name, serial, usb_path)
+
+
+def _label(name: str) -> str:
+    """Return "HD Webcam" for "HD Webcam: HD Webcam", which uvcvideo makes of two equal names, and cuts at 31 bytes."""
+    product, _, function = name.partition(": ")
+    return product if function and product.startswith(function.strip()) else name
 
 
 def usb(node: Path) -> tuple[str, str]:

@@ -46,6 +46,8 @@ class Open(Struct, frozen=True, kw_only=True, tag="open"):
     transport: str
     size: tuple[int, int] | None
     fps: float | None
+    format: str
+    """Of V4L2 cameras: `v4l2_mode.PixelFormat.name`, or `auto`."""
     video_bitrate: int | None
     microphone: str | None
     video: str

@@ -149,8 +149,10 @@ class CameraKeys(Struct, frozen=True, kw_only=True):
     password: SecretRef | None = None
     transport: Literal["tcp", "udp"] = "tcp"
     size: Annotated[tuple[int, int], kinds.PICTURE_SIZE] | None = None
-    """width, height in pixels; None: the source's own"""
+    """width, height in pixels; None: the source's own, of V4L2 cameras 1280x720 or what comes nearest"""
     fps: Annotated[float, kinds.between(kinds.number, 1, 240, kinds.show_number)] | None = None
+    format: Literal["auto", "h264", "mjpeg", "yuyv", "uyvy", "nv12", "yu12", "rgb3", "bgr3", "grey"] = "auto"
+    """Of V4L2 cameras: what they send."""
     video_bitrate: Annotated[int, kinds.bitrate("50k", "100M")] | None = None
     """bits a second, where we encode; None: by size"""
     microphone: Annotated[str, kinds.checked(urls.check_microphone, "alsa:", urls.MICROPHONE)] | None = None

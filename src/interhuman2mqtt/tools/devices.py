@@ -11,12 +11,10 @@ import tomli_w
 from msgspec import Struct
 
 from interhuman2mqtt.capture import v4l2
+from interhuman2mqtt.capture.v4l2_formats import Format, NoCamera, formats
+from interhuman2mqtt.capture.v4l2_mode import Wanted, choose_mode
 from interhuman2mqtt.tools.sound import PROC, Microphone, microphones
-from interhuman2mqtt.tools.video import Format, NoCamera, Size, formats
 
-WIDEST = 1280
-"""What is proposed: enough for the analysis, and no more to be encoded than need be."""
-FASTEST = 30.0
 NOTHING = """no camera and no microphone was found. What to look at:
   ls -l /dev/video* /dev/snd    is the device there? (lsusb, dmesg: does the kernel see it?)
   id                            does this user belong to the groups video and audio?
@@ -43,6 +41,8 @@ class Camera(Struct, frozen=True):
     names: tuple[str, ...]
     """All its names."""
     formats: tuple[Format, ...]
+    takes: str | None
+    """What is taken of them where nothing is configured: `mjpeg 1280x720 30 fps`."""
     note: str | None
     """Why its formats are not known."""
     microphone: str | None
@@ -83,7 +83,17 @@ def cameras(roots: Roots, heard: Iterable[Microphone]) -> Iterator[Camera]:
         except OSError as error:
             note = f"{device} cannot be opened: {error.strerror}{_remedy(error)}"
         names = list(_names(node, roots, is_only=serials.count(node.serial) == 1))
-        yield Camera(node.label, str(device), names[0], tuple(names), offered, note, built_in.get(node.usb_path))
+        mode = choose_mode(offered, Wanted())
+        yield Camera(
+            label=node.label,
+            device=str(device),
+            source=names[0],
+            names=tuple(names),
+            formats=offered,
+            takes=str(mode) if mode else None,
+            note=note,
+            microphone=built_in.get(node.usb_path),
+        )
 
 
 def _remedy(error: OSError) -> str:
@@ -114,13 +124,6 @@ def held_by(device: Path, proc: Path = PROC) -> str | None:
     return None
 
 
-def proposed(camera: Camera) -> Size | None:
-    """The largest picture that is not too wide, and of those the one with most pictures a second."""
-    sizes = [size for offered in camera.formats for size in offered.sizes]
-    fitting = [size for size in sizes if size.width <= WIDEST and size.fps >= 1] or sizes
-    return max(fitting, key=lambda size: (size.fps >= 10, size.width * size.height, size.fps), default=None)
-
-
 def toml(seen: Iterable[Camera], heard: Iterable[Microphone]) -> str:
     """Tables that stand in the configuration as they are."""
     tables: dict[str, dict[str, object]] = {}
@@ -136,10 +139,10 @@ def _table(camera: Camera) -> dict[str, object]:
     table: dict[str, object] = {"name": camera.label, "source": camera.source}
     if camera.microphone:
         table["microphone"] = camera.microphone
-    if size := proposed(camera):
-        table["size"] = f"{size.width}x{size.height}"
-        if size.fps >= 1:
-            table["fps"] = int(min(size.fps, FASTEST))
+    if mode := choose_mode(camera.formats, Wanted()):
+        table["size"] = f"{mode.width}x{mode.height}"
+        if mode.fps >= 1:
+            table["fps"] = int(mode.fps) if mode.fps == int(mode.fps) else mode.fps
     return table
 
 
@@ -159,6 +162,8 @@ def _told_cameras(seen: Iterable[Camera]) -> Iterator[str]:
         for offered in camera.formats:
             sizes = ", ".join(f"{size.width}x{size.height} {size.fps:g} fps" for size in offered.sizes)
             yield f"  {offered.code} ({offered.description}): {sizes or 'sizes unknown'}"
+        if camera.takes:
+            yield f"  by default it is opened as {camera.takes}"
 
 
 def _told_microphones(heard: Iterable[Microphone]) -> Iterator[str]:

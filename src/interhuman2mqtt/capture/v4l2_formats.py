@@ -1,4 +1,4 @@
-"""What a V4L2 camera offers, asked of its driver; nothing is changed, and nothing is captured.
+"""Ask a V4L2 camera's driver what it can send; nothing is changed, and nothing is captured.
 
 Numbers and structures: linux/videodev2.h, the same on all architectures.
 """
@@ -23,34 +23,41 @@ DISCRETE = 1
 """Of sizes and of intervals; otherwise there is a range."""
 MOST = 256
 """A driver that lists more of anything is broken."""
+USUAL_SIZES = ((640, 480), (1280, 720), (1920, 1080))
+"""Looked at within a range of sizes, whose ends alone say little: the smallest is fast, and the largest slow."""
 
 Ioctl = Callable[[int, bytearray], None]
 """Does a request of V4L2 on an open device; raises OSError."""
 
 
 class Size(Struct, frozen=True):
-    """A size, and how many pictures a second there are at most."""
+    """A size, and its frame rates."""
 
     width: int
     height: int
     fps: float
+    """The most; 0 where the driver does not tell."""
+    rates: tuple[float, ...] = ()
+    """All of them; none: any up to `fps`."""
 
 
 class Format(Struct, frozen=True):
     """What a camera can send."""
 
     code: str
-    """Its four characters: MJPG, YUYV, H264 ..."""
+    """Its four characters (FourCC): MJPG, YUYV, H264 ..."""
     description: str
     sizes: tuple[Size, ...]
+    steps: tuple[int, int] | None = None
+    """Any size from the smallest to the largest in steps of this width and height; None: those sizes only."""
 
 
 class NoCamera(Exception):  # noqa: N818 - it names what happened
-    """The device is there, and captures no pictures."""
+    """The device is there, and captures no video."""
 
 
 def formats(device: Path) -> tuple[Format, ...]:
-    """All that a camera offers; raises OSError, NoCamera."""
+    """Return all that a camera offers; raises OSError, NoCamera."""
     descriptor = os.open(device, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         return ask(lambda request, argument: _ioctl(descriptor, request, argument))
@@ -63,7 +70,7 @@ def _ioctl(descriptor: int, request: int, argument: bytearray) -> None:
 
 
 def ask(ioctl: Ioctl) -> tuple[Format, ...]:
-    """The same of a device that is open."""
+    """Return the same of a device that is open."""
     *_, capabilities, device_caps = CAPABILITY.unpack(_asked(ioctl, QUERYCAP, CAPABILITY.pack(b"", b"", b"", 0, 0, 0)))
     if not (device_caps if capabilities & DEVICE_CAPS else capabilities) & CAPTURE:
         raise NoCamera
@@ -77,38 +84,39 @@ def _formats(ioctl: Ioctl) -> Iterator[Format]:
         except OSError:  # EINVAL: there are no more
             return
         _, _, _, description, code = FORMAT.unpack(answer)
-        yield Format(_fourcc(code), _text(description), tuple(_sizes(ioctl, code)))
+        yield _format(ioctl, code, _text(description))
 
 
-def _sizes(ioctl: Ioctl, code: int) -> Iterator[Size]:
+def _format(ioctl: Ioctl, code: int, description: str) -> Format:
+    sizes: list[Size] = []
     for index in range(MOST):
         try:
             answer = _asked(ioctl, ENUM_FRAMESIZES, SIZE.pack(index, code, 0, *[0] * 6))
         except OSError:
-            return
+            break
         _, _, kind, *numbers = SIZE.unpack(answer)
-        if kind != DISCRETE:  # a range: its ends
-            narrow, wide, _, low, high, _ = numbers
-            yield Size(narrow, low, _fps(ioctl, code, narrow, low))
-            yield Size(wide, high, _fps(ioctl, code, wide, high))
-            return
-        width, height = numbers[:2]
-        yield Size(width, height, _fps(ioctl, code, width, height))
+        if kind != DISCRETE:
+            narrow, wide, across, low, high, down = numbers
+            within = [(w, h) for w, h in USUAL_SIZES if narrow < w < wide and low < h < high]
+            every = [_size(ioctl, code, w, h) for w, h in [(narrow, low), *within, (wide, high)]]
+            return Format(_fourcc(code), description, tuple(every), (max(across, 1), max(down, 1)))
+        sizes.append(_size(ioctl, code, *numbers[:2]))
+    return Format(_fourcc(code), description, tuple(sizes))
 
 
-def _fps(ioctl: Ioctl, code: int, width: int, height: int) -> float:
-    """The most pictures a second at a size; 0 where the driver does not tell."""
-    most = 0.0
+def _size(ioctl: Ioctl, code: int, width: int, height: int) -> Size:
+    rates: list[float] = []
     for index in range(MOST):
         try:
             answer = _asked(ioctl, ENUM_FRAMEINTERVALS, INTERVAL.pack(index, code, width, height, 0, *[0] * 6))
         except OSError:
-            return most
+            break
         *_, kind, numerator, denominator, _, _, _, _ = INTERVAL.unpack(answer)
-        most = max(most, round(denominator / numerator, 2) if numerator else 0.0)
+        fps = round(denominator / numerator, 2) if numerator else 0.0
         if kind != DISCRETE:  # a range, which begins with its shortest interval
-            return most
-    return most
+            return Size(width, height, fps)
+        rates.append(fps)
+    return Size(width, height, max(rates, default=0.0), tuple(rates))
 
 
 def _asked(ioctl: Ioctl, request: int, argument: bytes) -> bytes:
