@@ -289,5 +289,6 @@ class _Daemon:
             coverage=self._coverage,
             budgets=self._policy.budgets.told(),
             requests=self._requests.counts,
+            subscriptions=self._delivery.unsubscribed,
         )
         self._delivery.publish(self._topics.bridge_health(health))

@@ -57,6 +57,7 @@ class Delivery:
         self._bugs = BugBudget(bugs)
         self._health = Health()
         self._ended = trio.Event()
+        self._listener = Listener(filters, self.inbox.put) if filters else None
         self._keeper = Keeper(keeper.path_of(config.outbox), self.outbox, self.losses.report)
         self._publisher = Publisher(
             config.mqtt,
@@ -66,7 +67,7 @@ class Delivery:
             read_password=self._read_password,
             on_loss=self.losses.report,
             on_state=self._broker_changed,
-            listener=Listener(filters, self.inbox.put) if filters else None,
+            listener=self._listener,
             promise=alive.of(STAGE),
             on_ack=self.handed.acked,
         )
@@ -75,6 +76,11 @@ class Delivery:
     def is_online(self) -> bool:
         """Whether the broker takes what we have."""
         return self.broker is not None and self.broker.phase is BrokerPhase.ONLINE
+
+    @property
+    def unsubscribed(self) -> str | None:
+        """What we are not subscribed to and why, in one sentence; None where it is all as it should be."""
+        return None if self._listener is None else self._listener.trouble
 
     def publish(self, message: Message) -> None:
         """Accept a message. Never waits."""

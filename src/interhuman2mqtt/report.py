@@ -43,8 +43,12 @@ def health(  # noqa: PLR0913 - whoever has something to tell
     coverage: Coverage,
     budgets: Budgets,
     requests: Mapping[str, int],
+    subscriptions: str | None = None,
 ) -> BridgeHealth:
-    """How it goes; `began` is trio's time at the start, `requests` counts those by what became of them."""
+    """How it goes; `began` is trio's time at the start, `requests` counts those by what became of them.
+
+    `subscriptions` says what we are not subscribed to.
+    """
     depth = outbox.depth
     return BridgeHealth(
         at=utc_now(),
@@ -54,6 +58,7 @@ def health(  # noqa: PLR0913 - whoever has something to tell
         outbox_age=round(depth.age, 1),
         outbox_parked=depth.parked,
         store=outbox.trouble,
+        subscriptions=subscriptions,
         dropped=dict(losses.counts),
         requests=requests,
         budgets=budgets,

@@ -165,11 +165,12 @@ def answer(data: bytes, *, then: Script | None = None) -> Script:
     return play
 
 
-def small_broker(on_subscribe: Callable[[bytes], bytes | None]) -> Script:
-    """A script: a broker that speaks MQTT 3.1.1 and takes everything.
+OnSubscribe = Callable[[bytes, str], bytes | None]
+"""Makes the answer to a SUBSCRIBE of its packet identifier and its first filter; None: the connection is closed."""
 
-    `on_subscribe` makes the answer to a SUBSCRIBE of its packet identifier; None: the connection is closed instead.
-    """
+
+def small_broker(on_subscribe: OnSubscribe) -> Script:
+    """A script: a broker that speaks MQTT 3.1.1 and takes everything."""
 
     async def play(stream: trio.SocketStream) -> None:
         buffer = bytearray()
@@ -184,7 +185,7 @@ def small_broker(on_subscribe: Callable[[bytes], bytes | None]) -> Script:
     return play
 
 
-def _reply(first: int, body: bytes, on_subscribe: Callable[[bytes], bytes | None]) -> bytes | None:
+def _reply(first: int, body: bytes, on_subscribe: OnSubscribe) -> bytes | None:
     match first >> 4:
         case 1:
             return b"\x20\x02\x00\x00"
@@ -192,7 +193,7 @@ def _reply(first: int, body: bytes, on_subscribe: Callable[[bytes], bytes | None
             identifier = 2 + int.from_bytes(body[:2])
             return b"\x40\x02" + body[identifier : identifier + 2]
         case 8:
-            return on_subscribe(body[:2])
+            return on_subscribe(body[:2], body[4 : 4 + int.from_bytes(body[2:4])].decode())
     return b""
 
 

@@ -1,7 +1,8 @@
 """Requests through a real Mosquitto: what reaches the inbox, whatever the broker, the line and other clients do."""
 
 import json
-from collections.abc import AsyncIterator, Callable
+import math
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -11,16 +12,19 @@ import trio
 import trio.lowlevel
 from paho.mqtt.exception import MQTTException
 from structlog.testing import capture_logs
+from trio.testing import MockClock
 
-from interhuman2mqtt.errors import Outage
+from interhuman2mqtt.errors import Outage, Reason
 from interhuman2mqtt.publish import listening
+from interhuman2mqtt.publish.broker import Ack
 from interhuman2mqtt.publish.client import packet_identifier
 from interhuman2mqtt.publish.inbox import PAYLOAD_MAX, REQUESTS_MAX, Inbox, Incoming
 from interhuman2mqtt.publish.listening import Listener
 from interhuman2mqtt.publish.reading import Reader
 from interhuman2mqtt.publish.requests import Asked, Rejected, done
-from publish.parts import Bench, an_event_message, peer, running, small_broker, until
+from publish.parts import Bench, OnSubscribe, an_event_message, peer, running, small_broker, until
 from rig.mosquitto import Broker, Speaker, mosquitto, speaking, subscribed
+from rig.netproxy import network
 
 TREE = "interhuman/lobby-1"
 RELOAD = f"{TREE}/bridge/request/reload"
@@ -68,7 +72,7 @@ async def heard_at(broker: Broker, ears: Ears | None = None, **mqtt: Any) -> Asy
     """A publisher that has subscribed, and somebody who sends requests."""
     ears = ears or Ears(broker.url, **mqtt)
     async with speaking(broker) as speaker, running(ears.bench):
-        await broker.wait_log("Sending SUBACK to interhuman-lobby-1")
+        await until(lambda: all(s.due == math.inf or s.trouble for s in ears.listener._subscriptions))
         yield ears, speaker
 
 
@@ -99,8 +103,8 @@ async def test_we_subscribe_after_online(tmp_path: Path) -> None:
     """The subscription is asked for when all retained state and `online` are out."""
     async with mosquitto(tmp_path) as broker, heard_at(broker):
         ours = [line for line in broker.log if "from interhuman-lobby-1" in line]
-    assert "bridge/state" in ours[-2]
-    assert "SUBSCRIBE" in ours[-1]
+    assert "bridge/state" in ours[-3]
+    assert all("SUBSCRIBE" in line for line in ours[-2:])
 
 
 async def test_response_topic_and_correlation_data(tmp_path: Path) -> None:
@@ -254,42 +258,117 @@ async def test_a_subscription_that_the_broker_denies(tmp_path: Path, protocol: s
             assert await ears.next() == Incoming(LEVEL, b"ON")
     assert ears.bench.phases == ["connecting", "online", "online"]
     detail = ears.bench.states[-1].detail or ""
-    assert f"MQTT {protocol}; {TREE}/bridge/request/+ is not heard: the broker refused" in detail
+    assert f"MQTT {protocol}; {TREE}/bridge/request/+ is not subscribed to: the broker refused" in detail
     assert "mqtt.requests" in detail
-    assert [line["detail"] in detail for line in logs if line["event"] == "topics are not heard"] == [True]
+    assert [line["detail"] in detail for line in logs if line["event"] == "topics are not subscribed to"] == [True]
 
 
-def suback(*codes: int) -> Callable[[bytes], bytes]:
+def suback(*codes: int) -> OnSubscribe:
     """The answer to a SUBSCRIBE."""
-    return lambda identifier: bytes([0x90, 2 + len(codes)]) + identifier + bytes(codes)
+    return lambda identifier, _: bytes([0x90, 2 + len(codes)]) + identifier + bytes(codes)
 
 
-async def test_a_broker_that_hangs_up_on_a_subscription(monkeypatch: pytest.MonkeyPatch) -> None:
-    """After two connections that end at SUBSCRIBE we publish without it and tell so; later we ask again."""
-    asked: list[bytes] = []
-    broker = small_broker(asked.append)
-    async with peer(broker, broker, broker, small_broker(suback(1, 1))) as url:
+async def test_a_line_that_breaks_at_each_subscription(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A line that breaks again and again between SUBSCRIBE and SUBACK: on the next one a retained pause arrives."""
+    monkeypatch.setattr(listening, "FIRST_S", 0.01)
+    breaks = 3
+
+    def cut(connection: int, way: str, data: bytes) -> None:
+        if way == "up" and data[:1] == b"\x82" and connection <= breaks:
+            net.reset()
+
+    async with mosquitto(tmp_path) as broker, network(broker.port, cut) as net:
+        async with speaking(broker) as early:
+            await early.say(LEVEL, "ON", retain=True)
+        ears = Ears(f"mqtt://127.0.0.1:{net.port}")
+        for _ in range(breaks):
+            with pytest.raises(Outage):
+                await ears.bench.publisher.run_connection()
+        async with running(ears.bench):
+            assert await ears.next() == Incoming(LEVEL, b"ON", retained=True)
+            await until(lambda: ears.listener.trouble is None)
+    assert "in a row ended when we subscribed" in repr(ears.bench.states)
+
+
+async def test_a_broker_that_hangs_up_on_a_subscription() -> None:
+    """Who closes at one SUBSCRIBE is asked for the others all the same, published to, and after SUBACK forgiven."""
+    asked: list[str] = []
+
+    def hang_up(identifier: bytes, topic: str) -> bytes | None:
+        asked.append(topic)
+        return None if "request" in topic else suback(1)(identifier, topic)
+
+    broker = small_broker(hang_up)
+    async with peer(broker, broker, broker, small_broker(suback(1))) as url:
         ears = Ears(url, protocol="3.1.1")
         for _ in range(listening.PATIENCE):
             with pytest.raises(Outage):
                 await ears.bench.publisher.run_connection()
         async with running(ears.bench):
-            await until(lambda: "ended the connection when we subscribed" in (ears.bench.states[-1].detail or ""))
+            await until(lambda: "in a row ended when we subscribed" in (ears.bench.states[-1].detail or ""))
             ears.bench.publisher.publish(an_event_message("front", 1))
             await until(lambda: ears.bench.outbox.depth.rows == 0)
-        assert len(asked) == listening.PATIENCE
-        monkeypatch.setattr(ears.listener, "_deaf_until", 0.0)  # as if ten minutes had passed
+            await until(lambda: len(asked) == 2 * listening.PATIENCE + 1)
+        assert asked == [*READER.filters * listening.PATIENCE, READER.filters[0]]
+        assert READER.filters[0] not in (ears.listener.trouble or "")
+        ears.listener._subscriptions[1]._not_before = 0.0  # as if its pause were over
         async with running(ears.bench):
-            await until(lambda: "not heard" not in (ears.bench.states[-1].detail or ""))
-            await until(lambda: ears.listener._complaint is None)
+            await until(lambda: ears.bench.states[-1].detail and "subscribed" not in ears.bench.states[-1].detail)
+            await until(lambda: ears.listener.trouble is None)
 
 
-async def test_a_broker_that_does_not_answer_a_subscription(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A SUBACK that does not come is told, and publishing goes on."""
+@pytest.mark.parametrize("answer", [lambda *_: b"", suback()])
+async def test_a_broker_that_does_not_answer_a_subscription(
+    monkeypatch: pytest.MonkeyPatch, answer: OnSubscribe
+) -> None:
+    """A SUBACK that does not come, or has nothing in it, is told, and publishing goes on."""
     monkeypatch.setattr(listening, "ANSWER_S", 0.1)
-    async with peer(small_broker(lambda _: b"")) as url:
+    async with peer(small_broker(answer)) as url:
         ears = Ears(url, protocol="3.1.1")
         async with running(ears.bench):
-            await until(lambda: "did not answer our subscription" in repr(ears.bench.states))
+            await until(lambda: "is not subscribed to" in repr(ears.bench.states))
             ears.bench.publisher.publish(an_event_message("front", 1))
             await until(lambda: ears.bench.outbox.depth.rows == 0)
+
+
+class Stub:
+    """A connection whose broker answers each SUBSCRIBE by the next of these; None: it ends instead."""
+
+    def __init__(self, answers: list[int | None]) -> None:
+        self.lost: Outage | None = None
+        self.hearing = self
+        self.asked_at: list[float] = []
+        self._answers = answers
+        self._ends = trio.CancelScope()
+
+    async def subscribe(self, _filters: list[str], _take: object) -> list[Ack]:
+        """As a connection does."""
+        await trio.lowlevel.checkpoint()
+        self.asked_at.append(trio.current_time())
+        code = self._answers.pop(0)
+        if code is None:
+            self.lost = Outage(Reason.BROKER_LOST, "")
+            self._ends.cancel()
+            await trio.sleep_forever()
+        return [Ack(code or 0, "")]
+
+    async def run(self, listener: Listener, seconds: float) -> list[float]:
+        """Until it ends, or for so long; returns when it was asked."""
+        began = trio.current_time()
+        with trio.move_on_after(seconds) as self._ends:
+            await listener.run(self, lambda: None)  # type: ignore[arg-type]
+        return [at - began for at in self.asked_at]
+
+
+async def test_how_often_we_subscribe(autojump_clock: MockClock) -> None:
+    """Again after 5 s, doubling to a minute, on one connection; to ten minutes only where that ends connections."""
+    listener = Listener(["a"], lambda _: None)
+    assert await Stub([0x87] * 7).run(listener, 190) == [0, 5, 15, 35, 75, 135]
+    assert await Stub([0]).run(listener, 3600) == [0]
+    assert listener.trouble is None
+    for _ in range(2):
+        assert await Stub([None]).run(listener, 3600) == [0]
+    for pause in 5, 10, 20, 40, 80, 160, 320, 600, 600:
+        assert await Stub([None]).run(listener, 3600) == [pause]
+    assert await Stub([0]).run(listener, 3600) == [600]
+    assert await Stub([None]).run(listener, 3600) == [0]

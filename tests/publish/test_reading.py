@@ -262,7 +262,7 @@ def test_read_only_changes_nothing_and_shows_nobody() -> None:
 
 def test_what_is_subscribed_to() -> None:
     """All: requests and levels; off: nothing."""
-    assert READER.filters == (f"{TREE}/bridge/request/+", f"{TREE}/+/pause/set")
+    assert READER.filters == (f"{TREE}/+/pause/set", f"{TREE}/bridge/request/+")
     assert Reader("interhuman", "lobby-1", "off").filters == ()
 
 

@@ -55,6 +55,6 @@ async def running(
         config = around.config(cameras, mqtt={"url": around.broker.url, **mqtt})
         async with box(folder, config) as daemon:
             if mqtt.get("requests") != "off":
-                await around.broker.wait_log("Sending SUBACK to interhuman-lobby-1", within=20)
+                await around.broker.wait_log("bridge/request/+ (QoS 1)", within=20)
             yield Desk(around, daemon, speaker)
             assert await daemon.stop() == 0

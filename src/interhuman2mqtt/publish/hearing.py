@@ -15,6 +15,7 @@ from interhuman2mqtt.publish.inbox import PAYLOAD_MAX, Incoming
 
 Take = Callable[[Incoming], None]
 """Is handed each message that comes; must neither wait nor fail."""
+NO_ANSWER = Ack(0x80, "its answer has a code too few")
 
 
 class Hearing:
@@ -24,7 +25,8 @@ class Hearing:
         self._client = client
         self._take: Take | None = None
         self._longest = PAYLOAD_MAX
-        self._answers: dict[int, list[Ack]] = {}
+        self._answers: dict[int | None, list[Ack] | None] = {}
+        """Of those subscriptions whose answer somebody waits for."""
         self._answered = trio.Event()
         client.on_subscribe = self._on_subscribe
         client.on_message = self._on_message
@@ -41,14 +43,20 @@ class Hearing:
             _, mid = self._client.subscribe([(topic, SubscribeOptions(qos=1)) for topic in filters])
         else:
             _, mid = self._client.subscribe([(topic, 1) for topic in filters])
-        while mid not in self._answers:  # for ever where the connection is gone, whose end cancels us
-            self._answered = trio.Event()
-            await self._answered.wait()
-        return self._answers.pop(mid)
+        self._answers[mid] = None
+        try:
+            while (answers := self._answers[mid]) is None:  # for ever where the connection is gone: its end cancels us
+                self._answered = trio.Event()
+                await self._answered.wait()
+            return [*answers, *[NO_ANSWER] * len(filters)][: len(filters)]
+        finally:
+            del self._answers[mid]
 
     def _on_subscribe(
         self, _c: object, _u: object, mid: int, codes: list[ReasonCode], properties: Properties | None
     ) -> None:
+        if mid not in self._answers:
+            return  # it came too late
         text = reason_string(properties)
         self._answers[mid] = [Ack(code.value, text or str(code)) for code in codes]
         self._answered.set()

@@ -1,23 +1,28 @@
-"""What we listen to at the broker, on one connection after the other, and what is said where it does not let us.
+"""Keeps us subscribed at the broker, on one connection after the other, and says where it does not let us.
 
-Listening never costs the publishing: a refusal is told and that is all. There are brokers that answer a subscription
-which they do not allow by closing the connection: after `PATIENCE` of those in a row we publish without listening, and
-ask again after `DEAF_S`.
+Subscribing never costs the publishing. There are brokers that answer a subscription which they do not allow by closing
+the connection, and lines that break at any moment; from here both look the same. So each topic filter is asked for by
+itself, the most important one first, and has a back-off of its own: what costs the connection is asked for less and
+less often, and the others are subscribed to all the same. One SUBACK is enough to forget it all.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 
 import structlog
 import trio
 
-from interhuman2mqtt.publish.broker import Ack
 from interhuman2mqtt.publish.hearing import Take
 from interhuman2mqtt.publish.mqtt import Connection
 
+FIRST_S = 5.0
+"""Seconds from an attempt that failed to the next one on the same connection; doubled each time."""
+LONGEST_S = 60.0
+"""Seconds between two attempts at most, while the broker refuses or does not answer."""
+ENDED_LONGEST_S = 600.0
+"""The same while each attempt ends the connection, which costs the publishing too."""
 PATIENCE = 2
-"""Connections in a row that may end while we wait for the answer."""
-DEAF_S = 600.0
-"""Seconds."""
+"""Connections in a row that may end before the SUBACK until the next one waits: the first may have been the line."""
 ANSWER_S = 30.0
 """Seconds that the broker may take to answer."""
 
@@ -27,61 +32,89 @@ log = structlog.get_logger(__name__)
 
 
 class Listener:
-    """Listens to some topics on each connection anew.
+    """Subscribes to topic filters on each connection anew, and again where that fails.
 
     Args:
-        filters: Topic filters.
+        filters: Topic filters, the most important one first.
         take: Is handed what comes by them; must neither wait nor fail.
     """
 
     def __init__(self, filters: Sequence[str], take: Take) -> None:
-        self._filters = tuple(filters)
+        self.trouble: str | None = None
+        """What we are not subscribed to and why, in one sentence; None where it is all as it should be."""
+        self._subscriptions = [_Subscription(topic) for topic in filters]
         self._take = take
-        self._lost = 0
-        self._deaf_until = 0.0
-        self._complaint: str | None = None
-        self._all = _said(filters)
 
-    async def listen(self, connection: Connection) -> str | None:
-        """Subscribe; returns what is wrong in one sentence, or None where we hear everything."""
-        complaint = await self._subscribe(connection)
-        if complaint is not None and complaint != self._complaint:
-            log.warning("topics are not heard", detail=complaint)
-        elif complaint is None and self._complaint is not None:
-            log.info("topics are heard")
-        self._complaint = complaint
-        return complaint
+    async def run(self, connection: Connection, on_change: Callable[[], None]) -> None:
+        """Keep subscribed until the connection ends; `on_change` is called whenever `trouble` is another one."""
+        for subscription in self._subscriptions:
+            subscription.connected(trio.current_time())
+        while True:
+            self._report(on_change)
+            next_one = min(self._subscriptions, key=lambda subscription: subscription.due)
+            await trio.sleep_until(next_one.due)
+            await next_one.ask(connection, self._take)
 
-    async def _subscribe(self, connection: Connection) -> str | None:
-        now = trio.current_time()
-        if now < self._deaf_until:
-            await trio.lowlevel.checkpoint()
-            return f"{self._all} not heard: the broker ended the connection when we subscribed to them: {_REMEDY}"
+    def _report(self, on_change: Callable[[], None]) -> None:
+        troubles = [s.trouble for s in self._subscriptions if s.trouble is not None]
+        trouble = "; ".join(troubles) or None
+        if trouble == self.trouble:
+            return
+        self.trouble = trouble
+        if trouble is None:
+            log.info("subscribed to all topics")
+        else:
+            log.warning("topics are not subscribed to", detail=trouble)
+        on_change()
+
+
+class _Subscription:
+    """One topic filter, and how it went with it."""
+
+    def __init__(self, topic: str) -> None:
+        self.topic = topic
+        self.trouble: str | None = None
+        self.due = -math.inf
+        """When to ask for it, on trio's clock; infinite once we are subscribed."""
+        self._not_before = -math.inf
+        self._endings = 0
+        self._failures = 0
+
+    def connected(self, now: float) -> None:
+        """There is a new connection, on which we are subscribed to nothing."""
+        self._failures = 0
+        self.due = max(now, self._not_before)
+
+    async def ask(self, connection: Connection, take: Take) -> None:
+        """Subscribe on this connection, once."""
         try:
             with trio.move_on_after(ANSWER_S):
-                answers = await connection.hearing.subscribe(self._filters, self._take)
-                self._lost = 0
-                return _refusals(self._filters, answers)
+                [ack] = await connection.hearing.subscribe([self.topic], take)
+                self._endings, self._not_before = 0, -math.inf
+                if ack.refused:
+                    self._failed(f"the broker refused ({ack.text}, code {ack.code:#04x}): {_REMEDY}")
+                else:
+                    self.trouble, self.due = None, math.inf
+                return
         finally:
             if connection.lost is not None:
-                self._count_loss()
-        return f"{self._all} not heard: the broker did not answer our subscription within {ANSWER_S:g} s"
+                self._ended_connection()
+        self._failed(f"the broker did not answer our subscription within {ANSWER_S:g} s")
 
-    def _count_loss(self) -> None:
-        self._lost += 1
-        if self._lost >= PATIENCE:
-            self._lost = 0
-            self._deaf_until = trio.current_time() + DEAF_S
+    def _failed(self, why: str) -> None:
+        self.trouble = f"{self.topic} is not subscribed to: {why}"
+        self.due = trio.current_time() + _pause(self._failures, LONGEST_S)
+        self._failures += 1
+
+    def _ended_connection(self) -> None:
+        self._endings += 1
+        if self._endings >= PATIENCE:
+            self.trouble = (
+                f"{self.topic} is not subscribed to: {self._endings} connections in a row ended when we subscribed to "
+                f"it: {_REMEDY}"
+            )
+            self._not_before = trio.current_time() + _pause(self._endings - PATIENCE, ENDED_LONGEST_S)
 
 
-def _said(filters: Sequence[str]) -> str:
-    return f"{', '.join(filters)} {'is' if len(filters) == 1 else 'are'}"
-
-
-def _refusals(filters: Sequence[str], answers: Sequence[Ack]) -> str | None:
-    refused = [(topic, ack) for topic, ack in zip(filters, answers, strict=False) if ack.refused]
-    if not refused:
-        return None
-    _, ack = refused[0]
-    topics = _said([topic for topic, _ in refused])
-    return f"{topics} not heard: the broker refused ({ack.text}, code {ack.code:#04x}): {_REMEDY}"
+def _pause(failures: int, longest: float) -> float:
+    return min(FIRST_S * 2.0 ** min(failures, 30), longest)

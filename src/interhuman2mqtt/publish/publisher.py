@@ -55,7 +55,7 @@ class Publisher:
         on_state: Told of each change of the connection's state; never twice of the same.
         keepalive: Seconds of MQTT's keepalive.
         timeout: Seconds for one attempt to connect.
-        listener: What is listened to on each connection, once `online` is said; None: nothing.
+        listener: What we subscribe to on each connection, once `online` is said; None: nothing.
         promise: Told how long each wait of a connection may last.
         on_ack: Told of each message that the broker has, and how many seconds after it was accepted.
     """
@@ -185,12 +185,17 @@ class Publisher:
             await self._send(connection, message, topic, self._state_answered, self._lose_state)
         await connection.wait_acked()
         await self._say(connection, BridgeWord.ONLINE)
-        self._tell(BrokerPhase.ONLINE, detail=f"{self._settings.endpoint}, MQTT {connection.version}")
+        self._tell_online(connection)
 
     async def _listen(self, connection: mqtt.Connection) -> None:
         """Subscribed to only now: what is asked of us may change what has just been said."""
-        if self._listener is not None and (complaint := await self._listener.listen(connection)):
-            self._tell(BrokerPhase.ONLINE, detail=f"{self._settings.endpoint}, MQTT {connection.version}; {complaint}")
+        if self._listener is not None:
+            await self._listener.run(connection, partial(self._tell_online, connection))
+
+    def _tell_online(self, connection: mqtt.Connection) -> None:
+        parts = [f"{self._settings.endpoint}, MQTT {connection.version}"]
+        parts += [self._listener.trouble] if self._listener is not None and self._listener.trouble else []
+        self._tell(BrokerPhase.ONLINE, detail="; ".join(parts))
 
     async def _forward(self, connection: mqtt.Connection) -> None:
         """What waits in the outbox, until it is closed and empty."""

@@ -71,9 +71,9 @@ class Reader:
 
     @property
     def filters(self) -> tuple[str, ...]:
-        """What is to be subscribed to."""
+        """What is to be subscribed to, the most important one first: privacy."""
         requests, levels = f"{self._requests}+", f"{self._tree}+/pause/set"
-        asked = {"all": (requests, levels), "read-only": (requests,), "off": ()}[self._access]
+        asked = {"all": (levels, requests), "read-only": (requests,), "off": ()}[self._access]
         return asked if self._birth is None else (*asked, self._birth)
 
     def read(self, incoming: Incoming, cameras: Collection[str]) -> Reading:

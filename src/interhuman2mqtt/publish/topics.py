@@ -105,6 +105,8 @@ class BridgeHealth(Struct, frozen=True, kw_only=True):
     """Messages whose topic the broker refuses; counted in `outbox_rows` too."""
     store: str | None = None
     """Why events would not survive a restart of the daemon now, in one sentence; None: they would."""
+    subscriptions: str | None = None
+    """What requests or pauses we are not subscribed to at the broker and why, in one sentence; None: to all of them."""
     dropped: Mapping[str, int]
     """Messages that were lost by a stated rule, by the rule's name."""
     tasks: int
