@@ -1,6 +1,5 @@
 """The outbox and its store keep every event through crashes, beside a model in plain Python."""
 
-import math
 import shutil
 import tempfile
 from pathlib import Path
@@ -14,7 +13,7 @@ from interhuman2mqtt import config
 from interhuman2mqtt.publish.journal import Row
 from interhuman2mqtt.publish.losses import Loss
 from interhuman2mqtt.publish.message import Kind, Message, cost
-from interhuman2mqtt.publish.parking import AGAIN
+from interhuman2mqtt.publish.parking import QUARANTINE, REFUSED, Pauses
 from publish.lives import Life
 
 MAX_SIZE = 12_000
@@ -51,9 +50,10 @@ class DurableMachine(RuleBasedStateMachine):
     def begin_model(self, left: set[int]) -> None:
         self.waiting = sorted(left)
         self.given: dict[int, Row] = {}
-        self.parked: dict[str, list[int]] = {}
-        self.probing: set[str] = set()
-        self.due: dict[str, float] = {}
+        self.parked: dict[str | int, list[int]] = {}
+        self.probing: set[str | int] = set()
+        self.due: dict[str | int, float] = {}
+        self.pause: dict[str | int, tuple[Pauses, float]] = {}
 
     def live(self, path: Path) -> Life:
         limits = config.Outbox(max_size=MAX_SIZE, max_age=MAX_AGE)
@@ -63,6 +63,13 @@ class DurableMachine(RuleBasedStateMachine):
 
     def topic(self, n: int) -> str:
         return self.put[n][0].topic
+
+    def lane(self, n: int) -> str | int:
+        """Where it is parked: by itself, or with its topic."""
+        return n if n in self.parked else self.topic(n)
+
+    def is_parked(self, n: int) -> bool:
+        return self.lane(n) in self.parked
 
     @property
     def held(self) -> list[int]:
@@ -89,29 +96,35 @@ class DurableMachine(RuleBasedStateMachine):
         return min([*self.waiting, *(n for rows in self.parked.values() for n in rows)], default=None)
 
     def drop(self, n: int) -> int:
-        (self.waiting if n in self.waiting else self.parked[self.topic(n)]).remove(n)
-        self.probing.discard(self.topic(n))
+        (self.waiting if n in self.waiting else self.parked[self.lane(n)]).remove(n)
+        self.leave(n)
         return n
+
+    def leave(self, n: int) -> None:
+        """A row is no more."""
+        self.parked.pop(n, None)
+        self.probing.discard(self.topic(n))
 
     @rule(limit=st.integers(1, 6))
     def take(self, limit: int) -> None:
-        self.try_parked(self.now)
+        self.try_parked()
         expected: list[int] = []
         while self.waiting and len(expected) < limit:
             n = self.waiting.pop(0)
             if self.now - self.put[n][1] <= MAX_AGE:
                 expected.append(n)
             else:
-                self.probing.discard(self.topic(n))
+                self.leave(n)
         rows = trio.run(self.life.outbox.wait_batch, limit)
         self.life.lost.clear()
         assert [row.message for row in rows] == [self.put[n][0] for n in expected]
         self.given |= dict(zip(expected, rows, strict=True))
 
-    def try_parked(self, now: float) -> None:
-        for topic, rows in self.parked.items():
-            if rows and topic not in self.probing and self.due[topic] <= now:
-                self.probing.add(topic)
+    def try_parked(self, *, connected: bool = False) -> None:
+        for lane, rows in self.parked.items():
+            due = self.due[lane] <= self.now or (connected and self.pause[lane][0] is REFUSED)
+            if rows and lane not in self.probing and due:
+                self.probing.add(lane)
                 self.waiting = sorted([*self.waiting, rows.pop(0)])
 
     def pick(self, index: int) -> tuple[int, Row, str]:
@@ -121,8 +134,12 @@ class DurableMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.given)
     @rule(index=st.integers(0, 20))
     def ack(self, index: int) -> None:
-        _, row, topic = self.pick(index)
-        assert self.life.outbox.done(row) == (topic in self.parked)
+        n, row, topic = self.pick(index)
+        assert self.life.outbox.done(row) == (topic in self.parked or n in self.parked)
+        if self.parked.pop(n, None) is not None:
+            for lane, (pauses, _) in self.pause.items():
+                if pauses is QUARANTINE:
+                    self.due[lane] = 0.0
         self.waiting = sorted([*self.waiting, *self.parked.pop(topic, [])])
         self.probing.discard(topic)
 
@@ -130,31 +147,54 @@ class DurableMachine(RuleBasedStateMachine):
     @rule(index=st.integers(0, 20))
     def refuse(self, index: int) -> None:
         n, row, topic = self.pick(index)
+        self.parked.pop(n, None)
         assert self.life.outbox.park(row) == (topic not in self.parked)
-        behind = [n for n in self.waiting if self.topic(n) == topic]
+        behind = [n for n in self.waiting if self.lane(n) == topic]
         self.waiting = [n for n in self.waiting if n not in behind]
-        self.parked[topic] = sorted([*self.parked.get(topic, []), n, *behind])
-        self.probing.discard(topic)
-        self.due[topic] = self.now + AGAIN
+        self.fail(topic, [n, *behind], REFUSED)
+
+    @precondition(lambda self: self.given)
+    @rule(index=st.integers(0, 20))
+    def suspect(self, index: int) -> None:
+        n, row, _ = self.pick(index)
+        assert self.life.outbox.quarantine(row) == (n not in self.parked)
+        self.fail(n, [n], QUARANTINE)
+
+    def fail(self, lane: str | int, rows: list[int], pauses: Pauses) -> None:
+        known, pause = self.pause.get(lane, (pauses, 0.0)) if lane in self.parked else (pauses, 0.0)
+        if not pause or lane in self.probing:
+            self.pause[lane] = known, min(2 * pause, pauses.longest) if pause else pauses.first
+            self.due[lane] = self.now + self.pause[lane][1]
+        self.parked[lane] = sorted([*self.parked.get(lane, []), *rows])
+        self.probing.discard(lane)
+
+    @precondition(lambda self: self.given)
+    @rule(index=st.integers(0, 20))
+    def put_back(self, index: int) -> None:
+        n, row, topic = self.pick(index)
+        self.life.outbox.put_back(row)
+        self.leave(n)
+        self.parked.get(topic, self.waiting).append(n)
+        self.parked.get(topic, self.waiting).sort()
 
     @precondition(lambda self: self.given)
     @rule(index=st.integers(0, 20))
     def lose(self, index: int) -> None:
-        _, row, topic = self.pick(index)
+        n, row, _ = self.pick(index)
         self.life.outbox.lose(row, Loss.TOO_LARGE, "too large")
         assert self.life.lost == [(row.message, Loss.TOO_LARGE)]
         self.life.lost.clear()
-        self.probing.discard(topic)
+        self.leave(n)
 
     @rule()
     def rewind(self) -> None:
         again = sorted([*self.given, *self.waiting])
         self.given, self.waiting, self.probing = {}, [], set()
         for n in again:
-            self.parked.get(self.topic(n), self.waiting).append(n)
+            self.parked.get(self.lane(n), self.waiting).append(n)
         for rows in self.parked.values():
             rows.sort()
-        self.try_parked(math.inf)
+        self.try_parked(connected=True)
         self.life.outbox.rewind()
 
     @rule(seconds=st.integers(1, 400))

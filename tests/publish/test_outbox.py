@@ -11,7 +11,7 @@ from interhuman2mqtt.publish.journal import Row
 from interhuman2mqtt.publish.losses import Loss
 from interhuman2mqtt.publish.message import Kind, Message, cost
 from interhuman2mqtt.publish.outbox import Depth, Outbox
-from interhuman2mqtt.publish.parking import AGAIN
+from interhuman2mqtt.publish.parking import QUARANTINE, REFUSED
 from publish.parts import a_state_message, an_answer_message, an_event_message
 
 
@@ -226,11 +226,14 @@ async def test_a_refused_topic_is_parked_and_the_others_go_on() -> None:
     (row,) = await store.take()
     assert row.message is other
     store.outbox.done(row)
-    store.now = AGAIN
+    store.now = REFUSED.first
     (row,) = await store.take()
     assert row.message is refused
     assert store.outbox.park(row) is False
-    store.now = 2 * AGAIN
+    store.now += REFUSED.first
+    store.outbox.close()
+    assert await store.take() == []
+    store.now += REFUSED.first
     (row,) = await store.take()
     assert store.outbox.done(row) is True
     assert messages(await store.take()) == [also, new]
@@ -245,7 +248,7 @@ async def test_who_waits_for_a_batch_wakes_for_a_parked_topic(mock_clock: MockCl
     mock_clock.autojump_threshold = 0
     began = trio.current_time()
     assert await outbox.wait_batch(1) == [row]
-    assert trio.current_time() - began == AGAIN
+    assert trio.current_time() - began == REFUSED.first
 
 
 async def test_each_connection_tries_each_parked_topic_once() -> None:
@@ -311,6 +314,68 @@ async def test_a_row_may_be_too_old_wherever_it_stands() -> None:
     store.outbox.restore([(1, 10.0, young), (2, 101.0, old)])
     assert messages(await store.take()) == [young]
     assert store.lost == [(old, Loss.OUTBOX_AGE)]
+
+
+async def test_a_quarantine_is_left_by_the_clock_alone() -> None:
+    """A suspect waits by itself, through new connections, for a minute, then two ... and one hour at most."""
+    store = Store(max_age=1e9)
+    store.outbox.close()  # so that an empty one does not wait
+    suspect, same_topic = an_event_message("front", 1), an_event_message("front", 2)
+    store.outbox.put(suspect)
+    (row,) = await store.take()
+    assert store.outbox.quarantine(row)
+    store.outbox.put(same_topic)
+    (other,) = await store.take()
+    assert other.message is same_topic
+    store.outbox.done(other)
+    pauses = []
+    for _ in range(8):
+        began = store.now
+        while not (rows := await store.take()):
+            store.now += QUARANTINE.first
+            store.outbox.rewind()
+        assert rows == [row]
+        assert store.outbox.is_quarantined(row.n)
+        store.outbox.rewind()  # the connection broke
+        assert await store.take() == [row]
+        pauses.append(store.now - began)
+        assert not store.outbox.quarantine(row)
+    assert pauses == [60, 120, 240, 480, 960, 1920, 3600, 3600]
+    assert store.outbox.depth.rows == store.outbox.depth.parked == 1
+    assert store.lost == []
+
+
+async def test_one_that_was_taken_lets_all_suspects_be_tried() -> None:
+    """The broker took what had seemed to break the line: all others in quarantine are due, states too."""
+    store = Store()
+    store.outbox.close()  # so that an empty one does not wait
+    state = a_state_message("front/status", "1")
+    for n in range(3):
+        store.outbox.put(an_event_message("front", n))
+    for row in await store.take():
+        store.outbox.quarantine(row)
+    assert store.outbox.quarantine_state(state)
+    store.now = 1.0
+    store.outbox.put(newer := a_state_message("front/status", "2"))
+    assert await store.take() == []
+    store.now = QUARANTINE.first
+    (first, *_) = await store.take(1)
+    assert store.outbox.done(first) is True
+    assert messages(await store.take())[-1] is newer
+
+
+async def test_what_the_broker_has_no_room_for_waits_in_its_place() -> None:
+    """`put_back` keeps the order; a state that a newer one has overtaken goes."""
+    store = Store()
+    wanted = [a_state_message("front/status", "0"), *(an_event_message("front", n) for n in range(3))]
+    for message in wanted:
+        store.outbox.put(message)
+    rows = await store.take()
+    store.outbox.put(newer := a_state_message("front/status", "1"))
+    for row in reversed(rows):
+        store.outbox.put_back(row)
+    assert messages(await store.take()) == [*wanted[1:], newer]
+    assert store.outbox.depth.rows == 4
 
 
 async def test_parked_rows_obey_the_limits() -> None:

@@ -24,7 +24,11 @@ def collect(delivery: Delivery, cameras: Collection[str]) -> Iterator[Metric]:
 def _outbox(delivery: Delivery) -> Iterator[Metric]:
     depth = delivery.outbox.depth
     yield gauge("outbox_messages", "Messages that wait for the broker.", [((), depth.rows)])
-    yield gauge("outbox_parked_messages", "Those among them whose topic the broker refuses.", [((), depth.parked)])
+    yield gauge(
+        "outbox_parked_messages",
+        "Those whose topic the broker refuses, or that seem to break connections.",
+        [((), depth.parked)],
+    )
     yield gauge("outbox_bytes", "Bytes that they take.", [((), depth.bytes)])
     yield gauge("outbox_max_bytes", "outbox.max_size.", [((), delivery.max_size)])
     yield gauge("outbox_oldest_seconds", "For how long the oldest waits.", [((), depth.age)])

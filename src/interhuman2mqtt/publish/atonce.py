@@ -1,7 +1,9 @@
 """Messages that go out at once or not at all: pictures, which must not wait in an outbox that is brought to the disk.
 
-One that breaks the connection, because it is larger than the broker likes (MQTT 3.1.1 has no other way to say so), is
-remembered by its size, so that an automation that asks every few seconds does not end connection after connection.
+One that breaks the connection, perhaps because it is larger than the broker likes (MQTT 3.1.1 has no other way to say
+so), is remembered by its size, so that an automation that asks every few seconds does not end connection after
+connection. It may have been the line: so the first time that lasts for seconds, and one that is taken is enough to
+forget it.
 """
 
 import math
@@ -15,8 +17,9 @@ from interhuman2mqtt.publish.mqtt import Connection, TooLarge
 
 ANSWER_S = 30.0
 """Seconds for the broker to take one; on a slow link a picture takes its time."""
-SUSPECT_S = 600.0
-"""Seconds for which nothing of a size like one that broke the connection is sent."""
+SUSPECT_S = 5.0
+SUSPECT_LONGEST_S = 600.0
+"""Seconds for which nothing of a size like one that broke the connection is sent; doubled each time."""
 ALIKE = 0.5
 """From this share of it on: no two pictures of a camera have the same size."""
 
@@ -33,6 +36,7 @@ class AtOnce:
         self._waiting: dict[trio.CancelScope, int] = {}
         self._suspect = math.inf
         self._suspect_until = -math.inf
+        self._pause = 0.0
 
     def online(self, connection: Connection) -> None:
         """From now on there is a connection."""
@@ -41,7 +45,8 @@ class AtOnce:
     def offline(self) -> None:
         """From now on there is none; who waits for an answer will get none."""
         if self._connection is not None and self._connection.lost is not None and self._waiting:
-            self._suspect, self._suspect_until = min(self._waiting.values()), trio.current_time() + SUSPECT_S
+            self._pause = min(2 * self._pause or SUSPECT_S, SUSPECT_LONGEST_S)
+            self._suspect, self._suspect_until = min(self._waiting.values()), trio.current_time() + self._pause
         self._connection = None
         for scope in self._waiting:
             scope.cancel()
@@ -54,7 +59,7 @@ class AtOnce:
         if size > self._suspect * ALIKE and trio.current_time() < self._suspect_until:
             raise NotDelivered(
                 f"the broker ended the connection when it was sent {self._suspect} bytes, so these {size} are not "
-                "sent: raise its maximum packet size, and ask again in ten minutes"
+                f"sent: raise its maximum packet size, and ask again in {self._pause:g} s"
             )
         with trio.move_on_after(ANSWER_S) as scope:
             self._waiting[scope] = size
@@ -62,6 +67,8 @@ class AtOnce:
                 ack = await _answered(connection, message)
             finally:
                 del self._waiting[scope]
+            if size > self._suspect * ALIKE:
+                self._suspect, self._pause = math.inf, 0.0
             if ack.refused:
                 raise NotDelivered(f"the broker refused {message.topic}: {ack.text} (code {ack.code:#04x})")
             return

@@ -27,8 +27,6 @@ class Loss(StrEnum):
     """The broker takes no packet of this size."""
     BROKER_REFUSED = "broker_refused"
     """The broker answered it with a reason code that no later attempt can change, such as `topic name invalid`."""
-    BREAKS_CONNECTION = "breaks_connection"
-    """Several connections in a row were lost when it was sent, the last ones when it was sent alone."""
     DAMAGED = "damaged"
     """It stood in the outbox's file and could not be read any more."""
 

@@ -12,7 +12,8 @@ Invariants:
 4. All rows together never hold more than `max_size` bytes. When a new one does not fit, the oldest go that are not on
    their way; a message that could never fit goes itself.
 5. A row that waited longer than `max_age` is not handed out any more.
-6. A row whose topic the broker refuses is parked with all later ones of that topic, and the others go on (`parking`).
+6. A row whose topic the broker refuses is parked with all later ones of that topic, one that seems to break the
+   connection by itself, and the others go on (`parking`).
 7. `put` never waits and never fails. `wait_batch` may be cancelled at any time and loses no row.
 8. Events are durable: the journal is told of each that comes and leaves, and the keeper brings it to the store. An
    event is *accepted* once it stands there, or the broker has it. States and answers are not: each start publishes all
@@ -43,7 +44,7 @@ class Depth(NamedTuple):
     age: float
     """Seconds that the oldest row waits; 0 when there is none."""
     parked: int = 0
-    """Rows whose topic the broker refuses; counted in `rows` too."""
+    """Rows whose topic the broker refuses, or that seem to break the connection; counted in `rows` too."""
 
 
 class Outbox:
@@ -145,7 +146,7 @@ class Outbox:
         if self._given.pop(row.n, None) is None:
             return False
         self._left(row)
-        return self._acknowledged(row.message)
+        return self._acknowledged(row.message) | self._parking.acquit(row)
 
     def lose(self, row: Row, loss: Loss, detail: str) -> None:
         """A row that was given goes by a rule."""
@@ -154,22 +155,45 @@ class Outbox:
 
     def park(self, row: Row) -> bool:
         """The broker refused the topic of a row; whether it had taken it until now."""
-        if self._given.pop(row.n, None) is None:
+        return self._set_aside(row, self._parking.refuse)
+
+    def quarantine(self, row: Row) -> bool:
+        """A row seems to break the connection; whether that is news."""
+        return self._set_aside(row, self._parking.quarantine)
+
+    def quarantine_state(self, message: Message) -> bool:
+        """The same of a state that went out by another way than its row."""
+        self.put(message)
+        row = self._state(message.topic)
+        if row is None or row.n not in self._waiting:
             return False
-        topic = row.message.topic
-        if row.message.kind is Kind.STATE and self._state(topic):
-            self._left(row)
-            self._parking.retry(topic)
-            return False
-        new = self._parking.refuse(row, self._clock())
-        for behind in [waiting for waiting in self._waiting.values() if waiting.message.topic == topic]:
-            self._parking.add(self._take(behind.n))
-        return new
+        self._given[row.n] = self._take(row.n)
+        return self.quarantine(row)
+
+    def is_quarantined(self, key: str | int) -> bool:
+        """Whether a state, by its topic, or an event, by its row's number, is in quarantine or out to be tried."""
+        return self._parking.is_quarantined(key)
+
+    def is_parked(self, topic: str) -> bool:
+        """Whether the rows of a topic are parked, or one of them is out to try it."""
+        return self._parking.has_topic(topic)
+
+    def pause(self, topic: str) -> float:
+        """Seconds from the last refusal of a topic that is parked to the next attempt."""
+        return self._parking.pause(topic)
+
+    def put_back(self, row: Row) -> None:
+        """The broker did not take a row that was given: it waits again, in its place."""
+        if self._given.pop(row.n, None) is not None:
+            self._parking.retry(row)
+            self._line_up(row)
+            self._sort()
+            self._news.set()
 
     def rewind(self) -> None:
         """A connection ended: what it was given and is not done waits again, in its place; each parked topic is tried.
 
-        An answer is not repeated.
+        An answer is not repeated, and what is in quarantine is tried when it is due.
         """
         given, self._given = self._given, {}
         again, self._waiting = {**given, **self._waiting}, OrderedDict()
@@ -180,7 +204,7 @@ class Outbox:
                 self._left(row)
             else:
                 self._line_up(row)
-        self._wait_again(self._parking.probe())
+        self._wait_again(self._parking.probe(self._clock(), connected=True))
 
     def settle(self, message: Message) -> None:
         """The broker has this state, by another way than its row: the row need not go out."""
@@ -191,6 +215,7 @@ class Outbox:
         """The row of this state, if it waits, need not go out."""
         n = self._states.get(message.topic)
         if n is not None and self._waiting[n].message is message:
+            self._parking.retry(self._waiting[n])
             self._left(self._take(n))
 
     def close(self) -> None:
@@ -200,7 +225,7 @@ class Outbox:
 
     def _line_up(self, row: Row) -> None:
         """To the end of those that wait, or behind the parked ones of its topic."""
-        topic, parked = row.message.topic, row.message.topic in self._parking
+        topic, parked = row.message.topic, row in self._parking
         if row.message.kind is Kind.STATE and (rival := self._state(topic)):
             if rival.n > row.n:
                 self._left(row)
@@ -225,10 +250,24 @@ class Outbox:
 
     def _acknowledged(self, message: Message) -> bool:
         self.journal.acknowledged(message)
-        was_parked = message.topic in self._parking
+        self._news.set()  # what is in quarantine may be due now
+        was_parked = self._parking.has_topic(message.topic)
         if was_parked:
             self._wait_again(self._parking.release(message.topic))
         return was_parked
+
+    def _set_aside(self, row: Row, how: Callable[[Row, float], bool]) -> bool:
+        """Whether the parking had not known it yet."""
+        if self._given.pop(row.n, None) is None:
+            return False
+        is_outdated = row.message.kind is Kind.STATE and self._state(row.message.topic) is not None
+        new = how(row, self._clock())
+        for behind in [waiting for waiting in self._waiting.values() if waiting in self._parking]:
+            self._parking.add(self._take(behind.n))
+        if is_outdated:
+            self._parking.remove(row)
+            self._left(row)
+        return new
 
     def _wait_again(self, rows: list[Row]) -> None:
         """Rows that were parked, in their place among the others."""
@@ -288,7 +327,7 @@ class Outbox:
 
     def _drop(self, row: Row, loss: Loss, detail: str) -> None:
         self._left(row)
-        self._parking.retry(row.message.topic)
+        self._parking.retry(row)
         self._on_loss(row.message, loss, detail)
 
     def _left(self, row: Row) -> None:

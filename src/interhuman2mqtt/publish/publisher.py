@@ -5,7 +5,8 @@ the outbox. So who sees `online` sees the truth on every other topic, also when 
 """
 
 import math
-from collections.abc import Callable, Collection
+from collections import ChainMap
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 
 import structlog
@@ -16,17 +17,17 @@ from interhuman2mqtt.alive import Promise
 from interhuman2mqtt.config import Mqtt
 from interhuman2mqtt.errors import Outage, Reason, Refused
 from interhuman2mqtt.events import utc_now
-from interhuman2mqtt.publish import mqtt, parking
+from interhuman2mqtt.publish import mqtt
+from interhuman2mqtt.publish.answers import Answers
 from interhuman2mqtt.publish.atonce import AtOnce
 from interhuman2mqtt.publish.broker import Ack, BrokerPhase, BrokerState, Endpoint
 from interhuman2mqtt.publish.calm import Calm
 from interhuman2mqtt.publish.dial import Settings
 from interhuman2mqtt.publish.journal import Row
 from interhuman2mqtt.publish.listening import Listener
-from interhuman2mqtt.publish.losses import Loss, OnLoss, Quiet
+from interhuman2mqtt.publish.losses import Loss, OnLoss
 from interhuman2mqtt.publish.message import Kind, Message
 from interhuman2mqtt.publish.outbox import Outbox
-from interhuman2mqtt.publish.refusals import HOPELESS, refusal, rule
 from interhuman2mqtt.publish.suspicion import Suspicion
 from interhuman2mqtt.publish.topics import BridgeWord, Topics, mark_late
 
@@ -79,9 +80,7 @@ class Publisher:
         self._topics = Topics(config.base_topic, box)
         self._boot_id = boot_id
         self._outbox = outbox
-        self._on_loss = on_loss
         self._on_state = on_state
-        self._on_ack = on_ack
         self._listener = listener
         self._settings = Settings(
             mqtt=config,
@@ -92,21 +91,22 @@ class Publisher:
             timeout=timeout,
             promise=promise,
         )
-        self._retained: dict[str, Message] = {}
         self._calm = Calm(outbox.put)
         self._at_once = AtOnce()
         self._kept_there: set[str] = set()
         self._told: BrokerState | None = None
-        self._quiet = Quiet(trio.current_time)
         self._suspicion = Suspicion()
+        self._retained: dict[str, Message] = {}
+        self._word: dict[str, Message] = {}
+        """What we said last on `bridge/state`, by its topic."""
+        self._answers = Answers(outbox, ChainMap(self._retained, self._word), on_loss, on_ack)
         self._stop_at = math.inf
         self._draining = trio.CancelScope()
 
     @property
     def topics(self) -> frozenset[str]:
         """The retained topics that this life publishes; what is empty there is on its way to be cleared."""
-        word = self._topics.bridge_state(BridgeWord.ONLINE, self._boot_id, None).topic
-        return frozenset({*self._retained, *self._kept_there, word})
+        return frozenset({*self._retained, *self._kept_there, self._topics.bridge("state")})
 
     def publish(self, message: Message) -> None:
         """Accept a message: it is published as soon as there is a broker, and its turn comes. Never waits."""
@@ -179,13 +179,35 @@ class Publisher:
     async def _introduce(self, connection: mqtt.Connection) -> None:
         """All retained state, and when the broker has it, `online`."""
         self._outbox.rewind()
-        for topic in list(self._retained):
-            self._calm.release(topic)  # into the outbox, lest an older one follow
-            message = self._retained[topic]
-            await self._send(connection, message, topic, self._state_answered, self._lose_state)
-        await connection.wait_acked()
-        await self._say(connection, BridgeWord.ONLINE)
+        self._answers.again.clear()
+        await self._say_states(connection, list(self._retained))
         self._tell_online(connection)
+
+    async def _say_states(self, connection: mqtt.Connection, topics: Sequence[str]) -> None:
+        """What is retained on these topics, and then `online`, as long as the broker has room for them."""
+        again = self._answers.again
+        for number, topic in enumerate(topics):
+            self._calm.release(topic)  # into the outbox, lest an older one follow
+            message = self._retained.get(topic)
+            if message is not None and not self._outbox.is_quarantined(topic):  # else its row waits to be tried alone
+                await self._send_state(connection, message)
+            if self._answers.throttle.active:
+                await connection.wait_acked()
+            if again:
+                again.update(dict.fromkeys(topics[number:]))
+                return
+        await connection.wait_acked()
+        if not again:
+            await self._say(connection, BridgeWord.ONLINE)
+
+    async def _say_again(self, connection: mqtt.Connection) -> None:
+        """What the broker had no room for at the first time; we are subscribed meanwhile."""
+        again = self._answers.again
+        while again:
+            await self._answers.throttle.wait()
+            topics = [topic for topic in again if topic in self._retained]
+            again.clear()
+            await self._say_states(connection, topics)
 
     async def _listen(self, connection: mqtt.Connection) -> None:
         """Subscribed to only now: what is asked of us may change what has just been said."""
@@ -199,20 +221,54 @@ class Publisher:
 
     async def _forward(self, connection: mqtt.Connection) -> None:
         """What waits in the outbox, until it is closed and empty."""
-        while rows := await self._outbox.wait_batch(BATCH):
+        await self._say_again(connection)
+        while rows := await self._next_rows(connection):
             for row in rows:
                 message = _as_published(row.message, self._outbox.age(row))
                 key = message.topic if message.retain else row.n
-                lose = partial(self._lose_row, row)
-                await self._send(connection, message, key, partial(self._row_answered, row), lose)
+                if not await self._may_go(connection, key):
+                    self._answers.quarantine(row)
+                    continue
+                lose = partial(self._outbox.lose, row)
+                await self._send(connection, message, key, partial(self._answers.to_row, row), lose)
             connection.flush()
         await connection.wait_acked()
 
+    async def _next_rows(self, connection: mqtt.Connection) -> list[Row]:
+        """As many as may be on their way together; none only after `stop`."""
+        throttle = self._answers.throttle
+        if throttle.active:
+            await connection.wait_acked()
+            await throttle.wait()
+        return await self._outbox.wait_batch(1 if throttle.active else BATCH)
+
     async def _say(self, connection: mqtt.Connection, word: BridgeWord) -> None:
         message = self._topics.bridge_state(word, self._boot_id, utc_now())
+        topic = message.topic
         self._outbox.journal.publishes(message)
-        await self._send(connection, message, message.topic, self._word_answered, self._on_loss)
+        if topic in self._word:
+            self._outbox.withdraw(self._word[topic])
+        self._word[topic] = message
+        if word is BridgeWord.ONLINE and self._outbox.is_quarantined(topic):
+            self._outbox.put(message)  # to be tried alone
+            return
+        await self._send_state(connection, message)
         await connection.wait_acked()
+
+    async def _send_state(self, connection: mqtt.Connection, message: Message) -> None:
+        """Send what has no row, unless it seems to break the connection."""
+        if await self._may_go(connection, message.topic):
+            lose = partial(self._answers.lose_state, message)
+            await self._send(connection, message, message.topic, self._answers.to_state, lose)
+        else:
+            self._answers.quarantine_state(message)
+
+    async def _may_go(self, connection: mqtt.Connection, key: str | int) -> bool:
+        """Wait until it is a message's turn; whether it should be sent. `key` names it on later connections too."""
+        relapse = self._outbox.is_quarantined(key)
+        if relapse or self._suspicion.alone:
+            await connection.wait_acked()
+        return not self._suspicion.convicts(key, relapse=relapse)
 
     async def _send(
         self,
@@ -220,55 +276,21 @@ class Publisher:
         message: Message,
         key: str | int,
         answered: Callable[[Message, Ack], None],
-        lose: Callable[[Message, Loss, str], None],
+        lose: Callable[[Loss, str], None],
     ) -> None:
-        """Send, as soon as the window allows; `key` names the message on later connections too."""
-        if self._suspicion.alone:
-            await connection.wait_acked()
-        if self._suspicion.convicts(key):
-            self._retained.pop(message.topic, None)
-            lose(message, Loss.BREAKS_CONNECTION, "one connection after the other was lost when it was sent")
-            return
+        """Send, as soon as the window allows."""
         try:
             await connection.publish(message, partial(self._answered, message, key, answered))
         except mqtt.TooLarge as error:
-            lose(message, Loss.TOO_LARGE, str(error))
+            lose(Loss.TOO_LARGE, str(error))
         else:
             self._suspicion.sent(key)
+            if self._outbox.is_quarantined(key):
+                await connection.wait_acked()  # if it breaks the connection, no other is on its way
 
     def _answered(self, message: Message, key: str | int, answered: Callable[[Message, Ack], None], ack: Ack) -> None:
         self._suspicion.answered(key, comes_again=message.retain)
         answered(message, ack)
-
-    def _row_answered(self, row: Row, message: Message, ack: Ack) -> None:
-        if not ack.refused:
-            self._on_ack(message, self._outbox.age(row))
-            if self._outbox.done(row):
-                log.info("the broker takes this topic again", topic=message.topic)
-        elif ack.code in HOPELESS or message.kind is Kind.ANSWER:
-            self._lose_row(row, message, rule(ack), refusal(ack))
-        elif self._outbox.park(row) and (count := self._quiet.count("parked")):
-            again_in = parking.AGAIN
-            log.warning("topics parked", count=count, topic=message.topic, again_in=again_in, detail=refusal(ack))
-
-    def _state_answered(self, message: Message, ack: Ack) -> None:
-        if not ack.refused:
-            self._outbox.settle(message)
-        elif ack.code in HOPELESS:
-            self._lose_state(message, rule(ack), refusal(ack))
-        elif self._retained.get(message.topic) is message:
-            self._outbox.put(message)  # as a row, which is parked when it is refused too
-
-    def _word_answered(self, message: Message, ack: Ack) -> None:
-        if ack.refused:
-            self._on_loss(message, rule(ack), refusal(ack))
-
-    def _lose_row(self, row: Row, _: Message, loss: Loss, detail: str) -> None:
-        self._outbox.lose(row, loss, detail)
-
-    def _lose_state(self, message: Message, loss: Loss, detail: str) -> None:
-        self._outbox.withdraw(message)
-        self._on_loss(message, loss, detail)
 
     def _tell(self, phase: BrokerPhase, reason: Reason | None = None, detail: str | None = None) -> None:
         told = self._told

@@ -9,6 +9,12 @@ HOPELESS = frozenset({0x90, TOO_LARGE, 0x99})
 
 Any other code of failure in PUBACK (MQTT 5, 3.4.2.1) is about what the broker allows at the moment.
 """
+QUOTA = frozenset({0x91, 0x97})
+"""Packet identifier in use, quota exceeded: about all that we send, and over in a moment."""
+UNCLEAR = frozenset({0x80, 0x83})
+"""Unspecified error, implementation specific error: likely the same, but some brokers mean the topic."""
+UNCLEAR_S = 10.0
+"""Seconds between two attempts beyond which an unclear code is taken to mean the topic."""
 
 
 def rule(ack: Ack) -> Loss:

@@ -1,13 +1,14 @@
 """Finds the message that ends every connection, so that it does not keep all others from the broker. No I/O.
 
 Brokers are known that close the connection on a packet that is too large for them, and MQTT 3.1.1 has no way to say
-so. Such a message would come first on each new connection, for ever.
+so. Such a message would come first on each new connection, for ever. But a line that carries no large packets for a
+minute looks the same: a suspect is only put into quarantine (`parking`), never dropped.
 """
 
 from collections.abc import Hashable
 
 STRIKES = 4
-"""Connections in a row that end with the same message as the first unanswered one, until it is given up."""
+"""Connections in a row that end with the same message as the first unanswered one, until it goes into quarantine."""
 
 STRIKES_KNOWN = 16
 """The same for one that the broker has taken before: more likely the line breaks at each beginning, and `online` comes
@@ -33,9 +34,9 @@ class Suspicion:
         """Whether messages should be sent one at a time, so that it can be seen which one does it."""
         return self._strikes > 0 or self._careful > 0
 
-    def convicts(self, key: Hashable) -> bool:
-        """Whether this message should be given up; says so once."""
-        guilty = key == self._suspect and self._strikes >= self.limit(key)
+    def convicts(self, key: Hashable, *, relapse: bool = False) -> bool:
+        """Whether this message belongs in quarantine; says so once. One loss is enough where it was there before."""
+        guilty = key == self._suspect and self._strikes >= (1 if relapse else self.limit(key))
         if guilty:
             self._strikes = self._owed = self._careful = 0
         return guilty

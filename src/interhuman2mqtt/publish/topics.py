@@ -102,7 +102,7 @@ class BridgeHealth(Struct, frozen=True, kw_only=True):
     outbox_age: float
     """Seconds that the oldest message waits."""
     outbox_parked: int = 0
-    """Messages whose topic the broker refuses; counted in `outbox_rows` too."""
+    """Messages whose topic the broker refuses, or that seem to break the connection; counted in `outbox_rows` too."""
     store: str | None = None
     """Why events would not survive a restart of the daemon now, in one sentence; None: they would."""
     subscriptions: str | None = None

@@ -1,0 +1,97 @@
+"""What becomes of a message by the broker's answer to it: done, lost by a rule, parked, or tried again in a moment."""
+
+from collections.abc import Callable, Mapping
+
+import structlog
+import trio
+
+from interhuman2mqtt.publish import parking
+from interhuman2mqtt.publish.broker import Ack
+from interhuman2mqtt.publish.journal import Row
+from interhuman2mqtt.publish.losses import Loss, OnLoss, Quiet
+from interhuman2mqtt.publish.message import Kind, Message
+from interhuman2mqtt.publish.outbox import Outbox
+from interhuman2mqtt.publish.refusals import HOPELESS, QUOTA, UNCLEAR, UNCLEAR_S, refusal, rule
+from interhuman2mqtt.publish.throttle import Throttle
+
+OnAck = Callable[[Message, float], None]
+
+log = structlog.get_logger(__name__)
+
+
+class Answers:
+    """Sees to the outbox what the broker said.
+
+    Args:
+        newest: The newest message of each retained topic: an older one need not be said again.
+        on_loss: Told of each message that the broker will never take.
+        on_ack: Told of each message that the broker has, and how many seconds after it was accepted.
+    """
+
+    def __init__(self, outbox: Outbox, newest: Mapping[str, Message], on_loss: OnLoss, on_ack: OnAck) -> None:
+        self.throttle = Throttle()
+        self.again: dict[str, None] = {}
+        """Topics of retained messages without a row that are to be said once more, in this order."""
+        self._outbox = outbox
+        self._newest = newest
+        self._on_loss = on_loss
+        self._on_ack = on_ack
+        self._quiet = Quiet(trio.current_time)
+
+    def to_row(self, row: Row, message: Message, ack: Ack) -> None:
+        """To a row of the outbox, which was sent as `message`."""
+        if not ack.refused:
+            self.throttle.taken()
+            self._on_ack(message, self._outbox.age(row))
+            if self._outbox.done(row):
+                log.info("the broker takes it again", topic=message.topic)
+        elif self._passes(message, ack):
+            self._outbox.put_back(row)
+        elif ack.code in HOPELESS or message.kind is Kind.ANSWER:
+            self._outbox.lose(row, rule(ack), refusal(ack))
+        elif self._outbox.park(row) and (count := self._quiet.count("parked")):
+            again_in = self._outbox.pause(message.topic)
+            log.warning("topics parked", count=count, topic=message.topic, again_in=again_in, detail=refusal(ack))
+
+    def to_state(self, message: Message, ack: Ack) -> None:
+        """To a retained message that was sent without a row."""
+        if not ack.refused:
+            self._outbox.settle(message)
+        elif self._passes(message, ack):
+            self.again[message.topic] = None
+        elif ack.code in HOPELESS:
+            self.lose_state(message, rule(ack), refusal(ack))
+        elif self._newest.get(message.topic) is message:
+            self._outbox.put(message)  # as a row, which is parked when it is refused too
+
+    def lose_state(self, message: Message, loss: Loss, detail: str) -> None:
+        """A retained message goes by a rule."""
+        self._outbox.withdraw(message)
+        self._on_loss(message, loss, detail)
+
+    def quarantine(self, row: Row) -> None:
+        """It seems to break the connection."""
+        if self._outbox.quarantine(row):
+            _log_quarantine(row.message)
+
+    def quarantine_state(self, message: Message) -> None:
+        """The same of a retained message that has no row: it gets one."""
+        if self._outbox.quarantine_state(message):
+            _log_quarantine(message)
+
+    def _passes(self, message: Message, ack: Ack) -> bool:
+        """Whether a refusal is about the moment and not about the message; then all of them wait for a moment."""
+        about_topic = self._outbox.is_parked(message.topic) or self.throttle.pause > UNCLEAR_S
+        if ack.code not in QUOTA and (ack.code not in UNCLEAR or about_topic):
+            return False
+        self.throttle.refused()
+        if count := self._quiet.count("throttled"):
+            again_in = self.throttle.pause
+            log.warning("throttled", count=count, topic=message.topic, again_in=again_in, detail=refusal(ack))
+        return True
+
+
+def _log_quarantine(message: Message) -> None:
+    detail = "one connection after the other was lost when it was sent: it is tried again alone, and all others go on"
+    again_in = parking.QUARANTINE.first
+    log.warning("quarantined", topic=message.topic, bytes=len(message.payload), again_in=again_in, detail=detail)

@@ -1,0 +1,44 @@
+"""How fast we publish while the broker says that it is too much for the moment (a quota, a rate). No I/O.
+
+Such a code is about us and not about the message, so nothing overtakes it: all wait, and then one goes at a time.
+"""
+
+import math
+
+import trio
+
+FIRST_S = 1.0
+LONGEST_S = 60.0
+"""Seconds from a refusal to the next message: doubled from the first to the longest, until one is taken."""
+CALM_S = 60.0
+"""Seconds without a refusal until messages go out together again."""
+
+
+class Throttle:
+    """Told of each refusal that passes by itself, and of each message that is taken."""
+
+    def __init__(self) -> None:
+        self.pause = 0.0
+        """Seconds that the last refusal made us wait; 0 once a message was taken."""
+        self._until = -math.inf
+        self._refused_at = -math.inf
+
+    @property
+    def active(self) -> bool:
+        """Whether messages go one at a time: a refusal in the middle of many would change their order."""
+        return trio.current_time() < self._refused_at + CALM_S
+
+    def refused(self) -> None:
+        """The broker had no room for a message; of several that were on their way only the first one counts."""
+        self._refused_at = now = trio.current_time()
+        if now >= self._until:
+            self.pause = min(2 * self.pause or FIRST_S, LONGEST_S)
+            self._until = now + self.pause
+
+    def taken(self) -> None:
+        """The broker has a message."""
+        self.pause = 0.0
+
+    async def wait(self) -> None:
+        """Wait until the next message may be sent."""
+        await trio.sleep_until(max(self._until, trio.current_time()))
