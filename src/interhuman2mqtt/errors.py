@@ -11,6 +11,8 @@
     └── anything else             a bug: counted against a small budget, logged with its traceback
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 
 
@@ -147,3 +149,20 @@ class Overloaded(Outage):
 
 class Refused(Outage):
     """Something outside said no and will say so again until a person acts: try rarely, and tell."""
+
+
+@contextmanager
+def border(reason: Reason, tried: str) -> Iterator[None]:
+    """Turn whatever a library raises over input from outside into an Outage that says what was `tried`.
+
+    Put it around calls of a library and nothing else, so that a mistake in our own code stays a bug. A list of the
+    library's exceptions was tried first: fuzzing found UnicodeDecodeError in wsproto, OverflowError in email.utils and
+    UnicodeError in getaddrinfo, none of them documented.
+    """
+    try:
+        yield
+    except Interhuman2MqttError:
+        raise
+    except Exception as error:
+        said = " ".join(str(error).split())[:300]
+        raise Outage(reason, f"{tried}: {said or type(error).__name__}") from error

@@ -82,17 +82,36 @@ class BugBudget:
     """So many bugs in so much time are survived, each logged with its traceback; one more ends the process."""
 
     def __init__(self, bugs: int = 3, window_s: float = 3600.0) -> None:
-        self._bugs = bugs
-        self._window_s = window_s
+        self.bugs = bugs
+        self.window_s = window_s
         self._at: deque[float] = deque()
 
     def allows(self) -> bool:
         """Count one bug, now."""
         now = trio.current_time()
         self._at.append(now)
-        while now - self._at[0] > self._window_s:
+        while now - self._at[0] > self.window_s:
             self._at.popleft()
-        return len(self._at) <= self._bugs
+        return len(self._at) <= self.bugs
+
+    def exceeded(self, error: Exception) -> Outage:
+        """Return what one bug too many means for the part that had it, or raise it: then the process ends."""
+        raise error
+
+
+class Quarantine(BugBudget):
+    """The budget of a part that all the others do without: one bug too many sets it alone aside, for `window_s`.
+
+    With a budget of 0 nothing is survived at all, as tests want it.
+    """
+
+    def exceeded(self, error: Exception) -> Outage:
+        """Return the refusal, whose pause is as long as the budget's window: then it is tried anew."""
+        if self.bugs == 0:
+            raise error
+        kind = type(leaves(error)[0]).__name__
+        sentence = f"{self.bugs + 1} bugs within an hour, see the log, the last a {kind}: tried again in an hour"
+        return Refused(Reason.BUG, sentence, self.window_s)
 
 
 class Waiting(NamedTuple):
@@ -115,7 +134,8 @@ async def keep_running(  # noqa: PLR0913 - all that can be said about restarting
     """Run it until it returns False: again at once where it returns True, after a pause where it raises an Outage.
 
     `tell` hears of each pause when it begins. Any other exception is a bug: within the budget it is treated as an
-    outage, beyond it is raised. `promise` hears how long each wait may last, and `hurry` ends a pause early.
+    outage, beyond it `bugs` decides whether it is raised. `promise` hears how long each wait may last, and `hurry`
+    ends a pause early.
     """
     retries = _Retries(pauses)
     hurry = hurry or Hurry()
@@ -155,10 +175,10 @@ def _judged(error: Exception, bugs: BugBudget) -> Outage:
     if unforeseen is None:
         gravest: Outage = max(leaves(foreseen), key=_gravity)
         return gravest
-    if not bugs.allows():
-        raise error
+    allowed = bugs.allows()
+    outage = None if allowed else bugs.exceeded(error)
     log.error("bug", exc_info=error, advice="please report this; it is restarted")
-    return Outage(Reason.BUG, f"a bug, see the log: {type(leaves(unforeseen)[0]).__name__}")
+    return outage or Outage(Reason.BUG, f"a bug, see the log: {type(leaves(unforeseen)[0]).__name__}")
 
 
 def leaves(error: BaseException | None) -> list[Any]:

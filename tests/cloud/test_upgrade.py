@@ -42,8 +42,14 @@ from interhuman2mqtt.errors import Outage, Overloaded, Reason, Refused
         (
             b"HTTP/1.1 101 Switching\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: x\r\n\r\n",
             Outage,
-            Reason.CONNECTION_LOST,
-            "instead of answering",
+            Reason.PROTOCOL,
+            "did not answer as a WebSocket",
+        ),
+        (
+            b"HTTP/1.1 101 Switching\r\nUpgrade: websocket\r\nConnection: Upgr\xe9de\r\n\r\n",
+            Outage,
+            Reason.PROTOCOL,
+            "what the cloud sent cannot be read: 'ascii' codec can't decode",
         ),
     ],
 )

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
@@ -14,8 +15,11 @@ import trio.testing
 from interhuman2mqtt import config
 from interhuman2mqtt.cameras import capturing, fleet
 from interhuman2mqtt.cameras.camera import Camera
+from interhuman2mqtt.cameras.capturing import Capturing
 from interhuman2mqtt.cameras.fleet import Change, Fleet
 from interhuman2mqtt.cameras.places import Places
+from interhuman2mqtt.cameras.spell import Spell
+from interhuman2mqtt.cameras.streaming import Streaming
 from interhuman2mqtt.simulator.faults import parse_fault
 from interhuman2mqtt.simulator.settings import Limits
 from interhuman2mqtt.supervise import Pauses
@@ -65,6 +69,34 @@ async def test_the_cameras_password_is_missing(tmp_path: Path) -> None:
         assert "cameras.front.password" in (status.detail or "")
         assert workers() <= before
         camera.stop()
+
+
+@pytest.mark.parametrize(
+    "part", [(Capturing, "run"), (Streaming, "run"), (Spell, "run")], ids=lambda part: part[0].__name__
+)
+async def test_a_bug_of_one_camera_is_not_the_others(monkeypatch: pytest.MonkeyPatch, part: tuple[Any, str]) -> None:
+    """A camera with one bug too many is set aside, whichever part of it has the bug; the other streams on."""
+    heard = Heard()
+    whole = getattr(*part)
+
+    async def run(self: Any, *arguments: Any) -> Any:
+        if {getattr(self._camera, "id", None), self._camera} & {"broken"}:
+            await trio.lowlevel.checkpoint()
+            raise ZeroDivisionError("a bug")
+        return await whole(self, *arguments)
+
+    monkeypatch.setattr(*part, run)
+    async with simulated_cloud() as url, trio.open_nursery() as nursery:
+        cameras = Fleet(nursery)
+        surroundings = shared(url, heard, bugs=2, places=Places(1))
+        await cameras.apply(
+            {name: a_camera(name, priority=name == "broken") for name in ("broken", "front")}, surroundings
+        )
+        status = await heard.wait_state("refused", "bug")
+        assert status.camera == "broken"
+        assert "3 bugs within an hour" in (status.detail or "")
+        await heard.wait(lambda: any((told.camera, told.state) == ("front", "streaming") for told in heard.statuses))
+        await cameras.apply({}, surroundings)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import trio
 
 from interhuman2mqtt import __version__, cli, daemon
 from interhuman2mqtt.cameras.capturing import Capturing
-from interhuman2mqtt.supervise import Health
+from interhuman2mqtt.publish.publisher import Publisher
 
 GOOD = """
 [box]
@@ -122,14 +122,17 @@ def test_run_with_a_bad_file(bad: str, tmp_path: Path, capsys: pytest.CaptureFix
     assert "No such file" in capsys.readouterr().err
 
 
-def test_a_bug_of_a_camera(good: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """A bug beyond the budget ends the daemon with 70 and a traceback, so that systemd restarts it."""
+@pytest.mark.parametrize("part", [(Publisher, "run_connection"), (Capturing, "run")], ids=["publisher", "camera"])
+def test_a_bug_beyond_the_budget(
+    good: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], part: tuple[type, str]
+) -> None:
+    """A bug too many of what all cameras need ends the daemon with 70; with a budget of 0 any bug does."""
 
-    async def run(_self: Capturing, _health: Health) -> bool:
+    async def run(*_: object) -> bool:
         await trio.lowlevel.checkpoint()
         raise ZeroDivisionError("a bug")
 
-    monkeypatch.setattr(Capturing, "run", run)
+    monkeypatch.setattr(*part, run)
     monkeypatch.setenv("INTERHUMAN2MQTT_BUGS", "0")
     assert cli.main(["run", "--config", good]) == 70
     said = capsys.readouterr().err

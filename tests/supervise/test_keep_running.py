@@ -9,7 +9,17 @@ import trio.lowlevel
 from trio.testing import MockClock
 
 from interhuman2mqtt.errors import Outage, Overloaded, Reason, Refused
-from interhuman2mqtt.supervise import HEALTHY_S, BugBudget, Health, Hurry, Pauses, Waiting, backoff, keep_running
+from interhuman2mqtt.supervise import (
+    HEALTHY_S,
+    BugBudget,
+    Health,
+    Hurry,
+    Pauses,
+    Quarantine,
+    Waiting,
+    backoff,
+    keep_running,
+)
 
 Step = Exception | bool | Callable[[Health], Awaitable[bool]]
 DOWN = Outage(Reason.UNREACHABLE, "down")
@@ -165,6 +175,17 @@ async def test_a_bug_beyond_the_budget(autojump_clock: MockClock) -> None:
     script = Script(KeyError(1), DOWN, KeyError(2), KeyError(3))
     with pytest.raises(KeyError, match="3"):
         await script.play(bugs=2)
+
+
+async def test_a_part_that_others_do_without_is_set_aside(autojump_clock: MockClock) -> None:
+    """In a quarantine one bug too many is a refusal for an hour; then it is tried as if nothing had been."""
+    script = Script(*[ZeroDivisionError()] * 4, DOWN)
+    await keep_running(script.run, script.told.append, Quarantine(3), Pauses(refused=0.0))
+    kinds = [type(waiting.outage) for waiting in script.told]
+    assert kinds == [Outage, Outage, Outage, Refused, Outage]
+    assert [waiting.outage.reason for waiting in script.told] == [*[Reason.BUG] * 4, Reason.UNREACHABLE]
+    assert "4 bugs within an hour" in script.told[3].outage.detail
+    assert script.began[4] - script.began[3] == pytest.approx(3600)
 
 
 async def test_old_bugs_are_forgiven(autojump_clock: MockClock) -> None:

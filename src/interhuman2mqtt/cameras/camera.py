@@ -4,6 +4,7 @@ While the policy does not allow it there is nothing of it but its status: no cap
 """
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 import structlog
 import trio
@@ -16,7 +17,7 @@ from interhuman2mqtt.cameras.spell import Spell
 from interhuman2mqtt.cameras.standing import Standing
 from interhuman2mqtt.errors import Reason
 from interhuman2mqtt.policy.policy import Permit
-from interhuman2mqtt.supervise import BugBudget
+from interhuman2mqtt.supervise import Health, Hurry, Quarantine, Waiting, keep_running
 
 
 class Camera:
@@ -27,7 +28,7 @@ class Camera:
         self.counters = Counters()
         self.standing = Standing(camera.id, shared.publish_status, shared.coverage.ledger(camera.id))
         self._shared = shared
-        self._bugs = BugBudget(shared.bugs)
+        self._bugs = Quarantine(shared.bugs)
         self._scope = trio.CancelScope()
         self._spell: Spell | None = None
         self._stopping = False
@@ -67,8 +68,28 @@ class Camera:
         self.standing.begins()
 
     async def _stream(self, permit: Permit) -> None:
+        """Stream until the permit is withdrawn, or `stop`; a bug outside of both halves is this camera's too."""
+        hurry = Hurry()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_hurry_on_refusal, permit, hurry)
+            run = partial(self._one_spell, permit)
+            await keep_running(run, self._tell, self._bugs, self._shared.pauses, hurry=hurry)
+            nursery.cancel_scope.cancel()
+
+    async def _one_spell(self, permit: Permit, _health: Health) -> bool:
+        if self._stopping or permit.verdict is None or not permit.verdict.allowed:
+            return False
         self._spell = Spell(self.config, self._shared, self.standing, self.counters, self._bugs)
         try:
             await self._spell.run(permit)
         finally:
             self._spell = None
+        return False
+
+    def _tell(self, waiting: Waiting) -> None:
+        self.standing.capture_failed(waiting.outage, waiting.failures)
+
+
+async def _hurry_on_refusal(permit: Permit, hurry: Hurry) -> None:
+    await permit.wait_refused()
+    hurry.now()

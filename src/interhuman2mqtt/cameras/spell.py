@@ -20,7 +20,7 @@ from interhuman2mqtt.cameras.picture import NoPicture, Picture
 from interhuman2mqtt.cameras.shared import Shared, capture_of, session_of
 from interhuman2mqtt.cameras.standing import Standing
 from interhuman2mqtt.cameras.streaming import Streaming
-from interhuman2mqtt.errors import Reason
+from interhuman2mqtt.errors import Overloaded, Reason, Refused
 from interhuman2mqtt.policy.policy import Permit
 from interhuman2mqtt.supervise import BugBudget, Hurry, Waiting, keep_running
 
@@ -117,5 +117,7 @@ class Spell:
         self._standing.capture_failed(waiting.outage, waiting.failures)
 
     def _tell_session(self, waiting: Waiting) -> None:
+        if isinstance(waiting.outage, Overloaded | Refused):
+            self._streaming.release()  # nobody keeps a place for long that it cannot use
         self._counters.session_failures[waiting.outage.reason] += 1
         self._standing.session_failed(waiting.outage, waiting.failures)

@@ -20,7 +20,7 @@ from interhuman2mqtt.cloud.observer import Cause, Oddity, SessionEnd
 from interhuman2mqtt.cloud.session import run_session
 from interhuman2mqtt.cloud.terms import Limits, Wishes
 from interhuman2mqtt.config import secrets
-from interhuman2mqtt.errors import Outage, Overloaded, Reason, Refused
+from interhuman2mqtt.errors import Outage, Reason, Refused
 from interhuman2mqtt.events import Event, MediaChunk, utc_now
 from interhuman2mqtt.log import Changes
 from interhuman2mqtt.supervise import Health
@@ -142,10 +142,8 @@ class Streaming:
 
     def _failed(self, outage: Outage, watch: "_Watch", health: Health) -> None:
         self.counters.reconnects += watch.is_ready
-        if isinstance(outage, Overloaded | Refused):
-            if outage.reason is Reason.CONCURRENCY_LIMIT:
-                self.shared.places.refused()
-            self.release()
+        if outage.reason is Reason.CONCURRENCY_LIMIT:
+            self.shared.places.refused()
         elif outage.reason is Reason.CONNECTION_LOST and watch.has_news:
             health.gained()  # a network that breaks every few seconds carries more the sooner it is tried again
 

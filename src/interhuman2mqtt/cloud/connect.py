@@ -22,7 +22,7 @@ from interhuman2mqtt.cloud.greeting import Greeting, address_of, headers, host_h
 from interhuman2mqtt.cloud.key import Key
 from interhuman2mqtt.cloud.streams import ForgivingStream, UpgradeStream
 from interhuman2mqtt.cloud.tunnel import Address, open_tunnel, parse_proxy, unreadable
-from interhuman2mqtt.errors import Outage, Reason, Refused
+from interhuman2mqtt.errors import Outage, Reason, Refused, border
 from interhuman2mqtt.events import utc_now
 
 CONNECT_TIMEOUT = 20.0
@@ -162,13 +162,13 @@ def _extend(scope: trio.CancelScope) -> None:
 class _Reader:
     """Stands in for the nursery in which trio-websocket starts its reader.
 
-    It keeps the errors of a broken protocol, which would otherwise cancel the whole session at any moment, and lets
+    It keeps the errors over what the cloud sent, which would otherwise cancel the whole session at any moment, and lets
     the reader live through a cancellation, so that the close handshake can still be read. `Connection.close` ends it.
     """
 
     def __init__(self, nursery: trio.Nursery, on_error: Callable[[], object]) -> None:
         self.scope = trio.CancelScope(shield=True)
-        self.error: Exception | None = None
+        self.error: Outage | None = None
         self._nursery = nursery
         self._on_error = on_error
 
@@ -178,9 +178,10 @@ class _Reader:
     async def _run(self, reader: Callable[[], Awaitable[None]]) -> None:
         with self.scope:
             try:
-                await reader()
-            except PROTOCOL_ERRORS as error:
-                self.error = error
+                with border(Reason.PROTOCOL, "what the cloud sent cannot be read"):
+                    await reader()
+            except Outage as outage:
+                self.error = outage
                 self._on_error()
 
 
@@ -217,10 +218,11 @@ async def _dialled(server: Server, target: Address, dial: Dial) -> trio.abc.Stre
 
 
 async def _reached(address: Address, name: str, dial: Dial) -> trio.abc.Stream:
-    try:
-        return await dial(address)
-    except OSError as error:
-        raise Outage(Reason.CLOUD_UNREACHABLE, f"no connection to {name}: {_innermost(error)} {ADVICE}") from error
+    with border(Reason.CLOUD_UNREACHABLE, f"no connection to {name}"):  # such as a name that DNS cannot encode
+        try:
+            return await dial(address)
+        except OSError as error:
+            raise Outage(Reason.CLOUD_UNREACHABLE, f"no connection to {name}: {_innermost(error)} {ADVICE}") from error
 
 
 def _innermost(error: BaseException) -> str:
@@ -287,6 +289,7 @@ def _refusal(upgrade: UpgradeStream, reader: _Reader, url: SplitResult, key: Key
         answer = upgrade.answer
         body = key.hide(answer.body.decode("utf-8", "replace")).encode()
         return recovery.refusal(answer.status, answer.headers, body, utc_now())
-    error = reader.error or upgrade.failure
-    said = "" if error is None else f": {unreadable(error)}"
+    if reader.error is not None:
+        return Outage(Reason.PROTOCOL, f"{address_of(url)} did not answer as a WebSocket: {reader.error}")
+    said = "" if upgrade.failure is None else f": {unreadable(upgrade.failure)}"
     return Outage(Reason.CONNECTION_LOST, f"{address_of(url)} ended the connection instead of answering{said}")

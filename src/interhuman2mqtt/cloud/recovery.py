@@ -172,9 +172,10 @@ def retry_after(value: str | None, now: datetime) -> float | None:
         return min(float(value), 86400.0)
     try:
         when = parsedate_to_datetime(value)
-    except ValueError:
+        seconds = (when.replace(tzinfo=when.tzinfo or UTC) - now).total_seconds()
+    except (ValueError, TypeError, IndexError, OverflowError):  # what the parser has been seen to raise
         return None
-    return min(max(0.0, (when.replace(tzinfo=when.tzinfo or UTC) - now).total_seconds()), 86400.0)
+    return min(max(0.0, seconds), 86400.0)
 
 
 def phrase(*parts: str | None) -> str:
