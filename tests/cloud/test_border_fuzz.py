@@ -39,7 +39,21 @@ TEXTS = (
     frame("coverage.dropped", {"ranges": [{"start": 1, "end": 2}]}),
     '{"status": "result", "signals": [{"type": "interest", "start": 1, "end": 1e400}]}',
 )
-ODD_VALUES = (None, True, -1, 1e308, -1e308, 2**70, "\ud800", "x" * 300, [], {}, [[[]]], {"a": {"b": []}}, "NaN")
+ODD_VALUES: tuple[object, ...] = (
+    None,
+    True,
+    -1,
+    1e308,
+    -1e308,
+    2**70,
+    "\ud800",
+    "x" * 300,
+    [],
+    {},
+    [[[]]],
+    {"a": {"b": []}},
+    "NaN",
+)
 
 
 def accepts(request: bytes) -> bytes:

@@ -184,3 +184,10 @@ async def test_a_cloud_that_does_not_answer(autojump_clock: MockClock) -> None:
     assert autojump_clock.current_time() - began == pytest.approx(20, abs=0.1)
     await theirs.receive_some()
     assert await theirs.receive_some() == b""
+
+
+@pytest.mark.parametrize("host", ["a" * 64 + ".test", "a..b"])
+async def test_a_name_that_dns_cannot_encode(host: str) -> None:
+    """A host's name with an empty or too long label is an outage that names it."""
+    with pytest.raises(Outage, match=f"no connection to {host}:1: "):
+        await attempt(Server(f"wss://{host}:1/v2/stream/analyze"))

@@ -107,3 +107,10 @@ async def test_no_packet_is_a_bug() -> None:
 async def test_tens_of_thousands_of_damaged_conversations() -> None:
     """The same with many more seeds."""
     assert await bugs_among(range(1_000, 21_000)) == []
+
+
+@pytest.mark.parametrize("host", ["a" * 64 + ".test", "a..b"])
+async def test_a_name_that_dns_cannot_encode(host: str) -> None:
+    """A host's name with an empty or too long label is an outage that names it."""
+    with pytest.raises(Outage, match=f"no connection to {host}:1: "):
+        await Bench(f"mqtt://{host}:1").publisher.run_connection()

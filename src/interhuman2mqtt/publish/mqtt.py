@@ -20,7 +20,7 @@ from paho.mqtt.exception import MQTTException
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from interhuman2mqtt.errors import Outage
+from interhuman2mqtt.errors import Outage, Reason
 from interhuman2mqtt.publish import broker_errors
 from interhuman2mqtt.publish.broker import Ack, Limits, Offer
 from interhuman2mqtt.publish.client import TAKEN, Client
@@ -102,6 +102,8 @@ async def _attempt(settings: Settings, offer: Offer) -> "Connection":
         client = await trio.to_thread.run_sync(dial, settings, offer, abandon_on_cancel=True)
     except OSError as error:
         raise broker_errors.unreachable(error, str(settings.endpoint), settings.timeout) from error
+    except UnicodeError as error:  # a name that DNS cannot encode
+        raise Outage(Reason.BROKER_UNREACHABLE, f"no connection to {settings.endpoint}: {error}") from error
     connection = Connection(client, settings)
     try:
         await connection.greet()
