@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,10 @@ from interhuman2mqtt import clock
 from interhuman2mqtt.config import Config, file, secrets
 from interhuman2mqtt.errors import Outage, Reason
 from interhuman2mqtt.events import Clock
+from interhuman2mqtt.tools import doctor as doctor_module
 from interhuman2mqtt.tools import of_box
 from interhuman2mqtt.tools.checks import Check, Status
+from interhuman2mqtt.tools.holders import CAPTURE, Holder, holders
 from interhuman2mqtt.tools.of_broker import check_broker
 from interhuman2mqtt.tools.of_network import check_cloud, check_name
 from interhuman2mqtt.tools.remedies import remedy
@@ -249,3 +252,43 @@ OURS = {
 def test_every_reason_has_a_remedy(reason: Reason) -> None:
     """Whatever a camera, the cloud or the broker fails by, there is something to do that is its own."""
     assert "journalctl" not in remedy(Outage(reason, "x"))
+
+
+@pytest.mark.parametrize("is_ours", [True, False])
+async def test_who_has_a_device_open(tmp_path: Path, is_ours: bool) -> None:  # noqa: FBT001 - a case
+    """A capture process of the service is told from any other program, which is named with its process id."""
+    device = tmp_path / "video0"
+    device.touch()
+    words = ["-c", f"f = open({str(device)!r}); print(flush=True); input()"]
+    named = ["-m", CAPTURE] if is_ours else []
+    process = await trio.lowlevel.open_process(
+        [sys.executable, *words, *named], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    async with process.stdin, process.stdout:  # type: ignore[union-attr]
+        await process.stdout.receive_some()  # type: ignore[union-attr]
+        (holder,) = holders(device)
+        process.kill()
+    await process.wait()
+    assert (holder.pid, holder.is_capture) == (process.pid, is_ours)
+    assert str(holder) == f"python (pid {process.pid})"
+
+
+@pytest.mark.parametrize(
+    ("who", "runs", "status", "said"),
+    [
+        ([Holder(7, "python3", is_capture=True)], True, Status.OK, "the service has the device open"),
+        ([Holder(7, "python3", is_capture=True)], False, Status.FAILED, "in use by python3 (pid 7)"),
+        ([Holder(7, "cheese", is_capture=False)], True, Status.FAILED, "in use by cheese (pid 7)"),
+        ([], True, Status.FAILED, "which one, root alone may see"),
+    ],
+)
+def test_a_device_in_use(
+    monkeypatch: pytest.MonkeyPatch, *, who: list[Holder], runs: bool, status: Status, said: str
+) -> None:
+    """It is as it should be where the service has it open, and where another program has, it is not."""
+    monkeypatch.setattr(doctor_module, "holders", lambda _device: iter(who))
+    monkeypatch.setattr(doctor_module, "_is_running", lambda: runs)
+    outage = Outage(Reason.BUSY, "v4l2:/dev/video0 is in use by another program")
+    check = doctor_module.busy("camera front", Path("/dev/video0"), outage)
+    assert check.status is status
+    assert said in check.detail

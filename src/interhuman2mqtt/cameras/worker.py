@@ -15,7 +15,7 @@ from interhuman2mqtt.cameras.picture import Picture, Pictures
 from interhuman2mqtt.cameras.recording import WorkerRecording
 from interhuman2mqtt.cameras.stalls import Progress, Timeouts
 from interhuman2mqtt.cameras.voice import UNFINISHED_MAX, Voice
-from interhuman2mqtt.capture import wire
+from interhuman2mqtt.capture import wheel, wire
 from interhuman2mqtt.errors import Outage, Reason, Refused
 
 log = structlog.get_logger(__name__)
@@ -27,8 +27,11 @@ REAP_S = 3.0
 """What even SIGKILL does not end in this time is stuck in a driver: it is left to the kernel."""
 READ_SIZE = 1 << 18
 COMMANDS = 64
-INHERITED = ("PATH", "LANG", "LC_ALL", "TZ", "HOME", "TMPDIR", "LD_LIBRARY_PATH", "SSL_CERT_FILE", "SSL_CERT_DIR")
-INHERITED_PREFIXES = ("PYTHON", "COV", "COVERAGE")
+INHERITED = (
+    *("PATH", "LANG", "LC_ALL", "TZ", "HOME", "TMPDIR", "LD_LIBRARY_PATH", "SSL_CERT_FILE", "SSL_CERT_DIR"),
+    *("XDG_CONFIG_HOME", "XDG_RUNTIME_DIR", "PULSE_SERVER"),  # where sound servers are, and what a user says of ALSA
+)
+INHERITED_PREFIXES = ("PYTHON", "COV", "COVERAGE", "ALSA_", "PIPEWIRE_")
 MEMORY = {"MALLOC_ARENA_MAX": "1", "MALLOC_TRIM_THRESHOLD_": "131072"}
 """Of glibc: an arena per thread, and what the opening of a source once needed, would cost megabytes for nothing."""
 
@@ -239,7 +242,7 @@ async def start_worker(
 
 async def _open_process() -> trio.Process:
     environment = {name: value for name, value in os.environ.items() if _inherits(name)}
-    environment |= MEMORY
+    environment |= wheel.environment(os.environ) | MEMORY
     command = [sys.executable, "-m", "interhuman2mqtt.capture"]
     pipe = subprocess.PIPE
     try:

@@ -1,7 +1,8 @@
 """Opens a source, and says plainly why it could not."""
 
 import errno
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote, urlsplit
@@ -9,7 +10,7 @@ from urllib.parse import quote, urlsplit
 import av
 from av.container import InputContainer
 
-from interhuman2mqtt.capture import v4l2, v4l2_formats, wire
+from interhuman2mqtt.capture import alsa, v4l2, v4l2_formats, wire
 from interhuman2mqtt.capture.v4l2_mode import Mode, Wanted, choose_mode, named
 from interhuman2mqtt.errors import Outage, Reason, Refused
 from interhuman2mqtt.redaction import PASSWORD_SAFE, USER_SAFE
@@ -116,8 +117,36 @@ def _mode(command: wire.Open, device: Path, *, may_copy: bool) -> Mode | None:
 
 
 def _open_microphone(command: wire.Open, microphone: str) -> Feed:
-    feed = _open(command, microphone.removeprefix("alsa:"), "alsa", {})
-    return feed._replace(video=None)
+    name = microphone.removeprefix("alsa:")
+    if outage := alsa.fault(name):  # before alsa-lib prints a dozen lines about it
+        raise outage
+    said = ""
+    for variant, options in alsa.variants(name):
+        try:
+            with _printing_errors(command):
+                container = av.open(variant, format="alsa", options=options, timeout=(None, NETWORK_TIMEOUT_S))
+        except (av.error.FFmpegError, OSError, ValueError) as error:
+            said = said or _printed(error)
+        else:
+            return Feed(container, None, container.streams.audio[0].index)
+    raise alsa.fault(name) or alsa.refusal(name, said)
+
+
+@contextmanager
+def _printing_errors(command: wire.Open) -> Iterator[None]:
+    """Have FFmpeg's errors carry what it prints: its numbers for ALSA are all EIO."""
+    av.logging.set_level(av.logging.ERROR)
+    try:
+        yield
+    finally:
+        av.logging.set_level(None)
+        if command.verbose:
+            av.logging.restore_default_callback()
+
+
+def _printed(error: Exception) -> str:
+    log: tuple[int, str, str] | None = getattr(error, "log", None)
+    return log[2].strip() if log else ""
 
 
 def _test_picture(command: wire.Open) -> str:

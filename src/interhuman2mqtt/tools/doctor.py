@@ -9,12 +9,14 @@ import trio
 
 from interhuman2mqtt import exits, log, statefolder
 from interhuman2mqtt.cameras.capturing import open_command
+from interhuman2mqtt.capture import v4l2
 from interhuman2mqtt.config import Camera, Config, proxies, secrets
 from interhuman2mqtt.config import file as configfile
 from interhuman2mqtt.config.problems import ConfigFileError, Severity
 from interhuman2mqtt.errors import Outage, Reason
 from interhuman2mqtt.tools import asking, of_box, of_broker, of_network
 from interhuman2mqtt.tools.checks import Check, down, failed, is_well, ok, skipped, tell
+from interhuman2mqtt.tools.holders import holders
 from interhuman2mqtt.tools.measuring import measure
 from interhuman2mqtt.tools.pausing import why_paused
 
@@ -92,10 +94,21 @@ async def _check_camera(camera: Camera, places: trio.CapacityLimiter) -> Check:
         async with places:
             measured = await measure(open_command(camera), 0.0)
     except Outage as outage:
-        if outage.reason is Reason.BUSY and await trio.to_thread.run_sync(_is_running):
-            return ok(name, "the device is in use, as it should be while the service runs")
+        if outage.reason is Reason.BUSY:
+            device = v4l2.find(camera.source.removeprefix("v4l2:"))
+            return await trio.to_thread.run_sync(busy, name, device, outage)
         return down(name, outage)
     return ok(name, f"{measured.description}, a key frame every {measured.gop:g} s")
+
+
+def busy(name: str, device: Path, outage: Outage) -> Check:
+    """Return how it stands with a device that is in use: well where the service has it open. Blocks."""
+    who = list(holders(device))
+    if any(holder.is_capture for holder in who) and _is_running():
+        return ok(name, "the service has the device open, as it should while it runs")
+    if not who:
+        return down(name, Outage(Reason.BUSY, f"{outage.detail}; which one, root alone may see"))
+    return down(name, Outage(Reason.BUSY, f"{device} is in use by {', '.join(map(str, who))}"))
 
 
 def _is_running() -> bool:

@@ -1,0 +1,171 @@
+"""Says of an ALSA capture device why it cannot be opened: FFmpeg answers EIO to whatever is wrong with it.
+
+The cards are looked up in sysfs and not in /proc/asound, which container engines hide; only who holds a device stands
+nowhere else. A device is opened for a moment without waiting, since no list tells whether it may be opened.
+"""
+
+import errno
+import os
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+from interhuman2mqtt.capture.v4l2 import DEV, SYS, read_line
+from interhuman2mqtt.errors import Outage, Reason, Refused
+
+PROC = Path("/proc")
+HARDWARE = ("hw", "plughw", "dsnoop", "sysdefault")
+"""Names whose arguments are a card, a device and, for the first two, a subdevice."""
+ARGUMENTS = ("CARD", "DEV", "SUBDEV")
+
+
+class Address(NamedTuple):
+    """The hardware that a name of ALSA means."""
+
+    card: str
+    """Its number or its id."""
+    device: int = 0
+    subdevice: int = -1
+    """Any that is free."""
+
+
+class Roots(NamedTuple):
+    """Where the kernel shows its devices; tests have others."""
+
+    sys: Path = SYS
+    dev: Path = DEV
+    proc: Path = PROC
+
+
+def address(name: str) -> Address | None:
+    """Return the hardware that a name such as `hw:CARD=USB,DEV=0` or `plughw:1,0` means.
+
+    None for a name that only the configuration of ALSA explains (`default`, a plug-in's), or that is malformed.
+    """
+    plugin, _, said = name.partition(":")
+    if plugin not in HARDWARE:
+        return None
+    given = dict(zip(ARGUMENTS, ("0", "0", "-1"), strict=True))
+    for place, argument in enumerate(said.split(",") if said else []):
+        key, is_named, value = argument.partition("=")
+        if place >= len(ARGUMENTS) or (is_named and key not in ARGUMENTS):
+            return None
+        given[key if is_named else ARGUMENTS[place]] = value if is_named else argument
+    try:
+        return Address(given["CARD"], int(given["DEV"]), int(given["SUBDEV"]))
+    except ValueError:
+        return None
+
+
+def variants(name: str) -> list[tuple[str, dict[str, str]]]:
+    """Return what to try for a name, with FFmpeg's options, until one opens.
+
+    FFmpeg asks for two channels of 16 bits and nothing else, which a device of one channel, or of 24 bits, refuses to
+    `hw:`; `plughw:` converts. It comes last, because it resamples where `hw:` tells the true rate.
+    """
+    plugin, colon, said = name.partition(":")
+    converted: list[tuple[str, dict[str, str]]] = [(f"plughw{colon}{said}", {})] if plugin == "hw" else []
+    return [(name, {}), (name, {"channels": "1"}), *converted]
+
+
+def fault(name: str, roots: Roots = Roots()) -> Outage | None:  # noqa: B008 - frozen
+    """Return why a microphone cannot be opened now.
+
+    None where nothing is seen to be wrong with its hardware, or its name does not say which that is.
+    """
+    hardware = address(name)
+    if hardware is None:
+        return None
+    what = f"microphone alsa:{name}"
+    cards = _cards(roots.sys)
+    if not cards:
+        return _without_cards(what)
+    number = (
+        hardware.card if hardware.card in cards else next((n for n, i in cards.items() if i == hardware.card), None)
+    )
+    if number is None:
+        there = ", ".join(f"{id_} (number {number})" for number, id_ in cards.items())
+        return Outage(Reason.NOT_FOUND, f"{what}: there is no sound card {hardware.card}; there are: {there}")
+    card = f"sound card {cards[number]}"
+    found = _devices(roots.sys, number, "c")
+    if hardware.device in found:
+        return _of_device(what, f"C{number}", hardware, roots)
+    if hardware.device in _devices(roots.sys, number, "p"):
+        return Refused(Reason.UNSUPPORTED, f"{what}: device {hardware.device} of {card} only plays{_others(found)}")
+    return Outage(Reason.NOT_FOUND, f"{what}: {card} has no device {hardware.device} that captures{_others(found)}")
+
+
+def refusal(name: str, said: str, roots: Roots = Roots()) -> Outage:  # noqa: B008 - frozen
+    """Return what the error is that FFmpeg prints (`... (Device or resource busy)`), as one sentence."""
+    what = f"microphone alsa:{name}"
+    for number in (errno.EBUSY, errno.EACCES, errno.EPERM, errno.ENODEV):
+        if said.endswith(f"({os.strerror(number)})"):
+            return _refused(what, number)
+    if said.endswith(f"({os.strerror(errno.ENOENT)})"):
+        if not _cards(roots.sys):
+            return _without_cards(what)
+        return Outage(
+            Reason.NOT_FOUND,
+            f"{what}: ALSA knows no such device; `interhuman2mqtt devices` lists those of this machine, and names "
+            "such as `default` need the system's /usr/share/alsa (Debian: libasound2-data)",
+        )
+    return Outage(Reason.INVALID_MEDIA, f"{what} cannot be opened: {said or 'ALSA does not say why'}")
+
+
+def _without_cards(what: str) -> Outage:
+    return Outage(Reason.NOT_FOUND, f"{what}: this machine has no sound card")
+
+
+def _cards(sys: Path) -> dict[str, str]:
+    """The ids of the sound cards by their numbers."""
+    cards = sorted((sys / "class/sound").glob("card[0-9]*"))
+    return {card.name.removeprefix("card"): read_line(card / "id") or card.name for card in cards}
+
+
+def _devices(sys: Path, card: str, direction: str) -> list[int]:
+    nodes = (re.fullmatch(rf"pcmC{card}D(\d+){direction}", node.name) for node in (sys / "class/sound").glob("pcm*"))
+    return sorted(int(found[1]) for found in nodes if found)
+
+
+def _others(devices: list[int]) -> str:
+    """A half sentence about what captures on the same card."""
+    return f"; those that capture: {', '.join(map(str, devices))}" if devices else "; none of it captures"
+
+
+def _of_device(what: str, card: str, hardware: Address, roots: Roots) -> Outage | None:
+    """What is wrong with a device that the kernel has."""
+    info = roots.proc / f"asound/card{card[1:]}/pcm{hardware.device}c"
+    for node in (f"control{card}", f"pcm{card}D{hardware.device}c"):
+        path = roots.dev / "snd" / node
+        try:
+            os.close(os.open(path, os.O_RDWR | os.O_NONBLOCK))
+        except OSError as error:
+            return _refused(f"{what}: {path}", error.errno or 0, _holder(info, hardware.subdevice, roots.proc))
+    if hardware.subdevice >= 0 and info.is_dir():
+        if not (info / f"sub{hardware.subdevice}").is_dir():
+            return Outage(Reason.NOT_FOUND, f"{what}: device {hardware.device} has no subdevice {hardware.subdevice}")
+        if holder := _holder(info, hardware.subdevice, roots.proc):
+            return Outage(Reason.BUSY, f"{what} is in use{holder}")
+    return None
+
+
+def _refused(what: str, number: int, holder: str = "") -> Outage:
+    """What the system's refusal to open a device means."""
+    match number:
+        case errno.EBUSY | errno.EAGAIN:
+            return Outage(Reason.BUSY, f"{what} is in use{holder or ' by another program'}")
+        case errno.EACCES | errno.EPERM:
+            return Refused(Reason.NO_PERMISSION, f"{what} may not be opened: does this user belong to the group audio?")
+        case errno.ENOENT:
+            return Outage(Reason.NOT_FOUND, f"{what} is not there: does the container get /dev/snd of its machine?")
+        case errno.ENODEV | errno.ENXIO:
+            return Outage(Reason.NOT_FOUND, f"{what} is gone: it was unplugged")
+    return Outage(Reason.INVALID_MEDIA, f"{what} cannot be opened: {os.strerror(number)}")
+
+
+def _holder(info: Path, subdevice: int, proc: Path) -> str:
+    """Who has a device open, as half a sentence; empty where nobody has, or nobody tells."""
+    for status in sorted(info.glob(f"sub{subdevice if subdevice >= 0 else '*'}/status")):
+        if found := re.search(r"^owner_pid\s*: (\d+)", read_line(status), re.MULTILINE):
+            return f" by {read_line(proc / found[1] / 'comm') or 'a process'} (pid {found[1]})"
+    return ""

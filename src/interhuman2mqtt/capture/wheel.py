@@ -1,0 +1,40 @@
+"""Where the libraries inside PyAV's wheel look for files, said by the environment instead of by their build.
+
+They were built with the prefix /tmp/vendor, below which any local user can plant what they would take: alsa-lib a
+configuration that names shared objects to load, and the objects, GnuTLS a policy that allows what nobody should. On a
+machine where nobody did, ALSA finds no configuration at all and opens no device. So each such path is set here, to the
+system's own where the system has it, else to what this package ships.
+
+It has to stand in the environment before `av` is imported, because GnuTLS reads its own while it is loaded.
+"""
+
+import platform
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+SHIPPED: Final = Path(__file__).parent
+"""Holds our `alsa.conf`, and nothing else that alsa-lib would look for."""
+ALSA: Final = Path("/usr/share/alsa")
+PLUGINS: Final = ("/usr/lib/{machine}-linux-gnu/alsa-lib", "/usr/lib64/alsa-lib", "/usr/lib/alsa-lib")
+"""Of Debian and its kin, of Fedora's and SUSE's, of Arch's and Alpine's."""
+
+
+def environment(given: Mapping[str, str], alsa: Path = ALSA, plugins: tuple[str, ...] = PLUGINS) -> dict[str, str]:
+    """Return the variables that the libraries read, with what `given` says of them left as it is.
+
+    With the system's `alsa.conf` every name works that works for `arecord` (`default`, `dsnoop:`, PipeWire's); without
+    it (slim images have none) those of the hardware do.
+    """
+    has_system = (alsa / "alsa.conf").is_file()
+    folder = alsa if has_system else SHIPPED
+    places = [Path(place.format(machine=platform.machine())) for place in plugins]
+    paths = {
+        "ALSA_CONFIG_PATH": folder / "alsa.conf",
+        "ALSA_CONFIG_DIR": folder,
+        "ALSA_CONFIG_UCM": folder / "ucm",
+        "ALSA_CONFIG_UCM2": folder / "ucm2",
+        "ALSA_PLUGIN_DIR": next((place for place in places if place.is_dir()), SHIPPED),
+        "GNUTLS_SYSTEM_PRIORITY_FILE": Path("/etc/gnutls/config"),
+    }
+    return {name: given.get(name) or str(path) for name, path in paths.items()}
