@@ -152,8 +152,8 @@ def test_a_machine_without_sound(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("number", "kind", "reason", "said"),
     [
-        (errno.EBUSY, Outage, Reason.BUSY, "is in use by arecord (pid 77)"),
-        (errno.EAGAIN, Outage, Reason.BUSY, "is in use by arecord (pid 77)"),
+        (errno.EBUSY, Outage, Reason.BUSY, "is in use by arecord (process 77)"),
+        (errno.EAGAIN, Outage, Reason.BUSY, "is in use by arecord (process 77)"),
         (errno.EACCES, Refused, Reason.NO_PERMISSION, "does this user belong to the group audio?"),
         (errno.EPERM, Refused, Reason.NO_PERMISSION, "does this user belong to the group audio?"),
         (errno.ENODEV, Outage, Reason.NOT_FOUND, "it was unplugged"),
@@ -186,7 +186,7 @@ def test_a_subdevice_that_is_taken(card: Roots) -> None:
     (card.proc / "asound/card1/pcm0c/sub0/status").write_text("state: RUNNING\nowner_pid   : 77\n")
     found = fault("hw:1,0,0", card)
     assert found
-    assert (found.reason, found.detail) == (Reason.BUSY, "microphone alsa:hw:1,0,0 is in use by a process (pid 77)")
+    assert (found.reason, found.detail) == (Reason.BUSY, "microphone alsa:hw:1,0,0 is in use by a process (process 77)")
 
 
 @pytest.mark.parametrize(

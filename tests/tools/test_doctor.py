@@ -270,15 +270,15 @@ async def test_who_has_a_device_open(tmp_path: Path, is_ours: bool) -> None:  # 
         process.kill()
     await process.wait()
     assert (holder.pid, holder.is_capture) == (process.pid, is_ours)
-    assert str(holder) == f"python (pid {process.pid})"
+    assert str(holder) == f"python (process {process.pid})"
 
 
 @pytest.mark.parametrize(
     ("who", "runs", "status", "said"),
     [
         ([Holder(7, "python3", is_capture=True)], True, Status.OK, "the service has the device open"),
-        ([Holder(7, "python3", is_capture=True)], False, Status.FAILED, "in use by python3 (pid 7)"),
-        ([Holder(7, "cheese", is_capture=False)], True, Status.FAILED, "in use by cheese (pid 7)"),
+        ([Holder(7, "python3", is_capture=True)], False, Status.FAILED, "in use by python3 (process 7)"),
+        ([Holder(7, "cheese", is_capture=False)], True, Status.FAILED, "in use by cheese (process 7)"),
         ([], True, Status.FAILED, "which one, root alone may see"),
     ],
 )

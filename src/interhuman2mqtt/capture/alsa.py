@@ -167,5 +167,5 @@ def _holder(info: Path, subdevice: int, proc: Path) -> str:
     """Who has a device open, as half a sentence; empty where nobody has, or nobody tells."""
     for status in sorted(info.glob(f"sub{subdevice if subdevice >= 0 else '*'}/status")):
         if found := re.search(r"^owner_pid\s*: (\d+)", read_line(status), re.MULTILINE):
-            return f" by {read_line(proc / found[1] / 'comm') or 'a process'} (pid {found[1]})"
+            return f" by {read_line(proc / found[1] / 'comm') or 'a process'} (process {found[1]})"
     return ""

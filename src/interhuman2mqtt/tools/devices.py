@@ -13,6 +13,7 @@ from msgspec import Struct
 from interhuman2mqtt.capture import v4l2
 from interhuman2mqtt.capture.v4l2_formats import Format, NoCamera, formats
 from interhuman2mqtt.capture.v4l2_mode import Wanted, choose_mode
+from interhuman2mqtt.tools.holders import holders
 from interhuman2mqtt.tools.sound import PROC, Microphone, microphones
 
 NOTHING = """no camera and no microphone was found. What to look at:
@@ -74,7 +75,7 @@ def cameras(roots: Roots, heard: Iterable[Microphone]) -> Iterator[Camera]:
         note: str | None = None
         offered: tuple[Format, ...] = ()
         try:
-            if holder := held_by(device, roots.proc):
+            if holder := next(holders(device, roots.proc), None):
                 note = f"in use by {holder}, so it was not asked"
             else:
                 offered = formats(device)
@@ -110,18 +111,6 @@ def _names(node: v4l2.Node, roots: Roots, *, is_only: bool) -> Iterator[str]:
         if link.resolve() == (roots.dev / node.name).resolve():
             yield f"v4l2:{link}"
     yield f"v4l2:{roots.dev / node.name}"
-
-
-def held_by(device: Path, proc: Path = PROC) -> str | None:
-    """The program that has a device open, as far as this user can see."""
-    for descriptor in proc.glob("[0-9]*/fd/*"):
-        try:
-            if descriptor.readlink() == device:
-                process = descriptor.parent.parent
-                return f"{(process / 'comm').read_text().strip()} (process {process.name})"
-        except OSError:  # it has just ended, or is not ours to look into
-            continue
-    return None
 
 
 def toml(seen: Iterable[Camera], heard: Iterable[Microphone]) -> str:

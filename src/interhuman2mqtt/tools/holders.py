@@ -21,7 +21,7 @@ class Holder(NamedTuple):
 
     def __str__(self) -> str:
         """For people."""
-        return f"{self.name} (pid {self.pid})"
+        return f"{self.name} (process {self.pid})"
 
 
 def holders(device: Path, proc: Path = PROC) -> Iterator[Holder]:
