@@ -1,8 +1,10 @@
 """Whole connections to a real Mosquitto, and the ways in which they fail."""
 
 import json
+import socket
 import traceback
 from collections.abc import Callable
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -108,6 +110,20 @@ async def test_a_name_that_is_not_found() -> None:
     assert error.reason is Reason.BROKER_UNREACHABLE
     assert "no-such-host.invalid:1883" in error.detail
     assert "DNS" in error.detail
+
+
+async def test_a_name_whose_first_address_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two addresses of a name the first takes no connection and says nothing: we are online by the second."""
+    async with mosquitto(tmp_path) as broker:
+        with ExitStack() as stack:
+            hanging = stack.enter_context(socket.create_server(("127.0.0.2", broker.port), backlog=0))
+            for _ in range(2):  # the kernel takes one more than it is asked to
+                client = stack.enter_context(socket.socket())
+                client.settimeout(0.0)
+                client.connect_ex(hanging.getsockname())
+            addresses = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (f"127.0.0.{n}", broker.port)) for n in (2, 1)]
+            monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: addresses)
+            await Bench(f"mqtt://broker.example:{broker.port}", timeout=2.0).run_and_stop()
 
 
 @pytest.mark.parametrize("protocol", ["5", "3.1.1"])

@@ -1,5 +1,6 @@
-"""paho's client, with three of its methods replaced: one that ends what could go on, and two that cost too much."""
+"""paho's client, with some of its methods replaced: those that end what could go on, and those that cost too much."""
 
+import socket
 import struct
 from collections.abc import Callable
 from typing import Literal
@@ -25,6 +26,9 @@ class Client(paho.Client):
     on_unreadable: Callable[[], None] | None = None
     """Told of each message that cannot be read; it is acknowledged all the same."""
 
+    open_tcp: Callable[[], socket.socket] | None = None
+    """Opens the connection."""
+
     _read = b""
     _taken = 0
 
@@ -39,6 +43,10 @@ class Client(paho.Client):
             self._read, self._taken = super()._sock_recv(READ_AHEAD), 0
         begins, self._taken = self._taken, min(self._taken + bufsize, len(self._read))
         return self._read[begins : self._taken]
+
+    def _create_socket_connection(self) -> socket.socket:
+        """By itself paho tries one address after the other, and the first one that hangs takes all the time."""
+        return super()._create_socket_connection() if self.open_tcp is None else self.open_tcp()
 
     def _handle_pubackcomp(self, cmd: Literal["PUBACK", "PUBCOMP"]) -> MQTTErrorCode:
         """Almost each PUBACK says the same, and needs no new objects for it."""
