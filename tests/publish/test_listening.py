@@ -2,6 +2,7 @@
 
 import json
 import math
+import tracemalloc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -22,7 +23,7 @@ from interhuman2mqtt.publish.inbox import PAYLOAD_MAX, REQUESTS_MAX, Inbox, Inco
 from interhuman2mqtt.publish.listening import Listener
 from interhuman2mqtt.publish.reading import Reader
 from interhuman2mqtt.publish.requests import Asked, Rejected, done
-from publish.parts import Bench, OnSubscribe, an_event_message, peer, running, small_broker, until
+from publish.parts import Bench, OnSubscribe, an_event_message, listen, peer, running, small_broker, until
 from rig.mosquitto import Broker, Speaker, mosquitto, speaking, subscribed
 from rig.netproxy import network
 
@@ -178,6 +179,71 @@ async def test_a_huge_request_stays_at_the_broker(tmp_path: Path) -> None:
         await speaker.say(RELOAD, b" " * 300_000)
         await speaker.say(RELOAD, "{}")
         assert await ears.next() == Incoming(RELOAD, b"{}")
+
+
+async def test_a_monster_that_is_retained(tmp_path: Path) -> None:
+    """By MQTT 3.1.1 the broker sends whatever is retained: it is let pass, told, and the connection hears the next."""
+    async with mosquitto(tmp_path) as broker:
+        async with speaking(broker) as early:
+            await early.say(LEVEL, b"O" * 3_000_000, retain=True)
+        with capture_logs() as logs:
+            async with heard_at(broker, protocol="3.1.1") as (ears, speaker):
+                assert await ears.next() == Incoming(LEVEL, None, retained=True)
+                await speaker.say(RELOAD)
+                assert await ears.next() == Incoming(RELOAD, b"")
+                await speaker.say(LEVEL, "ON", retain=True)
+                assert await ears.next() == Incoming(LEVEL, b"ON")
+                assert ears.bench.phases == ["connecting", "online"]
+                await until(lambda: sum("Received PUBACK from interhuman-lobby-1" in line for line in broker.log) == 3)
+    assert [line["bytes"] for line in logs if "too large" in line["event"]] == [3_000_000 + 2 + len(LEVEL) + 2]
+
+
+def publish_of(size: int) -> bytes:
+    """The head of a PUBLISH of MQTT 3.1.1 at QoS 1 with so many bytes of payload, identifier 7."""
+    rest = 2 + len(RELOAD) + 2 + size
+    length = bytes(rest >> 7 * n & 0x7F | (0x80 if rest >> 7 * (n + 1) else 0) for n in range(4) if rest >> 7 * n)
+    return b"\x32" + length + len(RELOAD).to_bytes(2) + RELOAD.encode() + b"\x00\x07"
+
+
+@pytest.mark.parametrize("protocol", ["5", "3.1.1"])
+async def test_what_a_monster_costs(protocol: str) -> None:
+    """A message of 40 MB costs less than a megabyte, whatever the broker had been asked for, and is acknowledged."""
+    acknowledged = bytearray()
+    size, piece = 40_000_000, bytes(64 << 10)
+
+    async def send(stream: trio.SocketStream) -> None:
+        await stream.receive_some()
+        await stream.send_all(b"\x20\x02\x00\x00" if protocol == "3.1.1" else b"\x20\x03\x00\x00\x00")
+        await stream.send_all(publish_of(size))
+        for _ in range(size // len(piece)):
+            await stream.send_all(piece)
+        await stream.send_all(bytes(size % len(piece)))
+        async for data in stream:
+            acknowledged.extend(data)
+
+    async with peer(send) as url:
+        ears = Ears(url, protocol=protocol)
+        tracemalloc.start()
+        try:
+            async with running(ears.bench):
+                await until(lambda: b"\x40\x02\x00\x07" in acknowledged, within=60)
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert peak < 1_000_000
+
+
+async def test_a_monster_of_another_kind() -> None:
+    """Nothing but a message may be large: a SUBACK of a megabyte ends the connection at its head, with a sentence."""
+
+    async def send(stream: trio.SocketStream) -> None:
+        await stream.receive_some()
+        await stream.send_all(b"\x20\x02\x00\x00\x90\x80\x80\x40" + bytes(1000))
+        await listen(stream)
+
+    async with peer(send) as url:
+        with pytest.raises(Outage, match=r"sent 1048576 bytes in a packet of type 9, and we take 262144"):
+            await Ears(url, protocol="3.1.1").bench.publisher.run_connection()
 
 
 @pytest.mark.parametrize("retain", [False, True])

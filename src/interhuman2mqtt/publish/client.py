@@ -3,7 +3,7 @@
 import socket
 import struct
 from collections.abc import Callable
-from typing import Literal
+from typing import Literal, Self
 
 import paho.mqtt.client as paho
 from paho.mqtt.enums import MQTTErrorCode
@@ -12,11 +12,16 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
+from interhuman2mqtt.publish.broker import INCOMING_PACKET_MAX
+
 READ_AHEAD = 16 << 10
 """Bytes: the answers to some thousands of messages."""
 TAKEN = ReasonCode(PacketTypes.PUBACK)
 TAKEN_CODES = (b"", b"\x00", b"\x10")
 """What follows the identifier in a PUBACK that says no more than that (MQTT 5, 3.4.2.1): success, or nobody listens."""
+HEAD = 2 + 0xFFFF + 2
+"""Bytes in which a PUBLISH has its topic and its identifier (MQTT 5, 3.3.2); of one too large no more is kept."""
+PUBLISH = 0x30
 NO_PROPERTIES = Properties(PacketTypes.PUBACK)  # type: ignore[no-untyped-call]
 
 
@@ -25,6 +30,9 @@ class Client(paho.Client):
 
     on_unreadable: Callable[[], None] | None = None
     """Told of each message that cannot be read; it is acknowledged all the same."""
+
+    on_oversized: Callable[[bytes, int, bool], None] | None = None
+    """Told of each message that is larger than we take: its topic, its size, and whether it was retained."""
 
     open_tcp: Callable[[], socket.socket] | None = None
     """Opens the connection."""
@@ -37,12 +45,41 @@ class Client(paho.Client):
         """Whether there is something to read of which the socket does not know any more."""
         return self._taken < len(self._read)
 
+    @property
+    def is_discarding(self) -> bool:
+        """Whether a packet comes in that is larger than we take."""
+        return self._in_packet["remaining_length"] > INCOMING_PACKET_MAX
+
     def _sock_recv(self, bufsize: int) -> bytes:
-        """What paho asks for, which is a byte, another one, and the rest: three calls of the kernel for each packet."""
+        """What paho asks for, which is a byte, another one, and the rest: three calls of the kernel for each packet.
+
+        paho keeps whatever comes, up to 256 MB of one packet: MQTT 3.1.1 has no way to ask for less, and not every
+        broker of MQTT 5 obeys. Ending the connection would not help where the message is retained: it would come again.
+        """
+        if self.is_discarding and not isinstance(self._in_packet["packet"], _Head):
+            self._discard()
         if not self.has_read_ahead:
             self._read, self._taken = super()._sock_recv(READ_AHEAD), 0
         begins, self._taken = self._taken, min(self._taken + bufsize, len(self._read))
         return self._read[begins : self._taken]
+
+    def _discard(self) -> None:
+        """From here on only the head of the packet is kept. Raises OSError where it is none that may be large."""
+        if self._in_packet["command"] & 0xF0 != PUBLISH:
+            kind, size = self._in_packet["command"] >> 4, self._in_packet["remaining_length"]
+            raise OSError(f"it sent {size} bytes in a packet of type {kind}, and we take {INCOMING_PACKET_MAX}")
+        self._in_packet["packet"] = _Head()
+
+    def _packet_handle(self) -> MQTTErrorCode:
+        """Of a message that was discarded we say that we have it, lest the broker waits for that for ever."""
+        if not self.is_discarding:
+            return super()._packet_handle()
+        command, head = self._in_packet["command"], self._in_packet["packet"]
+        mid = packet_identifier(command, head)
+        if self.on_oversized is not None:
+            topic = bytes(head[2 : 2 + int.from_bytes(head[:2])])
+            self.on_oversized(topic, self._in_packet["remaining_length"], bool(command & 0x01))
+        return MQTTErrorCode.MQTT_ERR_SUCCESS if mid is None else self._send_puback(mid)
 
     def _create_socket_connection(self) -> socket.socket:
         """By itself paho tries one address after the other, and the first one that hangs takes all the time."""
@@ -68,6 +105,15 @@ class Client(paho.Client):
             if self.on_unreadable is not None:
                 self.on_unreadable()
             return MQTTErrorCode.MQTT_ERR_SUCCESS if mid is None else self._send_puback(mid)
+
+
+class _Head(bytearray):
+    """The beginning of a packet of which nothing else is kept."""
+
+    def __iadd__(self, more: object) -> Self:
+        if isinstance(more, bytes):
+            self.extend(more[: HEAD - len(self)])
+        return self
 
 
 def packet_identifier(command: int, packet: bytes | bytearray) -> int | None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 
 import paho.mqtt.client as paho
+import structlog
 import trio
 from paho.mqtt.enums import MQTTProtocolVersion
 from paho.mqtt.properties import Properties
@@ -12,9 +13,11 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 from interhuman2mqtt.publish.broker import Ack
 from interhuman2mqtt.publish.client import Client
 from interhuman2mqtt.publish.inbox import PAYLOAD_MAX, Incoming
+from interhuman2mqtt.publish.losses import Quiet
 
 Take = Callable[[Incoming], None]
 """Is handed each message that comes; must neither wait nor fail."""
+log = structlog.get_logger(__name__)
 NO_ANSWER = Ack(0x80, "its answer has a code too few")
 
 
@@ -28,9 +31,11 @@ class Hearing:
         self._answers: dict[int | None, list[Ack] | None] = {}
         """Of those subscriptions whose answer somebody waits for."""
         self._answered = trio.Event()
+        self._quiet = Quiet(trio.current_time)
         client.on_subscribe = self._on_subscribe
         client.on_message = self._on_message
         client.on_unreadable = self._on_unreadable
+        client.on_oversized = self._on_oversized
 
     async def subscribe(self, filters: Sequence[str], take: Take, longest: int = PAYLOAD_MAX) -> list[Ack]:
         """Subscribe to topic filters, with QoS 1; returns the broker's answer to each once SUBACK is there.
@@ -64,6 +69,13 @@ class Hearing:
     def _on_message(self, _c: object, _u: object, message: paho.MQTTMessage) -> None:
         if self._take is not None:
             self._take(_incoming(message, self._longest))
+
+    def _on_oversized(self, topic: bytes, size: int, retained: bool) -> None:  # noqa: FBT001 - as MQTT says it
+        name = topic.decode(errors="replace")
+        if count := self._quiet.count("oversized"):
+            log.warning("a message is too large for us, and was not read", topic=name, bytes=size, count=count)
+        if self._take is not None:
+            self._take(Incoming(topic=name, payload=None, retained=retained))
 
     def _on_unreadable(self) -> None:
         if self._take is not None:

@@ -4,7 +4,7 @@ What paho leaves to its user, and is done here:
 
 - `connect` blocks for DNS, TCP and TLS, so it runs in a thread (`dial.py`).
 - A lost connection shows in a return code, or in a socket that is gone, never in an exception: `_check` looks at both.
-- It knows the broker's receive maximum and largest packet, and enforces neither.
+- It knows the broker's receive maximum and largest packet, and enforces neither; nor how much we take (`client.py`).
 - A client that connects again repeats what it had sent. Ours lives for one connection; repeating is the outbox's work.
 """
 
@@ -215,6 +215,8 @@ class Connection:
     async def _read(self) -> None:
         while True:
             self._check(await self._read_some())
+            if self._client.is_discarding:
+                self._progress_at = trio.current_time()  # the answers that we wait for are behind it
 
     async def _write(self) -> None:
         while True:
