@@ -51,9 +51,9 @@ def test_exposure() -> None:
     assert done.returncode == 0, done.stdout
 
 
-def test_reload_checks_before_it_signals() -> None:
-    """A reload runs `check` first, so that a broken file never reaches the running daemon."""
-    assert settings("ExecReload") == [f"{PROGRAM} check", "/bin/kill -HUP $MAINPID"]
+def test_reload_asks_the_daemon() -> None:
+    """A reload fails where the daemon refuses the files, and needs no credentials, which systemd gives it none of."""
+    assert settings("ExecReload") == [f"{PROGRAM} reload"]
 
 
 @pytest.mark.parametrize(
@@ -80,6 +80,21 @@ def test_life_of_the_service(name: str, value: str) -> None:
 def test_credentials_may_be_missing() -> None:
     """Credentials come from the credential stores, by name: a file that is missing there does not fail the unit."""
     assert settings("LoadCredential") == ["interhuman-api-key", "mqtt-password"]
+    assert settings("SetCredential") == ["interhuman-api-key:", "mqtt-password:"]  # nor does systemd complain of it
+
+
+def test_it_is_installed_as_it_says(tmp_path: Path) -> None:
+    """The commands at the head of the unit make the folders that a bare Debian lacks, and put every file in its place."""
+    head = UNIT.read_text().partition("[Unit]")[0]
+    commands = [line[4:].replace(" /etc/", f" {tmp_path}/etc/") for line in head.splitlines() if "#   install" in line]
+    done = subprocess.run(["bash", "-ec", "\n".join(commands)], cwd=UNIT.parent, check=False, timeout=60)
+    assert done.returncode == 0
+    assert {str(path.relative_to(tmp_path / "etc")) for path in tmp_path.rglob("*") if not any(path.glob("*"))} == {
+        "systemd/system/interhuman2mqtt.service",
+        "sysusers.d/interhuman2mqtt.sysusers.conf",
+        "tmpfiles.d/interhuman2mqtt.tmpfiles.conf",
+        "credstore",
+    }
 
 
 @needs_systemd

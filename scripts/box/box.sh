@@ -1,0 +1,169 @@
+#!/bin/bash
+# A real edge box, judged: Debian with systemd as the first process and Debian's own kernel in QEMU, a V4L2 camera
+# (vivid), an ALSA microphone (snd-aloop), a USB camera (guest/uvcam.py), Mosquitto, the simulator of the cloud, and this
+# project installed as its README says.
+#
+#   make box REL=12         or: scripts/box/box.sh 12|13. Builds what is not cached, boots, installs, judges; prints PASS
+#                           and FAIL lines with the seconds since the start, and ends with 1 if there was a FAIL
+#   scripts/box/box.sh build 12|13     only the image
+#   scripts/box/box.sh clean           forget all images
+#
+# Environment: BOX_SOURCE   the repository, whose HEAD is what is installed (default: this one)
+#              BOX_HOME     where images are kept (default: ~/.cache/interhuman2mqtt-box)
+#              BOX_SHORT=1  only install, stream, record, stop: no unplugging, power cut, watchdog, clock
+#              BOX_ONLY=usb only the USB camera
+#              BOX_KEEP=1   leave the machine running, with a line how to enter it
+#
+# Needs root, and Debian's mirrors as this machine has them. The box has no network but ssh on a port of 127.0.0.1. It
+# runs by QEMU's own emulation (TCG), so that it boots everywhere: figures of CPU mean nothing in it, and video has to be
+# small (320x180 at 5 frames a second).
+set -uo pipefail
+HERE=$(dirname "$(realpath "$0")")
+WHAT=${1:-12}; REL=${2:-$WHAT}; [ "$REL" = build ] && REL=12
+H=${BOX_HOME:-$HOME/.cache/interhuman2mqtt-box}; SRC=$(realpath "${BOX_SOURCE:-$HERE/../..}")
+[ "$WHAT" = clean ] && { rm -rf "$H"; exit; }
+case $REL in 12) SUITE=bookworm;; 13) SUITE=trixie;; *) echo "12 or 13?" >&2; exit 2;; esac
+mkdir -p "$H"; cd "$H" || exit 3
+T0=$(date +%s); FAILS=0; QEMU=0
+
+took() { echo "$(( $(date +%s) - T0 )) s"; }
+pass() { printf '%6s  PASS  %s\n' "$(took)" "$*"; }
+fail() { printf '%6s  FAIL  %s\n' "$(took)" "$*"; FAILS=$((FAILS + 1)); }
+note() { printf '%6s        %s\n' "$(took)" "$*"; }
+judge() {  # what, command: PASS if it ends with 0, else FAIL and its last lines
+  local what=$1; shift
+  if "$@" >"$H/last" 2>&1; then pass "$what"; else fail "$what"; sed 's/^/                /' "$H/last" | cut -c1-220 | tail -5; fi
+}
+
+for tool in qemu-system-x86_64 mmdebstrap; do
+  command -v $tool >/dev/null || DEBIAN_FRONTEND=noninteractive apt-get install -qqy --no-install-recommends qemu-system-x86 qemu-utils mmdebstrap >/dev/null
+done
+[ -f key ] || ssh-keygen -q -t ed25519 -N '' -f key
+
+# --- the image
+
+mirror() {  # where this machine's own packages come from
+  sed -n "s#^URIs: *\([^ ]*/$1\)/*\$#\1#p; s#^deb [^h]*\(http[^ ]*/$1\)/* .*#\1#p" /etc/apt/sources.list /etc/apt/sources.list.d/*.sources /etc/apt/sources.list.d/*.list 2>/dev/null | head -1
+}
+root() {  # Debian, once for each release
+  local R=$1
+  rm -rf "$R"
+  mmdebstrap --quiet --variant=minbase --include=systemd-sysv,systemd-timesyncd,udev,dbus,kmod,linux-image-amd64,initramfs-tools,python3,python3-venv,ca-certificates,mosquitto,mosquitto-clients,alsa-utils,v4l-utils,openssh-server,iproute2,procps,jq \
+    --essential-hook='mkdir -p "$1/etc/initramfs-tools/conf.d"; printf "MODULES=list\nCOMPRESS=gzip\n" >"$1/etc/initramfs-tools/conf.d/box"; printf "virtio_pci\nvirtio_blk\next4\n" >"$1/etc/initramfs-tools/modules"' \
+    "$SUITE" "$R" "deb $(mirror debian) $SUITE main" "deb $(mirror debian-security) $SUITE-security main" || exit 3
+  install -D -m 600 key.pub "$R/root/.ssh/authorized_keys"; chmod 700 "$R/root/.ssh"
+  echo edge-1 >"$R/etc/hostname"; echo '127.0.0.1 localhost edge-1' >"$R/etc/hosts"; echo '/dev/vda / ext4 defaults 0 1' >"$R/etc/fstab"
+  printf '[Match]\nName=eth0\n[Network]\nDHCP=yes\n' >"$R/etc/systemd/network/eth0.network"
+  chroot "$R" systemctl -q enable systemd-networkd ssh; chroot "$R" systemctl -q mask systemd-networkd-wait-online apt-daily.timer apt-daily-upgrade.timer
+  chroot "$R" ssh-keygen -A >/dev/null; touch "$R/etc/box-built"; note "root file system"
+}
+build() {
+  local R=$H/root$REL COMMIT; COMMIT=$(git -C "$SRC" rev-parse HEAD)
+  [ "$(cat "$H/image$REL.of" 2>/dev/null)" = "$COMMIT" ] && { note "image of $COMMIT is there"; return; }
+  [ -e "$R/etc/box-built" ] || root "$R"
+  rm -rf "$R/usr/src/i2m" "$R/opt/interhuman2mqtt"; mkdir -p "$R/usr/src/i2m"; git -C "$SRC" archive HEAD | tar -x -C "$R/usr/src/i2m"
+  cp /etc/resolv.conf "$R/etc/"; cp -a "$R/etc/ssl/certs/ca-certificates.crt" ca.own; cp /etc/ssl/certs/ca-certificates.crt "$R/etc/ssl/certs/"
+  env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root PIP_CERT=/etc/ssl/certs/ca-certificates.crt REQUESTS_CA_BUNDLE=/etc/ssl/certs/ca-certificates.crt chroot "$R" sh -ec \
+    'cd /usr/src/i2m; python3 -m venv /opt/interhuman2mqtt; /opt/interhuman2mqtt/bin/pip --quiet install ".[tools,metrics]"' || exit 3
+  rm -f "$R/etc/resolv.conf"; mv ca.own "$R/etc/ssl/certs/ca-certificates.crt"
+  cp "$R"/boot/vmlinuz-* "vmlinuz$REL"; cp "$R"/boot/initrd.img-* "initrd$REL"
+  rm -f "disk$REL"; truncate -s 6G "disk$REL"; mke2fs -q -F -t ext4 -d "$R" "disk$REL"; echo "$COMMIT" >"image$REL.of"; note "image of $COMMIT"
+}
+
+# --- the machine
+
+up() {  # boots the overlay
+  [ -e run.qcow2 ] || qemu-img create -q -f qcow2 -b "disk$REL" -F raw run.qcow2
+  PORT=$(python3 -c 'import socket; s=socket.socket(); s.bind(("127.0.0.1",0)); print(s.getsockname()[1])')
+  qemu-system-x86_64 -accel tcg,thread=multi,tb-size=512 -cpu max -smp 2 -m 2048 -no-reboot -kernel "vmlinuz$REL" -initrd "initrd$REL" \
+    -append 'root=/dev/vda rw console=ttyS0 net.ifnames=0 mitigations=off' -drive file=run.qcow2,if=virtio,format=qcow2,cache=writeback \
+    -netdev "user,id=n,restrict=on,hostfwd=tcp:127.0.0.1:$PORT-:22" -device virtio-net-pci,netdev=n,romfile= -device virtio-rng-pci \
+    -monitor none -serial file:serial.log -display none </dev/null >qemu.log 2>&1 &
+  QEMU=$!
+  for _ in $(seq 200); do box true 2>/dev/null && return 0; kill -0 $QEMU 2>/dev/null || return 1; sleep 1; done; return 1
+}
+SSH="ssh -q -i $H/key -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR -o ConnectTimeout=4"
+box() { timeout "${LIMIT:-60}" $SSH -p "$PORT" root@127.0.0.1 "$@" </dev/null; }
+put() { timeout 60 $SSH -p "$PORT" root@127.0.0.1 "cat >$1"; }
+down() { box 'systemctl poweroff' 2>/dev/null; for _ in $(seq 40); do kill -0 $QEMU 2>/dev/null || return; sleep 1; done; kill -9 $QEMU; }
+trap '[ -n "${BOX_KEEP:-}" ] || kill -9 $QEMU 2>/dev/null' EXIT
+status() { box "timeout 5 mosquitto_sub -t interhuman/edge-1/${1:-table}/status -C 1"; }
+streams() {  # seconds, camera
+  for _ in $(seq "${1:-45}"); do status "${2:-table}" | grep -q '"state":"streaming"' && return 0; sleep 1; done
+  status "${2:-table}"; box 'journalctl -u interhuman2mqtt -n 3 --no-pager -o cat'; return 1
+}
+P=/opt/interhuman2mqtt/bin/interhuman2mqtt
+C=/etc/interhuman2mqtt/interhuman2mqtt.toml
+
+# --- what is judged
+
+installed() {
+  judge "installed as README.md and systemd/interhuman2mqtt.service say; systemd says READY" box 'bash /root/install.sh && systemctl is-active interhuman2mqtt'
+  judge "systemd-analyze security says OK" box 'systemd-analyze security interhuman2mqtt --no-pager | tail -1 | tee /dev/stderr | grep -q OK'
+  judge "devices finds camera and microphone" box "$P devices --toml | tee /dev/stderr | grep -q 'v4l2:' && $P devices | grep -q CARD=Loopback"
+  judge "a V4L2 camera with an ALSA microphone streams" streams 60
+}
+recorded() {
+  LIMIT=120 box 'rm -f /var/tmp/sim/*; systemctl restart sim; systemctl restart interhuman2mqtt; sleep 10; python3 /root/flash.py 50; date +%s.%N >/root/stop; systemctl stop interhuman2mqtt; echo "$(date +%s.%N) $(cat /root/stop)" | awk "{print \$1-\$2}" >/root/stopped'
+  judge "it stops in good order within 5 s ($(box 'cat /root/stopped') s)" box 'systemctl show -p Result interhuman2mqtt | grep -q success && awk "{exit \$1 > 5}" /root/stopped'
+  judge "what arrived in the cloud" box 'cat $(ls -S /var/tmp/sim/*.mp4 | head -1) >/root/rec.mp4; /opt/interhuman2mqtt/bin/python3 /root/judge.py /root/rec.mp4 5'; note "$(tail -1 last)"
+}
+reloaded() {
+  box "sed -i '/^microphone/d' $C; systemctl restart interhuman2mqtt"; judge "it streams without a microphone" streams 60
+  judge "a bad file fails the reload, and changes nothing" box "F=$C;"' cp $F /root/good; sed -i s/^fps/fsp/ $F; ! systemctl reload interhuman2mqtt && journalctl -u interhuman2mqtt -n 9 -o cat --no-pager | grep -q "fsp: unknown key"; r=$?; cp /root/good $F; systemctl is-active -q interhuman2mqtt && exit $r'
+  judge "a good file is taken over" box 'systemctl reload interhuman2mqtt'
+  judge "what a reload says of secrets is true" box 'journalctl -u interhuman2mqtt -o cat --no-pager | grep -i "may not be read by you\|inherited credential" && exit 1; true'
+  judge "a wrong file at the start is an error to journalctl -p err, and no restart" box "F=$C;"' cp $F /root/good; echo "nonsense = 1" >>$F; systemctl restart interhuman2mqtt; sleep 4; journalctl -u interhuman2mqtt -p err -n 5 -o cat --no-pager | grep nonsense; r=$?; systemctl show -p ExecMainStatus interhuman2mqtt | grep -q =78 || r=1; cp /root/good $F; systemctl reset-failed interhuman2mqtt; systemctl start interhuman2mqtt; exit $r'
+  streams 60 >/dev/null; judge "events reach a subscriber" box 'timeout 40 mosquitto_sub -t "interhuman/+/table/event/#" -C 3'
+}
+unplugged() {
+  box 'echo vivid.0 >/sys/bus/platform/drivers/vivid/unbind'; sleep 3
+  judge "an unplugged camera is told, with its reason" bash -c "$(declare -f status box); PORT=$PORT SSH='$SSH'; status | tee /dev/stderr | grep -q '\"reason\":\"not_found\"'"
+  judge "... and never had another one" box 'journalctl -u interhuman2mqtt -o cat --no-pager | grep invalid_media && exit 1; true'
+  box 'sleep 40; echo vivid.0 >/sys/bus/platform/drivers/vivid/bind'; T=$(date +%s); judge "plugged in again it streams" streams 60; note "after $(( $(date +%s) - T )) s"
+}
+frozen() {
+  box 'kill -STOP $(systemctl show -p MainPID --value interhuman2mqtt)'; sleep 45
+  judge "a daemon that stands still is killed by the watchdog and started anew" box 'systemctl show -p NRestarts interhuman2mqtt | tee /dev/stderr | grep -q "=1"'
+  streams 60 >/dev/null
+}
+power_cut() {
+  box 'timeout 2 mosquitto_sub -c -i rec -q 1 -t "interhuman/+/table/event/#" >/dev/null; systemctl -q disable --now mosquitto; systemctl restart interhuman2mqtt; rm -f /var/tmp/sim/*; systemctl restart sim'
+  sleep 50; box 'cat /var/tmp/sim/sessions.jsonl' >sim.jsonl; kill -9 $QEMU; wait $QEMU 2>/dev/null; note "power cut"
+  up && LIMIT=90 box 'systemctl start mosquitto; sleep 12; timeout 15 mosquitto_sub -c -i rec -q 1 -F %p -t "interhuman/+/table/event/#"' >got.jsonl
+  judge "after a power cut every event that had come is published, in order" python3 "$HERE/published.py" sim.jsonl got.jsonl
+  note "$(tail -1 last)"; judge "it streams again by itself" streams 90
+}
+stepped() {
+  LIMIT=100 box 'python3 -c "import time; time.clock_settime(0, time.time() + 3600)"; sleep 20; timeout 45 mosquitto_sub -F %p -t "interhuman/+/table/event/#" -C 8 >/root/ev'
+  judge "after a step of the clock the events have the new time" box 'python3 /root/clock.py </root/ev'
+}
+usb() {  # a USB camera that has raw video at 10 frames a second and MJPEG at 30, both at 1280x720
+  "$SRC/.venv/bin/python" "$HERE/frames.py" frames.pickle || return
+  put /root/frames.pickle <frames.pickle
+  plug() { box "modprobe -a vhci-hcd uvcvideo; systemctl reset-failed uvcam 2>/dev/null; systemd-run -q --unit=uvcam python3 /root/uvcam.py /root/frames.pickle CAM0001 $1; for i in \$(seq 20); do sleep 0.5; grep -ls 'HD Webcam' /sys/class/video4linux/*/name && exit; done"; }
+  box 'systemctl stop interhuman2mqtt; rmmod vivid'; plug 1 >/dev/null
+  judge "devices lists the USB camera, and what it is opened as" box "$P devices | tee /dev/stderr | grep -q 'opened as mjpeg 1280x720 30 fps'"; sed 's/^/                /' last | head -12
+  judge "devices --toml proposes what it has" box "$P devices --toml | tee /root/usb.toml | tee /dev/stderr | grep -q 'fps = 30'"; sed 's/^/                /' last
+  judge "it is opened at 1280x720 with 30 frames a second by MJPEG" box '/opt/interhuman2mqtt/bin/python /root/rate.py v4l2:CAM0001'; note "$(tail -1 last)"
+  judge "... and with 10, where raw video is asked for" box '/opt/interhuman2mqtt/bin/python /root/rate.py v4l2:CAM0001 yuyv'; note "$(tail -1 last)"
+  judge "probe says which" box "$P probe v4l2:CAM0001 --seconds 3 2>&1 | tee /dev/stderr | grep -q 'mjpeg 1280x720 30 fps'"; sed 's/^/                /' last
+  box "sed -i '/^\[cameras/,\$d' $C; sed 's/^size.*/size = \"640x360\"/; s/^fps.*/fps = 5/; s/^\[cameras.*/[cameras.usb]/' /root/usb.toml | grep -v '^#' >>$C; cat $C >&2; systemctl start interhuman2mqtt" 2>/dev/null
+  judge "it streams" streams 90 usb; note "source: $(status usb | jq -r .source)"
+  T=$(date +%s); box 'systemctl stop uvcam'; sleep 3
+  judge "the plug is pulled: not_found" bash -c "$(declare -f status box); PORT=$PORT SSH='$SSH'; status usb | tee /dev/stderr | grep -q '\"reason\":\"not_found\"'"; note "$(jq -r .detail last 2>/dev/null)"
+  sleep 40; plug 2 >/dev/null; judge "plugged in on another port after 40 s it streams" streams 60 usb
+  box 'journalctl -u interhuman2mqtt -o short-precise --no-pager | grep -v "session ready" | tail -8' | cut -c1-230 | sed 's/^/                /'
+}
+
+build; [ "$WHAT" = build ] && exit
+rm -f run.qcow2; up && pass "Debian $REL boots: $(box 'systemd-analyze | head -1')" || { fail "no boot"; tail -5 serial.log; exit 1; }
+tar -C "$HERE/guest" -c . | timeout 60 $SSH -p "$PORT" root@127.0.0.1 'tar -C /root -x'
+installed
+if [ "${BOX_ONLY:-}" != usb ]; then
+  recorded; reloaded
+  [ -n "${BOX_SHORT:-}" ] || { unplugged; frozen; power_cut; stepped; }
+fi
+[ -n "${BOX_SHORT:-}" ] || usb
+[ -n "${BOX_KEEP:-}" ] && echo "ssh -i $H/key -p $PORT root@127.0.0.1   (qemu $QEMU)" || down
+echo "$(took), $FAILS failed"; exit $((FAILS > 0))
