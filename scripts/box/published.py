@@ -1,7 +1,22 @@
+"""Compare what the cloud sent before a power cut with what was published: published.py SESSIONS.jsonl EVENTS.jsonl."""
+
 import json
-sent = [d for d in map(json.loads, open('sim.jsonl')) if d['what'] == 'event']
-got = [json.loads(l) for l in open('got.jsonl') if l.startswith('{')]
-want = max({d['request_id'] for d in sent}, key=lambda s: sum(d['request_id'] == s for d in sent)); n = sum(d['request_id'] == want for d in sent)
-ids = [int(g['id'].rsplit('/', 1)[1]) for g in got if g['session'] == want and g['id'].split('/')[2] == want]
-print(f'{n} events came before the cut, {len(ids)} of that session were published')
-raise SystemExit(not (n and set(range(1, n + 1)) <= set(ids) and ids == sorted(ids) and any(g['type'] == 'coverage.gap' and g['data']['reason'] == 'power_cut' for g in got)))
+import sys
+from collections import Counter
+from pathlib import Path
+
+
+def lines(file: str) -> list[dict]:
+    """Return the JSON objects of a file, a line each."""
+    return [json.loads(line) for line in Path(file).read_text().splitlines() if line.startswith("{")]
+
+
+sent = Counter(line["request_id"] for line in lines(sys.argv[1]) if line["what"] == "event")
+published = lines(sys.argv[2])
+[(session, count)] = sent.most_common(1) or [("", 0)]
+ours = [event["id"].split("/") for event in published if event["session"] == session]
+numbers = [int(number) for *_, scope, number in ours if scope == session]
+gaps = [event["data"]["reason"] for event in published if event["type"] == "coverage.gap"]
+print(f"{count} events came before the cut, {len(numbers)} of that session were published; gaps: {', '.join(gaps)}")
+whole = set(range(1, count + 1)) <= set(numbers) and numbers == sorted(numbers)
+sys.exit(not (count and whole and "power_cut" in gaps))

@@ -80,11 +80,14 @@ def test_life_of_the_service(name: str, value: str) -> None:
 def test_credentials_may_be_missing() -> None:
     """Credentials come from the credential stores, by name: a file that is missing there does not fail the unit."""
     assert settings("LoadCredential") == ["interhuman-api-key", "mqtt-password"]
-    assert settings("SetCredential") == ["interhuman-api-key:", "mqtt-password:"]  # nor does systemd complain of it
+    assert settings("SetCredential") == [
+        "interhuman-api-key:\\n",
+        "mqtt-password:\\n",
+    ]  # nor does systemd complain of it
 
 
 def test_it_is_installed_as_it_says(tmp_path: Path) -> None:
-    """The commands at the head of the unit make the folders that a bare Debian lacks, and put every file in its place."""
+    """The commands at its head make the folders that a bare Debian lacks, and put every file in its place."""
     head = UNIT.read_text().partition("[Unit]")[0]
     commands = [line[4:].replace(" /etc/", f" {tmp_path}/etc/") for line in head.splitlines() if "#   install" in line]
     done = subprocess.run(["bash", "-ec", "\n".join(commands)], cwd=UNIT.parent, check=False, timeout=60)

@@ -1,23 +1,64 @@
-# what arrived in the cloud: pictures a second, holes, length of the sound, tone against flash
-import array, sys, av
-v, s = [], []
-for f in av.open(sys.argv[1]).decode(video=0):
-    y = bytes(f.planes[0])[::101]; v.append((f.time, sum(y) / len(y)))
-for f in (av.open(sys.argv[1]).decode(audio=0) if av.open(sys.argv[1]).streams.audio else ()):
-    x = array.array('f', bytes(f.planes[0]))[:f.samples]
-    for i in range(0, len(x) - 255, 256): s.append((f.time + i / f.sample_rate, max(x[i:i+256:5])))
-def edges(a):
-    if not a: return []
-    lo, hi = min(y for _, y in a), max(y for _, y in a); out, last = [], -9
-    if hi - lo < 0.02: return []
-    for t, y in a:
-        if y > (lo + hi) / 2:
-            if t - last > 1.5: out.append(t)
-            last = t
-    return out
-want, last = float(sys.argv[2]), v[-1][0]
-fps = (len(v) - 1) / (last - v[0][0]); hole = max(b[0] - a[0] for a, b in zip(v, v[1:]))
-ve, se = edges(v), edges(s); off = sorted(min((b - a for b in se), key=abs) for a in ve) if se else []
-mid = off[len(off) // 2] if off else None
-print(f'{last:.0f} s, {fps:.2f} of {want:g} pictures a second, longest hole {hole:.2f} s, sound to {s[-1][0] if s else 0:.1f} s, {len(ve)} flashes, {len(se)} tones, tone after flash {mid if mid is None else round(mid, 3)} s')
-sys.exit(not (fps > want * .85 and hole < 1.5 and (not s or abs(s[-1][0] - last) < 1.5) and (mid is None or abs(mid) < .4)))
+"""Judge what arrived in the cloud, which flash.py made: judge.py FILE FPS.
+
+Frames a second, the longest hole, the length of the sound, and how long after the flash the tone begins.
+"""
+
+import array
+import itertools
+import sys
+
+import av
+
+SPACING_S = 1.5
+"""Flashes are 4 s apart."""
+
+Level = tuple[float, float]
+
+
+def brightness(path: str) -> list[Level]:
+    """Return the time and brightness of each frame."""
+    frames = av.open(path).decode(video=0)
+    luma = ((frame.time, bytes(frame.planes[0])[::101]) for frame in frames)
+    return [(time, sum(values) / len(values)) for time, values in luma]
+
+
+def loudness(path: str) -> list[Level]:
+    """Return the time and the loudest sample of each 256 of the sound."""
+    film, levels = av.open(path), []
+    for frame in film.decode(audio=0) if film.streams.audio else ():
+        samples = array.array("f", bytes(frame.planes[0]))[: frame.samples]
+        levels += [
+            (frame.time + n / frame.sample_rate, max(samples[n : n + 256 : 5])) for n in range(0, len(samples), 256)
+        ]
+    return levels
+
+
+def edges(levels: list[Level]) -> list[float]:
+    """Return when the level rose above its middle."""
+    values = [value for _, value in levels]
+    if not values or max(values) - min(values) < 0.02:
+        return []
+    middle, found, last = (max(values) + min(values)) / 2, [], -9.0
+    for time, value in levels:
+        if value > middle:
+            if time - last > SPACING_S:
+                found.append(time)
+            last = time
+    return found
+
+
+path, wanted = sys.argv[1], float(sys.argv[2])
+video, sound = brightness(path), loudness(path)
+last = video[-1][0]
+fps = (len(video) - 1) / (last - video[0][0])
+hole = max(after - before for (before, _), (after, _) in itertools.pairwise(video))
+flashes, tones = edges(video), edges(sound)
+offsets = sorted(min((tone - flash for tone in tones), key=abs) for flash in flashes) if tones else []
+offset = offsets[len(offsets) // 2] if offsets else None
+heard = sound[-1][0] if sound else 0.0
+print(
+    f"{last:.0f} s, {fps:.2f} of {wanted:g} frames a second, longest hole {hole:.2f} s, sound to {heard:.1f} s, "
+    f"{len(flashes)} flashes, {len(tones)} tones, tone after flash {offset if offset is None else round(offset, 3)} s"
+)
+together = offset is not None and abs(offset) < 0.4
+sys.exit(not (fps > wanted * 0.85 and hole < 1.5 and abs(heard - last) < 1.5 and together))

@@ -41,11 +41,22 @@ def _add_devices(commands: "Commands") -> None:
     devices = _add(
         commands,
         "devices",
-        "list the cameras and microphones of this machine",
-        "Each with its stable names, and what it offers; devices that are in use are not opened.",
+        "list the cameras and microphones of this machine, or of the network",
+        "Each with its stable names, and what it offers; devices that are in use are not opened. On the network ONVIF "
+        "cameras are looked for by one question to all; a password is sent to none but the host that is named.",
         "interhuman2mqtt devices --toml >> /etc/interhuman2mqtt/interhuman2mqtt.toml",
     )
     devices.add_argument("--toml", action="store_true", help="as tables that can be pasted; --json goes before it")
+    of_network = devices.add_mutually_exclusive_group()
+    of_network.add_argument("--network", action="store_true", help="the ONVIF cameras of the network instead")
+    of_network.add_argument(
+        "--host", metavar="HOST", help="the streams of this ONVIF camera instead: HOST or HOST:PORT"
+    )
+    devices.add_argument(
+        "--seconds", type=_seconds, default=4.0, metavar="N", help="of --network; default: %(default)g"
+    )
+    devices.add_argument("--username", metavar="NAME", help="of --host; the password is asked for on a terminal")
+    devices.add_argument("--password-file", metavar="FILE", help="or where the password is")
     devices.set_defaults(command=_devices)
 
 
@@ -93,8 +104,18 @@ def _add(commands: "Commands", name: str, does: str, more: str, example: str) ->
 
 
 def _devices(parsed: argparse.Namespace) -> int:
-    from interhuman2mqtt.tools import devices  # noqa: PLC0415 - loaded when it is used
+    from interhuman2mqtt.tools import devices, network  # noqa: PLC0415 - loaded when it is used
 
+    if parsed.network or parsed.host is not None:
+        options = network.Options(
+            host=parsed.host,
+            seconds=parsed.seconds,
+            username=parsed.username,
+            password_file=parsed.password_file,
+            as_toml=parsed.toml,
+            as_json=parsed.json,
+        )
+        return network.network_command(options, sys.stdout, sys.stderr)
     return devices.devices_command(sys.stdout, as_toml=parsed.toml, as_json=parsed.json)
 
 

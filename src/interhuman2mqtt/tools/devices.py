@@ -21,7 +21,7 @@ NOTHING = """no camera and no microphone was found. What to look at:
   id                            does this user belong to the groups video and audio?
                                 usermod -aG video,audio USER, and log in again
   in a container                it needs --device /dev/video0 --device /dev/snd
-cameras on the network are not listed: interhuman2mqtt probe rtsp://HOST/PATH"""
+cameras on the network: interhuman2mqtt devices --network"""
 
 
 class Roots(NamedTuple):
