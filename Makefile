@@ -1,7 +1,7 @@
 # interhuman2mqtt: two commands do all their own set-up, `make demo` and `make test`.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-full soak bench lint generate packages clean
+.PHONY: help setup demo test test-full box soak bench lint generate packages clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -9,6 +9,8 @@ STAMP := .venv/complete
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 # Most tests wait for processes, so there are more of them at a time than cores.
 JOBS ?= 5
+# Of the box: which Debian.
+REL ?= 12
 # Of the soak: the same length and seed make the same storm.
 MINUTES ?= 10
 SEED ?= 1
@@ -34,6 +36,9 @@ test: packages lint  ## lint, then all tests; the branches of every process are 
 
 test-full: $(STAMP) packages  ## the long grids that the default suite samples
 	@$(BIN)/python -m pytest -n $(JOBS) -m full $(ARGS)
+
+box: $(STAMP)  ## a whole Debian as an edge box in QEMU, judged, about ten minutes: REL=12 or 13
+	@scripts/box/box.sh $(REL)
 
 soak: $(STAMP) packages  ## a storm of faults with an oracle: MINUTES=10 SEED=1
 	@PYTHONPATH=tests $(BIN)/python -m soak --minutes $(MINUTES) --seed $(SEED) $(ARGS)

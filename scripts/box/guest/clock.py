@@ -1,4 +1,4 @@
-"""Say how far the own time of events, on stdin, is from when they came; the simulator speaks of the last 20 s at most."""
+"""Say how far the own time of events, on stdin, is from when they came; the simulator speaks of the last 20 s."""
 
 import json
 import sys
