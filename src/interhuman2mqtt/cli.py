@@ -14,7 +14,6 @@ from interhuman2mqtt.capture import wheel
 from interhuman2mqtt.config import commands as cli_config
 from interhuman2mqtt.config.arguments import add_config
 from interhuman2mqtt.errors import ConfigError
-from interhuman2mqtt.policy import commands as switches
 from interhuman2mqtt.tools import commandline as tools
 
 
@@ -118,11 +117,15 @@ def _run(parsed: argparse.Namespace) -> int:
 
 
 def _pause(parsed: argparse.Namespace) -> int:
-    return switches.pause_command(parsed.camera, parsed.config, parsed.box, sys.stdout, sys.stderr)
+    from interhuman2mqtt.tools import pause  # noqa: PLC0415 - loaded when it is used
+
+    return pause.pause_command(parsed.camera, parsed.config, parsed.box, sys.stdout, sys.stderr)
 
 
 def _resume(parsed: argparse.Namespace) -> int:
-    return switches.resume_command(parsed.camera, parsed.config, parsed.box, sys.stdout, sys.stderr)
+    from interhuman2mqtt.tools import pause  # noqa: PLC0415 - loaded when it is used
+
+    return pause.resume_command(parsed.camera, parsed.config, parsed.box, sys.stdout, sys.stderr)
 
 
 def _simulate(words: list[str]) -> int:

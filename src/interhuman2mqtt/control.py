@@ -7,10 +7,10 @@ of this machine's users. Unlike SIGHUP it names a camera, and answers when all i
 
 import os
 import socket
-from collections.abc import Awaitable, Callable, Collection, Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import msgspec
 import structlog
@@ -40,7 +40,7 @@ class Control:
     """Obeys what is asked by the socket.
 
     Args:
-        folder: Of the daemon's state.
+        folders: Of the daemon's state, and of its runtime: the first that can be written has the socket.
         box: The id of this box.
         cameras: The ids of the cameras that there are now.
         obey: Does it; raises NotDone.
@@ -48,32 +48,39 @@ class Control:
 
     def __init__(
         self,
-        folder: Path,
+        folders: Sequence[Path],
         box: str,
         cameras: Callable[[], Collection[str]],
         obey: Callable[[str, Request], Awaitable[Any]],
     ) -> None:
-        self._folder = folder
+        self._folders = folders
         self._tree = f"control/{box}/bridge/request"
         self._reader = Reader("control", box)
         self._cameras = cameras
         self._obey = obey
         self._places = trio.CapacityLimiter(AT_ONCE)
+        self._threads = trio.CapacityLimiter(1)
 
     async def run(self) -> None:
         """For ever; where there can be no socket, the log says why, and all else goes on."""
-        try:
-            listener = await trio.to_thread.run_sync(listen, self._folder)
-        except OSError as error:
-            log.warning("commands of this machine are not heard", detail=f"{self._folder / NAME}: {error.strerror}")
-            return
+        complaints = []
+        for folder in self._folders:
+            try:
+                listener = await trio.to_thread.run_sync(listen, folder, limiter=self._threads)
+            except OSError as error:
+                complaints.append(f"{folder / NAME}: {error.strerror}")
+            else:
+                await self._listen(listener, folder)
+        log.warning("commands of this machine are not heard", detail="; ".join(complaints))
+
+    async def _listen(self, listener: socket.socket, folder: Path) -> NoReturn:
         try:
             sockets = trio.SocketListener(trio.socket.from_stdlib_socket(listener))
             await trio.serve_listeners(self._serve, [sockets])
         finally:
             listener.close()
             with suppress(OSError):
-                (self._folder / NAME).unlink()
+                (folder / NAME).unlink()
 
     async def _serve(self, stream: trio.SocketStream) -> None:
         """One connection; who asked may not wait for the answer."""

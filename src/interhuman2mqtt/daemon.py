@@ -15,6 +15,7 @@
 import os
 import signal
 from collections.abc import AsyncIterator, Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -71,6 +72,7 @@ def run(arguments: Sequence[Path], box: str | None = None) -> None:
         return configfile.load_marked(configfile.find(arguments), box)  # found anew: a drop-in may have come
 
     keep_private()
+    statefolder.keep_private(statefolder.find())
     notify = systemd.take()
     loaded = load()
     setup_log(loaded.config.log.level, loaded.config.log.format)
@@ -246,7 +248,10 @@ class _Daemon:
         )
 
     def _new_control(self) -> Control:
-        return Control(statefolder.find(), self._config.box.id, lambda: self._config.cameras, self._requests.do)
+        state = statefolder.find()
+        folders = [folder for folder in (state, statefolder.find_runtime(state)) if folder is not None]
+        obey = partial(self._requests.do, by_command=True)
+        return Control(folders, self._config.box.id, lambda: self._config.cameras, obey)
 
     def _new_obeying(self) -> Obeying:
         snapshots = Snapshots(self._fleet, self._topics, self._announcer, self._delivery.publish_at_once)

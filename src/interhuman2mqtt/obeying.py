@@ -4,7 +4,6 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import structlog
-import trio
 
 from interhuman2mqtt.cameras.fleet import Fleet
 from interhuman2mqtt.log import setup as setup_log
@@ -43,29 +42,19 @@ class Obeying:
         self._reload = reload
         self._log_format = log_format
 
-    async def pause(self, camera: str | None) -> PauseData:
+    async def pause(self, camera: str | None, *, by_command: bool = False) -> PauseData:
         """Pause a camera; None: all."""
-        return await self._change(lambda: self._policy.pauses.pause(camera, Origin.REQUEST))
+        return await _pause_data(self._policy.pause(camera, Origin.COMMAND if by_command else Origin.REQUEST))
 
     async def resume(self, camera: str | None) -> PauseData:
         """Lift every pause of a camera; None: of all."""
-        return await self._change(lambda: self._policy.pauses.resume(camera))
+        return await _pause_data(self._policy.resume(camera))
 
     async def set_pause(self, level: PauseSet) -> PauseData:
         """Pause a camera, or lift its pauses."""
-        pauses, camera = self._policy.pauses, level.camera
         if level.on:
-            return await self._change(lambda: pauses.pause(camera, Origin.PAUSE_SET))
-        return await self._change(lambda: pauses.resume_level(camera) if level.retained else pauses.resume(camera))
-
-    async def _change(self, change: Callable[[], Outcome]) -> PauseData:
-        """Change the pauses on the disk, and obey them at once; what holds then is told, be it as wished or not."""
-        try:
-            outcome = await trio.to_thread.run_sync(change)
-        except PauseError as error:
-            raise NotDone(str(error)) from error
-        await self._policy.look()
-        return {"changed": outcome.changed, "paused": outcome.in_force, "detail": outcome.said}
+            return await _pause_data(self._policy.pause(level.camera, Origin.PAUSE_SET))
+        return await _pause_data(self._policy.resume(level.camera, only_level=level.retained))
 
     async def restart(self, camera: str | None) -> RestartData:
         """Restart a camera; None: all."""
@@ -94,3 +83,12 @@ class Obeying:
             log.info("log level changed", to=level)
             setup_log(level, self._log_format())
         return {"level": level}
+
+
+async def _pause_data(change: Awaitable[Outcome]) -> PauseData:
+    """What came of a change of the pauses, for the answer; raises NotDone."""
+    try:
+        outcome = await change
+    except PauseError as error:
+        raise NotDone(str(error)) from error
+    return {"changed": outcome.changed, "paused": outcome.in_force, "detail": outcome.said}

@@ -58,8 +58,8 @@ class NotDone(Interhuman2MqttError):  # noqa: N818 - it names what happened
 class Obeys(Protocol):
     """Does what is asked. Each returns what the answer is to tell, as JSON, and raises NotDone."""
 
-    async def pause(self, camera: str | None) -> Any:
-        """Pause a camera; None: all."""
+    async def pause(self, camera: str | None, *, by_command: bool = False) -> Any:
+        """Pause a camera; None: all. `by_command`: from this machine's command line."""
 
     async def resume(self, camera: str | None) -> Any:
         """Lift every pause of a camera; None: of all."""
@@ -161,9 +161,14 @@ class Requests:
         finally:
             self._slow.release()
 
-    async def do(self, command: str, request: Request) -> Any:
-        """Do what is asked; returns what the answer is to tell, raises NotDone."""
+    async def do(self, command: str, request: Request, *, by_command: bool = False) -> Any:
+        """Do what is asked; returns what the answer is to tell, raises NotDone.
+
+        `by_command`: it comes from this machine's command line.
+        """
         log.info("request", request=command, **_described(request))
+        if by_command and isinstance(request, Pause):
+            return await self._survive(self._obeys.pause(request.camera, by_command=True))
         return await self._survive(self._call(request))
 
     async def _do(self, asked: Asked) -> None:

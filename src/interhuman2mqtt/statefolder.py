@@ -12,10 +12,17 @@
 
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 SYSTEM = Path("/var/lib/interhuman2mqtt")
 """What `StateDirectory=interhuman2mqtt` of the unit makes."""
+SYSTEM_RUNTIME = Path("/run/interhuman2mqtt")
+"""What `RuntimeDirectory=interhuman2mqtt` of the unit makes."""
+BOOT = Path("/proc/sys/kernel/random/boot_id")
+"""Another one after each start of the machine (proc(5))."""
+OURS = ("budget.json", "coverage.json", "outbox.sqlite")
+"""What the names of the daemon's own files begin with."""
 
 
 def find(environ: Mapping[str, str] = os.environ, system: Path = SYSTEM) -> Path:
@@ -32,7 +39,37 @@ def find(environ: Mapping[str, str] = os.environ, system: Path = SYSTEM) -> Path
     return Path(home, "interhuman2mqtt")
 
 
-def replace(path: Path, content: bytes) -> None:
+def find_runtime(state: Path, environ: Mapping[str, str] = os.environ) -> Path | None:
+    """Return the folder for what lasts until the machine is started anew, of the daemon whose state is in `state`.
+
+    None where there is none that is surely that daemon's alone.
+    """
+    if named := environ.get("RUNTIME_DIRECTORY"):
+        return Path(named.partition(":")[0])
+    if state == SYSTEM:
+        return SYSTEM_RUNTIME
+    own = environ.get("XDG_RUNTIME_DIR")
+    return Path(own, "interhuman2mqtt") if own and "STATE_DIRECTORY" not in environ else None
+
+
+def boot_id() -> str:
+    """Return what names this start of the machine; empty where it cannot be told."""
+    try:
+        return BOOT.read_text().strip()
+    except OSError:
+        return ""
+
+
+def keep_private(folder: Path) -> None:
+    """Close the daemon's files in the folder of the state to others, those of earlier versions too. Blocks."""
+    os.umask(0o077)
+    for name in OURS:
+        for file in folder.glob(f"{name}*"):
+            with suppress(OSError):  # another user's, or on a disk that is read-only: it stays as it was
+                file.chmod(0o600)
+
+
+def replace(path: Path, content: bytes, mode: int = 0o600) -> None:
     """Give a file this content, for good: after a power cut it has the old content or the new, whole. Blocks.
 
     Raises:
@@ -41,6 +78,7 @@ def replace(path: Path, content: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f"{path.name}.new")
     with draft.open("wb") as file:
+        os.fchmod(file.fileno(), mode)  # whatever the umask, and whatever an earlier draft was
         file.write(content)
         file.flush()
         os.fsync(file.fileno())

@@ -3,11 +3,14 @@
 import errno
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from interhuman2mqtt import statefolder
 from interhuman2mqtt.policy.pauses import ALL, Origin, Pause, PauseError, Pauses
+from rig.disks import read_only, tiny_disk
 
 
 @pytest.fixture
@@ -174,7 +177,74 @@ def test_no_permission(pauses: Pauses, monkeypatch: pytest.MonkeyPatch) -> None:
     assert caught.value.permission
     owner = "root" if os.geteuid() == 0 else os.environ.get("USER", "")
     file = pauses.folder / "front"
-    assert str(caught.value) == f"front cannot be paused: {file}: Permission denied; do it as {owner} or with sudo"
+    what = f"the pause of front cannot be written down: {file}: Permission denied"
+    assert str(caught.value) == f"{what}; do it as {owner} or with sudo"
+
+
+def test_a_disk_without_an_inode(tmp_path: Path) -> None:
+    """A full disk refuses no pause: spare files are renamed, and keep who made it and when."""
+    with tiny_disk(tmp_path / "disk", 64, inodes=16) as disk:
+        pauses = Pauses(disk)
+        pauses.prepare()
+        pauses.tend()
+        fill(disk)
+        for name in CAMERAS:
+            assert pauses.pause(name, Origin.PAUSE_SET).changed == (name,)
+        assert {pause.origin for pause in pauses.read().pauses.values()} == {Origin.PAUSE_SET}
+        assert all(pause.at for pause in pauses.read().pauses.values())
+        assert not pauses.is_doubtful()
+        assert pauses.resume_level("front").changed == ("front",)
+        pauses.tend()  # which finds the inode that became free
+        assert pauses.pause("front", Origin.COMMAND).changed == ("front",)
+
+
+CAMERAS = ("front", "back", "side")
+
+
+def fill(disk: Path) -> None:
+    """Leave neither blocks nor inodes."""
+    with suppress(OSError):
+        (disk / "big").write_bytes(bytes(1 << 20))
+    with suppress(OSError):
+        for number in range(100):
+            (disk / str(number)).touch()
+
+
+def test_a_state_that_is_read_only(tmp_path: Path) -> None:
+    """A pause is written to the runtime's folder, read from there, and moved over once that can be done."""
+    state, runtime = tmp_path / "state", tmp_path / "run"
+    pauses = Pauses(state, runtime)
+    pauses.prepare()
+    with read_only(state):
+        assert pauses.pause("front", Origin.PAUSE_SET).in_force == ("front",)
+        assert pauses.pause("front", Origin.COMMAND).changed == ()
+        assert pauses.resume_level("front").changed == ()
+        pauses.pause("back", Origin.COMMAND)
+        assert pauses.resume("back").changed == ("back",)
+        assert [*Pauses(state, runtime).tend()[0].pauses] == ["front"]
+        assert [file.name for file in (runtime / "paused").iterdir()] == ["front"]
+        with pytest.raises(PauseError, match="Read-only"):
+            Pauses(state).pause("front", Origin.COMMAND)
+    assert [*pauses.tend()[0].pauses] == ["front"]
+    assert not list((runtime / "paused").iterdir())
+    assert pauses.read().pauses["front"].origin is Origin.COMMAND
+    assert pauses.resume(None).changed == ("front",)
+
+
+def test_doubt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A state that cannot be written after a start of the machine is a doubt; in the same start it is none."""
+    state, runtime, boot = tmp_path / "state", tmp_path / "run", tmp_path / "boot_id"
+    monkeypatch.setattr(statefolder, "BOOT", boot)
+    boot.write_text("one\n")
+    pauses = Pauses(state, runtime)
+    pauses.prepare()
+    assert not pauses.is_doubtful()
+    with read_only(state):
+        assert not pauses.is_doubtful()
+        assert Pauses(state).is_doubtful()  # nothing that lasts until the next start
+        boot.write_text("two\n")
+        assert pauses.is_doubtful()
+    assert not pauses.is_doubtful()
 
 
 @pytest.mark.parametrize("act", [lambda p: p.pause("front", Origin.COMMAND), lambda p: p.resume(None)])

@@ -20,10 +20,11 @@ from interhuman2mqtt.policy import policy as module
 from interhuman2mqtt.policy.blocking import Blocking
 from interhuman2mqtt.policy.budgets import Budgets
 from interhuman2mqtt.policy.meter import Meter
-from interhuman2mqtt.policy.pauses import Origin, Pauses
+from interhuman2mqtt.policy.pauses import ALL, Origin, Pauses
 from interhuman2mqtt.policy.policy import LOOK_S, Permit, Policy, for_box
 from interhuman2mqtt.policy.verdict import ALLOWED
 from policy.parts import NOON, AtOnce, Wall
+from rig.disks import read_only
 
 
 def permit(policy: Policy, camera: str = "front", **keys: Any) -> Permit:
@@ -86,12 +87,69 @@ async def test_who_looks_now_need_not_wait(tmp_path: Path, autojump_clock: trio.
             assert reason(front) is Reason.PAUSED
 
 
+async def test_a_pause_that_cannot_be_written(tmp_path: Path, autojump_clock: trio.abc.Clock) -> None:
+    """It holds at once and for as long as the daemon lives, is told, is written as soon as it can be, and lifted."""
+    async with looking(tmp_path) as policy:
+        with permit(policy) as front:
+            await front.wait_other(None)
+            with read_only(tmp_path):
+                for camera in ("front", None):
+                    outcome = await policy.pause(camera, Origin.PAUSE_SET)
+                    assert outcome.changed == (camera or ALL,)
+                    assert "Read-only" in outcome.said
+                assert reason(front) is Reason.PAUSED
+                await trio.sleep(10)
+                assert reason(front) is Reason.PAUSED
+                assert (await policy.resume(None)).changed == ("front", ALL)
+                assert front.verdict == ALLOWED
+                await policy.pause("front", Origin.PAUSE_SET)
+            await trio.sleep(2 * LOOK_S)
+            assert [*Pauses(tmp_path).read().pauses] == ["front"]
+            assert (await policy.resume("front", only_level=True)).changed == ("front",)
+            assert front.verdict == ALLOWED
+
+
+async def test_a_pause_does_not_wait_for_the_disk(tmp_path: Path) -> None:
+    """It holds before the disk has answered, and when that takes too long."""
+    answer = threading.Event()
+    async with looking(tmp_path, blocking=Blocking(0.3)) as policy:
+        with permit(policy) as front:
+            await front.wait_other(None)
+            policy.pauses.pause = lambda *_: answer.wait(30) and None  # type: ignore[method-assign,assignment]
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(policy.pause, "front", Origin.REQUEST)
+                await trio.testing.wait_all_tasks_blocked()
+                assert reason(front) is Reason.PAUSED
+            answer.set()
+            assert reason(front) is Reason.PAUSED
+
+
+async def test_doubt_after_a_start(tmp_path: Path, autojump_clock: trio.abc.Clock) -> None:
+    """Where pauses may have been lost all are paused, until the folder can be written or somebody resumes them."""
+    (tmp_path / "paused").mkdir()
+    with read_only(tmp_path):
+        for resumed in (True, False):
+            async with looking(tmp_path) as policy:
+                with permit(policy) as front:
+                    assert "nobody knows whether a pause from before was lost" in (
+                        (await front.wait_refused()).detail or ""
+                    )
+                    assert (await policy.resume("front")).in_force == (ALL,)
+                    if resumed:
+                        assert (await policy.resume(None)).changed == (ALL,)
+                        await trio.sleep(10)
+                        assert front.verdict == ALLOWED
+    async with looking(tmp_path) as policy:
+        with permit(policy) as front:
+            assert await front.wait_other(None) == ALLOWED
+
+
 async def test_a_folder_that_is_lost(tmp_path: Path, autojump_clock: trio.abc.Clock) -> None:
     """While the folder cannot be read all are paused, and when it is back they are not."""
     async with looking(tmp_path) as policy:
         with permit(policy) as front:
             await front.wait_other(None)
-            policy.pauses.folder.rmdir()
+            policy.pauses.folder.rename(tmp_path / "elsewhere")
             policy.pauses.folder.touch()
             assert "cannot be read: Not a directory" in ((await front.wait_refused()).detail or "")
             policy.pauses.folder.unlink()

@@ -20,10 +20,13 @@ def _unmount(folder: Path) -> None:
 
 
 @contextmanager
-def tiny_disk(folder: Path, kilobytes: int) -> Iterator[Path]:
-    """A file system of its own in `folder`; skips the test where this process may not mount."""
+def tiny_disk(folder: Path, kilobytes: int, inodes: int = 0) -> Iterator[Path]:
+    """A file system of its own in `folder`; skips the test where this process may not mount.
+
+    It has so many inodes; 0: as many as are wanted.
+    """
     folder.mkdir()
-    _mount("-t", "tmpfs", "-o", f"size={kilobytes}k", "tmpfs", str(folder))
+    _mount("-t", "tmpfs", "-o", f"size={kilobytes}k,nr_inodes={inodes}", "tmpfs", str(folder))
     try:
         yield folder
     finally:

@@ -34,7 +34,7 @@ class Obedient:
         self.asked.append((what, *about))
         return await self.doing[what]() if what in self.doing else {"did": what}
 
-    async def pause(self, camera: str | None) -> Any:
+    async def pause(self, camera: str | None, *, by_command: bool = False) -> Any:  # noqa: ARG002 - of the protocol
         return await self._note("pause", camera)
 
     async def resume(self, camera: str | None) -> Any:

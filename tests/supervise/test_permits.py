@@ -12,8 +12,8 @@ import pytest
 import trio
 
 from interhuman2mqtt import config
-from interhuman2mqtt.cameras import spell, worker
-from interhuman2mqtt.cameras.camera import Camera
+from interhuman2mqtt.cameras import capturing, spell, worker
+from interhuman2mqtt.cameras.camera import BEGIN_S, Camera
 from interhuman2mqtt.cameras.places import Places
 from interhuman2mqtt.config.schedule import DAYS
 from interhuman2mqtt.events import utc_now
@@ -228,3 +228,24 @@ async def test_stopped_while_it_waits(tmp_path: Path) -> None:
     async with living(tmp_path, "ws://localhost:1/v2/stream/analyze", prepare=pause) as it:
         await it.heard.wait_state("paused", "paused")
     assert it.heard.statuses[-1].state == "stopped"
+
+
+async def test_a_flood_of_pauses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hundred ONs and OFFs a second start a process every two seconds at most, and each ON counts at once."""
+    starts: list[float] = []
+
+    def counted(*arguments: Any, **keys: Any) -> Any:
+        starts.append(trio.current_time())
+        return worker.start_worker(*arguments, **keys)
+
+    monkeypatch.setattr(capturing, "start_worker", counted)
+    async with simulated_cloud() as url, living(tmp_path, url) as it:
+        await it.heard.wait_state("streaming")
+        began = trio.current_time()
+        for _ in range(200):
+            await it.policy.pause("front", Origin.PAUSE_SET)
+            await it.policy.resume("front")
+            await trio.sleep(0.01)
+        lasted = trio.current_time() - began
+        assert len(starts) <= 2 + lasted / BEGIN_S
+        await it.heard.wait_state("streaming", count=2)

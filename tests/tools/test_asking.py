@@ -96,7 +96,7 @@ async def test_whatever_is_said_is_answered(tmp_path: Path, line: bytes, status:
     """One line of JSON, or a sentence why it is none; the path may be longer than a socket's can be."""
     folder = tmp_path / ("deep" * 30)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(control.Control(folder, "lobby-1", lambda: ["front"], obey).run)
+        nursery.start_soon(control.Control([folder], "lobby-1", lambda: ["front"], obey).run)
         await wait_all_tasks_blocked(0.05)
         answer = await answered(folder, line)
         assert answer["status"] == status

@@ -3,6 +3,7 @@
 While the policy does not allow it there is nothing of it but its status: no capture process, no session, no place.
 """
 
+import math
 from collections.abc import Awaitable, Callable
 from functools import partial
 
@@ -19,6 +20,9 @@ from interhuman2mqtt.errors import Reason
 from interhuman2mqtt.policy.policy import Permit
 from interhuman2mqtt.supervise import Health, Hurry, Quarantine, Waiting, keep_running
 
+BEGIN_S = 2.0
+"""Between two times that it begins: who pauses and resumes it a hundred times a second starts no more processes."""
+
 
 class Camera:
     """Captures and streams while it may, until it is stopped."""
@@ -32,6 +36,7 @@ class Camera:
         self._scope = trio.CancelScope()
         self._spell: Spell | None = None
         self._stopping = False
+        self._began_at = -math.inf
         self._stopped_for = Reason.STOPPED
 
     async def run(self) -> None:
@@ -60,12 +65,26 @@ class Camera:
         return await self._spell.show(deliver)
 
     async def _wait_allowed(self, permit: Permit) -> None:
-        """The first verdict is waited for: nothing begins before it."""
+        """The first verdict is waited for: nothing begins before it.
+
+        An end is obeyed at once; a beginning comes at least `BEGIN_S` after the one before it.
+        """
         verdict = await permit.wait_other(None)
-        while not verdict.allowed:
-            self.standing.held(verdict)
-            verdict = await permit.wait_other(verdict)
+        while not (verdict.allowed and await self._rests(permit)):
+            if verdict.allowed:  # and no more, once it had rested
+                verdict = await permit.wait_other(None)
+            else:
+                self.standing.held(verdict)
+                verdict = await permit.wait_other(verdict)
+        self._began_at = trio.current_time()
         self.standing.begins()
+
+    async def _rests(self, permit: Permit) -> bool:
+        """Wait until it may begin again; returns False where it may not stream any more by then."""
+        with trio.move_on_at(self._began_at + BEGIN_S):
+            await permit.wait_refused()
+            return False
+        return True
 
     async def _stream(self, permit: Permit) -> None:
         """Stream until the permit is withdrawn, or `stop`; a bug outside of both halves is this camera's too."""

@@ -2,11 +2,9 @@
 
 ::
 
-    paused/ ─────► pauses ────────────┐
+    paused/ ─► pause_folder ─► pauses ┐
     clock, box.timezone ──────────────┤
     schedule ────► hours ─────────────┼──► verdict.judge ──► policy.Permit ──► cameras.camera
     budget.json ─► meter ──► budgets ─┘         pure          one per camera
                      usage, budgetfile
-
-    commands: `pause` and `resume`, with or without a running daemon
 """

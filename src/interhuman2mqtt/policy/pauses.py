@@ -1,75 +1,43 @@
 """Pauses are files: one per paused camera, by its name, or `all`, in a folder that is read anew all the time.
 
 That a file is there is the pause; what stands in it only tells who made it and when, so that one that is empty, half
-written or somebody else's pauses as well. A folder that cannot be read pauses every camera. Everything here blocks.
+written or somebody else's pauses as well. A folder that cannot be read pauses every camera.
+
+The folder of the state may be read-only: then a pause is written to that of the runtime, which lasts until the machine
+is started anew, and moved over once that can be done. After such a start all cameras are paused, unless the folder of
+the state can be written: nobody knows what was lost. A full disk refuses no pause, so it is no doubt. Everything here
+blocks.
 """
 
 import errno
 import os
 import pwd
-import re
 import stat
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
-from datetime import datetime
-from enum import StrEnum
 from pathlib import Path
 from typing import NamedTuple
-
-import msgspec
-from msgspec import Struct
 
 from interhuman2mqtt import statefolder
 from interhuman2mqtt.errors import Interhuman2MqttError
 from interhuman2mqtt.events import utc_now
+from interhuman2mqtt.policy.pause_folder import BY, FULL, NAME, Origin, Pause, PauseFolder
+
+__all__ = ["ALL", "NAME", "NOTHING", "Origin", "Outcome", "Pause", "PauseError", "Paused", "Pauses", "are", "doubtful"]
 
 FOLDER = "paused"
-"""Within the folder of the state."""
+"""Within the folder of the state, and that of the runtime."""
 ALL = "all"
 """The pause of the whole box; no camera may be called so."""
-NAME = re.compile(r"[a-z0-9_-]{1,64}")
-"""What a camera can be called; other files in the folder concern nobody."""
-CONTENT_MAX = 4096
-READABLE = 0o644
-"""The command is often root's: the service must be able to read what it leaves."""
-
-
-class Origin(StrEnum):
-    """Who paused."""
-
-    COMMAND = "command"
-    """`interhuman2mqtt pause`."""
-    REQUEST = "request"
-    """`bridge/request/pause`."""
-    PAUSE_SET = "pause_set"
-    """`<camera>/pause/set`: a level, which a later level may take back."""
-    UNKNOWN = "unknown"
-    """Nobody wrote it down, or it cannot be read."""
-
-
-BY = {
-    Origin.COMMAND: "from the command line",
-    Origin.REQUEST: "by a request over MQTT",
-    Origin.PAUSE_SET: "by pause/set over MQTT",
-    Origin.UNKNOWN: "by a file of unknown origin",
-}
-
-
-class Pause(Struct, frozen=True):
-    """What a file says."""
-
-    origin: Origin = Origin.UNKNOWN
-    at: datetime | None = None
-
-    def __str__(self) -> str:
-        since = f" since {self.at:%Y-%m-%d %H:%M:%SZ}" if self.at else ""
-        return f"{BY[self.origin]}{since}"
+BOOT = ".boot"
+"""Which start of the machine a daemon last wrote to the folder in."""
+NOTHING: Mapping[str, Pause] = {}
 
 
 class Paused(NamedTuple):
-    """What the folder says."""
+    """What the folders say."""
 
-    pauses: Mapping[str, Pause] = {}
+    pauses: Mapping[str, Pause] = NOTHING
     """By camera, or ALL."""
     doubt: str | None = None
     """Why it cannot be told, in a sentence; then all are paused."""
@@ -97,7 +65,7 @@ class Outcome(NamedTuple):
 
 
 class PauseError(Interhuman2MqttError):
-    """A pause could not be made or lifted; says why, and what to do."""
+    """A pause could not be written down or lifted; says why, and what to do."""
 
     def __init__(self, sentence: str, *, permission: bool) -> None:
         super().__init__(sentence)
@@ -106,100 +74,151 @@ class PauseError(Interhuman2MqttError):
 
 
 class Pauses:
-    """The pauses of this box; who makes and lifts them need not be the daemon.
+    """The pauses of this box that are written down; who makes and lifts them need not be the daemon.
 
     Args:
         state: The folder of the daemon's state, `statefolder.find()`.
+        runtime: What lasts until the next start of the machine, `statefolder.find_runtime()`; None: there is nothing.
     """
 
-    def __init__(self, state: Path) -> None:
+    def __init__(self, state: Path, runtime: Path | None = None) -> None:
         self.folder = state / FOLDER
+        self._state = PauseFolder(self.folder)
+        self._runtime = None if runtime is None else PauseFolder(runtime / FOLDER)
 
     def prepare(self) -> None:
-        """Make the folder, where it is not there; what goes wrong with that is told by `read`."""
+        """Make the folders, where they are not there; what goes wrong with that is told by `read`."""
+        for folder in self._folders():
+            with suppress(OSError):
+                folder.make()
+
+    def is_doubtful(self) -> bool:
+        """Return whether pauses of an earlier life of the daemon may be lost; where not, that is written down."""
+        was = _read_text(self.folder / BOOT)
+        try:
+            statefolder.replace(self.folder / BOOT, statefolder.boot_id().encode())
+        except OSError as error:
+            same = was == statefolder.boot_id() and self._runtime is not None and self._runtime.path.exists()
+            return error.errno not in FULL and not same
+        return False
+
+    def is_used(self) -> bool:
+        """Return whether a daemon has ever kept its pauses here."""
+        return (self.folder / BOOT).exists()
+
+    def tend(self, held: Mapping[str, Pause] = NOTHING) -> tuple[Paused, frozenset[str]]:
+        """Write down what could not be written before, and keep spare files; returns what holds, and what is written.
+
+        Args:
+            held: Pauses that only the daemon knows.
+        """
         with suppress(OSError):
-            _make(self.folder)
+            self._state.keep_spares()
+        if self._runtime is not None:
+            with suppress(OSError):
+                self._move_over(self._runtime)
+        written = frozenset(name for name, pause in held.items() if self._is_written(name, pause))
+        return self.read(), written
+
+    def _move_over(self, runtime: PauseFolder) -> None:
+        """Bring pauses to where they last, from where they do not."""
+        for name in runtime.names():
+            self._state.create(name, runtime.read(name))
+            runtime.remove([name])
+
+    def _is_written(self, name: str, pause: Pause) -> bool:
+        if pause.origin is Origin.DOUBT:
+            return not self.is_doubtful()
+        try:
+            self._write(name, pause)
+        except OSError:
+            return False  # as was said when it was made; it is tried again
+        return True
 
     def read(self) -> Paused:
         """What holds now."""
         try:
-            return Paused({name: _read(self.folder / name) for name in self._names()})
+            pauses = {name: self._state.read(name) for name in self._state.names()}
         except OSError as error:
             return doubtful(
                 f"{self.folder} cannot be read: {error.strerror}; it must be a folder that {_we()} may read"
             )
-
-    def pause(self, camera: str | None, origin: Origin) -> Outcome:
-        """Pause a camera, or all of them; raises PauseError.
-
-        A pause that is there already stays as it is, but for one that a level set, and that somebody means now.
-        """
-        name = _checked(camera) or ALL
         try:
-            _make(self.folder)
-            made = self._create(name, origin)
-            statefolder.sync_folder(self.folder)
+            return Paused({**self._of_runtime(), **pauses})
         except OSError as error:
-            raise self._failure(f"{shown(name)} cannot be paused", error) from error
-        return self._outcome((name,) if made else (), f"{are(name)} {'paused' if made else 'paused already'}")
+            return doubtful(f"{error.filename} cannot be read: {error.strerror}")
 
-    def resume(self, camera: str | None) -> Outcome:
+    def _of_runtime(self) -> Mapping[str, Pause]:
+        with suppress(FileNotFoundError):
+            if self._runtime is not None:
+                return {name: self._runtime.read(name) for name in self._runtime.names()}
+        return NOTHING
+
+    def pause(self, camera: str | None, origin: Origin, held: Mapping[str, Pause] = NOTHING) -> Outcome:
+        """Pause a camera, or all of them; raises PauseError. `held` are pauses that only the daemon knows."""
+        name = checked(camera) or ALL
+        try:
+            made = self._write(name, Pause(origin, utc_now()))
+        except OSError as error:
+            raise self._failure(f"the pause of {shown(name)} cannot be written down", error) from error
+        return self._outcome((name,) if made else (), f"{are(name)} {'paused' if made else 'paused already'}", held)
+
+    def _write(self, name: str, pause: Pause) -> bool:
+        """Write a pause down, where it lasts or where that is not possible; returns False where there was one."""
+        try:
+            return self._state.create(name, pause)
+        except OSError:
+            if self._runtime is None:
+                raise
+            with suppress(OSError):
+                return self._runtime.create(name, pause) and not self._state.has(name)
+            raise
+
+    def resume(self, camera: str | None, held: Mapping[str, Pause] = NOTHING) -> Outcome:
         """Lift the pause of a camera; without one that of the box and those of all cameras. Raises PauseError."""
         try:
-            name = _checked(camera)
-            wanted = sorted(self._names(), key=lambda name: name == ALL) if name is None else [name]
-            lifted = self._remove(wanted)
+            name = checked(camera)
+            lifted = self._remove(None if name is None else [name])
         except OSError as error:
             raise self._failure(f"{shown(camera or ALL)} cannot be resumed", error) from error
+        lifted += tuple(other for other in held if camera in {None, other} and other not in lifted)
+        stay = {other: pause for other, pause in held.items() if other not in lifted}
         if camera is None:
-            return self._outcome(lifted, _lifted(lifted))
-        return self._outcome(lifted, f"the pause of {camera} is lifted" if lifted else f"{camera} itself is not paused")
+            return self._outcome(lifted, _lifted(lifted), stay)
+        said = f"the pause of {camera} is lifted" if lifted else f"{camera} itself is not paused"
+        return self._outcome(lifted, said, stay)
 
-    def resume_level(self, camera: str) -> Outcome:
-        """Lift the pause of a camera that `pause/set` made, and no other: a retained OFF comes again and again."""
-        if (origin := _read(self.folder / (_checked(camera) or ALL)).origin) is Origin.PAUSE_SET:
-            return self.resume(camera)
-        if not os.path.lexists(self.folder / camera):
-            return self._outcome((), f"{camera} itself is not paused")
-        return self._outcome((), f"the pause of {camera} stays: it was made {BY[origin]}, not by pause/set")
-
-    def _names(self) -> list[str]:
-        return [name for name in os.listdir(self.folder) if NAME.fullmatch(name)]  # noqa: PTH208 - names are all
-
-    def _create(self, name: str, origin: Origin) -> bool:
-        """Make the file, first of all; whether there was none."""
-        file = self.folder / name
-        content = msgspec.json.encode(Pause(origin, utc_now()))
-        try:
-            descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, READABLE)
-        except FileExistsError:
-            if origin is not Origin.PAUSE_SET and _read(file).origin is Origin.PAUSE_SET:
-                statefolder.replace(file, content)
-            return False
-        with open(descriptor, "wb") as opened, suppress(OSError):  # it pauses, whatever stands in it  # noqa: PTH123
-            os.fchmod(descriptor, READABLE)
-            opened.write(content)
-            opened.flush()
-            os.fsync(descriptor)
-        return True
-
-    def _remove(self, names: Iterable[str]) -> tuple[str, ...]:
-        lifted = []
-        for name in names:
-            with suppress(FileNotFoundError):
-                (self.folder / name).unlink()
-                lifted.append(name)
-        if lifted:
-            statefolder.sync_folder(self.folder)
+    def _remove(self, names: list[str] | None) -> tuple[str, ...]:
+        """Lift these pauses, or all, wherever they are written: what cannot be lifted where it lasts stays whole."""
+        lifted: dict[str, None] = {}
+        for folder in self._folders():
+            if folder is self._state or folder.path.exists():
+                wanted = sorted(folder.names(), key=lambda name: name == ALL) if names is None else names
+                lifted |= dict.fromkeys(folder.remove(wanted))
         return tuple(lifted)
 
-    def _outcome(self, changed: tuple[str, ...], said: str) -> Outcome:
+    def resume_level(self, camera: str, held: Mapping[str, Pause] = NOTHING) -> Outcome:
+        """Lift the pause of a camera that `pause/set` made, and no other: a retained OFF comes again and again."""
+        name = checked(camera) or ALL
+        made = [folder.read(name).origin for folder in self._folders() if folder.has(name)]
+        made += [held[name].origin] if name in held else []
+        meant = [origin for origin in made if origin is not Origin.PAUSE_SET]
+        if not made:
+            return self._outcome((), f"{camera} itself is not paused", held)
+        if meant:
+            return self._outcome((), f"the pause of {camera} stays: it was made {BY[meant[0]]}, not by pause/set", held)
+        return self.resume(camera, held)
+
+    def _folders(self) -> list[PauseFolder]:
+        return [self._state] if self._runtime is None else [self._state, self._runtime]
+
+    def _outcome(self, changed: tuple[str, ...], said: str, held: Mapping[str, Pause]) -> Outcome:
         """What was done, and what holds after it, be it other than what was wished."""
         paused = self.read()
         if paused.doubt:
             return Outcome(changed, (ALL,), f"{said}; {paused.doubt}")
-        in_force = tuple(sorted(paused.pauses, key=lambda name: (name != ALL, name)))
-        return Outcome(changed, in_force, f"{said}; {_holding(in_force)}")
+        in_force = tuple(sorted({*paused.pauses, *held}, key=lambda name: (name != ALL, name)))
+        return Outcome(changed, in_force, f"{said}; {holding(in_force)}")
 
     def _failure(self, what: str, error: OSError) -> PauseError:
         permission = error.errno in {errno.EACCES, errno.EPERM}
@@ -212,8 +231,8 @@ def doubtful(trouble: str) -> Paused:
     return Paused(doubt=f"whether it is paused cannot be told, so it is: {trouble}")
 
 
-def _checked(camera: str | None) -> str | None:
-    """The name of a camera, which comes from anywhere and becomes that of a file."""
+def checked(camera: str | None) -> str | None:
+    """The name of a camera, which comes from anywhere and becomes that of a file; raises PauseError."""
     if camera is not None and not NAME.fullmatch(camera):
         raise PauseError("that is no name of a camera: they are of a-z, 0-9, _ and -", permission=False)
     return camera
@@ -233,34 +252,18 @@ def _lifted(names: tuple[str, ...]) -> str:
     return f"the pauses of {', '.join(map(shown, names))} are lifted" if names else "nothing was paused"
 
 
-def _holding(names: tuple[str, ...]) -> str:
+def holding(names: tuple[str, ...]) -> str:
+    """What is paused, in a sentence."""
     if ALL in names:
         return "all cameras are paused now (`interhuman2mqtt resume` lifts that)"
     return f"paused now: {', '.join(names)}" if names else "nothing is paused now"
 
 
-def _read(file: Path) -> Pause:
+def _read_text(file: Path) -> str:
     try:
-        with open(file, "rb", opener=_at_once) as opened:
-            return msgspec.json.decode(opened.read(CONTENT_MAX), type=Pause)
-    except (OSError, msgspec.MsgspecError, ValueError):
-        return Pause()
-
-
-def _at_once(file: str, flags: int) -> int:
-    return os.open(file, flags | os.O_NONBLOCK)  # were it a pipe, opening it would hang
-
-
-def _make(folder: Path) -> None:
-    """Make a folder; where root does it for somebody else's daemon, it becomes theirs as the one above it is."""
-    try:
-        folder.mkdir(parents=True)
-    except FileExistsError:
-        return
-    if os.geteuid() == 0:
-        above = folder.parent.stat()
-        os.chown(folder, above.st_uid, above.st_gid)
-    statefolder.sync_folder(folder.parent)
+        return file.read_text()
+    except (OSError, ValueError):
+        return ""
 
 
 def _we() -> str:

@@ -1,8 +1,9 @@
 """Who may stream now: looked at all the time, and told to whom it concerns when it changes."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime, tzinfo
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -11,14 +12,27 @@ from zoneinfo import ZoneInfo
 import structlog
 import trio
 
-from interhuman2mqtt import config
+from interhuman2mqtt import config, statefolder
 from interhuman2mqtt.alive import Promise
 from interhuman2mqtt.errors import Reason
 from interhuman2mqtt.events import utc_now
 from interhuman2mqtt.policy.blocking import Blocking
 from interhuman2mqtt.policy.budgets import Budgets
 from interhuman2mqtt.policy.meter import Meter
-from interhuman2mqtt.policy.pauses import Paused, Pauses, doubtful
+from interhuman2mqtt.policy.pauses import (
+    ALL,
+    NOTHING,
+    Origin,
+    Outcome,
+    Pause,
+    Paused,
+    PauseError,
+    Pauses,
+    are,
+    checked,
+    doubtful,
+    holding,
+)
 from interhuman2mqtt.policy.verdict import Moment, Verdict, judge
 
 LOOK_S = 0.5
@@ -103,6 +117,11 @@ class Policy:
         self._promise = promise
         self._permits: list[Permit] = []
         self._paused: Paused | None = None
+        """What the disk says; None: nobody has looked yet."""
+        self._held: Mapping[str, Pause] = NOTHING
+        """Pauses that are not written down, or are just being: they count all the same."""
+        self._disk = trio.Lock()
+        """Held through whatever reads or changes what is written: a look must not undo what it has not seen."""
         budgets.tell(self._judge)
 
     async def run(self) -> None:
@@ -117,20 +136,76 @@ class Policy:
                 await trio.sleep(LOOK_S)
 
     async def look(self) -> None:
-        """Look now: who has just paused or resumed a camera need not wait for the next time."""
-        try:
-            paused = await self._blocking.run(self.pauses.read)
-        except OSError as error:
-            paused = doubtful(f"{self.pauses.folder}: {error.strerror}")
-        self.see(paused)
+        """Look now, and write down what could not be written before."""
+        async with self._disk:
+            written: Collection[str] = ()
+            try:
+                paused, written = await self._blocking.run(partial(self.pauses.tend, self._held))
+            except OSError as error:
+                paused = doubtful(f"{self.pauses.folder}: {error.strerror}")
+            self._hold({name: pause for name, pause in self._held.items() if name not in written}, paused)
+
+    async def pause(self, camera: str | None, origin: Origin) -> Outcome:
+        """Pause a camera, or all of them: at once, whatever becomes of writing that down. Raises PauseError.
+
+        That is only for a name that no camera can have.
+        """
+        name = checked(camera) or ALL
+        before = self._held.get(name)
+        if before is None or origin is not Origin.PAUSE_SET:
+            self._hold({**self._held, name: Pause(origin, self._now())}, self._paused)
+        async with self._disk:
+            try:
+                outcome = await self._blocking.run(partial(self.pauses.pause, camera, origin, self._held))
+            except (OSError, PauseError) as error:
+                return self._unwritten(name, str(error), is_news=before is None)
+        await self.look()  # which finds it written, and from then on it counts for that alone
+        return outcome
+
+    def _unwritten(self, name: str, trouble: str, *, is_news: bool) -> Outcome:
+        log.error("a pause is not written down: it ends with this life of the daemon", of=name, detail=trouble)
+        said = (
+            f"{are(name)} paused, for as long as this daemon lives, and written down once that can be done: {trouble}"
+        )
+        known = self._known()
+        in_force = (ALL,) if known.doubt else tuple(sorted(known.pauses, key=lambda other: (other != ALL, other)))
+        return Outcome((name,) if is_news else (), in_force, f"{said}; {holding(in_force)}")
+
+    async def resume(self, camera: str | None, *, only_level: bool = False) -> Outcome:
+        """Lift every pause of a camera, or all; `only_level`: only what `pause/set` made. Raises PauseError."""
+        async with self._disk:
+            try:
+                if camera is not None and only_level:
+                    outcome = await self._blocking.run(partial(self.pauses.resume_level, camera, self._held))
+                else:
+                    outcome = await self._blocking.run(partial(self.pauses.resume, camera, self._held))
+            except OSError as error:
+                raise PauseError(f"whether it is resumed cannot be told: {error.strerror}", permission=False) from error
+            held = {name: pause for name, pause in self._held.items() if name not in outcome.changed}
+            self._hold(held, self._paused)
+        await self.look()
+        return outcome
+
+    def _hold(self, held: Mapping[str, Pause], paused: Paused | None) -> None:
+        """These pauses are not written down, and that is what is."""
+        self._held = held
+        if paused is None:
+            return
+        before, now = self._known(), Paused({**held, **paused.pauses}, paused.doubt)
+        self._paused = paused
+        if now != before:
+            level = logging.ERROR if now.doubt else logging.INFO
+            log.log(level, "pauses", of=sorted(now.pauses), doubt=now.doubt)
+        self._judge()
+
+    def _known(self) -> Paused:
+        """What holds, as far as it is known."""
+        paused = self._paused or Paused()
+        return Paused({**self._held, **paused.pauses}, paused.doubt)
 
     def see(self, paused: Paused) -> None:
         """What the folder says now."""
-        if paused != (self._paused or Paused()):
-            level = logging.ERROR if paused.doubt else logging.INFO
-            log.log(level, "pauses", of=sorted(paused.pauses), doubt=paused.doubt)
-        self._paused = paused
-        self._judge()
+        self._hold(self._held, paused)
 
     async def close(self) -> None:
         """The cameras are gone: write what they have used."""
@@ -150,13 +225,16 @@ class Policy:
     async def _prepare(self) -> None:
         try:
             await self._blocking.run(self.pauses.prepare)
+            is_doubtful = await self._blocking.run(self.pauses.is_doubtful)
         except OSError as error:
             log.warning("the folder of the pauses was not made", detail=f"{self.pauses.folder}: {error.strerror}")
+        else:
+            self._held = {**self._held, **({ALL: Pause(Origin.DOUBT)} if is_doubtful else {})}
 
     def _judge(self) -> None:
         if self._paused is None:
             return  # nobody has looked yet
-        moment = Moment(self._now(), self._paused, self._zone)
+        moment = Moment(self._now(), self._known(), self._zone)
         for permit in self._permits:
             camera = permit.camera.id
             budgeted, unpaid = self.budgets.is_budgeted(camera), self.budgets.why(camera)
@@ -167,4 +245,5 @@ def for_box(box: config.Box, state: Path, promise: Promise) -> Policy:
     """The policy of a box that keeps its state in this folder."""
     zone = ZoneInfo(box.timezone) if box.timezone else None
     per_day = box.budget.per_day if box.budget else None
-    return Policy(Pauses(state), Budgets(Meter(state, zone), per_day), zone, promise=promise)
+    pauses = Pauses(state, statefolder.find_runtime(state))
+    return Policy(pauses, Budgets(Meter(state, zone), per_day), zone, promise=promise)

@@ -51,8 +51,15 @@ def _said(command: str, data: Mapping[str, Any]) -> str:
     return f"the configuration is in force; {'; '.join(changes) or 'no camera was changed by it'}"
 
 
-def ask(folder: Path, request: Mapping[str, Any], within: float = ANSWER_S) -> dict[str, Any]:
-    """The daemon's answer to a request. Blocks; raises NotAsked."""
+def ask(state: Path, request: Mapping[str, Any], within: float = ANSWER_S) -> dict[str, Any]:
+    """The answer of the daemon whose state is in this folder. Blocks; raises NotAsked."""
+    runtime = statefolder.find_runtime(state)
+    if runtime is not None and not (state / control.NAME).exists() and (runtime / control.NAME).exists():
+        return _ask(runtime, request, within)
+    return _ask(state, request, within)
+
+
+def _ask(folder: Path, request: Mapping[str, Any], within: float) -> dict[str, Any]:
     try:
         with control.address_in(folder) as address, socket.socket(socket.AF_UNIX) as asking:
             asking.settimeout(within)

@@ -6,7 +6,8 @@ from interhuman2mqtt.policy.pauses import Pauses
 
 def why_paused(camera: str) -> str | None:
     """A sentence, where it is; a folder that no service has made yet pauses nobody. Blocks."""
-    pauses = Pauses(statefolder.find())
+    state = statefolder.find()
+    pauses = Pauses(state, statefolder.find_runtime(state))
     try:
         pauses.folder.stat()
     except FileNotFoundError:

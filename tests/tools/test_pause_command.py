@@ -98,6 +98,7 @@ def test_unknown_cameras(
 ) -> None:
     """A camera that this box does not have is refused with what was probably meant, and nothing is done."""
     pauses.prepare()
+    assert not pauses.is_doubtful()
     status = cli.main([command, *words, "--config", config])
     said = capsys.readouterr().err
     assert (status, said) == ((2, f"{sentence}\n") if sentence else (0, ""))
@@ -129,7 +130,9 @@ def test_a_state_that_is_no_folder(config: str, pauses: Pauses, capsys: pytest.C
     pauses.folder.parent.mkdir()
     pauses.folder.touch()
     assert cli.main(["pause", "front", "--config", config]) == 73
-    assert capsys.readouterr().err == f"front cannot be paused: {pauses.folder}/front: Not a directory\n"
+    said = capsys.readouterr().err
+    assert said.startswith(f"the pause of front cannot be written down: {pauses.folder}/front: Not a directory; ")
+    assert "nor does a daemon hold it: no daemon is running here" in said
     assert cli.main(["resume", "--config", config]) == 73
     assert capsys.readouterr().err == f"all cameras cannot be resumed: {pauses.folder}: Not a directory\n"
 
@@ -163,6 +166,8 @@ def test_as_somebody_else(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
             status = cli.main(["pause"])
         finally:
             os.seteuid(0)
-        sentence = f"all cameras cannot be paused: {state}/paused/all: Permission denied; do it as root or with sudo\n"
-        assert (status, capsys.readouterr().err) == (77, sentence)
+        what = f"the pause of all cameras cannot be written down: {state}/paused/all"
+        sentence = f"{what}: Permission denied; do it as root or with sudo; nor does a daemon hold it: "
+        said = capsys.readouterr().err
+        assert (status, said[: len(sentence)]) == (77, sentence)
         assert Pauses(Path(state)).read().pauses == {}
