@@ -4,7 +4,7 @@ import errno
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 from urllib.parse import quote, urlsplit
 
 import av
@@ -21,6 +21,11 @@ TEST_SIZE = (1280, 720)
 TEST_FPS = 15.0
 
 
+Clock = Literal["ours", "camera", "samples"]
+"""What dates the packets: stamps that are taken at their word, those of a camera, judged by arrival, or the count of
+samples alone."""
+
+
 class Feed(NamedTuple):
     """One open container and which of its tracks are used."""
 
@@ -30,6 +35,7 @@ class Feed(NamedTuple):
     paced: bool = False
     """Without a clock of its own, so we keep time."""
     loops: bool = False
+    clock: Clock = "ours"
     buffered: bool = False
     """Over TCP: what we do not read yet waits there, and is not lost."""
     mode: Mode | None = None
@@ -67,7 +73,7 @@ def _open_rtsp(command: wire.Open) -> Feed:
         "timeout": str(NETWORK_TIMEOUT_S * 1_000_000),
     }
     feed = _open(command, _with_credentials(command), None, options)
-    return feed._replace(buffered=command.transport == "tcp")
+    return feed._replace(buffered=command.transport == "tcp", clock="camera")
 
 
 def _with_credentials(command: wire.Open) -> str:
@@ -86,7 +92,8 @@ def _with_credentials(command: wire.Open) -> str:
 
 def _open_v4l2(command: wire.Open, device: Path, *, may_copy: bool) -> Feed:
     mode = _mode(command, device, may_copy=may_copy)
-    options = {"timestamps": "abs"}
+    # the kernel's own stamps, of CLOCK_MONOTONIC: FFmpeg's `abs` makes wall clock of them, which is set now and then
+    options = {"timestamps": "default"}
     if mode:
         options["input_format"] = mode.format.ffmpeg
     if size := (mode.width, mode.height) if mode else command.size:
@@ -128,7 +135,7 @@ def _open_microphone(command: wire.Open, microphone: str) -> Feed:
         except (av.error.FFmpegError, OSError, ValueError) as error:
             said = said or _printed(error)
         else:
-            return Feed(container, None, container.streams.audio[0].index)
+            return Feed(container, None, container.streams.audio[0].index, clock="samples")
     raise alsa.fault(name) or alsa.refusal(name, said)
 
 

@@ -4,13 +4,17 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from typing import NamedTuple
+from fractions import Fraction
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import av
+from av.stream import Stream
 
 from interhuman2mqtt.capture.choose import Adjustment
 from interhuman2mqtt.capture.device import Feed
+from interhuman2mqtt.capture.opening import Arrived, Opening
 from interhuman2mqtt.capture.parameters import ParameterSets
+from interhuman2mqtt.capture.rate import ClockRate
 from interhuman2mqtt.capture.recorder import Tracks
 from interhuman2mqtt.capture.rests import rest_s
 from interhuman2mqtt.capture.ring import Packet, Ring
@@ -18,6 +22,13 @@ from interhuman2mqtt.capture.timeline import Anchor, Timeline
 from interhuman2mqtt.capture.tracks import AvPacket, Copied, Silence, Track, base_of
 from interhuman2mqtt.errors import Outage, Reason
 
+if TYPE_CHECKING:
+    from av.audio.stream import AudioStream
+
+HELD = ("camera", "samples")
+"""Feeds whose first second is held back: their clocks are not known before."""
+PARSED = ("h264", "hevc")
+"""What RTP carries in pieces whose last one FFmpeg does not look for."""
 LONGEST_GOP_S = 4.5
 """The cloud looks at windows of 8 s and wants a key frame in each: where they are rarer we encode."""
 SOUND_DUE_S = 5.0
@@ -42,12 +53,12 @@ class Counts:
         self.repairs: Counter[str] = Counter()
         """How often each rule about bad input was applied."""
 
-
-class Arrived(NamedTuple):
-    """A packet and when it came, on CLOCK_MONOTONIC."""
-
-    packet: AvPacket
-    at: float
+    def count(self, *, is_video: bool) -> None:
+        """Another packet came."""
+        if is_video:
+            self.video += 1
+        else:
+            self.sound += 1
 
 
 class Shared(NamedTuple):
@@ -83,7 +94,13 @@ class Take:
         """Set when the take ends: its feeds are read no further."""
         self._timelines = {
             id(feed): {
-                index: Timeline(base_of(feed.container.streams[index]), shared.anchor, shared.counts.repairs)
+                index: Timeline(
+                    base_of(feed.container.streams[index]),
+                    shared.anchor,
+                    shared.counts.repairs,
+                    None if feed.clock == "ours" else ClockRate(),
+                    leads=index == feed.video or feed.clock == "ours",
+                )
                 for index in (feed.video, feed.sound)
                 if index is not None
             }
@@ -92,17 +109,40 @@ class Take:
 
     def read(self, feed: Feed) -> None:
         """Until the feed, or the take, ends; raises what FFmpeg raises, or Reopen."""
-        for packet, arrival in packets(feed):
+        opening: Opening | None = None
+        if feed.clock in HELD:
+            opening = Opening(self._timelines[id(feed)], feed.video, self._anchor, self._counts.repairs)
+        for arrived in packets(feed):
             if self.over:
                 return
-            seconds = self._place(feed, packet, arrival)
-            if packet.stream_index == feed.video:
-                self._picture(packet, seconds)
-                self._judge_use(arrival)
-            else:
-                self._sound(packet)
-            if self._may_rest and (rest := rest_s(self._ring, self._anchor, seconds, arrival)):
-                time.sleep(rest)
+            self._counts.count(is_video=arrived.packet.stream_index == feed.video)
+            if opening is None:
+                self._take_in(feed, arrived)
+            elif not opening.hold(arrived):
+                self._open(feed, opening)
+                opening = None
+        if opening is not None:
+            self._open(feed, opening)
+
+    def _open(self, feed: Feed, opening: Opening) -> None:
+        """Take in what was held back while it was not known when it was captured."""
+        begin_s = self._ring.end_s if self._ring.take > 1 else None
+        with self._changed:
+            held = list(opening.release(begin_s))
+            self._begun = True
+        for arrived in held:
+            self._take_in(feed, arrived, may_rest=False)
+
+    def _take_in(self, feed: Feed, arrived: Arrived, *, may_rest: bool = True) -> None:
+        packet, arrival = arrived
+        seconds = self._place(feed, packet, arrival)
+        if packet.stream_index == feed.video:
+            self._picture(packet, seconds)
+            self._judge_use(arrival)
+        else:
+            self._sound(packet)
+        if may_rest and self._may_rest and (rest := rest_s(self._ring, self._anchor, seconds, arrival)):
+            time.sleep(rest)
 
     def _place(self, feed: Feed, packet: AvPacket, arrival: float) -> float:
         """Mend a packet's times; returns its PTS in seconds."""
@@ -126,7 +166,6 @@ class Take:
         self._begun = True
 
     def _picture(self, packet: AvPacket, seconds: float) -> None:
-        self._counts.video += 1
         track = self._tracks.video
         self._judge(packet, seconds)
         encoded = self._put(track, packet)
@@ -141,7 +180,6 @@ class Take:
                 raise Reopen(self._adjustment._replace(encode=True), "rare_key_frames")
 
     def _sound(self, packet: AvPacket) -> None:
-        self._counts.sound += 1
         track = self._tracks.sound
         if track is None or isinstance(track, Silence):
             return
@@ -189,6 +227,12 @@ def packets(feed: Feed) -> Iterator[Arrived]:
     """The packets of a feed with their arrival on CLOCK_MONOTONIC; a file's in real time, again and again."""
     begun = time.monotonic()
     streams = [feed.container.streams[index] for index in (feed.video, feed.sound) if index is not None]
+    if feed.clock == "samples":
+        yield from _counted(feed, streams)
+        return
+    if feed.clock == "camera":
+        yield from _arrived(feed, streams)
+        return
     if not feed.paced:
         yield from (Arrived(packet, time.monotonic()) for packet in feed.container.demux(streams) if packet.size)
         return
@@ -203,6 +247,38 @@ def packets(feed: Feed) -> Iterator[Arrived]:
         if not feed.loops:
             return
         feed.container.seek(0)
+
+
+def _arrived(feed: Feed, streams: list[Stream]) -> Iterator[Arrived]:
+    """The packets of a camera: a picture of H.264 is given away when the next one begins, and came before that.
+
+    It had begun to come when the one before it was given away. At one picture a second this is a whole second.
+    """
+    is_held_back = any(stream.type == "video" and stream.codec_context.name in PARSED for stream in streams)
+    begun: float | None = None
+    for packet in feed.container.demux(streams):
+        at = time.monotonic()
+        if packet.size and packet.stream_index == feed.video and is_held_back:
+            yield Arrived(packet, at if begun is None else begun)
+            begun = at
+        elif packet.size:
+            yield Arrived(packet, at)
+
+
+def _counted(feed: Feed, streams: list[Stream]) -> Iterator[Arrived]:
+    """Sound dated by its samples, whatever it is stamped with; a packet's first sample came when the packet before did.
+
+    A sound card's stamps are of the wall clock, which is set now and then. Its samples are as steady as its crystal.
+    """
+    context = cast("AudioStream", streams[0]).codec_context
+    frame = context.channels * context.format.bytes
+    count = 0
+    for packet in feed.container.demux(streams):
+        if packet.size:
+            arrival = time.monotonic()
+            packet.pts = packet.dts = round(Fraction(count, context.sample_rate) / packet.time_base)
+            count += packet.size // frame
+            yield Arrived(packet, arrival - packet.size // frame / context.sample_rate)
 
 
 def _primes(feed: Feed, packet: AvPacket) -> bool:

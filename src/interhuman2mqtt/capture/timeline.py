@@ -14,18 +14,29 @@ repeated            a DTS that does not rise by itself is one tick after the one
 frozen              where DTS repeat for more than `JUMP_S`, their clock stands: a new claim begins at the arrival
 jump_back           a DTS more than `JUMP_S` in the past begins a new claim: time goes on from the last packet
 jump_ahead          a packet from more than `JUMP_S` in the future begins a new claim at its arrival
-apart               a track that begins more than `JUMP_S` away from the one that began before it begins at its arrival
+behind              DTS that stay more than `BEHIND_S` behind what has been, for `BEHIND_PACKETS`, begin a new claim
+apart               a track that begins too far away from the one that began before it begins at its arrival
+rate                a clock that counts too many or too few seconds (`rate.py`) is read at the rate that it has
 ==================  ====================================================================================
 
-A burst after a network stall is not a jump: its packets are late, never early, and DTS order holds.
+A burst after a network stall is not a jump: its packets are late, never early, and DTS order holds. The last rule is
+for the clocks of cameras only, whose packets come as they are captured, and for these nothing more than `AHEAD_S`
+comes from the future. What a crystal drifts is no lie, and made good by a few ticks now and then.
 """
 
 from collections import Counter, deque
 from fractions import Fraction
 from typing import NamedTuple
 
+from interhuman2mqtt.capture.rate import ClockRate
+
 JUMP_S = 2.5
 """More than the buffering when a stream opens, which makes the first packets look late by up to two seconds."""
+AHEAD_S = 0.5
+"""Half a second is what we promise; a sender report that sets a track right moves it by less."""
+BEHIND_S = 0.1
+BEHIND_PACKETS = 3
+"""One or two packets that are out of order shift nothing."""
 REORDER_S = 1.0
 """More than a picture with B-frames is ever decoded before it is shown."""
 REORDER_MAX_S = 10.0
@@ -82,39 +93,112 @@ class Stamp(NamedTuple):
 
 
 class Timeline:
-    """One track's time base and what has been mended; tracks of one source share `anchor` and their zero."""
+    """One track's time base and what has been mended; tracks of one source share `anchor` and their zero.
 
-    def __init__(self, time_base: Fraction, anchor: Anchor, repairs: Counter[str]) -> None:
+    Args:
+        rate: Watches the clock of a camera; None for one that is taken at its word.
+        leads: Whether the anchor is of this track; the others only stand beside it.
+    """
+
+    def __init__(
+        self,
+        time_base: Fraction,
+        anchor: Anchor,
+        repairs: Counter[str],
+        rate: ClockRate | None = None,
+        *,
+        leads: bool = True,
+    ) -> None:
         self.time_base = time_base
         self.tick_s = float(time_base)
+        self.rate = rate
         self._anchor = anchor
         self._repairs = repairs
-        self._offset = 0
+        self._leads = leads
+        # a claim of `_claimed` is placed at `_placed`, and what follows `_gain` times as far away as it says
+        self._claimed = self._placed = 0
+        self.gain = 1.0
+        """How long a second of the track's clock really is."""
+        self._drifted = 0.0
         self._last: int | None = None
+        self._behind = 0
         self.step = 1
         """Ticks between the last two packets: the duration of one that does not say it."""
 
-    def begin(self, claimed_s: float, at_s: float) -> None:
-        """Put what the source calls `claimed_s` at `at_s`; called once, alike for every track of the source."""
-        self._offset = round((at_s - claimed_s) / self.tick_s)
+    def begin(self, claimed_s: float, at_s: float, gain: float = 1.0) -> None:
+        """Put what the source calls `claimed_s` at `at_s`; called once, alike for every track of the source.
+
+        `gain` is how long a second of the track's clock really is.
+        """
+        self._claimed, self._placed = round(claimed_s / self.tick_s), round(at_s / self.tick_s)
+        if gain != 1.0:
+            self._lies(gain)
+
+    def _lies(self, gain: float) -> None:
+        """The clock is wrong, and is read with this gain from here on."""
+        self._repairs["rate"] += 1
+        self.gain = gain
+        if self.rate:
+            self.rate.lied = True
+            self.rate.restart()
+
+    def where(self, claim: int) -> int:
+        """Where a claim is, if nothing has to be mended."""
+        ahead = claim - self._claimed
+        return self._placed + (ahead if self.gain == 1.0 else round(ahead * self.gain))
+
+    def shift(self, seconds: float) -> None:
+        """Put all that comes so much later."""
+        self._placed += round(seconds / self.tick_s)
 
     def place(self, pts: int | None, dts: int | None, arrival: float) -> Stamp:
         """Where a packet belongs; DTS always rise, and PTS are never before their DTS."""
         claim = self._claim(pts, dts)
-        placed = self._mended(claim.dts + self._offset, arrival)
+        placed = self._mended(self.where(claim.dts), arrival)
         if self._last is not None:
             self.step = placed - self._last
         self._last = placed
-        shown = max(claim.pts + self._offset, placed)
-        # by its PTS: what is sent ahead of its turn is sent as soon as it is captured, what it overtook is late
-        self._anchor.observe(shown * self.tick_s, arrival)
+        shown = placed + max(self.where(claim.pts) - placed, 0)
+        early_s = self._judged(claim, placed, arrival) if self.rate else 0.0
+        if self._leads:
+            # by its PTS: what is sent ahead of its turn is sent as soon as it is captured, what it overtook is late
+            self._anchor.observe(shown * self.tick_s - early_s, arrival)
         return Stamp(shown, placed)
+
+    def _judged(self, claim: Stamp, placed: int, arrival: float) -> float:
+        """Look at the clock, and read it otherwise from here on where it is wrong; returns how early the packet is."""
+        assert self.rate  # noqa: S101 - the caller has looked
+        self._follow()
+        news = self.rate.observe(placed * self.tick_s, arrival)
+        early_s = max(placed * self.tick_s - arrival + self.rate.level, 0.0) if self.rate.level is not None else 0.0
+        if news and (lie := self.rate.lie()) is not None:
+            self._lies(self.gain / lie)
+            self._claimed = claim.dts
+            # what was late is put right at once, what was early little by little: time never runs backwards
+            self._placed = max(placed, self._expected(arrival)) if lie < 1 else placed
+        return early_s
+
+    def _follow(self) -> None:
+        """Make a little of the drift good, in whole ticks."""
+        assert self.rate  # noqa: S101 - the caller has looked
+        self._drifted += self.rate.drift * self.step
+        if ticks := int(self._drifted):
+            self._drifted -= ticks
+            self._placed += ticks
+            self.rate.moved(ticks * self.tick_s)
+
+    def _expected(self, arrival: float) -> int:
+        """Where a packet belongs that is as punctual as the most punctual ones."""
+        level = self.rate.level if self.rate else None
+        return round((arrival - (self._anchor.seconds if level is None else level)) / self.tick_s)
 
     def _claim(self, pts: int | None, dts: int | None) -> Stamp:
         """What the source says, completed; the PTS is not before the DTS."""
-        follows = 0 if self._last is None else self._last + self.step - self._offset
         if dts is not None:
             return Stamp(self._shown(pts, dts), dts)
+        follows = self._claimed
+        if self._last is not None:
+            follows += round((self._last + self.step - self._placed) / self.gain)
         if pts is None:
             self._repairs["no_stamps"] += 1
             return Stamp(follows, follows)
@@ -133,31 +217,48 @@ class Timeline:
         return max(pts, dts)
 
     def _mended(self, wanted: int, arrival: float) -> int:
-        expected = round((arrival - self._anchor.seconds) / self.tick_s)
+        expected = self._expected(arrival)
         jump = round(JUMP_S / self.tick_s)
         if self._last is None:
-            return self._begun(wanted, expected, jump)
+            return self._begun(wanted, expected, jump if self.rate is None else round(AHEAD_S / self.tick_s))
+        is_known = self.rate is not None and self.rate.level is not None
         follows = self._last + 1
+        ahead = max(expected + round(AHEAD_S / self.tick_s), follows) if is_known else max(expected, follows) + jump
+        self._behind = self._behind + 1 if wanted < follows else 0
         if wanted < follows - jump:
             self._repairs["jump_back"] += 1
-        elif wanted > max(expected, follows) + jump:
+        elif wanted > ahead:
             self._repairs["jump_ahead"] += 1
         elif wanted < follows <= expected - jump:
             self._repairs["frozen"] += 1
+        elif self._behind >= BEHIND_PACKETS and (follows - wanted) * self.tick_s > BEHIND_S:
+            self._repairs["behind"] += 1
         elif wanted < follows:
             self._repairs["repeated"] += 1
             return follows
         else:
             return wanted
         mended = max(follows, expected)
-        self._offset += mended - wanted
+        self._placed += mended - wanted
+        self._behind = 0
+        if self.rate and wanted > mended:
+            self._forget(wanted - mended)
         return mended
+
+    def _forget(self, ahead: int) -> None:
+        """A packet from the future was put where it arrived."""
+        assert self.rate  # noqa: S101 - the caller has looked
+        if ahead * self.tick_s > JUMP_S:
+            self.rate.restart()
+        else:  # by a clock that is too fast, maybe, which is to be seen
+            self.rate.moved(-ahead * self.tick_s)
 
     def _begun(self, wanted: int, expected: int, jump: int) -> int:
         """Where the first packet of the track belongs."""
-        if not self._anchor.is_set or abs(wanted - expected) <= jump:
+        is_known = self.rate is not None and self.rate.level is not None
+        if is_known or not self._anchor.is_set or abs(wanted - expected) <= jump:
             return wanted
         self._repairs["apart"] += 1
         begun = max(expected, 0)
-        self._offset += begun - wanted
+        self._placed += begun - wanted
         return begun

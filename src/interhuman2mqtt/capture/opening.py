@@ -1,0 +1,109 @@
+"""The first second of a live source is held back until it is known how its clocks run, and when it was.
+
+A source opens with a burst: what FFmpeg looked at, and what the camera had kept since its last key frame. Its packets
+tell nothing by their arrival. What comes after it does: how fast each track's clock runs, how late the most punctual
+packet is (which becomes the anchor), and how far the tracks are apart. So nothing has to be taken back later.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+from interhuman2mqtt.capture.rate import opening_rate
+from interhuman2mqtt.capture.timeline import Anchor, Timeline
+from interhuman2mqtt.capture.tracks import AvPacket
+
+OPENING_S = 1.2
+BURST_S = 0.3
+"""The burst is over by then."""
+APART_S = 0.3
+"""By so much more than the network and an encoder explain, tracks are put side by side by their arrival."""
+
+
+class Arrived(NamedTuple):
+    """A packet and when it came, on CLOCK_MONOTONIC."""
+
+    packet: AvPacket
+    at: float
+
+
+class Opening:
+    """Holds the packets of one feed, and begins its timelines.
+
+    Args:
+        timelines: By the index of their streams.
+        video: The stream whose times the anchor is of; None for a microphone, which is put beside it.
+    """
+
+    def __init__(
+        self, timelines: Mapping[int, Timeline], video: int | None, anchor: Anchor, repairs: Counter[str]
+    ) -> None:
+        self._timelines = timelines
+        self._video = video
+        self._anchor = anchor
+        self._repairs = repairs
+        self._held: list[Arrived] = []
+
+    def hold(self, arrived: Arrived) -> bool:
+        """Keep a packet; returns whether the next one is to be kept as well."""
+        self._held.append(arrived)
+        waits = self._video is None and not self._anchor.is_set
+        if waits:  # for its camera, and nobody will ask for sound from before that
+            self._held = [held for held in self._held if arrived.at - held.at < OPENING_S]
+        return waits or arrived.at - self._held[0].at < OPENING_S
+
+    def release(self, begin_s: float | None) -> Iterator[Arrived]:
+        """Begin the timelines and give what was held; `begin_s`: where the take before ended, if there was one."""
+        held, self._held = self._held, []
+        if not held:
+            return
+        zero_s = _claimed_s(held[0].packet, self._timelines[held[0].packet.stream_index])
+        came = {index: [each for each in held if each.packet.stream_index == index] for index in self._timelines}
+        levels = {index: self._begin(self._timelines[index], mine, zero_s, held[0].at) for index, mine in came.items()}
+        self._stand_together(levels, begin_s, min(self._placed_s(each) for each in held))
+        yield from held
+
+    def _begin(self, timeline: Timeline, mine: list[Arrived], zero_s: float, opened: float) -> float | None:
+        """Begin one timeline; returns its level: the least delay of a packet that came after the burst."""
+        after = [each for each in mine if each.at - opened >= BURST_S] or mine
+        claims = [(_claimed_s(each.packet, timeline), each.at) for each in after]
+        first_s = _claimed_s(mine[0].packet, timeline) if mine else zero_s
+        timeline.begin(first_s, first_s - zero_s, 1 / opening_rate(claims))
+        return min((each.at - self._placed_s(each) for each in after), default=None)
+
+    def _placed_s(self, arrived: Arrived) -> float:
+        timeline = self._timelines[arrived.packet.stream_index]
+        return timeline.where(_claim(arrived.packet)) * timeline.tick_s
+
+    def _stand_together(self, levels: dict[int, float | None], begin_s: float | None, first_s: float) -> None:
+        """Move each timeline beside the picture's, and all of them behind the take before this one."""
+        leading = levels.get(self._video) if self._video is not None else self._anchor.seconds
+        if leading is None:
+            return
+        later_s = 0.0
+        if begin_s is not None and self._video is not None:
+            later_s = max(leading - self._anchor.seconds, begin_s - first_s)
+        for index, timeline in self._timelines.items():
+            level = levels[index]
+            moved_s = later_s + (0.0 if level is None else self._apart_s(timeline, level - leading))
+            timeline.shift(moved_s)
+            if timeline.rate and level is not None:
+                timeline.rate.level = level - moved_s
+
+    def _apart_s(self, timeline: Timeline, apart_s: float) -> float:
+        """How far a track has to be moved, which comes so much later than the picture by what it says."""
+        if self._video is None or timeline.gain != 1.0:
+            return apart_s  # its own times tell nothing about where it begins
+        if abs(apart_s) <= APART_S:
+            return 0.0  # the camera knows better than a network
+        self._repairs["apart"] += 1
+        return apart_s
+
+
+def _claim(packet: AvPacket) -> int:
+    """What a packet says in its own ticks; its DTS, where it has one."""
+    return packet.dts if packet.dts is not None else packet.pts or 0
+
+
+def _claimed_s(packet: AvPacket, timeline: Timeline) -> float:
+    return _claim(packet) * timeline.tick_s
