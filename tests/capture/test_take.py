@@ -31,8 +31,8 @@ RARE = Clip(size=(192, 108), fps=15, gop=150, seconds=16, audio=None)
 def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Files are read as fast as they can be."""
 
-    def hurried(command: wire.Open) -> list[Feed]:
-        return [feed._replace(paced=False) for feed in open_source(command)]
+    def hurried(command: wire.Open, *, encode: bool = False) -> list[Feed]:
+        return [feed._replace(paced=False) for feed in open_source(command, encode=encode)]
 
     monkeypatch.setattr(capture_module, "open_source", hurried)
 
@@ -142,7 +142,7 @@ def test_parameter_sets_that_change_open_the_source_anew(monkeypatch: pytest.Mon
     monkeypatch.setattr(
         capture_module,
         "open_source",
-        lambda _command: [feed._replace(paced=False) for feed in open_source(a_command(next(opened)))],
+        lambda _command, **_: [feed._replace(paced=False) for feed in open_source(a_command(next(opened)))],
     )
     capture = run(path)
     assert capture.counts.repairs["format_changed"] == 1
@@ -166,7 +166,7 @@ def a_camera_and_a_microphone(monkeypatch: pytest.MonkeyPatch, seconds: int) -> 
     camera = SMALL._replace(audio=None, seconds=2)
     sound = SMALL._replace(video=None, seconds=seconds)
 
-    def both(_command: wire.Open) -> list[Feed]:
+    def both(_command: wire.Open, **_: bool) -> list[Feed]:
         (feed,) = open_source(a_command(camera.path(), loop=False))
         beside = av.open(str(sound.path()))
         return [feed, Feed(beside, None, 0, paced=True)]
