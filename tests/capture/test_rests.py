@@ -141,3 +141,11 @@ def is_buffered(command: wire.Open) -> bool:
     (feed,) = open_source(command)
     feed.container.close()
     return feed.buffered
+
+
+def test_gops_that_take_turns_are_not_missed() -> None:
+    """Where a camera's GOPs are of several lengths, the key frame behind the shortest is read at once as well."""
+    read = Read()
+    read.gops(*[25, 50, 10, 40] * 10)
+    assert max(read.delays) > FRAME_MS * MS
+    assert max(read.key_delays[8:]) == 0.0

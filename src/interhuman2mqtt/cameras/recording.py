@@ -27,15 +27,29 @@ class Source(Protocol):
 
 
 class WorkerRecording:
-    """A recording of a worker, as a session pulls it."""
+    """A recording of a worker, as a session pulls it.
 
-    def __init__(self, worker: Source, number: int) -> None:
+    Args:
+        worker: Whose.
+        number: By which the worker knows it.
+        least_s: The shortest chunk that the cloud takes, where it does not tell one itself.
+    """
+
+    def __init__(self, worker: Source, number: int, least_s: float | None = None) -> None:
         self._worker = worker
         self._number = number
+        self._least_s = least_s
         self._chunks: deque[MediaChunk] = deque()
         self._news = trio.Event()
         self._finishing = trio.Event()
         self._utc_offset_s = 0.0
+        self._limit: wire.Limit | None = None
+
+    def limit(self, least_s: float | None, most_s: float | None, most_bytes: int) -> None:
+        """Give no chunk that the cloud would not take; None: it does not say."""
+        self._limit = wire.Limit(
+            recording=self._number, least_s=least_s or self._least_s, most_s=most_s, most_bytes=most_bytes
+        )
 
     async def next_chunk(self) -> MediaChunk:
         """The next chunk, as soon as it is whole; raises the Outage of a worker that is gone."""
@@ -47,6 +61,9 @@ class WorkerRecording:
 
     async def wait_chunk(self) -> None:
         """Wait for the next chunk and leave it; raises as `next_chunk` does."""
+        if self._limit is not None:
+            self._worker.send_nowait(self._limit)
+            self._limit = None
         if not self._chunks:
             self._worker.send_nowait(wire.Pull(recording=self._number))
         while not self._chunks:

@@ -180,6 +180,7 @@ class _Watch:
     def ready(self, limits: Limits, correlation_id: str | None) -> None:
         """The session is open."""
         self.is_ready = True
+        self.recording.limit(limits.min_segment_duration, limits.max_segment_duration, limits.max_segment_size)
         self._health.well()
         log.info("session ready", correlation_id=correlation_id, max_duration=limits.max_duration)
 

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 import structlog
 import trio
 
+from interhuman2mqtt import config
 from interhuman2mqtt.alive import Promise
 from interhuman2mqtt.cameras.picture import Picture, Pictures
 from interhuman2mqtt.cameras.recording import WorkerRecording
@@ -82,12 +83,13 @@ class Worker:
     ) -> "WorkerRecording":
         """Begin a recording: at the newest key frame, or at the first one at or after `from_s`, or a replay before."""
         self._numbers += 1
-        recording = WorkerRecording(self, self._numbers)
+        is_standalone = framing == "standalone"
+        recording = WorkerRecording(self, self._numbers, config.STANDALONE_MIN if is_standalone else None)
         self.recordings[self._numbers] = recording
         self.send_nowait(
             wire.Record(
                 recording=self._numbers,
-                framing="standalone" if framing == "standalone" else "continuous",
+                framing="standalone" if is_standalone else "continuous",
                 chunk_s=chunk_s,
                 from_s=from_s,
                 replay_s=replay_s,

@@ -93,6 +93,8 @@ class Worker:
         match command:
             case wire.Record():
                 self._recordings[command.recording] = Recording(command, self._capture.ring, self._capture.anchor)
+            case wire.Limit() if recording := self._recordings.get(command.recording):
+                recording.limit(command)
             case wire.Pull() if recording := self._recordings.get(command.recording):
                 recording.pulled = True
             case wire.Finish() if recording := self._recordings.get(command.recording):

@@ -4,8 +4,12 @@ A recording is one continuous MP4: its first chunk carries the init segment, the
 chunk is nevertheless muxed by a muxer of its own, which libav allows with `frag_discont`: so a chunk is complete as
 soon as its last GOP is sealed, with no packet of the next one needed to flush it, and nothing lives from one chunk to
 the next but a cursor and a count. Standalone framing is the same with the init segment kept and the times from zero.
+
+Where a chunk ends is decided in `chunks`. What is left at the end of a recording and shorter than the cloud takes is
+not sent: the next recording begins with it. Where that has another format it is a hole in what the camera gave.
 """
 
+import math
 from collections.abc import Iterable, Iterator
 from operator import itemgetter
 from typing import NamedTuple
@@ -14,14 +18,13 @@ import av
 from av.stream import Stream
 
 from interhuman2mqtt.capture import wire
+from interhuman2mqtt.capture.chunks import Bounds, GrowingChunk
 from interhuman2mqtt.capture.ring import Gop, Packet, Ring, Span
 from interhuman2mqtt.capture.timeline import Anchor
 from interhuman2mqtt.capture.tracks import AvPacket, Silence, Track
 
 MOVFLAGS = "empty_moov+default_base_moof+frag_custom+frag_discont+skip_trailer"
 MUXER_BUFFER = 1 << 20
-SHORT_OF_CHUNK = 0.9
-"""A chunk is long enough at this share of what was asked: GOPs of 0.999 s should make chunks of two, not three."""
 
 
 class Tracks(NamedTuple):
@@ -52,8 +55,9 @@ class Recording:
         self.finishing = False
         self.ended = False
         self._standalone = command.framing == "standalone"
-        self._chunk_s = command.chunk_s
         self._ring = ring
+        self._wanted_s = command.chunk_s
+        self.limit(wire.Limit(recording=command.recording))
         self._anchor = anchor
         self._anchor_s = 0.0
         self._cursor = self._begin(command)
@@ -68,31 +72,45 @@ class Recording:
             return self._ring.newest()
         return self._ring.rewind(self._ring.find(command.from_s), command.replay_s, command.floor_s)
 
+    def limit(self, command: wire.Limit) -> None:
+        """Heed what the cloud takes."""
+        most = command.most_s or math.inf, command.most_bytes or math.inf
+        bounds = Bounds(self._wanted_s, command.least_s or 0.0, *most)
+        self._bounds = bounds.within(self._ring.limit_s, self._ring.limit_bytes)
+
     def cut(self, takes: dict[int, Tracks], *, source_ended: bool) -> tuple[wire.Chunk, bytes] | None:
         """The next chunk, if it was asked for and is whole."""
         if not self.pulled or not (self._index or self._anchor.settled or source_ended):
             return None
         self._cursor = max(self._cursor, self._ring.first)
-        gops = self._next_gops()
-        if not self._last(gops, source_ended=source_ended):
-            if not gops or gops[-1].end_s - gops[0].start_s < self._chunk_s * SHORT_OF_CHUNK:
-                return None
-        else:
-            self.ended = True
-        return self._chunk(gops, takes)
+        chunk, is_whole = self._next()
+        while self._is_rest(chunk):
+            self._cursor += len(chunk.gops)
+            self._take = None
+            chunk, is_whole = self._next()
+        self.ended = self._last(chunk.gops, source_ended=source_ended)
+        if not (self.ended or is_whole):
+            return None
+        return self._chunk(chunk.gops if chunk.reaches_least else [], takes)
 
-    def _next_gops(self) -> list[Gop]:
-        """The sealed GOPs of this take that make up the next chunk, or as much of it as there is."""
-        gops: list[Gop] = []
+    def _is_rest(self, chunk: GrowingChunk) -> bool:
+        """Whether the recording would begin with what another left of a format that is over, and end with it."""
+        is_over = self._take is not None and self._last(chunk.gops, source_ended=self._ring.take != self._take)
+        return is_over and not (self._index or self.finishing or chunk.reaches_least or not chunk.gops)
+
+    def _next(self) -> tuple[GrowingChunk, bool]:
+        """The sealed GOPs of this take that make up the next chunk, or as much of it as there is; whether it ends."""
+        chunk = GrowingChunk(self._bounds)
         for serial in range(self._cursor, self._ring.sealed):
             gop = self._ring.gop(serial)
             if self._take is None:
                 self._take = gop.take
-            too_long = gops and gop.end_s - gops[0].start_s > self._chunk_s * (2 - SHORT_OF_CHUNK)
-            if gop.take != self._take or too_long:
+            if gop.take != self._take or chunk.is_whole:
                 break
-            gops.append(gop)
-        return gops
+            if not chunk.has_room(gop):
+                return chunk, True
+            chunk.add(gop)
+        return chunk, chunk.is_whole
 
     def _last(self, gops: list[Gop], *, source_ended: bool) -> bool:
         after = self._cursor + len(gops)
@@ -162,7 +180,8 @@ class Recording:
 
     def _rebased(self, gops: list[Gop], tracks: Tracks, streams: list[Stream], *, begins: bool) -> Iterator[AvPacket]:
         """Copies of the packets in the order of their DTS, their times from the recording's zero."""
-        items = [(packet.dts * tracks.video.tick_s, 0, packet) for packet in _pictures(gops, begins=begins)]
+        pictures = _to_the_end(list(_pictures(gops, begins=begins)), gops, tracks.video.tick_s)
+        items = [(packet.dts * tracks.video.tick_s, 0, packet) for packet in pictures]
         if tracks.sound:
             sound = (item for gop in gops for item in gop.sound)
             items += [(seconds, 1, packet) for seconds, packet in sound if seconds >= self._zero_s or not begins]
@@ -184,3 +203,16 @@ def _pictures(gops: list[Gop], *, begins: bool) -> Iterator[Packet]:
         key = gop.video[0]
         leading = begins and gop is gops[0]
         yield from (packet for packet in gop.video if not leading or packet.pts >= key.pts)
+
+
+def _to_the_end(pictures: list[Packet], gops: list[Gop], tick_s: float) -> list[Packet]:
+    """The same, the last one lasting until the next GOP begins: the cloud adds up the durations in a file.
+
+    Where the camera then stood still it does not: the cloud shall see that there was nothing.
+    """
+    end_s = gops[-1].end_s
+    if any(end == end_s for _, end in gops[-1].holes):
+        return pictures
+    end = gops[0].video[0].dts + round((end_s - gops[0].start_s) / tick_s)
+    last = pictures[-1]
+    return [*pictures[:-1], last._replace(duration=max(last.duration, end - last.dts))]

@@ -1,7 +1,8 @@
 """When the capture lets packets wait in the buffer of TCP: to be woken for each of them costs twice as much.
 
-It rests only where nobody waits: while a GOP grows, but not when its end is due, nor while it waits for its sound. So
-chunks leave as early as without, as long as the camera keeps to the length of its GOPs, and else `REST_S` later.
+It rests only where nobody waits: while a GOP grows, but not once it is as long as the shortest of the GOPs before it,
+nor while it waits for its sound. So chunks leave as early as without, and `REST_S` later at most where a GOP is shorter
+than each of the eight before it.
 """
 
 from interhuman2mqtt.capture.ring import Ring
@@ -21,8 +22,8 @@ WAITING_MAX = 64 << 10
 def rest_s(ring: Ring, anchor: Anchor, seconds: float, arrival: float) -> float:
     """How long to rest after a packet that is shown at `seconds` and came at `arrival`; 0 for not at all."""
     is_newest = anchor.settled and arrival - anchor.seconds - seconds < PUNCTUAL_S
-    if not is_newest or not ring.usual_gop_s or ring.is_waiting:
+    if not is_newest or not ring.shortest_gop_s or ring.is_waiting:
         return 0.0
-    due_s = ring.usual_gop_s - ring.open_gop_s - END_S
+    due_s = ring.shortest_gop_s - ring.open_gop_s - END_S
     rest = min(REST_S, due_s, WAITING_MAX * ring.seconds / ring.size)
     return rest if rest >= LEAST_S else 0.0

@@ -19,6 +19,8 @@ SOUND_PATIENCE_S = 1.0
 """How far the picture may run ahead before a GOP is sealed without its sound."""
 APART_S = 0.001
 """So long a GOP is at least, whatever its pictures say."""
+RECENT_GOPS = 8
+"""So many show how regular a camera's key frames are."""
 JITTER_S = 0.1
 """A replay need not be longer for so little."""
 HOLE_S = 2.0
@@ -109,10 +111,11 @@ class Ring:
         return newest.end_s - newest.start_s - sum(end - start for start, end in newest.holes)
 
     @property
-    def usual_gop_s(self) -> float:
-        """How long the newest sealed GOP of this take is; 0 where there is none."""
-        gop = self.gop(self.sealed - 1) if self.sealed > self.first else None
-        return gop.end_s - gop.start_s if gop and gop.take == self.take else 0.0
+    def shortest_gop_s(self) -> float:
+        """How long the shortest of the newest sealed GOPs of this take is; 0 where there is none."""
+        newest = range(max(self.first, self.sealed - RECENT_GOPS), self.sealed)
+        gops = (gop for gop in map(self.gop, newest) if gop.take == self.take)
+        return min((gop.end_s - gop.start_s for gop in gops), default=0.0)
 
     @property
     def is_waiting(self) -> bool:

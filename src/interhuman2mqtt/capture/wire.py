@@ -74,6 +74,15 @@ class Record(Struct, frozen=True, kw_only=True, tag="record"):
     """... but nothing that is before this."""
 
 
+class Limit(Struct, frozen=True, kw_only=True, tag="limit"):
+    """What the cloud takes in one chunk of a recording, as its session tells; None: it does not."""
+
+    recording: int
+    least_s: float | None = None
+    most_s: float | None = None
+    most_bytes: int | None = None
+
+
 class Pull(Struct, frozen=True, kw_only=True, tag="pull"):
     """Send one chunk as soon as it is whole; answered by exactly one `Chunk`."""
 
@@ -170,7 +179,7 @@ class Pictured(Struct, frozen=True, kw_only=True, tag="pictured"):
     """Why there is none."""
 
 
-Command = Open | Record | Pull | Finish | Drop | Picture
+Command = Open | Record | Limit | Pull | Finish | Drop | Picture
 Frame = Opened | Failed | Pulse | Chunk | Pictured
 
 _encode = msgspec.json.Encoder().encode

@@ -20,6 +20,8 @@ class Limits(Struct, frozen=True, kw_only=True):
 
     idle_timeout: float = 300.0
     max_duration: float = 3600.0
+    min_segment_duration: float | None = None
+    """None: the cloud does not tell one."""
     max_segment_duration: float | None = None
     min_segment_size: int = 1
     max_segment_size: int = 32 << 20
@@ -33,6 +35,7 @@ class Limits(Struct, frozen=True, kw_only=True):
         return cls(
             idle_timeout=_positive(data.get("session_idle_timeout_seconds")) or default.idle_timeout,
             max_duration=_positive(data.get("session_max_duration_seconds")) or default.max_duration,
+            min_segment_duration=_positive(data.get("min_segment_duration_seconds")),
             max_segment_duration=_positive(data.get("max_segment_duration_seconds")),
             min_segment_size=max(1, int(_positive(data.get("min_segment_size_bytes")) or default.min_segment_size)),
             max_segment_size=int(_positive(data.get("max_segment_size_bytes")) or default.max_segment_size),

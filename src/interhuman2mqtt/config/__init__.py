@@ -8,6 +8,7 @@
 """
 
 from interhuman2mqtt.config.keys import (
+    STANDALONE_MIN,
     Box,
     Budget,
     Camera,
@@ -27,6 +28,7 @@ from interhuman2mqtt.config.keys import (
 )
 
 __all__ = [
+    "STANDALONE_MIN",
     "Box",
     "Budget",
     "Camera",

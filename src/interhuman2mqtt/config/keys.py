@@ -19,6 +19,10 @@ Model = Literal["inter-2", "inter-2-audio"]
 _SOURCE = kinds.checked(urls.check_source, "rtsp://, rtsps://, v4l2:, file:/ or test:", urls.SOURCE)
 
 
+STANDALONE_MIN = 3.0
+"""Seconds; the API has refused shorter segments that stand alone (ih5006)."""
+
+
 class Framing(StrEnum):
     """What a chunk is: the next piece of one stream, or a file of its own."""
 

@@ -8,14 +8,11 @@ from urllib.parse import urlsplit
 
 from interhuman2mqtt.config import kinds, urls
 from interhuman2mqtt.config.effective import Layers, camera_layers, camera_names, runs_on, section
-from interhuman2mqtt.config.keys import Framing, Interhuman, Mqtt
+from interhuman2mqtt.config.keys import STANDALONE_MIN, Framing, Interhuman, Mqtt
 from interhuman2mqtt.config.problems import BadValueError, Place, Report, dotted, shown
 from interhuman2mqtt.config.suggest import did_you_mean
 from interhuman2mqtt.config.tables import INVALID, TABLE, Entries
 from interhuman2mqtt.config.units import show_duration
-
-STANDALONE_MIN = 3.0
-"""Seconds; the API has refused shorter segments that stand alone (ih5006)."""
 
 
 def check_rules(entries: Entries, report: Report) -> None:
