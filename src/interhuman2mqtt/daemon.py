@@ -28,7 +28,7 @@ from interhuman2mqtt import report, statefolder, systemd
 from interhuman2mqtt.alive import Alive, Stuck
 from interhuman2mqtt.cameras.coverage import Coverage, Signal
 from interhuman2mqtt.cameras.fleet import Change, Fleet
-from interhuman2mqtt.cameras.ledger import Gap
+from interhuman2mqtt.cameras.ledger import AudioGap, Gap
 from interhuman2mqtt.cameras.places import Places
 from interhuman2mqtt.cameras.shared import Shared
 from interhuman2mqtt.cameras.told import Teller
@@ -227,8 +227,9 @@ class _Daemon:
             bugs=self._bugs,
         )
 
-    def _tell_gap(self, camera: str, gap: Gap) -> None:
-        self._announcer.event(self._teller.gap(camera, gap))
+    def _tell_gap(self, camera: str, gap: Gap | AudioGap) -> None:
+        told = self._teller.gap(camera, gap) if isinstance(gap, Gap) else self._teller.audio(camera, gap)
+        self._announcer.event(told)
 
     def _active(self) -> dict[str, tuple[Signal, ...]]:
         return {

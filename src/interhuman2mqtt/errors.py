@@ -43,7 +43,7 @@ class Reason(StrEnum):
     VIDEO_STALLED = "video_stalled"
     """Sound goes on, the picture does not."""
     AUDIO_STALLED = "audio_stalled"
-    """The picture goes on, the sound does not."""
+    """The picture goes on, the sound does not: silence is sent in its place."""
     PICTURE_MISSING = "picture_missing"
     """The camera was open, and for some seconds gave no picture: it stood still, or changed its format."""
     SOURCE_ENDED = "source_ended"

@@ -32,7 +32,7 @@ class Event(Struct, frozen=True, kw_only=True):
     box: str
     camera: str
     type: str
-    """The API's own type, known to us or not, or `coverage.gap`."""
+    """The API's own type, known to us or not, `coverage.gap`, or our own `coverage.degraded`, which is `synthetic`."""
     session: str | None
     """Our own UUID of the session, sent to the cloud as `X-Client-Request-Id`."""
     correlation_id: str | None
@@ -61,6 +61,15 @@ class GapData(TypedDict):
     seconds: float
 
 
+class AudioGapData(TypedDict):
+    """`data` of a `coverage.degraded` of ours: silence was sent in place of sound."""
+
+    reason: Reason
+    track: Literal["audio"]
+    seconds: float | None
+    """None while it lasts: an event tells its begin, and another one its end."""
+
+
 class State(StrEnum):
     """What a camera is doing."""
 
@@ -71,6 +80,14 @@ class State(StrEnum):
     OFFLINE = "offline"
     REFUSED = "refused"
     STOPPED = "stopped"
+
+
+class AudioMissing(Struct, frozen=True, kw_only=True):
+    """There is no sound, and silence is sent in its place."""
+
+    reason: Reason
+    detail: str
+    since: datetime
 
 
 class CameraStatus(Struct, frozen=True, kw_only=True):
@@ -92,6 +109,8 @@ class CameraStatus(Struct, frozen=True, kw_only=True):
     """When the last byte of media left the box."""
     gap: Range | None = None
     """While it does not stream: since when nothing of it was analysed."""
+    audio_missing: AudioMissing | None = None
+    """While sound is due and does not come; the video is sent all the same."""
 
 
 class MediaChunk(Struct, frozen=True, kw_only=True):

@@ -70,7 +70,7 @@ class Captured:
         """Capture a whole file as the next take."""
         command = a_command(path, **changes)
         feeds = [feed._replace(paced=False) for feed in open_source(command)]
-        tracks, self.opened = choose(command, feeds, adjustment)
+        tracks, self.opened, _ = choose(command, feeds, adjustment)
         self.ring.cut(has_sound=tracks.sound is not None)
         self.takes[self.ring.take] = tracks
         shared = Shared(self.ring, threading.Condition(), self.anchor, self.counts)

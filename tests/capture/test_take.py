@@ -12,17 +12,17 @@ import pytest
 
 from capture.material import SMALL, a_command, crafted, numbers
 from interhuman2mqtt.capture import capture as capture_module
+from interhuman2mqtt.capture import microphone, wire
 from interhuman2mqtt.capture import take as take_module
-from interhuman2mqtt.capture import wire
 from interhuman2mqtt.capture.capture import REOPENS, Capture
 from interhuman2mqtt.capture.choose import Adjustment
 from interhuman2mqtt.capture.device import Feed, open_source
 from interhuman2mqtt.capture.parameters import ParameterSets, sequence_parameters
 from interhuman2mqtt.capture.recorder import Recording
-from interhuman2mqtt.capture.take import Reopen, packets
+from interhuman2mqtt.capture.take import Reopen
 from interhuman2mqtt.capture.tracks import AvPacket
 from interhuman2mqtt.errors import Outage, Reason
-from rig.clips import Clip, add_video, draw, packet_times
+from rig.clips import Clip, add_video, draw, opened, packet_times
 
 RARE = Clip(size=(192, 108), fps=15, gop=150, seconds=16, audio=None)
 
@@ -105,14 +105,11 @@ def mute(path: Path) -> None:
     path.write_bytes(transport_stream(SMALL._replace(audio=None), announced="aac"))
 
 
-def test_sound_that_is_announced_and_never_comes_becomes_silence() -> None:
-    """Five seconds are waited for it; then the source is opened again without."""
+def test_sound_that_is_announced_and_never_comes_costs_no_video() -> None:
+    """The source is not opened again for it, and every frame is there."""
     capture = run(crafted(mute, ".ts"))
-    assert capture.counts.repairs["silent_sound"] == 1
-    assert capture.opened
-    assert capture.opened.description == "h264 192x108 (copied), silence"
-    assert not capture.sound_expected
-    assert_one_timeline(capture)
+    assert capture.counts.repairs.total() == 0
+    assert [numbers(film) for film in films(capture)] == [list(range(SMALL.frames))]
 
 
 def other_size(path: Path) -> None:
@@ -161,58 +158,94 @@ def test_tracks_of_takes_that_fell_off_the_ring_are_forgotten() -> None:
     assert list(capture.takes) == [2, 3]
 
 
-def a_camera_and_a_microphone(monkeypatch: pytest.MonkeyPatch, seconds: int) -> Capture:
-    """A capture that is about to read its picture and its sound from two inputs, each with a clock of its own."""
-    camera = SMALL._replace(audio=None, seconds=2)
-    sound = SMALL._replace(video=None, seconds=seconds)
+def a_camera_and_a_microphone(monkeypatch: pytest.MonkeyPatch, *openings: float | Outage) -> Capture:
+    """A capture whose microphone gives so many seconds each time that it is opened, or the reason why it is not."""
+    camera = SMALL._replace(audio=None, seconds=SECONDS)
+    each = iter(openings)
 
-    def both(_command: wire.Open, **_: bool) -> list[Feed]:
-        (feed,) = open_source(a_command(camera.path(), loop=False))
-        beside = av.open(str(sound.path()))
-        return [feed, Feed(beside, None, 0, paced=True)]
+    def beside(*_: object) -> Feed:
+        match next(each):
+            case Outage() as outage:
+                raise outage
+            case seconds:
+                tone = av.open(f"sine=sample_rate=48000:duration={seconds},arealtime", format="lavfi")
+                return Feed(tone, None, 0, clock="samples")
 
-    monkeypatch.setattr(capture_module, "open_source", both)
+    monkeypatch.setattr(
+        capture_module, "open_source", lambda _command, **_: open_source(a_command(camera.path(), loop=False))
+    )
+    monkeypatch.setattr(microphone, "open_microphone", beside)
+    monkeypatch.setattr(microphone, "PAUSES_S", (0.05,))
     return Capture(a_command("v4l2:/dev/video0", microphone="alsa:hw:1"))
 
 
-def test_a_microphone_beside_a_camera(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two inputs become one source: picture and sound of the same time are in the same file."""
-    capture = a_camera_and_a_microphone(monkeypatch, seconds=8)
-    capture.run()
+def assert_whole(capture: Capture) -> list[tuple[float, float]]:
+    """All frames are there, and sound from the first to the last; returns when its packets begin, and are how long."""
     assert capture.outage
     assert capture.outage.detail == "v4l2:/dev/video0 ended"
     (film,) = films(capture)
-    assert numbers(film) == list(range(30))
-    begins = [begin for begin, _ in packet_times(film)]
-    assert begins[0] == pytest.approx(0, abs=0.15)
-    assert begins[-1] == pytest.approx(2, abs=0.15)
+    assert numbers(film) == list(range(15 * SECONDS))
+    sound = packet_times(film)
+    assert sound[0][0] == pytest.approx(0, abs=0.15)
+    assert sound[-1][0] == pytest.approx(SECONDS, abs=0.4)
+    assert max(after[0] - before[0] for before, after in pairwise(sound)) < 0.6
+    return sound
 
 
-def test_a_microphone_that_ends_ends_the_source(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its camera alone is not what was asked for."""
-    capture = a_camera_and_a_microphone(monkeypatch, seconds=1)
+SECONDS = 6
+UNPLUGGED = Outage(Reason.NOT_FOUND, "microphone alsa:hw:1: there is no sound card 1")
+
+
+def test_a_microphone_beside_a_camera(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two inputs become one source: video and sound of the same time are in the same file."""
+    capture = a_camera_and_a_microphone(monkeypatch, 8)
     capture.run()
-    assert capture.outage
-    assert (capture.outage.reason, capture.outage.detail) == (Reason.SOURCE_ENDED, "microphone alsa:hw:1 ended")
-    assert 10 <= capture.counts.video < 25
+    assert_whole(capture)
+    assert capture.opened
+    assert capture.opened.description == "h264 192x108 (copied), pcm_s16le 48000 Hz (encoded as aac)"
+    assert loud(capture) == set(range(SECONDS))
 
 
-def test_a_microphone_that_is_pulled_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The sentence is about the microphone."""
+def test_losing_a_microphone_costs_its_sound_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Silence takes its place, the description says why, and sound is there again once the device is, in one take."""
+    capture = a_camera_and_a_microphone(monkeypatch, 2, *[UNPLUGGED] * 20, 8)
+    said: set[str] = set()
+    real = capture.changed.notify_all
 
-    def pulled_out(feed: Feed) -> Iterator[tuple[AvPacket, float]]:
-        if feed.video is None:
-            raise OSError(errno.ENODEV, "No such device")
-        return packets(feed)
+    def notify_all() -> None:
+        said.add(_described(capture))
+        real()
 
-    monkeypatch.setattr(take_module, "packets", pulled_out)
-    capture = a_camera_and_a_microphone(monkeypatch, seconds=8)
+    monkeypatch.setattr(capture.changed, "notify_all", notify_all)
     capture.run()
-    assert capture.outage
-    assert (capture.outage.reason, capture.outage.detail) == (
-        Reason.NOT_FOUND,
-        "microphone alsa:hw:1 is no such device",
-    )
+    assert_whole(capture)
+    assert loud(capture) >= {0, 1, SECONDS - 1}
+    assert 3 not in loud(capture)
+    assert "h264 192x108 (copied), silence (microphone alsa:hw:1: there is no sound card 1)" in said
+    assert "h264 192x108 (copied), pcm_s16le 48000 Hz (encoded as aac)" in said
+
+
+def test_a_microphone_that_comes_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A camera does not wait for it, and takes it as soon as it is there."""
+    capture = a_camera_and_a_microphone(monkeypatch, *[UNPLUGGED] * 30, 8)
+    capture.run()
+    assert_whole(capture)
+    assert loud(capture) >= {SECONDS - 2, SECONDS - 1}
+    assert 0 not in loud(capture)
+    assert capture.sound_fault is None
+
+
+def _described(capture: Capture) -> str:
+    capture.look_at_microphone()
+    return capture.opened.description if capture.opened else ""
+
+
+def loud(capture: Capture) -> set[int]:
+    """The seconds of a film in which there is a sound: a clip's is loud at the begin of each."""
+    (film,) = films(capture)
+    with opened(film) as file:
+        frames = [(frame.time, memoryview(frame.planes[0]).cast("f")) for frame in file.decode(audio=0)]
+    return {int(time) for time, samples in frames if time is not None and max(map(abs, samples)) > 0.03}
 
 
 def test_a_camera_that_fails_while_it_runs(monkeypatch: pytest.MonkeyPatch) -> None:

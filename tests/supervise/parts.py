@@ -12,7 +12,7 @@ import trio
 from interhuman2mqtt import config
 from interhuman2mqtt.alive import Alive
 from interhuman2mqtt.cameras.coverage import Coverage
-from interhuman2mqtt.cameras.ledger import Gap
+from interhuman2mqtt.cameras.ledger import AudioGap, Gap
 from interhuman2mqtt.cameras.places import Places
 from interhuman2mqtt.cameras.shared import Shared
 from interhuman2mqtt.cloud.connect import Server
@@ -51,9 +51,10 @@ class Heard:
         self.events.append(event)
         self._wake()
 
-    def gap(self, _camera: str, gap: Gap) -> None:
+    def gap(self, _camera: str, gap: Gap | AudioGap) -> None:
         """Time of a camera that was not analysed."""
-        self.gaps.append(gap)
+        if isinstance(gap, Gap):
+            self.gaps.append(gap)
         self._wake()
 
     def _wake(self) -> None:

@@ -9,7 +9,7 @@ from trio.testing import MockClock
 
 from interhuman2mqtt.cameras import coverage as module
 from interhuman2mqtt.cameras.coverage import SAVE_S, Coverage, Signal
-from interhuman2mqtt.cameras.ledger import Gap
+from interhuman2mqtt.cameras.ledger import AudioGap, Gap
 from interhuman2mqtt.cameras.standing import Standing
 from interhuman2mqtt.errors import Reason
 from interhuman2mqtt.events import CameraStatus, MediaChunk
@@ -27,7 +27,7 @@ class Life:
 
     def __init__(self, folder: Path, seconds: float, *cameras: str) -> None:
         self.seconds = seconds
-        self.told: list[tuple[str, Gap]] = []
+        self.told: list[tuple[str, Gap | AudioGap]] = []
         self.active: dict[str, tuple[Signal, ...]] = {}
         self.coverage = Coverage(
             folder / "coverage.json",

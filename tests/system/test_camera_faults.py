@@ -106,9 +106,6 @@ FAULTS = {
     "audio only": Fault(
         lambda c: c.server.mute("video"), lambda c: c.server.unmute("video"), frozenset({"video_stalled"}), STALL
     ),
-    "video only": Fault(
-        lambda c: c.server.mute("audio"), lambda c: c.server.unmute("audio"), frozenset({"audio_stalled"}), STALL
-    ),
     "worker killed": Fault(lambda c: c.signal(signal.SIGKILL), None, CRASHED, source="file"),
     "worker crashed": Fault(lambda c: c.signal(signal.SIGSEGV), None, CRASHED, source="file"),
     "worker stopped": Fault(
@@ -196,6 +193,26 @@ async def test_a_fault(tmp_path: Path, name: str) -> None:
     assert_undisturbed(around, since)
     if name in {"another size", "other codecs"}:
         assert back["source"] != began["source"]
+
+
+async def test_a_camera_that_is_muted(tmp_path: Path) -> None:
+    """Its session goes on with silence; status and `coverage.degraded` say so, and that the sound is back."""
+    async with scene(tmp_path, "rtsp") as (around, _, broken):
+        began = around.statuses("broken")[-1]
+        await broken.server.mute("audio")
+        told = await around.wait_latest("broken", lambda s: s["audio_missing"] is not None, STALL + SLACK_S)
+        assert told["audio_missing"]["reason"] == "audio_stalled"
+        await broken.server.unmute("audio")
+        back = await around.wait_latest("broken", lambda s: s["audio_missing"] is None, SLACK_S)
+        for status in (told, back):
+            assert (status["state"], status["session"]) == ("streaming", began["session"])
+    begun, ended = around.events("broken", "coverage.degraded")
+    for event in (begun, ended):
+        assert (event["data"]["track"], event["data"]["reason"], event["synthetic"]) == ("audio", "audio_stalled", True)
+    assert (begun["end_at"], begun["data"]["seconds"]) == (None, None)
+    assert ended["start_at"] == begun["start_at"] == told["audio_missing"]["since"]
+    assert ended["data"]["seconds"] >= STALL_S
+    assert {gap["data"]["reason"] for gap in around.events("broken", "coverage.gap")} <= {"starting", "stopped"}
 
 
 async def test_times_that_jump_both_ways(tmp_path: Path) -> None:

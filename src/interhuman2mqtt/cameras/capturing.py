@@ -1,6 +1,7 @@
 """A camera's first half: one capture process after another."""
 
 import logging
+from datetime import timedelta
 from typing import NoReturn
 
 import structlog
@@ -8,13 +9,16 @@ import trio
 
 from interhuman2mqtt import config
 from interhuman2mqtt.cameras.counters import Counters
+from interhuman2mqtt.cameras.ledger import AudioGap
 from interhuman2mqtt.cameras.shared import Shared, capture_of
+from interhuman2mqtt.cameras.stalls import SoundMissing
 from interhuman2mqtt.cameras.standing import Standing
 from interhuman2mqtt.cameras.voice import Voice
 from interhuman2mqtt.cameras.worker import Worker, start_worker
 from interhuman2mqtt.capture import wire
 from interhuman2mqtt.config import secrets
 from interhuman2mqtt.errors import Outage, Reason
+from interhuman2mqtt.events import AudioMissing, utc_now
 from interhuman2mqtt.supervise import Health
 
 log = structlog.get_logger(__name__)
@@ -33,6 +37,7 @@ class Capturing:
         self._standing = standing
         self._counters = counters
         self._voice = Voice()
+        self._silent: AudioMissing | None = None
         self._last: Worker | None = None
         self._opened = trio.Event()
         self._pulled_out = trio.Event()
@@ -56,6 +61,7 @@ class Capturing:
     async def _keep(self, worker: Worker, health: Health) -> NoReturn:
         self._standing.captures(await worker.wait_open())
         worker.on_opened = self._standing.captures
+        worker.on_sound = self._hear
         health.well()
         self.worker, self._pulled_out = worker, trio.Event()
         self._opened.set()
@@ -65,7 +71,23 @@ class Capturing:
                 await self._pulled_out.wait()
         finally:
             self._forget()
+            self._hear(None)
         raise worker.outage or Outage(Reason.SOURCE_ENDED, "the source ended")
+
+    def _hear(self, missing: SoundMissing | None) -> None:
+        """Tell when sound goes missing, or why else it does, and when it is there again."""
+        before = self._silent
+        if (before and before.reason) == (missing and missing.reason):
+            return
+        now, camera = utc_now(), self._camera.id
+        if before:
+            self._shared.coverage.audio(camera, AudioGap(before.since, now, before.reason))
+        self._silent = None
+        if missing:
+            since = now - timedelta(seconds=missing.seconds)
+            self._silent = AudioMissing(reason=missing.reason, detail=missing.detail, since=since)
+            self._shared.coverage.audio(camera, AudioGap(since, None, missing.reason))
+        self._standing.sound(self._silent)
 
     def _wait_for_last(self) -> None:
         """Never two processes for one camera: one that cannot be killed holds the device, and others would pile up."""

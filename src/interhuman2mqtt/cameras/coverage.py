@@ -16,7 +16,7 @@ import trio
 from msgspec import Struct
 
 from interhuman2mqtt import statefolder
-from interhuman2mqtt.cameras.ledger import Cause, Gap, Ledger
+from interhuman2mqtt.cameras.ledger import AudioGap, Cause, Gap, Ledger
 from interhuman2mqtt.errors import Reason
 from interhuman2mqtt.events import MediaChunk, utc_now
 from interhuman2mqtt.log import Changes
@@ -57,7 +57,7 @@ class Coverage:
 
     Args:
         file: Where they are kept.
-        tell: Called for each gap of a camera, once it is closed.
+        tell: Called for each gap of a camera, once it is closed; for one of its sound alone when it begins, too.
         active: The signals of each camera that are active now.
         now: The wall clock.
     """
@@ -65,7 +65,7 @@ class Coverage:
     def __init__(
         self,
         file: Path,
-        tell: Callable[[str, Gap], None],
+        tell: Callable[[str, Gap | AudioGap], None],
         active: Callable[[], Mapping[str, tuple[Signal, ...]]],
         now: Callable[[], datetime] = utc_now,
     ) -> None:
@@ -106,6 +106,11 @@ class Coverage:
     def delivered(self, camera: str, capture: object, chunk: MediaChunk) -> None:
         """A chunk of a camera reached the cloud."""
         self._publish(camera, self.ledger(camera).delivered(capture, chunk))
+
+    def audio(self, camera: str, gap: AudioGap) -> None:
+        """Silence is sent in place of a camera's sound, or was until now."""
+        log.info("sound", camera=camera, missing=gap.end_at is None, reason=gap.reason)
+        self._tell(camera, gap)
 
     def forget(self, camera: str) -> None:
         """A camera was removed: what it still owes is told as gaps, and nobody waits to see more of it."""

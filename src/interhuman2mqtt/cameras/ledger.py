@@ -44,6 +44,14 @@ class Gap(NamedTuple):
         return (self.end_at - self.start_at).total_seconds()
 
 
+class AudioGap(NamedTuple):
+    """A range of which the video was analysed, with silence in place of its sound; its end is None while it lasts."""
+
+    start_at: datetime
+    end_at: datetime | None
+    reason: Reason
+
+
 class Cause(NamedTuple):
     """From `at` on the camera did not stream for this reason; None: it did, or nobody knows why not."""
 

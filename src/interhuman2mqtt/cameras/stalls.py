@@ -9,7 +9,8 @@ what                                within                               reason
 server or connection closed         at once                              `source_ended`, `unreachable`
 nothing comes any more              `STALL_S` + `NOTICE_S`               `stalled`
 sound and no picture                `STALL_S` + `NOTICE_S`               `video_stalled`
-a picture and no sound              `STALL_S` + `NOTICE_S`               `audio_stalled`; sound that never came: silence
+a picture and no sound              `STALL_S` + `NOTICE_S`               `audio_stalled`, and nothing ends: see below
+a microphone that is lost           at once                              the device's own, and nothing ends: see below
 a picture that is of no use         the camera's `buffer`                `invalid_media`
 another format all the time         `capture.REOPENS_S`                  `invalid_media`
 times that jump                     at once                              none: mended, counted (`repairs`) and logged
@@ -18,6 +19,9 @@ process stopped, or deadlocked      `SILENT_WORKER_S` + `NOTICE_S`       `stalle
 opening blocks for ever             `OPEN_S` + `NOTICE_S`                `open_timeout`
 a process that cannot be killed     `worker.REAP_S`                      `stalled`; no second process is started
 ==================================  ===================================  ==============================================
+
+Sound that does not come costs no video: silence is sent in its place from its first second on (`capture/silence.py`),
+`audio_missing` of the status says why, and `coverage.degraded` from when to when. When it comes again it is sent again.
 """
 
 from typing import NamedTuple
@@ -46,6 +50,15 @@ class Timeouts(NamedTuple):
     silence: float = SILENT_WORKER_S
 
 
+class SoundMissing(NamedTuple):
+    """Why there is no sound, though the video goes on."""
+
+    reason: Reason
+    detail: str
+    seconds: float
+    """For how long, when it was noticed."""
+
+
 class Progress:
     """What the pulses say, on our own clock."""
 
@@ -70,6 +83,17 @@ class Progress:
             self._sound_at = now
         self.pulse = pulse
 
+    def sound_missing(self, timeouts: Timeouts) -> SoundMissing | None:
+        """Return why silence is sent in place of sound that is due; None while sound comes, or none is due."""
+        if self.pulse is None:
+            return None
+        if fault := self.pulse.sound_fault:
+            return SoundMissing(fault.reason, fault.detail, 0.0)
+        seconds = trio.current_time() - self._sound_at
+        if not self.pulse.audio_expected or seconds <= timeouts.stall:
+            return None
+        return SoundMissing(Reason.AUDIO_STALLED, "the source sends a picture and no sound", seconds)
+
     def judge(self, timeouts: Timeouts) -> None:
         """Raise an Outage where something has stood still for too long."""
         now = trio.current_time()
@@ -83,5 +107,3 @@ class Progress:
             raise Outage(Reason.STALLED, f"the source has sent nothing for {timeouts.stall:g} s")
         if video:
             raise Outage(Reason.VIDEO_STALLED, f"the source has sent sound and no picture for {timeouts.stall:g} s")
-        if sound:
-            raise Outage(Reason.AUDIO_STALLED, f"the source has sent a picture and no sound for {timeouts.stall:g} s")

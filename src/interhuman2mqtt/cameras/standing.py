@@ -10,7 +10,7 @@ from msgspec import structs
 
 from interhuman2mqtt.cameras.ledger import Ledger
 from interhuman2mqtt.errors import Outage, Overloaded, Reason, Refused
-from interhuman2mqtt.events import CameraStatus, Range, State, utc_now
+from interhuman2mqtt.events import AudioMissing, CameraStatus, Range, State, utc_now
 from interhuman2mqtt.policy.verdict import Verdict
 from interhuman2mqtt.redaction import redact
 
@@ -84,6 +84,13 @@ class Standing:
         """The source is open."""
         self._capture = None
         self._status = structs.replace(self._status, source=source)
+        self._say()
+
+    def sound(self, missing: AudioMissing | None) -> None:
+        """Silence is sent in place of sound; None: sound comes."""
+        if missing is not None:
+            missing = structs.replace(missing, detail=redact(missing.detail))
+        self._status = structs.replace(self._status, audio_missing=missing)
         self._say()
 
     def capture_failed(self, outage: Outage, attempts: int) -> None:

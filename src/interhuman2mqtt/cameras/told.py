@@ -3,10 +3,11 @@
 from collections.abc import Callable
 from itertools import count
 
-from interhuman2mqtt.cameras.ledger import Gap
-from interhuman2mqtt.events import Clock, Event, GapData, Range, utc_now
+from interhuman2mqtt.cameras.ledger import AudioGap, Gap
+from interhuman2mqtt.events import AudioGapData, Clock, Event, GapData, Range, utc_now
 
 GAP = "coverage.gap"
+DEGRADED = "coverage.degraded"
 
 
 class Teller:
@@ -38,6 +39,26 @@ class Teller:
             ranges_at=(Range(gap.start_at, gap.end_at),),
             clock=self._clock(),
             data=dict(GapData(reason=gap.reason, seconds=round(gap.seconds, 3))),
+        )
+
+    def audio(self, camera: str, gap: AudioGap) -> Event:
+        """`coverage.degraded`: the video was analysed with silence in place of its sound, or is from now on."""
+        seconds = round((gap.end_at - gap.start_at).total_seconds(), 3) if gap.end_at else None
+        return Event(
+            id=self._id(camera),
+            box=self._box,
+            camera=camera,
+            type=DEGRADED,
+            session=None,
+            correlation_id=None,
+            timestamp=None,
+            received_at=utc_now(),
+            start_at=gap.start_at,
+            end_at=gap.end_at,
+            ranges_at=(Range(gap.start_at, gap.end_at),),
+            clock=self._clock(),
+            synthetic=True,
+            data=dict(AudioGapData(reason=gap.reason, track="audio", seconds=seconds)),
         )
 
     def signal_end(self, camera: str, kind: str, session: str | None) -> Event:

@@ -14,7 +14,7 @@ from interhuman2mqtt import config
 from interhuman2mqtt.alive import Promise
 from interhuman2mqtt.cameras.picture import Picture, Pictures
 from interhuman2mqtt.cameras.recording import WorkerRecording
-from interhuman2mqtt.cameras.stalls import Progress, Timeouts
+from interhuman2mqtt.cameras.stalls import Progress, SoundMissing, Timeouts
 from interhuman2mqtt.cameras.voice import UNFINISHED_MAX, Voice
 from interhuman2mqtt.capture import wheel, wire
 from interhuman2mqtt.errors import Outage, Reason, Refused
@@ -46,6 +46,8 @@ class Worker:
         """Told what the source is, each time that it turns out to be another."""
         self.on_pulse: Callable[[wire.Pulse | None, wire.Pulse], None] = lambda _before, _now: None
         """Told how the capture goes, after how it went."""
+        self.on_sound: Callable[[SoundMissing | None], None] = lambda _: None
+        """Told each second why silence is sent in place of sound, and None when sound is sent again."""
         self.outage: Outage | None = None
         """Why the source ended; what the ring still holds can be pulled nevertheless."""
         self.ended = trio.Event()
@@ -170,6 +172,7 @@ class Worker:
             await trio.sleep(WATCH_S)
             if self.outage is None:
                 self.progress.judge(timeouts)
+                self.on_sound(self.progress.sound_missing(timeouts))
 
     def take(self, frame: wire.Frame, payload: bytes) -> None:
         """A frame came through the pipe."""

@@ -116,6 +116,7 @@ class Worker:
     def _news(self) -> list[wire.Frame]:
         news: list[wire.Frame] = []
         capture = self._capture
+        capture.look_at_microphone()
         if capture.opened is not self._said and capture.opened:
             self._said = capture.opened
             news.append(capture.opened)
@@ -133,6 +134,7 @@ class Worker:
                     ring_s=capture.ring.seconds,
                     ring_bytes=capture.ring.size,
                     repairs=dict(capture.counts.repairs),
+                    sound_fault=capture.sound_fault,
                 )
             )
         return news

@@ -6,10 +6,12 @@ import time
 from collections import deque
 
 import av
+from msgspec import structs
 
 from interhuman2mqtt.capture import wire
-from interhuman2mqtt.capture.choose import Adjustment, choose
+from interhuman2mqtt.capture.choose import Adjustment, Choice, choose, said_of
 from interhuman2mqtt.capture.device import Feed, explain, open_source
+from interhuman2mqtt.capture.microphone import Microphone
 from interhuman2mqtt.capture.recorder import Tracks
 from interhuman2mqtt.capture.ring import Ring
 from interhuman2mqtt.capture.take import Counts, Reopen, Shared, Take
@@ -20,8 +22,6 @@ from interhuman2mqtt.errors import Outage, Reason
 REOPENS = 5
 REOPENS_S = 60.0
 """A source that turns out to be another so often, in so long, is no source."""
-MICROPHONE_LEAVES_S = 1.0
-"""How long a source that ends waits for its microphone, which may hang in its driver."""
 
 
 class Capture:
@@ -38,10 +38,40 @@ class Capture:
         self.opened: wire.Opened | None = None
         self.outage: Outage | None = None
         self.sound_expected = False
+        self.microphone: Microphone | None = None
+        if command.microphone is not None and command.audio not in {"none", "silence"}:
+            self.microphone = Microphone(command, self.changed)
+        self._video_said = ""
         self._reopened: deque[float] = deque()
 
     def run(self) -> None:
         """Capture until the source fails; why stands in `outage`."""
+        if self.microphone is None:
+            self._run()
+            return
+        self.microphone.begin()
+        try:
+            self._run()
+        finally:
+            self.microphone.end()
+
+    @property
+    def sound_fault(self) -> wire.SoundFault | None:
+        """Why there is no sound now, where that is known; guarded by `changed`."""
+        if self.microphone is None or self.microphone.fault is None:
+            return None
+        return wire.SoundFault(reason=self.microphone.fault.reason, detail=self.microphone.fault.detail)
+
+    def look_at_microphone(self) -> None:
+        """Say in `opened` what became of the microphone since; guarded by `changed`."""
+        if self.microphone is None or self.opened is None:
+            return
+        description = f"{self._video_said}, {said_of(self.command, self.microphone)}"
+        if description != self.opened.description:
+            audio = self.microphone.stream.codec_context.name if self.microphone.stream else None
+            self.opened = structs.replace(self.opened, description=description, audio=audio)
+
+    def _run(self) -> None:
         adjustment = Adjustment()
         while self.outage is None:
             try:
@@ -57,9 +87,9 @@ class Capture:
     def _run_take(self, adjustment: Adjustment) -> None:
         feeds = open_source(self.command, encode=adjustment.encode)
         try:
-            tracks, opened = choose(self.command, feeds, adjustment)
-            self._begin(tracks, opened)
-            self._read(feeds, tracks, adjustment)
+            choice = choose(self.command, feeds, adjustment, self.microphone)
+            self._begin(choice)
+            self._read(feeds, choice.tracks, adjustment)
         finally:
             feeds[0].container.close()  # a camera may serve one client only, and a reopened source is the next one
             gc.collect()  # PyAV's containers and their streams know each other, and an encoder has threads
@@ -73,40 +103,26 @@ class Capture:
             what = f"{self.command.source} had to be opened {REOPENS} times in {REOPENS_S:g} s"
             self._end(Outage(Reason.INVALID_MEDIA, f"{what}: it changes its format again and again"))
 
-    def _begin(self, tracks: Tracks, opened: wire.Opened) -> None:
+    def _begin(self, choice: Choice) -> None:
+        tracks = choice.tracks
         with self.changed:
             self.ring.cut(has_sound=tracks.sound is not None)
             self.takes = {take: made for take, made in self.takes.items() if take >= self.ring.oldest_take}
             self.takes[self.ring.take] = tracks
-            self.opened = opened
+            self.opened, self._video_said = choice.opened, choice.video_said
             self.sound_expected = tracks.sound is not None and not isinstance(tracks.sound, Silence)
             self.changed.notify_all()
 
     def _read(self, feeds: list[Feed], tracks: Tracks, adjustment: Adjustment) -> None:
         shared = Shared(self.ring, self.changed, self.anchor, self.counts)
         take = Take(shared, feeds, tracks, adjustment, may_encode=self.command.video == "auto")
-        beside = [threading.Thread(target=self._read_beside, args=(take, feed), daemon=True) for feed in feeds[1:]]
-        for thread in beside:
-            thread.start()
+        if self.microphone is not None:
+            self.microphone.listen(take)
         try:
             take.read(feeds[0])
         finally:
             take.over = True
-            for thread in beside:
-                thread.join(MICROPHONE_LEAVES_S)
         raise Outage(Reason.SOURCE_ENDED, f"{self.command.source} ended")
-
-    def _read_beside(self, take: Take, feed: Feed) -> None:
-        """The microphone beside a camera: when it fails, the source fails."""
-        try:
-            take.read(feed)
-            outage = Outage(Reason.SOURCE_ENDED, f"microphone {self.command.microphone} ended")
-        except (av.error.FFmpegError, OSError) as error:
-            outage = explain(self.command, error, "alsa")
-        if not take.over:
-            self._end(outage)
-            take.over = True
-        feed.container.close()
 
     def _end(self, outage: Outage) -> None:
         with self.changed:

@@ -7,7 +7,9 @@ from av.video.stream import VideoStream
 
 from interhuman2mqtt.capture import wire
 from interhuman2mqtt.capture.device import Feed
+from interhuman2mqtt.capture.microphone import Microphone
 from interhuman2mqtt.capture.recorder import Tracks
+from interhuman2mqtt.capture.silence import Filled, quiet, quiet_of
 from interhuman2mqtt.capture.tracks import Copied, EncodedSound, EncodedVideo, Silence, Track, base_of
 from interhuman2mqtt.errors import Outage, Reason, Refused
 
@@ -21,8 +23,6 @@ class Adjustment(NamedTuple):
 
     encode: bool = False
     """Its key frames are too rare to copy."""
-    silence: bool = False
-    """It announces sound and sends none."""
 
 
 class Choice(NamedTuple):
@@ -30,10 +30,23 @@ class Choice(NamedTuple):
 
     tracks: Tracks
     opened: wire.Opened
+    video_said: str
+    """The first half of the description, to which a microphone adds another second one when it comes or goes."""
 
 
-def choose(command: wire.Open, feeds: list[Feed], adjustment: Adjustment) -> Choice:
-    """The tracks for what the feeds hold.
+class Described(NamedTuple):
+    """A track of sound, and what is said about it."""
+
+    track: Filled | Silence | None
+    said: str
+    audio: str | None = None
+    """The source's codec."""
+
+
+def choose(
+    command: wire.Open, feeds: list[Feed], adjustment: Adjustment, microphone: Microphone | None = None
+) -> Choice:
+    """The tracks for what the feeds hold, and the microphone beside them.
 
     Raises:
         Refused: the configuration asks to copy what cannot be copied.
@@ -42,15 +55,15 @@ def choose(command: wire.Open, feeds: list[Feed], adjustment: Adjustment) -> Cho
     picture = feeds[0].container.streams[feeds[0].video or 0]
     assert isinstance(picture, VideoStream)  # noqa: S101 - the feed says so
     video, video_said = _video(command, picture, adjustment, _said(feeds[0], picture))
-    sound, sound_said = _sound(command, _sound_stream(feeds), adjustment)
+    sound = _sound(command, _sound_stream(feeds), microphone)
     opened = wire.Opened(
-        description=f"{video_said}, {sound_said}",
+        description=f"{video_said}, {sound.said}",
         video=picture.codec_context.name,
-        audio=_name(_sound_stream(feeds)),
+        audio=sound.audio,
         video_copied=isinstance(video, Copied),
-        audio_copied=isinstance(sound, Copied),
+        audio_copied=isinstance(sound.track, Filled) and sound.track.is_copied,
     )
-    return Choice(Tracks(video, sound), opened)
+    return Choice(Tracks(video, sound.track), opened, video_said)
 
 
 def _said(feed: Feed, stream: VideoStream) -> str:
@@ -77,26 +90,61 @@ def _video(command: wire.Open, stream: VideoStream, adjustment: Adjustment, said
     return encoded, f"{said} (encoded as h264 {encoded.template.width}x{encoded.template.height})"
 
 
-def _sound(
-    command: wire.Open, stream: AudioStream | None, adjustment: Adjustment
-) -> tuple[Track | Silence | None, str]:
+def _sound(command: wire.Open, stream: AudioStream | None, microphone: Microphone | None) -> Described:
     if command.audio == "none":
-        return None, "no sound track"
-    if stream is None or command.audio == "silence" or adjustment.silence:
-        return Silence(), "silence"
-    codec = _name(stream)
-    said = f"{codec} {stream.rate} Hz"
+        return Described(None, "no sound track", _name(stream))
+    if command.audio == "silence" or (stream is None and microphone is None):
+        return Described(Silence(), "silence", _name(stream))
+    if microphone is not None:
+        return _of_microphone(command, microphone)
+    assert stream is not None  # noqa: S101 - neither silence nor a microphone
+    codec = _name(stream) or ""
     # without its extradata (ADTS, LATM) AAC cannot stand in an MP4
-    copyable = codec in COPIED_SOUND and bool(stream.codec_context.extradata)
-    if command.audio == "copy" and not copyable:
-        raise Refused(
-            Reason.UNSUPPORTED,
-            f'{command.source} sends {codec} sound, which cannot be copied: set audio = "auto" or "aac"',
-        )
-    if copyable and command.audio in {"auto", "copy", codec}:
-        return Copied(stream, base_of(stream)), f"{said} (copied)"
-    target = "libopus" if command.audio == "opus" else "aac"
-    return EncodedSound(stream, base_of(stream), target), f"{said} (encoded as {target.removeprefix('lib')})"
+    is_copyable = codec in COPIED_SOUND and bool(stream.codec_context.extradata)
+    if command.audio == "copy" and not is_copyable:
+        raise _cannot_be_copied(command, codec)
+    filling = quiet_of(stream) if is_copyable else None
+    if is_copyable and (command.audio == "copy" or (filling and command.audio in {"auto", codec})):
+        return Described(Filled(Copied(stream, base_of(stream)), filling), f"{_said_sound(stream)} (copied)", codec)
+    return Described(_encoded(command, stream), f"{_said_sound(stream)} ({_target(command)})", codec)
+
+
+def _of_microphone(command: wire.Open, microphone: Microphone) -> Described:
+    if command.audio == "copy":
+        raise _cannot_be_copied(command, _name(microphone.stream) or "pcm_s16le")
+    return Described(_encoded(command, microphone.stream), said_of(command, microphone), _name(microphone.stream))
+
+
+def said_of(command: wire.Open, microphone: Microphone) -> str:
+    """Return what is said of a microphone in the description of a source, now."""
+    if microphone.stream is not None:
+        return f"{_said_sound(microphone.stream)} ({_target(command)})"
+    return f"silence ({microphone.fault.detail if microphone.fault else 'the microphone is being opened'})"
+
+
+def _encoded(command: wire.Open, stream: AudioStream | None) -> Filled:
+    """Encoded sound; of a microphone that is not there yet in stereo, which loses nothing of what it will be."""
+    codec = "libopus" if command.audio == "opus" else "aac"
+    rate, channels = (stream.rate, stream.channels) if stream else (48_000, 2)
+    track = EncodedSound(codec, rate, "mono" if channels == 1 else "stereo")
+    if stream is not None:
+        track.listen(stream, base_of(stream))
+    return Filled(track, quiet(codec, track.rate, track.layout))
+
+
+def _target(command: wire.Open) -> str:
+    return f"encoded as {'opus' if command.audio == 'opus' else 'aac'}"
+
+
+def _said_sound(stream: AudioStream) -> str:
+    return f"{_name(stream)} {stream.rate} Hz"
+
+
+def _cannot_be_copied(command: wire.Open, codec: str) -> Refused:
+    return Refused(
+        Reason.UNSUPPORTED,
+        f'{command.source} sends {codec} sound, which cannot be copied: set audio = "auto" or "aac"',
+    )
 
 
 def _sound_stream(feeds: list[Feed]) -> AudioStream | None:

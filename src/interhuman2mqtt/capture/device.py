@@ -1,8 +1,7 @@
 """Opens a source, and says plainly why it could not."""
 
 import errno
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, NamedTuple
 from urllib.parse import quote, urlsplit
@@ -10,7 +9,7 @@ from urllib.parse import quote, urlsplit
 import av
 from av.container import InputContainer
 
-from interhuman2mqtt.capture import alsa, v4l2, v4l2_formats, wire
+from interhuman2mqtt.capture import v4l2, v4l2_formats, wire
 from interhuman2mqtt.capture.v4l2_mode import Mode, Wanted, choose_mode, named
 from interhuman2mqtt.errors import Outage, Reason, Refused
 from interhuman2mqtt.redaction import PASSWORD_SAFE, USER_SAFE
@@ -43,7 +42,7 @@ class Feed(NamedTuple):
 
 
 def open_source(command: wire.Open, *, encode: bool = False) -> list[Feed]:
-    """The feeds of a source: one, or a camera and a microphone; `encode` where its own H.264 is of no use.
+    """The feed of a source, without its sound where a microphone is beside it; `encode`: its own H.264 is of no use.
 
     Raises:
         Outage: it may come by itself (nothing there, busy).
@@ -61,9 +60,7 @@ def open_source(command: wire.Open, *, encode: bool = False) -> list[Feed]:
             feed = _open(command, _test_picture(command), "lavfi", {}, paced=True)
     if feed.video is None:
         raise Refused(Reason.NO_VIDEO, f"{command.source} has no video track")
-    if command.microphone is None:
-        return [feed]
-    return [feed._replace(sound=None), _open_microphone(command, command.microphone)]
+    return [feed if command.microphone is None else feed._replace(sound=None)]
 
 
 def _open_rtsp(command: wire.Open) -> Feed:
@@ -123,39 +120,6 @@ def _mode(command: wire.Open, device: Path, *, may_copy: bool) -> Mode | None:
     return mode
 
 
-def _open_microphone(command: wire.Open, microphone: str) -> Feed:
-    name = microphone.removeprefix("alsa:")
-    if outage := alsa.fault(name):  # before alsa-lib prints a dozen lines about it
-        raise outage
-    said = ""
-    for variant, options in alsa.variants(name):
-        try:
-            with _printing_errors(command):
-                container = av.open(variant, format="alsa", options=options, timeout=(None, NETWORK_TIMEOUT_S))
-        except (av.error.FFmpegError, OSError, ValueError) as error:
-            said = said or _printed(error)
-        else:
-            return Feed(container, None, container.streams.audio[0].index, clock="samples")
-    raise alsa.fault(name) or alsa.refusal(name, said)
-
-
-@contextmanager
-def _printing_errors(command: wire.Open) -> Iterator[None]:
-    """Have FFmpeg's errors carry what it prints: its numbers for ALSA are all EIO."""
-    av.logging.set_level(av.logging.ERROR)
-    try:
-        yield
-    finally:
-        av.logging.set_level(None)
-        if command.verbose:
-            av.logging.restore_default_callback()
-
-
-def _printed(error: Exception) -> str:
-    log: tuple[int, str, str] | None = getattr(error, "log", None)
-    return log[2].strip() if log else ""
-
-
 def _test_picture(command: wire.Open) -> str:
     width, height = command.size or TEST_SIZE
     rate = command.fps or TEST_FPS
@@ -182,10 +146,10 @@ def _open(command: wire.Open, name: str, form: str | None, options: Mapping[str,
 
 def explain(command: wire.Open, error: Exception, form: str | None = None, name: str = "") -> Outage:
     """FFmpeg's error as one sentence about this source; `name` is what was opened for it."""
-    what = f"microphone {command.microphone}" if form == "alsa" else command.source
+    what = command.source
     if form == "v4l2" and not what.endswith(name):
         what = f"{what} (now {name})"
-    if form != "alsa" and not isinstance(error, PermissionError) and _is_unplugged(command.source):
+    if not isinstance(error, PermissionError) and _is_unplugged(command.source):
         return Outage(Reason.NOT_FOUND, f"{what} is not plugged in, or was unplugged just now")
     for kinds, number, reason, sentence, final in _EXPLANATIONS:
         if isinstance(error, kinds) and (number is None or getattr(error, "errno", None) == number):

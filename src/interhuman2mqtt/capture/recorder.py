@@ -20,6 +20,7 @@ from av.stream import Stream
 from interhuman2mqtt.capture import wire
 from interhuman2mqtt.capture.chunks import Bounds, GrowingChunk
 from interhuman2mqtt.capture.ring import Gop, Packet, Ring, Span
+from interhuman2mqtt.capture.silence import Filled
 from interhuman2mqtt.capture.timeline import Anchor
 from interhuman2mqtt.capture.tracks import AvPacket, Silence, Track
 
@@ -31,7 +32,7 @@ class Tracks(NamedTuple):
     """What the GOPs of one take are made of."""
 
     video: Track
-    sound: Track | Silence | None
+    sound: Filled | Silence | None
 
 
 class _Sink:

@@ -18,8 +18,9 @@ from interhuman2mqtt.capture.rate import ClockRate
 from interhuman2mqtt.capture.recorder import Tracks
 from interhuman2mqtt.capture.rests import rest_s
 from interhuman2mqtt.capture.ring import Packet, Ring
+from interhuman2mqtt.capture.silence import Filled
 from interhuman2mqtt.capture.timeline import Anchor, Timeline
-from interhuman2mqtt.capture.tracks import AvPacket, Copied, Silence, Track, base_of
+from interhuman2mqtt.capture.tracks import AvPacket, Copied, base_of
 from interhuman2mqtt.errors import Outage, Reason
 
 if TYPE_CHECKING:
@@ -31,8 +32,6 @@ PARSED = ("h264", "hevc")
 """What RTP carries in pieces whose last one FFmpeg does not look for."""
 LONGEST_GOP_S = 4.5
 """The cloud looks at windows of 8 s and wants a key frame in each: where they are rarer we encode."""
-SOUND_DUE_S = 5.0
-"""A source that announces sound and sends none for so long gets silence."""
 
 
 class Reopen(Exception):  # noqa: N818 - it is no error
@@ -80,35 +79,27 @@ class Take:
         self._tracks = tracks
         self._adjustment = adjustment
         self._may_encode = may_encode and isinstance(tracks.video, Copied)
-        self._sound_came = not any(feed.sound is not None for feed in feeds) or (
-            tracks.sound is None or isinstance(tracks.sound, Silence)
-        )
-        # what is encoded costs more than rests could spare, and two inputs have to stay together
-        self._may_rest = isinstance(tracks.video, Copied) and len(feeds) == 1 and feeds[0].buffered
+        # what is encoded costs more than rests could spare
+        self._may_rest = isinstance(tracks.video, Copied) and feeds[0].buffered
         self._parameters = ParameterSets()
-        self._first_s = float("inf")
         self._begun = False
         self._sealed = 0
         self._sealed_at: float | None = None
         self.over = False
         """Set when the take ends: its feeds are read no further."""
-        self._timelines = {
-            id(feed): {
-                index: Timeline(
-                    base_of(feed.container.streams[index]),
-                    shared.anchor,
-                    shared.counts.repairs,
-                    None if feed.clock == "ours" else ClockRate(),
-                    leads=index == feed.video or feed.clock == "ours",
-                )
-                for index in (feed.video, feed.sound)
-                if index is not None
-            }
-            for feed in feeds
-        }
+        self._timelines: dict[int, dict[int, Timeline]] = {}
+
+    def hear(self, microphone: Feed) -> None:
+        """Read a microphone beside the source, in its own thread."""
+        if isinstance(self._tracks.sound, Filled):
+            stream = cast("AudioStream", microphone.container.streams[microphone.sound or 0])
+            with self._changed:
+                self._tracks.sound.listen(stream, base_of(stream))
+        self.read(microphone)
 
     def read(self, feed: Feed) -> None:
         """Until the feed, or the take, ends; raises what FFmpeg raises, or Reopen."""
+        self._timelines[id(feed)] = self._timelines_of(feed)
         opening: Opening | None = None
         if feed.clock in HELD:
             opening = Opening(self._timelines[id(feed)], feed.video, self._anchor, self._counts.repairs)
@@ -118,11 +109,32 @@ class Take:
             self._counts.count(is_video=arrived.packet.stream_index == feed.video)
             if opening is None:
                 self._take_in(feed, arrived)
-            elif not opening.hold(arrived):
+            elif opening.hold(arrived):
+                self._expect(feed, arrived)
+            else:
                 self._open(feed, opening)
                 opening = None
         if opening is not None:
             self._open(feed, opening)
+
+    def _timelines_of(self, feed: Feed) -> dict[int, Timeline]:
+        return {
+            index: Timeline(
+                base_of(feed.container.streams[index]),
+                self._anchor,
+                self._counts.repairs,
+                None if feed.clock == "ours" else ClockRate(),
+                leads=index == feed.video or feed.clock == "ours",
+            )
+            for index in (feed.video, feed.sound)
+            if index is not None
+        }
+
+    def _expect(self, feed: Feed, held: Arrived) -> None:
+        """Sound that is held back is there all the same."""
+        if held.packet.stream_index == feed.sound and isinstance(self._tracks.sound, Filled):
+            with self._changed:
+                self._tracks.sound.comes(held.at)
 
     def _open(self, feed: Feed, opening: Opening) -> None:
         """Take in what was held back while it was not known when it was captured."""
@@ -137,10 +149,10 @@ class Take:
         packet, arrival = arrived
         seconds = self._place(feed, packet, arrival)
         if packet.stream_index == feed.video:
-            self._picture(packet, seconds)
+            self._picture(packet, arrival)
             self._judge_use(arrival)
         else:
-            self._sound(packet)
+            self._sound(packet, arrival)
         if may_rest and self._may_rest and (rest := rest_s(self._ring, self._anchor, seconds, arrival)):
             time.sleep(rest)
 
@@ -165,37 +177,36 @@ class Take:
                 each.begin(claimed * timeline.tick_s, at_s)
         self._begun = True
 
-    def _picture(self, packet: AvPacket, seconds: float) -> None:
+    def _picture(self, packet: AvPacket, arrival: float) -> None:
         track = self._tracks.video
-        self._judge(packet, seconds)
-        encoded = self._put(track, packet)
+        self._judge(packet)
+        encoded = self._put(track.put(packet))
         with self._changed:
             sealed = self._ring.sealed
             for out in encoded:
                 self._ring.add_video(out, out.pts * track.tick_s)
-            self._fill_silence()
+            self._fill(arrival)
             if self._ring.sealed != sealed:
                 self._changed.notify_all()
             if self._may_encode and self._ring.open_gop_s > LONGEST_GOP_S:
                 raise Reopen(self._adjustment._replace(encode=True), "rare_key_frames")
 
-    def _sound(self, packet: AvPacket) -> None:
+    def _sound(self, packet: AvPacket, arrival: float) -> None:
         track = self._tracks.sound
-        if track is None or isinstance(track, Silence):
+        if not isinstance(track, Filled):
             return
-        self._sound_came = True
-        encoded = self._put(track, packet)
-        with self._changed:
+        with self._changed:  # which the filling with silence needs as well, and two inputs have two threads
             sealed = self._ring.sealed
-            for out in encoded:
+            for out in self._put(track.put(packet, arrival)):
                 self._ring.add_sound(out, out.pts * track.tick_s)
             if self._ring.sealed != sealed:
                 self._changed.notify_all()
 
-    def _fill_silence(self) -> None:
-        if isinstance(self._tracks.sound, Silence):
-            for packet in self._tracks.sound.until(self._ring.end_s):
-                self._ring.add_sound(packet, packet.pts * self._tracks.sound.tick_s)
+    def _fill(self, arrival: float) -> None:
+        """Put silence where sound is missing."""
+        if (track := self._tracks.sound) and self._ring.newest_gop():
+            for packet in track.until(self._ring.end_s, arrival):
+                self._ring.add_sound(packet, packet.pts * track.tick_s)
 
     def _judge_use(self, arrival: float) -> None:
         """Whether what comes is of any use: what makes no GOP in the time that the ring holds never will."""
@@ -207,20 +218,17 @@ class Take:
                 f"pictures come, and for {self._ring.limit_s:g} s none to begin with: no key frame that can be read",
             )
 
-    def _put(self, track: Track, packet: AvPacket) -> list[Packet]:
+    def _put(self, made: Iterator[Packet]) -> list[Packet]:
         try:
-            return list(track.put(packet))
+            return list(made)
         except av.error.InvalidDataError:
             self._counts.repairs["undecodable"] += 1
             return []
 
-    def _judge(self, packet: AvPacket, seconds: float) -> None:
+    def _judge(self, packet: AvPacket) -> None:
         """Whether the source, now that it runs, turns out to be another than it seemed when it was opened."""
-        self._first_s = min(self._first_s, seconds)
         if packet.is_keyframe and isinstance(self._tracks.video, Copied) and self._parameters.changed(packet):
             raise Reopen(self._adjustment, "format_changed")
-        if not self._sound_came and seconds - self._first_s > SOUND_DUE_S:
-            raise Reopen(self._adjustment._replace(silence=True), "silent_sound")
 
 
 def packets(feed: Feed) -> Iterator[Arrived]:

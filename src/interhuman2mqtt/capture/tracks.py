@@ -7,7 +7,7 @@ Times are in ticks of `time_base`, on the source's timeline.
 import io
 from collections.abc import Iterator
 from fractions import Fraction
-from typing import Any, Protocol, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, cast
 
 import av
 from av.audio.stream import AudioStream
@@ -18,6 +18,9 @@ from av.video.frame import PictureType
 from av.video.stream import VideoStream
 
 from interhuman2mqtt.capture.ring import Packet
+
+if TYPE_CHECKING:
+    from av.audio.codeccontext import AudioCodecContext
 
 AvPacket: TypeAlias = "av.Packet[Any]"  # generic in the stubs only
 GOP_S = 1.0
@@ -30,6 +33,8 @@ SOUND_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
 """What the AAC encoder takes; anything else becomes 48 kHz."""
 OPUS_RATES = (8000, 12000, 16000, 24000, 48000)
 ROUNDING_S = 0.01
+PAUSE_S = 0.5
+"""Less is filled in with samples."""
 
 
 class Track(Protocol):
@@ -157,29 +162,49 @@ class EncodedSound:
     """Decoded and encoded as AAC or Opus.
 
     The timeline is the master: samples are stretched, filled in or left out to follow it, so that a microphone whose
-    clock drifts stays with the picture.
+    clock drifts stays with the picture. A pause is left as it is: silence takes its place (`silence.py`).
     """
 
-    def __init__(self, stream: AudioStream, time_base: Fraction, codec: str) -> None:
-        self._decoder = stream.codec_context
-        self._source_base = time_base
+    def __init__(self, codec: str, rate: int, layout: str) -> None:
         rates = OPUS_RATES if codec == "libopus" else SOUND_RATES
-        rate = stream.rate if stream.rate in rates else 48_000
-        self._layout = "mono" if stream.channels == 1 else "stereo"
-        self.time_base = Fraction(1, rate)
-        self.tick_s = 1 / rate
-        self._encoder = open_sound_encoder(codec, rate, self._layout)
+        self.rate = rate if rate in rates else 48_000
+        self.layout = layout
+        self.time_base = Fraction(1, self.rate)
+        self.tick_s = 1 / self.rate
+        self._encoder = open_sound_encoder(codec, self.rate, layout)
         self.template: Stream = self._encoder
+        self._decoder: AudioCodecContext | None = None
+        self._source_base = self.time_base
         self._graph: Graph | None = None
+        self._follows_s = float("inf")
+
+    def listen(self, stream: AudioStream, time_base: Fraction) -> None:
+        """Take the sound from this input from here on."""
+        self._decoder, self._source_base = stream.codec_context, time_base
+        self._graph = None
 
     def put(self, packet: AvPacket) -> Iterator[Packet]:
         """The packets of sound that this one completes."""
-        for frame in self._decoder.decode(packet):
+        for frame in self._decoder.decode(packet) if self._decoder else ():
             frame.time_base = self._source_base
+            if frame.pts is not None:
+                seconds = float(frame.pts * self._source_base)
+                if seconds - self._follows_s > PAUSE_S:
+                    yield from self.flush()  # or it would make samples for the whole of the pause
+                self._follows_s = seconds + frame.samples / frame.sample_rate
             graph = self._graph = self._graph or self._follower(frame)
             graph.push(frame)
             for piece in _pulled(graph):
                 yield from map(packed, self._encoder.encode(piece))
+
+    def flush(self) -> Iterator[Packet]:
+        """What was put so far, to its end: a pause begins."""
+        if self._graph is None:
+            return
+        self._graph.push(None)
+        for piece in _pulled(self._graph):
+            yield from map(packed, self._encoder.encode(piece))
+        self._graph = None
 
     def _follower(self, frame: av.AudioFrame) -> Graph:
         """Samples as the decoder gives them to frames as the encoder takes them, kept to their PTS."""
@@ -194,8 +219,8 @@ class EncodedSound:
             ),
             # `res`: a resampler made only at the first correction would forget the samples that it holds
             graph.add("aresample", f"async=1000:flags=+res:out_sample_rate={context.sample_rate}"),
-            graph.add("aformat", f"sample_fmts={context.format.name}:channel_layouts={self._layout}"),
-            graph.add("asetnsamples", f"n={context.frame_size}:p=0"),
+            graph.add("aformat", f"sample_fmts={context.format.name}:channel_layouts={self.layout}"),
+            graph.add("asetnsamples", f"n={context.frame_size}:p=1"),
             graph.add("abuffersink"),
         ).configure()
         return graph
@@ -238,13 +263,13 @@ class Silence:
         frame.time_base = self.time_base
         return self._encoder.encode(frame)
 
-    def until(self, seconds: float) -> Iterator[Packet]:
+    def until(self, seconds: float, _now: float = 0.0) -> Iterator[Packet]:
         """The silence from where it ended to `seconds` on the timeline."""
         wanted = int(seconds * self.RATE)
         if not self._begun or wanted - self._next > self.RATE:
             self._next = wanted
             self._begun = True
-        while self._next <= wanted:
+        while self._next <= wanted + self._samples:  # beyond it: a GOP that ends there need not wait for the next frame
             yield Packet(self._next, self._next, self._samples, key=True, size=len(self._data), data=self._data)
             self._next += self._samples
 

@@ -129,6 +129,13 @@ class Failed(Struct, frozen=True, kw_only=True, tag="failed"):
     """Whether a person must act before it can get better."""
 
 
+class SoundFault(Struct, frozen=True, kw_only=True):
+    """Why there is no sound, and silence is sent in its place."""
+
+    reason: Reason
+    detail: str
+
+
 class Pulse(Struct, frozen=True, kw_only=True, tag="pulse"):
     """Every half second: what has been captured, so that the daemon can judge a stall per track."""
 
@@ -140,6 +147,8 @@ class Pulse(Struct, frozen=True, kw_only=True, tag="pulse"):
     ring_bytes: int
     repairs: dict[str, int]
     """How often each rule about lying timestamps was applied, by its name."""
+    sound_fault: SoundFault | None = None
+    """What is wrong with a microphone."""
 
 
 class Chunk(Struct, frozen=True, kw_only=True, tag="chunk"):

@@ -1,0 +1,155 @@
+"""A microphone beside a camera, in a thread of its own: opened, read, and opened again as often as it is lost.
+
+The camera never waits for it longer than `OPENING_S`, once, and never fails with it: while it is not there silence is
+sent in its place (`silence.py`), and `fault` says why.
+"""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import chain, repeat
+from typing import Protocol
+
+import av
+from av.audio.stream import AudioStream
+
+from interhuman2mqtt.capture import alsa, wire
+from interhuman2mqtt.capture.device import Feed
+from interhuman2mqtt.errors import Outage, Reason
+
+OPENING_S = 2.0
+"""So long a camera that opens waits for what its microphone is; a driver may hang for ever."""
+LEAVING_S = 1.0
+PAUSES_S = (1.0, 2.0, 4.0)
+"""Until it is looked for again; the last one for ever. A look that finds no device costs a few reads of sysfs."""
+DEVICE_TIMEOUT_S = 10
+
+
+class Listener(Protocol):
+    """What the sound is put into: one take of a camera."""
+
+    over: bool
+    """Whether it takes no more."""
+
+    def hear(self, feed: Feed) -> None:
+        """Take in what comes until one of them ends; raises what FFmpeg raises."""
+
+
+class Microphone:
+    """Read into one take after another."""
+
+    def __init__(self, command: wire.Open, changed: threading.Condition) -> None:
+        self.fault: Outage | None = None
+        """Why there is no sound now."""
+        self.stream: AudioStream | None = None
+        """What it sends, while it is open."""
+        self._command = command
+        self._name = (command.microphone or "").removeprefix("alsa:")
+        self._changed = changed
+        self._listener: Listener | None = None
+        self._tried = threading.Event()
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="microphone", daemon=True)
+
+    def begin(self) -> None:
+        """Open it, and wait a little for what comes of that."""
+        self._thread.start()
+        self._tried.wait(OPENING_S)
+
+    def listen(self, listener: Listener) -> None:
+        """Put the sound into this take from here on."""
+        with self._changed:
+            self._listener = listener
+            self._changed.notify_all()
+
+    def end(self) -> None:
+        """Close it; one that hangs in its driver is left to the end of the process."""
+        self._over.set()
+        with self._changed:
+            self._changed.notify_all()
+        self._thread.join(LEAVING_S)
+
+    def _run(self) -> None:
+        pauses = _pauses()
+        while not self._over.is_set():
+            try:
+                with self._opened() as feed:
+                    self._tried.set()
+                    pauses = _pauses()
+                    self._read(feed)
+                outage = Outage(Reason.SOURCE_ENDED, f"microphone {self._command.microphone} ended")
+            except Outage as error:
+                outage = error
+            except (av.error.FFmpegError, OSError) as error:
+                outage = alsa.fault(self._name) or alsa.refusal(self._name, str(error.strerror or ""))
+            if not self._over.is_set():
+                self._became(None, outage)
+            self._tried.set()
+            self._over.wait(next(pauses))
+
+    @contextmanager
+    def _opened(self) -> Iterator[Feed]:
+        feed = open_microphone(self._command, self._name)
+        stream = feed.container.streams[feed.sound or 0]
+        assert isinstance(stream, AudioStream)  # noqa: S101 - the feed says so
+        self._became(stream, None)
+        try:
+            yield feed
+        finally:
+            feed.container.close()
+
+    def _became(self, stream: AudioStream | None, fault: Outage | None) -> None:
+        with self._changed:
+            self.stream, self.fault = stream, fault
+            self._changed.notify_all()
+
+    def _read(self, feed: Feed) -> None:
+        """Until it ends, or we do; a take that ends is followed by another."""
+        while (listener := self._wait_listener()) is not None:
+            listener.hear(feed)
+            if not listener.over:
+                return
+
+    def _wait_listener(self) -> Listener | None:
+        with self._changed:
+            self._changed.wait_for(
+                lambda: self._over.is_set() or (self._listener is not None and not self._listener.over)
+            )
+            return None if self._over.is_set() else self._listener
+
+
+def _pauses() -> Iterator[float]:
+    return chain(PAUSES_S, repeat(PAUSES_S[-1]))
+
+
+def open_microphone(command: wire.Open, name: str) -> Feed:
+    """Open an ALSA device by its name; raises Outage, or Refused where a person must act."""
+    if outage := alsa.fault(name):  # before alsa-lib prints a dozen lines about it
+        raise outage
+    said = ""
+    for variant, options in alsa.variants(name):
+        try:
+            with _printing_errors(command):
+                container = av.open(variant, format="alsa", options=options, timeout=(None, DEVICE_TIMEOUT_S))
+        except (av.error.FFmpegError, OSError, ValueError) as error:
+            said = said or _printed(error)
+        else:
+            return Feed(container, None, container.streams.audio[0].index, clock="samples")
+    raise alsa.fault(name) or alsa.refusal(name, said)
+
+
+@contextmanager
+def _printing_errors(command: wire.Open) -> Iterator[None]:
+    """Have FFmpeg's errors carry what it prints: its numbers for ALSA are all EIO."""
+    av.logging.set_level(av.logging.ERROR)
+    try:
+        yield
+    finally:
+        av.logging.set_level(None)
+        if command.verbose:
+            av.logging.restore_default_callback()
+
+
+def _printed(error: Exception) -> str:
+    log: tuple[int, str, str] | None = getattr(error, "log", None)
+    return log[2].strip() if log else ""
