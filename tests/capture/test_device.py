@@ -398,6 +398,13 @@ def test_a_camera_that_is_unplugged_has_no_other_reason(tmp_path: Path) -> None:
     assert "was unplugged just now" in gone.detail
 
 
+def test_a_usb_bus_that_is_full() -> None:
+    """Linux says "No space left on device" of that, which no user would understand."""
+    found = explain(a_command("v4l2:/dev/null"), OSError(errno.ENOSPC, "No space left on device"), "v4l2", "/dev/null")
+    assert (type(found), found.reason) == (Outage, Reason.BUSY)
+    assert "the USB bus has no bandwidth left for v4l2:/dev/null" in found.detail
+
+
 def test_a_node_that_the_kernel_has_forgotten_is_not_there(tmp_path: Path) -> None:
     """Nor one that is not ours to open yet: udev makes nodes before it gives them to their group."""
     number = f"{os.major(Path('/dev/null').stat().st_rdev)}:{os.minor(Path('/dev/null').stat().st_rdev)}"
