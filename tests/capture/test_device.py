@@ -21,7 +21,7 @@ import trio
 import trustme
 
 from capture.material import SMALL, a_command
-from interhuman2mqtt.capture import v4l2, v4l2_formats, wire
+from interhuman2mqtt.capture import device, v4l2, v4l2_formats, wire
 from interhuman2mqtt.capture.device import CREDENTIALS_MAX, explain, open_source
 from interhuman2mqtt.errors import Outage, Reason, Refused
 from rig.mosquitto import free_port
@@ -449,6 +449,23 @@ def test_what_ffmpeg_is_asked_for(
     with pytest.raises(Outage, match="in use by another program"):
         open_source(a_command("v4l2:/dev/null", **changes))
     assert {key: value for key, value in asked.items() if key != "timestamps"} == options
+
+
+@pytest.mark.parametrize(("encode", "form"), [(False, "h264"), (True, "mjpeg")])
+def test_h264_of_its_own_is_taken_where_it_is_of_use(
+    monkeypatch: pytest.MonkeyPatch, *, encode: bool, form: str
+) -> None:
+    """Once its key frames turned out too rare to be copied, the camera is opened anew without it."""
+    offered = tuple(v4l2_formats.Format(code, code, ONLY_MJPEG[0].sizes) for code in ("H264", "MJPG"))
+    monkeypatch.setattr(v4l2_formats, "formats", lambda _device: offered)
+
+    def opened(_name: str, **keys: Any) -> None:
+        raise OSError(errno.EBUSY, keys["options"]["input_format"])
+
+    monkeypatch.setattr(av, "open", opened)
+    monkeypatch.setattr(device, "explain", lambda _command, error, *_: Outage(Reason.BUSY, error.strerror))
+    with pytest.raises(Outage, match=f"^{form}$"):
+        open_source(a_command("v4l2:/dev/null"), encode=encode)
 
 
 def test_a_format_that_is_not_offered(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,8 @@
 FFmpeg takes the first format that the driver has in FFmpeg's own order, which begins with the raw ones: over USB 2 that
 is 10 frames a second at 1280x720, and five at 1920x1080, where the same camera has MJPEG at 30. And a size or rate that
 nobody asks for is whatever the last program left.
+
+H.264 of a camera's own could be tried on tables of capabilities only: no such camera was at hand.
 """
 
 from collections.abc import Iterator, Sequence
