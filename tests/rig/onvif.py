@@ -1,7 +1,8 @@
 """An ONVIF camera of our own, as a process: WS-Discovery, the device and the media service, and what it was asked.
 
-python onvif.py ADDRESS PORT USERNAME PASSWORD ELSEWHERE: it tells its media service to be at ELSEWHERE, where nobody
-should ask. Each request is a line on stdout.
+python onvif.py ADDRESS PORT USERNAME PASSWORD ELSEWHERE [http]: it tells its media service to be at ELSEWHERE, where
+nobody should ask. It wants WS-UsernameToken; or HTTP digest, and is not discovered then. Each request is a line on
+stdout.
 """
 
 import base64
@@ -42,6 +43,13 @@ STREAMS = {
 }
 
 
+NONCE = "dcd98b7102dd2f0e"
+
+
+def md5(text: str) -> str:
+    return hashlib.md5(text.encode()).hexdigest()
+
+
 def utc() -> datetime:
     return datetime.now(UTC) + AHEAD
 
@@ -63,6 +71,7 @@ class Camera(http.server.ThreadingHTTPServer):
     """What it answers."""
 
     address, port, username, password, elsewhere = sys.argv[1:6]
+    by_http = "http" in sys.argv[6:]
 
     def answer(self, request: str) -> tuple[int, str]:
         """The answer to a request, and its HTTP status."""
@@ -72,7 +81,7 @@ class Camera(http.server.ThreadingHTTPServer):
             now = utc()
             parts = "".join(f"<tt:{each}>{getattr(now, each.lower())}</tt:{each}>" for each in CLOCK)
             return 200, f"<tds:SystemDateAndTime><tt:UTCDateTime>{parts}</tt:UTCDateTime></tds:SystemDateAndTime>"
-        if not allowed(request, self.username, self.password):
+        if not self.by_http and not allowed(request, self.username, self.password):
             return 400, REFUSED
         match asked:
             case "GetCapabilities":
@@ -98,6 +107,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         request = self.rfile.read(int(self.headers["Content-Length"])).decode()
+        if self.server.by_http and "GetSystemDateAndTime" not in request and not self.knows_password():
+            self.send_response(401)
+            self.send_header("WWW-Authenticate", 'Basic realm="camera"')
+            self.send_header("WWW-Authenticate", f'Digest realm="camera", nonce="{NONCE}", qop="auth, auth-int"')
+            self.end_headers()
+            return
         status, body = self.server.answer(request)
         if self.path not in {"/onvif/device_service", "/onvif/med"}:
             status, body = 404, ""
@@ -107,12 +122,23 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(answer)
 
+    def knows_password(self) -> bool:
+        """RFC 2617, 3.2.2, with MD5 and qop."""
+        said = dict(re.findall(r'(\w+)="?([^",]+)', self.headers.get("Authorization", "")))
+        secret = md5(f"{self.server.username}:camera:{self.server.password}")
+        asked = md5(f"POST:{self.path}")
+        expected = md5(f"{secret}:{NONCE}:{said.get('nc')}:{said.get('cnonce')}:auth:{asked}")
+        return said.get("response") == expected and said.get("username") == self.server.username
+
     def log_message(self, *_: object) -> None:
         """Not on stderr."""
 
 
 def discovery(camera: Camera) -> None:
     """Answer who asks by multicast, and nonsense before it."""
+    if camera.by_http:
+        print("ready", flush=True)
+        threading.Event().wait()
     listening = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listening.bind(("", 3702))

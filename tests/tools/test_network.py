@@ -2,6 +2,7 @@
 
 import json
 import os
+import secrets
 import shutil
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import pytest
 
 from interhuman2mqtt.config import file
 from interhuman2mqtt.tools import discovery, soap
+from interhuman2mqtt.tools.http_digest import authorization
 
 PASSWORD = "p@ss & <word>"
 ONVIF = Path(__file__).parents[1] / "rig/onvif.py"
@@ -80,7 +82,12 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
         logs = [tmp_path_factory.mktemp("onvif") / name for name in ("named", "stranger")]
         named = ("10.7.0.2", "8000", "viewer", PASSWORD, "http://10.7.0.3:80")
         stranger = ("10.7.0.3", "80", "other", "x", "http://10.7.0.3:80")
-        with camera(spaces[2], logs[0], named), camera(spaces[3], logs[1], stranger):
+        by_http = ("10.7.0.2", "8001", "viewer", PASSWORD, "http://10.7.0.3:80", "http")
+        with (
+            camera(spaces[2], logs[0], named),
+            camera(spaces[2], logs[0].with_name("by_http"), by_http),
+            camera(spaces[3], logs[1], stranger),
+        ):
             yield Network(spaces[1], *logs)
     finally:
         for space in spaces:
@@ -145,6 +152,26 @@ def test_a_wrong_password(network: Network, password: Path) -> None:
     done = network.devices("--host", "10.7.0.2:8000", "--username", "viewer", "--password-file", str(password))
     assert done.returncode == 69
     assert "camera_password: 10.7.0.2 refused the user name or password (tried: viewer)" in done.stderr
+
+
+def test_a_camera_that_wants_http_digest(network: Network, password: Path) -> None:
+    """It is answered, and Basic is not; a wrong password is refused here too."""
+    arguments = ("--host", "10.7.0.2:8001", "--username", "viewer", "--password-file", str(password))
+    assert "rtsp://10.7.0.2:554/sub" in network.devices(*arguments).stdout
+    password.write_text("wrong")
+    assert "camera_password: 10.7.0.2 refused" in network.devices(*arguments).stderr
+
+
+def test_the_digest_of_the_specification(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The examples of RFC 7616, 3.9.1: of MD5 and SHA-256 the latter is taken."""
+    monkeypatch.setattr(secrets, "token_hex", lambda _size: "f2/wE4q74E6zIJEtWaHKaf5wv/H5QzzpXusqGemxURZJ")
+    asked = 'realm="http-auth@example.org", qop="auth, auth-int", nonce="7ypf/xlj9XXwfDPEoM4URrv/xwf94BcCAzFZH4GiTo0v"'
+    md5, sha = f"Digest {asked}, algorithm=MD5", f"Digest {asked}, algorithm=SHA-256"
+    who = ("GET", "/dir/index.html", "Mufasa", "Circle of Life")
+    assert 'response="8ca523f5e9506fed4657c9700eebdbec"' in str(authorization([md5], *who))
+    expected = 'response="753927fa0e85d155564e2e272a28d1802ca10daf4496794697cf8db5856cb6c1"'
+    assert expected in str(authorization([md5, sha, "Basic x"], *who))
+    assert authorization(["Basic realm=x", "Digest", "Digest algorithm=SHA-512-256, nonce=1"], *who) is None
 
 
 def test_nobody_listens(network: Network) -> None:

@@ -133,7 +133,9 @@ def toml(name: str, host: str, streams: Iterable[Stream], options: Options) -> s
         table |= {"username": options.username, "password": {"file": str(file)}}
     others = [f'# {_said(each)}\n# source = "{address}"' for address, each in usable.items() if address != best]
     text = tomli_w.dumps({"cameras": {key: table}}).strip()
-    return "\n".join([f"# {_said(usable[best])}", text, *others])
+    typed = options.username is not None and options.password_file is None
+    kept = ["# put the password into that file, for the service alone to read"] if typed else []
+    return "\n".join([f"# {_said(usable[best])}", text, *kept, *others])
 
 
 def _cost(stream: Stream) -> tuple[bool, bool, int]:

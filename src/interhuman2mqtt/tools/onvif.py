@@ -1,4 +1,4 @@
-"""Ask one ONVIF camera for its streams: SOAP over HTTP, the password as a digest (WS-UsernameToken).
+"""Ask one ONVIF camera for its streams: SOAP over HTTP, the password as a digest (WS-UsernameToken, or HTTP).
 
 The camera tells addresses of itself, which may be of another host (behind NAT, or by malice): of those the path alone
 is used, so that nobody but the host that was named is ever asked. Redirects are not followed.
@@ -11,6 +11,7 @@ import base64
 import hashlib
 import http.client
 import secrets
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from typing import NamedTuple
@@ -22,6 +23,7 @@ from msgspec import Struct
 
 from interhuman2mqtt.errors import Outage, Reason, Refused
 from interhuman2mqtt.tools import soap
+from interhuman2mqtt.tools.http_digest import authorization
 
 DEVICE, MEDIA = "http://www.onvif.org/ver10/device/wsdl", "http://www.onvif.org/ver10/media/wsdl"
 DEVICE_PATH, MEDIA_PATH = "/onvif/device_service", "/onvif/Media"
@@ -125,18 +127,24 @@ class OnvifCamera:
         header = self._token() if signed and self._login else ""
         request = ENVELOPE.format(header=header, body=body).encode()
         try:
-            status, answer = self._post(path, request)
+            status, answer, challenges = self._post(path, request, {})
+            if status == HTTPStatus.UNAUTHORIZED and signed and self._login:
+                digest = authorization(challenges, "POST", path, *self._login)
+                if digest is not None:
+                    status, answer, _ = self._post(path, request, {"Authorization": digest})
         except (OSError, http.client.HTTPException) as error:
             why = error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__
             raise Outage(Reason.UNREACHABLE, f"{self.host} cannot be asked by ONVIF: {why}") from None
         return self._judged(status, answer)
 
-    def _post(self, path: str, request: bytes) -> tuple[int, bytes]:
+    def _post(self, path: str, request: bytes, headers: Mapping[str, str]) -> tuple[int, bytes, list[str]]:
+        """Status, body and challenges of an answer."""
         line = self._connect(self.host, self._port, timeout=TIMEOUT_S)
         try:
-            line.request("POST", path, request, {"Content-Type": "application/soap+xml; charset=utf-8"})
+            line.request("POST", path, request, {"Content-Type": "application/soap+xml; charset=utf-8", **headers})
             response = line.getresponse()
-            return response.status, response.read(ANSWER_MAX)
+            challenges = response.headers.get_all("WWW-Authenticate") or []
+            return response.status, response.read(ANSWER_MAX), challenges
         finally:
             line.close()
 

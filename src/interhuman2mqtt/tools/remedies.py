@@ -12,7 +12,7 @@ _remedies: Mapping[Reason, str] = {
     Reason.NO_PERMISSION: "usermod -aG video,audio USER, and log in again; a file needs chmod",
     Reason.CAMERA_PASSWORD: "check username and password, which stand beside source and never inside it",
     Reason.NO_VIDEO: "name a stream with a picture: sound alone is not analysed",
-    Reason.UNSUPPORTED: 'set video and audio to "auto"',
+    Reason.UNSUPPORTED: 'set video, audio and format to "auto"',
     Reason.INVALID_MEDIA: "try another stream of the camera (H.264, a key frame each second), or restart the camera",
     Reason.OPEN_TIMEOUT: 'try transport = "udp" or "tcp", whichever it is not now, or restart the camera',
     Reason.STALLED: "restart the camera; unplug a USB device and plug it in again",
