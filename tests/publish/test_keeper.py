@@ -316,3 +316,13 @@ async def test_a_disk_that_hangs(path: Path, monkeypatch: pytest.MonkeyPatch) ->
     later = Life(path).open()
     assert len(later.messages) == 2
     later.store.close()
+
+
+async def test_the_log_is_brought_into_the_file_when_it_is_quiet(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a while without anything to write nothing is in the write-ahead log any more."""
+    monkeypatch.setattr(keeper, "QUIET", 0.01)
+    async with kept(Watched(path)) as life:
+        life.put(1)
+        await until(lambda: life.commits and Path(f"{path}-wal").stat().st_size == 0)
+        life.put(2)
+        await until(lambda: len(life.commits) == 2 and Path(f"{path}-wal").stat().st_size == 0)

@@ -28,6 +28,8 @@ GATHER = 0.05
 """Seconds for which new rows are gathered into one commit."""
 RIPE = 0.025
 """Seconds that a row waits for its PUBACK before it is worth a commit."""
+QUIET = 60.0
+"""Seconds without anything to write after which the write-ahead log is brought into the file."""
 LAZY = 1.0
 """Seconds for which deletions are."""
 AGAIN = 10.0
@@ -67,6 +69,8 @@ class Keeper:
         self._ages = ages
         self._again = again
         self._is_open = False
+        self._has_log = False
+        """Whether something was committed since the log was brought into the file."""
         self._damage: Damaged | None = None
         self._one_at_a_time = trio.CapacityLimiter(1)
 
@@ -94,7 +98,12 @@ class Keeper:
             self._say_farewell()
 
     async def _wait_for_work(self) -> None:
-        if not self._is_open:
+        if self._has_log:
+            with trio.move_on_after(QUIET) as quiet:
+                await self._journal.wait(urgent=False)
+            if quiet.cancelled_caught:
+                await self._checkpoint()
+        if not self._is_open or self._damage is not None:
             await trio.lowlevel.checkpoint()
             return
         await self._journal.wait(urgent=False)
@@ -127,6 +136,16 @@ class Keeper:
         self._tell(None)
         return True
 
+    async def _checkpoint(self) -> None:
+        """Not urgent, and tried again after the next commit: what fails here is safe in the log."""
+        self._has_log = False
+        try:
+            await self._in_thread(self._store.checkpoint)
+        except Damaged as damage:
+            self._damage = damage
+        except StoreError as error:
+            log.warning("the outbox file's log cannot be brought into it", detail=str(error))
+
     async def _write(self, taken: Taken) -> None:
         written = False
         try:
@@ -134,6 +153,7 @@ class Keeper:
             written = True
         finally:
             if written:
+                self._has_log = True
                 self._journal.written(taken)
             else:
                 self._journal.failed(taken)

@@ -7,7 +7,8 @@ Invariants:
 2. A row comes back as it was written, in the order of the keys, or it is counted as unreadable: each has a checksum.
    One that is unreadable costs no other.
 3. Nobody else has the file open meanwhile: a second daemon on the same file is told so.
-4. A file that cannot be used is never overwritten; `Damaged` asks for it to be set aside.
+4. A file that cannot be used is never overwritten; `Damaged` asks for it to be set aside. So does one of whose log
+   SQLite would leave out committed transactions without a word (`wal`).
 
 Format (user_version 1; another one is another format):
 
@@ -21,12 +22,14 @@ Format (user_version 1; another one is another format):
 
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from interhuman2mqtt.publish import wal
 from interhuman2mqtt.publish.rows import Stored, decoded, decoded_topics, encoded, encoded_topic
 from interhuman2mqtt.statefolder import sync_folder
 
@@ -110,6 +113,8 @@ class Store:
         self.close()
         with _translated(self.path):
             _touch(self.path)
+            if damage := wal.damage(self.path):
+                raise Damaged(f"{self.path} is damaged: {damage}")
             self._inode = _inode(self.path)
             self._connection = _connect(self.path)
             _check(self._connection, self.path)
@@ -134,6 +139,12 @@ class Store:
                     db.execute("ROLLBACK")
                 raise
 
+    def checkpoint(self) -> None:
+        """Bring what the write-ahead log holds into the file: there it can be saved row by row, should a bit turn."""
+        if self._connection is not None:
+            with _translated(self.path):
+                self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
     def close(self) -> None:
         """Let go of the file, if it is open."""
         connection, self._connection = self._connection, None
@@ -144,14 +155,34 @@ class Store:
 
 def salvage(path: Path) -> Found:
     """What can still be read of a damaged file, or of one of another format."""
+    with _translated(path):
+        rebuilt = wal.rebuild(path) if wal.damage(path) else None
+    if rebuilt is None:
+        return _salvaged(path, partial(_connect, path))
     try:
-        with _translated(path), closing(_connect(path)) as db:
+        found = _salvaged(path, partial(_connect_image, rebuilt.image))
+    except Unavailable:  # there is no disk that could be in the way: it is the image
+        return Found([], frozenset(), [0])
+    is_told = rebuilt.is_complete or 0 in found.unreadable
+    return found if is_told else found._replace(unreadable=[*found.unreadable, 0])
+
+
+def _salvaged(path: Path, connect: Callable[[], sqlite3.Connection]) -> Found:
+    try:
+        with _translated(path), closing(connect()) as db:
             rows, complete = _rows_around_damage(db)
             topics, _ = _until_damage(db, _SELECT_TOPICS)
             found = _found(rows, topics)
     except Damaged:
         return Found([], frozenset(), [0])
     return found if complete else found._replace(unreadable=[*found.unreadable, 0])
+
+
+def _connect_image(image: bytes) -> sqlite3.Connection:
+    db = sqlite3.connect(":memory:", isolation_level=None)
+    db.text_factory = bytes
+    db.deserialize(image)
+    return db
 
 
 def _touch(path: Path) -> None:
