@@ -29,7 +29,9 @@ class Reason(StrEnum):
     NO_PERMISSION = "no_permission"
     """The operating system does not let us open the device or file."""
     CAMERA_PASSWORD = "camera_password"  # noqa: S105 - a word, not a password
-    """The camera refused the user name or password."""
+    """The camera refused the user name or password, or what this user may watch."""
+    CAMERA_ERROR = "camera_error"
+    """The camera answered with an error of its own."""
     NO_VIDEO = "no_video"
     """The source opened, and has no video track."""
     UNSUPPORTED = "unsupported"

@@ -22,7 +22,8 @@ import trustme
 
 from capture.material import SMALL, a_command
 from interhuman2mqtt.capture import device, v4l2, v4l2_formats, wire
-from interhuman2mqtt.capture.device import CREDENTIALS_MAX, explain, open_source
+from interhuman2mqtt.capture.device import explain, open_source
+from interhuman2mqtt.capture.network import CREDENTIALS_MAX
 from interhuman2mqtt.errors import Outage, Reason, Refused
 from rig.mosquitto import free_port
 from rig.processes import in_background
@@ -40,7 +41,7 @@ def opening(command: wire.Open) -> Outage | None:
     except Outage as outage:
         return outage
     for feed in feeds:
-        feed.container.close()
+        feed.close()
     return None
 
 
@@ -129,10 +130,10 @@ async def test_udp() -> None:
 
 
 @asynccontextmanager
-async def behind_tls(port: int) -> AsyncIterator[int]:
-    """A port that speaks TLS, with a certificate that nobody knows, and passes everything on to another port."""
+async def behind_tls(port: int, certificate: trustme.LeafCert) -> AsyncIterator[int]:
+    """A port that speaks TLS, and passes everything on to another port."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
+    certificate.configure_cert(context)
     listeners = await trio.open_ssl_over_tcp_listeners(0, context, host="127.0.0.1")
 
     async def serve() -> None:
@@ -158,10 +159,28 @@ async def pass_on(port: int, client: trio.SSLStream[trio.SocketStream]) -> None:
         nursery.start_soon(carry, server, client)
 
 
-async def test_rtsps() -> None:
-    """RTSP in TLS works with a camera's own certificate, which no authority signed."""
-    async with rtsp_server(MOUNT) as server, behind_tls(server.port) as port:
-        assert await trio.to_thread.run_sync(opening, a_command(f"rtsps://127.0.0.1:{port}/cam")) is None
+async def test_rtsps(tmp_path: Path) -> None:
+    """RTSP in TLS wants a certificate that is trusted: by the machine, by `ca_file`, or not at all."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    certificate = authority.issue_cert("127.0.0.1")
+    certificate.cert_chain_pems[0].write_to_path(tmp_path / "own.pem")
+    async with rtsp_server(MOUNT) as server, behind_tls(server.port, certificate) as port:
+        url = f"rtsps://127.0.0.1:{port}/cam"
+        refused = await outage(a_command(url))
+        assert (type(refused), refused.reason) == (Refused, Reason.TLS_FAILED)
+        assert "ca_file" in refused.detail
+        for trust in ({"ca_file": str(tmp_path / "ca.pem")}, {"ca_file": str(tmp_path / "own.pem")}, {"verify": False}):
+            assert await trio.to_thread.run_sync(opening, a_command(url, **trust)) is None
+        name = await outage(a_command(url.replace("127.0.0.1", "localhost"), ca_file=str(tmp_path / "ca.pem")))
+        assert "not valid for 'localhost'" in name.detail
+
+
+async def test_rtsps_on_a_port_without_tls() -> None:
+    """A port that speaks plain RTSP is named as that."""
+    async with rtsp_server(MOUNT) as server:
+        found = await outage(a_command(f"rtsps://127.0.0.1:{server.port}/cam"))
+    assert found.reason == Reason.TLS_FAILED
 
 
 def test_a_missing_file(tmp_path: Path) -> None:
@@ -271,7 +290,7 @@ def tag(name: bytes) -> int:
         (-errno.ETIMEDOUT, Outage, Reason.UNREACHABLE, "10.0.0.5 does not answer"),
         (-errno.EIO, Outage, Reason.UNREACHABLE, "Input/output error"),
         (tag(b"\xf8403"), Refused, Reason.CAMERA_PASSWORD, "refused the user name or password"),
-        (tag(b"\xf85XX"), Outage, Reason.UNREACHABLE, "answered with an error"),
+        (tag(b"\xf85XX"), Outage, Reason.CAMERA_ERROR, "answered with an error"),
         (tag(b"EOF "), Outage, Reason.SOURCE_ENDED, "ended"),
         (tag(b"EXIT"), Outage, Reason.UNREACHABLE, "does not answer"),
     ],

@@ -98,7 +98,7 @@ async def take(shots: list[Picture], worker: Worker) -> None:
 
 
 async def test_a_worker_that_goes_leaves_nobody_waiting() -> None:
-    """Who waits for a picture of a process that is killed hears so."""
+    """Who waits for a picture of a process that is dismissed hears so."""
     with trio.fail_after(ENOUGH_S):
         async with start_worker(a_command("test:"), PATIENT) as worker:
             await worker.wait_open()
@@ -106,7 +106,7 @@ async def test_a_worker_that_goes_leaves_nobody_waiting() -> None:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(fails, worker)
                 await trio.testing.wait_all_tasks_blocked()
-                worker.kill()
+                worker.dismiss()
 
 
 async def fails(worker: Worker) -> None:

@@ -13,7 +13,7 @@ SILENT_SOUND = wire.Pulse(video_packets=0, audio_packets=0, audio_expected=True,
 
 async def test_progress_is_judged_per_track(autojump_clock: trio.testing.MockClock) -> None:
     """A source that is open owes each of its tracks from then on; synthesized silence owes nothing."""
-    progress = Progress()
+    progress = Progress(20.0)
     await trio.sleep(100)
     progress.judge(Timeouts(open=101))
     progress.opened()
@@ -30,7 +30,7 @@ async def test_progress_is_judged_per_track(autojump_clock: trio.testing.MockClo
 
 async def test_progress_of_a_silence_of_our_own(autojump_clock: trio.testing.MockClock) -> None:
     """A picture that goes on is enough where no sound is expected."""
-    progress = Progress()
+    progress = Progress(20.0)
     progress.opened()
     for second in range(20):
         await trio.sleep(1)

@@ -56,7 +56,7 @@ headers = st.sampled_from(list(FIELDS)).flatmap(a_header) | st.binary(max_size=1
 
 def a_worker(statuses: list[CameraStatus]) -> Worker:
     """The daemon's side, without a process."""
-    made = Worker(cast("trio.Process", SimpleNamespace()))
+    made = Worker(cast("trio.Process", SimpleNamespace()), 20.0)
     made.on_opened = Standing("front", statuses.append, Ledger(utc_now())).captures
     made.record("continuous", 1.0, None)
     return made

@@ -31,6 +31,8 @@ class Conversation:
 
     def __init__(self, stream: trio.SocketStream) -> None:
         self.stream = stream
+        self.head = ""
+        """The newest request, without its body."""
         self._received = b""
 
     async def request(self) -> tuple[str, str]:
@@ -41,7 +43,8 @@ class Conversation:
                 raise trio.BrokenResourceError
             self._received += data
         head, _, self._received = self._received.partition(b"\r\n\r\n")
-        lines = head.decode(errors="replace").split("\r\n")
+        self.head = head.decode(errors="replace")
+        lines = self.head.split("\r\n")
         cseq = next((line.partition(":")[2].strip() for line in lines if line.lower().startswith("cseq:")), "0")
         return lines[0].split()[0], cseq
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import pytest
 import trio
 
-from interhuman2mqtt.cameras.stalls import NOTICE_S, OPEN_S, SILENT_WORKER_S, STALL_S
+from interhuman2mqtt.cameras.stalls import NOTICE_S, OPENINGS, SILENT_WORKER_S, STALL_S
 from rig.clips import Clip
 from rig.netproxy import Network, network
 from rig.rtp import Jumps
@@ -24,6 +24,7 @@ from system.parts import Box, Json, Site, box, site
 
 MOUNT = {"/cam": MOUNTS["/h264-aac"]}
 RATES = {0: 90_000, 2: MOUNTS["/h264-aac"].rate}
+OPEN_TIMEOUT_S = 8
 SLACK_S = 12.0
 """For what a busy machine takes to publish what it has noticed."""
 QUIET_S = 6.0
@@ -142,7 +143,10 @@ async def scene(folder: Path, source: str) -> AsyncIterator[Scene]:
         net.alter = jumps.connection
         around = await stack.enter_async_context(site(folder))
         url = f"file:{film}" if source == "file" else server.url("/cam", net.port)
-        cameras: dict[str, Json] = {"healthy": {"source": healthy.url("/cam")}, "broken": {"source": url}}
+        cameras: dict[str, Json] = {
+            "healthy": {"source": healthy.url("/cam")},
+            "broken": {"source": url, "open_timeout": OPEN_TIMEOUT_S},
+        }
         daemon = await stack.enter_async_context(box(folder, around.config(cameras)))
         await around.wait_status("healthy", "streaming")
         await around.wait_status("broken", "streaming")
@@ -182,7 +186,7 @@ async def test_a_fault(tmp_path: Path, name: str) -> None:
         assert told["detail"]
         assert told["session"] is None
         if name == "blocks in open":
-            within = OPEN_S + NOTICE_S + SLACK_S
+            within = OPENINGS * OPEN_TIMEOUT_S + NOTICE_S + SLACK_S
             await around.wait_latest("broken", lambda s: s["reason"] == "open_timeout", within)
         await do(fault.ends, broken)
         back = await around.wait_latest("broken", lambda s: s["state"] == "streaming", 60)

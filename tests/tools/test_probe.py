@@ -114,7 +114,7 @@ def _configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ("rtsp://viewer:hunter22@10.0.0.5/x", {}, 2, "--username"),
         ("rtsp://10.0.0.5/x", {"username": "viewer"}, 2, "the password of viewer is missing"),
         ("rtsp://10.0.0.5/x", {"password_env": "A", "password_file": "B"}, 2, "either"),
-        ("http://10.0.0.5/x", {}, 2, "must begin with rtsp://"),
+        ("ftp://10.0.0.5/x", {}, 2, "must begin with rtsp://"),
         ("test:", {"microphone": "hw:1"}, 2, "must be a sound device"),
         ("frnt", {}, 2, 'did you mean "front"?'),
         ("v4l2:/dev/video99", {}, 69, "interhuman2mqtt devices"),

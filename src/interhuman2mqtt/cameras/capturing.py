@@ -102,10 +102,10 @@ class Capturing:
         """Processes of ours that are still there, though we have left them."""
         return int(self._last is not None and not self._last.is_reaped)
 
-    def kill(self) -> None:
-        """End the capture process at once, be its source open or not."""
+    def dismiss(self) -> None:
+        """Let the capture process end at once, be its source open or not."""
         if self._last is not None:
-            self._last.kill()
+            self._last.dismiss()
 
     async def wait_worker(self) -> Worker:
         """The worker, as soon as its source is open."""
@@ -136,6 +136,9 @@ def open_command(camera: config.Camera) -> wire.Open:
         username=camera.username,
         password=password,
         transport=camera.transport,
+        open_timeout_s=camera.open_timeout,
+        verify=camera.verify,
+        ca_file=camera.ca_file,
         size=camera.size,
         fps=camera.fps,
         format=camera.format,

@@ -109,7 +109,7 @@ class Spell:
             self._scope.deadline = trio.current_time() + DRAIN_S
             verdict = await permit.wait_paused()
         if verdict.reason is Reason.PAUSED:
-            self._capturing.kill()
+            self._capturing.dismiss()
         self._scope.cancel()
 
     def _tell_capture(self, waiting: Waiting) -> None:

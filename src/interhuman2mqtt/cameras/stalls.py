@@ -16,7 +16,8 @@ another format all the time         `capture.REOPENS_S`                  `invali
 times that jump                     at once                              none: mended, counted (`repairs`) and logged
 process killed, or crashed          at once                              `capture_crashed`, with the signal
 process stopped, or deadlocked      `SILENT_WORKER_S` + `NOTICE_S`       `stalled`
-opening blocks for ever             `OPEN_S` + `NOTICE_S`                `open_timeout`
+opening blocks for ever             twice the camera's `open_timeout`    `open_timeout`
+                                    + `NOTICE_S`
 a process that cannot be killed     `worker.REAP_S`                      `stalled`; no second process is started
 ==================================  ===================================  ==============================================
 
@@ -31,8 +32,8 @@ import trio
 from interhuman2mqtt.capture import wire
 from interhuman2mqtt.errors import Outage, Reason
 
-OPEN_S = 20.0
-"""More than FFmpeg's own timeouts, which are not to be relied upon."""
+OPENINGS = 2
+"""So many times `open_timeout` an opening may take in all: to log in, and to open; FFmpeg keeps its time, mostly."""
 STALL_S = 8.0
 """A track that stands still for so long has stalled."""
 SILENT_WORKER_S = 5.0
@@ -45,7 +46,8 @@ NEVER = float("inf")
 class Timeouts(NamedTuple):
     """When a worker counts as hanging, in seconds."""
 
-    open: float = OPEN_S
+    open: float | None = None
+    """None: `OPENINGS` times what the camera is given for an answer."""
     stall: float = STALL_S
     silence: float = SILENT_WORKER_S
 
@@ -62,7 +64,8 @@ class SoundMissing(NamedTuple):
 class Progress:
     """What the pulses say, on our own clock."""
 
-    def __init__(self) -> None:
+    def __init__(self, open_timeout_s: float) -> None:
+        self._open_s = OPENINGS * open_timeout_s
         self.pulse: wire.Pulse | None = None
         self._began = trio.current_time()
         self._is_open = False
@@ -99,8 +102,9 @@ class Progress:
         now = trio.current_time()
         if now - self._pulse_at > timeouts.silence:
             raise Outage(Reason.STALLED, "the capture process does not answer")
-        if not self._is_open and now - self._began > timeouts.open:
-            raise Outage(Reason.OPEN_TIMEOUT, f"the source did not open within {timeouts.open:g} s")
+        open_s = self._open_s if timeouts.open is None else timeouts.open
+        if not self._is_open and now - self._began > open_s:
+            raise Outage(Reason.OPEN_TIMEOUT, f"the source did not open within {open_s:g} s")
         video, sound = now - self._video_at > timeouts.stall, now - self._sound_at > timeouts.stall
         expected = self.pulse is not None and self.pulse.audio_expected
         if video and (sound or not expected):

@@ -22,7 +22,8 @@ from interhuman2mqtt.errors import Outage, Reason, Refused
 log = structlog.get_logger(__name__)
 
 WATCH_S = 1.0
-LEAVE_S = 1.0
+LEAVE_S = 0.7
+"""What a process needs to leave (`capture.__main__.LEAVE_S`), and a little."""
 LAST_WORDS_S = 1.0
 REAP_S = 3.0
 """What even SIGKILL does not end in this time is stuck in a driver: it is left to the kernel."""
@@ -40,7 +41,7 @@ MEMORY = {"MALLOC_ARENA_MAX": "1", "MALLOC_TRIM_THRESHOLD_": "131072"}
 class Worker:
     """A running capture process."""
 
-    def __init__(self, process: trio.Process) -> None:
+    def __init__(self, process: trio.Process, open_timeout_s: float) -> None:
         self.opened: wire.Opened | None = None
         self.on_opened: Callable[[str], None] = lambda _: None
         """Told what the source is, each time that it turns out to be another."""
@@ -55,7 +56,7 @@ class Worker:
         """The process ended, or must not be asked any more."""
         self.silent = trio.Event()
         """The process prints nothing more."""
-        self.progress = Progress()
+        self.progress = Progress(open_timeout_s)
         self.recordings: dict[int, WorkerRecording] = {}
         self._pictures = Pictures(self.send_nowait)
         self._process = process
@@ -111,10 +112,14 @@ class Worker:
             recording.wake()
         self._pictures.leave()
 
-    def kill(self) -> None:
-        """End the process now, whatever it is doing; nothing in it is worth waiting for."""
+    def dismiss(self) -> None:
+        """Close the process's stdin now: it ends its source in good order if that takes no longer than half a second.
+
+        Nothing more of what it sends is read. It is killed `LEAVE_S` after the context around it is left.
+        """
         self.leave()
-        self._process.kill()
+        if isinstance(self._process.stdin, trio.lowlevel.FdStream):
+            self._process.stdin.close()
 
     def send_nowait(self, command: wire.Command) -> None:
         """Queue a command; a worker that does not read so many has long been found to hang."""
@@ -224,7 +229,7 @@ async def start_worker(
         Outage: the worker hangs, crashed, or could not be started. How its source fails stands in `Worker.outage`.
     """
     process = await _open_process()
-    worker = Worker(process)
+    worker = Worker(process, command.open_timeout_s)
     worker.send_nowait(command)
     del command
     try:

@@ -1,9 +1,9 @@
 """The worker: commands in on stdin, frames out on stdout, one source in between.
 
 Three threads, and one more while a picture is made. The capture fills the ring and waits for nobody. The main thread
-answers pulls, and may well wait for the daemon to read. The third only reads commands, and ends the process when stdin
-closes, even while another thread hangs in a driver: the parent-death signal of the kernel would not do, since it
-belongs to the thread that forked.
+answers pulls, and may well wait for the daemon to read. The third only reads commands, and ends the process half a
+second after stdin closes at the latest, even while another thread hangs in a driver: the parent-death signal of the
+kernel would not do, since it belongs to the thread that forked.
 """
 
 import contextlib
@@ -30,6 +30,8 @@ from interhuman2mqtt.errors import Refused
 from interhuman2mqtt.redaction import hide, redact
 
 PULSE_S = 0.5
+LEAVE_S = 0.5
+"""How long a camera on the network is given to hear that we leave; a pause waits for no more than that."""
 GC_THRESHOLD = 100_000
 """Objects: the packets in the ring are in no cycle, so looking through them again and again is for nothing."""
 FFMPEG_MAX = 1 << 30
@@ -62,6 +64,10 @@ class Worker:
             for head, payload in self._due():
                 self._frames.write(wire.pack(head, payload))
             self._frames.flush()
+
+    def leave(self) -> None:
+        """Nobody wants anything any more: take leave of the camera."""
+        self._capture.leave(LEAVE_S)
 
     def wake(self, command: wire.Command) -> None:
         """A command arrived."""
@@ -180,6 +186,7 @@ def main() -> None:
     def listen() -> None:
         while (command := read_command(stdin)) is not None:
             worker.wake(command)
+        worker.leave()
         os._exit(0)
 
     threading.excepthook = lambda failed: crash(failed.exc_value)

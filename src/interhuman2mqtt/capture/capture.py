@@ -10,6 +10,7 @@ from msgspec import structs
 
 from interhuman2mqtt.capture import wire
 from interhuman2mqtt.capture.choose import Adjustment, Choice, choose, said_of
+from interhuman2mqtt.capture.connection import interrupt
 from interhuman2mqtt.capture.device import Feed, explain, open_source
 from interhuman2mqtt.capture.microphone import Microphone
 from interhuman2mqtt.capture.recorder import Tracks
@@ -43,6 +44,23 @@ class Capture:
             self.microphone = Microphone(command, self.changed)
         self._video_said = ""
         self._reopened: deque[float] = deque()
+        self._feed: Feed | None = None
+        self._take: Take | None = None
+        self._is_leaving = False
+        self._left = threading.Event()
+
+    def leave(self, seconds: float) -> None:
+        """End the reading, and give its thread so long to close a source on the network in good order.
+
+        Nothing else is worth waiting for: the kernel closes devices and files. Called from another thread.
+        """
+        self._is_leaving = True
+        if self._take is not None:
+            self._take.over = True
+        feed = self._feed
+        if feed is not None and feed.connection is not None:
+            interrupt(feed.connection)
+            self._left.wait(seconds)
 
     def run(self) -> None:
         """Capture until the source fails; why stands in `outage`."""
@@ -73,7 +91,7 @@ class Capture:
 
     def _run(self) -> None:
         adjustment = Adjustment()
-        while self.outage is None:
+        while self.outage is None and not self._is_leaving:
             try:
                 self._run_take(adjustment)
             except Reopen as reopen:
@@ -86,12 +104,15 @@ class Capture:
 
     def _run_take(self, adjustment: Adjustment) -> None:
         feeds = open_source(self.command, encode=adjustment.encode)
+        self._feed = feeds[0]
         try:
             choice = choose(self.command, feeds, adjustment, self.microphone)
             self._begin(choice)
             self._read(feeds, choice.tracks, adjustment)
         finally:
-            feeds[0].container.close()  # a camera may serve one client only, and a reopened source is the next one
+            feeds[0].close()  # a camera may serve one client only, and a reopened source is the next one
+            self._feed = None
+            self._left.set()
             gc.collect()  # PyAV's containers and their streams know each other, and an encoder has threads
 
     def _reopens(self, why: str) -> None:
@@ -115,7 +136,8 @@ class Capture:
 
     def _read(self, feeds: list[Feed], tracks: Tracks, adjustment: Adjustment) -> None:
         shared = Shared(self.ring, self.changed, self.anchor, self.counts)
-        take = Take(shared, feeds, tracks, adjustment, may_encode=self.command.video == "auto")
+        take = self._take = Take(shared, feeds, tracks, adjustment, may_encode=self.command.video == "auto")
+        take.over = self._is_leaving
         if self.microphone is not None:
             self.microphone.listen(take)
         try:

@@ -1,21 +1,22 @@
 """Opens a source, and says plainly why it could not."""
 
 import errno
+import socket
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, NamedTuple
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 import av
 from av.container import InputContainer
 
-from interhuman2mqtt.capture import v4l2, v4l2_formats, wire
+from interhuman2mqtt.capture import network, v4l2, v4l2_formats, wire
+from interhuman2mqtt.capture.connection import linger, opened_since, tcp_connections
 from interhuman2mqtt.capture.v4l2_mode import Mode, Wanted, choose_mode, named
 from interhuman2mqtt.errors import Outage, Reason, Refused
-from interhuman2mqtt.redaction import PASSWORD_SAFE, USER_SAFE
 
-NETWORK_TIMEOUT_S = 10
-CREDENTIALS_MAX = 127
+READ_TIMEOUT_S = 10
 TEST_SIZE = (1280, 720)
 TEST_FPS = 15.0
 
@@ -39,6 +40,14 @@ class Feed(NamedTuple):
     """Over TCP: what we do not read yet waits there, and is not lost."""
     mode: Mode | None = None
     """What a V4L2 camera was asked to send."""
+    connection: socket.socket | None = None
+    """Of a network source, with a descriptor of our own."""
+
+    def close(self) -> None:
+        """Close the container, which says goodbye to a camera on the network, and see to it that this arrives."""
+        self.container.close()
+        if self.connection is not None:
+            linger(self.connection)
 
 
 def open_source(command: wire.Open, *, encode: bool = False) -> list[Feed]:
@@ -50,8 +59,8 @@ def open_source(command: wire.Open, *, encode: bool = False) -> list[Feed]:
     """
     scheme, _, rest = command.source.partition(":")
     match scheme:
-        case "rtsp" | "rtsps":
-            feed = _open_rtsp(command)
+        case scheme if scheme in network.SCHEMES:
+            feed = _open_network(command)
         case "v4l2":
             feed = _open_v4l2(command, v4l2.find(rest), may_copy=not encode and command.video != "h264")
         case "file":
@@ -63,28 +72,22 @@ def open_source(command: wire.Open, *, encode: bool = False) -> list[Feed]:
     return [feed if command.microphone is None else feed._replace(sound=None)]
 
 
-def _open_rtsp(command: wire.Open) -> Feed:
-    options = {
-        "rtsp_transport": command.transport,
-        "allowed_media_types": "video+audio",
-        "timeout": str(NETWORK_TIMEOUT_S * 1_000_000),
-    }
-    feed = _open(command, _with_credentials(command), None, options)
-    return feed._replace(buffered=command.transport == "tcp", clock="camera")
-
-
-def _with_credentials(command: wire.Open) -> str:
-    if command.username is None:
-        return command.source
-    scheme, rest = command.source.split("://", 1)
-    password = quote(command.password or "", safe=PASSWORD_SAFE)
-    credentials = f"{quote(command.username, safe=USER_SAFE)}:{password}"
-    if len(credentials) > CREDENTIALS_MAX:
-        raise Refused(
-            Reason.CAMERA_PASSWORD,
-            f"user name and password for {_host(command)} are too long: FFmpeg takes {CREDENTIALS_MAX} characters",
-        )
-    return f"{scheme}://{credentials}@{rest}"
+def _open_network(command: wire.Open) -> Feed:
+    target = network.target(command)
+    network.check_login(command)
+    others, began = tcp_connections(), time.monotonic()
+    try:
+        feed = _open(command, target.url, target.form, target.options)
+    except Outage as outage:
+        late = time.monotonic() - began >= command.open_timeout_s
+        raise network.find_reason(command) or (network.no_answer(command) if late else outage) from None
+    recorded = network.is_recorded(command, feed.container)
+    return feed._replace(
+        connection=opened_since(others),
+        paced=recorded,
+        clock="ours" if recorded else "camera",
+        buffered=command.source.startswith("rtsp") and command.transport == "tcp",
+    )
 
 
 def _open_v4l2(command: wire.Open, device: Path, *, may_copy: bool) -> Feed:
@@ -131,7 +134,7 @@ def _test_picture(command: wire.Open) -> str:
 
 def _open(command: wire.Open, name: str, form: str | None, options: Mapping[str, str], *, paced: bool = False) -> Feed:
     try:
-        container = av.open(name, format=form, options=dict(options), timeout=(None, NETWORK_TIMEOUT_S))
+        container = av.open(name, format=form, options=dict(options), timeout=(command.open_timeout_s, READ_TIMEOUT_S))
     except (av.error.FFmpegError, OSError, ValueError) as error:
         raise explain(command, error, form, name) from None  # FFmpeg's own text holds the password
     video, sound = container.streams.video, container.streams.audio
@@ -155,7 +158,13 @@ def explain(command: wire.Open, error: Exception, form: str | None = None, name:
         if isinstance(error, kinds) and (number is None or getattr(error, "errno", None) == number):
             kind = Refused if final else Outage
             return kind(
-                reason, sentence.format(what=what, host=_host(command), user=command.username or "no user name")
+                reason,
+                sentence.format(
+                    what=what,
+                    host=_host(command),
+                    user=command.username or "no user name",
+                    scheme=command.source.partition(":")[0].upper(),
+                ),
             )
     # not str(error), which holds the URL that FFmpeg was given, and with it the password
     said = getattr(error, "strerror", None) or type(error).__name__
@@ -188,8 +197,14 @@ _EXPLANATIONS: tuple[tuple[tuple[type[Exception], ...], int | None, Reason, str,
         "{host} has no such stream: check the path in {what}",
         True,
     ),
-    ((av.error.ConnectionRefusedError,), None, Reason.UNREACHABLE, "{host} refused the connection: is RTSP on?", False),
-    ((av.error.HTTPError,), None, Reason.UNREACHABLE, "{host} answered with an error to {what}", False),
+    (
+        (av.error.ConnectionRefusedError,),
+        None,
+        Reason.UNREACHABLE,
+        "{host} refused the connection: is {scheme} on there?",
+        False,
+    ),
+    ((av.error.HTTPError,), None, Reason.CAMERA_ERROR, "{host} answered with an error to {what}", False),
     ((av.error.TimeoutError,), None, Reason.UNREACHABLE, "{host} does not answer", False),
     ((OSError,), errno.EBUSY, Reason.BUSY, "{what} is in use by another program", False),
     (

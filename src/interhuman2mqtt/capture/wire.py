@@ -54,6 +54,12 @@ class Open(Struct, frozen=True, kw_only=True, tag="open"):
     audio: str
     buffer_s: float
     buffer_max: int
+    open_timeout_s: float = 20.0
+    """How long the source may take for an answer."""
+    verify: bool = True
+    """Whether the certificate of a source behind TLS has to be one that is trusted."""
+    ca_file: str | None = None
+    """Whom to trust instead of the machine's authorities."""
     loop: bool = True
     """Whether a file begins again at its end."""
     verbose: bool = False

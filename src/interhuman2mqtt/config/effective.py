@@ -26,8 +26,9 @@ from interhuman2mqtt.config.tables import INVALID, TABLE, Entries, keys_of
 
 S = TypeVar("S", bound=Struct)
 
-SHARED_KEYS = frozenset(keys_of(CameraKeys)) & frozenset(keys_of(Interhuman))
-"""What cameras inherit from `[interhuman]`."""
+SHARED_KEYS = (frozenset(keys_of(CameraKeys)) & frozenset(keys_of(Interhuman))) - {"ca_file"}
+"""What cameras inherit from `[interhuman]`; who vouches for the cloud does not vouch for a camera."""
+_INTERHUMAN: KeyPath = ("interhuman",)
 
 
 class Layers(NamedTuple):
@@ -36,10 +37,13 @@ class Layers(NamedTuple):
     entries: Entries
     tables: tuple[KeyPath, ...]
     defaults: Mapping[str, Any]
+    own: int | None = None
+    """So many of the tables stand for all keys, the others for `SHARED_KEYS` only; None: all of them."""
 
     def path(self, key: str) -> KeyPath | None:
         """Where a key is decided; None: nowhere, it has its default."""
-        return next((path for table in self.tables if (path := (*table, key)) in self.entries), None)
+        inherited = self.tables if key in SHARED_KEYS else self.tables[: self.own]
+        return next((path for table in inherited if (path := (*table, key)) in self.entries), None)
 
     def value(self, key: str) -> Any:
         """The value of a key, its default (None where it has none), or INVALID."""
@@ -75,7 +79,7 @@ def camera_layers(entries: Entries, name: str) -> Layers:
     own: KeyPath = ("cameras", name)
     layers = Layers(entries, (own, ("defaults",)), _CAMERA_DEFAULTS)
     profile = ("profiles", layers.value("profile"))
-    return layers._replace(tables=(own, profile, ("defaults",), ("interhuman",)))
+    return layers._replace(tables=(own, profile, ("defaults",), _INTERHUMAN), own=3)
 
 
 def runs_on(camera: Layers, box: str) -> bool:
@@ -117,9 +121,8 @@ def build(entries: Entries) -> Config:
 
 
 def _camera(name: str, layers: Layers) -> Camera:
-    credentials = {} if urls.is_rtsp(layers.value("source")) else {"username": None, "password": None}
     camera = _struct(Camera, layers, id=name, name=name)
-    return structs.replace(camera, **credentials)
+    return camera if urls.is_network(camera.source) else structs.replace(camera, username=None, password=None)
 
 
 def _struct(struct: type[S], layers: Layers, **defaults: Any) -> S:

@@ -16,7 +16,9 @@ Include = Literal["conversation_quality_overall", "conversation_quality_timeline
 GoalDimension = Literal["clarity", "authority", "energy", "rapport", "learning"]
 Model = Literal["inter-2", "inter-2-audio"]
 
-_SOURCE = kinds.checked(urls.check_source, "rtsp://, rtsps://, v4l2:, file:/ or test:", urls.SOURCE)
+_SOURCE = kinds.checked(
+    urls.check_source, "rtsp://, rtsps://, http://, https://, rtmp://, udp://, v4l2:, file:/ or test:", urls.SOURCE
+)
 
 
 STANDALONE_MIN = 3.0
@@ -152,6 +154,12 @@ class CameraKeys(Struct, frozen=True, kw_only=True):
     username: Annotated[str, kinds.TEXT] | None = None
     password: SecretRef | None = None
     transport: Literal["tcp", "udp"] = "tcp"
+    open_timeout: Annotated[float, kinds.duration("1s", "5m")] = 20.0
+    """seconds that a source may take for an answer"""
+    verify: bool = True
+    """Whether a camera behind TLS has to show a certificate that is trusted."""
+    ca_file: Annotated[str, kinds.FILE] | None = None
+    """Whom to trust for cameras, instead of the machine's authorities."""
     size: Annotated[tuple[int, int], kinds.PICTURE_SIZE] | None = None
     """width, height in pixels; None: the source's own, of V4L2 cameras 1280x720 or what comes nearest"""
     fps: Annotated[float, kinds.between(kinds.number, 1, 240, kinds.show_number)] | None = None

@@ -39,7 +39,7 @@ def _of_cameras(entries: Entries) -> list[KeyPath]:
     """Where the secrets of this box's cameras are named."""
     ours = our_cameras(entries).values()
     keys = [camera.path("api_key") for camera in ours]
-    passwords = [camera.path("password") for camera in ours if urls.is_rtsp(str(camera.value("source")))]
+    passwords = [camera.path("password") for camera in ours if urls.is_network(str(camera.value("source")))]
     return [path for path in (*keys, *passwords) if path]
 
 

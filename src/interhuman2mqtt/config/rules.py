@@ -46,12 +46,12 @@ def _check_source(name: str, camera: Layers, report: Report) -> None:
         report.error(place, ("cameras", name, "source"), 'is missing; write source = "rtsp://HOST/PATH" or another')
     if not isinstance(source, str):
         return
-    if urls.is_rtsp(source):
+    if urls.is_network(source):
         _needs(camera, "password", "username", report)
-        return
-    for key in ("username", "password"):
-        if ("cameras", name, key) in camera.entries:
-            _blame(camera, key, "is for rtsp:// and rtsps:// sources only", report)
+    else:
+        for key in ("username", "password"):
+            if ("cameras", name, key) in camera.entries:
+                _blame(camera, key, "is for cameras on the network only", report)
 
 
 def _check_times(camera: Layers, interhuman: Layers, report: Report) -> None:

@@ -13,7 +13,8 @@ from interhuman2mqtt.config.problems import BadValueError
 CLOUD = "^wss?://[^@?#]+/v[12]/stream/analyze$"
 BROKER = "^mqtts?://[^@/?#]+/?$"
 PROXY = "^(http://[^@/?#]+/?)?$"
-SOURCE = "^(rtsps?://[^@]+|v4l2:.+|file:/.*|test:.*)$"
+SOURCE = "^((rtsps?|https?|rtmp|udp)://[^@]+|v4l2:.+|file:/.*|test:.*)$"
+SCHEMES = "rtsp://, rtsps://, http://, https://, rtmp://, udp://"
 MICROPHONE = "^alsa:."
 """As much as an editor can know of each kind of address, in the regular expressions of JSON Schema."""
 
@@ -29,9 +30,6 @@ _BROKER_HINTS = {
     "wss": "MQTT over WebSocket is not spoken here",
 }
 _SOURCE_HINTS = {
-    "http": "most cameras that serve HTTP serve rtsp:// as well",
-    "https": "most cameras that serve HTTPS serve rtsps:// as well",
-    "rtmp": "most cameras that serve RTMP serve rtsp:// as well",
     "rtspt": 'write rtsp:// and transport = "tcp"',
     "rtspu": 'write rtsp:// and transport = "udp"',
     "onvif": "look up the camera's rtsp:// address",
@@ -102,8 +100,10 @@ def check_source(source: str) -> str:
     """A camera's `source`; raises BadValueError."""
     scheme, colon, rest = source.partition(":")
     match scheme:
-        case "rtsp" | "rtsps":
-            return _check_rtsp(source)
+        case "rtsp" | "rtsps" | "http" | "https" | "rtmp":
+            return _check_network(source, scheme)
+        case "udp":
+            return _check_udp(source)
         case "v4l2" if rest:
             return source
         case "file" if rest.startswith("/"):
@@ -112,7 +112,7 @@ def check_source(source: str) -> str:
             raise BadValueError("a file needs its whole path: file:/path/to/clip.mp4")
         case "test" if colon:
             return source
-    raise BadValueError("must begin with rtsp://, rtsps://, v4l2: or file:, or be test:" + _source_hint(source))
+    raise BadValueError(f"must begin with {SCHEMES}, v4l2: or file:, or be test:{_source_hint(source)}")
 
 
 def check_microphone(microphone: str) -> str:
@@ -122,14 +122,22 @@ def check_microphone(microphone: str) -> str:
     return microphone
 
 
-def is_rtsp(source: str) -> bool:
+def is_network(source: str) -> bool:
     """Whether a source is a camera on the network, which may want a password."""
-    return source.startswith(("rtsp:", "rtsps:"))
+    return source.startswith(("rtsp:", "rtsps:", "http:", "https:", "rtmp:"))
 
 
-def _check_rtsp(source: str) -> str:
+def _check_udp(source: str) -> str:
+    """MPEG-TS that somebody sends to us: a port of this machine, or a multicast group."""
+    parts = _split(source, ("udp",), "must begin with udp://", "nobody asks for a password there")
+    if parts.port is None or parts.path not in ("", "/") or parts.query or parts.fragment:
+        raise BadValueError("must be udp://ADDRESS:PORT: a multicast group, or an address of this machine (0.0.0.0)")
+    return source
+
+
+def _check_network(source: str, scheme: str) -> str:
     instead = "write username and password, any character is allowed there"
-    _split(source, ("rtsp", "rtsps"), "must begin with rtsp:// or rtsps://", instead)
+    _split(source, (scheme,), f"must begin with {scheme}://", instead)
     if _PASSWORD.search(source):
         raise BadValueError("holds a password: it would end up in logs; write username and password")
     return source

@@ -115,7 +115,7 @@ def _usable(stream: Stream) -> str | None:
     """Its address as `source` takes it; user and password have keys of their own, whatever the camera puts there."""
     address = re.sub(r"^(rtsps?://)[^/@]*@", r"\1", stream.address)
     try:
-        return urls.check_source(address) if urls.is_rtsp(address) else None
+        return urls.check_source(address) if urls.is_network(address) else None
     except BadValueError:
         return None
 

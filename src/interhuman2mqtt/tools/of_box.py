@@ -24,7 +24,7 @@ def refs(config: Config) -> dict[str, SecretRef]:
     if config.mqtt.password is not None:
         found.setdefault(config.mqtt.password, "mqtt.password")
     for camera in config.cameras.values():
-        if camera.password is not None and urls.is_rtsp(camera.source):
+        if camera.password is not None and urls.is_network(camera.source):
             found.setdefault(camera.password, f"cameras.{camera.id}.password")
     return {key: ref for ref, key in found.items()}
 

@@ -27,7 +27,7 @@ ON_THE_WAY = {Reason.CLOUD_UNREACHABLE, Reason.PROXY_REFUSED, Reason.TLS_FAILED}
 def hosts(config: Config, proxy: str | None) -> dict[str, str]:
     """What is to be looked up, by who needs it; addresses need no looking up."""
     named = {"the proxy" if proxy else "the cloud": proxy or config.interhuman.url, "the broker": config.mqtt.url}
-    named |= {camera.id: camera.source for camera in config.cameras.values() if urls.is_rtsp(camera.source)}
+    named |= {camera.id: camera.source for camera in config.cameras.values() if urls.is_network(camera.source)}
     found = {who: urlsplit(url).hostname or "" for who, url in named.items()}
     return {who: host for who, host in found.items() if not _is_address(host)}
 
