@@ -14,7 +14,7 @@
 
 import os
 import signal
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -96,6 +96,7 @@ class _Daemon:
         birth = discovery.birth_topic(config)
         self._reader = Reader(config.mqtt.base_topic, config.box.id, config.mqtt.requests, birth)
         self._policy = policy.for_box(config.box, statefolder.find(), self._alive.of("policy"))
+        self._expected: frozenset[str] = frozenset()
         self._stop = trio.Event()
         self._hangup = trio.Event()
 
@@ -107,6 +108,7 @@ class _Daemon:
             self._topics,
             boot_id=self._boot_id,
             filters=self._reader.filters,
+            is_known=lambda topic: topic in map(self._reader.pause_topic, self._cameras()),
             alive=self._alive,
             bugs=self._bugs,
         )
@@ -191,6 +193,7 @@ class _Daemon:
         gone = [name for name in self._config.cameras if name not in config.cameras]
         self._places.resize(config.interhuman.max_sessions)
         self._delivery.hurry.now()  # the broker's password may have been mended
+        await self._expect(set(config.cameras) - set(self._config.cameras))
         change = await self._fleet.apply(config.cameras, self._shared(config))
         self._config = structs.replace(config, **{name: getattr(self._config, name) for name in FIXED})
         self._home.announce(self._config)
@@ -199,9 +202,19 @@ class _Daemon:
             self._announcer.remove(name)
         self._delivery.handed.keep(config.cameras)
         self._delivery.sweep()
-        self._files_hash = loaded.files_hash
+        self._files_hash, self._expected = loaded.files_hash, frozenset()
         log.info("configuration reloaded", stopped=change.stopped, started=change.started)
         return change
+
+    async def _expect(self, added: Collection[str]) -> None:
+        """Obey what the broker retains for cameras that are about to be added, before they begin."""
+        self._expected = frozenset(added)
+        if added and self._config.mqtt.requests == "all":
+            await self._delivery.receive_levels([*map(self._reader.pause_topic, sorted(added))])
+
+    def _cameras(self) -> Collection[str]:
+        """The ids of the cameras that there are, and are about to be."""
+        return {*self._config.cameras, *self._expected}
 
     def _reloaded(self, reload: Reload) -> None:
         self._reload = reload
@@ -241,7 +254,7 @@ class _Daemon:
         return Requests(
             self._delivery.inbox,
             self._reader,
-            cameras=lambda: self._config.cameras,
+            cameras=self._cameras,
             obeys=self._new_obeying(),
             publish=self._delivery.publish,
             born=self._home.born,

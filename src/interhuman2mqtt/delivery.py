@@ -1,7 +1,7 @@
 """Everything between the topics and the broker, joined and kept running: outbox, its store, and one connection."""
 
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import structlog
 import trio
@@ -35,13 +35,22 @@ class Delivery:
 
     Args:
         filters: What is listened to at the broker; `inbox` takes what comes.
+        is_known: Whether a topic of a level is one of a camera that exists.
         bugs: How many bugs of the connection are survived in an hour.
     """
 
     def __init__(  # noqa: PLR0913 - what it is made of, each named once
-        self, config: Config, topics: Topics, *, boot_id: str, filters: Sequence[str], alive: Alive, bugs: int
+        self,
+        config: Config,
+        topics: Topics,
+        *,
+        boot_id: str,
+        filters: Sequence[str],
+        is_known: Callable[[str], bool],
+        alive: Alive,
+        bugs: int,
     ) -> None:
-        self.inbox = Inbox()
+        self.inbox = Inbox(is_known)
         self.losses = Losses()
         self.outbox = Outbox(config.outbox, self.losses.report)
         self.broker: BrokerState | None = None
@@ -94,6 +103,11 @@ class Delivery:
     async def publish_at_once(self, message: Message) -> None:
         """Publish beside the outbox, or not at all; raises NotDelivered."""
         await self._publisher.publish_at_once(message)
+
+    async def receive_levels(self, topics: Sequence[str]) -> None:
+        """Return once what the broker retains on topics of levels was obeyed; at once where it cannot be asked."""
+        if self._listener is not None and await self._listener.receive_retained(topics):
+            await self.inbox.wait_handled(topics)
 
     async def start(self, nursery: trio.Nursery) -> None:
         """Take up what an earlier life left, and begin; what the nursery is cancelled with is kept for the next one."""

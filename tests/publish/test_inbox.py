@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from interhuman2mqtt.publish.inbox import LEVELS_MAX, REQUESTS_MAX, Inbox, Incoming
+from interhuman2mqtt.publish.inbox import REQUESTS_MAX, Inbox, Incoming
 
 
 def a_request(n: int) -> Incoming:
@@ -89,16 +89,38 @@ def test_what_was_said_live_stays_so() -> None:
     assert taken(inbox) == [a_level("front", "OFF"), a_level("back", "ON", retained=True)]
 
 
-def test_topics_of_cameras_that_nobody_has_are_bounded() -> None:
-    """Levels of ever new cameras are dropped and counted beyond a limit; one that waits still gets its newest."""
-    inbox = Inbox()
-    for n in range(LEVELS_MAX + 10):
+def test_cameras_that_nobody_has_cost_no_level() -> None:
+    """Whatever comes for ever new cameras takes one place in all, and none of those of cameras that exist."""
+    inbox = Inbox(lambda topic: topic == "i/b/front/pause/set")
+    for n in range(6000):
         inbox.put(a_level(f"cam{n}", "ON"))
-    inbox.put(a_level("cam0", "OFF"))
-    assert inbox.dropped == 10
-    levels = taken(inbox)
-    assert len(levels) == LEVELS_MAX
-    assert levels[0] == a_level("cam0", "OFF")
+    inbox.put(a_level("front", "ON"))
+    for n in range(6000):
+        inbox.put(a_level(f"cam{n}", "ON"))
+    assert taken(inbox) == [a_level("cam5999", "ON"), a_level("front", "ON")]
+    assert inbox.dropped == 0
+
+
+async def test_who_waits_until_it_is_handled(autojump_clock: Any) -> None:
+    """A level counts as handled when who took it comes back for the next message, and not before."""
+    inbox, topic = Inbox(), "i/b/front/pause/set"
+    await inbox.wait_handled([topic])
+    inbox.put(a_level("front", "ON"))
+    inbox.put(a_request(1))
+    handled = trio.Event()
+    async with trio.open_nursery() as nursery:
+
+        @nursery.start_soon
+        async def wait() -> None:
+            await inbox.wait_handled([topic])
+            handled.set()
+
+        assert await inbox.wait_next() == a_level("front", "ON")
+        await trio.sleep(10)
+        assert not handled.is_set()
+        assert await inbox.wait_next() == a_request(1)
+        await trio.testing.wait_all_tasks_blocked()
+        assert handled.is_set()
 
 
 async def test_who_waits_is_woken(autojump_clock: Any) -> None:

@@ -133,3 +133,18 @@ async def test_a_pause_that_cannot_be_made(tmp_path: Path) -> None:
         answer = await desk.ask("pause", camera="front")
         assert (answer["status"], answer["data"]["paused"]) == ("ok", ["all"])  # as nobody can read who is
         assert "cannot be written down" in answer["data"]["detail"]
+
+
+async def test_a_camera_that_a_reload_adds(tmp_path: Path) -> None:
+    """It is paused by what the broker has retained for it all along, before it was opened even once."""
+    async with running(tmp_path, {"front": FILE}) as desk:
+        await desk.speaker.say(f"interhuman/{BOX}/added/pause/set", "ON", retain=True)
+        for number in range(300):
+            await desk.speaker.say(f"interhuman/{BOX}/other{number}/pause/set", "ON", retain=True)
+        await desk.around.wait_status("front", "streaming")
+        desk.daemon.configure(desk.around.config({"front": FILE, "added": FILE}, mqtt={"url": desk.around.broker.url}))
+        assert (await desk.ask("reload"))["data"]["started"] == ["added"]
+        await desk.around.wait_status("added", "paused", "paused")
+        assert {state for state, _ in desk.around.states("added")} <= {"connecting", "paused"}
+        assert len(desk.daemon.workers()) == 1
+        assert sum(line["event"] == "source opened" for line in desk.daemon.log) == 1

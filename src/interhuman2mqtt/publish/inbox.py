@@ -1,11 +1,12 @@
 """What the broker sent us and nobody has looked at yet: bounded, and never in the way of who reads the socket.
 
 Two lanes. A request says what to do: when too many wait, the newest is dropped, for those before it are about to be
-answered. A level says how something is to be (`<camera>/pause/set`): of each topic only the newest waits, so that no
-flood costs the last word.
+answered. A level says how something is to be (`<camera>/pause/set`): of each camera only the newest waits, so that no
+flood costs the last word. Levels of cameras that do not exist have one place for all of them.
 """
 
 from collections import OrderedDict, deque
+from collections.abc import Callable, Collection
 from typing import NamedTuple
 
 import structlog
@@ -14,8 +15,6 @@ import trio
 PAYLOAD_MAX = 64 << 10
 """Bytes; no request of ours is nearly as large."""
 REQUESTS_MAX = 128
-LEVELS_MAX = 1024
-"""Topics; those of cameras that do not exist wait among them until they are looked at."""
 LEVEL_PAYLOAD_MAX = 64
 """Bytes; `OFF` has three."""
 
@@ -43,9 +42,16 @@ class Incoming(NamedTuple):
 
 
 class Inbox:
-    """Messages that wait for `wait_next`."""
+    """Messages that wait for `wait_next`.
 
-    def __init__(self) -> None:
+    Args:
+        is_known: Whether a topic, which is that of a level, is one of a camera that exists.
+    """
+
+    def __init__(self, is_known: Callable[[str], bool] = lambda _topic: True) -> None:
+        self._is_known = is_known
+        self._current: Incoming | None = None
+        self._taken = trio.Event()
         self.dropped = 0
         """Messages that found no room."""
         self._requests: deque[Incoming] = deque()
@@ -57,23 +63,31 @@ class Inbox:
     def put(self, incoming: Incoming) -> None:
         """Accept a message, or drop and count it. Never waits, never fails."""
         if incoming.is_level:
-            taken = self._put_level(incoming)
-        elif taken := len(self._requests) < REQUESTS_MAX:
+            self._put_level(incoming)
+        elif len(self._requests) < REQUESTS_MAX:
             self._requests.append(incoming)
-        if taken:
-            self._news.set()
         else:
             self._drop(incoming)
+            return
+        self._news.set()
 
     async def wait_next(self) -> Incoming:
         """The next message: levels and requests in turn, as far as there are both. Being cancelled loses none."""
+        self._current = None
+        self._taken.set()
+        self._taken = trio.Event()
         await trio.lowlevel.checkpoint()
         while not (self._requests or self._levels):
             self._news = trio.Event()
             await self._news.wait()
-        incoming = self._next()
+        incoming = self._current = self._next()
         self._tell_room()
         return incoming
+
+    async def wait_handled(self, topics: Collection[str]) -> None:
+        """Return once no level of these topics waits, and who took one has come back for the next message."""
+        while not self._levels.keys().isdisjoint(topics) or (self._current and self._current.topic in topics):
+            await self._taken.wait()
 
     def _next(self) -> Incoming:
         if self._levels and (self._level_next or not self._requests):
@@ -82,17 +96,15 @@ class Inbox:
         self._level_next = True
         return self._requests.popleft()
 
-    def _put_level(self, incoming: Incoming) -> bool:
-        older = self._levels.get(incoming.topic)
-        if older is None and len(self._levels) >= LEVELS_MAX:
-            return False
+    def _put_level(self, incoming: Incoming) -> None:
+        key = incoming.topic if self._is_known(incoming.topic) else ""
+        older = self._levels.get(key)
         if incoming.payload is not None and len(incoming.payload) > LEVEL_PAYLOAD_MAX:
             incoming = incoming._replace(payload=None)
         # What somebody said just now stays so when the broker only repeats it.
         repeated = older is not None and older.payload == incoming.payload
         live = not incoming.retained or (repeated and older is not None and not older.retained)
-        self._levels[incoming.topic] = incoming._replace(retained=not live)
-        return True
+        self._levels[key] = incoming._replace(retained=not live)
 
     def _drop(self, incoming: Incoming) -> None:
         if self._dropped_before is None:

@@ -23,6 +23,10 @@ ENDED_LONGEST_S = 600.0
 """The same while each attempt ends the connection, which costs the publishing too."""
 PATIENCE = 2
 """Connections in a row that may end before the SUBACK until the next one waits: the first may have been the line."""
+RETAINED_S = 5.0
+"""Seconds for the broker to send again what it retains."""
+AT_ONCE = 10
+"""Topics that are asked for together: fewer than any broker has unacknowledged messages under way."""
 ANSWER_S = 30.0
 """Seconds that the broker may take to answer."""
 
@@ -44,16 +48,39 @@ class Listener:
         """What we are not subscribed to and why, in one sentence; None where it is all as it should be."""
         self._subscriptions = [_Subscription(topic) for topic in filters]
         self._take = take
+        self._connection: Connection | None = None
+        self._asking = trio.Lock()  # one SUBSCRIBE at a time, so that each waiter sees its own SUBACK
 
     async def run(self, connection: Connection, on_change: Callable[[], None]) -> None:
         """Keep subscribed until the connection ends; `on_change` is called whenever `trouble` is another one."""
         for subscription in self._subscriptions:
             subscription.connected(trio.current_time())
-        while True:
-            self._report(on_change)
-            next_one = min(self._subscriptions, key=lambda subscription: subscription.due)
-            await trio.sleep_until(next_one.due)
-            await next_one.ask(connection, self._take)
+        self._connection = connection
+        try:
+            while True:
+                self._report(on_change)
+                next_one = min(self._subscriptions, key=lambda subscription: subscription.due)
+                await trio.sleep_until(next_one.due)
+                async with self._asking:
+                    await next_one.ask(connection, self._take)
+        finally:
+            self._connection = None
+
+    async def receive_retained(self, topics: Sequence[str]) -> bool:
+        """Have the broker send once more what it retains on some of our topics; returns once all of that was taken.
+
+        Returns False where that cannot be known: there is no connection, it ended, or we may not subscribe.
+        """
+        if self._connection is None or self.trouble is not None:
+            return False
+        with trio.move_on_after(RETAINED_S):
+            async with self._asking:
+                for first in range(0, len(topics), AT_ONCE):
+                    # The second SUBACK comes after what the first SUBSCRIBE made the broker send.
+                    for _ in range(2):
+                        await self._connection.hearing.subscribe(topics[first : first + AT_ONCE], self._take)
+            return True
+        return False
 
     def _report(self, on_change: Callable[[], None]) -> None:
         troubles = [s.trouble for s in self._subscriptions if s.trouble is not None]

@@ -76,6 +76,10 @@ class Reader:
         asked = {"all": (levels, requests), "read-only": (requests,), "off": ()}[self._access]
         return asked if self._birth is None else (*asked, self._birth)
 
+    def pause_topic(self, camera: str) -> str:
+        """Where a camera's pause is set."""
+        return f"{self._tree}{camera}/pause/set"
+
     def read(self, incoming: Incoming, cameras: Collection[str]) -> Reading:
         """What a message asks for; `cameras` are the ids of those that there are."""
         if incoming.topic.startswith(self._requests):
