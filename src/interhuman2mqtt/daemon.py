@@ -51,6 +51,7 @@ from interhuman2mqtt.publish.topics import Reload, Topics
 from interhuman2mqtt.reload import Reloader
 from interhuman2mqtt.reporter import Reporter
 from interhuman2mqtt.requests import Requests
+from interhuman2mqtt.runtime.names import Resolver
 from interhuman2mqtt.snapshots import Snapshots
 from interhuman2mqtt.supervise import BugBudget
 
@@ -103,6 +104,7 @@ class _Daemon:
     async def run(self) -> None:
         """Until a signal says so."""
         self._began = trio.current_time()
+        trio.socket.set_custom_hostname_resolver(Resolver())
         self._delivery = Delivery(
             self._config,
             self._topics,

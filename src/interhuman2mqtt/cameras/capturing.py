@@ -13,6 +13,7 @@ from interhuman2mqtt.cameras.ledger import AudioGap
 from interhuman2mqtt.cameras.shared import Shared, capture_of
 from interhuman2mqtt.cameras.stalls import SoundMissing
 from interhuman2mqtt.cameras.standing import Standing
+from interhuman2mqtt.cameras.starts import HOLD_S, Turn, wait_answer
 from interhuman2mqtt.cameras.voice import Voice
 from interhuman2mqtt.cameras.worker import Worker, start_worker
 from interhuman2mqtt.capture import wire
@@ -39,30 +40,45 @@ class Capturing:
         self._voice = Voice()
         self._silent: AudioMissing | None = None
         self._last: Worker | None = None
+        self._has_failed = False
         self._opened = trio.Event()
         self._pulled_out = trio.Event()
 
     async def run(self, health: Health) -> bool:
         """One worker, from its start until its source fails, which is raised."""
         self._wait_for_last()
-        self._counters.captures += 1
         promise = self._shared.alive.of(capture_of(self._camera.id))
+        turn = await self._wait_turn()
+        self._counters.captures += 1
         try:
             async with start_worker(
                 open_command(self._camera), self._shared.timeouts, voice=self._voice, promise=promise
             ) as worker:
                 self._last, self._counters.children = worker, 1
                 worker.on_pulse = self._counters.pulsed
+                with trio.move_on_after(HOLD_S):
+                    await worker.wait_open()
+                turn.over()
                 await self._keep(worker, health)
         finally:
+            turn.over()
             self._counters.children = self._left_over()
             self._counters.captures_over()
+
+    async def _wait_turn(self) -> Turn:
+        """Wait until the camera answers, and a process may begin; raises the Outage that it does not answer for."""
+        failed, self._has_failed = self._has_failed, True  # until it has opened
+        open_command(self._camera)  # without its password it need not be asked
+        await wait_answer(self._camera.source, self._shared.resolver)
+        self._shared.alive.withdraw(capture_of(self._camera.id))  # as many others may come first
+        return await self._shared.starts.wait_turn(failed=failed)
 
     async def _keep(self, worker: Worker, health: Health) -> NoReturn:
         self._standing.captures(await worker.wait_open())
         worker.on_opened = self._standing.captures
         worker.on_sound = self._hear
         health.well()
+        self._has_failed = False
         self.worker, self._pulled_out = worker, trio.Event()
         self._opened.set()
         try:

@@ -7,9 +7,11 @@ from interhuman2mqtt.alive import Alive
 from interhuman2mqtt.cameras.coverage import Coverage
 from interhuman2mqtt.cameras.places import Places
 from interhuman2mqtt.cameras.stalls import Timeouts
+from interhuman2mqtt.cameras.starts import Starts
 from interhuman2mqtt.cloud.connect import Server
 from interhuman2mqtt.events import CameraStatus, Clock, Event
 from interhuman2mqtt.policy.policy import Policy
+from interhuman2mqtt.runtime.names import Resolver
 from interhuman2mqtt.supervise import Pauses
 
 
@@ -31,6 +33,10 @@ class Shared(NamedTuple):
     """How many bugs of one camera are survived in an hour."""
     pauses: Pauses = Pauses()
     timeouts: Timeouts = Timeouts()
+    starts: Starts = Starts()
+    """Of the process: the cameras of all configurations begin one after another."""
+    resolver: Resolver = Resolver()
+    """Finds the hosts of cameras."""
 
 
 def capture_of(camera: str) -> str:
