@@ -12,6 +12,7 @@ from av.stream import Stream
 
 from interhuman2mqtt.capture.choose import Adjustment
 from interhuman2mqtt.capture.device import Feed
+from interhuman2mqtt.capture.files import played
 from interhuman2mqtt.capture.opening import Arrived, Opening
 from interhuman2mqtt.capture.parameters import ParameterSets
 from interhuman2mqtt.capture.rate import ClockRate
@@ -233,28 +234,15 @@ class Take:
 
 def packets(feed: Feed) -> Iterator[Arrived]:
     """The packets of a feed with their arrival on CLOCK_MONOTONIC; a file's in real time, again and again."""
-    begun = time.monotonic()
     streams = [feed.container.streams[index] for index in (feed.video, feed.sound) if index is not None]
     if feed.clock == "samples":
         yield from _counted(feed, streams)
-        return
-    if feed.clock == "camera":
+    elif feed.clock == "camera":
         yield from _arrived(feed, streams)
-        return
-    if not feed.paced:
+    elif feed.paced:
+        yield from played(feed)
+    else:
         yield from (Arrived(packet, time.monotonic()) for packet in feed.container.demux(streams) if packet.size)
-        return
-    end_s = 0.0
-    while True:
-        offset_s = end_s
-        for packet in feed.container.demux(streams):
-            if packet.size and not (end_s and _primes(feed, packet)):
-                end_s = max(end_s, _shift(packet, offset_s))
-                time.sleep(max(begun + _seconds(packet) - time.monotonic(), 0))
-                yield Arrived(packet, time.monotonic())
-        if not feed.loops:
-            return
-        feed.container.seek(0)
 
 
 def _arrived(feed: Feed, streams: list[Stream]) -> Iterator[Arrived]:
@@ -287,21 +275,3 @@ def _counted(feed: Feed, streams: list[Stream]) -> Iterator[Arrived]:
             packet.pts = packet.dts = round(Fraction(count, context.sample_rate) / packet.time_base)
             count += packet.size // frame
             yield Arrived(packet, arrival - packet.size // frame / context.sample_rate)
-
-
-def _primes(feed: Feed, packet: AvPacket) -> bool:
-    """Whether a packet of sound stands before the file's zero, for the decoder only: at a loop it would overlap."""
-    return packet.stream_index == feed.sound and _seconds(packet) < 0
-
-
-def _shift(packet: AvPacket, offset_s: float) -> float:
-    """Move a packet by whole ticks; returns where it ends."""
-    ticks = round(offset_s / float(packet.time_base))
-    packet.pts = None if packet.pts is None else packet.pts + ticks
-    packet.dts = None if packet.dts is None else packet.dts + ticks
-    return _seconds(packet) + float(packet.duration or 0) * float(packet.time_base)
-
-
-def _seconds(packet: AvPacket) -> float:
-    stamp = packet.dts if packet.dts is not None else packet.pts
-    return float(stamp or 0) * float(packet.time_base)

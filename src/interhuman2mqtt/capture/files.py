@@ -1,0 +1,212 @@
+"""Plays a file in real time, and again from its beginning, on one timeline without a hole or a pile-up.
+
+Files begin at zero or at ten hours, jump where somebody joined two of them, wrap after 26 hours, carry no times at all
+(raw H.264), or have a sound track that is longer or shorter than the video. What holds for all of them: time is that of
+the video, from its first picture to the end of its last one. Sound that lies outside of it is left out, because nothing
+could be seen with it, and because it would be heard over the next pass.
+"""
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from av.bitstream import BitStreamFilterContext
+from av.container import InputContainer
+
+from interhuman2mqtt.capture.device import Feed
+from interhuman2mqtt.capture.opening import Arrived
+from interhuman2mqtt.capture.tracks import AvPacket
+
+BACK_S = 1.0
+"""So far back is another file that was joined to this one, and not only a packet out of order."""
+AHEAD_S = 2.0
+"""So far ahead is one too, unless the other track goes on meanwhile..."""
+SLIDE_S = 30.0
+"""...or there is none: then pictures may be as rare as this, as in a show of slides."""
+REORDERED = ("h264", "hevc")
+"""Whose pictures come in another order than they are shown in: where that is not said, FFmpeg's `dts2pts` finds it."""
+BY_BYTES = ("mpegts", "mpeg")
+"""Formats of which several files in a row are one."""
+PRIMING_S = 0.1
+"""Sound that stands so far before the first picture only primes the decoder."""
+WAITING_MAX = 1000
+"""Packets of sound before the first picture; older ones are of no use."""
+
+
+class Clock(NamedTuple):
+    """What keeps the time."""
+
+    monotonic: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
+
+
+REAL = Clock()
+
+
+def played(feed: Feed, clock: Clock = REAL) -> Iterator[Arrived]:
+    """The packets of a paced feed, each when it is due; a feed that loops never ends."""
+    begun = clock.monotonic()
+    end_s, heard_s, length_s = 0.0, -PRIMING_S, None
+    while True:
+        one = Pass(feed, end_s, heard_s, length_s)
+        for packet, due_s in one.packets():
+            clock.sleep(max(begun + due_s - clock.monotonic(), 0))
+            yield Arrived(packet, clock.monotonic())
+        if not feed.loops or one.video.end_s <= end_s:
+            return
+        length_s = one.video.end_s - end_s
+        end_s, heard_s = one.end_s, one.heard_s
+        rewind(feed.container)
+
+
+def rewind(container: InputContainer) -> None:
+    """Go back to the first packet; by bytes where there are no times, or some that come twice, to go back to."""
+    if container.start_time is None or container.format.name in BY_BYTES:  # type: ignore[redundant-expr]  # it may be
+        container.seek(0, unsupported_byte_offset=True)
+    else:
+        container.seek(container.start_time)
+
+
+class Due(NamedTuple):
+    """A packet whose times are on the timeline, and when it is to be played on it."""
+
+    packet: AvPacket
+    at: float
+
+
+class Place:
+    """Where one track of a pass has come to."""
+
+    def __init__(self, begin_s: float) -> None:
+        self.offset_s: float | None = None
+        """Added to the file's own time it gives that of the timeline."""
+        self.claimed_s: float | None = None
+        """where the newest packet ends, by the file's own time"""
+        self.end_s = begin_s
+        """where the newest packet ends, on the timeline"""
+
+
+class Pass:
+    """One way through the file.
+
+    Args:
+        begin_s: Where its first picture is on the timeline.
+        heard_s: Where the sound that was played ends.
+        length_s: How long the video of the pass before was.
+    """
+
+    def __init__(self, feed: Feed, begin_s: float, heard_s: float, length_s: float | None) -> None:
+        self._feed = feed
+        self._leads = feed.sound if feed.video is None else feed.video
+        self.heard_s = heard_s
+        self._begin_s = begin_s
+        video = feed.container.streams[self._leads or 0]
+        if length_s is None and video.duration is not None and feed.loops:
+            length_s = float(video.duration * (video.time_base or 0))
+        self._length_s = length_s
+        self.video, self._sound = Place(begin_s), Place(begin_s)
+        self._filter: BitStreamFilterContext | None = None
+        self._counted = self._latest = 0
+        self._jumped = False
+
+    @property
+    def end_s(self) -> float:
+        """Where the next pass begins."""
+        is_known = self._length_s is not None
+        return self.video.end_s if is_known else max(self.video.end_s, self._sound.end_s)
+
+    def packets(self) -> Iterator[Due]:
+        """All that is to be played."""
+        waiting: deque[AvPacket] = deque(maxlen=WAITING_MAX)
+        for packet in self._stamped():
+            if packet.stream_index == self._leads and self.video.offset_s is None:
+                self._begin(packet)
+                yield from self._due(waiting)
+                waiting.clear()
+            if self.video.offset_s is None:
+                waiting.append(packet)
+            else:
+                yield from self._due([packet])
+
+    def _begin(self, packet: AvPacket) -> None:
+        """The first picture is where the pass begins."""
+        self.video.offset_s = self._sound.offset_s = self._begin_s - _claimed_s(packet)
+
+    def _due(self, packets: "Iterator[AvPacket] | list[AvPacket] | deque[AvPacket]") -> Iterator[Due]:
+        for packet in packets:
+            at = self._placed(packet)
+            if packet.stream_index == self._leads or self._is_heard(at, packet):
+                yield Due(packet, at)
+
+    def _is_heard(self, at: float, packet: AvPacket) -> bool:
+        """Whether a packet of sound has video beside it, and none of the sound before it."""
+        ends_s = float((packet.duration or 0) * packet.time_base) + at
+        is_over = self._length_s is not None and not self._jumped and at >= self._begin_s + self._length_s
+        # a whole packet more or less is a seam that nobody hears; half of one must do
+        if is_over or (at + ends_s) / 2 <= self.heard_s:
+            return False
+        self.heard_s = max(self.heard_s, ends_s)
+        return True
+
+    def _placed(self, packet: AvPacket) -> float:
+        """Move a packet to its place on the timeline; returns where that is."""
+        mine, other = (self.video, self._sound) if packet.stream_index == self._leads else (self._sound, self.video)
+        claimed_s, duration_s = _claimed_s(packet), float((packet.duration or 0) * packet.time_base)
+        if mine.offset_s is None or (mine.claimed_s is not None and self._jumps(claimed_s, mine, other)):
+            mine.offset_s = self._joined(claimed_s, mine, other)
+            self._jumped = True
+        mine.claimed_s = claimed_s + duration_s
+        at = claimed_s + mine.offset_s
+        mine.end_s = max(mine.end_s, at + duration_s)
+        ticks = round(mine.offset_s / packet.time_base)
+        packet.pts = None if packet.pts is None else packet.pts + ticks
+        packet.dts = None if packet.dts is None else packet.dts + ticks
+        return at
+
+    def _jumps(self, claimed_s: float, mine: Place, other: Place) -> bool:
+        """Whether another file begins here."""
+        gap_s = claimed_s - (mine.claimed_s or 0.0)
+        if self._feed.sound is None or self._feed.video is None:
+            return not -BACK_S <= gap_s <= SLIDE_S
+        goes_on = other.end_s >= claimed_s + (mine.offset_s or 0.0) - AHEAD_S
+        return gap_s < -BACK_S or (gap_s > AHEAD_S and not goes_on)
+
+    def _joined(self, claimed_s: float, mine: Place, other: Place) -> float:
+        """The offset from here on: that of the other track, where that has jumped already."""
+        if other.offset_s is not None and abs(claimed_s + other.offset_s - mine.end_s) < AHEAD_S:
+            return other.offset_s
+        return max(mine.end_s, other.end_s) - claimed_s
+
+    def _stamped(self) -> Iterator[AvPacket]:
+        """The packets of the file, none of them without times."""
+        container = self._feed.container
+        streams = [container.streams[index] for index in (self._feed.video, self._feed.sound) if index is not None]
+        for packet in container.demux(streams):
+            if not packet.size:
+                continue
+            if packet.dts is None and packet.pts is None:
+                packet.dts, self._counted = self._counted, self._counted + max(packet.duration or 0, 1)
+            if packet.pts is not None or packet.stream_index != self._feed.video:
+                yield packet
+            elif packet.stream.codec_context.name in REORDERED:
+                self._filter = self._filter or BitStreamFilterContext("dts2pts", packet.stream)
+                yield from map(self._shown, self._filter.filter(packet))
+            else:
+                packet.pts = packet.dts
+                yield packet
+        if self._filter:
+            yield from map(self._shown, self._filter.filter(None))
+
+    def _shown(self, packet: AvPacket) -> AvPacket:
+        """A packet behind the filter, which knows nothing about the last pictures: they are shown after the others."""
+        if packet.pts is None or packet.pts < (packet.dts or 0):
+            packet.pts = self._latest + max(packet.duration or 0, 1)
+        self._latest = max(self._latest, packet.pts)
+        return packet
+
+
+def _claimed_s(packet: AvPacket) -> float:
+    """What a packet says, by the file's own time."""
+    stamp = packet.dts if packet.dts is not None else packet.pts
+    return float((stamp or 0) * packet.time_base)
