@@ -1,7 +1,7 @@
 # interhuman2mqtt: two commands do all their own set-up, `make demo` and `make test`.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-full box soak bench lint generate packages clean
+.PHONY: help setup demo test test-full lowest box soak bench lint generate packages clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -14,6 +14,12 @@ REL ?= 12
 # Of the soak: the same length and seed make the same storm.
 MINUTES ?= 10
 SEED ?= 1
+
+# A sample of the tests, of each library that the package needs, for the oldest versions that pyproject.toml allows.
+LOWEST := .venv-lowest
+SAMPLE := $(addprefix tests/,publish/test_client.py publish/test_packing.py publish/test_connection.py \
+	cloud/test_protocol.py cloud/test_session.py metrics/test_start.py watch/test_screen.py demo/test_screen.py \
+	system/test_whole_run.py::test_a_file)
 
 # What the tests run beside the package: a broker, a camera, FFmpeg to compare with, systemd's own checks, and strace
 # to see what reaches the disk.
@@ -28,11 +34,14 @@ setup: $(STAMP)  ## .venv with the package, its extras and the tools of the test
 demo: $(STAMP)  ## broker, cloud and a camera on this machine, events on the screen
 	@$(BIN)/interhuman2mqtt demo $(ARGS)
 
-test: packages lint  ## lint, then all tests; the branches of every process are measured
+test: packages lint lowest  ## lint, then all tests; the branches of every process are measured
 	@$(BIN)/coverage erase
 	@$(BIN)/coverage run -m pytest -n $(JOBS) --dist load --maxschedchunk 1 $(ARGS)
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report
+
+lowest: $(LOWEST)/complete packages  ## a sample of the tests with the lowest versions that are allowed
+	@$(LOWEST)/bin/python -m pytest -q -n $(JOBS) -p no:cacheprovider $(SAMPLE)
 
 test-full: $(STAMP) packages  ## the long grids that the default suite samples
 	@$(BIN)/python -m pytest -n $(JOBS) -m full $(ARGS)
@@ -70,5 +79,13 @@ $(STAMP): pyproject.toml
 	@$(PIP) install --editable '.[tools,metrics,demo]' --group dev
 	@touch $@
 
+# The tools of the tests are the newest that go with them.
+$(LOWEST)/complete: pyproject.toml
+	@$(PYTHON) -m venv --clear $(LOWEST)
+	@$(LOWEST)/bin/python -m pip --quiet --disable-pip-version-check install uv
+	@$(LOWEST)/bin/uv pip install --quiet --python $(LOWEST)/bin/python --resolution lowest-direct --editable '.[tools,metrics,demo]'
+	@$(LOWEST)/bin/uv pip install --quiet --python $(LOWEST)/bin/python --group tests
+	@touch $@
+
 clean:  ## remove all that was made, clips included
-	rm -rf .venv .cache .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache dist
+	rm -rf .venv $(LOWEST) .cache .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache dist

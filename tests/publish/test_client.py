@@ -1,8 +1,11 @@
 """What replaces methods of paho's does the same."""
 
+import inspect
 import socket
 from collections.abc import Iterator
+from importlib import metadata
 
+import paho.mqtt.client as paho
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
 from paho.mqtt.properties import Properties
@@ -94,3 +97,50 @@ def test_an_answer_to_nothing(ends: Ends) -> None:
     ends.ours.sendall(puback(77))
     ends.read()
     assert ends.answers == {}
+
+
+PRIVATE = {
+    "_sock_recv": ["self", "bufsize"],
+    "_packet_handle": ["self"],
+    "_packet_read": ["self"],
+    "_handle_publish": ["self"],
+    "_handle_pubackcomp": ["self", "cmd"],
+    "_create_socket_connection": ["self"],
+    "_do_on_publish": ["self", "mid", "reason_code", "properties"],
+    "_send_puback": ["self", "mid"],
+}
+"""paho's own methods that ours replace or call, with their arguments."""
+IN_PACKET = {
+    "command",
+    "have_remaining",
+    "remaining_count",
+    "remaining_mult",
+    "remaining_length",
+    "packet",
+    "to_process",
+}
+
+
+def test_the_insides_of_paho_are_where_they_were() -> None:
+    """A paho whose private parts have moved is told by this sentence, before riddles of other tests."""
+    moved = (
+        "paho's inside has moved: look at publish/client.py and at packing.py, then raise its bound in pyproject.toml"
+    )
+    for name, arguments in PRIVATE.items():
+        method = getattr(paho.Client, name, None)
+        assert method is not None, f"{moved}: {name} is gone"
+        assert list(inspect.signature(method).parameters) == arguments, f"{moved}: {name} takes other arguments"
+    client = paho.Client(CallbackAPIVersion.VERSION2)
+    assert set(client._in_packet) >= IN_PACKET, f"{moved}: the packet that comes in is kept another way"
+    assert isinstance(client._in_packet["packet"], bytearray), f"{moved}: the packet that comes in is no bytearray"
+    assert client._out_messages == {}, f"{moved}: what is on its way is kept another way"
+    assert isinstance(ReasonCode.names[0x95], dict), f"{moved}: the names of reason codes are kept another way"
+    assert callable(getattr(Properties, "pack", None)), f"{moved}: properties are packed another way"
+    for name in ("open_tcp", "on_unreadable", "on_oversized", "has_read_ahead", "is_discarding", "_read", "_taken"):
+        assert not hasattr(client, name), f"{moved}: it has a {name} of its own now"
+
+
+def test_the_bound_of_paho_is_the_minor_version() -> None:
+    """Whoever replaces private methods allows no version that nobody has tried."""
+    bounds = [need for need in metadata.requires("interhuman2mqtt") or () if need.startswith("paho-mqtt")]
+    assert bounds == ["paho-mqtt<2.3,>=2.2"]
