@@ -1,11 +1,15 @@
 """What a V4L2 camera is asked to send, on the capabilities of real cameras."""
 
+from typing import get_args, get_type_hints
+
+import av
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from interhuman2mqtt.capture.v4l2_formats import Format, Size
 from interhuman2mqtt.capture.v4l2_mode import FORMATS, Wanted, choose_mode, named
+from interhuman2mqtt.config.keys import CameraKeys
 
 FULL = (30.0, 24.0, 20.0, 15.0, 10.0, 7.5, 5.0)
 
@@ -132,3 +136,14 @@ def test_it_is_always_one_of_those_that_are_there(
     coloured = [each for each in offered if each[0] != "GREY" and each[1] == (mode.width, mode.height)]
     fastest = max((rate for _, _, rates in coloured for rate in rates), default=0.0)
     assert not mode.fps or mode.fps >= min(fps, fastest) * 0.9
+
+
+def test_ffmpeg_knows_every_format() -> None:
+    """A codec or a layout of pixels by that name, and the key `format` can name each."""
+    for form in FORMATS.values():
+        if form.name in {"h264", "mjpeg"}:
+            assert av.Codec(form.ffmpeg, "r").type == "video"
+        else:
+            assert av.VideoFormat(form.ffmpeg).name == form.ffmpeg
+    values = get_args(get_type_hints(CameraKeys)["format"])
+    assert set(values) == {"auto", *(form.name for form in FORMATS.values())}
