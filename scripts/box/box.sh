@@ -76,11 +76,11 @@ build() {
 up() {  # boots the overlay
   [ -e run.qcow2 ] || qemu-img create -q -f qcow2 -b "disk$REL" -F raw run.qcow2
   PORT=$(python3 -c 'import socket; s=socket.socket(); s.bind(("127.0.0.1",0)); print(s.getsockname()[1])')
-  nice -n "${BOX_NICE:-0}" qemu-system-x86_64 -accel tcg,thread=multi,tb-size=512 -cpu max -smp 2 -m 2048 -no-reboot -kernel "vmlinuz$REL" -initrd "initrd$REL" \
+  qemu-system-x86_64 -accel tcg,thread=multi,tb-size=512 -cpu max -smp 2 -m 2048 -no-reboot -kernel "vmlinuz$REL" -initrd "initrd$REL" \
     -append 'root=/dev/vda rw console=ttyS0 net.ifnames=0 mitigations=off' -drive file=run.qcow2,if=virtio,format=qcow2,cache=writeback \
     -netdev "user,id=n,restrict=on,hostfwd=tcp:127.0.0.1:$PORT-:22" -device virtio-net-pci,netdev=n,romfile= -device virtio-rng-pci \
     -monitor none -serial file:serial.log -display none </dev/null >qemu.log 2>&1 &
-  QEMU=$!
+  QEMU=$!; [ -z "${BOX_NICE:-}" ] || { renice -n "$BOX_NICE" -p $QEMU; echo "$BOX_NICE" >/proc/$QEMU/autogroup; } >/dev/null
   for _ in $(seq 200); do box true 2>/dev/null && return 0; kill -0 $QEMU 2>/dev/null || return 1; sleep 1; done; return 1
 }
 SSH="ssh -q -i $H/key -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR -o ConnectTimeout=4"
