@@ -257,14 +257,6 @@ def test_what_is_no_camera() -> None:
     assert "/dev/null" in found.detail
 
 
-def test_a_missing_microphone() -> None:
-    """Its own sentence, since the camera is there."""
-    found = opening(a_command(SMALL.path(), microphone="alsa:hw:9,0"))
-    assert found
-    assert "microphone alsa:hw:9,0" in found.detail
-    assert found.reason in {Reason.NOT_FOUND, Reason.INVALID_MEDIA}
-
-
 def test_the_test_picture() -> None:
     """`test:` needs nothing, and has sound."""
     (feed,) = open_source(a_command(size=(320, 180), fps=5.0))

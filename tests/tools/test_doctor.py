@@ -12,7 +12,8 @@ import tomli_w
 import trio
 import trustme
 
-from interhuman2mqtt import clock
+from interhuman2mqtt import cli, clock, config, exits
+from interhuman2mqtt.capture import alsa, wire
 from interhuman2mqtt.config import Config, file, secrets
 from interhuman2mqtt.errors import Outage, Reason
 from interhuman2mqtt.events import Clock
@@ -292,3 +293,25 @@ def test_a_device_in_use(
     check = doctor_module.busy("camera front", Path("/dev/video0"), outage)
     assert check.status is status
     assert said in check.detail
+
+
+@pytest.mark.parametrize(("runs", "status"), [(True, Status.OK), (False, Status.WARNING)])
+def test_a_microphone_in_use(monkeypatch: pytest.MonkeyPatch, *, runs: bool, status: Status) -> None:
+    """A camera that opens without its microphone works, and may not always; where the service has it, all is well."""
+    monkeypatch.setattr(doctor_module, "holders", lambda _device: iter([Holder(7, "python3", is_capture=True)]))
+    monkeypatch.setattr(doctor_module, "_is_running", lambda: runs)
+    monkeypatch.setattr(alsa, "node", lambda _name: Path("/dev/snd/pcmC0D0c"))
+    camera = config.Camera(id="front", name="Front", source="test:", microphone="alsa:hw:0")
+    missing = wire.SoundFault(reason=Reason.BUSY, detail="microphone alsa:hw:0 is in use by python3 (process 7)")
+    check = doctor_module.without_sound("camera front", camera, missing)
+    assert check.status is status
+    assert ("process 7" in check.detail) is not runs
+
+
+def test_probe_of_a_camera_whose_microphone_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
+    """The camera is measured all the same; what is wrong with the microphone, and what to do, stands beside it."""
+    assert cli.main(["probe", "test:", "--microphone", "alsa:hw:9", "--seconds", "1"]) == exits.UNAVAILABLE
+    said = capsys.readouterr().out
+    assert "audio       silence, since not_found: microphone alsa:hw:9: " in said
+    assert "-> for a device see `interhuman2mqtt devices`" in said
+    assert "pictures    15 a second" in said

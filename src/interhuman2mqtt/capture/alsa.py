@@ -95,6 +95,14 @@ def fault(name: str, roots: Roots = Roots()) -> Outage | None:  # noqa: B008 - f
     return Outage(Reason.NOT_FOUND, f"{what}: {card} has no device {hardware.device} that captures{_others(found)}")
 
 
+def node(name: str, roots: Roots = Roots()) -> Path | None:  # noqa: B008 - frozen
+    """Return the file in /dev of the hardware that a name means; None where it means none that is there."""
+    hardware = address(name)
+    cards = _cards(roots.sys)
+    number = next((number for number, known in cards.items() if hardware and hardware.card in {number, known}), None)
+    return roots.dev / f"snd/pcmC{number}D{hardware.device}c" if hardware and number is not None else None
+
+
 def refusal(name: str, said: str, roots: Roots = Roots()) -> Outage:  # noqa: B008 - frozen
     """Return what the error is that FFmpeg prints (`... (Device or resource busy)`), as one sentence."""
     what = f"microphone alsa:{name}"

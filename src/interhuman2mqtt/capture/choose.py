@@ -55,7 +55,7 @@ def choose(
     picture = feeds[0].container.streams[feeds[0].video or 0]
     assert isinstance(picture, VideoStream)  # noqa: S101 - the feed says so
     video, video_said = _video(command, picture, adjustment, _said(feeds[0], picture))
-    sound = _sound(command, _sound_stream(feeds), microphone)
+    sound = _sound(command, feeds[0], microphone)
     opened = wire.Opened(
         description=f"{video_said}, {sound.said}",
         video=picture.codec_context.name,
@@ -90,23 +90,26 @@ def _video(command: wire.Open, stream: VideoStream, adjustment: Adjustment, said
     return encoded, f"{said} (encoded as h264 {encoded.template.width}x{encoded.template.height})"
 
 
-def _sound(command: wire.Open, stream: AudioStream | None, microphone: Microphone | None) -> Described:
+def _sound(command: wire.Open, feed: Feed, microphone: Microphone | None) -> Described:
+    stream = _sound_stream(feed)
     if command.audio == "none":
         return Described(None, "no sound track", _name(stream))
-    if command.audio == "silence" or (stream is None and microphone is None):
+    if command.audio == "silence":
         return Described(Silence(), "silence", _name(stream))
     if microphone is not None:
         return _of_microphone(command, microphone)
-    assert stream is not None  # noqa: S101 - neither silence nor a microphone
+    if stream is None:
+        return Described(Silence(), f"silence ({feed.sound_note})" if feed.sound_note else "silence")
     codec = _name(stream) or ""
+    said = ", ".join(filter(None, (_said_sound(stream), feed.sound_note)))
     # without its extradata (ADTS, LATM) AAC cannot stand in an MP4
     is_copyable = codec in COPIED_SOUND and bool(stream.codec_context.extradata)
     if command.audio == "copy" and not is_copyable:
         raise _cannot_be_copied(command, codec)
     filling = quiet_of(stream) if is_copyable else None
     if is_copyable and (command.audio == "copy" or (filling and command.audio in {"auto", codec})):
-        return Described(Filled(Copied(stream, base_of(stream)), filling), f"{_said_sound(stream)} (copied)", codec)
-    return Described(_encoded(command, stream), f"{_said_sound(stream)} ({_target(command)})", codec)
+        return Described(Filled(Copied(stream, base_of(stream)), filling), f"{said} (copied)", codec)
+    return Described(_encoded(command, stream), f"{said} ({_target(command)})", codec)
 
 
 def _of_microphone(command: wire.Open, microphone: Microphone) -> Described:
@@ -147,12 +150,9 @@ def _cannot_be_copied(command: wire.Open, codec: str) -> Refused:
     )
 
 
-def _sound_stream(feeds: list[Feed]) -> AudioStream | None:
-    for feed in feeds:
-        if feed.sound is not None:
-            stream = feed.container.streams[feed.sound]
-            return stream if isinstance(stream, AudioStream) else None
-    return None
+def _sound_stream(feed: Feed) -> AudioStream | None:
+    stream = None if feed.sound is None else feed.container.streams[feed.sound]
+    return stream if isinstance(stream, AudioStream) else None
 
 
 def _name(stream: AudioStream | None) -> str | None:

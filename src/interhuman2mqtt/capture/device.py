@@ -3,7 +3,7 @@
 import errno
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 from urllib.parse import urlsplit
@@ -11,8 +11,11 @@ from urllib.parse import urlsplit
 import av
 from av.container import InputContainer
 
-from interhuman2mqtt.capture import network, v4l2, v4l2_formats, wire
+from interhuman2mqtt.capture import network, sound_tracks, v4l2, v4l2_formats, wire
 from interhuman2mqtt.capture.connection import linger, opened_since, tcp_connections
+from interhuman2mqtt.capture.ffmpeg_log import listening
+from interhuman2mqtt.capture.opening import Arrived
+from interhuman2mqtt.capture.sound_tracks import Announced
 from interhuman2mqtt.capture.v4l2_mode import Mode, Wanted, choose_mode, named
 from interhuman2mqtt.errors import Outage, Reason, Refused
 
@@ -42,6 +45,10 @@ class Feed(NamedTuple):
     """What a V4L2 camera was asked to send."""
     connection: socket.socket | None = None
     """Of a network source, with a descriptor of our own."""
+    sound_note: str = ""
+    """Which one of several sound tracks it is, or why none is used."""
+    read: tuple[Arrived, ...] = ()
+    """What was read already, to find that out."""
 
     def close(self) -> None:
         """Close the container, which says goodbye to a camera on the network, and see to it that this arrives."""
@@ -134,17 +141,42 @@ def _test_picture(command: wire.Open) -> str:
 
 def _open(command: wire.Open, name: str, form: str | None, options: Mapping[str, str], *, paced: bool = False) -> Feed:
     try:
-        container = av.open(name, format=form, options=dict(options), timeout=(command.open_timeout_s, READ_TIMEOUT_S))
+        with listening(prints=command.verbose) as said:
+            timeout = (command.open_timeout_s, READ_TIMEOUT_S)
+            container = av.open(name, format=form, options=dict(options), timeout=timeout)
     except (av.error.FFmpegError, OSError, ValueError) as error:
         raise explain(command, error, form, name) from None  # FFmpeg's own text holds the password
-    video, sound = container.streams.video, container.streams.audio
+    tracks = sound_tracks.announced(said)
+    try:
+        video = _video_track(command, container, tracks)
+        # a microphone takes the place of the source's sound, and of what is not sent one track is as good as another
+        matters = command.microphone is None and command.audio not in {"none", "silence"}
+        is_live = command.source.startswith("rtsp")
+        sound = sound_tracks.choose_sound(container, tracks, look=matters and is_live)
+    except BaseException:
+        container.close()
+        raise
     return Feed(
         container,
-        video[0].index if video else None,
-        sound[0].index if sound else None,
+        video,
+        sound.stream,
         paced,
         paced and form is None and command.loop,
+        sound_note=sound.note,
+        read=sound.read,
     )
+
+
+def _video_track(command: wire.Open, container: InputContainer, tracks: Sequence[Announced]) -> int | None:
+    """The first track of video; raises Refused where FFmpeg knows the codec of none."""
+    videos = container.streams.video
+    index = next((stream.index for stream in videos if sound_tracks.is_known(stream)), None)
+    if videos and index is None:
+        codec = sound_tracks.encoding(container, videos[0], tracks)
+        raise Refused(
+            Reason.UNSUPPORTED, f"{command.source} sends {codec}, which FFmpeg cannot decode: set the camera to H.264"
+        )
+    return index
 
 
 def explain(command: wire.Open, error: Exception, form: str | None = None, name: str = "") -> Outage:

@@ -15,6 +15,7 @@ from av.audio.stream import AudioStream
 
 from interhuman2mqtt.capture import alsa, wire
 from interhuman2mqtt.capture.device import Feed
+from interhuman2mqtt.capture.ffmpeg_log import listening
 from interhuman2mqtt.errors import Outage, Reason
 
 OPENING_S = 2.0
@@ -128,28 +129,12 @@ def open_microphone(command: wire.Open, name: str) -> Feed:
         raise outage
     said = ""
     for variant, options in alsa.variants(name):
-        try:
-            with _printing_errors(command):
+        with listening(prints=command.verbose) as lines:
+            try:
                 container = av.open(variant, format="alsa", options=options, timeout=(None, DEVICE_TIMEOUT_S))
-        except (av.error.FFmpegError, OSError, ValueError) as error:
-            said = said or _printed(error)
-        else:
-            return Feed(container, None, container.streams.audio[0].index, clock="samples")
+            except (av.error.FFmpegError, OSError, ValueError):
+                pass  # why it was stands in `lines`
+            else:
+                return Feed(container, None, container.streams.audio[0].index, clock="samples")
+        said = said or next((line.text.strip() for line in lines if line.part == "alsa"), "")
     raise alsa.fault(name) or alsa.refusal(name, said)
-
-
-@contextmanager
-def _printing_errors(command: wire.Open) -> Iterator[None]:
-    """Have FFmpeg's errors carry what it prints: its numbers for ALSA are all EIO."""
-    av.logging.set_level(av.logging.ERROR)
-    try:
-        yield
-    finally:
-        av.logging.set_level(None)
-        if command.verbose:
-            av.logging.restore_default_callback()
-
-
-def _printed(error: Exception) -> str:
-    log: tuple[int, str, str] | None = getattr(error, "log", None)
-    return log[2].strip() if log else ""

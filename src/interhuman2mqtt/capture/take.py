@@ -242,7 +242,15 @@ def packets(feed: Feed) -> Iterator[Arrived]:
     elif feed.paced:
         yield from played(feed)
     else:
-        yield from (Arrived(packet, time.monotonic()) for packet in feed.container.demux(streams) if packet.size)
+        yield from (arrived for arrived in _demuxed(feed, streams) if arrived.packet.size)
+
+
+def _demuxed(feed: Feed, streams: list[Stream]) -> Iterator[Arrived]:
+    """All packets of the streams: first what was read when the source was opened."""
+    used = {stream.index for stream in streams}
+    yield from (arrived for arrived in feed.read if arrived.packet.stream_index in used)
+    for packet in feed.container.demux(streams):
+        yield Arrived(packet, time.monotonic())
 
 
 def _arrived(feed: Feed, streams: list[Stream]) -> Iterator[Arrived]:
@@ -252,8 +260,7 @@ def _arrived(feed: Feed, streams: list[Stream]) -> Iterator[Arrived]:
     """
     is_held_back = any(stream.type == "video" and stream.codec_context.name in PARSED for stream in streams)
     begun: float | None = None
-    for packet in feed.container.demux(streams):
-        at = time.monotonic()
+    for packet, at in _demuxed(feed, streams):
         if packet.size and packet.stream_index == feed.video and is_held_back:
             yield Arrived(packet, at if begun is None else begun)
             begun = at

@@ -9,16 +9,17 @@ import trio
 
 from interhuman2mqtt import exits, log, statefolder
 from interhuman2mqtt.cameras.capturing import open_command
-from interhuman2mqtt.capture import v4l2
+from interhuman2mqtt.capture import alsa, v4l2, wire
 from interhuman2mqtt.config import Camera, Config, proxies, secrets
 from interhuman2mqtt.config import file as configfile
 from interhuman2mqtt.config.problems import ConfigFileError, Severity
 from interhuman2mqtt.errors import Outage, Reason
 from interhuman2mqtt.tools import asking, of_box, of_broker, of_network
-from interhuman2mqtt.tools.checks import Check, down, failed, is_well, ok, skipped, tell
+from interhuman2mqtt.tools.checks import Check, down, failed, is_well, ok, skipped, tell, warning
 from interhuman2mqtt.tools.holders import holders
 from interhuman2mqtt.tools.measuring import measure
 from interhuman2mqtt.tools.pausing import why_paused
+from interhuman2mqtt.tools.remedies import remedy
 
 CAMERAS_AT_ONCE = 3
 ASK_S = 2.0
@@ -98,7 +99,19 @@ async def _check_camera(camera: Camera, places: trio.CapacityLimiter) -> Check:
             device = v4l2.find(camera.source.removeprefix("v4l2:"))
             return await trio.to_thread.run_sync(busy, name, device, outage)
         return down(name, outage)
+    if missing := measured.audio_missing:
+        return await trio.to_thread.run_sync(without_sound, name, camera, missing)
     return ok(name, f"{measured.description}, a key frame every {measured.gop:g} s")
+
+
+def without_sound(name: str, camera: Camera, missing: wire.SoundFault) -> Check:
+    """Return how it stands with a camera whose microphone does not open: well where the service has it. Blocks."""
+    if missing.reason is Reason.BUSY and camera.microphone is not None:
+        device = alsa.node(camera.microphone.removeprefix("alsa:"))
+        if device is not None and any(holder.is_capture for holder in holders(device)) and _is_running():
+            return ok(name, "it opens, and the service has its microphone open, as it should while it runs")
+    outage = Outage(missing.reason, missing.detail)
+    return warning(name, f"it opens, without sound: {missing.reason.value}: {missing.detail}", remedy(outage))
 
 
 def busy(name: str, device: Path, outage: Outage) -> Check:

@@ -46,6 +46,8 @@ class Measured(Struct, frozen=True, kw_only=True):
     """How often each rule about what the source sends wrongly was applied."""
     measured: float
     """Seconds of media."""
+    audio_missing: wire.SoundFault | None = None
+    """What is wrong with the microphone; silence was measured in its place."""
 
 
 async def measure(
@@ -117,6 +119,7 @@ class _Measuring:
             cpu=round((self._cpu_to - self._cpu_from) / spent * 100, 1),
             repairs=repairs,
             measured=round(media, 2),
+            audio_missing=pulse.sound_fault if pulse else None,
         )
 
 

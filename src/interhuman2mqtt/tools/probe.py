@@ -47,7 +47,7 @@ class Unusable(Exception):  # noqa: N818 - it names what happened
 
 
 def probe_command(options: Options, out: TextIO, err: TextIO) -> int:
-    """Open a source and say what it is; 0, or 69 where it cannot be used."""
+    """Open a source and say what it is; 0, or 69 where it, or its microphone, cannot be used."""
     log.setup("error")
     try:
         command = _command(options, err)
@@ -63,10 +63,11 @@ def probe_command(options: Options, out: TextIO, err: TextIO) -> int:
     finally:
         err.write("\r\x1b[K" if err.isatty() else "")
     if options.as_json:
-        print(json.dumps({"ok": True, "source": command.source, **msgspec.to_builtins(measured)}), file=out)
+        ok = measured.audio_missing is None
+        print(json.dumps({"ok": ok, "source": command.source, **msgspec.to_builtins(measured)}), file=out)
     else:
         print("\n".join(lines(command.source, measured)), file=out)
-    return 0
+    return 0 if measured.audio_missing is None else exits.UNAVAILABLE
 
 
 def _failed(options: Options, outage: Outage, out: TextIO, err: TextIO) -> int:
@@ -156,6 +157,9 @@ def lines(source: str, measured: Measured) -> list[str]:
     sound = "none"
     if measured.audio is not None:
         sound = f"{measured.audio}, {'copied' if measured.audio_copied else 'not copied'}"
+    if missing := measured.audio_missing:
+        what_to_do = remedy(Outage(missing.reason, missing.detail))
+        sound = f"silence, since {missing.reason.value}: {redact(missing.detail)}\n{'':12}-> {what_to_do}"
     repairs = ", ".join(f"{rule} {count}" for rule, count in sorted(measured.repairs.items()))
     return [
         f"source      {source}",

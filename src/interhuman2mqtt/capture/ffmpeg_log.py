@@ -1,0 +1,49 @@
+"""What FFmpeg prints while something is opened: it says there what its error numbers do not.
+
+PyAV can pass that on only for the whole process, and its way has FFmpeg's threads wait for Python's lock. So it is on
+while anything is being opened, and off while media flows.
+"""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final, NamedTuple
+
+import av
+
+
+class Line(NamedTuple):
+    """One message."""
+
+    level: int
+    """The lower the worse (`av.logging`)."""
+    part: str
+    """Of FFmpeg: rtsp, alsa, h264 ..."""
+    text: str
+
+
+_lock: Final = threading.Lock()
+_listening: Final[set[int]] = set()
+
+
+@contextmanager
+def listening(*, prints: bool) -> Iterator[list[Line]]:
+    """Collect what FFmpeg prints in this thread; `prints`: it goes on printing by itself afterwards."""
+    me = threading.get_ident()
+    with _lock:
+        _listening.add(me)
+        av.logging.set_level(av.logging.VERBOSE)
+    lines: list[Line] = []
+    try:
+        with av.logging.Capture(local=True) as captured:
+            try:
+                yield lines
+            finally:
+                lines += [Line(*line) for line in captured]
+    finally:
+        with _lock:
+            _listening.discard(me)
+            if not _listening:
+                av.logging.set_level(None)
+                if prints:
+                    av.logging.restore_default_callback()
