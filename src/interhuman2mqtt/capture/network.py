@@ -56,7 +56,8 @@ def target(command: wire.Open) -> Target:
         case "http" | "https":
             # cameras name segments as they like; what may be read is bounded by the two lists of what may be opened
             anything = {"allowed_extensions": "ALL", "allowed_segment_extensions": "ALL", "extension_picky": "0"}
-            options |= {"format_whitelist": HTTP_FORMATS, "timeout": patience, **anything}
+            # the last segment but one: from the third last, FFmpeg's own choice, a list of three runs away from us
+            options |= {"format_whitelist": HTTP_FORMATS, "timeout": patience, "live_start_index": "-2", **anything}
         case "udp":
             form = "mpegts"
             options |= {"timeout": patience, "overrun_nonfatal": "1", "reuse": "1", "buffer_size": str(1 << 20)}
