@@ -26,13 +26,14 @@ from msgspec import structs
 
 from interhuman2mqtt import report, statefolder, systemd
 from interhuman2mqtt.alive import Alive, Stuck
-from interhuman2mqtt.cameras.coverage import Coverage, Signal
+from interhuman2mqtt.cameras.coverage import Coverage, DatedGap
+from interhuman2mqtt.cameras.coveragefile import Signal
 from interhuman2mqtt.cameras.fleet import Change, Fleet
-from interhuman2mqtt.cameras.ledger import AudioGap, Gap
+from interhuman2mqtt.cameras.ledger import AudioGap
 from interhuman2mqtt.cameras.places import Places
 from interhuman2mqtt.cameras.shared import Shared
 from interhuman2mqtt.cameras.told import Teller
-from interhuman2mqtt.clock import clock_state
+from interhuman2mqtt.clock import BoxClock
 from interhuman2mqtt.cloud.connect import Server
 from interhuman2mqtt.config import Config, presence, proxies
 from interhuman2mqtt.config import file as configfile
@@ -62,6 +63,8 @@ log = structlog.get_logger(__name__)
 
 FIXED = ("box", "mqtt", "outbox", "metrics")
 """Sections that a reload does not take over."""
+LOOK_S = 0.5
+"""Seconds between two looks at the clocks."""
 BUGS = 3
 """How many bugs of one camera, or of the publisher, are survived in an hour."""
 
@@ -89,7 +92,8 @@ class _Daemon:
         self._boot_id = str(uuid4())
         self._bugs = int(os.environ.get("INTERHUMAN2MQTT_BUGS", BUGS))
         self._topics = Topics(config.mqtt.base_topic, config.box.id, config.outbox.max_age)
-        self._teller = Teller(config.box.id, self._boot_id, clock_state)
+        self._clock = BoxClock()
+        self._teller = Teller(config.box.id, self._boot_id, self._clock)
         self._reloader = Reloader(load, self._take_over, notify, self._reloaded)
         self._reload: Reload | None = None
         self._alive = Alive()
@@ -116,7 +120,7 @@ class _Daemon:
         )
         self._announcer = Announcer(self._topics, self._delivery.publish)
         self._home = HomeAssistant(self._topics, self._delivery.publish, self._delivery.repeat)
-        self._coverage = Coverage(statefolder.find() / "coverage.json", self._tell_gap, self._active)
+        self._coverage = Coverage(statefolder.find() / "coverage.json", self._tell_gap, self._active, self._clock)
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._obey, signals, nursery.cancel_scope)
@@ -135,6 +139,7 @@ class _Daemon:
             nursery.start_soon(self._coverage.keep)
             async with trio.open_nursery() as cameras:
                 self._fleet = Fleet(cameras)
+                nursery.start_soon(self._watch_clock)
                 self._requests = self._new_requests()
                 await self._fleet.apply(self._config.cameras, self._shared(self._config))
                 self._delivery.sweep()
@@ -235,15 +240,24 @@ class _Daemon:
             places=self._places,
             coverage=self._coverage,
             policy=self._policy,
-            clock=clock_state,
+            clock=self._clock,
             publish_event=self._announcer.event,
             publish_status=self._announcer.status,
             alive=self._alive,
             bugs=self._bugs,
         )
 
-    def _tell_gap(self, camera: str, gap: Gap | AudioGap) -> None:
-        told = self._teller.gap(camera, gap) if isinstance(gap, Gap) else self._teller.audio(camera, gap)
+    async def _watch_clock(self) -> None:
+        """Look at the clocks often, for that is how exactly a suspension is dated; publish what a setting changes."""
+        while True:
+            if step_s := self._clock.take_step():
+                log.warning("the clock was set", by_seconds=round(step_s, 3), clock=self._clock.state)
+                for camera in self._fleet.cameras.values():
+                    camera.standing.redate()
+            await trio.sleep(LOOK_S)
+
+    def _tell_gap(self, camera: str, gap: DatedGap | AudioGap) -> None:
+        told = self._teller.audio(camera, gap) if isinstance(gap, AudioGap) else self._teller.gap(camera, gap)
         self._announcer.event(told)
 
     def _active(self) -> dict[str, tuple[Signal, ...]]:

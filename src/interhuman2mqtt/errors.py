@@ -118,6 +118,8 @@ class Reason(StrEnum):
     """The daemon ended without being stopped."""
     POWER_CUT = "power_cut"
     """The machine went down without the daemon being stopped."""
+    SUSPENDED = "suspended"
+    """The machine was suspended: it slept, and nothing on it ran."""
     STOPPED = "stopped"
     """The daemon was stopped."""
     SECRET_MISSING = "secret_missing"  # noqa: S105 - a word, not a password

@@ -58,7 +58,8 @@ class GapData(TypedDict):
     """`data` of a `coverage.gap`, which is ours."""
 
     reason: Reason
-    seconds: float
+    seconds: float | None
+    """None: nobody knows, because the machine was started anew and no clock ran through it."""
 
 
 class AudioGapData(TypedDict):
@@ -121,8 +122,8 @@ class MediaChunk(Struct, frozen=True, kw_only=True):
     media_start: float
     """Seconds on the session's media clock, in which the cloud counts."""
     media_end: float
-    start_at: datetime
-    """The UTC instant of `media_start`."""
+    captured_from: float
+    """CLOCK_MONOTONIC at `media_start`: what makes a date of it is not known before it is used."""
     last: bool
     """The recording ends with it."""
     source_start: float = 0.0

@@ -74,7 +74,7 @@ async def test_a_kind_of_source(name: str) -> None:
             assert worker.opened
             assert (worker.opened.video, worker.opened.video_copied) == (kind.video, kind.is_copied)
     assert first.media_end - first.media_start == pytest.approx(1.0, abs=0.3)
-    assert (second.start_at - first.start_at).total_seconds() == pytest.approx(first.media_end - first.media_start)
+    assert second.captured_from - first.captured_from == pytest.approx(first.media_end - first.media_start)
 
 
 class Pages(http.server.SimpleHTTPRequestHandler):

@@ -16,9 +16,11 @@ from interhuman2mqtt.cameras.stalls import Timeouts
 from interhuman2mqtt.cameras.standing import Standing
 from interhuman2mqtt.cameras.worker import Worker, frames
 from interhuman2mqtt.capture import wire
+from interhuman2mqtt.clock import BoxClock
 from interhuman2mqtt.errors import Outage, Reason
-from interhuman2mqtt.events import CameraStatus, utc_now
+from interhuman2mqtt.events import CameraStatus
 
+CLOCK = BoxClock()
 FIELDS = {
     "opened": ["description", "video", "audio", "video_copied", "audio_copied"],
     "failed": ["reason", "detail", "refused"],
@@ -57,7 +59,7 @@ headers = st.sampled_from(list(FIELDS)).flatmap(a_header) | st.binary(max_size=1
 def a_worker(statuses: list[CameraStatus]) -> Worker:
     """The daemon's side, without a process."""
     made = Worker(cast("trio.Process", SimpleNamespace()), 20.0)
-    made.on_opened = Standing("front", statuses.append, Ledger(utc_now())).captures
+    made.on_opened = Standing("front", statuses.append, Ledger(CLOCK, 0.0), CLOCK).captures
     made.record("continuous", 1.0, None)
     return made
 
@@ -79,13 +81,13 @@ def test_no_frame_is_a_bug(found: list[bytes], payload: bytes) -> None:
                 str(error).encode()
             except Outage as outage:
                 msgspec.json.encode(outage.detail)
-        standing = Standing("front", statuses.append, Ledger(utc_now()))
+        standing = Standing("front", statuses.append, Ledger(CLOCK, 0.0), CLOCK)
         if taken.outage:
             standing.capture_failed(taken.outage, 1)
         msgspec.json.encode(statuses)
         for chunk in recording._chunks:
             assert chunk.media_end >= chunk.media_start
-            msgspec.json.encode(chunk.start_at)
+            msgspec.json.encode(CLOCK.utc(CLOCK.since_boot(chunk.captured_from)))
 
     trio.run(take)
 

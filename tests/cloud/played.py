@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Awaitable, Callable, Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
@@ -20,7 +20,8 @@ from interhuman2mqtt.cloud.session import run_session
 from interhuman2mqtt.cloud.terms import Limits, Wishes
 from interhuman2mqtt.cloud.tunnel import Address
 from interhuman2mqtt.errors import Outage
-from interhuman2mqtt.events import Clock, Event, MediaChunk
+from interhuman2mqtt.events import Event, MediaChunk
+from rig.clocks import Clocks
 
 KEY = "ih_live_do-not-print-me"
 SESSION = "7c1e5a2e-0000-4000-8000-000000000001"
@@ -142,7 +143,7 @@ def chunk(number: int, *, last: bool = False, payload: bytes | None = None, seco
         payload=b"media %d" % number if payload is None else payload,
         media_start=start,
         media_end=start + seconds,
-        start_at=EPOCH + timedelta(seconds=start),
+        captured_from=start,
         last=last,
         source_start=SOURCE_S + start,
         source_end=SOURCE_S + start + seconds,
@@ -248,8 +249,10 @@ def memory_dial(nursery: trio.Nursery, act: Play, *, sends: int | None = None, a
     return dial
 
 
-def interpreter(**options: Any) -> Interpreter:
-    return Interpreter(Origin("lobby-1", "front", SESSION), clock=lambda: Clock.SYNCED, **options)
+def interpreter(clocks: Clocks | None = None, **options: Any) -> Interpreter:
+    """Of a box that was started at EPOCH, where the media of `chunk` begins."""
+    clock = (clocks or Clocks(EPOCH)).box_clock()
+    return Interpreter(Origin("lobby-1", "front", SESSION), clock=clock, **options)
 
 
 async def converse(

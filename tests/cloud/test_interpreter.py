@@ -1,27 +1,36 @@
 """Messages to events: ids, times, what is active, what must not leave the box."""
 
 import json
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import UNSET, structs
 
 from cloud.played import CORRELATION, EPOCH, SESSION, SOURCE_S, chunk, envelope, frame, interpreter
-from interhuman2mqtt.cloud.interpreter import Interpreter, Origin
+from interhuman2mqtt.cloud.interpreter import Interpreter
 from interhuman2mqtt.cloud.protocol import Message, parse
 from interhuman2mqtt.events import Clock, Event, Range
+from rig.clocks import Clocks
 
 
 def after(seconds: float) -> datetime:
     return EPOCH + timedelta(seconds=seconds)
 
 
-def started(**options: Any) -> Interpreter:
+def now(seconds: float) -> Clocks:
+    """The clocks of a box that was started at EPOCH, so much later."""
+    clocks = Clocks(EPOCH)
+    clocks.run(seconds)
+    return clocks
+
+
+def started(clocks: Clocks | None = None, **options: Any) -> Interpreter:
     """An interpreter of a session to which ten seconds of media were sent."""
-    ours = interpreter(**options)
+    ours = interpreter(clocks, **options)
     for number in range(5):
         ours.sending(chunk(number))
         ours.sent(chunk(number))
@@ -38,7 +47,7 @@ def say(ours: Interpreter, kind: str, **data: Any) -> list[Event]:
 
 def test_an_event_says_everything() -> None:
     """Box, camera, session, both times of the cloud, the absolute one, and the clock that it was made by."""
-    ours = started(now=lambda: after(12))
+    ours = started(now(12))
     [event] = say(ours, "signal.detected", signal_type="hesitation", start=3.12, probability="medium", rationale="r")
     assert event == Event(
         id=f"lobby-1/front/{SESSION}/1",
@@ -81,7 +90,7 @@ def test_signals_whose_beginning_was_missed() -> None:
 
 def test_what_a_session_leaves_open_is_closed() -> None:
     """Each active signal gets one end, at the end of the media that was sent, and is marked as ours."""
-    ours = started(now=lambda: after(15))
+    ours = started(now(15))
     say(ours, "signal.detected", signal_type="stress", start=2.0)
     say(ours, "signal.detected", signal_type="interest", start=30.0)
     ours.sending(chunk(5))  # on its way when the connection broke
@@ -228,9 +237,50 @@ def test_redaction() -> None:
 
 def test_the_clock_is_asked_for_each_event() -> None:
     """The clock may become good, or bad, in the course of a session."""
-    clocks = [Clock.UNKNOWN, Clock.SYNCED]
-    ours = Interpreter(Origin("b", "c", "s"), clock=lambda: clocks.pop(0))
-    assert [say(ours, "session.ready")[0].clock, say(ours, "session.ended")[0].clock] == [Clock.UNKNOWN, Clock.SYNCED]
+    clocks = Clocks(EPOCH, synced=False)
+    ours = interpreter(clocks)
+    assert say(ours, "session.ready")[0].clock is Clock.UNKNOWN
+    clocks.synced = True
+    assert say(ours, "session.ended")[0].clock is Clock.SYNCED
+
+
+@pytest.mark.parametrize("by", [20 * 86400.0, 3600.0, -3600.0, 57 * 365 * 86400.0], ids=["20 d", "1 h", "-1 h", "57 y"])
+def test_a_clock_that_is_set_while_a_session_runs(by: float) -> None:
+    """What is told after the clock was set is dated by the new one at once, and lies where it lay in the media."""
+    clocks = now(12)
+    ours = started(clocks)
+    [detected] = say(ours, "signal.detected", signal_type="stress", start=2.0)
+    clocks.step(by)
+    clocks.run(0.5)
+    [ended] = say(ours, "signal.ended", signal_type="stress", end=6.0)
+    assert detected.start_at == after(2)
+    assert (ended.start_at, ended.end_at, ended.received_at) == (after(by + 2), after(by + 6), after(by + 12.5))
+
+
+def test_a_clock_that_was_never_set_is_not_to_be_trusted() -> None:
+    """Whatever the kernel says of it: a box that thinks it is 1970 knows no time."""
+    clocks = Clocks(datetime(1970, 1, 1, 0, 5, tzinfo=UTC))
+    ours = interpreter(clocks)
+    assert say(ours, "session.ready")[0].clock is Clock.UNKNOWN
+    clocks.step(1_800_000_000)
+    assert say(ours, "session.ended")[0].clock is Clock.SYNCED
+
+
+def test_media_on_both_sides_of_a_suspension() -> None:
+    """The captures' clock stands still while the machine sleeps, and dates do not."""
+    clocks = now(6)
+    ours = started(clocks)
+    say(ours, "session.ready")  # the clocks are looked at before
+    clocks.suspend(600)
+    clocks.run(6)
+    [event] = say(ours, "coverage.dropped", ranges=[{"start": 4.0, "end": 5.0}, {"start": 7.0, "end": 8.0}])
+    assert event.ranges_at == (Range(after(4), after(5)), Range(after(607), after(608)))
+
+
+@pytest.mark.parametrize("start", [1e300, -1e300, 1e12])
+def test_times_beyond_the_calendar(start: float) -> None:
+    """A time that no calendar holds is no time, and no error."""
+    assert say(started(), "mood.changed", start=start)[0].start_at is None
 
 
 types = st.sampled_from(["stress", "interest", "calm"])

@@ -12,6 +12,7 @@ from interhuman2mqtt.events import Clock, Event, MediaChunk
 from interhuman2mqtt.publish.handed import Handed
 from interhuman2mqtt.publish.message import Kind, Message
 from interhuman2mqtt.tally import BOUNDS, NAMES_MAX, OTHER, Delays, Names
+from rig.clocks import Clocks
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
@@ -59,9 +60,7 @@ def test_pulses_add_up_over_processes() -> None:
 
 def chunk(number: int) -> MediaChunk:
     """The chunk of one second that is so many-th."""
-    return MediaChunk(
-        payload=b"", media_start=number, media_end=number + 1, start_at=NOON + timedelta(seconds=number), last=False
-    )
+    return MediaChunk(payload=b"", media_start=number, media_end=number + 1, captured_from=number, last=False)
 
 
 def event(start: float | None, end: float | None, *, synthetic: bool = False) -> Event:
@@ -86,7 +85,7 @@ def event(start: float | None, end: float | None, *, synthetic: bool = False) ->
 def test_an_event_is_dated_from_the_sending_of_its_media() -> None:
     """The delay of an event counts from when the chunk with the newest media that it names was out."""
     times = iter([10.0, 11.0, 12.0, *[20.0] * 9])
-    sendings = Sendings(lambda: next(times))
+    sendings = Sendings(Clocks(NOON).box_clock(), lambda: next(times))
     for number in range(3):
         sendings.sent(chunk(number))
     assert sendings.until(event(0.5, 1.5)) == 9.0
@@ -100,7 +99,7 @@ def test_an_event_is_dated_from_the_sending_of_its_media() -> None:
 
 def test_old_sendings_are_forgotten() -> None:
     """Of media that was sent long ago nothing is known, and nothing is guessed."""
-    sendings = Sendings(lambda: 0.0)
+    sendings = Sendings(Clocks(NOON).box_clock(), lambda: 0.0)
     for number in range(KEPT + 5):
         sendings.sent(chunk(number))
     assert sendings.until(event(0.0, 1.0)) is None

@@ -6,9 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from interhuman2mqtt import config
+from interhuman2mqtt.clock import Instant
 from interhuman2mqtt.events import utc_now
 from interhuman2mqtt.publish import aside
-from interhuman2mqtt.publish.ages import Ages, Instant
+from interhuman2mqtt.publish.ages import Ages
 from interhuman2mqtt.publish.keeper import Keeper
 from interhuman2mqtt.publish.losses import Loss
 from interhuman2mqtt.publish.message import Message

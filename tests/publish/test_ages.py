@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from interhuman2mqtt.clock import Instant
 from interhuman2mqtt.publish import ages
-from interhuman2mqtt.publish.ages import PROGRAM_EXISTS, RESTART, Ages, Instant
+from interhuman2mqtt.publish.ages import PROGRAM_EXISTS, RESTART, Ages
 
 NOW = Instant(wall=PROGRAM_EXISTS + 1e6, synced=True, boot="b", uptime=5000.0)
 

@@ -10,9 +10,9 @@ import trio
 import trio.lowlevel
 from structlog.testing import capture_logs
 
+from interhuman2mqtt.clock import Instant
 from interhuman2mqtt.publish import keeper
 from interhuman2mqtt.publish import keeper as keeper_module
-from interhuman2mqtt.publish.ages import Instant
 from interhuman2mqtt.publish.journal import TOGETHER
 from interhuman2mqtt.publish.keeper import GATHER
 from interhuman2mqtt.publish.losses import Loss

@@ -17,9 +17,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from interhuman2mqtt.clock import Instant
 from interhuman2mqtt.events import utc_now
 from interhuman2mqtt.publish import aside
-from interhuman2mqtt.publish.ages import Instant
 from interhuman2mqtt.publish.rows import Stored
 from interhuman2mqtt.publish.store import VERSION, Changes, Damaged, Store, Unavailable, runs, salvage
 from publish.lives import destroy_a_page, left_by_a_crash

@@ -11,12 +11,13 @@ import trio
 
 from interhuman2mqtt import config
 from interhuman2mqtt.alive import Alive
-from interhuman2mqtt.cameras.coverage import Coverage
-from interhuman2mqtt.cameras.ledger import AudioGap, Gap
+from interhuman2mqtt.cameras.coverage import Coverage, DatedGap
+from interhuman2mqtt.cameras.ledger import AudioGap
 from interhuman2mqtt.cameras.places import Places
 from interhuman2mqtt.cameras.shared import Shared
+from interhuman2mqtt.clock import BoxClock
 from interhuman2mqtt.cloud.connect import Server
-from interhuman2mqtt.events import CameraStatus, Clock, Event
+from interhuman2mqtt.events import CameraStatus, Event
 from interhuman2mqtt.policy.budgets import Budgets
 from interhuman2mqtt.policy.meter import Meter
 from interhuman2mqtt.policy.pauses import Paused, Pauses
@@ -30,6 +31,7 @@ AT_ONCE = BackOff(first=0.01, longest=0.02, overloaded=0.02, overloaded_longest=
 
 
 NOWHERE = Path("/nowhere")
+CLOCK = BoxClock()
 
 
 class Heard:
@@ -38,7 +40,7 @@ class Heard:
     def __init__(self) -> None:
         self.statuses: list[CameraStatus] = []
         self.events: list[Event] = []
-        self.gaps: list[Gap] = []
+        self.gaps: list[DatedGap] = []
         self._more = trio.Event()
 
     def status(self, status: CameraStatus) -> None:
@@ -51,9 +53,9 @@ class Heard:
         self.events.append(event)
         self._wake()
 
-    def gap(self, _camera: str, gap: Gap | AudioGap) -> None:
+    def gap(self, _camera: str, gap: DatedGap | AudioGap) -> None:
         """Time of a camera that was not analysed."""
-        if isinstance(gap, Gap):
+        if isinstance(gap, DatedGap):
             self.gaps.append(gap)
         self._wake()
 
@@ -103,9 +105,9 @@ def shared(url: str, heard: Heard, **changes: Any) -> Shared:
         chunk_s=1.0,
         redact=frozenset(),
         places=Places(0),
-        coverage=Coverage(Path(os.devnull), heard.gap, dict),
+        coverage=Coverage(Path(os.devnull), heard.gap, dict, CLOCK),
         policy=free(),
-        clock=lambda: Clock.SYNCED,
+        clock=CLOCK,
         publish_event=heard.event,
         publish_status=heard.status,
         alive=Alive(),

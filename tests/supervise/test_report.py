@@ -9,6 +9,7 @@ import trio
 from interhuman2mqtt import config, report
 from interhuman2mqtt.cameras.camera import Camera
 from interhuman2mqtt.cameras.coverage import Coverage
+from interhuman2mqtt.clock import BoxClock
 from interhuman2mqtt.config.proxies import to_cloud
 from interhuman2mqtt.errors import Outage, Reason
 from interhuman2mqtt.events import utc_now
@@ -59,7 +60,7 @@ async def test_health() -> None:
     losses.report(message, Loss.TOO_LARGE, "too large")
     all_cameras = cameras("front")
     all_cameras["front"].counters.chunks_sent = 7
-    coverage = Coverage(Path(os.devnull), lambda _camera, _gap: None, dict)
+    coverage = Coverage(Path(os.devnull), lambda _camera, _gap: None, dict, BoxClock())
     health = report.health(
         0.0, outbox, losses, all_cameras, coverage=coverage, budgets=NO_BUDGETS, requests={"obeyed": 5}
     )

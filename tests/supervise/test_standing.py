@@ -4,13 +4,15 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
+from msgspec import structs
 
 from interhuman2mqtt.cameras.ledger import Ledger
-from interhuman2mqtt.cameras.standing import Standing
+from interhuman2mqtt.cameras.standing import Silence, Standing
 from interhuman2mqtt.errors import Outage, Overloaded, Reason, Refused
-from interhuman2mqtt.events import CameraStatus, State, utc_now
+from interhuman2mqtt.events import CameraStatus, Range, State
 from interhuman2mqtt.policy.verdict import Verdict
 from interhuman2mqtt.redaction import hide
+from rig.clocks import NOON, Clocks
 
 DOWN = Outage(Reason.UNREACHABLE, "the camera is down")
 NO_CLOUD = Outage(Reason.CLOUD_UNREACHABLE, "the cloud is down")
@@ -21,8 +23,10 @@ class Told:
 
     def __init__(self) -> None:
         self.statuses: list[CameraStatus] = []
-        self.ledger = Ledger(utc_now())
-        self.standing = Standing("front", self.statuses.append, self.ledger)
+        self.clocks = Clocks()
+        clock = self.clocks.box_clock()
+        self.ledger = Ledger(clock, clock.boottime())
+        self.standing = Standing("front", self.statuses.append, self.ledger, clock)
 
     def last(self) -> tuple[State, Reason | None]:
         return self.statuses[-1].state, self.statuses[-1].reason
@@ -166,25 +170,25 @@ def test_a_chunk_that_was_cut_off() -> None:
     """Media that was on its way out when the session was cut left until then, and the status says when that was."""
     told = Told()
     told.streams()
-    long_ago = utc_now() - timedelta(hours=1)
     told.standing.sends()
-    told.standing.sent(long_ago)
+    told.standing.sent()
+    told.clocks.run(3600)
     told.standing.sends()
     told.standing.held(PAUSED)
-    assert utc_now() - timedelta(seconds=10) < (told.statuses[-1].last_media_at or long_ago) <= utc_now()
+    assert told.statuses[-1].last_media_at == NOON + timedelta(hours=1)
 
 
 def test_the_last_media_is_kept_through_a_pause() -> None:
     """A chunk that was out when the session was cut moves the time no further, nor does anything until the next one."""
     told = Told()
     told.streams()
-    long_ago = utc_now() - timedelta(hours=1)
     told.standing.sends()
-    told.standing.sent(long_ago)
+    told.standing.sent()
+    told.clocks.run(3600)
     told.standing.held(PAUSED)
     told.standing.held(PAUSED._replace(detail="paused otherwise"))
     told.standing.begins()
-    assert {status.last_media_at for status in told.statuses[-3:]} == {long_ago}
+    assert {status.last_media_at for status in told.statuses[-3:]} == {NOON}
 
 
 def test_stopped_is_the_last_word() -> None:
@@ -203,7 +207,7 @@ def test_stopped_is_the_last_word() -> None:
         lambda standing: standing.streams(),
         lambda standing: standing.connects("s1"),
         lambda standing: standing.captures("h264"),
-        lambda standing: standing.sent(utc_now()),
+        lambda standing: standing.sent(),
     ],
     ids=["streams", "connects", "captures", "sent"],
 )
@@ -220,12 +224,33 @@ def test_the_last_media_goes_with_the_next_change() -> None:
     """A status tells when the last media left the box."""
     told = Told()
     told.streams()
-    at = utc_now()
-    told.standing.sent(at)
-    assert told.standing.status.last_media_at == at
+    told.standing.sent()
+    assert told.standing.status.last_media_at == NOON
     assert told.statuses[-1].last_media_at is None
     told.standing.stopped()
-    assert told.statuses[-1].last_media_at == at
+    assert told.statuses[-1].last_media_at == NOON
+
+
+def test_a_clock_that_is_set() -> None:
+    """All that the status dates is dated by the new clock, and published anew; nothing else about it changes."""
+    told = Told()
+    told.streams()
+    told.standing.sent()
+    told.standing.sound(Silence(-5.0, Reason.NO_MEDIA, "muted"))
+    told.standing.capture_failed(DOWN, 1)
+    before = told.statuses[-1]
+    told.clocks.step(20 * 86400)
+    told.standing.redate()
+    after = told.statuses[-1]
+    later = NOON + timedelta(days=20)
+    assert (after.since, after.last_media_at, after.gap) == (later, later, Range(later, None))
+    assert after.audio_missing is not None
+    assert after.audio_missing.since == later - timedelta(seconds=5)
+    dates = {"since": later, "last_media_at": later, "gap": after.gap, "audio_missing": after.audio_missing}
+    assert structs.replace(before, **dates) == after
+    published = len(told.statuses)
+    told.standing.redate()
+    assert len(told.statuses) == published
 
 
 def test_no_secret_in_a_detail() -> None:

@@ -30,7 +30,7 @@ class Camera:
     def __init__(self, camera: config.Camera, shared: Shared) -> None:
         self.config = camera
         self.counters = Counters()
-        self.standing = Standing(camera.id, shared.publish_status, shared.coverage.ledger(camera.id))
+        self.standing = Standing(camera.id, shared.publish_status, shared.coverage.ledger(camera.id), shared.clock)
         self._shared = shared
         self._bugs = Quarantine(shared.bugs)
         self._scope = trio.CancelScope()

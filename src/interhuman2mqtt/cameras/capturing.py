@@ -1,7 +1,6 @@
 """A camera's first half: one capture process after another."""
 
 import logging
-from datetime import timedelta
 from typing import NoReturn
 
 import structlog
@@ -12,14 +11,13 @@ from interhuman2mqtt.cameras.counters import Counters
 from interhuman2mqtt.cameras.ledger import AudioGap
 from interhuman2mqtt.cameras.shared import Shared, capture_of
 from interhuman2mqtt.cameras.stalls import SoundMissing
-from interhuman2mqtt.cameras.standing import Standing
+from interhuman2mqtt.cameras.standing import Silence, Standing
 from interhuman2mqtt.cameras.starts import HOLD_S, Turn, wait_answer
 from interhuman2mqtt.cameras.voice import Voice
 from interhuman2mqtt.cameras.worker import Worker, start_worker
 from interhuman2mqtt.capture import wire
 from interhuman2mqtt.config import secrets
 from interhuman2mqtt.errors import Outage, Reason
-from interhuman2mqtt.events import AudioMissing, utc_now
 from interhuman2mqtt.supervise import Health
 
 log = structlog.get_logger(__name__)
@@ -38,7 +36,7 @@ class Capturing:
         self._standing = standing
         self._counters = counters
         self._voice = Voice()
-        self._silent: AudioMissing | None = None
+        self._silent: Silence | None = None
         self._last: Worker | None = None
         self._has_failed = False
         self._opened = trio.Event()
@@ -95,13 +93,13 @@ class Capturing:
         before = self._silent
         if (before and before.reason) == (missing and missing.reason):
             return
-        now, camera = utc_now(), self._camera.id
+        now, camera = self._shared.clock.boottime(), self._camera.id
         if before:
             self._shared.coverage.audio(camera, AudioGap(before.since, now, before.reason))
         self._silent = None
         if missing:
-            since = now - timedelta(seconds=missing.seconds)
-            self._silent = AudioMissing(reason=missing.reason, detail=missing.detail, since=since)
+            since = now - missing.seconds
+            self._silent = Silence(since, missing.reason, missing.detail)
             self._shared.coverage.audio(camera, AudioGap(since, None, missing.reason))
         self._standing.sound(self._silent)
 

@@ -4,52 +4,44 @@ The file says up to when each camera's time is settled, what was wrong since, wh
 last byte of media left the box. It is written every `SAVE_S` seconds, soon after each gap, and at the end. So after a
 crash or a power cut a gap may begin so much too early: time that was seen may be told as unseen, never the other way
 round.
+
+Within one boot of the machine all of that is exact, whatever was done to the wall clock meanwhile (`coveragefile`).
+From one boot to the next only the wall clock leads, and only where it was synchronised on both sides: what the earlier
+boot left is *owed* until then. After `PATIENCE_S` it is told without a length, as it is at once where it can never be
+known.
 """
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 
-import msgspec
 import structlog
 import trio
-from msgspec import Struct
 
-from interhuman2mqtt import statefolder
-from interhuman2mqtt.cameras.ledger import AudioGap, Cause, Gap, Ledger
+from interhuman2mqtt.cameras.coveragefile import CoverageFile, Kept, Owed, Record, Signal
+from interhuman2mqtt.cameras.ledger import AudioGap, Gap, Ledger
+from interhuman2mqtt.clock import BoxClock, Instant, is_unset
 from interhuman2mqtt.errors import Reason
-from interhuman2mqtt.events import MediaChunk, utc_now
+from interhuman2mqtt.events import MediaChunk
 from interhuman2mqtt.log import Changes
 
 SAVE_S, SOON_S = 10.0, 1.0
-BOOT = Path("/proc/sys/kernel/random/boot_id")
-"""Another one after each start of the machine (proc(5))."""
+PATIENCE_S = 600.0
+"""How long a box that was started anew may take to learn what time it is."""
 
 log = structlog.get_logger(__name__)
 
 
-class Signal(Struct, frozen=True):
-    """A signal that is active, as far as a later life has to know it."""
+class DatedGap(NamedTuple):
+    """A gap as it is told, dated by the wall clock as it is set now."""
 
-    type: str
-    session: str | None
-
-
-class Record(Struct, frozen=True):
-    """One camera."""
-
-    until: datetime
-    causes: tuple[Cause, ...] = ()
-    active: tuple[Signal, ...] = ()
-    sent_at: datetime | None = None
-
-
-class Kept(Struct, frozen=True):
-    """The whole file."""
-
-    saved_at: datetime
-    machine: str
-    cameras: dict[str, Record] = {}
+    start_at: datetime | None
+    """None: the clock was not set then."""
+    end_at: datetime | None
+    """None, as `seconds`: nobody knows."""
+    reason: Reason
+    seconds: float | None
 
 
 class Coverage:
@@ -59,49 +51,70 @@ class Coverage:
         file: Where they are kept.
         tell: Called for each gap of a camera, once it is closed; for one of its sound alone when it begins, too.
         active: The signals of each camera that are active now.
-        now: The wall clock.
+        clock: What time is reckoned on, and dated by.
     """
 
     def __init__(
         self,
         file: Path,
-        tell: Callable[[str, Gap | AudioGap], None],
+        tell: Callable[[str, DatedGap | AudioGap], None],
         active: Callable[[], Mapping[str, tuple[Signal, ...]]],
-        now: Callable[[], datetime] = utc_now,
+        clock: BoxClock,
     ) -> None:
-        self._file = file
+        self._file = CoverageFile(file)
         self._tell = tell
         self._active = active
-        self._now = now
-        self._machine = _machine()
+        self._clock = clock
         self._ledgers: dict[str, Ledger] = {}
-        self._written: dict[str, Record] = {}
+        self._owed: Owed | None = None
+        self._written: object = None
         self._trouble = Changes(log)
         self._news = trio.Event()
 
     def resume(self, cameras: Mapping[str, object]) -> dict[str, tuple[Signal, ...]]:
         """Read what an earlier life left, and tell the time since as gaps; the signals that it left active. Blocks."""
-        kept = self._read()
+        now = self._clock.instant()
+        kept = self._file.load(now)
         left = {name: record for name, record in kept.cameras.items() if name in cameras}
         for name, record in left.items():
-            ledger = self._ledgers[name] = Ledger(record.until, record.causes)
-            ledger.sent_at = record.sent_at
-            if not record.causes or record.causes[-1].reason is not Reason.STOPPED:
-                crashed = kept.machine == self._machine
-                ledger.because(Reason.CRASHED if crashed else Reason.POWER_CUT, max(record.until, kept.saved_at))
-            self._publish(name, ledger.missed(self._now()))
+            self._ledgers[name] = self._new_ledger(record, kept.saved, now)
+        if kept.saved.is_of_boot(now):
+            self._owed = kept.owed
+            for name, record in left.items():
+                self._settle(name, record.crashed(Reason.CRASHED, kept.saved.uptime), now.uptime)
+        else:
+            if kept.owed:
+                self._give_up(kept.owed)  # twice started without a clock: nobody will ever know
+            self._owed = Owed(kept.saved, now.uptime, left)
+        self.settle_owed()
         return {name: record.active for name, record in left.items() if record.active}
+
+    def settle_owed(self) -> None:
+        """Tell what an earlier boot left, if the wall clock says by now how long that was, or never will."""
+        owed, now = self._owed, self._clock.instant()
+        if owed is None:
+            return
+        if (shift := _shift(owed.saved, now)) is not None:
+            for name, record in owed.cameras.items():
+                shifted = record.crashed(Reason.POWER_CUT, owed.saved.uptime).shifted(shift)
+                self._settle(name, shifted, owed.until)
+        elif not owed.saved.synced or now.uptime - owed.until >= PATIENCE_S:
+            self._give_up(owed)
+        else:
+            return
+        self._owed = None
+        self._news.set()
 
     def ledger(self, camera: str) -> Ledger:
         """The ledger of a camera, which begins now where there is none."""
         if camera not in self._ledgers:
-            self._ledgers[camera] = Ledger(self._now())
+            self._ledgers[camera] = Ledger(self._clock, self._clock.boottime())
             self._news.set()  # a crash must not forget that its time has begun
         return self._ledgers[camera]
 
     def because(self, camera: str, reason: Reason | None) -> None:
         """A camera does not stream for this reason; None: it does."""
-        self.ledger(camera).because(reason, self._now())
+        self.ledger(camera).because(reason, self._clock.boottime())
 
     def delivered(self, camera: str, capture: object, chunk: MediaChunk) -> None:
         """A chunk of a camera reached the cloud."""
@@ -109,18 +122,22 @@ class Coverage:
 
     def audio(self, camera: str, gap: AudioGap) -> None:
         """Silence is sent in place of a camera's sound, or was until now."""
-        log.info("sound", camera=camera, missing=gap.end_at is None, reason=gap.reason)
+        log.info("sound", camera=camera, missing=gap.end is None, reason=gap.reason)
         self._tell(camera, gap)
 
     def forget(self, camera: str) -> None:
         """A camera was removed: what it still owes is told as gaps, and nobody waits to see more of it."""
+        if self._owed and camera in self._owed.cameras:
+            self._give_up(self._owed.only(camera))
+            self._owed = self._owed.without(camera)
         if ledger := self._ledgers.pop(camera, None):
-            self._publish(camera, ledger.missed(self._now()))
+            self._publish(camera, ledger.missed(self._clock.boottime()))
 
     async def keep(self) -> None:
         """Write what changed, at once and every `SAVE_S` seconds; a gap that was told soon, lest it is told twice."""
         while True:
             self._news = trio.Event()  # before the writing, during which a gap may come
+            self.settle_owed()
             await self.save()
             await trio.sleep(SOON_S)
             with trio.move_on_after(SAVE_S - SOON_S):
@@ -129,61 +146,74 @@ class Coverage:
     async def save(self) -> None:
         """Write what changed, if anything; what cannot be written is said, and tried again the next time."""
         active = self._active()
-        records = {
-            name: Record(ledger.until, ledger.causes, active.get(name, ()), ledger.sent_at)
-            for name, ledger in self._ledgers.items()
-        }
-        if records == self._written:
+        records = {name: Record.of(ledger, active.get(name, ())) for name, ledger in self._ledgers.items()}
+        state = (records, self._owed)
+        if state == self._written:
             return
-        content = msgspec.json.encode(Kept(self._now(), self._machine, records))
+        kept = Kept(2, self._clock.instant(), records, self._owed)
         try:
-            await trio.to_thread.run_sync(statefolder.replace, self._file, content)
+            await trio.to_thread.run_sync(self._file.save, kept)
         except OSError as error:
-            detail = f"{self._file}: {error.strerror}: after a restart the gap before it will begin too early"
+            detail = f"{self._file.path}: {error.strerror}: after a restart the gap before it will begin too early"
             self._trouble.say("file", "unwritable", "coverage cannot be written", level="error", detail=detail)
         else:
-            self._written = records
+            self._written = state
             self._trouble.say("file", "written", "coverage is written", level="debug")
 
     def told(self, camera: str) -> dict[str, float]:
         """Seconds of a camera since the daemon started: settled, delivered, missing; and since it was settled last."""
         ledger = self.ledger(camera)
         return {
-            "live_seconds": (ledger.until - ledger.began).total_seconds(),
+            "live_seconds": ledger.until - ledger.began,
             "delivered_seconds": ledger.delivered_s,
             "gap_seconds": float(sum(ledger.gap_s.values())),
-            "lag_seconds": (self._now() - ledger.until).total_seconds(),
+            "lag_seconds": self.lag(camera),
         }
+
+    def lag(self, camera: str) -> float:
+        """Return for how many seconds it is not known what became of a camera's media."""
+        return self._clock.boottime() - self.ledger(camera).until
+
+    def _new_ledger(self, record: Record, saved: Instant, now: Instant) -> Ledger:
+        """The ledger of a camera that an earlier life knew; its time begins now."""
+        ledger = Ledger(self._clock, max(now.uptime, record.until) if saved.is_of_boot(now) else now.uptime)
+        ledger.sent_before = record.sent_before
+        if saved.is_of_boot(now):
+            ledger.sent = record.sent
+        elif record.sent is not None:
+            ledger.sent_before = _dated(record.sent, saved)
+        return ledger
+
+    def _settle(self, camera: str, record: Record, until: float) -> None:
+        """Tell what passed between a record and the life that came next, which takes over its figures."""
+        earlier = Ledger(self._clock, record.until, record.causes)
+        gaps = earlier.missed(until)
+        self._ledgers[camera].follow(earlier)
+        self._publish(camera, gaps)
+
+    def _give_up(self, owed: Owed) -> None:
+        """Tell what an earlier boot left, without a length."""
+        for camera, record in owed.cameras.items():
+            reason = record.crashed(Reason.POWER_CUT, owed.saved.uptime).causes[-1].reason or Reason.POWER_CUT
+            log.info("gap", camera=camera, reason=reason, seconds=None)
+            self._tell(camera, DatedGap(_dated(record.until, owed.saved), None, reason, None))
 
     def _publish(self, camera: str, gaps: tuple[Gap, ...]) -> None:
         for gap in gaps:
             log.info("gap", camera=camera, reason=gap.reason, seconds=round(gap.seconds, 1))
-            self._tell(camera, gap)
+            start_at, end_at = self._clock.utc(gap.start), self._clock.utc(gap.end)
+            self._tell(camera, DatedGap(start_at, end_at, gap.reason, gap.seconds))
             self._news.set()
 
-    def _read(self) -> Kept:
-        nothing = Kept(self._now(), self._machine)
-        try:
-            return msgspec.json.decode(self._file.read_bytes(), type=Kept)
-        except FileNotFoundError:
-            return nothing
-        except (OSError, msgspec.MsgspecError, ValueError) as error:
-            aside = self._file.with_name(f"{self._file.name}.damaged")
-            detail = f"{self._file} cannot be read ({error}); it is now {aside.name}, and the gap before it is not told"
-            log.error("coverage is lost", detail=detail)  # noqa: TRY400 - no traceback: it is the file's fault
-            _set_aside(self._file, aside)
-            return nothing
+
+def _shift(saved: Instant, now: Instant) -> float | None:
+    """What puts a time of the earlier boot on the BOOTTIME of this one; None where no clock leads there."""
+    if not (saved.synced and now.synced and saved.wall <= now.wall):
+        return None
+    return (saved.wall - saved.uptime) - (now.wall - now.uptime)
 
 
-def _set_aside(file: Path, aside: Path) -> None:
-    try:
-        file.replace(aside)
-    except OSError as error:
-        log.warning("a damaged file cannot be set aside", file=str(file), detail=error.strerror)
-
-
-def _machine() -> str:
-    try:
-        return BOOT.read_text().strip()
-    except OSError:
-        return datetime.now(UTC).isoformat()  # never twice the same: a crash is then told as a power cut
+def _dated(uptime: float, saved: Instant) -> datetime | None:
+    """A time of the earlier boot, as that dated it; None where its clock was not set."""
+    at = datetime.fromtimestamp(uptime - saved.uptime + saved.wall, UTC)
+    return None if is_unset(at) else at

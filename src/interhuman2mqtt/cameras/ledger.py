@@ -1,26 +1,33 @@
 """The gap ledger of one camera: which of its time the cloud got, which not, and why; no I/O.
 
+Its time is BOOTTIME, in seconds: no setting of the wall clock moves it, and it runs on while the machine sleeps. What
+was before the boot is below zero.
+
 Invariants:
 
 1. `until` never goes back. All time before it is settled: it was delivered, or told as a gap, and never both.
 2. From `began` to `until` the seconds delivered and the seconds of all gaps add up.
 3. Media counts as delivered once a pong proves it, or the cloud said that it has sent all; what is sent again counts
    once. What the cloud then drops it tells itself (`coverage.dropped`).
+4. No time in which the machine was suspended counts as delivered: it is a gap of its own, whatever else was wrong.
 
-Within one capture the source's own timeline says whether media is missing, because the mapping of a recording to UTC
-may move by some milliseconds from one to the next. Between two captures UTC says it. A camera that stands still for
-some seconds leaves a hole in what it gave; that is its own, whatever else was wrong at the time.
+Within one capture the source's own timeline says whether media is missing, because the mapping of a recording to the
+clock may move by some milliseconds from one to the next. Between two captures the clock says it. A camera that stands
+still for some seconds leaves a hole in what it gave; that is its own, whatever else was wrong at the time.
 """
 
 from collections import Counter, deque
-from collections.abc import Iterable
-from datetime import datetime, timedelta
+from collections.abc import Iterable, Iterator
 from itertools import groupby, pairwise
 from operator import attrgetter
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
+from interhuman2mqtt.clock import BoxClock, Seconds
 from interhuman2mqtt.errors import Reason
 from interhuman2mqtt.events import MediaChunk
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 EDGE_S = 0.001
 """Less than a picture: what is smaller comes from rounding."""
@@ -34,28 +41,28 @@ CAUSES = 100
 class Gap(NamedTuple):
     """A range of the camera's time that was never analysed."""
 
-    start_at: datetime
-    end_at: datetime
+    start: float
+    end: float
     reason: Reason
 
     @property
     def seconds(self) -> float:
         """How long it is."""
-        return (self.end_at - self.start_at).total_seconds()
+        return self.end - self.start
 
 
 class AudioGap(NamedTuple):
     """A range of which the video was analysed, with silence in place of its sound; its end is None while it lasts."""
 
-    start_at: datetime
-    end_at: datetime | None
+    start: float
+    end: float | None
     reason: Reason
 
 
 class Cause(NamedTuple):
     """From `at` on the camera did not stream for this reason; None: it did, or nobody knows why not."""
 
-    at: datetime
+    at: Seconds
     reason: Reason | None
 
 
@@ -63,17 +70,21 @@ class Ledger:
     """Follows a camera through all of its captures and sessions.
 
     Args:
+        clock: Puts the times of a capture on BOOTTIME, and knows when the machine was suspended.
         until: All time before it is settled already.
         causes: What an earlier life knew about the time since.
     """
 
-    def __init__(self, until: datetime, causes: Iterable[Cause] = ()) -> None:
+    def __init__(self, clock: BoxClock, until: float, causes: Iterable[Cause] = ()) -> None:
         self.began = until
         self.until = until
-        self.sent_at: datetime | None = None
-        """When the last byte of media left the box."""
+        self.sent: float | None = None
+        """When the last byte of media left the box, in this boot."""
+        self.sent_before: datetime | None = None
+        """The same of an earlier one, as it was dated then."""
         self.delivered_s = 0.0
         self.gap_s: Counter[Reason] = Counter()
+        self._clock = clock
         self._causes = deque(causes, maxlen=CAUSES)
         self._capture: object = None
         self._captured_until = 0.0
@@ -83,7 +94,7 @@ class Ledger:
         """What is known about the time since `until`."""
         return tuple(self._causes)
 
-    def because(self, reason: Reason | None, at: datetime) -> None:
+    def because(self, reason: Reason | None, at: float) -> None:
         """From now on media is missing for this reason; None: nothing is wrong."""
         if not self._causes or self._causes[-1].reason is not reason:
             self._causes.append(Cause(at, reason))
@@ -93,72 +104,104 @@ class Ledger:
         same = capture is self._capture
         if not same:
             self._capture, self._captured_until = capture, chunk.source_start
-        gaps = () if same else self._close(chunk.start_at, Reason.SOURCE_ENDED)
+        gaps = () if same else self._close(self._instant(chunk, chunk.source_start), Reason.SOURCE_ENDED)
         for start, end in chunk.holes:
             gaps += self._reach(chunk, min(start, end)) + self._skip(chunk, end)
         return gaps + self._reach(chunk, chunk.source_end)
 
-    def _reach(self, chunk: MediaChunk, source_s: float) -> tuple[Gap, ...]:
-        """All up to `source_s` was captured: what is before the chunk left the ring unsent, the rest has arrived."""
-        gaps: tuple[Gap, ...] = ()
-        lost_until = min(source_s, chunk.source_start)
-        if lost_until > self._captured_until + EDGE_S:
-            gaps = self._close(_instant(chunk, lost_until), Reason.UPLINK_TOO_SLOW)
-        self._captured_until = max(self._captured_until, source_s)
-        end_at = _instant(chunk, source_s)
-        if source_s > chunk.source_start and end_at > self.until:
-            self.delivered_s += (end_at - self.until).total_seconds()
-            self._settle(end_at)
-        return gaps
-
-    def _skip(self, chunk: MediaChunk, source_s: float) -> tuple[Gap, ...]:
-        """The camera gave nothing up to `source_s`."""
-        is_short = source_s < self._captured_until + SHORT_S
-        self._captured_until = max(self._captured_until, source_s)
-        gap = Gap(self.until, _instant(chunk, source_s), Reason.PICTURE_MISSING)
-        return () if is_short or gap.seconds < EDGE_S else self._tell((gap,))
-
-    def missed(self, until: datetime) -> tuple[Gap, ...]:
+    def missed(self, until: float) -> tuple[Gap, ...]:
         """Nothing will come any more for the time before this; the gaps that it is."""
         self._capture = None
         gaps = self._close(until, Reason.STARTING)
         self._causes.clear()
         return gaps
 
-    def _close(self, end_at: datetime, otherwise: Reason) -> tuple[Gap, ...]:
-        if (end_at - self.until).total_seconds() < EDGE_S:
-            return ()
-        return self._tell(split(self.until, end_at, self._causes, otherwise))
+    def follow(self, earlier: "Ledger") -> None:
+        """Take over what an earlier life left, which ended where this one began."""
+        self.began = earlier.began
+        self.gap_s.update(earlier.gap_s)
 
-    def _tell(self, gaps: tuple[Gap, ...]) -> tuple[Gap, ...]:
-        for gap in gaps:
-            self.gap_s[gap.reason] += gap.seconds  # type: ignore[assignment]  # a Counter adds up seconds just as well
-        self._settle(gaps[-1].end_at)
+    def _reach(self, chunk: MediaChunk, source_s: float) -> tuple[Gap, ...]:
+        """All up to `source_s` was captured: what is before the chunk left the ring unsent, the rest has arrived."""
+        gaps: tuple[Gap, ...] = ()
+        lost_until = min(source_s, chunk.source_start)
+        if lost_until > self._captured_until + EDGE_S:
+            gaps = self._close(self._instant(chunk, lost_until), Reason.UPLINK_TOO_SLOW)
+        self._captured_until = max(self._captured_until, source_s)
+        end = self._instant(chunk, source_s)
+        if source_s > chunk.source_start and end > self.until:
+            gaps += self._arrive(end)
         return gaps
 
-    def _settle(self, until: datetime) -> None:
-        self.until = until
+    def _arrive(self, end: float) -> tuple[Gap, ...]:
+        """All up to `end` has arrived, but for what the machine slept through."""
+        pieces = tuple(self._pieces(end, None))
+        self.delivered_s += sum(end - start for start, end, reason in pieces if reason is None)
+        gaps = self._tell(Gap(start, end, reason) for start, end, reason in pieces if reason is not None)
+        self._settle(end)
+        return gaps
+
+    def _skip(self, chunk: MediaChunk, source_s: float) -> tuple[Gap, ...]:
+        """The camera gave nothing up to `source_s`."""
+        is_short = source_s < self._captured_until + SHORT_S
+        self._captured_until = max(self._captured_until, source_s)
+        end = self._instant(chunk, source_s)
+        if is_short or end - self.until < EDGE_S:
+            return ()
+        pieces = self._pieces(end, Reason.PICTURE_MISSING)
+        return self._tell(Gap(start, end, reason) for start, end, reason in pieces if reason is not None)
+
+    def _close(self, end: float, otherwise: Reason) -> tuple[Gap, ...]:
+        if end - self.until < EDGE_S:
+            return ()
+        return self._tell(
+            gap
+            for start, end, reason in self._pieces(end, None)
+            for gap in (split(start, end, self._causes, otherwise) if reason is None else [Gap(start, end, reason)])
+        )
+
+    def _pieces(self, end: float, reason: Reason | None) -> Iterator[tuple[float, float, Reason | None]]:
+        """The time from `until` to `end`, which has this reason but where the machine slept."""
+        at = self.until
+        for sleep in self._clock.sleeps:
+            if at < sleep.end and sleep.start < end:
+                if sleep.start - at >= EDGE_S:
+                    yield at, sleep.start, reason
+                yield max(at, sleep.start), min(sleep.end, end), Reason.SUSPENDED
+                at = min(sleep.end, end)
+        if end - at >= EDGE_S or at == self.until:
+            yield at, end, reason
+
+    def _tell(self, gaps: Iterable[Gap]) -> tuple[Gap, ...]:
+        told = tuple(gaps)
+        for gap in told:
+            self.gap_s[gap.reason] += gap.seconds  # type: ignore[assignment]  # a Counter adds up seconds just as well
+        if told:
+            self._settle(told[-1].end)
+        return told
+
+    def _settle(self, until: float) -> None:
+        self.until = max(self.until, until)
         while len(self._causes) > 1 and self._causes[1].at <= until:
             self._causes.popleft()
 
+    def _instant(self, chunk: MediaChunk, source_s: float) -> float:
+        return self._clock.since_boot(chunk.captured_from + source_s - chunk.source_start)
 
-def _instant(chunk: MediaChunk, source_s: float) -> datetime:
-    return chunk.start_at + timedelta(seconds=source_s - chunk.source_start)
 
-
-def split(start_at: datetime, end_at: datetime, causes: Iterable[Cause], otherwise: Reason) -> tuple[Gap, ...]:
+def split(start: float, end: float, causes: Iterable[Cause], otherwise: Reason) -> tuple[Gap, ...]:
     """A range by its reasons, one gap for each run of the same.
 
     A fault is noticed only after it began: time without a reason takes the next one's, else the one before it, and
     `otherwise` where there is none at all.
     """
     known = sorted(causes, key=attrgetter("at"))
-    bounds = [start_at, *(cause.at for cause in known if start_at < cause.at < end_at), end_at]
+    bounds = [start, *(cause.at for cause in known if start < cause.at < end), end]
     reasons = [_at(bound, known) for bound in bounds[:-1]]
     filled = _forward(reversed(_forward(reversed(reasons))))
     pieces = [Gap(*bound, reason or otherwise) for bound, reason in zip(pairwise(bounds), filled, strict=True)]
     runs = (tuple(run) for _, run in groupby(_joined(pieces), key=attrgetter("reason")))
-    return tuple(Gap(run[0].start_at, run[-1].end_at, run[0].reason) for run in runs)
+    return tuple(Gap(run[0].start, run[-1].end, run[0].reason) for run in runs)
 
 
 def _joined(pieces: Iterable[Gap]) -> list[Gap]:
@@ -167,13 +210,13 @@ def _joined(pieces: Iterable[Gap]) -> list[Gap]:
     for piece in pieces:
         if joined and min(joined[-1].seconds, piece.seconds) < SHORT_S:
             longer = max(joined[-1], piece, key=attrgetter("seconds"))
-            joined[-1] = Gap(joined[-1].start_at, piece.end_at, longer.reason)
+            joined[-1] = Gap(joined[-1].start, piece.end, longer.reason)
         else:
             joined.append(piece)
     return joined
 
 
-def _at(instant: datetime, causes: list[Cause]) -> Reason | None:
+def _at(instant: float, causes: list[Cause]) -> Reason | None:
     return next((cause.reason for cause in reversed(causes) if cause.at <= instant), None)
 
 

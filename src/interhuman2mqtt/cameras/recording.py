@@ -1,8 +1,6 @@
 """One recording of a capture process, as a session pulls it through the pipe."""
 
-import time
 from collections import deque
-from datetime import UTC, datetime
 from typing import Protocol
 
 import structlog
@@ -42,7 +40,6 @@ class WorkerRecording:
         self._chunks: deque[MediaChunk] = deque()
         self._news = trio.Event()
         self._finishing = trio.Event()
-        self._utc_offset_s = 0.0
         self._limit: wire.Limit | None = None
 
     def limit(self, least_s: float | None, most_s: float | None, most_bytes: int) -> None:
@@ -89,18 +86,14 @@ class WorkerRecording:
 
     def arrived(self, chunk: wire.Chunk, payload: bytes) -> None:
         """A chunk came through the pipe."""
-        if chunk.index == 0:
-            # one value for the whole recording: a step of the wall clock must not tear its times apart
-            self._utc_offset_s = time.time() - time.monotonic()
         if chunk.lost:
             log.debug("media fell off the ring", ranges=chunk.lost)  # the gap is told once what follows has arrived
-        start_s = chunk.start_s + chunk.anchor_s + self._utc_offset_s
         self._chunks.append(
             MediaChunk(
                 payload=payload,
                 media_start=chunk.media_s,
                 media_end=chunk.media_s + chunk.end_s - chunk.start_s,
-                start_at=datetime.fromtimestamp(start_s, UTC),
+                captured_from=chunk.start_s + chunk.anchor_s,
                 last=chunk.last,
                 source_start=chunk.start_s,
                 source_end=chunk.end_s,

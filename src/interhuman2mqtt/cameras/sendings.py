@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
+from interhuman2mqtt.clock import BoxClock
 from interhuman2mqtt.events import Event, MediaChunk
 
 KEPT = 64
@@ -15,8 +16,8 @@ ROUNDED = timedelta(milliseconds=1)
 
 
 class _Sending(NamedTuple):
-    start_at: datetime
-    end_at: datetime
+    captured_from: float
+    captured_to: float
     sent_at: float
 
 
@@ -24,17 +25,19 @@ class Sendings:
     """The newest chunks of one session, each with when it was out.
 
     Args:
-        clock: Seconds, monotonic.
+        clock: What the events are dated by.
+        now: Seconds, monotonic.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, clock: BoxClock, now: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
+        self._now = now
         self._chunks: deque[_Sending] = deque(maxlen=KEPT)
 
     def sent(self, chunk: MediaChunk) -> None:
         """A chunk is out."""
-        end_at = chunk.start_at + timedelta(seconds=chunk.media_end - chunk.media_start)
-        self._chunks.append(_Sending(chunk.start_at, end_at, self._clock()))
+        captured_to = chunk.captured_from + chunk.media_end - chunk.media_start
+        self._chunks.append(_Sending(chunk.captured_from, captured_to, self._now()))
 
     def until(self, event: Event) -> float | None:
         """Seconds from when the newest media that an event names was out; None where it names none that we know."""
@@ -42,6 +45,9 @@ class Sendings:
         if newest is None or event.synthetic is True:
             return None
         for sending in self._chunks:
-            if sending.start_at - ROUNDED <= newest <= sending.end_at + ROUNDED:
-                return self._clock() - sending.sent_at
+            if self._at(sending.captured_from) - ROUNDED <= newest <= self._at(sending.captured_to) + ROUNDED:
+                return self._now() - sending.sent_at
         return None
+
+    def _at(self, monotonic: float) -> datetime:
+        return self._clock.utc(self._clock.since_boot(monotonic))

@@ -8,8 +8,9 @@ from interhuman2mqtt.cameras.coverage import Coverage
 from interhuman2mqtt.cameras.places import Places
 from interhuman2mqtt.cameras.stalls import Timeouts
 from interhuman2mqtt.cameras.starts import Starts
+from interhuman2mqtt.clock import BoxClock
 from interhuman2mqtt.cloud.connect import Server
-from interhuman2mqtt.events import CameraStatus, Clock, Event
+from interhuman2mqtt.events import CameraStatus, Event
 from interhuman2mqtt.policy.policy import Policy
 from interhuman2mqtt.runtime.names import Resolver
 from interhuman2mqtt.supervise import Pauses
@@ -25,7 +26,7 @@ class Shared(NamedTuple):
     places: Places
     coverage: Coverage
     policy: Policy
-    clock: Callable[[], Clock]
+    clock: BoxClock
     publish_event: Callable[[Event], None]
     publish_status: Callable[[CameraStatus], None]
     alive: Alive

@@ -2,15 +2,15 @@
 
 import logging
 from collections.abc import Callable
-from datetime import datetime
 from typing import NamedTuple
 
 import structlog
 from msgspec import structs
 
 from interhuman2mqtt.cameras.ledger import Ledger
+from interhuman2mqtt.clock import BoxClock
 from interhuman2mqtt.errors import Outage, Overloaded, Reason, Refused
-from interhuman2mqtt.events import AudioMissing, CameraStatus, Range, State, utc_now
+from interhuman2mqtt.events import AudioMissing, CameraStatus, Range, State
 from interhuman2mqtt.policy.verdict import Verdict
 from interhuman2mqtt.redaction import redact
 
@@ -26,6 +26,15 @@ class Word(NamedTuple):
     attempts: int = 0
 
 
+class Silence(NamedTuple):
+    """There is no sound, and silence is sent in its place."""
+
+    since: float
+    """BOOTTIME, in seconds."""
+    reason: Reason
+    detail: str
+
+
 LEVELS = {State.OFFLINE: logging.WARNING, State.REFUSED: logging.ERROR}
 STARTING = Word(State.CONNECTING, Reason.STARTING)
 STOPPED = Word(State.STOPPED, Reason.STOPPED)
@@ -37,9 +46,10 @@ class Standing:
     Args:
         publish: Told of each status that differs from the one before it.
         ledger: Told of each reason for which media is missing.
+        clock: Dates what is published.
     """
 
-    def __init__(self, camera: str, publish: Callable[[CameraStatus], None], ledger: Ledger) -> None:
+    def __init__(self, camera: str, publish: Callable[[CameraStatus], None], ledger: Ledger, clock: BoxClock) -> None:
         self._publish = publish
         self._ledger = ledger
         self._capture: Word | None = STARTING
@@ -47,15 +57,17 @@ class Standing:
         self._held: Word | None = None
         self._final: Word | None = None
         self._sending = False
+        self._clock = clock
+        self._since = clock.boottime()
+        self._silence: Silence | None = None
         self._status = CameraStatus(
             camera=camera,
             state=State.CONNECTING,
             reason=Reason.STARTING,
-            since=utc_now(),
-            last_media_at=ledger.sent_at,
+            since=clock.utc(self._since),
         )
-        self._published = self._status
-        ledger.because(Reason.STARTING, self._status.since)
+        self._status = self._published = self._dated()
+        ledger.because(Reason.STARTING, self._since)
         publish(self._status)
 
     @property
@@ -86,11 +98,9 @@ class Standing:
         self._status = structs.replace(self._status, source=source)
         self._say()
 
-    def sound(self, missing: AudioMissing | None) -> None:
+    def sound(self, silence: Silence | None) -> None:
         """Silence is sent in place of sound; None: sound comes."""
-        if missing is not None:
-            missing = structs.replace(missing, detail=redact(missing.detail))
-        self._status = structs.replace(self._status, audio_missing=missing)
+        self._silence = silence
         self._say()
 
     def capture_failed(self, outage: Outage, attempts: int) -> None:
@@ -134,18 +144,22 @@ class Standing:
         if self._session.state is State.STREAMING:
             self._session = Word(State.CONNECTING)
         if self._sending:  # cut off on its way: some of it may have left until now
-            self.sent(utc_now())
+            self.sent()
         self._status = structs.replace(self._status, session=None)
 
     def sends(self) -> None:
         """A chunk is on its way out."""
         self._sending = True
 
-    def sent(self, at: datetime) -> None:
-        """It is out since then; said with the next change."""
+    def sent(self) -> None:
+        """It is out; said with the next change."""
         self._sending = False
-        self._ledger.sent_at = at
-        self._status = structs.replace(self._status, last_media_at=at)
+        self._ledger.sent = self._clock.boottime()
+        self._status = self._dated()
+
+    def redate(self) -> None:
+        """Publish the status anew, if the wall clock was set: all that it dates is dated by the new one."""
+        self._say()
 
     def stopped(self, reason: Reason = Reason.STOPPED) -> None:
         """The last word."""
@@ -155,25 +169,37 @@ class Standing:
 
     def _say(self) -> None:
         word = self._final or self._held or self._capture or self._session
-        before = self._status
-        changed = (word.state, word.reason) != (before.state, before.reason)
+        changed = (word.state, word.reason) != (self._status.state, self._status.reason)
+        if changed:
+            self._since = self._clock.boottime()
         self._status = structs.replace(
-            before,
+            self._dated(),
             state=word.state,
             reason=word.reason,
             detail=None if word.detail is None else redact(word.detail),
             attempts=word.attempts,
-            since=utc_now() if changed else before.since,
-            gap=None if word.state is State.STREAMING else Range(self._ledger.until, None),
+            gap=None if word.state is State.STREAMING else Range(self._clock.utc(self._ledger.until), None),
         )
         if _essence(self._status) != _essence(self._published):
             self._published = self._status
             self._publish(self._status)
         if changed:
-            self._ledger.because(word.reason, self._status.since)
+            self._ledger.because(word.reason, self._since)
             log.log(
                 LEVELS.get(word.state, logging.INFO), "camera", state=word.state, reason=word.reason, detail=word.detail
             )
+
+    def _dated(self) -> CameraStatus:
+        """The status with its times as the wall clock has them now."""
+        sent = self._ledger.sent_before if self._ledger.sent is None else self._clock.utc(self._ledger.sent)
+        return structs.replace(
+            self._status, since=self._clock.utc(self._since), last_media_at=sent, audio_missing=self._audio_missing()
+        )
+
+    def _audio_missing(self) -> AudioMissing | None:
+        if (silence := self._silence) is None:
+            return None
+        return AudioMissing(reason=silence.reason, detail=redact(silence.detail), since=self._clock.utc(silence.since))
 
 
 def _essence(status: CameraStatus) -> CameraStatus:

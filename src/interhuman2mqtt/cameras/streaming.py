@@ -21,7 +21,7 @@ from interhuman2mqtt.cloud.session import run_session
 from interhuman2mqtt.cloud.terms import Limits, Wishes
 from interhuman2mqtt.config import secrets
 from interhuman2mqtt.errors import Outage, Reason, Refused
-from interhuman2mqtt.events import Event, MediaChunk, utc_now
+from interhuman2mqtt.events import Event, MediaChunk
 from interhuman2mqtt.log import Changes
 from interhuman2mqtt.supervise import Health
 
@@ -167,7 +167,7 @@ class _Watch:
         self.has_news = False
         """Whether it brought the cloud what no session did before."""
         self._worker = worker
-        self._sendings = Sendings()
+        self._sendings = Sendings(streaming.shared.clock)
         self.is_ready = False
         self._health = health
         self._frontier = streaming.frontier
@@ -201,7 +201,7 @@ class _Watch:
         self._counters.capture_to_sent.observe(time.monotonic() - chunk.captured_at)
         self._sendings.sent(chunk)
         self._frontier.sent(chunk.source_start, chunk.source_end)
-        self._standing.sent(utc_now())
+        self._standing.sent()
         self._standing.streams()
 
     def delivered(self, chunk: MediaChunk, round_trip: float | None) -> None:

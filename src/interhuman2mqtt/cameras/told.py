@@ -1,10 +1,13 @@
 """What this program itself tells as events of a camera: time that was not analysed, and ends that nobody else tells."""
 
-from collections.abc import Callable
 from itertools import count
 
-from interhuman2mqtt.cameras.ledger import AudioGap, Gap
-from interhuman2mqtt.events import AudioGapData, Clock, Event, GapData, Range, utc_now
+from msgspec import UNSET
+
+from interhuman2mqtt.cameras.coverage import DatedGap
+from interhuman2mqtt.cameras.ledger import AudioGap
+from interhuman2mqtt.clock import BoxClock
+from interhuman2mqtt.events import AudioGapData, Clock, Event, GapData, Range
 
 GAP = "coverage.gap"
 DEGRADED = "coverage.degraded"
@@ -17,14 +20,15 @@ class Teller:
         boot_id: The scope of their ids, which belong to no session.
     """
 
-    def __init__(self, box: str, boot_id: str, clock: Callable[[], Clock]) -> None:
+    def __init__(self, box: str, boot_id: str, clock: BoxClock) -> None:
         self._box = box
         self._boot_id = boot_id
         self._clock = clock
         self._numbers = count(1)
 
-    def gap(self, camera: str, gap: Gap) -> Event:
+    def gap(self, camera: str, gap: DatedGap) -> Event:
         """`coverage.gap`: media that never reached the analysis, or never existed."""
+        ranges = (Range(gap.start_at, gap.end_at),) if gap.start_at and gap.end_at else UNSET
         return Event(
             id=self._id(camera),
             box=self._box,
@@ -33,17 +37,18 @@ class Teller:
             session=None,
             correlation_id=None,
             timestamp=None,
-            received_at=utc_now(),
+            received_at=self._clock.utc_now(),
             start_at=gap.start_at,
             end_at=gap.end_at,
-            ranges_at=(Range(gap.start_at, gap.end_at),),
-            clock=self._clock(),
-            data=dict(GapData(reason=gap.reason, seconds=round(gap.seconds, 3))),
+            ranges_at=ranges,
+            clock=Clock.UNKNOWN if gap.seconds is None else self._clock.state,
+            data=dict(GapData(reason=gap.reason, seconds=None if gap.seconds is None else round(gap.seconds, 3))),
         )
 
     def audio(self, camera: str, gap: AudioGap) -> Event:
         """`coverage.degraded`: the video was analysed with silence in place of its sound, or is from now on."""
-        seconds = round((gap.end_at - gap.start_at).total_seconds(), 3) if gap.end_at else None
+        seconds = None if gap.end is None else round(gap.end - gap.start, 3)
+        start_at, end_at = self._clock.utc(gap.start), None if gap.end is None else self._clock.utc(gap.end)
         return Event(
             id=self._id(camera),
             box=self._box,
@@ -52,11 +57,11 @@ class Teller:
             session=None,
             correlation_id=None,
             timestamp=None,
-            received_at=utc_now(),
-            start_at=gap.start_at,
-            end_at=gap.end_at,
-            ranges_at=(Range(gap.start_at, gap.end_at),),
-            clock=self._clock(),
+            received_at=self._clock.utc_now(),
+            start_at=start_at,
+            end_at=end_at,
+            ranges_at=(Range(start_at, end_at),),
+            clock=self._clock.state,
             synthetic=True,
             data=dict(AudioGapData(reason=gap.reason, track="audio", seconds=seconds)),
         )
@@ -71,8 +76,8 @@ class Teller:
             session=session,
             correlation_id=None,
             timestamp=None,
-            received_at=utc_now(),
-            clock=self._clock(),
+            received_at=self._clock.utc_now(),
+            clock=self._clock.state,
             synthetic=True,
             data={"signal_type": kind},
         )

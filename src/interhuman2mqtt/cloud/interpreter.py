@@ -1,15 +1,16 @@
 """One session's messages to events: absolute times, ids, what is active, what must not leave the box; no I/O."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Any, NamedTuple
 
 from msgspec import UNSET, UnsetType
 
+from interhuman2mqtt.clock import BoxClock
 from interhuman2mqtt.cloud.protocol import Message
 from interhuman2mqtt.cloud.timeline import Timeline
-from interhuman2mqtt.events import Clock, Event, MediaChunk, Range, utc_now
+from interhuman2mqtt.events import Event, MediaChunk, Range
 
 ROUNDED_S = 0.001
 """The cloud rounds its times: what begins where the replay ends must not seem to begin before."""
@@ -36,20 +37,18 @@ class Interpreter:
 
     Args:
         origin: Whose events they are.
-        clock: Whether the wall clock may be trusted now.
+        clock: Dates what happened, by the wall clock as it is set when an event comes.
         redact: Fields that must not leave the box.
         sent_before: Up to where on the source's timeline an earlier session was sent this media too.
-        now: The wall clock.
     """
 
     def __init__(
         self,
         origin: Origin,
         *,
-        clock: Callable[[], Clock],
+        clock: BoxClock,
         redact: frozenset[str] = frozenset(),
         sent_before: float = 0.0,
-        now: Callable[[], datetime] = utc_now,
     ) -> None:
         self.overlaps = 0
         """How often a signal was detected while one of its type was active, which the cloud should not do."""
@@ -59,7 +58,6 @@ class Interpreter:
         self._redact = redact
         self._sent_before = sent_before
         self._replayed_until = -math.inf  # on the media clock
-        self._now = now
         self._timeline = Timeline()
         self._sent_until = 0.0
         self._active: dict[str, float] = {}  # signal type -> onset, in seconds of the media
@@ -67,7 +65,7 @@ class Interpreter:
 
     def sending(self, chunk: MediaChunk) -> None:
         """A chunk is about to be sent: its events may come before it is out as a whole."""
-        self._timeline.append(chunk.media_start, chunk.start_at)
+        self._timeline.append(chunk.media_start, chunk.captured_from)
         if chunk.source_start < self._sent_before:
             again = min(chunk.source_end, self._sent_before) - chunk.source_start
             self._replayed_until = chunk.media_start + again
@@ -124,11 +122,11 @@ class Interpreter:
             session=self.origin.session,
             correlation_id=message.correlation_id or self.correlation_id,
             timestamp=message.timestamp,
-            received_at=self._now(),
+            received_at=self._clock.utc_now(),
             start_at=self._start_at(start),
             end_at=self._end_at(end),
             ranges_at=tuple(self._dated(ranges)) or UNSET,
-            clock=self._clock(),
+            clock=self._clock.state,
             replayed=start is not None and start < self._replayed_until - ROUNDED_S,
             synthetic=synthetic,
             data=_redacted(message.data, self._redact),
@@ -136,10 +134,18 @@ class Interpreter:
         )
 
     def _start_at(self, media: float | None) -> datetime | None:
-        return None if media is None else self._timeline.start_at(media)
+        return None if media is None else self._date(self._timeline.start(media))
 
     def _end_at(self, media: float | None) -> datetime | None:
-        return None if media is None else self._timeline.end_at(media)
+        return None if media is None else self._date(self._timeline.end(media))
+
+    def _date(self, captured: float | None) -> datetime | None:
+        if captured is None:
+            return None
+        try:
+            return self._clock.utc(self._clock.since_boot(captured))
+        except (OverflowError, ValueError):  # beyond the calendar, or not a number
+            return None
 
     def _dated(self, spans: tuple[Span, ...]) -> Iterator[Range]:
         for start, end in spans:

@@ -8,7 +8,7 @@ from prometheus_client.core import Metric
 from interhuman2mqtt.cameras.camera import Camera
 from interhuman2mqtt.cameras.counters import Counters
 from interhuman2mqtt.cameras.coverage import Coverage
-from interhuman2mqtt.events import State, utc_now
+from interhuman2mqtt.events import State
 from interhuman2mqtt.metrics.families import Rows, counter, gauge, histogram
 
 Cameras = Mapping[str, Camera]
@@ -93,12 +93,11 @@ def _parts(counted: Mapping[str, Counters]) -> Iterator[Metric]:
 
 def _coverage(cameras: Cameras, coverage: Coverage) -> Iterator[Metric]:
     ledgers = {name: coverage.ledger(name) for name in cameras}
-    now = utc_now()
     delivered: Rows = (((name,), ledger.delivered_s) for name, ledger in ledgers.items())
     yield counter("coverage_delivered_seconds", "Of a camera's time, what the cloud got.", delivered, ["camera"])
     gaps: Rows = (
         ((name, reason.value), seconds) for name, ledger in ledgers.items() for reason, seconds in ledger.gap_s.items()
     )
     yield counter("coverage_gap_seconds", "Of a camera's time, what it never got.", gaps, ["camera", "reason"])
-    lags: Rows = (((name,), (now - ledger.until).total_seconds()) for name, ledger in ledgers.items())
+    lags: Rows = (((name,), coverage.lag(name)) for name in ledgers)
     yield gauge("coverage_lag_seconds", "Since when it is not known what became of its media.", lags, ["camera"])

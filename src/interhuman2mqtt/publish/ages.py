@@ -8,33 +8,16 @@ because the clock was set. What cannot be told counts from the reopening of the 
 
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
-from functools import cache
-from pathlib import Path
 
-from msgspec import Struct
-
-from interhuman2mqtt.clock import clock_state
+from interhuman2mqtt.clock import MADE_AT, Instant, clock_state
 from interhuman2mqtt.events import Clock
+from interhuman2mqtt.statefolder import boot_id
 
-PROGRAM_EXISTS = datetime(2026, 11, 1, tzinfo=UTC).timestamp()
+PROGRAM_EXISTS = MADE_AT.timestamp()
 """No event was accepted before this: a clock that says so is not set."""
 
 RESTART = 31.0
 """Seconds that a machine is down at least when it restarts, so that what waited through it counts as late."""
-
-
-class Instant(Struct, frozen=True):
-    """When something happened, on clocks that outlive a process."""
-
-    wall: float
-    """Unix time."""
-    synced: bool
-    """Whether the wall clock was kept by NTP or the like."""
-    boot: str
-    """The kernel's id of the boot; empty where it gives none."""
-    uptime: float
-    """Seconds since that boot, suspended ones included."""
 
 
 def now() -> Instant:
@@ -42,7 +25,7 @@ def now() -> Instant:
     return Instant(
         wall=time.time(),
         synced=clock_state() is Clock.SYNCED,
-        boot=_boot(),
+        boot=boot_id(),
         uptime=time.clock_gettime(time.CLOCK_BOOTTIME),
     )
 
@@ -70,11 +53,3 @@ class Ages:
         if then.synced and present.synced and PROGRAM_EXISTS <= then.wall <= present.wall:
             return max(RESTART, present.wall - then.wall)
         return RESTART
-
-
-@cache
-def _boot() -> str:
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    except OSError:
-        return ""

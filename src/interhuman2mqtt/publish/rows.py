@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import msgspec
 from msgspec import Struct
 
-from interhuman2mqtt.publish.ages import Instant
+from interhuman2mqtt.clock import Instant
 from interhuman2mqtt.publish.message import Kind, Message
 
 

@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import trio
 
-from interhuman2mqtt.clock import clock_state
+from interhuman2mqtt.clock import BoxClock
 from interhuman2mqtt.cloud.connect import Server
 from interhuman2mqtt.cloud.interpreter import Interpreter, Origin
 from interhuman2mqtt.cloud.observer import Oddity
@@ -15,7 +15,7 @@ from interhuman2mqtt.cloud.session import run_session
 from interhuman2mqtt.cloud.terms import Limits, Wishes
 from interhuman2mqtt.config import Camera, Config, secrets, urls
 from interhuman2mqtt.errors import Outage, Reason
-from interhuman2mqtt.events import Event, MediaChunk, utc_now
+from interhuman2mqtt.events import Event, MediaChunk
 from interhuman2mqtt.tools.checks import Check, down, failed, ok, skipped, warning
 from interhuman2mqtt.tools.of_box import is_out_of_sight
 
@@ -105,7 +105,7 @@ def _reached(config: Config, proxy: str | None) -> str:
 async def _open_session(config: Config, proxy: str | None, camera: Camera, key: str, watch: "_Watch") -> None:
     """From the connection to the end in good order, with no media in between; raises Outage."""
     server = Server(config.interhuman.url, config.interhuman.ca_file, proxy)
-    interpreter = Interpreter(Origin(config.box.id, camera.id, str(uuid4())), clock=clock_state)
+    interpreter = Interpreter(Origin(config.box.id, camera.id, str(uuid4())), clock=BoxClock())
     wishes = Wishes(include=camera.include, goal_dimensions=camera.goal_dimensions, model=camera.model)
     await run_session(server, key, wishes, _Nothing(), interpreter=interpreter, observer=watch)
 
@@ -115,7 +115,7 @@ class _Nothing:
 
     async def next_chunk(self) -> MediaChunk:
         await trio.lowlevel.checkpoint()
-        return MediaChunk(payload=b"", media_start=0.0, media_end=0.0, start_at=utc_now(), last=True)
+        return MediaChunk(payload=b"", media_start=0.0, media_end=0.0, captured_from=0.0, last=True)
 
     async def rest(self, _seconds: float) -> None:
         await trio.lowlevel.checkpoint()

@@ -100,6 +100,8 @@ def _coverage(change: str, event: Event) -> str:
     seconds, reason = event.data.get("seconds"), event.data.get("reason")
     if change == "gap" and isinstance(seconds, int | float):
         return f"gap of {seconds:.1f} s: {reason}"
+    if change == "gap" and seconds is None:
+        return f"gap of unknown length: {reason}"
     return _anything(change, event)
 
 

@@ -1,0 +1,157 @@
+"""`coverage.json`: the gap ledgers as a later life of the daemon has to know them. Everything here blocks.
+
+Its times are seconds of BOOTTIME in the boot that `saved` names, so that nothing that is done to the wall clock moves
+them; `saved` says what the wall clock showed at one of them, which leads from one boot to the next.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+import structlog
+from msgspec import Struct, structs
+
+from interhuman2mqtt import statefolder
+from interhuman2mqtt.cameras.ledger import Cause, Ledger
+from interhuman2mqtt.clock import Instant, Seconds, is_unset
+from interhuman2mqtt.errors import Reason
+
+log = structlog.get_logger(__name__)
+
+
+class Signal(Struct, frozen=True):
+    """A signal that is active, as far as a later life has to know it."""
+
+    type: str
+    session: str | None
+
+
+class Record(Struct, frozen=True):
+    """One camera."""
+
+    until: Seconds
+    causes: tuple[Cause, ...] = ()
+    active: tuple[Signal, ...] = ()
+    sent: Seconds | None = None
+    sent_before: datetime | None = None
+
+    @classmethod
+    def of(cls, ledger: Ledger, active: tuple[Signal, ...]) -> "Record":
+        """Return what is to be kept of a ledger."""
+        return cls(ledger.until, ledger.causes, active, ledger.sent, ledger.sent_before)
+
+    def crashed(self, reason: Reason, saved: float) -> "Record":
+        """Return it with the reason for which nothing was written after `saved`, unless the daemon was stopped."""
+        if self.causes and self.causes[-1].reason is Reason.STOPPED:
+            return self
+        return structs.replace(self, causes=(*self.causes, Cause(max(self.until, saved), reason)))
+
+    def shifted(self, seconds: float) -> "Record":
+        """Return it on the BOOTTIME of another boot."""
+        causes = tuple(Cause(cause.at + seconds, cause.reason) for cause in self.causes)
+        return structs.replace(self, until=self.until + seconds, causes=causes)
+
+
+class Owed(Struct, frozen=True):
+    """What a life of an earlier boot left, and nobody could date yet."""
+
+    saved: Instant
+    """In that boot."""
+    until: Seconds
+    """When the life that came next began, in this boot."""
+    cameras: Mapping[str, Record]
+
+    def only(self, camera: str) -> "Owed":
+        """Return what is owed of one camera."""
+        return structs.replace(self, cameras={camera: self.cameras[camera]})
+
+    def without(self, camera: str) -> "Owed":
+        """Return what is owed of the others."""
+        return structs.replace(self, cameras={name: one for name, one in self.cameras.items() if name != camera})
+
+
+class Kept(Struct, frozen=True):
+    """The whole file."""
+
+    schema: Literal[2]
+    saved: Instant
+    cameras: Mapping[str, Record] = {}
+    owed: Owed | None = None
+
+
+class _Record1(Struct, frozen=True):
+    """One camera in a file of version 0.1."""
+
+    until: datetime
+    causes: tuple[tuple[datetime, Reason | None], ...] = ()
+    active: tuple[Signal, ...] = ()
+    sent_at: datetime | None = None
+
+
+class _Kept1(Struct, frozen=True):
+    """A file of version 0.1, which had the wall clock alone."""
+
+    saved_at: datetime
+    machine: str
+    cameras: dict[str, _Record1] = {}
+
+
+class _Format(Struct, frozen=True):
+    schema: int = 1
+
+
+class CoverageFile:
+    """The file in the folder of the state."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def load(self, now: Instant) -> Kept:
+        """Return what an earlier life left; nothing where there is no file. A damaged one is set aside."""
+        try:
+            content = self.path.read_bytes()
+            if msgspec.json.decode(content, type=_Format).schema == 1:
+                return _upgraded(msgspec.json.decode(content, type=_Kept1), now)
+            return msgspec.json.decode(content, type=Kept)
+        except FileNotFoundError:
+            return Kept(2, now)
+        except (OSError, msgspec.MsgspecError, ValueError, OverflowError) as error:
+            aside = self.path.with_name(f"{self.path.name}.damaged")
+            detail = f"{self.path} cannot be read ({error}); it is now {aside.name}, and the gap before it is not told"
+            log.error("coverage is lost", detail=detail)  # noqa: TRY400 - no traceback: it is the file's fault
+            _set_aside(self.path, aside)
+            return Kept(2, now)
+
+    def save(self, kept: Kept) -> None:
+        """Write it, for good; raises OSError."""
+        statefolder.replace(self.path, msgspec.json.encode(kept))
+
+
+def _upgraded(old: _Kept1, now: Instant) -> Kept:
+    """A file of version 0.1: its clock is taken for right, as that did."""
+    wall = old.saved_at.timestamp()
+    saved_s = min(max(wall - now.wall + now.uptime, 0.0), now.uptime)
+    saved = Instant(wall, not is_unset(old.saved_at), old.machine, saved_s)
+
+    def uptime(at: datetime) -> float:
+        return at.timestamp() - wall + saved.uptime
+
+    cameras = {
+        name: Record(
+            uptime(record.until),
+            tuple(Cause(uptime(at), reason) for at, reason in record.causes),
+            record.active,
+            sent_before=record.sent_at,
+        )
+        for name, record in old.cameras.items()
+    }
+    return Kept(2, saved, cameras)
+
+
+def _set_aside(file: Path, aside: Path) -> None:
+    try:
+        file.replace(aside)
+    except OSError as error:
+        log.warning("a damaged file cannot be set aside", file=str(file), detail=error.strerror)
