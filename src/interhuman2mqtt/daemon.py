@@ -27,7 +27,6 @@ from msgspec import structs
 from interhuman2mqtt import report, statefolder, systemd
 from interhuman2mqtt.alive import Alive, Stuck
 from interhuman2mqtt.cameras.coverage import Coverage, DatedGap
-from interhuman2mqtt.cameras.coveragefile import Signal
 from interhuman2mqtt.cameras.fleet import Change, Fleet
 from interhuman2mqtt.cameras.ledger import AudioGap
 from interhuman2mqtt.cameras.places import Places
@@ -120,7 +119,7 @@ class _Daemon:
         )
         self._announcer = Announcer(self._topics, self._delivery.publish)
         self._home = HomeAssistant(self._topics, self._delivery.publish, self._delivery.repeat)
-        self._coverage = Coverage(statefolder.find() / "coverage.json", self._tell_gap, self._active, self._clock)
+        self._coverage = Coverage(statefolder.find() / "coverage.json", self._tell_gap, self._clock)
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._obey, signals, nursery.cancel_scope)
@@ -159,7 +158,8 @@ class _Daemon:
 
     def _take_up(self) -> None:
         """Tell what an earlier life could not: the time since, the ends of its signals; the rest of it is cleared."""
-        for camera, signals in self._coverage.resume(self._config.cameras).items():
+        left = {**self._coverage.resume(self._config.cameras), **self._delivery.outbox.active_signals()}
+        for camera, signals in left.items():
             for active in signals:
                 self._announcer.event(self._teller.signal_end(camera, active.type, active.session))
         for camera in self._config.cameras:
@@ -259,12 +259,6 @@ class _Daemon:
     def _tell_gap(self, camera: str, gap: DatedGap | AudioGap) -> None:
         told = self._teller.audio(camera, gap) if isinstance(gap, AudioGap) else self._teller.gap(camera, gap)
         self._announcer.event(told)
-
-    def _active(self) -> dict[str, tuple[Signal, ...]]:
-        return {
-            camera: tuple(Signal(kind, signal.session) for kind, signal in signals.items())
-            for camera, signals in self._announcer.active.items()
-        }
 
     def _new_requests(self) -> Requests:
         return Requests(

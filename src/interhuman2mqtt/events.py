@@ -54,6 +54,17 @@ class Event(Struct, frozen=True, kw_only=True):
     """What the cloud sent, where `data` is our translation of an older dialect."""
 
 
+ACTIVE_MAX = 64
+"""Signals held as active at once. The API knows about thirteen types; more than this is not a signal but a fault."""
+
+
+class ActiveSignal(Struct, frozen=True):
+    """A signal that was detected and has not ended, as far as a later life has to know it to tell its end."""
+
+    type: str
+    session: str | None
+
+
 class GapData(TypedDict):
     """`data` of a `coverage.gap`, which is ours."""
 

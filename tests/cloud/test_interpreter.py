@@ -13,7 +13,7 @@ from msgspec import UNSET, structs
 from cloud.played import CORRELATION, EPOCH, SESSION, SOURCE_S, chunk, envelope, frame, interpreter
 from interhuman2mqtt.cloud.interpreter import Interpreter
 from interhuman2mqtt.cloud.protocol import Message, parse
-from interhuman2mqtt.events import Clock, Event, Range
+from interhuman2mqtt.events import ACTIVE_MAX, Clock, Event, Range
 from rig.clocks import Clocks
 
 
@@ -113,6 +113,18 @@ def test_a_signal_that_is_detected_twice() -> None:
     assert (detected.type, detected.start_at) == ("signal.detected", after(5))
     assert ours.overlaps == 1
     assert [event.start_at for event in ours.end()] == [after(5)]
+
+
+@pytest.mark.parametrize("kind", ["signal.detected", "signal.updated"])
+def test_more_signals_than_there_can_be(kind: str) -> None:
+    """Of types that the cloud makes up only so many are held as active: the oldest is ended, each exactly once."""
+    ours = started()
+    events = [event for n in range(1000) for event in say(ours, kind, signal_type=f"type {n}", start=n / 100)]
+    at_the_end = ours.end()
+    assert len(at_the_end) == ACTIVE_MAX
+    ends = [event for event in (*events, *at_the_end) if event.type == "signal.ended"]
+    assert [event.data["signal_type"] for event in ends] == [f"type {n}" for n in range(1000)]
+    assert {event.synthetic for event in ends} == {True}
 
 
 def test_a_second_detection_that_starts_earlier() -> None:

@@ -8,14 +8,17 @@ from pathlib import Path
 import pytest
 import trio
 import trio.lowlevel
+from msgspec import structs
 from structlog.testing import capture_logs
 
 from interhuman2mqtt.clock import Instant
+from interhuman2mqtt.events import ActiveSignal
 from interhuman2mqtt.publish import keeper
 from interhuman2mqtt.publish import keeper as keeper_module
 from interhuman2mqtt.publish.journal import TOGETHER
 from interhuman2mqtt.publish.keeper import GATHER
 from interhuman2mqtt.publish.losses import Loss
+from interhuman2mqtt.publish.message import Message
 from interhuman2mqtt.publish.store import Changes
 from publish.lives import BEGAN, Life, destroy_a_page, events_in
 from publish.parts import a_state_message, an_answer_message, an_event_message, until
@@ -326,3 +329,47 @@ async def test_the_log_is_brought_into_the_file_when_it_is_quiet(path: Path, mon
         await until(lambda: life.commits and Path(f"{path}-wal").stat().st_size == 0)
         life.put(2)
         await until(lambda: len(life.commits) == 2 and Path(f"{path}-wal").stat().st_size == 0)
+
+
+def signals(camera: str, *kinds: str) -> Message:
+    """An event after which these signals of a camera are active."""
+    active = tuple(ActiveSignal(kind, "s1") for kind in kinds)
+    return structs.replace(an_event_message(camera, 1), active=active)
+
+
+async def test_active_signals_are_written_when_they_change(path: Path) -> None:
+    """What is active is on the disk within moments, also where the broker had the event before; and once."""
+    async with kept(Watched(path)) as life:
+        for _ in range(3):
+            life.outbox.put(signals("front", "stress", "interest"))
+            [row] = await life.outbox.wait_batch(10)
+            life.outbox.done(row)
+        await until(lambda: life.safe)
+        assert len(life.commits) == 1
+        life.outbox.put(signals("back"))  # nothing is active, and nothing was
+        [row] = await life.outbox.wait_batch(10)
+        life.outbox.done(row)
+        await trio.sleep(4 * GATHER)
+        assert len(life.commits) == 1
+    later = Life(path).open()
+    assert later.outbox.active_signals() == {"front": (ActiveSignal("stress", "s1"), ActiveSignal("interest", "s1"))}
+    later.outbox.put(signals("front"))
+    later.commit()
+    assert later.outbox.active_signals() == {}
+    later.store.close()
+    assert Life(path).open().outbox.active_signals() == {}
+
+
+def test_active_signals_outlive_a_damaged_file(path: Path) -> None:
+    """Where the file is made anew what is active is written to it too, and a commit that fails is made up for."""
+    life = Life(path).open()
+    life.outbox.put(signals("front", "stress"))
+    life.commit(believed=False)
+    life.commit()
+    life.store.close()
+    path.unlink()
+    life.outbox.journal.begin_anew(life.outbox.events)
+    life.store.open()
+    life.commit()
+    life.store.close()
+    assert Life(path).open().outbox.active_signals() == {"front": (ActiveSignal("stress", "s1"),)}

@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from interhuman2mqtt.clock import Instant
-from interhuman2mqtt.events import utc_now
+from interhuman2mqtt.events import ActiveSignal, utc_now
 from interhuman2mqtt.publish import aside
 from interhuman2mqtt.publish.rows import Stored
 from interhuman2mqtt.publish.store import VERSION, Changes, Damaged, Store, Unavailable, runs, salvage
@@ -32,6 +32,9 @@ TOPICS = ("interhuman/lobby-1/front/status", "homeassistant/device/x/config")
 
 def a_row(key: int, payload: bytes = b"") -> Stored:
     return Stored(key, WHEN, an_event_message(("front", "back")[key % 2], key, payload))
+
+
+SIGNALS = (ActiveSignal("stress", "s1"), ActiveSignal("agreement", None))
 
 
 def edit(path: Path, statement: str, *values: object) -> None:
@@ -358,3 +361,39 @@ def test_the_rows_are_plain_to_read(path: Path) -> None:
     with closing(sqlite3.connect(path)) as db:
         [(topic, payload)] = db.execute("SELECT topic, payload FROM events")
     assert (topic, json.loads(payload)["n"]) == ("interhuman/lobby-1/back/event/x", 1)
+
+
+def active(**cameras: tuple[ActiveSignal, ...]) -> Changes:
+    return Changes(1, [], [], {}, cameras)
+
+
+def test_active_signals_are_kept_until_they_end(path: Path, store: Store) -> None:
+    """A later life finds the signals that were active in the end, by camera, and none of those that were not."""
+    store.write(active(front=SIGNALS, back=SIGNALS[:1]))
+    store.write(active(front=SIGNALS[1:], back=()))
+    store.close()
+    assert Store(path).open().active == {"front": SIGNALS[1:]}
+
+
+def test_active_signals_that_were_tampered_with(path: Path, store: Store) -> None:
+    """What is not as it was written is left out: nobody waits for the end of another signal."""
+    store.write(active(front=SIGNALS, back=SIGNALS))
+    store.close()
+    edit(path, "UPDATE active SET signals = '[[]]' WHERE camera = 'front'")
+    assert Store(path).open().active == {"back": SIGNALS}
+
+
+def test_a_file_without_a_table_of_signals(path: Path, store: Store) -> None:
+    """A file of an earlier version gets it, and keeps its format's number: that version can still read it."""
+    store.write(put(1))
+    store.close()
+    edit(path, "DROP TABLE active")
+    again = Store(path)
+    found = again.open()
+    assert (len(found.rows), found.active) == (1, {})
+    again.write(active(front=SIGNALS))
+    again.close()
+    assert again.open().active == {"front": SIGNALS}
+    again.close()
+    with closing(sqlite3.connect(path)) as db:
+        assert db.execute("PRAGMA user_version").fetchone() == (1,)

@@ -105,7 +105,7 @@ def shared(url: str, heard: Heard, **changes: Any) -> Shared:
         chunk_s=1.0,
         redact=frozenset(),
         places=Places(0),
-        coverage=Coverage(Path(os.devnull), heard.gap, dict, CLOCK),
+        coverage=Coverage(Path(os.devnull), heard.gap, CLOCK),
         policy=free(),
         clock=CLOCK,
         publish_event=heard.event,

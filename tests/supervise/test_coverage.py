@@ -10,12 +10,11 @@ from msgspec import UNSET
 from trio.testing import MockClock
 
 from interhuman2mqtt.cameras.coverage import SAVE_S, Coverage, DatedGap
-from interhuman2mqtt.cameras.coveragefile import Signal
 from interhuman2mqtt.cameras.ledger import AudioGap
 from interhuman2mqtt.cameras.standing import Standing
 from interhuman2mqtt.cameras.told import Teller
 from interhuman2mqtt.errors import Reason
-from interhuman2mqtt.events import CameraStatus, Clock, MediaChunk
+from interhuman2mqtt.events import ActiveSignal, CameraStatus, Clock, MediaChunk
 from rig.clocks import NOON, Clocks
 
 DAY_S = 86400.0
@@ -42,11 +41,9 @@ class Life:
     def __init__(self, folder: Path, clocks: Clocks, *cameras: str) -> None:
         self.clocks = clocks
         self.told: list[tuple[str, DatedGap]] = []
-        self.active: dict[str, tuple[Signal, ...]] = {}
         self.coverage = Coverage(
             folder / "coverage.json",
             self._tell,
-            lambda: self.active,
             clocks.box_clock(),
         )
         self.left = self.coverage.resume(dict.fromkeys(cameras or ("front",)))
@@ -92,12 +89,10 @@ async def test_a_crash_and_a_power_cut(tmp_path: Path) -> None:
     clocks = Clocks()
     first = Life(tmp_path, clocks)
     first.delivers(10)
-    first.active = {"front": (Signal("stress", "s1"),)}
     await first.coverage.save()
     clocks.run(60)
     second = Life(tmp_path, clocks)
     assert second.told == [("front", dated(10, 70, Reason.CRASHED))]
-    assert second.left == {"front": (Signal("stress", "s1"),)}
     await second.coverage.save()
     clocks.reboot(30)
     third = Life(tmp_path, clocks)
@@ -231,7 +226,7 @@ def test_a_file_of_version_0_1(tmp_path: Path) -> None:
         (tmp_path / "coverage.json").write_text(content)
         life = Life(tmp_path, clocks)
         assert life.told == [("front", dated(10, 30, Reason.UNREACHABLE)), ("front", dated(30, 70, reason))]
-        assert life.left == {"front": (Signal("stress", "s1"),)}
+        assert life.left == {"front": (ActiveSignal("stress", "s1"),)}
         assert life.coverage.ledger("front").sent_before == at(11)
 
 

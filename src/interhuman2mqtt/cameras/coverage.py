@@ -1,7 +1,7 @@
 """The gap ledgers of all cameras, kept through restarts in `coverage.json`.
 
-The file says up to when each camera's time is settled, what was wrong since, which signals were active, and when the
-last byte of media left the box. It is written every `SAVE_S` seconds, soon after each gap, and at the end. So after a
+The file says up to when each camera's time is settled, what was wrong since, and when the last byte of media left the
+box. It is written every `SAVE_S` seconds, soon after each gap, and at the end. So after a
 crash or a power cut a gap may begin so much too early: time that was seen may be told as unseen, never the other way
 round.
 
@@ -19,11 +19,11 @@ from typing import NamedTuple
 import structlog
 import trio
 
-from interhuman2mqtt.cameras.coveragefile import CoverageFile, Kept, Owed, Record, Signal
+from interhuman2mqtt.cameras.coveragefile import CoverageFile, Kept, Owed, Record
 from interhuman2mqtt.cameras.ledger import AudioGap, Gap, Ledger
 from interhuman2mqtt.clock import BoxClock, Instant, is_unset
 from interhuman2mqtt.errors import Reason
-from interhuman2mqtt.events import MediaChunk
+from interhuman2mqtt.events import ActiveSignal, MediaChunk
 from interhuman2mqtt.log import Changes
 
 SAVE_S, SOON_S = 10.0, 1.0
@@ -50,7 +50,6 @@ class Coverage:
     Args:
         file: Where they are kept.
         tell: Called for each gap of a camera, once it is closed; for one of its sound alone when it begins, too.
-        active: The signals of each camera that are active now.
         clock: What time is reckoned on, and dated by.
     """
 
@@ -58,12 +57,10 @@ class Coverage:
         self,
         file: Path,
         tell: Callable[[str, DatedGap | AudioGap], None],
-        active: Callable[[], Mapping[str, tuple[Signal, ...]]],
         clock: BoxClock,
     ) -> None:
         self._file = CoverageFile(file)
         self._tell = tell
-        self._active = active
         self._clock = clock
         self._ledgers: dict[str, Ledger] = {}
         self._owed: Owed | None = None
@@ -71,8 +68,12 @@ class Coverage:
         self._trouble = Changes(log)
         self._news = trio.Event()
 
-    def resume(self, cameras: Mapping[str, object]) -> dict[str, tuple[Signal, ...]]:
-        """Read what an earlier life left, and tell the time since as gaps; the signals that it left active. Blocks."""
+    def resume(self, cameras: Mapping[str, object]) -> dict[str, tuple[ActiveSignal, ...]]:
+        """Read what an earlier life left, and tell the time since as gaps. Blocks.
+
+        Returns:
+            The signals that a life of version 0.1 left active, which wrote them here.
+        """
         now = self._clock.instant()
         kept = self._file.load(now)
         left = {name: record for name, record in kept.cameras.items() if name in cameras}
@@ -87,7 +88,7 @@ class Coverage:
                 self._give_up(kept.owed)  # twice started without a clock: nobody will ever know
             self._owed = Owed(kept.saved, now.uptime, left)
         self.settle_owed()
-        return {name: record.active for name, record in left.items() if record.active}
+        return {name: signals for name, signals in kept.active.items() if name in cameras}
 
     def settle_owed(self) -> None:
         """Tell what an earlier boot left, if the wall clock says by now how long that was, or never will."""
@@ -145,8 +146,7 @@ class Coverage:
 
     async def save(self) -> None:
         """Write what changed, if anything; what cannot be written is said, and tried again the next time."""
-        active = self._active()
-        records = {name: Record.of(ledger, active.get(name, ())) for name, ledger in self._ledgers.items()}
+        records = {name: Record.of(ledger) for name, ledger in self._ledgers.items()}
         state = (records, self._owed)
         if state == self._written:
             return

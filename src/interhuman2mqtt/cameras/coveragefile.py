@@ -17,15 +17,9 @@ from interhuman2mqtt import statefolder
 from interhuman2mqtt.cameras.ledger import Cause, Ledger
 from interhuman2mqtt.clock import Instant, Seconds, is_unset
 from interhuman2mqtt.errors import Reason
+from interhuman2mqtt.events import ActiveSignal
 
 log = structlog.get_logger(__name__)
-
-
-class Signal(Struct, frozen=True):
-    """A signal that is active, as far as a later life has to know it."""
-
-    type: str
-    session: str | None
 
 
 class Record(Struct, frozen=True):
@@ -33,14 +27,13 @@ class Record(Struct, frozen=True):
 
     until: Seconds
     causes: tuple[Cause, ...] = ()
-    active: tuple[Signal, ...] = ()
     sent: Seconds | None = None
     sent_before: datetime | None = None
 
     @classmethod
-    def of(cls, ledger: Ledger, active: tuple[Signal, ...]) -> "Record":
+    def of(cls, ledger: Ledger) -> "Record":
         """Return what is to be kept of a ledger."""
-        return cls(ledger.until, ledger.causes, active, ledger.sent, ledger.sent_before)
+        return cls(ledger.until, ledger.causes, ledger.sent, ledger.sent_before)
 
     def crashed(self, reason: Reason, saved: float) -> "Record":
         """Return it with the reason for which nothing was written after `saved`, unless the daemon was stopped."""
@@ -72,13 +65,15 @@ class Owed(Struct, frozen=True):
         return structs.replace(self, cameras={name: one for name, one in self.cameras.items() if name != camera})
 
 
-class Kept(Struct, frozen=True):
+class Kept(Struct, frozen=True, omit_defaults=True):
     """The whole file."""
 
     schema: Literal[2]
     saved: Instant
     cameras: Mapping[str, Record] = {}
     owed: Owed | None = None
+    active: Mapping[str, tuple[ActiveSignal, ...]] = {}
+    """Only out of a file of version 0.1: the signals that were active; now the outbox's store knows them."""
 
 
 class _Record1(Struct, frozen=True):
@@ -86,7 +81,7 @@ class _Record1(Struct, frozen=True):
 
     until: datetime
     causes: tuple[tuple[datetime, Reason | None], ...] = ()
-    active: tuple[Signal, ...] = ()
+    active: tuple[ActiveSignal, ...] = ()
     sent_at: datetime | None = None
 
 
@@ -142,12 +137,12 @@ def _upgraded(old: _Kept1, now: Instant) -> Kept:
         name: Record(
             uptime(record.until),
             tuple(Cause(uptime(at), reason) for at, reason in record.causes),
-            record.active,
             sent_before=record.sent_at,
         )
         for name, record in old.cameras.items()
     }
-    return Kept(2, saved, cameras)
+    active = {name: record.active for name, record in old.cameras.items() if record.active}
+    return Kept(2, saved, cameras, active=active)
 
 
 def _set_aside(file: Path, aside: Path) -> None:

@@ -10,7 +10,7 @@ from msgspec import UNSET, UnsetType
 from interhuman2mqtt.clock import BoxClock
 from interhuman2mqtt.cloud.protocol import Message
 from interhuman2mqtt.cloud.timeline import Timeline
-from interhuman2mqtt.events import Event, MediaChunk, Range
+from interhuman2mqtt.events import ACTIVE_MAX, Event, MediaChunk, Range
 
 ROUNDED_S = 0.001
 """The cloud rounds its times: what begins where the replay ends must not seem to begin before."""
@@ -91,12 +91,19 @@ class Interpreter:
                 if kind in self._active:
                     self.overlaps += 1
                     yield self._synthetic_end(kind, message.data["start"])
-                self._active[kind] = message.data["start"]
+                yield from self._begin(kind, message.data["start"])
             case "signal.updated":
-                start = self._active.setdefault(message.data["signal_type"], message.data["start"])
+                yield from self._begin(message.data["signal_type"], message.data["start"])
+                start = self._active[message.data["signal_type"]]
             case "signal.ended":
                 start = self._active.pop(message.data["signal_type"], start)
         yield self._event(message, start, _seconds(message.data, "end"))
+
+    def _begin(self, kind: str, start: float) -> Iterator[Event]:
+        """A signal is active, from now on where it was not; where that makes too many the oldest is taken for over."""
+        if kind not in self._active and len(self._active) >= ACTIVE_MAX:
+            yield self._synthetic_end(next(iter(self._active)), start)
+        self._active.setdefault(kind, start)
 
     def _synthetic_end(self, kind: str, end: float) -> Event:
         onset = self._active.pop(kind)

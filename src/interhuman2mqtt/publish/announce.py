@@ -1,9 +1,8 @@
-"""What cameras say, on its way to their topics; remembers which signals of each are active."""
+"""What cameras say, on its way to their topics."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from interhuman2mqtt.events import CameraStatus, Event, State
-from interhuman2mqtt.publish import state
 from interhuman2mqtt.publish.message import Message
 from interhuman2mqtt.publish.topics import CameraTopics, Topics
 
@@ -20,11 +19,6 @@ class Announcer:
         self._publish = publish
         self._cameras: dict[str, CameraTopics] = {}
         self._shown: set[str] = set()
-
-    @property
-    def active(self) -> Mapping[str, state.Active]:
-        """The signals that are active, by camera."""
-        return {name: topics.active for name, topics in self._cameras.items() if topics.active}
 
     def event(self, event: Event) -> None:
         """An event, and the states that it changes."""

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import trio
 
+from interhuman2mqtt.publish.activity import Activity, Signals
 from interhuman2mqtt.publish.ledger import Ledger
 from interhuman2mqtt.publish.message import Message
 
@@ -43,6 +44,8 @@ class Taken(NamedTuple):
     gone: list[int]
     """Keys."""
     topics: dict[str, bool]
+    active: dict[str, Signals]
+    """By camera."""
 
 
 class Journal:
@@ -50,6 +53,7 @@ class Journal:
 
     def __init__(self) -> None:
         self.ledger = Ledger()
+        self.activity = Activity()
         self._unwritten: dict[int, Row] = {}
         self._writing: dict[int, int] = {}
         self._keys: dict[int, int] = {}
@@ -72,7 +76,7 @@ class Journal:
     @property
     def urgent(self) -> bool:
         """Whether there is more to write than deletions, which may wait: a repeat carries the same id."""
-        return bool(self._unwritten or self.ledger.changes)
+        return bool(self._unwritten or self.ledger.changes or self.activity.changes)
 
     async def wait(self, *, urgent: bool) -> None:
         """Wait until something is to be written; where `urgent`, more than deletions."""
@@ -100,8 +104,9 @@ class Journal:
         self._changed.set()
 
     def publishes(self, message: Message) -> None:
-        """A retained message is about to be published."""
-        if self.ledger.publishes(message):
+        """A message is about to be published."""
+        is_topic, is_signal = self.ledger.publishes(message), self.activity.publishes(message)
+        if is_topic or is_signal:
             self._changed.set()
 
     def acknowledged(self, message: Message) -> None:
@@ -117,7 +122,7 @@ class Journal:
     def worth(self, ripe: Callable[[Row], bool]) -> bool:
         """Whether there is anything to write but rows that are not ripe."""
         oldest = next(iter(self._unwritten.values()), None)
-        others = self._gone or self.ledger.changes or self._doubtful
+        others = self._gone or self.ledger.changes or self.activity.changes or self._doubtful
         return bool(others) or (oldest is not None and ripe(oldest))
 
     def take(self, ripe: Callable[[Row], bool] = lambda _: True) -> Taken:
@@ -129,7 +134,7 @@ class Journal:
             self._writing[row.n] = key
         gone, self._gone = list(self._gone), deque()
         self._underway = True
-        return Taken(self._next_key, new, gone, self.ledger.take())
+        return Taken(self._next_key, new, gone, self.ledger.take(), self.activity.take())
 
     def written(self, taken: Taken) -> None:
         """It is on the disk."""
@@ -148,6 +153,7 @@ class Journal:
         self._unwritten = {**again, **self._unwritten}
         self._gone.extendleft(reversed(taken.gone))
         self.ledger.give_back(taken.topics)
+        self.activity.give_back(taken.active)
 
     def begin_anew(self, rows: Iterable[Row]) -> None:
         """The file is a new one: all that is in the outbox is to be written to it."""
@@ -158,3 +164,4 @@ class Journal:
         self._next_key = 1
         self._doubtful = False
         self.ledger.tell_all()
+        self.activity.tell_all()

@@ -161,7 +161,7 @@ class Keeper:
     def _as_changes(self, taken: Taken) -> Changes:
         ages = self._ages()
         rows = [Stored(key, ages.instant(self._outbox.age(row)), row.message) for key, row in taken.new]
-        return Changes(taken.first, rows, taken.gone, taken.topics)
+        return Changes(taken.first, rows, taken.gone, taken.topics, taken.active)
 
     async def _begin_anew(self, damage: Damaged) -> bool:
         """The file broke while it was in use: all that it held is in the outbox too."""
@@ -187,8 +187,10 @@ class Keeper:
         in_file = opened.damage is None
         self._outbox.restore((row.key if in_file else None, ages.age(row.accepted), row.message) for row in found.rows)
         self._journal.ledger.restore(found.retained)
+        self._journal.activity.restore(found.active)
         if not in_file:
             self._journal.ledger.tell_all()
+            self._journal.activity.tell_all()
         if found.rows:
             log.info("events of an earlier life", events=len(found.rows))
 

@@ -4,6 +4,8 @@ from enum import StrEnum
 
 from msgspec import Struct
 
+from interhuman2mqtt.events import ActiveSignal
+
 ROW_COST = 700
 """Bytes of memory that a message costs beside its topic and payload, as measured with CPython 3.11."""
 
@@ -40,6 +42,8 @@ class Message(Struct, frozen=True, kw_only=True):
     """MQTT 5 correlation data: of an answer, the request's."""
     often: bool = False
     """A state that may change many times a second; it is told less often (`calm`)."""
+    active: tuple[ActiveSignal, ...] | None = None
+    """The signals of its camera that are active from then on, so that a later life can end them; None: as before."""
 
 
 def cost(message: Message) -> int:

@@ -21,13 +21,14 @@ Invariants:
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from operator import attrgetter
 from typing import NamedTuple
 
 import trio
 
 from interhuman2mqtt import config
+from interhuman2mqtt.events import ActiveSignal
 from interhuman2mqtt.publish.journal import Journal, Row
 from interhuman2mqtt.publish.losses import Loss, OnLoss
 from interhuman2mqtt.publish.message import Kind, Message, cost
@@ -95,6 +96,10 @@ class Outbox:
     def retained_topics(self) -> frozenset[str]:
         """Every topic on which something of ours may be retained, what earlier lives left included."""
         return frozenset(self.journal.ledger.topics)
+
+    def active_signals(self) -> Mapping[str, tuple[ActiveSignal, ...]]:
+        """The signals that are active, by camera; before anything is put, those that an earlier life left so."""
+        return dict(self.journal.activity.active)
 
     def put(self, message: Message) -> None:
         """Accept a message."""

@@ -5,12 +5,14 @@ Each row carries a checksum: SQLite notices damage to its own structure, and non
 
 import zlib
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import msgspec
 from msgspec import Struct
 
 from interhuman2mqtt.clock import Instant
+from interhuman2mqtt.events import ActiveSignal
 from interhuman2mqtt.publish.message import Kind, Message
 
 
@@ -72,6 +74,22 @@ def decoded_topics(rows: Iterable[Any]) -> frozenset[str]:
     return frozenset(
         topic.decode() for topic, checksum in rows if isinstance(topic, bytes) and zlib.crc32(topic) == checksum
     )
+
+
+def encoded_active(camera: str, signals: tuple[ActiveSignal, ...]) -> tuple[str, str, int]:
+    """Camera, its active signals, checksum."""
+    said = msgspec.json.encode(signals)
+    return camera, said.decode(), zlib.crc32(said, zlib.crc32(camera.encode()))
+
+
+def decoded_active(rows: Iterable[Any]) -> dict[str, tuple[ActiveSignal, ...]]:
+    """Those that are as they were written: nobody waits for the end of another one."""
+    found = {}
+    for camera, said, checksum in rows:
+        if isinstance(camera, bytes) and isinstance(said, bytes) and zlib.crc32(said, zlib.crc32(camera)) == checksum:
+            with suppress(msgspec.MsgspecError):  # of another format
+                found[camera.decode()] = msgspec.json.decode(said, type=tuple[ActiveSignal, ...])
+    return found
 
 
 def _checksum(key: int, topic: bytes, payload: bytes, envelope: bytes) -> int:

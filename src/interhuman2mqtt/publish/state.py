@@ -11,14 +11,10 @@ from typing import Any, Literal
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
-from interhuman2mqtt.events import Event
+from interhuman2mqtt.events import ACTIVE_MAX, Event
 
 NAMES = ("engagement", "signals", "conversation_quality", "last_event")
 """The last levels of the retained topics of a camera's state."""
-
-ACTIVE_MAX = 64
-"""Signals held as active at once. The API knows about thirteen types; more than this is not a signal but a fault."""
-
 
 WORD_MAX = 4096
 """Bytes of JSON of what is said of a signal beyond which it is left to the event: states are sent again and again."""

@@ -18,6 +18,11 @@ Format (user_version 1; another one is another format):
               checksum INTEGER          CRC-32 of all these
     retained  topic TEXT PRIMARY KEY    where something of ours may be retained
               checksum INTEGER          CRC-32 of it
+    active    camera TEXT PRIMARY KEY   which of its signals are active
+              signals TEXT              JSON of them
+              checksum INTEGER          CRC-32 of both
+
+The last table came later; whoever does not know it leaves it alone.
 """
 
 import os
@@ -29,8 +34,17 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from interhuman2mqtt.events import ActiveSignal
 from interhuman2mqtt.publish import wal
-from interhuman2mqtt.publish.rows import Stored, decoded, decoded_topics, encoded, encoded_topic
+from interhuman2mqtt.publish.rows import (
+    Stored,
+    decoded,
+    decoded_active,
+    decoded_topics,
+    encoded,
+    encoded_active,
+    encoded_topic,
+)
 from interhuman2mqtt.statefolder import sync_folder
 
 VERSION = 1
@@ -48,8 +62,13 @@ CREATE TABLE retained (topic TEXT PRIMARY KEY, checksum INTEGER NOT NULL) WITHOU
 PRAGMA user_version = {VERSION};
 COMMIT;
 """
+_SCHEMA_ACTIVE = """
+CREATE TABLE IF NOT EXISTS active (camera TEXT PRIMARY KEY, signals TEXT NOT NULL, checksum INTEGER NOT NULL)
+    WITHOUT ROWID
+"""
 _SELECT = "SELECT key, topic, payload, envelope, checksum FROM events"
 _SELECT_TOPICS = "SELECT topic, checksum FROM retained"
+_SELECT_ACTIVE = "SELECT camera, signals, checksum FROM active"
 
 _passing = {
     sqlite3.SQLITE_PERM: "it must not be written: check who owns it",
@@ -85,6 +104,8 @@ class Found(NamedTuple):
     retained: frozenset[str]
     unreadable: list[int]
     """Keys of rows that could not be read; 0 for a stretch of the file in which nobody knows how many there were."""
+    active: Mapping[str, tuple[ActiveSignal, ...]] = {}
+    """The signals that are active, by camera."""
 
 
 class Changes(NamedTuple):
@@ -98,6 +119,8 @@ class Changes(NamedTuple):
     """Keys."""
     retained: Mapping[str, bool]
     """Topics that are ours from now on (True), and those that are no longer."""
+    active: Mapping[str, tuple[ActiveSignal, ...]] = {}
+    """The signals that are active from now on, by camera."""
 
 
 class Store:
@@ -120,7 +143,8 @@ class Store:
             _check(self._connection, self.path)
             _prepare(self._connection)
             rows = self._connection.execute(f"{_SELECT} ORDER BY key")
-            return _found(rows, self._connection.execute(_SELECT_TOPICS))
+            topics, active = self._connection.execute(_SELECT_TOPICS), self._connection.execute(_SELECT_ACTIVE)
+            return _found(rows, topics, active)
 
     def write(self, changes: Changes) -> None:
         """Make the changes, for good."""
@@ -172,7 +196,8 @@ def _salvaged(path: Path, connect: Callable[[], sqlite3.Connection]) -> Found:
         with _translated(path), closing(connect()) as db:
             rows, complete = _rows_around_damage(db)
             topics, _ = _until_damage(db, _SELECT_TOPICS)
-            found = _found(rows, topics)
+            active, _ = _until_damage(db, _SELECT_ACTIVE)
+            found = _found(rows, topics, active)
     except Damaged:
         return Found([], frozenset(), [0])
     return found if complete else found._replace(unreadable=[*found.unreadable, 0])
@@ -233,12 +258,14 @@ def _prepare(db: sqlite3.Connection) -> None:
         db.execute(f"PRAGMA {setting}").fetchall()
     if db.execute("PRAGMA user_version").fetchone() == (0,):
         db.executescript(_SCHEMA)
+    db.execute(_SCHEMA_ACTIVE)
 
 
-def _found(rows: Iterable[Any], topics: Iterable[Any]) -> Found:
+def _found(rows: Iterable[Any], topics: Iterable[Any], active: Iterable[Any]) -> Found:
     pairs = [(row[0], decoded(row)) for row in rows]
     unreadable = [key for key, row in pairs if row is None]
-    return Found([row for _, row in pairs if row is not None], decoded_topics(topics), unreadable)
+    readable = [row for _, row in pairs if row is not None]
+    return Found(readable, decoded_topics(topics), unreadable, decoded_active(active))
 
 
 def _apply(db: sqlite3.Connection, changes: Changes) -> None:
@@ -249,6 +276,10 @@ def _apply(db: sqlite3.Connection, changes: Changes) -> None:
     db.executemany("INSERT OR REPLACE INTO retained VALUES (?, ?)", ours)
     cleared = ((topic,) for topic, is_ours in changes.retained.items() if not is_ours)
     db.executemany("DELETE FROM retained WHERE topic = ?", cleared)
+    for camera, signals in changes.active.items():
+        db.execute("DELETE FROM active WHERE camera = ?", (camera,))
+        if signals:
+            db.execute("INSERT INTO active VALUES (?, ?, ?)", encoded_active(camera, signals))
 
 
 def runs(keys: Iterable[int]) -> Iterator[tuple[int, int]]:

@@ -7,9 +7,9 @@ from enum import StrEnum
 from typing import Any, Literal
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
-from interhuman2mqtt.events import CameraStatus, Event
+from interhuman2mqtt.events import ActiveSignal, CameraStatus, Event
 from interhuman2mqtt.policy.usage import Budgets
 from interhuman2mqtt.publish import state
 from interhuman2mqtt.publish.message import Kind, Message
@@ -246,22 +246,24 @@ class CameraTopics:
         self._camera = camera
         self._active: state.Active = {}
 
-    @property
-    def active(self) -> state.Active:
-        """The signals that are active now."""
-        return self._active
-
     def messages(self, event: Event) -> tuple[Message, ...]:
         """The event itself, then what it changes, in the order in which they are to be published."""
         self._active = state.fold_signals(self._active, event)
         changed = state.derive(self._active, event)
         states = (self._topics.state(self._camera, name, value, event.id) for name, value in changed.items())
-        return (self._topics.event(event), *states)
+        message = self._topics.event(event)
+        if event.type.startswith("signal."):
+            signals = tuple(ActiveSignal(kind, signal.session) for kind, signal in self._active.items())
+            message = structs.replace(message, active=signals)
+        return (message, *states)
 
     def clear(self) -> tuple[Message, ...]:
         """Nothing is known of the camera any more: its retained states go."""
-        self._active = {}
-        return self._topics.clear_state(self._camera)
+        cleared = self._topics.clear_state(self._camera)
+        if self._active:
+            self._active = {}
+            cleared = (structs.replace(cleared[0], active=()), *cleared[1:])
+        return cleared
 
 
 def level(name: str) -> str:
