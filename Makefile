@@ -21,9 +21,9 @@ SAMPLE := $(addprefix tests/,publish/test_client.py publish/test_packing.py publ
 	cloud/test_protocol.py cloud/test_session.py metrics/test_start.py watch/test_screen.py demo/test_screen.py \
 	system/test_whole_run.py::test_a_file)
 
-# What the tests run beside the package: a broker, a camera, FFmpeg to compare with, systemd's own checks, and strace
-# to see what reaches the disk.
-PACKAGES := mosquitto ffmpeg systemd strace python3-gi gir1.2-gst-rtsp-server-1.0 gstreamer1.0-rtsp \
+# What the tests run beside the package: a broker, a camera, FFmpeg to compare with, systemd's own checks, strace to see
+# what reaches the disk, and a compiler for what sets the clock of one process.
+PACKAGES := mosquitto ffmpeg systemd strace gcc libc6-dev python3-gi gir1.2-gst-rtsp-server-1.0 gstreamer1.0-rtsp \
 	gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad
 
 help:  ## what can be made

@@ -3,7 +3,7 @@
 import hashlib
 from collections import Counter
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 import msgspec
@@ -25,6 +25,7 @@ class Event(msgspec.Struct, frozen=True):
     session: str | None
     start_at: datetime | None
     data: dict[str, Any]
+    received_at: datetime = datetime.fromtimestamp(0, UTC)
     late: bool = False
     synthetic: bool = False
     ranges_at: list[dict[str, datetime | None]] = []
@@ -66,7 +67,7 @@ class Scope:
         self.camera = camera
         self.rows: dict[int, Row] = {}
         self.zero_at: float | None = None
-        """time.time() of the beginning of the session's media, as the daemon dates it."""
+        """time.time() of the beginning of the session's media, as the daemon dates it by a clock that is right."""
 
 
 class Status(NamedTuple):
@@ -82,9 +83,12 @@ class Book:
 
     Args:
         on_first_ack: Told of the id of each event when the broker acknowledges it for the first time.
+        ahead: By how many seconds the wall clock of the daemon was ahead when it showed a time; None: it never did.
     """
 
-    def __init__(self, on_first_ack: Callable[[str], None]) -> None:
+    def __init__(
+        self, on_first_ack: Callable[[str], None], ahead: Callable[[float], float | None] = lambda _: 0.0
+    ) -> None:
         self.scopes: dict[str, Scope] = {}
         self.gaps: list[Gap] = []
         self.statuses: dict[str, Status] = {}
@@ -96,6 +100,7 @@ class Book:
         """Scopes that were judged, and forgotten."""
         self._places = 0
         self._on_first_ack = on_first_ack
+        self._ahead = ahead
 
     def published(self, at: float, connection: int, message: Publish) -> None:
         """The daemon sends a message."""
@@ -148,7 +153,7 @@ class Book:
         scope = self.scopes.setdefault(name, Scope(event.camera))
         start = event.data.get("start")
         if scope.zero_at is None and event.start_at and isinstance(start, int | float):
-            scope.zero_at = event.start_at.timestamp() - start
+            scope.zero_at = event.start_at.timestamp() - start - self._ahead_of(event)
         row = scope.rows.get(int(number))
         if row is None:
             self._places += 1
@@ -187,7 +192,16 @@ class Book:
             if start is None or end is None or end < start:
                 self.breach(f"{event.id}: a gap without a whole range: {range_at}")
             else:
-                self.gaps.append(Gap(event.camera, Span(start.timestamp(), end.timestamp()), reason, told_at))
+                ahead = self._ahead_of(event)
+                span = Span(start.timestamp() - ahead, end.timestamp() - ahead)
+                self.gaps.append(Gap(event.camera, span, reason, told_at))
+
+    def _ahead_of(self, event: Event) -> float:
+        """By how much the wall clock was ahead that an event is dated by: all of its dates are by the same one."""
+        ahead = self._ahead(event.received_at.timestamp())
+        if ahead is None:
+            self.breach(f"{event.id} was received at {event.received_at}, which its clock never showed")
+        return ahead or 0.0
 
 
 def digest(value: Any) -> int:

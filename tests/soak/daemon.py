@@ -4,6 +4,7 @@ import json
 import signal
 import time
 from collections import Counter
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -31,9 +32,15 @@ class Life:
 
 
 class Daemon:
-    """`interhuman2mqtt run`, with its log in a file."""
+    """`interhuman2mqtt run`, with its log in a file.
 
-    def __init__(self, box: Box, log: Path) -> None:
+    Args:
+        box: The process.
+        log: The file.
+        ahead: By how many seconds the wall clock of the process was ahead when it showed a time.
+    """
+
+    def __init__(self, box: Box, log: Path, ahead: Callable[[float], float | None] = lambda _: 0.0) -> None:
         self.box = box
         self.lives: list[Life] = []
         self.kills: list[float] = []
@@ -45,6 +52,7 @@ class Daemon:
         """When the source of each camera was opened, by its log, in time.time()."""
         self.hopeless = trio.Event()
         self._log = log
+        self._ahead = ahead
         self._has_process = False
         self._started = trio.Event()
         self._wanted = False
@@ -139,8 +147,8 @@ class Daemon:
         if said.get("event") == "session ready":
             self.camera_of[said["correlation_id"]] = said["camera"]
         elif said.get("event") == "source opened":
-            at = datetime.fromisoformat(said["timestamp"]).timestamp()
-            self.opened.setdefault(said["camera"], []).append(at)
+            shown = datetime.fromisoformat(said["timestamp"]).timestamp()
+            self.opened.setdefault(said["camera"], []).append(shown - (self._ahead(shown) or 0.0))
         elif said.get("event") == "started":
             self._started.set()
 

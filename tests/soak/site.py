@@ -13,6 +13,7 @@ from rig.clips import Clip
 from rig.mosquitto import Broker, mosquitto, subscribed
 from rig.netproxy import Network, network
 from rig.rtsp import RtspServer, rtsp_server
+from rig.wallclock import WallClock
 from soak.archive import Archive, Scene
 from soak.book import Book
 from soak.daemon import Daemon
@@ -60,6 +61,8 @@ class Site(NamedTuple):
     mqtt: Network
     listener: Listener
     daemon: Daemon
+    wall: WallClock
+    """Of the daemon."""
     book: Book
     broker_ear: BrokerEar
     cloud_ear: CloudEar
@@ -152,11 +155,12 @@ async def site(folder: Path) -> AsyncIterator[Site]:
         uplink = await stack.enter_async_context(network(simulated.port, cloud_ear.hear))
         broker = await stack.enter_async_context(mosquitto(folder / "broker"))
         heard = await stack.enter_async_context(listening(broker.port))
-        book = Book(heard.acked)
+        wall = WallClock(folder)
+        book = Book(heard.acked, wall.ahead)
         broker_ear = BrokerEar(book)
         mqtt = await stack.enter_async_context(network(broker.port, broker_ear.hear))
         cameras = {name: source(spots, name) for name in CAMERAS.all}
-        env = {"TMPDIR": f"{folder}/tmp"}
+        env = {"TMPDIR": f"{folder}/tmp", **wall.env}
         box = Box(folder / "state", settings(uplink, mqtt, cameras), env)
         stack.push_async_callback(box.kill)
         yield Site(
@@ -167,7 +171,8 @@ async def site(folder: Path) -> AsyncIterator[Site]:
             broker=broker,
             mqtt=mqtt,
             listener=heard,
-            daemon=Daemon(box, folder / "daemon.log"),
+            daemon=Daemon(box, folder / "daemon.log", wall.ahead),
+            wall=wall,
             book=book,
             broker_ear=broker_ear,
             cloud_ear=cloud_ear,

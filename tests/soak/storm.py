@@ -30,6 +30,11 @@ CLOUD_FAULTS = (
 """Options of the simulator, after which a session comes again by itself within `COMEBACK_S`."""
 
 
+CLOCK_STEPS = ("1728000", "3600", "-3600", "-864000")
+"""Seconds by which the wall clock of the box is ahead for a while: more than a run is long, so that each date tells
+which clock it is by."""
+
+
 class Part(StrEnum):
     """What a fault hits. Faults of one part never overlap."""
 
@@ -39,6 +44,8 @@ class Part(StrEnum):
     BROKER = "broker"
     DAEMON = "daemon"
     CONFIG = "config"
+    CLOCK = "clock"
+    """The wall clock of the box, which nobody has to feel."""
 
 
 class Kind(NamedTuple):
@@ -83,8 +90,9 @@ KINDS = {
     "reload-remove": Kind(Part.CONFIG, 5, 20),
     "reload-change": Kind(Part.CONFIG, 5, 20),
     "reload-broken": Kind(Part.CONFIG, 2, 8, targets=("",)),
+    "clock-set": Kind(Part.CLOCK, 4, 40, targets=CLOCK_STEPS),
 }
-GENTLE = ("worker-kill", "uplink-reset", "broker-reset", "broker-cable", "camera-stop", "reload-broken")
+GENTLE = ("worker-kill", "uplink-reset", "broker-reset", "broker-cable", "camera-stop", "reload-broken", "clock-set")
 """What a run of less than two minutes has time to recover from."""
 LEFT_OVER = 3
 """Cards for which there is no place any more must not keep others from coming."""
@@ -112,7 +120,7 @@ class Happening(NamedTuple):
     fault: str
     """A key of `KINDS`."""
     target: str
-    """A camera, or an option of the simulator; empty: there is only one."""
+    """A camera, an option of the simulator, or seconds; empty: there is only one."""
     duration: float
 
     @property

@@ -81,3 +81,19 @@ def test_the_daemons_dates() -> None:
 def test_digests() -> None:
     """Two JSON values have one digest where they differ in the order of keys only."""
     assert digest({"a": 1, "b": [1.5, None]}) == digest({"b": [1.5, None], "a": 1}) != digest({"a": 1, "b": [1.5]})
+
+
+def test_a_clock_that_was_set() -> None:
+    """Dates are put right by what the clock was ahead when the event was made, which it must have shown."""
+    book = Book(lambda _: None, {3610.0: 3600.0}.get)
+    ranges = [{"start_at": "1970-01-01T01:00:05Z", "end_at": "1970-01-01T01:00:09Z"}]
+    gap = message(
+        1, "coverage.gap", None, received_at="1970-01-01T01:00:10Z", ranges_at=ranges, data={"reason": "stalled"}
+    )
+    book.published(10.0, 1, gap)
+    book.acknowledged(10.0, gap)
+    assert [one.span for one in book.gaps] == [Span(5.0, 9.0)]
+    assert book.breaches == []
+    never = "1970-01-01T00:00:09Z"
+    book.published(20.0, 1, message(2, received_at=never, start_at=never, data={"start": 1.0}))
+    assert len(book.breaches) == 1

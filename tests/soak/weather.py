@@ -250,6 +250,14 @@ def damage(store: Path) -> None:
                     opened.write(os.urandom(PAGE // 8))
 
 
+async def clock_set(site: Site, happening: Happening) -> str:
+    """The wall clock of the box is set, and set right again."""
+    site.wall.step_to(float(happening.target))
+    await trio.sleep(happening.duration)
+    site.wall.step_to(0.0)
+    return ""
+
+
 async def reload_good(site: Site, happening: Happening) -> str:
     """The file is changed and changed back: a camera comes, goes, or is another."""
     how = {"add": "more", "remove": "without", "change": "changed"}[happening.fault.removeprefix("reload-")]
@@ -299,4 +307,5 @@ FAULTS: dict[str, Do] = {
     "reload-remove": reload_good,
     "reload-change": reload_good,
     "reload-broken": reload_broken,
+    "clock-set": clock_set,
 }
