@@ -34,22 +34,28 @@ class AtOnce(Blocking):
 
 
 class Wall:
-    """A clock on the wall that can be set."""
+    """A clock on the wall that can be set, and the time since the boot, which cannot."""
 
     def __init__(self, at: datetime = NOON) -> None:
         self.at = at
+        self.boottime = 0.0
 
     def __call__(self) -> datetime:
         return self.at
 
     def turn(self, **by: float) -> None:
+        """So much time passes."""
+        self.set(**by)
+        self.boottime += timedelta(**by).total_seconds()
+
+    def set(self, **by: float) -> None:
         """Set it on, or back."""
         self.at += timedelta(**by)
 
 
 async def opened(state: Path, wall: Wall, disk: Blocking, box: float | None = None, **limits: float) -> Budgets:
     """Budgets that have read their file."""
-    budgets = Budgets(Meter(state, UTC, now=wall, blocking=disk), box)
+    budgets = Budgets(Meter(state, UTC, now=wall, boottime=lambda: wall.boottime, blocking=disk), box)
     for camera, per_day in limits.items():
         budgets.limit(camera, per_day)
     await budgets.meter.open()

@@ -5,7 +5,7 @@ import json
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -20,7 +20,7 @@ from interhuman2mqtt.errors import Outage, Reason
 from interhuman2mqtt.policy.blocking import Blocking
 from interhuman2mqtt.policy.budgets import Budgets
 from interhuman2mqtt.policy.meter import RETRY_S, SLICE_S
-from policy.parts import AtOnce, Result, Wall, opened
+from policy.parts import NOON, AtOnce, Result, Wall, opened
 
 BROKEN = OSError(errno.EROFS, "Read-only file system", "/state/budget.json")
 
@@ -293,8 +293,38 @@ async def test_midnight(tmp_path: Path, disk: AtOnce) -> None:
     wall.turn(seconds=1)
     await budgets.charge("front", 2.0)
     assert kept(tmp_path, wall)["front"] >= 2.0
-    wall.turn(seconds=-2)
+    wall.set(seconds=-2)
     await refused(budgets)
+
+
+async def test_a_clock_that_is_set_to_another_day(tmp_path: Path, wall: Wall, disk: AtOnce) -> None:
+    """Setting the clock neither gives a budget anew nor spends another day's: what was used goes with it, and back."""
+    budgets = await opened(tmp_path, wall, disk, front=100.0)
+    await budgets.charge("front", 60.0)
+    for days in (20, -20, -1, 1):
+        wall.set(days=days)
+        assert budgets.told()["cameras"]["front"]["used"] == 60.0
+        await refused(budgets, seconds=50.0)
+        budgets.limit("front", 100.0)
+        budgets.meter.count(budgets.meter.usage.put({"front": 60.0}))  # what was too short for a chunk was given up
+    await budgets.charge("front", 30.0)
+    wall.turn(days=1)
+    assert budgets.told()["cameras"]["front"]["used"] == 0.0
+    await budgets.charge("front", 90.0)
+
+
+async def test_a_box_without_a_battery(tmp_path: Path, wall: Wall, disk: AtOnce) -> None:
+    """What it streams on the day on which it was switched off, until NTP comes, counts for today, and for no other."""
+    budgets = await opened(tmp_path, wall, disk, front=100.0)
+    await budgets.charge("front", 40.0)
+    await budgets.meter.close()
+    wall.boottime = 0.0
+    budgets = await opened(tmp_path, wall, disk, front=100.0)
+    await budgets.charge("front", 50.0)
+    wall.turn(seconds=30)
+    wall.set(days=3)
+    assert budgets.told()["cameras"]["front"]["used"] == 50.0
+    assert budgets.meter.usage.days[NOON.date()]["front"] == 40.0
 
 
 Step = tuple[str, Any]
@@ -304,7 +334,8 @@ steps = st.lists(
         st.tuples(st.just("crash"), st.none()),
         st.tuples(st.just("stop"), st.none()),
         st.tuples(st.just("disk"), st.booleans()),
-        st.tuples(st.just("turn"), st.sampled_from([-25, -24, -1, 1, 24])),
+        st.tuples(st.just("turn"), st.sampled_from([1, 24])),
+        st.tuples(st.just("set"), st.sampled_from([-25, -24, -1, 1, 24])),
     ),
     max_size=40,
 )
@@ -317,29 +348,60 @@ def test_no_day_gets_more_than_its_budget(steps: list[Step]) -> None:
         trio.run(_live, Path(folder), iter(steps))
 
 
+class Handed:
+    """What was handed out, by the day on which that was as the clock is set now; a crash lets each keep its day."""
+
+    def __init__(self, wall: Wall) -> None:
+        self._wall = wall
+        self._charges: list[tuple[float, str, float]] = []
+        self._kept: dict[tuple[date, str], float] = defaultdict(float)
+
+    def out(self, camera: str, seconds: float) -> None:
+        """A chunk of a camera."""
+        self._charges.append((self._wall.boottime, camera, seconds))
+
+    def crash(self) -> None:
+        """Nothing of it moves any more."""
+        for at, camera, seconds in self._charges:
+            self._kept[self._day(at), camera] += seconds
+            self._kept[self._day(at), "all"] += seconds
+        self._charges = []
+
+    def today(self, account: str) -> float:
+        """Seconds of the present day."""
+        today = self._wall.at.date()
+        lately = sum(s for at, who, s in self._charges if account in (who, "all") and self._day(at) == today)
+        return self._kept[today, account] + lately
+
+    def _day(self, at: float) -> date:
+        return (self._wall.at - timedelta(seconds=self._wall.boottime - at)).date()
+
+
 async def _live(state: Path, steps: Iterator[Step]) -> None:
     wall, disk = Wall(), AtOnce()
     limits = {"front": 60.0, "all": 90.0}
-    handed_out: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
+    handed = Handed(wall)
     budgets = await opened(state, wall, disk, box=90.0, front=60.0)
     for what, value in steps:
-        day = handed_out[wall.at.date().isoformat()]
         match what:
             case "charge":
                 try:
                     await budgets.charge(*value)
                 except Outage:
                     continue
+                handed.out(*value)
                 for account in limits.keys() & {value[0], "all"}:
-                    day[account] += value[1]
-                    assert day[account] <= limits[account] + 1e-6
-                    assert kept(state, wall)[account] >= day[account] - 1e-6
+                    assert handed.today(account) <= limits[account] + 1e-6
+                    assert kept(state, wall)[account] >= handed.today(account) - 1e-6
             case "crash" | "stop":
                 if what == "stop":
                     await budgets.meter.close()
+                handed.crash()
                 budgets = await opened(state, wall, disk, box=90.0, front=60.0)
             case "disk":
                 disk.error = None if value else BROKEN
                 await budgets.meter.open()
             case "turn":
-                wall.at += timedelta(hours=value)
+                wall.turn(hours=value)
+            case "set":
+                wall.set(hours=value)

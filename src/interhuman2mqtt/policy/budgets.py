@@ -71,7 +71,7 @@ class Budgets:
         if why := self.why(camera):
             self._changed()
             raise Outage(Reason.OVER_BUDGET, why)
-        self.meter.count(self.meter.usage.add(camera, seconds))
+        self.meter.charge(camera, seconds)
         for account in limited:
             self._warn(account, self.meter.usage.day)
         await self.meter.cover(limited)

@@ -4,9 +4,10 @@ As a disk that is written for each chunk would not live long, it is written ahea
 to SLICE_S of each account that was in use are lost to it. An orderly end writes what was really used.
 """
 
+import time
 from collections.abc import Callable, Collection
 from contextlib import suppress
-from datetime import date, datetime, tzinfo
+from datetime import UTC, date, datetime, tzinfo
 from pathlib import Path
 from typing import TypeVar
 
@@ -20,17 +21,24 @@ from interhuman2mqtt.log import Changes
 from interhuman2mqtt.policy import hours
 from interhuman2mqtt.policy.blocking import Blocking
 from interhuman2mqtt.policy.budgetfile import BudgetFile
-from interhuman2mqtt.policy.usage import Usage, nothing
+from interhuman2mqtt.policy.recent import Recent
+from interhuman2mqtt.policy.usage import BOX, Usage, nothing
 
 SLICE_S = 30.0
 """Seconds of media that are written ahead."""
 WRITE_S = 5.0
 """A disk that takes longer counts as one that cannot be written."""
 RETRY_S = 5.0
+SET_S = 1.0
+"""By less nobody sets a clock that would matter to a day."""
 
 Result = TypeVar("Result")
 
 log = structlog.get_logger(__name__)
+
+
+def _boottime() -> float:
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 class Meter:
@@ -40,6 +48,7 @@ class Meter:
         state: The folder of the state.
         zone: Whose days these are; None: the host's.
         now: The wall clock.
+        boottime: Seconds since the boot, which nothing sets.
         blocking: How the disk is waited for.
     """
 
@@ -49,6 +58,7 @@ class Meter:
         zone: tzinfo | None,
         *,
         now: Callable[[], datetime] = utc_now,
+        boottime: Callable[[], float] = _boottime,
         blocking: Blocking | None = None,
     ) -> None:
         self.changed: Callable[[], None] = lambda: None
@@ -58,6 +68,9 @@ class Meter:
         self._file = BudgetFile(state)
         self._zone = zone
         self._now = now
+        self._boottime = boottime
+        self._set_at = self._utc_offset_s()
+        self._recent = Recent()
         self._blocking = blocking or Blocking(WRITE_S)
         self._usage = self._kept = nothing(self._today())
         """What was used, and what the disk says."""
@@ -74,6 +87,7 @@ class Meter:
     def usage(self) -> Usage:
         """On the day that it is now; a clock that is plainly wrong turns no page."""
         if not is_unset(self._now()):
+            self._follow_clock()
             self._usage = self._usage.turn(self._today())
         return self._usage
 
@@ -89,6 +103,11 @@ class Meter:
     def count(self, usage: Usage) -> None:
         """So much is used now."""
         self._usage = usage
+
+    def charge(self, camera: str, seconds: float) -> None:
+        """A camera uses so much more, and so does the box."""
+        self._usage = self.usage.add(camera, seconds)
+        self._recent.note(self._boottime(), self._usage.day, {camera: seconds, BOX: seconds})
 
     async def cover(self, accounts: Collection[str]) -> None:
         """Return once the disk says what these accounts have used, at least; it is kept ahead from now on.
@@ -164,6 +183,19 @@ class Meter:
             self._said.say("file", self.trouble, "nothing can be counted", level="warning", detail=self.trouble)
             self.changed()
             raise Outage(Reason.OVER_BUDGET, self.doubt or self.trouble) from error
+
+    def _follow_clock(self) -> None:
+        """Where the wall clock was set, what was used lately goes with it to the day that it is by now."""
+        offset_s = self._utc_offset_s()
+        if abs(offset_s - self._set_at) > SET_S:
+            self._set_at = offset_s
+            self._usage = self._recent.redate(self._usage, self._day_of)
+
+    def _utc_offset_s(self) -> float:
+        return self._now().timestamp() - self._boottime()
+
+    def _day_of(self, boottime: float) -> date:
+        return hours.local(datetime.fromtimestamp(boottime + self._set_at, UTC), self._zone).date()
 
     def _today(self) -> date:
         return hours.local(self._now(), self._zone).date()

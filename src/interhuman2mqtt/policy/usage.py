@@ -65,6 +65,11 @@ class Usage(Struct, frozen=True):
         """Other counts for some accounts on the present day."""
         return structs.replace(self, days={**self.days, self.day: {**self.today, **counts}})
 
+    def move(self, counts: Counts, old: date, new: date) -> "Usage":
+        """What was counted on one day was used on another."""
+        less = {account: max(0.0, used - counts.get(account, 0.0)) for account, used in self.days.get(old, {}).items()}
+        return structs.replace(self, days={**self.days, old: less, new: _sum([self.days.get(new, {}), counts])})
+
     def turn(self, day: date) -> "Usage":
         """The clock shows another day."""
         if day == self.day:
