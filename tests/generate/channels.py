@@ -5,9 +5,10 @@ from typing import Any, NamedTuple, get_args, get_type_hints
 
 from msgspec import Struct, structs
 
+from generate import vocabulary
 from generate.payloads import Definitions, Schema
 from interhuman2mqtt.cameras.told import GAP
-from interhuman2mqtt.events import CameraStatus, Event, GapData
+from interhuman2mqtt.events import AudioGapData, CameraStatus, Event, GapData
 from interhuman2mqtt.publish import state
 from interhuman2mqtt.publish.requests import COMMANDS, DATA, Answer, Request
 from interhuman2mqtt.publish.topics import BridgeHealth, BridgeInfo, BridgeState
@@ -101,13 +102,19 @@ def _of_home_assistant() -> Iterator[Channel]:
 
 
 def event(definitions: Definitions) -> Schema:
-    """The envelope of all events, and what is in it where the event is our own."""
+    """The envelope of all events, and what is in it: exactly that where the event is our own, else at least."""
     schema = definitions.ref(Event)
-    definitions.found["Event"] |= {
-        "if": {"properties": {"type": {"enum": [GAP]}}},
-        "then": {"properties": {"data": definitions.ref(GapData)}},
-    }
+    ours = {"coverage.degraded": [definitions.ref(AudioGapData)]}
+    typed = {GAP: definitions.ref(GapData)}
+    for name, known in vocabulary.KNOWN.items():
+        beyond = {"description": vocabulary.BEYOND, "type": "object"}
+        typed[name] = {"anyOf": [definitions.add(known.name, known.schema), *ours.get(name, []), beyond]}
+    definitions.found["Event"] |= {"allOf": [_where(name, data) for name, data in typed.items()]}
     return schema
+
+
+def _where(name: str, data: Schema) -> Schema:
+    return {"if": {"properties": {"type": {"const": name}}}, "then": {"properties": {"data": data}}}
 
 
 def _json(found: Any) -> Payload:

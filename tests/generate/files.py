@@ -11,7 +11,7 @@ from generate.sentences import REPOSITORY
 
 CONFIG = REPOSITORY / "config"
 README = REPOSITORY / "README.md"
-TABLES: Mapping[str, Callable[[], str]] = {"topics": tables.topic_table}
+TABLES: Mapping[str, Callable[[], str]] = {"topics": tables.topic_table, "signals": tables.signal_table}
 """What may stand in the README between `<!-- generated: NAME -->` and `<!-- end -->`."""
 
 _MARKED = re.compile(r"(<!-- generated: ([a-z]+) -->\n).*?(<!-- end -->)", re.DOTALL)

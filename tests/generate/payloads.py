@@ -24,6 +24,11 @@ class Definitions:
         """The schema of any type that JSON can hold; its classes are gathered."""
         return self._schema(inspect.type_info(payload))
 
+    def add(self, name: str, schema: Schema) -> Schema:
+        """A schema that no class of ours stands for, under a name; returns the reference to it."""
+        self.found[name] = schema
+        return {"$ref": f"{self._prefix}{name}"}
+
     def _schema(self, info: inspect.Type) -> Schema:  # noqa: PLR0911 - a type each
         match info:
             case inspect.StructType() | inspect.TypedDictType():

@@ -4,14 +4,16 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from generate import sentences
+from generate import sentences, vocabulary
 from generate.channels import BRIDGE, COMMAND_SAYS, channels
 from generate.configuration import default_of, schema_of, sentence
 from interhuman2mqtt.config import CameraTable, File
 from interhuman2mqtt.config.tables import is_list, keys_of
 from interhuman2mqtt.errors import Reason
 from interhuman2mqtt.publish import requests
+from interhuman2mqtt.publish.homeassistant import words
 
+ENGAGEMENT, PROBABILITIES, SCORES = words.ENGAGEMENT, vocabulary.PROBABILITIES, words.SCORES
 MADE = "<!-- `make generate` writes this file out of the code. -->\n"
 REASONS = """# Reasons
 
@@ -29,6 +31,19 @@ TOPICS = """# Topics
 
 QoS is 1 everywhere. [schema/asyncapi.json](schema/asyncapi.json) has every payload; an empty one on a retained topic
 means that nothing is known any more.
+
+"""
+SIGNALS = f"""
+## Signals
+
+`data.signal_type` of `event/signal.detected`, `event/signal.updated` and `event/signal.ended`, and the keys of
+`state/signals`; with `data.probability` {", ".join(f"`{word}`" for word in PROBABILITIES)}. `data.state` of
+`event/engagement.updated` is {", ".join(f"`{word}`" for word in ENGAGEMENT)}. The scores of
+`event/conversation_quality.updated` are {", ".join(f"`{word}`" for word in SCORES)}, from 0 to 100.
+
+What `data` of each event holds is in [schema/events.json](schema/events.json), with an example. It is open: there may
+come more types, fields and words, which pass as the cloud sends them. Ignore what you do not know; nothing that is
+there changes its meaning, and where it had to, the payload's `schema` would be another number.
 
 """
 COMMANDS = """
@@ -65,12 +80,23 @@ def configuration() -> str:
 
 def topics() -> str:
     """`config/topics.md`."""
-    return f"{MADE}{TOPICS}{topic_table()}{COMMANDS}{_table(('command', 'keys', 'what it does'), _commands())}"
+    signals = f"{SIGNALS}{signal_table()}"
+    return f"{MADE}{TOPICS}{topic_table()}{signals}{COMMANDS}{_table(('command', 'keys', 'what it does'), _commands())}"
 
 
 def topic_table() -> str:
     """Every topic, those of requests in one line."""
     return _table(("topic", "retained", "what"), _topics())
+
+
+def signal_table() -> str:
+    """Every signal, and what is documented to tell it."""
+    return _table(("signal", *vocabulary.MODELS), _signals())
+
+
+def _signals() -> Iterator[tuple[str, ...]]:
+    for signal in words.SIGNALS:
+        yield f"`{signal}`", *("yes" if signal in known else "" for known in vocabulary.MODELS.values())
 
 
 def _topics() -> Iterator[tuple[str, ...]]:

@@ -12,6 +12,7 @@ from uuid import UUID
 from jsonschema import Draft7Validator, FormatChecker
 
 from generate.files import CONFIG
+from generate.vocabulary import KNOWN
 from home import rules
 from rig.mosquitto import Received
 from system.parts import GAP, Json
@@ -105,6 +106,8 @@ def _keeps_event(message: Received, box: str, ids: set[str]) -> None:
     scope = event["id"].removeprefix(f"{box}/{camera}/").partition("/")[0]
     session = event["session"] and UUID(event["session"])
     assert UUID(scope) == session or event.get("synthetic") is True or type_ == GAP
+    if type_ in KNOWN and not event.get("synthetic"):
+        assert list(Draft7Validator(KNOWN[type_].schema).iter_errors(event["data"])) == []
     assert event["id"] not in ids
     ids.add(event["id"])
     assert properties(message) == {"schema": "1", "type": type_, "id": event["id"]}

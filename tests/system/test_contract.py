@@ -56,7 +56,7 @@ def test_the_document_is_strict() -> None:
         "detail": None,
         "since": "2026-11-22T10:00:00Z",
     }
-    right |= {"session": None, "attempts": 0, "source": None, "last_media_at": None, "gap": None}
+    right |= {"session": None, "attempts": 0, "source": None, "last_media_at": None, "gap": None, "audio_missing": None}
     assert contract.faults(status, right) == []
     few = {key: value for key, value in right.items() if key != "since"}
     for wrong in ({**right, "more": 1}, few, {**right, "since": "2026-11-22T10:00:00"}):
