@@ -12,7 +12,7 @@ from msgspec import structs
 
 from capture.material import SMALL, Captured, Cut, captured
 from interhuman2mqtt.capture import wire
-from interhuman2mqtt.capture.chunks import SHORT_OF_CHUNK
+from interhuman2mqtt.capture.chunks import SHORT_OF_CHUNK, Bounds, lengths
 from interhuman2mqtt.capture.recorder import Recording, Tracks
 from interhuman2mqtt.capture.ring import Packet, Ring
 from interhuman2mqtt.capture.timeline import Anchor
@@ -329,3 +329,10 @@ def test_a_camera_that_stood_still_is_no_long_picture() -> None:
     assert hole == pytest.approx((1.9, 7.0))
     with opened(cut[1]) as file:
         assert file.duration == pytest.approx(2.0 * 1e6, rel=0.01)
+
+
+def test_chunks_are_foretold() -> None:
+    """`probe` says how long chunks will be by the same rule, out of the GOPs that it saw."""
+    assert lengths([1.2] * 5, Bounds(2.0)) == pytest.approx([2.4, 2.4])
+    assert lengths([2.0, 2.0, 1.3, 2.0], Bounds(2.0)) == pytest.approx([2.0, 2.0, 3.3])
+    assert lengths([2.0] * 4, Bounds(3.0, 3.0)) == pytest.approx([4.0, 4.0])

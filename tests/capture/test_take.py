@@ -3,13 +3,14 @@
 import errno
 import io
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
 
 import av
 import pytest
 
+from capture import odd_films
 from capture.material import SMALL, a_command, crafted, numbers
 from interhuman2mqtt.capture import capture as capture_module
 from interhuman2mqtt.capture import microphone, wire
@@ -17,11 +18,10 @@ from interhuman2mqtt.capture import take as take_module
 from interhuman2mqtt.capture.capture import REOPENS, Capture
 from interhuman2mqtt.capture.choose import Adjustment
 from interhuman2mqtt.capture.device import Feed, open_source
-from interhuman2mqtt.capture.parameters import ParameterSets, sequence_parameters
 from interhuman2mqtt.capture.recorder import Recording
 from interhuman2mqtt.capture.take import Reopen
 from interhuman2mqtt.capture.tracks import AvPacket
-from interhuman2mqtt.errors import Outage, Reason
+from interhuman2mqtt.errors import Outage, Reason, Refused
 from rig.clips import Clip, add_video, draw, opened, packet_times
 
 RARE = Clip(size=(192, 108), fps=15, gop=150, seconds=16, audio=None)
@@ -261,23 +261,6 @@ def test_a_camera_that_fails_while_it_runs(monkeypatch: pytest.MonkeyPatch) -> N
     assert capture.outage.reason is Reason.NOT_FOUND
 
 
-def test_the_sequence_parameters_of_an_access_unit() -> None:
-    """The first unit of type 7, without the zeros that belong to the next start code; None in other forms."""
-    unit = b"\x00\x00\x00\x01\x09\xf0\x00\x00\x00\x01\x67\x42\x00\x1e\x00\x00\x00\x01\x68\xce\x00\x00\x01\x65\x88"
-    assert sequence_parameters(unit) == b"\x67\x42\x00\x1e"
-    assert sequence_parameters(unit[:16]) == b"\x67\x42\x00\x1e"[: 16 - 10].rstrip(b"\x00")
-    assert sequence_parameters(b"\x00\x00\x00\x10\x65\x88\x84") is None
-    assert sequence_parameters(b"\x00\x00\x01") is None
-
-
-def test_only_other_parameters_count_as_changed() -> None:
-    """The same again, or none at all, is no change."""
-    first, other = b"\x00\x00\x01\x67\x42\x00\x00\x01\x65", b"\x00\x00\x01\x67\x64\x00\x00\x01\x65"
-    sets = ParameterSets()
-    seen = [sets.changed(av.Packet(data)) for data in (b"\x00\x00\x01\x65", first, first, b"\x00\x00\x01\x65", other)]
-    assert seen == [False, False, False, False, True]
-
-
 def test_a_source_that_changes_all_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is opened anew so often, then it has failed; no thread of the encoders that it needed is left."""
     opened = []
@@ -314,3 +297,32 @@ def test_pictures_whose_size_nobody_tells(tmp_path: Path) -> None:
     outage = captured_until_it_ends(a_command(file))
     assert (outage.reason, type(outage)) == (Reason.INVALID_MEDIA, Outage)
     assert "no picture whose size can be told" in str(outage)
+
+
+@pytest.mark.parametrize("path", [odd_films.refreshed, odd_films.refreshed_film])
+def test_intra_refresh_is_encoded(path: Callable[[], Path]) -> None:
+    """Nobody could begin at its key frames, so each recording begins with a real one, and the description says why."""
+    capture = run(path())
+    assert capture.counts.repairs == {"intra_refresh": 1}
+    assert capture.opened
+    assert capture.opened.description == "h264 192x108 (encoded as h264 192x108: intra refresh), silence"
+    *_, encoded = films(capture)
+    assert numbers(encoded) == list(range(odd_films.FRAMES))
+
+
+def test_intra_refresh_cannot_be_copied() -> None:
+    """Who asks for a copy is told what to do."""
+    outage = captured_until_it_ends(a_command(odd_films.refreshed(), video="copy"))
+    assert (type(outage), outage.reason) == (Refused, Reason.UNSUPPORTED)
+    assert 'set video = "auto"' in outage.detail
+
+
+def test_a_source_without_any_key_frame_is_encoded() -> None:
+    """There is nothing to begin with; its decoder begins anywhere, and sees all of it a moment later."""
+    capture = run(odd_films.without_key_frames())
+    assert capture.counts.repairs["no_key_frames"] == 1
+    assert capture.opened
+    assert capture.opened.description == "h264 192x108 (encoded as h264 192x108: no key frames), silence"
+    *_, encoded = films(capture)
+    seen = numbers(encoded)
+    assert seen[2 * odd_films.FPS :] == list(range(2 * odd_films.FPS + 1, odd_films.FRAMES))

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from fractions import Fraction
 from functools import cache
 from itertools import count
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from av.audio.stream import AudioStream
@@ -102,16 +103,21 @@ class Track(NamedTuple):
 @cache
 def video(clip: Clip, fps: float | None = None) -> Track:
     """The picture of a clip; `fps` captures its frames at another rate than it was made for, and stamps them so."""
-    with opened(clip.path()) as file:
+    return film(clip.path(), clip.seconds, clip.fps / fps if fps else 1.0)
+
+
+@cache
+def film(path: Path, seconds: float, scale: float = 1.0) -> Track:
+    """The H.264 of a file of that length; `scale` makes it last so many times as long."""
+    with opened(path) as file:
         stream = file.streams.video[0]
         packets = served(file, stream)
-        scale = clip.fps / fps if fps else 1.0
-        table = rows(packets, stream.time_base or Fraction(1, clip.fps))
+        table = rows(packets, stream.time_base or Fraction(1, 90_000))
         units = tuple(
             Unit(at * scale, shown * scale, number, tuple(fragments(bytes(packet))))
             for packet, (shown, at, number, _) in zip(packets, table, strict=True)
         )
-        return Track("video", "H264/90000", units, clip.seconds * scale, (parameter_sets(bytes(packets[0])),))
+        return Track("video", "H264/90000", units, seconds * scale, (parameter_sets(bytes(packets[0])),))
 
 
 def served(file: InputContainer, stream: VideoStream | AudioStream) -> "Packets":

@@ -43,6 +43,7 @@ async def test_a_camera_with_a_password(tmp_path: Path) -> None:
         assert (found["audio"], found["audio_copied"]) == ("aac", True)
         assert found["fps"] == pytest.approx(15, abs=0.5)
         assert found["gop"] == pytest.approx(1.0, abs=0.1)
+        assert (found["chunk"], found["chunk_longest"]) == pytest.approx((2.0, 2.0), abs=0.1)
         assert found["why"] == "H.264 is sent as it is"
         assert found["measured"] >= 2
         assert 0 <= found["cpu"] < 100

@@ -10,11 +10,22 @@ from interhuman2mqtt.capture.device import Feed
 from interhuman2mqtt.capture.microphone import Microphone
 from interhuman2mqtt.capture.recorder import Tracks
 from interhuman2mqtt.capture.silence import Filled, quiet, quiet_of
-from interhuman2mqtt.capture.tracks import Copied, EncodedSound, EncodedVideo, Silence, Track, base_of
+from interhuman2mqtt.capture.tracks import (
+    Copied,
+    CopiedVideo,
+    EncodedSound,
+    EncodedVideo,
+    Silence,
+    VideoTrack,
+    base_of,
+)
+from interhuman2mqtt.capture.upright import shape_of
 from interhuman2mqtt.errors import Outage, Reason, Refused
 
 RAW_VIDEO = ("rawvideo", "wrapped_avframe")
 """FFmpeg's names for pictures that are not compressed, of devices and of its own generators."""
+INTRA_REFRESH, NO_KEY_FRAMES = "intra refresh", "no key frames"
+"""Why H.264 that could be copied is encoded."""
 COPIED_SOUND = ("aac", "opus")
 
 
@@ -22,7 +33,8 @@ class Adjustment(NamedTuple):
     """What was learned about a source only while it ran."""
 
     encode: bool = False
-    """Its key frames are too rare to copy."""
+    """It cannot be copied, because its key frames are too rare, or for this reason."""
+    because: str = ""
 
 
 class Choice(NamedTuple):
@@ -74,7 +86,7 @@ def _said(feed: Feed, stream: VideoStream) -> str:
     return str(feed.mode._replace(width=stream.width, height=stream.height, fps=float(stream.average_rate or 0)))
 
 
-def _video(command: wire.Open, stream: VideoStream, adjustment: Adjustment, said: str) -> tuple[Track, str]:
+def _video(command: wire.Open, stream: VideoStream, adjustment: Adjustment, said: str) -> tuple[VideoTrack, str]:
     codec = stream.codec_context.name
     base = base_of(stream)
     if not (stream.width and stream.height):  # opened while no key frame came, which alone tells it
@@ -84,10 +96,16 @@ def _video(command: wire.Open, stream: VideoStream, adjustment: Adjustment, said
             Reason.UNSUPPORTED,
             f'{command.source} sends {codec}, which the cloud does not take: set video = "auto" or "h264"',
         )
-    if codec == "h264" and command.video != "h264" and not adjustment.encode:
-        return Copied(stream, base), f"{said} (copied)"
+    shape = shape_of(stream)
+    said += shape.remarks
+    is_lying = shape.turn != 0 and command.video == "auto"
+    if codec == "h264" and command.video != "h264" and not adjustment.encode and not is_lying:
+        return CopiedVideo(stream, base), f"{said} (copied)"
     encoded = EncodedVideo(stream, base, command.size, command.fps, command.video_bitrate)
-    return encoded, f"{said} (encoded as h264 {encoded.template.width}x{encoded.template.height})"
+    if adjustment.because == NO_KEY_FRAMES:
+        encoded.begin_anywhere()
+    because = f": {adjustment.because}" if adjustment.because else ""
+    return encoded, f"{said} (encoded as h264 {encoded.template.width}x{encoded.template.height}{because})"
 
 
 def _sound(command: wire.Open, feed: Feed, microphone: Microphone | None) -> Described:

@@ -12,9 +12,10 @@ An end within a tenth of the asked length, and none elsewhere, was tried: GOPs o
 """
 
 import math
+from collections.abc import Iterable
 from typing import NamedTuple
 
-from interhuman2mqtt.capture.ring import Gop
+from interhuman2mqtt.capture.ring import Gop, Packet
 
 SHORT_OF_CHUNK = 0.75
 LEAST_HELD_S = 3.0
@@ -82,3 +83,17 @@ class GrowingChunk:
         """Grow."""
         self.gops.append(gop)
         self._size += gop.size
+
+
+def lengths(gops_s: Iterable[float], bounds: Bounds) -> list[float]:
+    """How long the chunks of GOPs of these lengths are, in seconds; a last one that is not whole is none."""
+    found: list[float] = []
+    chunk, end_s = GrowingChunk(bounds), 0.0
+    for gop_s in gops_s:
+        gop = Gop(0, end_s, Packet(0, 0, 0, key=True, size=0, data=b""))
+        gop.end_s = end_s = end_s + gop_s
+        chunk.add(gop)
+        if chunk.is_whole:
+            found.append(chunk.seconds)
+            chunk = GrowingChunk(bounds)
+    return found

@@ -18,12 +18,15 @@ from av.video.frame import VideoFrame
 from interhuman2mqtt.capture import wire
 from interhuman2mqtt.capture.capture import Capture
 from interhuman2mqtt.capture.ring import Packet
-from interhuman2mqtt.capture.tracks import AvPacket, Track
+from interhuman2mqtt.capture.tracks import AvPacket, VideoTrack
+from interhuman2mqtt.capture.upright import Size, Upright, even
 
 DECODE_S = 2.0
 """Seconds after which no further picture is decoded."""
 QUALITY = 4
 """The quantizer of the JPEG, of 1 (best) to 31."""
+PIXELS = "yuvj420p"
+"""JPEG's own: full range."""
 LAMBDA = 118
 """FF_QP2LAMBDA of libavutil/avutil.h: libav's unit of `global_quality`."""
 
@@ -52,13 +55,12 @@ class Photographer:
     def _take(self, command: wire.Picture) -> tuple[wire.Pictured, bytes]:
         track, packets, anchor_s = self._newest()
         frame = newest_frame(track.template, packets, time.monotonic() + DECODE_S)
-        picture = jpeg(frame, command.width_max)
+        size = fitting(track.shape.of(frame).upright, command.width_max)
         taken_s = (frame.pts or 0) * track.tick_s
-        return wire.Pictured(
-            number=command.number, size=fitting(frame, command.width_max), taken_s=taken_s, anchor_s=anchor_s
-        ), picture
+        pictured = wire.Pictured(number=command.number, size=size, taken_s=taken_s, anchor_s=anchor_s)
+        return pictured, jpeg(Upright(size, PIXELS).fit(frame, track.shape))
 
-    def _newest(self) -> tuple[Track, list[Packet], float]:
+    def _newest(self) -> tuple[VideoTrack, list[Packet], float]:
         """The pictures of the newest group, which may still grow, and the track that they are of."""
         capture = self._capture
         with capture.changed:
@@ -107,20 +109,18 @@ def _as_av(packet: Packet) -> AvPacket:
     return copy
 
 
-def fitting(frame: VideoFrame, width_max: int) -> tuple[int, int]:
+def fitting(size: Size, width_max: int) -> Size:
     """The size of a picture that is no wider than that, in its own proportion, even both ways."""
-    scale = min(1.0, width_max / frame.width)
-    return max(2, round(frame.width * scale) & ~1), max(2, round(frame.height * scale) & ~1)
+    scale = min(1.0, width_max / size[0])
+    return even(size[0] * scale), even(size[1] * scale)
 
 
-def jpeg(frame: VideoFrame, width_max: int) -> bytes:
-    """A picture as JPEG, by libav's encoder."""
-    width, height = fitting(frame, width_max)
+def jpeg(picture: VideoFrame) -> bytes:
+    """A picture of those pixels as JPEG, by libav's encoder."""
     encoder = av.CodecContext.create("mjpeg", "w")
-    encoder.width, encoder.height, encoder.pix_fmt = width, height, "yuvj420p"
+    encoder.width, encoder.height, encoder.pix_fmt = picture.width, picture.height, PIXELS
     encoder.time_base = Fraction(1, 25)
     encoder.thread_count = 1
     encoder.qscale, encoder.global_quality = True, QUALITY * LAMBDA
-    picture = frame.reformat(width, height, format="yuvj420p")
     picture.pts, picture.time_base = 0, encoder.time_base
     return b"".join(map(bytes, [*encoder.encode(picture), *encoder.encode(None)]))

@@ -22,7 +22,7 @@ from interhuman2mqtt.capture.chunks import Bounds, GrowingChunk
 from interhuman2mqtt.capture.ring import Gop, Packet, Ring, Span
 from interhuman2mqtt.capture.silence import Filled
 from interhuman2mqtt.capture.timeline import Anchor
-from interhuman2mqtt.capture.tracks import AvPacket, Silence, Track
+from interhuman2mqtt.capture.tracks import AvPacket, Silence, VideoTrack
 
 MOVFLAGS = "empty_moov+default_base_moof+frag_custom+frag_discont+skip_trailer"
 MUXER_BUFFER = 1 << 20
@@ -31,7 +31,7 @@ MUXER_BUFFER = 1 << 20
 class Tracks(NamedTuple):
     """What the GOPs of one take are made of."""
 
-    video: Track
+    video: VideoTrack
     sound: Filled | Silence | None
 
 

@@ -10,19 +10,18 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 import av
 from av.stream import Stream
 
-from interhuman2mqtt.capture.choose import Adjustment
+from interhuman2mqtt.capture.choose import INTRA_REFRESH, NO_KEY_FRAMES, Adjustment
 from interhuman2mqtt.capture.device import Feed
 from interhuman2mqtt.capture.files import played
 from interhuman2mqtt.capture.opening import Arrived, Opening
-from interhuman2mqtt.capture.parameters import ParameterSets
 from interhuman2mqtt.capture.rate import ClockRate
 from interhuman2mqtt.capture.recorder import Tracks
 from interhuman2mqtt.capture.rests import rest_s
 from interhuman2mqtt.capture.ring import Packet, Ring
 from interhuman2mqtt.capture.silence import Filled
 from interhuman2mqtt.capture.timeline import Anchor, Timeline
-from interhuman2mqtt.capture.tracks import AvPacket, Copied, base_of
-from interhuman2mqtt.errors import Outage, Reason
+from interhuman2mqtt.capture.tracks import AvPacket, Copied, CopiedVideo, base_of
+from interhuman2mqtt.errors import Outage, Reason, Refused
 
 if TYPE_CHECKING:
     from av.audio.stream import AudioStream
@@ -33,6 +32,7 @@ PARSED = ("h264", "hevc")
 """What RTP carries in pieces whose last one FFmpeg does not look for."""
 LONGEST_GOP_S = 4.5
 """The cloud looks at windows of 8 s and wants a key frame in each: where they are rarer we encode."""
+NO_IDR = "the video is refreshed bit by bit (intra refresh), and has no key frames to begin with"
 
 
 class Reopen(Exception):  # noqa: N818 - it is no error
@@ -82,7 +82,7 @@ class Take:
         self._may_encode = may_encode and isinstance(tracks.video, Copied)
         # what is encoded costs more than rests could spare
         self._may_rest = isinstance(tracks.video, Copied) and feeds[0].buffered
-        self._parameters = ParameterSets()
+        self._first_s: float | None = None
         self._begun = False
         self._sealed = 0
         self._sealed_at: float | None = None
@@ -228,8 +228,31 @@ class Take:
 
     def _judge(self, packet: AvPacket) -> None:
         """Whether the source, now that it runs, turns out to be another than it seemed when it was opened."""
-        if packet.is_keyframe and isinstance(self._tracks.video, Copied) and self._parameters.changed(packet):
-            raise Reopen(self._adjustment, "format_changed")
+        if not isinstance(self._tracks.video, CopiedVideo):
+            return
+        if packet.is_keyframe:
+            self._judge_key(self._tracks.video, packet)
+        elif self._may_encode and self._ring.newest_gop() is None and self._lasts(packet) > LONGEST_GOP_S:
+            raise Reopen(self._adjustment._replace(encode=True, because=NO_KEY_FRAMES), "no_key_frames")
+
+    def _lasts(self, packet: AvPacket) -> float:
+        """Return the seconds of video from the first picture of the take to this one."""
+        seconds = float((packet.pts or 0) * packet.time_base)
+        self._first_s = seconds if self._first_s is None else self._first_s
+        return seconds - self._first_s
+
+    def _judge_key(self, track: CopiedVideo, packet: AvPacket) -> None:
+        """Whether a copy can be cut where the source says that it can, and goes on as it began."""
+        trouble = track.keys.trouble(bytes(packet))
+        if trouble == "no_beginning":
+            packet.is_keyframe = False
+            return
+        if trouble == "intra_refresh" and not self._may_encode:
+            raise Refused(Reason.UNSUPPORTED, f'{NO_IDR}, so it cannot be copied: set video = "auto" or "h264"')
+        if trouble == "intra_refresh":
+            raise Reopen(self._adjustment._replace(encode=True, because=INTRA_REFRESH), trouble)
+        if trouble is not None:
+            raise Reopen(self._adjustment, trouble)
 
 
 def packets(feed: Feed) -> Iterator[Arrived]:

@@ -17,7 +17,9 @@ from av.stream import Stream
 from av.video.frame import PictureType
 from av.video.stream import VideoStream
 
+from interhuman2mqtt.capture.parameters import KeyFrames
 from interhuman2mqtt.capture.ring import Packet
+from interhuman2mqtt.capture.upright import Shape, Upright, even, sane_aspect, shape_of
 
 if TYPE_CHECKING:
     from av.audio.codeccontext import AudioCodecContext
@@ -54,6 +56,14 @@ class Track(Protocol):
 
     def put(self, packet: AvPacket) -> Iterator[Packet]:
         """The packets that this one of the source, its times already mended, becomes."""
+
+
+class VideoTrack(Track, Protocol):
+    """One of them that is seen."""
+
+    @property
+    def shape(self) -> Shape:
+        """How its pixels are to be shown."""
 
 
 def packed(packet: AvPacket) -> Packet:
@@ -95,8 +105,25 @@ class Copied:
         yield packed(packet)
 
 
+class CopiedVideo(Copied):
+    """The same for video: what container and codec say beside the pixels stays as it is."""
+
+    def __init__(self, stream: VideoStream, time_base: Fraction) -> None:
+        super().__init__(stream, time_base)
+        self.shape = shape_of(stream)
+        self.keys = KeyFrames(bytes(stream.codec_context.extradata or b""))
+
+    def put(self, packet: AvPacket) -> Iterator[Packet]:
+        """The packet itself; a key frame that lacks its parameter sets gets them."""
+        copied = packed(packet)
+        yield self.keys.complete(copied) if copied.key else copied
+
+
 class EncodedVideo:
-    """Decoded, scaled if asked, and encoded as H.264 with a key frame each second and without B-frames."""
+    """Decoded, upright, scaled if asked, and encoded as H.264 with a key frame each second and without B-frames.
+
+    Its pixels are square, unless the size that is asked for has other proportions: then they are what makes up for it.
+    """
 
     def __init__(
         self,
@@ -108,8 +135,10 @@ class EncodedVideo:
     ) -> None:
         self._decoder = stream.codec_context
         self._source_base = time_base
-        width, height = size or (stream.width, stream.height)
-        self._size = (width & ~1, height & ~1)
+        shape = self._source_shape = shape_of(stream)
+        self._size = (even(size[0]), even(size[1])) if size else shape.upright
+        self.shape = Shape(self._size, sane_aspect(Fraction(*shape.upright) / Fraction(*self._size)))
+        self._upright = Upright(self._size, "yuv420p", self.shape.aspect)
         rate = fps or float(stream.average_rate or stream.guessed_rate or 25)
         self._interval_s = 1 / fps if fps else 0.0
         self.time_base = VIDEO_TIME_BASE
@@ -125,6 +154,7 @@ class EncodedVideo:
         encoder = container.add_stream("libx264", rate=Fraction(rate).limit_denominator(1001), bit_rate=bitrate)
         encoder.width, encoder.height = self._size
         encoder.pix_fmt = "yuv420p"
+        encoder.codec_context.sample_aspect_ratio = self.shape.aspect
         encoder.codec_context.time_base = self.time_base
         encoder.options = {
             # With zerolatency, on real footage, the SSIM of `veryfast` at 0.6 of its CPU.
@@ -139,6 +169,10 @@ class EncodedVideo:
         container.start_encoding()
         return encoder
 
+    def begin_anywhere(self) -> None:
+        """Show also what the decoder does not know to be whole: of a source without key frames it never does."""
+        self._decoder.options = {"flags2": "showall"}
+
     def put(self, packet: AvPacket) -> Iterator[Packet]:
         """The pictures that the packet completes, encoded; fewer where `fps` asks for fewer."""
         for frame in self._decoder.decode(packet):
@@ -148,7 +182,7 @@ class EncodedVideo:
             if seconds < self._next_frame_s - self._interval_s / 4:
                 continue
             self._next_frame_s = max(self._next_frame_s, seconds) + self._interval_s
-            picture = frame.reformat(*self._size, format="yuv420p")
+            picture = self._upright.fit(frame, self._source_shape)
             picture.pts = round(seconds / self.tick_s)
             picture.time_base = self.time_base
             picture.pict_type = PictureType.NONE

@@ -10,12 +10,15 @@ from msgspec import Struct
 from interhuman2mqtt.cameras.recording import WorkerRecording
 from interhuman2mqtt.cameras.worker import Worker, start_worker
 from interhuman2mqtt.capture import wire
+from interhuman2mqtt.capture.chunks import Bounds, lengths
+from interhuman2mqtt.config import Interhuman
 from interhuman2mqtt.errors import Outage
 from interhuman2mqtt.supervise import leaves
 from interhuman2mqtt.tools import fmp4
 
 GOP_EACH_S = 0.05
 """Asked for chunks so short, a recording gives one GOP in each."""
+CHUNK = Bounds(Interhuman().chunk)
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -38,6 +41,9 @@ class Measured(Struct, frozen=True, kw_only=True):
     gop: float
     """Seconds from key frame to key frame, in the middle."""
     gop_longest: float
+    chunk: float
+    """Seconds of media in each message to the cloud, in the middle."""
+    chunk_longest: float
     bitrate: float
     """Bits a second, as they would be sent."""
     cpu: float
@@ -51,16 +57,22 @@ class Measured(Struct, frozen=True, kw_only=True):
 
 
 async def measure(
-    command: wire.Open, seconds: float, progress: Callable[[float], None] = lambda _seconds: None
+    command: wire.Open,
+    seconds: float,
+    progress: Callable[[float], None] = lambda _seconds: None,
+    bounds: Bounds = CHUNK,
 ) -> Measured:
-    """Open, and look for so long, but at one group of pictures at least; raises Outage."""
+    """Open, and look for so long, but at one group of pictures at least; raises Outage.
+
+    `bounds` are those of the chunks that would be sent.
+    """
     try:
         async with start_worker(command) as worker:
             began = time.monotonic()
             await worker.wait_open()
             measuring = _Measuring(command, worker, time.monotonic() - began)
             await measuring.run(seconds, progress)
-            return measuring.result()
+            return measuring.result(bounds)
     except BaseExceptionGroup as group:
         outages, others = group.split(Outage)
         if outages is None or others is not None:
@@ -98,11 +110,13 @@ class _Measuring:
             self._pictures += fmp4.pictures(chunk.payload)
             self._cpu_to, self._to = _cpu_seconds(self._worker.pid), time.monotonic()
 
-    def result(self) -> Measured:
+    def result(self, bounds: Bounds) -> Measured:
         """What came of it."""
         opened, pulse = self._worker.opened, self._worker.progress.pulse
         assert opened is not None  # noqa: S101 - chunks came
         media, spent = sum(self._gops), max(self._to - self._from, 0.001)
+        # as of a source that goes on in the same way: one look is too short for the longest chunks
+        chunks = lengths(self._gops * (1 + int(2 * max(bounds.wanted_s, bounds.least_s) / media)), bounds)
         repairs = dict(pulse.repairs) if pulse else {}
         return Measured(
             description=opened.description,
@@ -115,6 +129,8 @@ class _Measuring:
             fps=round(self._pictures / media, 2),
             gop=round(sorted(self._gops)[len(self._gops) // 2], 2),
             gop_longest=round(max(self._gops), 2),
+            chunk=round(sorted(chunks)[len(chunks) // 2], 2),
+            chunk_longest=round(max(chunks), 2),
             bitrate=round(self._bytes * 8 / media),
             cpu=round((self._cpu_to - self._cpu_from) / spent * 100, 1),
             repairs=repairs,
@@ -134,6 +150,11 @@ def why(command: wire.Open, opened: wire.Opened, repairs: dict[str, int]) -> str
         return (
             "its key frames are too far apart for the cloud's windows: set the camera's key frame interval (GOP, "
             "I-frame interval) to one or two seconds, and it is copied"
+        )
+    if "intra_refresh" in repairs or "no_key_frames" in repairs:
+        return (
+            "it has no key frames that a viewer can begin with (intra refresh): switch that off in the camera, or set "
+            "a key frame interval (GOP, I-frame interval) of one or two seconds, and it is copied"
         )
     return 'video = "h264" asks for it'
 

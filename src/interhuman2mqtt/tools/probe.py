@@ -4,7 +4,7 @@ import getpass
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TextIO
+from typing import NamedTuple, TextIO
 
 import msgspec
 import trio
@@ -13,13 +13,14 @@ from msgspec import Struct, structs
 from interhuman2mqtt import config, exits, log
 from interhuman2mqtt.cameras.capturing import open_command
 from interhuman2mqtt.capture import wire
+from interhuman2mqtt.capture.chunks import Bounds
 from interhuman2mqtt.config import file as configfile
 from interhuman2mqtt.config import urls
 from interhuman2mqtt.config.problems import BadValueError, shown
 from interhuman2mqtt.config.suggest import did_you_mean
 from interhuman2mqtt.errors import Outage, Reason
 from interhuman2mqtt.redaction import hide, redact
-from interhuman2mqtt.tools.measuring import Measured, measure
+from interhuman2mqtt.tools.measuring import CHUNK, Measured, measure
 from interhuman2mqtt.tools.pausing import why_paused
 from interhuman2mqtt.tools.remedies import remedy
 
@@ -42,6 +43,14 @@ class Options(Struct, frozen=True, kw_only=True):
     as_json: bool
 
 
+class Plan(NamedTuple):
+    """What is opened, and what would be made of it."""
+
+    command: wire.Open
+    bounds: Bounds
+    """Of the chunks that would be sent."""
+
+
 class Unusable(Exception):  # noqa: N818 - it names what happened
     """The command line makes no sense, or must not be obeyed; the text says why."""
 
@@ -50,14 +59,14 @@ def probe_command(options: Options, out: TextIO, err: TextIO) -> int:
     """Open a source and say what it is; 0, or 69 where it, or its microphone, cannot be used."""
     log.setup("error")
     try:
-        command = _command(options, err)
+        command, bounds = _plan(options, err)
     except Unusable as error:
         print(error, file=err)
         return exits.USAGE
     except Outage as outage:
         return _failed(options, outage, out, err)
     try:
-        measured = trio.run(measure, command, options.seconds, _progress(options.seconds, err))
+        measured = trio.run(measure, command, options.seconds, _progress(options.seconds, err), bounds)
     except Outage as outage:
         return _failed(options, outage, out, err)
     finally:
@@ -79,10 +88,10 @@ def _failed(options: Options, outage: Outage, out: TextIO, err: TextIO) -> int:
     return exits.UNAVAILABLE
 
 
-def _command(options: Options, err: TextIO) -> wire.Open:
+def _plan(options: Options, err: TextIO) -> Plan:
     """What the capture process is told; raises Unusable, Outage, ConfigError."""
     if ":" not in options.source:
-        return open_command(_configured(options))
+        return _configured(options)
     try:
         urls.check_source(options.source)
         if options.microphone is not None:
@@ -103,14 +112,15 @@ def _command(options: Options, err: TextIO) -> wire.Open:
         )
     )
     if options.username is not None and password is None:
-        return structs.replace(command, password=_ask(options.username, err))
-    return command
+        command = structs.replace(command, password=_ask(options.username, err))
+    return Plan(command, CHUNK)
 
 
-def _configured(options: Options) -> config.Camera:
+def _configured(options: Options) -> Plan:
     if any((options.username, options.password_env, options.password_file, options.microphone)):
         raise Unusable(f"{shown(options.source)} is a camera of the configuration: what belongs to it stands there")
-    cameras = configfile.load(configfile.find(options.config), options.box).cameras
+    loaded = configfile.load(configfile.find(options.config), options.box)
+    cameras = loaded.cameras
     camera = cameras.get(options.source)
     if camera is None:
         hint = did_you_mean(options.source, cameras) or f"; its cameras: {', '.join(cameras) or 'none'}"
@@ -120,7 +130,8 @@ def _configured(options: Options) -> config.Camera:
         )
     if why := why_paused(camera.id):
         raise Outage(Reason.PAUSED, f"{camera.id} is not opened: {why}")
-    return camera
+    least_s = config.STANDALONE_MIN if camera.framing is config.Framing.STANDALONE else 0.0
+    return Plan(open_command(camera), Bounds(loaded.interhuman.chunk, least_s).within(camera.buffer, camera.buffer_max))
 
 
 def _password(options: Options) -> config.SecretRef | None:
@@ -167,6 +178,7 @@ def lines(source: str, measured: Measured) -> list[str]:
         f"video       {measured.video}, {copied}: {measured.why}",
         f"pictures    {measured.fps:g} a second",
         f"key frames  every {measured.gop:g} s, {measured.gop_longest:g} s at most",
+        f"chunks      of {measured.chunk:g} s, {measured.chunk_longest:g} s at most",
         f"audio       {sound}",
         f"bitrate     {measured.bitrate / 1e6:.2f} Mbit/s",
         f"CPU         {measured.cpu:g} % of one core",

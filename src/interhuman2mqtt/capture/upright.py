@@ -1,0 +1,152 @@
+"""Video as people see it: turned upright and its pixels square, whatever container and codec say beside the pixels.
+
+Who looks at pixels alone, as a model does, sees people lie down or squeezed where a display matrix (ISO/IEC 14496-12,
+6.2.2; FFmpeg's "rotate") or a sample aspect ratio is left to the player. So what is encoded or photographed is turned
+and stretched here, and nothing is left to say.
+"""
+
+import io
+import math
+from fractions import Fraction
+from typing import NamedTuple
+
+import av
+from av.filter import Graph
+from av.stream import Stream
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+ASPECT_MAX = 3
+"""Beyond it, either way, an aspect ratio is no camera's but nonsense."""
+SAME = 0.02
+"""Proportions that differ by less look the same, and come from rounding to even sizes."""
+TURNS: dict[int, tuple[tuple[str, ...], ...]] = {
+    0: (),
+    90: (("transpose", "cclock"),),
+    180: (("hflip",), ("vflip",)),
+    270: (("transpose", "clock"),),
+}
+"""FFmpeg's filters, by degrees counter-clockwise."""
+TKHD_MATRIX = 40
+"""Bytes from the content of a `tkhd` box, version 0, to its matrix (ISO/IEC 14496-12, 8.3.2)."""
+
+Size = tuple[int, int]
+
+
+class Shape(NamedTuple):
+    """How the pixels of a track are to be shown."""
+
+    size: Size
+    """Width and height in pixels, as they are coded."""
+    aspect: Fraction = Fraction(1)
+    """Width of a pixel to its height."""
+    turn: int = 0
+    """Degrees counter-clockwise by which it has to be turned: 0, 90, 180 or 270."""
+
+    @property
+    def upright(self) -> Size:
+        """Width and height as it is seen, in square pixels; both even."""
+        width, height = self.size
+        if self.aspect >= 1:
+            seen = even(width * self.aspect), even(height)
+        else:
+            seen = even(width), even(height / self.aspect)
+        return seen[::-1] if self.turn % 180 else seen
+
+    @property
+    def remarks(self) -> str:
+        """What a person has to know beside the size: `, turned by 90 degrees, pixels 4:3`; mostly nothing."""
+        turned = f", turned by {self.turn} degrees" if self.turn else ""
+        pixels = f", pixels {self.aspect.numerator}:{self.aspect.denominator}" if self.aspect != 1 else ""
+        return turned + pixels
+
+    def of(self, frame: VideoFrame) -> "Shape":
+        """The shape of one decoded picture, which may know better."""
+        return Shape((frame.width, frame.height), self.aspect, quarter(frame.rotation) or self.turn)
+
+
+def shape_of(stream: VideoStream) -> Shape:
+    """What a stream's container and codec say of it."""
+    return Shape((stream.width, stream.height), sane_aspect(stream.sample_aspect_ratio), turn_of(stream))
+
+
+def sane_aspect(said: Fraction | None) -> Fraction:
+    """A sample aspect ratio that may be true, else that of square pixels."""
+    if not said or not Fraction(1, ASPECT_MAX) <= said <= ASPECT_MAX or abs(said - 1) < SAME:
+        return Fraction(1)
+    return Fraction(said)
+
+
+def turn_of(stream: Stream) -> int:
+    """Degrees counter-clockwise by which the container wants it turned.
+
+    PyAV tells it of decoded frames only; the header of a film holds it as the stream's parameters do.
+    """
+    target = io.BytesIO()
+    try:
+        with av.open(target, "w", format="mov", options={"movflags": "empty_moov"}) as muxer:
+            muxer.add_stream_from_template(stream)
+            muxer.start_encoding()
+    except (ValueError, av.error.FFmpegError):
+        return 0  # what no film can hold comes from a device, which says nothing
+    header = target.getvalue()
+    matrix = header.find(b"tkhd") + 4 + TKHD_MATRIX
+    a, b = (int.from_bytes(header[at : at + 4], "big", signed=True) for at in (matrix, matrix + 4))
+    return quarter(-math.degrees(math.atan2(b, a)))
+
+
+def quarter(degrees: float) -> int:
+    """The nearest multiple of 90, from 0 to 270."""
+    return round(degrees / 90) * 90 % 360
+
+
+def even(length: float | Fraction) -> int:
+    """An even number, at most that and 2 at least."""
+    return max(2, round(length) & ~1)
+
+
+class Upright:
+    """Turns pictures upright and makes them fit into a size in their own proportions, by bars where it has others.
+
+    Args:
+        size: Of what comes out.
+        pixel_format: The same.
+        aspect: Width to height of its pixels.
+    """
+
+    def __init__(self, size: Size, pixel_format: str, aspect: Fraction = Fraction(1)) -> None:
+        self._size = size
+        self._format = pixel_format
+        self._ratio = float(aspect) * size[0] / size[1]
+        self._graph: Graph | None = None
+        self._graph_of: tuple[object, ...] = ()
+
+    def fit(self, frame: VideoFrame, shape: Shape) -> VideoFrame:
+        """One picture of a track of that shape."""
+        shape = shape.of(frame)
+        ratio = shape.upright[0] / shape.upright[1]
+        if not shape.turn and abs(ratio / self._ratio - 1) < SAME:
+            return frame.reformat(*self._size, format=self._format)
+        kind = shape, frame.format.name
+        if self._graph is None or kind != self._graph_of:
+            self._graph, self._graph_of = self._filters(frame, ratio, shape.turn), kind
+        self._graph.push(frame)
+        fitted = self._graph.pull()
+        assert isinstance(fitted, VideoFrame)  # noqa: S101 - what goes in comes out
+        return fitted
+
+    def _filters(self, frame: VideoFrame, ratio: float, turn: int) -> Graph:
+        width, height = self._size
+        inner = even(width * min(1, ratio / self._ratio)), even(height * min(1, self._ratio / ratio))
+        graph = Graph()
+        base = frame.time_base or Fraction(1, av.time_base)
+        graph.link_nodes(
+            graph.add_buffer(width=frame.width, height=frame.height, format=frame.format, time_base=base),
+            *(graph.add(*turning) for turning in TURNS[turn]),
+            graph.add("scale", f"{inner[0]}:{inner[1]}"),
+            graph.add("format", self._format),
+            graph.add("pad", f"{width}:{height}:-1:-1"),
+            graph.add("setsar", "1"),
+            graph.add("buffersink"),
+        ).configure()
+        return graph
