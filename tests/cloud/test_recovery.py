@@ -1,6 +1,6 @@
 """The table of recoveries, walked through as a whole."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from trio.testing import MockClock
@@ -204,6 +204,15 @@ def test_bodies_that_do_not_help(body: bytes) -> None:
 def test_retry_after(value: str | None, seconds: float | None) -> None:
     """Seconds and dates are understood, nonsense is no advice, and a day is the most that is waited."""
     assert recovery.retry_after(value, NOW) == seconds
+
+
+@pytest.mark.parametrize("off", [timedelta(days=20_000), timedelta(hours=-1), timedelta(hours=1)])
+def test_a_date_is_by_the_clock_of_who_gave_it(off: timedelta) -> None:
+    """A box whose clock is not set waits as long as it was told to, where the answer says when it was given."""
+    headers = {"retry-after": "Sun, 22 Nov 2026 10:00:30 GMT", "date": "Sun, 22 Nov 2026 10:00:00 GMT"}
+    assert recovery.refusal(503, headers, b"", NOW - off).retry_after == 30.0
+    headers["date"] = "yesterday"
+    assert recovery.refusal(503, headers, b"", NOW).retry_after == 30.0
 
 
 def test_long_messages_are_cut() -> None:

@@ -161,7 +161,8 @@ def refusal(status: int, headers: Mapping[str, str], body: bytes, now: datetime)
         answer = msgspec.json.decode(body, type=_Body)
     rule = ERRORS.get(answer.error_id or "") or of_status(status)
     said = phrase(f"HTTP {status}", answer.error_id, answer.message)
-    return rule.exception(said, retry_after(headers.get("retry-after"), now))
+    # its dates are by its own clock: ours may not have been set yet, and an hour beside it would be an hour's pause
+    return rule.exception(said, retry_after(headers.get("retry-after"), _date(headers.get("date")) or now))
 
 
 def retry_after(value: str | None, now: datetime) -> float | None:
@@ -170,12 +171,17 @@ def retry_after(value: str | None, now: datetime) -> float | None:
         return None
     if value.isascii() and value.isdigit():
         return min(float(value), 86400.0)
+    when = _date(value)
+    return None if when is None else min(max(0.0, (when - now).total_seconds()), 86400.0)
+
+
+def _date(value: str | None) -> datetime | None:
+    """A date of HTTP (RFC 9110, 5.6.7); None where it is none."""
     try:
-        when = parsedate_to_datetime(value)
-        seconds = (when.replace(tzinfo=when.tzinfo or UTC) - now).total_seconds()
+        when = parsedate_to_datetime(value or "")
+        return when.replace(tzinfo=when.tzinfo or UTC).astimezone(UTC)
     except (ValueError, TypeError, IndexError, OverflowError):  # what the parser has been seen to raise
         return None
-    return min(max(0.0, seconds), 86400.0)
 
 
 def phrase(*parts: str | None) -> str:
