@@ -94,6 +94,8 @@ class Book:
         self.statuses: dict[str, Status] = {}
         self.health: list[tuple[float, dict[str, Any]]] = []
         self.counts: Counter[str] = Counter()
+        self.signals: dict[tuple[str | None, str], float] = {}
+        """When the broker got each signal, by session and type, whose end it has not got."""
         self.breaches: list[str] = []
         """What is wrong whatever else happens."""
         self.settled: set[str] = set()
@@ -184,6 +186,11 @@ class Book:
         self.counts[f"type {event.type}"] += 1
         if event.type == GAP:
             self._gap(event, row.first_at)
+        signal = event.session, str(event.data.get("signal_type"))
+        if event.type == "signal.detected":
+            self.signals[signal] = at
+        elif event.type == "signal.ended":
+            self.signals.pop(signal, None)
 
     def _gap(self, event: Event, told_at: float) -> None:
         reason = str(event.data.get("reason"))

@@ -1,12 +1,13 @@
 """Brings what was observed before the oracle: session by session while the run goes on, the rest at its end."""
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 
 from soak.archive import CloudSession
 from soak.book import EVIDENCE
 from soak.history import WAITS_S, History
-from soak.oracle import Accidents, Ending, Session, conservation, order, safe_until
+from soak.oracle import Accidents, Ending, Session, conservation, endless, order, safe_until
 from soak.site import CAMERAS, SCENES, Site
 from soak.spans import Span
 from soak.weather import Weather
@@ -68,6 +69,10 @@ class Court:
         for name, scope in self._site.book.scopes.items():
             rows = {n: row for n, row in scope.rows.items() if row.ours}
             self.lost += conservation(Session(f"{scope.camera}/{name}", (), rows, 0.0), self._accidents(0.0))
+
+    def endless(self) -> list[str]:
+        """Signals that never ended; to be asked once all is over."""
+        return endless(self._site.book.signals, self._accidents(math.inf))
 
     def _count(self, session: CloudSession, published: int) -> None:
         self.counts["sessions"] += bool(session.chunks)

@@ -87,6 +87,21 @@ def conservation(session: Session, accidents: Accidents = Accidents()) -> list[s
     return wrong + _missing(session, len(said))
 
 
+def endless(signals: Mapping[tuple[str | None, str], float], accidents: Accidents) -> list[str]:
+    """Signals whose end nobody told, neither the cloud nor a later life.
+
+    Args:
+        signals: When the broker got each, by session and type.
+        accidents: What excuses it: a kill at once, before it was written down, or a store that was damaged since.
+    """
+    return [
+        f"{session}: {kind} never ended"
+        for (session, kind), at in signals.items()
+        if not any(0 <= kill - at < COMMIT_S for kill in accidents.kills)
+        and not any(damage >= at for damage in accidents.damages)
+    ]
+
+
 def _unacknowledged(session: Session, accidents: Accidents) -> list[str]:
     return [
         f"{session.name}/{n} was published, and never acknowledged by the broker"

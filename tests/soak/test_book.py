@@ -97,3 +97,15 @@ def test_a_clock_that_was_set() -> None:
     never = "1970-01-01T00:00:09Z"
     book.published(20.0, 1, message(2, received_at=never, start_at=never, data={"start": 1.0}))
     assert len(book.breaches) == 1
+
+
+def test_signals_until_they_end() -> None:
+    """A signal is remembered from when the broker got it until it got its end, whoever told that."""
+    book, _ = opened()
+    end = message(2, "signal.ended", synthetic=True)
+    for part in (message(1), end):
+        book.published(10.0, 1, part)
+    book.acknowledged(11.0, message(1))
+    assert book.signals == {("s1", "hesitation"): 11.0}
+    book.acknowledged(12.0, end)
+    assert book.signals == {}

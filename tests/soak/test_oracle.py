@@ -15,6 +15,7 @@ from soak.oracle import (
     Session,
     comebacks,
     conservation,
+    endless,
     growth,
     order,
     safe_until,
@@ -167,3 +168,11 @@ def test_a_picture_tells_the_time() -> None:
     assert scene.captured_at(1234, 100_000.0) == pytest.approx(99_723.4)  # 166 times 600 s, and 123.4
     assert scene.captured_at(4000, 100_000.0) == pytest.approx(100_000.0)
     assert scene.captured_at(4001, 100_000.0) == pytest.approx(99_400.1)
+
+
+def test_signals_that_never_end() -> None:
+    """Each is a breach, unless it was killed before it was written down, or the store was damaged since."""
+    signals: dict[tuple[str | None, str], float] = {("s1", "stress"): 10.0}
+    assert endless(signals, Accidents()) == ["s1: stress never ended"]
+    assert endless(signals, Accidents(kills=[9.0, 12.0], damages=[9.0])) == ["s1: stress never ended"]
+    assert endless(signals, Accidents(kills=[10.5])) == endless(signals, Accidents(damages=[50.0])) == []

@@ -48,6 +48,7 @@ def verdict(site: Site, course: Course, seed: int, minutes: float, until: float)
             _conservation(site, course),
             _check("order", court.disordered, "the events of each camera came in their order"),
             _check("arrival", site.listener.missed, f"a subscriber got {site.listener.events:,} events"),
+            _check("signals", court.endless(), f"{site.book.counts['type signal.detected']} signals have ended"),
             _liveness(back),
             _retained(course),
             _gaps(site, course),
