@@ -1,13 +1,14 @@
-"""The wall clock of a real process, set by the test: the process's own, since the machine's is everybody's.
+"""The clocks of a real process, moved by the test: the process's own, since the machine's are everybody's.
 
 ::
 
     wall = WallClock(tmp_path)
     async with box(tmp_path, config, wall.env):
         wall.step_to(-3600)         # REALTIME of the daemon is an hour behind the machine's from now on
+        wall.suspend(600)           # and to it the machine slept for ten minutes: MONOTONIC alone knows nothing of it
 
-`wallclock.c` is loaded into the process (LD_PRELOAD) and moves CLOCK_REALTIME, time() and gettimeofday() alone:
-MONOTONIC and BOOTTIME stay what they are. Debian's libfaketime would serve, but answers each sleep on MONOTONIC with
+`wallclock.c` is loaded into the process (LD_PRELOAD) and moves what it reads of REALTIME and BOOTTIME; MONOTONIC, by
+which it waits, stays what it is. Debian's libfaketime would serve, but answers each sleep on MONOTONIC with
 EINVAL (0.9.10, FAKETIME_DONT_FAKE_MONOTONIC=1).
 """
 
@@ -44,21 +45,27 @@ class WallClock:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._file = folder / "wall-clock-offset"
-        self._file.write_bytes(struct.pack("=q", 0))
+        self._file = folder / "clock-offsets"
+        self._file.write_bytes(bytes(16))
+        self._slept = 0.0
         self._steps = [(0.0, 0.0)]
         """From when on (time.time()) it was by how many seconds ahead."""
 
     @property
     def env(self) -> dict[str, str]:
         """What the process is to be started with."""
-        return {"LD_PRELOAD": str(library()), "WALL_CLOCK_OFFSET_NS": str(self._file)}
+        return {"LD_PRELOAD": str(library()), "CLOCK_OFFSETS_NS": str(self._file)}
 
     def step_to(self, seconds: float) -> None:
         """Set it so many seconds ahead of the machine's."""
         with self._file.open("r+b") as file:
-            file.write(struct.pack("=q", round(seconds * 1e9)))
+            file.write(struct.pack("=qq", round(seconds * 1e9), round(self._slept * 1e9)))
         self._steps.append((time.time(), seconds))
+
+    def suspend(self, seconds: float) -> None:
+        """Let the machine have slept for so long, as far as the process can see."""
+        self._slept += seconds
+        self.step_to(self._steps[-1][1] + seconds)
 
     def time(self) -> float:
         """Return what it shows now."""

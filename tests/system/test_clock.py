@@ -3,6 +3,7 @@
 from datetime import datetime
 from pathlib import Path
 
+import pytest
 import trio
 
 from rig.clips import Clip
@@ -43,6 +44,21 @@ async def test_a_clock_that_is_set_while_it_runs(tmp_path: Path) -> None:
             assert await second.stop() == 0
         assert [reason for reason, _ in gaps(around)] == ["starting", "crashed", "starting"]
         assert 0 < dict(gaps(around))["crashed"] < down + 12.5  # up to ten seconds were not written down yet
+
+
+async def test_a_machine_that_is_suspended(tmp_path: Path) -> None:
+    """The time in which it slept is a gap of that length with a reason of its own, and nothing else is missing."""
+    wall = WallClock(tmp_path)
+    async with site(tmp_path) as around:
+        config = around.config({"front": {"source": f"file:{Clip().path()}"}})
+        async with box(tmp_path, config, wall.env) as daemon:
+            await around.wait_event("front", "engagement.updated")
+            wall.suspend(600)
+            await around.subscriber.wait_for(lambda _: "suspended" in dict(gaps(around)))
+            assert await seconds_ago(around, wall) < NEAR_S
+            assert await daemon.stop() == 0
+        assert dict(gaps(around))["suspended"] == pytest.approx(600, abs=0.1)
+        assert [reason for reason, _ in gaps(around)] == ["starting", "suspended"]
 
 
 def gaps(around: Site) -> list[tuple[str, float]]:
