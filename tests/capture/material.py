@@ -78,7 +78,7 @@ class Captured:
         try:
             take.read(feeds[0])
         finally:
-            feeds[0].container.close()
+            feeds[0].close()
         # the whole file came at once, but the anchor is settled only some time after the last surprise
         self.anchor.observe(time.monotonic() - self.anchor.seconds, time.monotonic() + 1)
 

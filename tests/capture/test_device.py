@@ -263,7 +263,7 @@ def test_the_test_picture() -> None:
     picture = feed.container.streams.video[0]
     assert (picture.width, picture.height, picture.average_rate) == (320, 180, Fraction(5))
     assert (feed.sound is not None, feed.paced, feed.loops) == (True, True, False)
-    feed.container.close()
+    feed.close()
 
 
 def tag(name: bytes) -> int:

@@ -148,7 +148,7 @@ def tracks(name: str, passes: float) -> dict[str, list[tuple[float, float]]]:
             track = "video" if packet.stream_index == feed.video else "audio"
             found[track].append((float(packet.pts * packet.time_base), at - 500))
     finally:
-        feed.container.close()
+        feed.close()
     return found
 
 

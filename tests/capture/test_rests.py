@@ -139,7 +139,7 @@ async def test_only_tcp_keeps_what_is_not_read() -> None:
 
 def is_buffered(command: wire.Open) -> bool:
     (feed,) = open_source(command)
-    feed.container.close()
+    feed.close()
     return feed.buffered
 
 
