@@ -27,6 +27,7 @@ from msgspec import structs
 from interhuman2mqtt import report, statefolder, systemd
 from interhuman2mqtt.alive import Alive, Stuck
 from interhuman2mqtt.cameras.coverage import Coverage, DatedGap
+from interhuman2mqtt.cameras.doubt import Accepted
 from interhuman2mqtt.cameras.fleet import Change, Fleet
 from interhuman2mqtt.cameras.ledger import AudioGap
 from interhuman2mqtt.cameras.places import Places
@@ -97,6 +98,7 @@ class _Daemon:
         self._reload: Reload | None = None
         self._alive = Alive()
         self._places = Places(config.interhuman.max_sessions)
+        self._accepted = Accepted()
         birth = discovery.birth_topic(config)
         self._reader = Reader(config.mqtt.base_topic, config.box.id, config.mqtt.requests, birth)
         self._policy = policy.for_box(config.box, statefolder.find(), self._alive.of("policy"))
@@ -238,6 +240,7 @@ class _Daemon:
             chunk_s=config.interhuman.chunk,
             redact=frozenset(config.privacy.redact),
             places=self._places,
+            accepted=self._accepted,
             coverage=self._coverage,
             policy=self._policy,
             clock=self._clock,

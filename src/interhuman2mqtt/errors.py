@@ -6,6 +6,7 @@
     ├── Interhuman2MqttError      everything that we raise on purpose
     │   ├── ConfigError           the file is wrong: exit 78, never restarted
     │   └── Outage                passes by itself: back-off with full jitter, reset only after a healthy time
+    │       ├── Lingering         the other side still counts what we have ended: the same, within seconds
     │       ├── Overloaded        the other side asks for less: the same with a long back-off
     │       └── Refused           a person must act: longest pause, said on the camera's status
     └── anything else             a bug: counted against a small budget, logged with its traceback
@@ -145,6 +146,10 @@ class Outage(Interhuman2MqttError):  # noqa: N818 - it names what happened
         self.detail = detail
         self.retry_after = retry_after
         """Seconds that the other side asked us to wait, where it did."""
+
+
+class Lingering(Outage):
+    """The other side still counts what we have just ended, and will notice: try again within seconds."""
 
 
 class Overloaded(Outage):

@@ -9,7 +9,7 @@ import structlog
 import trio
 
 from interhuman2mqtt.alive import Promise
-from interhuman2mqtt.errors import Outage, Overloaded, Reason, Refused
+from interhuman2mqtt.errors import Lingering, Outage, Overloaded, Reason, Refused
 
 log = structlog.get_logger(__name__)
 
@@ -26,6 +26,7 @@ class Pauses(NamedTuple):
 
     first: float = 1.0
     longest: float = 60.0
+    lingering_longest: float = 5.0
     overloaded: float = 30.0
     overloaded_longest: float = 300.0
     refused: float = 300.0
@@ -199,6 +200,7 @@ class _Retries:
         self.failures = 0
         self._refused = pauses.refused
         self._outage = backoff(pauses.first, pauses.longest)
+        self._lingering = backoff(pauses.first, pauses.lingering_longest)
         self._overloaded = backoff(pauses.overloaded, pauses.overloaded_longest)
 
     def pause(self, outage: Outage) -> float:
@@ -208,6 +210,8 @@ class _Retries:
             seconds = self._refused * (1 + random.random()) / 2  # noqa: S311 - spreads a fleet, hides nothing
         elif isinstance(outage, Overloaded):
             seconds = next(self._overloaded)
+        elif isinstance(outage, Lingering):
+            seconds = next(self._lingering)
         else:
             seconds = next(self._outage)
         return seconds + (outage.retry_after or 0.0)  # not the larger of the two: a fleet would come back as one

@@ -110,7 +110,7 @@ def test_places_are_counted_per_key() -> None:
     with pytest.raises(TurnedAway) as caught:
         door.admit(applicant("a"), 0.0)
     assert (caught.value.error.code, caught.value.error.close) == ("ih3002", 1001)
-    door.leave(applicant("a"))
+    door.leave(applicant("a"), 0.0, cut=False)
     door.admit(applicant("a"), 0.0)
 
 

@@ -12,6 +12,7 @@ import trio
 from interhuman2mqtt import config
 from interhuman2mqtt.alive import Alive
 from interhuman2mqtt.cameras.coverage import Coverage, DatedGap
+from interhuman2mqtt.cameras.doubt import Accepted
 from interhuman2mqtt.cameras.ledger import AudioGap
 from interhuman2mqtt.cameras.places import Places
 from interhuman2mqtt.cameras.shared import Shared
@@ -27,7 +28,9 @@ from interhuman2mqtt.simulator.settings import Pace, Settings
 from interhuman2mqtt.supervise import Pauses as BackOff
 
 QUICK = Pace(window=2.0, stride=1.0, cadence=2.0)
-AT_ONCE = BackOff(first=0.01, longest=0.02, overloaded=0.02, overloaded_longest=0.02, refused=0.02)
+AT_ONCE = BackOff(
+    first=0.01, longest=0.02, lingering_longest=0.1, overloaded=0.02, overloaded_longest=0.02, refused=0.02
+)
 
 
 NOWHERE = Path("/nowhere")
@@ -105,6 +108,7 @@ def shared(url: str, heard: Heard, **changes: Any) -> Shared:
         chunk_s=1.0,
         redact=frozenset(),
         places=Places(0),
+        accepted=Accepted(),
         coverage=Coverage(Path(os.devnull), heard.gap, CLOCK),
         policy=free(),
         clock=CLOCK,

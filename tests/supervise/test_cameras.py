@@ -14,14 +14,16 @@ import trio.testing
 
 from interhuman2mqtt import config
 from interhuman2mqtt.cameras import capturing, fleet
+from interhuman2mqtt.cameras import places as places_module
 from interhuman2mqtt.cameras.camera import Camera
 from interhuman2mqtt.cameras.capturing import Capturing
 from interhuman2mqtt.cameras.fleet import Change, Fleet
 from interhuman2mqtt.cameras.places import Places
 from interhuman2mqtt.cameras.spell import Spell
 from interhuman2mqtt.cameras.streaming import Streaming
+from interhuman2mqtt.events import CameraStatus
 from interhuman2mqtt.simulator.faults import parse_fault
-from interhuman2mqtt.simulator.settings import Limits
+from interhuman2mqtt.simulator.settings import Key, Limits
 from interhuman2mqtt.supervise import Pauses
 from rig.clips import Clip
 from rig.rtsp import rtsp_server
@@ -68,6 +70,78 @@ async def test_the_cameras_password_is_missing(tmp_path: Path) -> None:
         status = await heard.wait_state("refused", "secret_missing")
         assert "cameras.front.password" in (status.detail or "")
         assert workers() <= before
+        camera.stop()
+
+
+def latest(heard: Heard, camera: str) -> CameraStatus | None:
+    """What a camera said last."""
+    return next((status for status in reversed(heard.statuses) if status.camera == camera), None)
+
+
+def is_streaming(heard: Heard, *cameras: str) -> bool:
+    """Whether these stream now."""
+    return all((status := latest(heard, camera)) is not None and status.state == "streaming" for camera in cameras)
+
+
+def sessions(heard: Heard) -> int:
+    """How many sessions have begun."""
+    return sum(event.type == "session.ready" for event in heard.events)
+
+
+async def test_sessions_that_linger_after_a_cut() -> None:
+    """Cameras whose sessions the cloud still counts after a cut try again in seconds, and are back soon after."""
+    heard = Heard()
+    cut = tuple(parse_fault(f"disconnect@chunk3,session={number}") for number in (1, 2))
+    names = ("front", "back")
+    async with simulated_cloud(concurrency=2, linger=2.0, faults=cut) as url, trio.open_nursery() as nursery:
+        cameras = Fleet(nursery)
+        surroundings = shared(url, heard, pauses=Pauses())
+        await cameras.apply({name: a_camera(name) for name in names}, surroundings)
+        waiting = await heard.wait_state("waiting", "concurrency_limit")
+        assert "an earlier session of ours may still be counted" in (waiting.detail or "")
+        await heard.wait(lambda: sessions(heard) == 4 and is_streaming(heard, *names))
+        await cameras.apply({}, surroundings)
+
+
+@pytest.mark.parametrize(("status", "reason"), [(404, "bad_request"), (401, "unauthorized"), (403, "scope_missing")])
+async def test_a_gateway_that_refuses_in_passing(status: int, reason: str) -> None:
+    """What was accepted before and is refused for a second is tried again within seconds, and says so."""
+    heard = Heard()
+    faults = tuple(map(parse_fault, ("disconnect@chunk3,session=1", f"gateway={status}/1,session=2")))
+    async with simulated_cloud(faults=faults) as url, trio.open_nursery() as nursery:
+        camera = Camera(a_camera(), shared(url, heard, pauses=Pauses()))
+        nursery.start_soon(camera.run)
+        doubted = await heard.wait_state("connecting", reason)
+        assert "it was accepted before" in (doubted.detail or "")
+        await heard.wait(lambda: sessions(heard) == 2 and is_streaming(heard, "front"))
+        camera.stop()
+
+
+async def test_a_key_that_is_put_right(tmp_path: Path) -> None:
+    """A camera that was refused for its key is back within a second or two of a new one in its file."""
+    heard = Heard()
+    file = tmp_path / "key"
+    file.write_text("ih_live_old")
+    async with simulated_cloud(keys=(Key("ih_live_new"),)) as url, trio.open_nursery() as nursery:
+        camera = Camera(a_camera(api_key=config.SecretRef(file=str(file))), shared(url, heard, pauses=Pauses()))
+        nursery.start_soon(camera.run)
+        await heard.wait_state("refused", "unauthorized")
+        file.write_text("ih_live_new")
+        await heard.wait_state("streaming")
+        camera.stop()
+
+
+async def test_a_password_that_is_put_right(tmp_path: Path) -> None:
+    """A camera whose password file is missing is opened as soon as it is there."""
+    heard = Heard()
+    file = tmp_path / "password"
+    async with simulated_cloud() as url, trio.open_nursery() as nursery:
+        password = config.SecretRef(file=str(file))
+        camera = Camera(a_camera(username="viewer", password=password), shared(url, heard, pauses=Pauses()))
+        nursery.start_soon(camera.run)
+        await heard.wait_state("refused", "secret_missing")
+        file.write_text("secret1")
+        await heard.wait_state("streaming")
         camera.stop()
 
 
@@ -187,8 +261,16 @@ async def test_a_source_that_ends(monkeypatch: pytest.MonkeyPatch) -> None:
         camera.stop()
 
 
-async def test_the_account_is_full() -> None:
+@pytest.mark.parametrize(
+    ("doubt", "says"),
+    [
+        (90.0, "an earlier session of ours may still be counted"),
+        (0.0, "the account has no session free for this camera"),
+    ],
+)
+async def test_the_account_is_full(monkeypatch: pytest.MonkeyPatch, doubt: float, says: str) -> None:
     """A camera that the cloud had no session for waits for one of the account's, and gets it when it falls free."""
+    monkeypatch.setattr(places_module, "DOUBT_S", doubt)
     heard, other = Heard(), Heard()
     places = Places(0)
     async with simulated_cloud(concurrency=1) as url, trio.open_nursery() as nursery:
@@ -197,7 +279,7 @@ async def test_the_account_is_full() -> None:
         await other.wait_state("streaming")
         second = Camera(a_camera("second"), shared(url, heard, places=places))
         nursery.start_soon(second.run)
-        await heard.wait(lambda: heard.statuses[-1].detail == "the account has no session free for this camera")
+        await heard.wait(lambda: says in (heard.statuses[-1].detail or ""))
         assert (heard.statuses[-1].state, heard.statuses[-1].reason) == ("waiting", "concurrency_limit")
         first.stop()
         await heard.wait_state("streaming")

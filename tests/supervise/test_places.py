@@ -1,12 +1,16 @@
 """Who may hold one of the account's sessions."""
 
+import math
 from functools import partial
+from itertools import pairwise
 
 import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from interhuman2mqtt.cameras.places import LEARNED_S, Places
+from interhuman2mqtt.cameras.places import DOUBT_S, PROBE_MAX_S, PROBE_S, Places
+from interhuman2mqtt.errors import Lingering, Outage, Overloaded, Reason
+from interhuman2mqtt.supervise import BugBudget, Health, Waiting, keep_running
 
 
 class Queue:
@@ -23,6 +27,12 @@ class Queue:
         self._nursery.start_soon(partial(self._wait, camera, priority, scope))
         await wait_all_tasks_blocked()
         return scope
+
+    async def served_again(self, camera: str) -> None:
+        """Wait until it has had a place twice, and let the cloud open its session."""
+        while self.served.count(camera) < 2:  # noqa: ASYNC110 - a list wakes nobody
+            await trio.sleep(0.01)
+        self.places.opened(camera)
 
     async def _wait(self, camera: str, priority: int, scope: trio.CancelScope) -> None:
         with scope:
@@ -124,41 +134,161 @@ async def test_resize() -> None:
     assert queue.served == ["a", "b", "c"]
 
 
+async def settled(places: Places) -> None:
+    """Wait until nobody can think of a session that lingers."""
+    await trio.sleep(DOUBT_S)
+
+
+async def test_a_refusal_is_doubted_at_first(autojump_clock: MockClock) -> None:
+    """After a start, and after a session has ended, a refusal costs nobody its place; later it does."""
+    places = Places(0)
+    await places.acquire("a", 0)
+    assert not places.refused("a")
+    assert places.limit is None
+    await settled(places)
+    places.ended()
+    assert not places.refused("a")
+    await settled(places)
+    assert places.refused("a")
+    assert places.limit == 0
+
+
 async def test_the_cloud_teaches_a_limit(autojump_clock: MockClock) -> None:
-    """Refused although it held a place, a camera learns that the others' sessions are all there are, for a while."""
+    """Believed, a refusal means that the others' sessions are all there are; one more is tried within seconds."""
     async with trio.open_nursery() as nursery:
         queue = Queue(Places(0), nursery)
         for camera in "abc":
             await queue.joins(camera)
-        queue.places.refused()
+        await settled(queue.places)
+        assert queue.places.refused("c")
         queue.places.release("c")
-        assert queue.places.limit == 2
-        assert queue.places.is_taught
+        assert (queue.places.limit, queue.places.is_taught) == (2, True)
         began = trio.current_time()
-        nursery.start_soon(queue.places.acquire, "c", 0)
-    assert trio.current_time() - began == pytest.approx(LEARNED_S)
-    assert queue.places.holds("c")
-    assert queue.places.limit == 3
+        await queue.joins("c")
+        await queue.joins("d")
+        await queue.served_again("c")
+    assert trio.current_time() - began == pytest.approx(PROBE_S)
+    assert queue.served == ["a", "b", "c", "c", "d"]
+
+
+async def test_one_more_is_tried_later_and_later(autojump_clock: MockClock) -> None:
+    """While the account stays full, one camera at a time tries for one more, at last once in a minute."""
+    places = Places(0)
+    await places.acquire("a", 0)
+    await settled(places)
+    at = []
+    for _ in range(7):
+        await places.acquire("a", 0)
+        at.append(trio.current_time())
+        assert places.refused("a")
+        places.release("a")
+    waits = [after - before for before, after in pairwise(at)]
+    assert waits == [5, 10, 20, 40, PROBE_MAX_S, PROBE_MAX_S]
+
+
+async def test_who_has_a_session_keeps_it_while_another_tries(autojump_clock: MockClock) -> None:
+    """A probe that is refused says nothing about those that are open, though one of them has just been cut off."""
+    places = Places(0)
+    for camera in "abc":
+        await places.acquire(camera, 0)
+    await settled(places)
+    assert places.refused("c")
+    places.release("c")
+    await places.acquire("c", 0)
+    places.ended()
+    assert not places.refused("a")
+    assert places.refused("c")
+    places.release("c")
+    assert places.limit == 2
 
 
 async def test_our_own_limit_stays(autojump_clock: MockClock) -> None:
-    """What the cloud teaches can lower `max_sessions`, and in time it is forgotten; it never raises it."""
+    """What the cloud teaches can lower `max_sessions`, and success makes it forgotten; it never raises it."""
     places = Places(2)
     await places.acquire("a", 0)
     await places.acquire("b", 0)
-    places.refused()
+    await settled(places)
+    assert places.refused("b")
+    places.release("b")
     assert (places.limit, places.is_taught) == (1, True)
-    await trio.sleep(10 * LEARNED_S)
+    await places.acquire("b", 0)
+    places.opened("b")
     assert (places.limit, places.is_taught) == (2, False)
 
 
-async def test_alone_and_refused(autojump_clock: MockClock) -> None:
-    """Where somebody else has all sessions of the account there is no place here, until we try again."""
-    places = Places(0)
-    await places.acquire("a", 0)
-    places.refused()
-    places.release("a")
-    assert (places.limit, places.is_free()) == (0, False)
-    began = trio.current_time()
-    await places.acquire("a", 0)
-    assert trio.current_time() - began == pytest.approx(LEARNED_S)
+class Account:
+    """A cloud that counts a session for `linger` seconds after it was cut off."""
+
+    def __init__(self, limit: int, linger: float) -> None:
+        self.limit, self.linger = limit, linger
+        self.open = self.asked = 0
+
+    def take(self) -> bool:
+        self.asked += 1
+        if self.open >= self.limit:
+            return False
+        self.open += 1
+        return True
+
+    async def cut(self) -> None:
+        await trio.sleep(self.linger)
+        self.open -= 1
+
+
+class OneCamera:
+    """What a camera does with its place, its sessions being nothing but time."""
+
+    def __init__(self, name: str, places: Places, account: Account, cut: trio.Event) -> None:
+        self.name, self.places, self.account, self.cut = name, places, account, cut
+        self.back_at = math.inf
+
+    async def run(self, health: Health) -> bool:
+        await self.places.acquire(self.name, 0)
+        if not self.account.take():
+            if self.places.refused(self.name):
+                raise Overloaded(Reason.CONCURRENCY_LIMIT, "full")
+            raise Lingering(Reason.CONCURRENCY_LIMIT, "full")
+        self.places.opened(self.name)
+        health.well()
+        if self.cut.is_set():
+            self.back_at = trio.current_time()
+            return False
+        await self.cut.wait()
+        self.places.ended()
+        raise Outage(Reason.CONNECTION_LOST, "cut")
+
+    def waits(self, waiting: Waiting) -> None:
+        if isinstance(waiting.outage, Overloaded):
+            self.places.release(self.name)
+
+
+async def seconds_until_back(cameras: int, linger: float) -> tuple[list[float], Account]:
+    """How long after a cut of all of them each camera is back, on an account with a session for each."""
+    places, account, cut = Places(0), Account(cameras, linger), trio.Event()
+    fleet = [OneCamera(str(number), places, account, cut) for number in range(cameras)]
+    async with trio.open_nursery() as nursery:
+        for camera in fleet:
+            nursery.start_soon(keep_running, camera.run, camera.waits, BugBudget(0))
+        await trio.sleep(1000)
+        cut.set()
+        at = trio.current_time()
+        for _ in fleet:
+            nursery.start_soon(account.cut)
+    return sorted(camera.back_at - at for camera in fleet), account
+
+
+@pytest.mark.parametrize("cameras", [1, 4, 6])
+@pytest.mark.parametrize("linger", [0.1, 5.0, 30.0, 50.0])
+async def test_sessions_that_linger_lose_nothing(autojump_clock: MockClock, cameras: int, linger: float) -> None:
+    """However many cameras are cut off at once, each is back before a buffer of 60 s is full, a few tries later."""
+    back, account = await seconds_until_back(cameras, linger)
+    assert back[-1] < linger + 6
+    assert account.asked < cameras * (linger + 12)
+
+
+@pytest.mark.parametrize("cameras", [1, 6])
+async def test_sessions_that_linger_for_long(autojump_clock: MockClock, cameras: int) -> None:
+    """A cloud that counts dead sessions until its idle timeout has all cameras back about a minute later."""
+    back, account = await seconds_until_back(cameras, 300.0)
+    assert back[-1] < 300 + PROBE_MAX_S + 2 * PROBE_S
+    assert account.asked < cameras * 60

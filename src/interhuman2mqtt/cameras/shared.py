@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from interhuman2mqtt.alive import Alive
 from interhuman2mqtt.cameras.coverage import Coverage
+from interhuman2mqtt.cameras.doubt import Accepted
 from interhuman2mqtt.cameras.places import Places
 from interhuman2mqtt.cameras.stalls import Timeouts
 from interhuman2mqtt.cameras.starts import Starts
@@ -24,6 +25,7 @@ class Shared(NamedTuple):
     chunk_s: float
     redact: frozenset[str]
     places: Places
+    accepted: Accepted
     coverage: Coverage
     policy: Policy
     clock: BoxClock

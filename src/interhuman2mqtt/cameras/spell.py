@@ -17,12 +17,13 @@ from interhuman2mqtt.cameras.capturing import Capturing
 from interhuman2mqtt.cameras.counters import Counters
 from interhuman2mqtt.cameras.hotplug import watch_plug
 from interhuman2mqtt.cameras.picture import NoPicture, Picture
+from interhuman2mqtt.cameras.secret_watch import SecretWatch
 from interhuman2mqtt.cameras.shared import Shared, capture_of, session_of
 from interhuman2mqtt.cameras.standing import Standing
 from interhuman2mqtt.cameras.streaming import Streaming
 from interhuman2mqtt.errors import Overloaded, Reason, Refused
 from interhuman2mqtt.policy.policy import Permit
-from interhuman2mqtt.supervise import BugBudget, Hurry, Waiting, keep_running
+from interhuman2mqtt.supervise import BugBudget, Waiting, keep_running
 
 DRAIN_S = 30.0
 """How long a session may drain when the hour or the budget is over."""
@@ -40,9 +41,9 @@ class Spell:
         self._counters = counters
         self._capturing = Capturing(camera, shared, standing, counters)
         self._streaming = Streaming(camera, shared, self._capturing, standing, counters)
-        self._camera = camera.id
+        self._config, self._camera = camera, camera.id
         self._source = camera.source
-        self._plugged_in = Hurry()
+        self._mended = SecretWatch(camera.password)
         self._alive = shared.alive
         self._breaker = Breaker()
         self._pauses = shared.pauses
@@ -59,7 +60,7 @@ class Spell:
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self._end_with, permit)
                     nursery.start_soon(self._keep_capturing)
-                    nursery.start_soon(watch_plug, self._source, self._capturing, self._plugged_in)
+                    nursery.start_soon(watch_plug, self._source, self._capturing, self._mended)
                     await self._keep_streaming()
                     nursery.cancel_scope.cancel()
         finally:
@@ -89,12 +90,13 @@ class Spell:
 
     async def _keep_capturing(self) -> None:
         promise = self._alive.of(capture_of(self._camera))
-        run, tell, hurry = self._capturing.run, self._tell_capture, self._plugged_in
+        run, tell, hurry = self._capturing.run, self._tell_capture, self._mended
         await keep_running(run, tell, self._bugs, self._pauses, promise=promise, hurry=hurry)
 
     async def _keep_streaming(self) -> None:
         run, promise = self._breaker.guard(self._streaming.run), self._alive.of(session_of(self._camera))
-        await keep_running(run, self._tell_session, self._bugs, self._pauses, promise=promise)
+        hurry = SecretWatch(self._config.api_key)
+        await keep_running(run, self._tell_session, self._bugs, self._pauses, promise=promise, hurry=hurry)
 
     def stop(self) -> bool:
         """Let `run` return once the session is drained; False where there is none to wait for."""

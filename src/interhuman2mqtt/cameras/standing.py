@@ -9,7 +9,7 @@ from msgspec import structs
 
 from interhuman2mqtt.cameras.ledger import Ledger
 from interhuman2mqtt.clock import BoxClock
-from interhuman2mqtt.errors import Outage, Overloaded, Reason, Refused
+from interhuman2mqtt.errors import Lingering, Outage, Overloaded, Reason, Refused
 from interhuman2mqtt.events import AudioMissing, CameraStatus, Range, State
 from interhuman2mqtt.policy.verdict import Verdict
 from interhuman2mqtt.redaction import redact
@@ -133,7 +133,7 @@ class Standing:
         state = State.CONNECTING
         if isinstance(outage, Refused):
             state = State.REFUSED
-        elif isinstance(outage, Overloaded):
+        elif isinstance(outage, Overloaded | Lingering):
             state = State.WAITING
         self.session_over()
         self._session = Word(state, outage.reason, outage.detail, attempts)

@@ -8,6 +8,7 @@ import structlog
 from interhuman2mqtt import config
 from interhuman2mqtt.cameras.capturing import Capturing
 from interhuman2mqtt.cameras.counters import Counters
+from interhuman2mqtt.cameras.doubt import Doubt
 from interhuman2mqtt.cameras.frontier import Frontier
 from interhuman2mqtt.cameras.metering import Metered
 from interhuman2mqtt.cameras.recording import WorkerRecording
@@ -20,7 +21,7 @@ from interhuman2mqtt.cloud.observer import Cause, Oddity, SessionEnd
 from interhuman2mqtt.cloud.session import run_session
 from interhuman2mqtt.cloud.terms import Limits, Wishes
 from interhuman2mqtt.config import secrets
-from interhuman2mqtt.errors import Outage, Reason, Refused
+from interhuman2mqtt.errors import Lingering, Outage, Reason, Refused
 from interhuman2mqtt.events import Event, MediaChunk
 from interhuman2mqtt.log import Changes
 from interhuman2mqtt.supervise import Health
@@ -48,6 +49,7 @@ class Streaming:
         self._stopping = False
         self._dry = False
         """The session before ended for want of media."""
+        self._doubt = Doubt()
         self.oddities = Changes(log)
 
     def stop(self) -> bool:
@@ -75,10 +77,11 @@ class Streaming:
         try:
             end = await self._run_session(watch)
         except Outage as outage:
-            self._failed(outage, watch, health)
-            raise
+            raise self._judged(outage, watch, health) from outage
         finally:
             self._watch = None
+            if watch.is_ready:
+                self.shared.places.ended()
             watch.recording.drop()
             self.frontier.over(in_order=end is not None and end.drained)
             self._capturing.session_over(worker)
@@ -126,6 +129,7 @@ class Streaming:
         if camera.api_key is None:
             raise Refused(Reason.SECRET_MISSING, "no api_key is configured: set interhuman.api_key")
         key = secrets.read(camera.api_key, what="api_key").reveal()
+        watch.endpoint_and_key = hash((shared.server.url, key))
         session_id = str(uuid4())
         self.counters.sessions += 1
         self.standing.connects(session_id)
@@ -140,12 +144,24 @@ class Streaming:
         metered = Metered(watch.recording, shared.policy.budgets, self.standing)
         return await run_session(shared.server, key, wishes, metered, interpreter=interpreter, observer=watch)
 
-    def _failed(self, outage: Outage, watch: "_Watch", health: Health) -> None:
+    def _judged(self, outage: Outage, watch: "_Watch", health: Health) -> Outage:
+        """What to make of a session's failure, by what was known before it."""
         self.counters.reconnects += watch.is_ready
         if outage.reason is Reason.CONCURRENCY_LIMIT:
-            self.shared.places.refused()
+            if not self.shared.places.refused(self._camera.id):
+                detail = f"{outage.detail}; an earlier session of ours may still be counted"
+                return Lingering(outage.reason, detail, outage.retry_after)
         elif outage.reason is Reason.CONNECTION_LOST and watch.has_news:
             health.gained()  # a network that breaks every few seconds carries more the sooner it is tried again
+        elif watch.endpoint_and_key in self.shared.accepted:
+            return self._doubt.of(outage)
+        return outage
+
+    def accepted(self, endpoint_and_key: int) -> None:
+        """Note that the cloud opened a session."""
+        self.shared.places.opened(self._camera.id)
+        self.shared.accepted.add(endpoint_and_key)
+        self._doubt.clear()
 
     def _ended(self, end: SessionEnd) -> None:
         self.counters.session_ends[end.cause] += 1
@@ -169,6 +185,9 @@ class _Watch:
         self._worker = worker
         self._sendings = Sendings(streaming.shared.clock)
         self.is_ready = False
+        self.endpoint_and_key = 0
+        """A hash of what the session was asked for with; 0 before that."""
+        self._accepted = streaming.accepted
         self._health = health
         self._frontier = streaming.frontier
         self._standing, self._counters = streaming.standing, streaming.counters
@@ -182,6 +201,7 @@ class _Watch:
         self.is_ready = True
         self.recording.limit(limits.min_segment_duration, limits.max_segment_duration, limits.max_segment_size)
         self._health.well()
+        self._accepted(self.endpoint_and_key)
         log.info("session ready", correlation_id=correlation_id, max_duration=limits.max_duration)
 
     def event(self, event: Event) -> None:

@@ -105,6 +105,23 @@ def inspect(ref: SecretRef) -> Iterator[tuple[Severity, str]]:
         yield Severity.WARNING, too_open(ref.file)
 
 
+def path_of(ref: SecretRef) -> Path | None:
+    """Return the file that a secret stands in; None where it stands in the environment, or systemd gave none."""
+    if ref.file is not None:
+        return Path(ref.file)
+    directory = _credentials()
+    return Path(directory, str(ref.credential)) if ref.credential is not None and directory else None
+
+
+def stamp(path: Path) -> tuple[int, ...]:
+    """Return what changes when a file is written or replaced, or the error's number where it is not there."""
+    try:
+        status = path.stat()
+    except OSError as error:
+        return (error.errno or 0,)
+    return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+
+
 def readable_by_everyone(path: str) -> bool:
     """Whether any user of this machine may read a file."""
     try:

@@ -64,6 +64,7 @@ class Admission:
         self._settings = settings
         self._open: Counter[str] = Counter()
         self._knocks: dict[str, deque[float]] = {}
+        self._cut: dict[str, deque[float]] = {}
 
     def admit(self, applicant: Applicant, now: float) -> Terms:
         """The terms of the session, its place taken until `leave`; raises TurnedAway.
@@ -76,14 +77,23 @@ class Admission:
         self._limit_rate(key, now)
         terms = self._terms(applicant, key)
         limit = self._settings.concurrency
-        if limit and self._open[key.credential] >= limit:
+        if limit and self._open[key.credential] + self._lingering(key.credential, now) >= limit:
             raise TurnedAway("ih3002", f"The account has {limit} concurrent session(s) open already.", upgrade=False)
         self._open[key.credential] += 1
         return terms
 
-    def leave(self, applicant: Applicant) -> None:
-        """Give back the place that `admit` took."""
+    def leave(self, applicant: Applicant, now: float, *, cut: bool) -> None:
+        """Give back the place that `admit` took; where the connection was cut, the session may linger on."""
         self._open[applicant.credential or ""] -= 1
+        if cut:
+            self._cut.setdefault(applicant.credential or "", deque()).append(now + self._settings.linger)
+
+    def _lingering(self, credential: str, now: float) -> int:
+        """How many sessions still count whose connections were cut."""
+        cut = self._cut.setdefault(credential, deque())
+        while cut and cut[0] <= now:
+            cut.popleft()
+        return len(cut)
 
     def _authenticate(self, applicant: Applicant) -> Key:
         if not applicant.credential:

@@ -46,10 +46,19 @@ _NUMBER = r"\d+(\.\d+)?s?"
 KINDS: dict[str, Kind] = {
     "refuse": Kind(Stage.HANDSHAKE, "=STATUS", r"[45]\d\d", "answer the upgrade with this HTTP status"),
     "refuse-error": Kind(Stage.HANDSHAKE, "=ihNNNN", r"ih\d{4}", "101, this error instead of session.ready, close"),
+    "gateway": Kind(
+        Stage.HANDSHAKE,
+        "=STATUS[/SECONDS]",
+        rf"[45]\d\d(/{_NUMBER})?",
+        "a gateway refuses all for so long, default 3 s",
+    ),
     "silence": Kind(Stage.HANDSHAKE, "", "", "101, and then nothing: session.ready never comes"),
     "disconnect": Kind(Stage.RUNNING, "", "", "reset the TCP connection"),
     "close": Kind(Stage.RUNNING, "=CODE", r"[134]\d{3}", "close with this code, nothing said before"),
     "error": Kind(Stage.RUNNING, "=ihNNNN", r"ih\d{4}", "send this error; with ,close=CODE close after it"),
+    "reject": Kind(Stage.RUNNING, "=ihNNNN", r"ih\d{4}", "from then on answer each chunk with this error, and go on"),
+    "echo-key": Kind(Stage.RUNNING, "[=SORT]", "(|plain|escaped|base64)", "send errors that name the client's key"),
+    "huge": Kind(Stage.RUNNING, "[=MIB]", r"\d{0,3}", "send one message of so many MiB; default: 16"),
     "stall": Kind(Stage.RUNNING, "[=SECONDS]", rf"({_NUMBER})?", "stop reading, for ever or for so long"),
     "malformed": Kind(
         Stage.RUNNING, "[=SORT]", "(|json|binary|huge|types)", "send garbage: json, binary, huge, types; or one of each"

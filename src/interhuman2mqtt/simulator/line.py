@@ -26,6 +26,8 @@ class Line:
     ) -> None:
         self.place = ExitStack()
         """Closed as soon as either side hangs up: what the client held, it may have again at once."""
+        self.credential = ""
+        """What the client came with."""
         self._connection = connection
         self._stream = stream
         self._correlation_id = correlation_id

@@ -69,7 +69,7 @@ def ready(settings: Settings, terms: Terms) -> Message:
         "goal_dimensions": settings.goal_dimensions,
         "model": terms.entitled if terms.version is Version.V2 else None,
     }
-    data = {
+    data: dict[str, Any] = {
         "session_idle_timeout_seconds": limits.idle_timeout,
         "session_max_duration_seconds": limits.max_duration,
         "max_segment_duration_seconds": None,
@@ -77,6 +77,8 @@ def ready(settings: Settings, terms: Terms) -> Message:
         "max_segment_size_bytes": limits.max_segment_size,
         "supported_session_config_options": options,
     }
+    if limits.min_segment_duration is not None:  # gone from today's documentation, and known to have been sent
+        data["min_segment_duration_seconds"] = limits.min_segment_duration
     return Message("session.ready", data)
 
 

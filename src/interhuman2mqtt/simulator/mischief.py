@@ -1,6 +1,9 @@
 """Makes the faults of a running session happen."""
 
+import json
 import math
+from base64 import b64encode
+from collections.abc import Callable, Iterator
 
 import trio
 
@@ -11,6 +14,14 @@ from interhuman2mqtt.simulator.record import SessionRecord
 
 _HUGE = 2 << 20
 """Bytes: twice what many WebSocket clients take by default."""
+
+_HUGE_MIB = 16
+ECHOES: dict[str, Callable[[str], str]] = {
+    "plain": json.dumps,
+    "escaped": lambda key: '"' + "".join(f"\\u{ord(letter):04x}" for letter in key) + '"',
+    "base64": lambda key: json.dumps(b64encode(f"Bearer {key}".encode()).decode()),
+}
+"""How a careless server may write the key that it was asked with, as JSON strings."""
 
 GARBAGE: dict[str, tuple[str | bytes, ...]] = {
     "json": ('{"type": "signal.detected", "data": {', "", "not JSON at all", "\ufeff\u0000"),
@@ -60,6 +71,8 @@ class Gauges:
         self.media = Gauge()
         self.reading = trio.Event()
         self.reading.set()
+        self.rejects: str | None = None
+        """The error that each chunk is answered with from now on."""
 
     async def wait_until(self, when: When) -> None:
         """Until the moment of a fault; seconds of the session count from now."""
@@ -96,11 +109,28 @@ async def _happen(fault: Fault, line: Line, gauges: Gauges) -> None:
             await line.close(int(fault.argument))
         case "stall":
             await gauges.stop_reading(fault.seconds)
-        case "malformed":
-            for sort in [fault.argument] if fault.argument else GARBAGE:
-                for frame in GARBAGE[sort]:
-                    await line.send_raw(frame)
+        case "reject":
+            gauges.rejects = fault.argument
+        case "malformed" | "huge" | "echo-key":
+            for frame in _nonsense(fault, line.credential):
+                await line.send_raw(frame)
         case _:  # error
             await line.send_error(lookup(fault.argument))
             if fault.close is not None:
                 await line.close(fault.close)
+
+
+def _echo(key: str, sort: str) -> str:
+    return '{"type": "error", "data": {"code": "ih1001", "message": ' + ECHOES[sort](key) + "}}"
+
+
+def _nonsense(fault: Fault, key: str) -> Iterator[str | bytes]:
+    match fault.kind:
+        case "huge":
+            text = "x" * (int(fault.argument or _HUGE_MIB) << 20)
+            yield '{"type": "feedback.generated", "data": {"feedback": "' + text + '"}}'
+        case "echo-key":
+            yield from (_echo(key, sort) for sort in ([fault.argument] if fault.argument else ECHOES))
+        case _:
+            for sort in [fault.argument] if fault.argument else GARBAGE:
+                yield from GARBAGE[sort]

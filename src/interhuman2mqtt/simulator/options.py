@@ -61,6 +61,9 @@ def _add_door(parser: argparse.ArgumentParser) -> None:
         help=f"accept this API key, default scope {STREAM_SCOPE}; may be repeated; default: any key",
     )
     door.add_argument("--concurrency", type=_count, default=0, metavar="N", help="open sessions per key; 0: any number")
+    door.add_argument(
+        "--linger", type=_seconds, default=0.0, metavar="S", help="how long a session that was cut still counts as open"
+    )
     door.add_argument("--rate-limit", type=_count, default=0, metavar="N", help="handshakes per key and minute")
     door.add_argument(
         "--no-backend", action="append", default=[], choices=MODELS, help="a model that nothing serves (ih1003)"
@@ -78,6 +81,9 @@ def _add_limits(parser: argparse.ArgumentParser) -> None:
         ("--max-segment-size", shown.max_segment_size, "bytes (ih6002)"),
     ):
         limits.add_argument(name, type=_count, default=value, metavar="N", help=f"{what}; default {value}")
+    limits.add_argument(
+        "--min-segment-duration", type=_seconds, metavar="S", help="seconds (ih5006); default: not told, and none"
+    )
 
 
 def _add_analysis(parser: argparse.ArgumentParser) -> None:
@@ -109,12 +115,14 @@ def settings_from(namespace: argparse.Namespace) -> Settings:
         private_key=namespace.cert_key,
         keys=tuple(namespace.key),
         concurrency=namespace.concurrency,
+        linger=namespace.linger,
         rate_limit=namespace.rate_limit,
         models=tuple(model for model in MODELS if model not in namespace.no_backend),
         goal_dimensions=GOAL_DIMENSIONS if namespace.goal_dimensions else None,
         limits=Limits(
             idle_timeout=namespace.idle_timeout,
             max_duration=namespace.max_duration,
+            min_segment_duration=namespace.min_segment_duration,
             min_segment_size=namespace.min_segment_size,
             max_segment_size=namespace.max_segment_size,
             max_drain=namespace.max_drain,

@@ -15,12 +15,14 @@ from wsproto.utilities import LocalProtocolError
 from interhuman2mqtt.errors import ConfigError
 from interhuman2mqtt.simulator.admission import Admission, Applicant, TurnedAway, read_request
 from interhuman2mqtt.simulator.faults import Fault, FaultPlan, Stage
-from interhuman2mqtt.simulator.line import Line
+from interhuman2mqtt.simulator.line import ABNORMAL, Line
 from interhuman2mqtt.simulator.messages import Terms
 from interhuman2mqtt.simulator.record import Archive, SessionRecord
 from interhuman2mqtt.simulator.session import Run, Session
 from interhuman2mqtt.simulator.settings import Settings
 
+GATEWAY = 3.0
+"""Seconds of a deployment."""
 HANDSHAKE = 10.0
 """Seconds that a client has for TLS and its upgrade request."""
 _RECEIVE_BYTES = 64 << 10
@@ -43,6 +45,13 @@ class Address(NamedTuple):
         """What `[interhuman] url` begins with."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{'wss' if self.tls else 'ws'}://{host}:{self.port}"
+
+
+class Gateway(NamedTuple):
+    """What stands between for a while, and answers in the API's place."""
+
+    status: int
+    until: float
 
 
 class Listening(NamedTuple):
@@ -102,6 +111,7 @@ class Simulator:
         self._admission = Admission(settings)
         self._archive = Archive(settings.save)
         self._sessions = 0
+        self._gateway: Gateway | None = None
 
     def close(self) -> None:
         """The run is over."""
@@ -141,7 +151,14 @@ class Simulator:
             return
         guest = _Guest(request, stream, applicant, str(uuid4()))
         fault = self._run.plan.take(Stage.HANDSHAKE, self._sessions + 1)
-        if fault is not None:
+        if fault is not None and fault.kind == "gateway":
+            status, _, seconds = fault.argument.partition("/")
+            self._gateway = Gateway(int(status), trio.current_time() + float(seconds.rstrip("s") or GATEWAY))
+        if self._gateway is not None and trio.current_time() < self._gateway.until:
+            self._archive.write("refused", None, applicant.request_id, code=None, status=self._gateway.status)
+            await request.reject(self._gateway.status, body=b"<html>no such upstream</html>")
+            return
+        if fault is not None and fault.kind != "gateway":
             await self._misbehave(guest, fault)
             return
         try:
@@ -150,15 +167,20 @@ class Simulator:
             await self._turn_away(guest, away)
             return
         with ExitStack() as place:
-            place.callback(self._admission.leave, applicant)
             await self._serve_session(guest, terms, place)
 
     async def _serve_session(self, guest: "_Guest", terms: Terms, place: ExitStack) -> None:
         self._sessions += 1
         number = self._sessions
         record = SessionRecord(self._archive, number, guest.applicant.request_id, guest.correlation_id)
-        line = await guest.accept(record)
+        try:
+            line = await guest.accept(record)
+        except BaseException:
+            self._admission.leave(guest.applicant, trio.current_time(), cut=True)
+            raise
         line.place = place
+        line.credential = guest.applicant.credential or ""
+        place.callback(self._leave, guest.applicant, line)
         record.write("opened", version=terms.version, model=terms.model, correlation_id=guest.correlation_id)
         log.info("session opened", session=number, version=str(terms.version), model=terms.model)
         try:
@@ -167,6 +189,9 @@ class Simulator:
             code, by = line.ended()
             record.write("closed", code=code, by=by)
             log.info("session closed", session=number, code=code, by=by)
+
+    def _leave(self, applicant: Applicant, line: Line) -> None:
+        self._admission.leave(applicant, trio.current_time(), cut=line.ended()[0] == ABNORMAL)
 
     async def _turn_away(self, guest: "_Guest", away: TurnedAway) -> None:
         if away.upgrade:

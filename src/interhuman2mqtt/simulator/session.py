@@ -109,6 +109,9 @@ class Session:
         index = int(self._gauges.chunks.value) + 1
         self._record.chunk(index, payload)
         self._gauges.chunks.set(index)
+        if self._gauges.rejects is not None:
+            await self._line.send_error(lookup(self._gauges.rejects), segment=index)
+            return
         limits = self._settings.limits
         if not limits.min_segment_size <= len(payload) <= limits.max_segment_size:
             await self._wrong_size(index, len(payload))
@@ -161,6 +164,11 @@ class Session:
         self._record.write("decoded", index=frame.segment, start=start, end=end)
         for answer in report.answers:
             await self._line.send_error(answer.error, answer.message, segment=frame.segment)
+        shortest = self._settings.limits.min_segment_duration
+        if shortest is not None and report.span is not None and (length := report.span[1] - report.span[0]) < shortest:
+            text = f"{length:.2f} s; a segment has at least {shortest:g} s."
+            await self._line.send_error(lookup("ih5006"), text, segment=frame.segment)
+            return
         for message in self._analysis.advance(report, frame.config):
             await self._line.send(message)
         self._gauges.media.set(report.clock)

@@ -66,6 +66,8 @@ class Limits(Struct, frozen=True, kw_only=True):
     """seconds without media"""
     max_duration: int = 3600
     """seconds since session.ready"""
+    min_segment_duration: float | None = None
+    """seconds; shorter ones are answered with ih5006; None: not told, as in production"""
     min_segment_size: int = 1
     """bytes"""
     max_segment_size: int = 33_554_432
@@ -95,6 +97,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     """Empty: any non-empty key is accepted."""
     concurrency: int = 0
     """Open sessions per key; 0: any number."""
+    linger: float = 0.0
+    """Seconds for which a session whose connection was cut still counts as open."""
     rate_limit: int = 0
     """Handshakes per key and minute; 0: any number."""
     models: tuple[str, ...] = MODELS
