@@ -13,6 +13,8 @@ from urllib.parse import quote, quote_plus
 MARK = "***"
 SHORTEST = 4
 """Characters below which a secret stands in innocent words and numbers; hiding it would blind the log and tell it."""
+ALONE_BELOW = 6
+"""Characters below which a form of a secret is part of common words."""
 USER_SAFE = "!\"$&'()*+,-.;<=>@[\\]^_`{|}~ "
 """What may stand as it is in the user part of a URL for FFmpeg: each encoded character takes three of its few."""
 PASSWORD_SAFE = USER_SAFE + ":"
@@ -29,7 +31,15 @@ def hide(secret: str) -> None:
     if len(secret) >= SHORTEST:
         _forms = _forms | set(forms(secret))  # anew: another thread may be walking through the old one
         longest_first = sorted(_forms, key=len, reverse=True)
-        _pattern = re.compile("|".join(map(re.escape, longest_first)))
+        _pattern = re.compile("|".join(map(_matching, longest_first)))
+
+
+def _matching(form: str) -> str:
+    """A short form only where it stands alone: `***word` would tell what a password is that many words begin with."""
+    if len(form) >= ALONE_BELOW:
+        return re.escape(form)
+    before, after = (r"(?<!\w)" if form[0].isalnum() else ""), (r"(?!\w)" if form[-1].isalnum() else "")
+    return before + re.escape(form) + after
 
 
 def redact(text: str) -> str:

@@ -64,8 +64,7 @@ async def test_the_key_is_in_no_event() -> None:
 
 
 def test_the_key_does_not_print() -> None:
-    """The key's wrapper and its header show nothing; an empty key hides nothing."""
+    """The key's wrapper and its header show nothing."""
     key = Key(KEY)
     assert KEY not in f"{key} {key!r} {key.header()!r} {[key.header()]}"
     assert bytes(key.header()).endswith(KEY.encode())
-    assert Key("").hide("as it is") == "as it is"

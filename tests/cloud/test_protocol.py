@@ -134,12 +134,14 @@ def test_an_empty_list_says_nothing() -> None:
 
 
 def test_one_bad_entry_spoils_no_other() -> None:
-    """Of a list with a malformed entry the others arrive."""
+    """Of a list with entries that are not as documented each arrives, and what is odd about it is said."""
     entries = [7, {"type": "stress", "start": "early", "end": 1}, {"type": "interest", "start": 1, "end": 2}]
     messages = parse(json.dumps(envelope("signal.detected", {"signals": entries})))
-    assert [type(message) for message in messages] == [Malformed, Malformed, Message, Message, Message]
-    [lonely] = parse('{"type":"signal.detected","data":{"signals":7}}')
-    assert isinstance(lonely, Malformed)
+    kinds = [type(message) for message in messages]
+    assert kinds == [Message, Malformed, Message, Malformed, Message, Message, Message]
+    lonely, said = parse('{"type":"signal.detected","data":{"signals":7}}')
+    assert isinstance(lonely, Message)
+    assert isinstance(said, Malformed)
 
 
 def test_the_interval_form() -> None:
@@ -193,8 +195,9 @@ def test_v0_without_results() -> None:
     ]
     assert parse_all('{"status":"completed","segment":2}') == [("segment.completed", {"segment": 2})]
     assert parse('{"status":"result","segment":2}') == ()
-    [broken] = parse('{"status":"result","engagement_state":[7],"segment":2}')
-    assert isinstance(broken, Malformed)
+    broken, said = parse('{"status":"result","engagement_state":[7],"segment":2}')
+    assert isinstance(broken, Message)
+    assert isinstance(said, Malformed)
 
 
 @pytest.mark.parametrize(
@@ -275,6 +278,22 @@ def test_details_hold_none_of_the_content() -> None:
         f'{{"type":"{secret}\ud800"}}',
     ]
     for frame in frames:
-        [found] = parse(frame)
+        found = parse(frame)[-1]
         assert isinstance(found, Malformed)
         assert secret not in found.detail
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"signal_type": "stress", "start": 1.0, "probability": 0.87},
+        {"signal_type": "stress", "start": 1.0, "modality": "video"},
+        {"signal_type": ["stress"], "start": "1.0"},
+    ],
+)
+def test_an_unforeseen_value_costs_no_event(data: dict[str, Any]) -> None:
+    """A message of a known type with a value of another kind is passed on as it came, and said to be odd."""
+    message, odd = parse(json.dumps(envelope("signal.detected", data)))
+    assert isinstance(message, Message)
+    assert message.data == data
+    assert isinstance(odd, Malformed)

@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -167,4 +168,12 @@ def test_signals_are_published_by_type_with_their_number() -> None:
 def test_every_state_has_a_known_name() -> None:
     """What an event can change is listed in NAMES, so that clearing misses nothing."""
     types = ("engagement.updated", "signal.detected", "conversation_quality.updated", "anything")
-    assert {name for type_ in types for name in derive({}, an_event(type_))} == set(NAMES)
+    data = {"state": "engaged", "overall": {}}
+    assert {name for type_ in types for name in derive({}, an_event(type_, data))} == set(NAMES)
+
+
+@pytest.mark.parametrize("data", [{}, {"overall": None, "timeline": None}, {"overall": 50, "state": 7}])
+def test_an_update_without_any_score_wipes_none(data: dict[str, Any]) -> None:
+    """What says nothing that a state could hold leaves the state before it as it is."""
+    for type_ in ("conversation_quality.updated", "engagement.updated"):
+        assert set(derive({}, an_event(type_, data))) == {"last_event"}

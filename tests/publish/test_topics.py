@@ -187,7 +187,7 @@ def test_clearing_a_camera_empties_all_its_states() -> None:
     seen = {
         message.topic
         for type_ in ("engagement.updated", "signal.detected", "conversation_quality.updated")
-        for message in camera.messages(an_event(type_, {"signal_type": "stress"}))
+        for message in camera.messages(an_event(type_, {"signal_type": "stress", "state": "engaged", "overall": {}}))
         if message.retain
     }
     cleared = camera.clear()

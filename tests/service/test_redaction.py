@@ -78,3 +78,18 @@ def test_whatever_holds_it(value: Any, expected: object) -> None:
     """A secret is found in all that a log line can be given, however deep."""
     hide("hunter22")
     assert expected == redact_deep(value)
+
+
+@pytest.mark.parametrize(
+    ("text", "hidden"),
+    [
+        ("the password of the passenger", "the password of the passenger"),
+        ("rtsp://viewer:pass@10.0.0.5/", "rtsp://viewer:***@10.0.0.5/"),
+        ("Bearer pass", "Bearer ***"),
+        ("compass", "compass"),
+    ],
+)
+def test_a_short_secret_does_not_mark_itself(text: str, hidden: str) -> None:
+    """A secret that is part of common words is hidden where it stands alone: `***word` would tell what it is."""
+    hide("pass")
+    assert redact(text) == hidden

@@ -19,7 +19,6 @@ from wsproto.utilities import ProtocolError as WebSocketProtocolError
 
 from interhuman2mqtt.cloud import recovery
 from interhuman2mqtt.cloud.greeting import Greeting, address_of, headers, host_header, resource
-from interhuman2mqtt.cloud.key import Key
 from interhuman2mqtt.cloud.streams import ForgivingStream, UpgradeStream
 from interhuman2mqtt.cloud.tunnel import Address, open_tunnel, parse_proxy, unreadable
 from interhuman2mqtt.errors import Outage, Reason, Refused, border
@@ -35,8 +34,11 @@ CLOSE_TIMEOUT = 2.0
 """Seconds for the close handshake, whatever happened."""
 
 ADVICE = "(is interhuman.url right, and does the network let us out?)"
-MESSAGE_MAX = 16 << 20
-"""Bytes of one message from the cloud; its events have some hundred."""
+MESSAGE_MAX = 256 << 10
+"""Bytes of one message from the cloud, enforced as its frames come in; its events have some hundred. One of 16 MiB,
+which was allowed once, costs 850 MB while it is decoded."""
+TOO_LARGE = "Exceeded maximum message size"
+"""How trio-websocket says that it was the one who closed (1009)."""
 MESSAGES_MAX = 64
 """Messages that wait to be read. While they wait, no ping is answered: the reader must not be slow."""
 READ_SIZE = 16 << 10
@@ -80,11 +82,10 @@ async def dial(address: Address) -> trio.abc.Stream:
 class Connection:
     """An open WebSocket. One task receives; any may send."""
 
-    def __init__(self, websocket: Any, transport: ForgivingStream, reader: "_Reader", key: Key) -> None:
+    def __init__(self, websocket: Any, transport: ForgivingStream, reader: "_Reader") -> None:
         self._websocket = websocket
         self._transport = transport
         self._reader = reader
-        self._key = key
 
     @property
     def correlation_id(self) -> str | None:
@@ -99,7 +100,7 @@ class Connection:
             message: str | bytes = await self._websocket.get_message()
         except ConnectionClosed as closed:
             raise self._over(closed) from closed
-        return self._key.hide(message) if isinstance(message, str) else message
+        return message
 
     async def send(self, message: str | bytes) -> None:
         """Sends one message; raises ConnectionOver, and Outage when nothing moves any more, or far too slowly.
@@ -152,7 +153,9 @@ class Connection:
         reason = getattr(error, "reason", None)
         if reason is None:  # trio-websocket gives none where the other side broke the WebSocket protocol
             return ConnectionOver(1002, unreadable(self._reader.error or error))
-        return ConnectionOver(reason.code, self._key.hide(recovery.phrase(reason.reason)))
+        if reason.code == 1009 and str(reason.reason).startswith(TOO_LARGE):
+            return ConnectionOver(1002, f"the cloud sent a message of more than {MESSAGE_MAX >> 10} KiB")
+        return ConnectionOver(reason.code, recovery.phrase(reason.reason))
 
 
 def _extend(scope: trio.CancelScope) -> None:
@@ -276,19 +279,18 @@ async def _upgraded(
                 max_message_size=MESSAGE_MAX,
                 receive_buffer_size=READ_SIZE,
             )
-            return Connection(websocket, transport, reader, greeting.key)
+            return Connection(websocket, transport, reader)
     except BaseException:
         reader.scope.cancel()
         raise
     reader.scope.cancel()
-    raise _refusal(upgrade, reader, url, greeting.key)
+    raise _refusal(upgrade, reader, url)
 
 
-def _refusal(upgrade: UpgradeStream, reader: _Reader, url: SplitResult, key: Key) -> Outage:
+def _refusal(upgrade: UpgradeStream, reader: _Reader, url: SplitResult) -> Outage:
     if upgrade.answer is not None and upgrade.answer.status != 101:
         answer = upgrade.answer
-        body = key.hide(answer.body.decode("utf-8", "replace")).encode()
-        return recovery.refusal(answer.status, answer.headers, body, utc_now())
+        return recovery.refusal(answer.status, answer.headers, answer.body, utc_now())
     if reader.error is not None:
         return Outage(Reason.PROTOCOL, f"{address_of(url)} did not answer as a WebSocket: {reader.error}")
     said = "" if upgrade.failure is None else f": {unreadable(upgrade.failure)}"

@@ -7,7 +7,7 @@ import trio
 
 from interhuman2mqtt.cloud import recovery
 from interhuman2mqtt.cloud.connect import Connection, ConnectionOver
-from interhuman2mqtt.cloud.interpreter import Interpreter
+from interhuman2mqtt.cloud.interpreter import Interpreter, seconds_of, word_of
 from interhuman2mqtt.cloud.observer import Observer, Oddity
 from interhuman2mqtt.cloud.protocol import KIND_MAX, Malformed, Message, parse
 from interhuman2mqtt.cloud.recovery import Reaction, Rule
@@ -81,7 +81,7 @@ class Hearing:
             self._observer.event(event)
         if self._interpreter.overlaps > overlaps:
             self._observer.noticed(
-                Oddity.OVERLAP, f"{message.data['signal_type'][:KIND_MAX]} was detected twice without an end"
+                Oddity.OVERLAP, f"{str(message.data['signal_type'])[:KIND_MAX]} was detected twice without an end"
             )
         match message.type:
             case "session.ready":
@@ -109,7 +109,7 @@ class Hearing:
             self._observer.noticed(Oddity.CONFIG_DIFFERS, recovery.phrase(difference))
 
     def _on_closing(self, message: Message) -> None:
-        asked = message.data.get("max_drain_seconds")
+        asked = seconds_of(message.data, "max_drain_seconds")
         self.drain_time = min(max(0.0, asked) + LINGER, DRAIN_MAX) if asked is not None else DRAIN_TIMEOUT
         self.draining.deadline = trio.current_time() + self.drain_time
         self._on_end()
@@ -120,9 +120,9 @@ class Hearing:
         self._stop()
 
     def _on_error(self, message: Message) -> None:
-        code = message.data.get("code")
+        code = word_of(message.data, "code")
         rule = recovery.of_error(code, ready=self.ready.is_set())
-        said = recovery.phrase(code, message.data.get("message"))
+        said = recovery.phrase(code, word_of(message.data, "message"))
         if rule.reaction is not Reaction.KEEP:
             self._error = (trio.current_time(), rule, said)
         if not self.ready.is_set():

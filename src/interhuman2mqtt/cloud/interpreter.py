@@ -11,6 +11,7 @@ from interhuman2mqtt.clock import BoxClock
 from interhuman2mqtt.cloud.protocol import Message
 from interhuman2mqtt.cloud.timeline import Timeline
 from interhuman2mqtt.events import ACTIVE_MAX, Event, MediaChunk, Range
+from interhuman2mqtt.redaction import redact
 
 ROUNDED_S = 0.001
 """The cloud rounds its times: what begins where the replay ends must not seem to begin before."""
@@ -84,20 +85,20 @@ class Interpreter:
         return tuple(self._synthetic_end(kind, self._sent_until) for kind in tuple(self._active))
 
     def _events(self, message: Message) -> Iterator[Event]:
-        start = _seconds(message.data, "start")
+        start, kind = seconds_of(message.data, "start"), word_of(message.data, "signal_type")
         match message.type:
-            case "signal.detected":
-                kind = message.data["signal_type"]
+            case "signal.detected" if kind is not None:
+                onset = self._sent_until if start is None else start
                 if kind in self._active:
                     self.overlaps += 1
-                    yield self._synthetic_end(kind, message.data["start"])
-                yield from self._begin(kind, message.data["start"])
-            case "signal.updated":
-                yield from self._begin(message.data["signal_type"], message.data["start"])
-                start = self._active[message.data["signal_type"]]
-            case "signal.ended":
-                start = self._active.pop(message.data["signal_type"], start)
-        yield self._event(message, start, _seconds(message.data, "end"))
+                    yield self._synthetic_end(kind, onset)
+                yield from self._begin(kind, onset)
+            case "signal.updated" if kind is not None:
+                yield from self._begin(kind, self._sent_until if start is None else start)
+                start = self._active[kind]
+            case "signal.ended" if kind is not None:
+                start = self._active.pop(kind, start)
+        yield self._event(message, start, seconds_of(message.data, "end"))
 
     def _begin(self, kind: str, start: float) -> Iterator[Event]:
         """A signal is active, from now on where it was not; where that makes too many the oldest is taken for over."""
@@ -125,10 +126,10 @@ class Interpreter:
             id=f"{self.origin.box}/{self.origin.camera}/{self.origin.session}/{self._count}",
             box=self.origin.box,
             camera=self.origin.camera,
-            type=message.type,
+            type=redact(message.type),
             session=self.origin.session,
-            correlation_id=message.correlation_id or self.correlation_id,
-            timestamp=message.timestamp,
+            correlation_id=_hidden(message.correlation_id or self.correlation_id),
+            timestamp=_hidden(message.timestamp),
             received_at=self._clock.utc_now(),
             start_at=self._start_at(start),
             end_at=self._end_at(end),
@@ -163,20 +164,35 @@ class Interpreter:
 
 def _spans(listed: object) -> tuple[Span, ...]:
     """The spans of `coverage.*`, or of the entries of a quality timeline, as far as they are spans."""
-    found = ((_seconds(item, "start"), _seconds(item, "end")) for item in (listed if isinstance(listed, list) else ()))
+    found = (
+        (seconds_of(item, "start"), seconds_of(item, "end")) for item in (listed if isinstance(listed, list) else ())
+    )
     return tuple((start, end) for start, end in found if start is not None and end is not None)
 
 
-def _seconds(fields: object, name: str) -> float | None:
+def seconds_of(fields: object, name: str) -> float | None:
     """A time on the media clock, where there is one; messages of unknown types may hold anything under its name."""
     value = fields.get(name) if isinstance(fields, dict) else None
     return value if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
 def _redacted(value: Any, fields: frozenset[str]) -> Any:
-    """JSON without the named fields, at any depth."""
+    """JSON without the named fields, and without any secret of ours, at any depth.
+
+    After decoding, because JSON can write a secret with escapes that no search of the text finds.
+    """
     if isinstance(value, dict):
-        return {name: _redacted(inner, fields) for name, inner in value.items() if name not in fields}
+        return {redact(name): _redacted(inner, fields) for name, inner in value.items() if name not in fields}
     if isinstance(value, list):
         return [_redacted(inner, fields) for inner in value]
-    return value
+    return redact(value) if isinstance(value, str) else value
+
+
+def _hidden(text: str | None) -> str | None:
+    return None if text is None else redact(text)
+
+
+def word_of(fields: dict[str, Any], name: str) -> str | None:
+    """A text, where it is one."""
+    value = fields.get(name)
+    return value if isinstance(value, str) else None

@@ -1,5 +1,7 @@
 """The API key, kept out of sight."""
 
+from interhuman2mqtt import redaction
+
 
 class HiddenBytes(bytes):
     """Bytes that are sent like any others, and do not print."""
@@ -15,6 +17,7 @@ class Key:
 
     def __init__(self, key: str) -> None:
         self._key = key
+        redaction.hide(key)  # some servers name the key that they refuse
 
     def __repr__(self) -> str:
         return "Key(***)"
@@ -22,7 +25,3 @@ class Key:
     def header(self) -> bytes:
         """The value of `Authorization`."""
         return HiddenBytes(f"Bearer {self._key}".encode())
-
-    def hide(self, text: str) -> str:
-        """What the other side said, without the key: some servers name the key that they refuse."""
-        return text.replace(self._key, "***") if self._key else text

@@ -38,7 +38,7 @@ class Message(Struct, frozen=True):
 
 
 class Malformed(Struct, frozen=True):
-    """A frame, or a part of one, that is not a message."""
+    """A frame, or a part of one, that is not a message; or what is not as documented in the message before this."""
 
     detail: str
     """What is wrong and where, without any of the content."""
@@ -117,7 +117,8 @@ SHAPES: dict[str, type[Struct]] = {
     "coverage.degraded": _Coverage,
     "error": _Error,
 }
-"""What `data` of a known type must look like; fields beyond these are kept as they are.
+"""What `data` of a known type is documented to look like. What differs is passed on all the same, and said: one number
+in the place of a word must not cost an event.
 
 `session.ready` is missing on purpose: its limits have defaults, see `terms.Limits`.
 """
@@ -179,7 +180,10 @@ def _messages(envelope: dict[str, Any], *, with_raw: bool) -> Iterator[Message |
         if number == PARTS_MAX:
             yield Malformed(f"{part.type[:KIND_MAX]}: more than {PARTS_MAX} messages in one frame")
             return
-        yield _checked(Message(part.type, timestamp, correlation_id, part.data, part.raw if with_raw else None))
+        message = Message(part.type, timestamp, correlation_id, part.data, part.raw if with_raw else None)
+        yield message
+        if unforeseen := _unforeseen(message):
+            yield Malformed(unforeseen)
 
 
 def _parts(envelope: dict[str, Any]) -> Iterator[dialects.Part]:
@@ -216,10 +220,10 @@ def _text(envelope: dict[str, Any], field: str) -> str | None:
     return value
 
 
-def _checked(message: Message) -> Message | Malformed:
-    shape = SHAPES.get(message.type, Struct)
+def _unforeseen(message: Message) -> str | None:
+    """What a message of a known type has that is not as documented; it is passed on as it came."""
     try:
-        msgspec.convert(message.data, shape)
+        msgspec.convert(message.data, SHAPES.get(message.type, Struct))
     except (msgspec.ValidationError, OverflowError) as error:
-        return Malformed(f"{message.type[:KIND_MAX]}: {error}")
-    return message
+        return f"{message.type[:KIND_MAX]}: {error}"
+    return None

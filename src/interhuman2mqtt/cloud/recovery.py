@@ -16,6 +16,7 @@ from typing import NamedTuple
 import msgspec
 
 from interhuman2mqtt.errors import Outage, Overloaded, Reason, Refused
+from interhuman2mqtt.redaction import redact
 
 
 class Reaction(StrEnum):
@@ -185,6 +186,6 @@ def _date(value: str | None) -> datetime | None:
 
 
 def phrase(*parts: str | None) -> str:
-    """What the other side said, in one line of bounded length."""
-    text = " ".join(": ".join(part for part in parts if part).split())
+    """What the other side said, in one line of bounded length, without any secret that it repeats."""
+    text = redact(" ".join(": ".join(part for part in parts if part).split()))
     return text if len(text) <= 300 else f"{text[:299]}…"

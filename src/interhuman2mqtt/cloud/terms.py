@@ -102,7 +102,7 @@ def differences(config: dict[str, Any], answer: dict[str, Any]) -> tuple[str, ..
 
 
 def _comparable(value: object) -> object:
-    return set(value) if isinstance(value, list) else value
+    return set(map(str, value)) if isinstance(value, list) else value
 
 
 def _phrase(value: object) -> str:

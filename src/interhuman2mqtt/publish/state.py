@@ -129,13 +129,13 @@ def derive(active: Active, event: Event) -> dict[str, Struct]:
     """The states that `event` changes, by the last level of their topic; `active` is the fold with `event` in it."""
     changed: dict[str, Struct] = {}
     match event.type:
-        case "engagement.updated":
+        case "engagement.updated" if isinstance(event.data.get("state"), str):
             changed["engagement"] = Engagement(
                 **_origin(event), state=event.data.get("state"), since=event.start_at or event.received_at
             )
         case "session.ready" | "signal.detected" | "signal.updated" | "signal.ended":
             changed["signals"] = Signals(**_origin(event), count=len(active), signals=active)
-        case "conversation_quality.updated":
+        case "conversation_quality.updated" if _has_quality(event.data):
             changed["conversation_quality"] = ConversationQuality(
                 **_origin(event),
                 start_at=event.start_at,
@@ -145,6 +145,11 @@ def derive(active: Active, event: Event) -> dict[str, Struct]:
             )
     changed["last_event"] = event
     return changed
+
+
+def _has_quality(data: dict[str, Any]) -> bool:
+    """Whether there is a score in it: an update without any must not wipe out those before it."""
+    return isinstance(data.get("overall"), dict) or isinstance(data.get("timeline"), list)
 
 
 def _origin(event: Event) -> dict[str, Any]:
