@@ -7,6 +7,7 @@
     │   ├── ConfigError           the file is wrong: exit 78, never restarted
     │   └── Outage                passes by itself: back-off with full jitter, reset only after a healthy time
     │       ├── Lingering         the other side still counts what we have ended: the same, within seconds
+    │       ├── Fruitless         a session stood, and error after error came of it: the same, refused the third time
     │       ├── Overloaded        the other side asks for less: the same with a long back-off
     │       └── Refused           a person must act: longest pause, said on the camera's status
     └── anything else             a bug: counted against a small budget, logged with its traceback
@@ -146,6 +147,10 @@ class Outage(Interhuman2MqttError):  # noqa: N818 - it names what happened
         self.detail = detail
         self.retry_after = retry_after
         """Seconds that the other side asked us to wait, where it did."""
+
+
+class Fruitless(Outage):
+    """A session stood and nothing came of it but one error after the other: a new one may do better, twice."""
 
 
 class Lingering(Outage):

@@ -110,6 +110,8 @@ class Tape:
         self.chunks: list[MediaChunk] = []
         self.proven: list[tuple[MediaChunk, float | None]] = []
         self.oddities: list[tuple[Oddity, str]] = []
+        self.refused: list[MediaChunk] = []
+        self.complaints: list[Outage | None] = []
 
     def ready(self, limits: Limits, correlation_id: str | None) -> None:
         assert correlation_id == CORRELATION
@@ -123,6 +125,12 @@ class Tape:
 
     def delivered(self, chunk: MediaChunk, round_trip: float | None) -> None:
         self.proven.append((chunk, round_trip))
+
+    def rejected(self, chunk: MediaChunk) -> None:
+        self.refused.append(chunk)
+
+    def complained(self, outage: Outage | None) -> None:
+        self.complaints.append(outage)
 
     def noticed(self, oddity: Oddity, detail: str) -> None:
         self.oddities.append((oddity, detail))

@@ -13,6 +13,7 @@ from cloud.played import Tape, chunk, interpreter
 from cloud.test_protocol_fuzz import field_names, kinds, likely
 from interhuman2mqtt.cloud.hearing import Hearing
 from interhuman2mqtt.cloud.observer import Oddity
+from interhuman2mqtt.cloud.proofs import Proofs
 from interhuman2mqtt.cloud.protocol import MAX_DEPTH, PARTS_MAX, RAW_MAX, parse
 from interhuman2mqtt.cloud.terms import Limits
 from interhuman2mqtt.publish.message import Message
@@ -64,7 +65,7 @@ async def heard(frames: list[str | bytes]) -> tuple[list[Message], Tape]:
     for number in range(3):
         told.sending(chunk(number))
         told.sent(chunk(number))
-    hearing = Hearing(told, tape)
+    hearing = Hearing(told, tape, Proofs())
     await trio.lowlevel.checkpoint()
     for frame in frames:
         for message in parse(frame):

@@ -1,11 +1,11 @@
-"""Media that the cloud rejects again and again: a fault of ours or the camera's, and each attempt may be billed."""
+"""Media that the cloud rejects, or fails on, again and again: each attempt may be billed, and a person has to look."""
 
 from collections import deque
 from collections.abc import Awaitable, Callable
 
 import trio
 
-from interhuman2mqtt.errors import Outage, Reason, Refused
+from interhuman2mqtt.errors import Fruitless, Outage, Reason, Refused
 from interhuman2mqtt.supervise import Health
 
 REJECTIONS = 3
@@ -32,7 +32,7 @@ class Breaker:
         return guarded
 
     def _is_too_often(self, outage: Outage) -> bool:
-        if outage.reason is not Reason.MEDIA_REJECTED:
+        if outage.reason is not Reason.MEDIA_REJECTED and not isinstance(outage, Fruitless):
             return False
         now = trio.current_time()
         self._at.append(now)

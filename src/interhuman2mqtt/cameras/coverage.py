@@ -126,6 +126,10 @@ class Coverage:
         log.info("sound", camera=camera, missing=gap.end is None, reason=gap.reason)
         self._tell(camera, gap)
 
+    def rejected(self, camera: str, chunk: MediaChunk) -> None:
+        """The cloud could not use a chunk that was delivered."""
+        self._publish(camera, self.ledger(camera).rejected(chunk))
+
     def forget(self, camera: str) -> None:
         """A camera was removed: what it still owes is told as gaps, and nobody waits to see more of it."""
         if self._owed and camera in self._owed.cameras:

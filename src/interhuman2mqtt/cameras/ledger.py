@@ -5,7 +5,8 @@ was before the boot is below zero.
 
 Invariants:
 
-1. `until` never goes back. All time before it is settled: it was delivered, or told as a gap, and never both.
+1. `until` never goes back. All time before it is settled: it was delivered, or told as a gap, and never both; a chunk
+   that was delivered and that the cloud then says it could not use becomes a gap after the fact, once.
 2. From `began` to `until` the seconds delivered and the seconds of all gaps add up.
 3. Media counts as delivered once a pong proves it, or the cloud said that it has sent all; what is sent again counts
    once. What the cloud then drops it tells itself (`coverage.dropped`).
@@ -88,6 +89,7 @@ class Ledger:
         self._causes = deque(causes, maxlen=CAUSES)
         self._capture: object = None
         self._captured_until = 0.0
+        self._rejected_until = until
 
     @property
     def causes(self) -> tuple[Cause, ...]:
@@ -108,6 +110,17 @@ class Ledger:
         for start, end in chunk.holes:
             gaps += self._reach(chunk, min(start, end)) + self._skip(chunk, end)
         return gaps + self._reach(chunk, chunk.source_end)
+
+    def rejected(self, chunk: MediaChunk) -> tuple[Gap, ...]:
+        """A chunk that was delivered was of no use to the cloud; the gap that it is."""
+        start = max(self._instant(chunk, chunk.source_start), self._rejected_until)
+        gap = Gap(start, min(self._instant(chunk, chunk.source_end), self.until), Reason.MEDIA_REJECTED)
+        if gap.seconds < EDGE_S:
+            return ()
+        self._rejected_until = gap.end
+        self.delivered_s -= gap.seconds
+        self.gap_s[gap.reason] += gap.seconds  # type: ignore[assignment]  # as in `_tell`
+        return (gap,)
 
     def missed(self, until: float) -> tuple[Gap, ...]:
         """Nothing will come any more for the time before this; the gaps that it is."""

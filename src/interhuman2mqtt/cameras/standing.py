@@ -60,6 +60,7 @@ class Standing:
         self._clock = clock
         self._since = clock.boottime()
         self._silence: Silence | None = None
+        self._complaint: Word | None = None
         self._status = CameraStatus(
             camera=camera,
             state=State.CONNECTING,
@@ -113,6 +114,7 @@ class Standing:
     def connects(self, session: str) -> None:
         """A session is being opened; what the last attempt failed by holds until one succeeds."""
         self._status = structs.replace(self._status, session=session)
+        self._complaint = None
         if self._session.state is State.WAITING and not self._session.attempts:
             self._session = Word(State.CONNECTING)
         self._say()
@@ -125,8 +127,14 @@ class Standing:
 
     def streams(self) -> None:
         """The session is ready and takes media."""
-        self._session = Word(State.STREAMING)
+        self._session = self._complaint or Word(State.STREAMING)
         self._say()
+
+    def complained(self, outage: Outage | None) -> None:
+        """The cloud reports errors while the session goes on; None: it analyses again."""
+        self._complaint = None if outage is None else Word(State.STREAMING, outage.reason, outage.detail)
+        if self._session.state is State.STREAMING:
+            self.streams()
 
     def session_failed(self, outage: Outage, attempts: int) -> None:
         """The session did not come about, or broke."""
@@ -184,7 +192,7 @@ class Standing:
             self._published = self._status
             self._publish(self._status)
         if changed:
-            self._ledger.because(word.reason, self._since)
+            self._ledger.because(None if word.state is State.STREAMING else word.reason, self._since)
             log.log(
                 LEVELS.get(word.state, logging.INFO), "camera", state=word.state, reason=word.reason, detail=word.detail
             )

@@ -1,9 +1,11 @@
 """A camera's second half: one session after another, for as long as there is a capture and a place for it."""
 
+import math
 import time
 from uuid import uuid4
 
 import structlog
+import trio
 
 from interhuman2mqtt import config
 from interhuman2mqtt.cameras.capturing import Capturing
@@ -30,6 +32,10 @@ log = structlog.get_logger(__name__)
 
 SESSION_S = 180.0
 """More than a session ever waits for anything: a chunk, its way out, the pong, or the end of a drain."""
+
+
+SESSION_MIN_S = 3.0
+"""Sessions that are shorter by the cloud's own limit show it no window of 8 s, and do not follow each other at once."""
 
 
 class Streaming:
@@ -86,9 +92,11 @@ class Streaming:
             self.frontier.over(in_order=end is not None and end.drained)
             self._capturing.session_over(worker)
         self._ended(end)
+        # at once again would be a session every few milliseconds, where the cloud means it
         if end.cause is Cause.SERVER_ENDED and not health.lasted and not self._stopping:
-            # at once again would be a session every few milliseconds, where the cloud means it
             raise Outage(Reason.SESSION_LIMIT, "the cloud ended the session as soon as it had begun")
+        if end.cause is Cause.ROTATED and watch.seconds < SESSION_MIN_S and not self._stopping:
+            raise Outage(Reason.SESSION_LIMIT, f"the cloud allows sessions of {watch.seconds:.1f} s only")
         return not self._stopping
 
     async def _wait_worker(self) -> Worker:
@@ -188,6 +196,7 @@ class _Watch:
         self.endpoint_and_key = 0
         """A hash of what the session was asked for with; 0 before that."""
         self._accepted = streaming.accepted
+        self._ready_at = math.inf
         self._health = health
         self._frontier = streaming.frontier
         self._standing, self._counters = streaming.standing, streaming.counters
@@ -200,9 +209,15 @@ class _Watch:
         """The session is open."""
         self.is_ready = True
         self.recording.limit(limits.min_segment_duration, limits.max_segment_duration, limits.max_segment_size)
+        self._ready_at = trio.current_time()
         self._health.well()
         self._accepted(self.endpoint_and_key)
         log.info("session ready", correlation_id=correlation_id, max_duration=limits.max_duration)
+
+    @property
+    def seconds(self) -> float:
+        """How long the session has been open."""
+        return trio.current_time() - self._ready_at
 
     def event(self, event: Event) -> None:
         """Something to publish."""
@@ -230,6 +245,14 @@ class _Watch:
         self._counters.round_trip = self._counters.round_trip if round_trip is None else round_trip
         self.has_news |= self._frontier.delivered(chunk.source_end)
         self._coverage.delivered(self._camera, self._worker, chunk)
+
+    def rejected(self, chunk: MediaChunk) -> None:
+        """It arrived for nothing."""
+        self._coverage.rejected(self._camera, chunk)
+
+    def complained(self, outage: Outage | None) -> None:
+        """The cloud reports an error, or none any more."""
+        self._standing.complained(outage)
 
     def noticed(self, oddity: Oddity, detail: str) -> None:
         """Worth a count, and a line where it is news: a cloud that talks nonsense does so all day."""

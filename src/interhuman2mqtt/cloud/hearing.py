@@ -1,7 +1,6 @@
 """The receiving half of a session: what the cloud says, and what that means for the half that sends."""
 
 import math
-from typing import TYPE_CHECKING
 
 import trio
 
@@ -9,12 +8,11 @@ from interhuman2mqtt.cloud import recovery
 from interhuman2mqtt.cloud.connect import Connection, ConnectionOver
 from interhuman2mqtt.cloud.interpreter import Interpreter, seconds_of, word_of
 from interhuman2mqtt.cloud.observer import Observer, Oddity
+from interhuman2mqtt.cloud.proofs import Proofs
 from interhuman2mqtt.cloud.protocol import KIND_MAX, Malformed, Message, parse
 from interhuman2mqtt.cloud.recovery import Reaction, Rule
 from interhuman2mqtt.cloud.terms import Limits, differences
-
-if TYPE_CHECKING:
-    from interhuman2mqtt.errors import Outage
+from interhuman2mqtt.errors import Fruitless, Outage, Reason
 
 LINGER = 2.0
 """Seconds in which the other side's last words may still come, once the end is certain."""
@@ -22,6 +20,12 @@ DRAIN_TIMEOUT = 30.0
 """Seconds from `session.close` to `session.ended`, unless `session.closing` says how long it takes ..."""
 DRAIN_MAX = 120.0
 """... and at most."""
+ANALYSIS = ("signal.", "engagement.", "conversation_quality.", "feedback.", "coverage.degraded")
+"""How the types begin that show that media was analysed."""
+COMPLAINTS_MAX = 5
+"""Errors in a row, with nothing analysed in between, after which a session is given up ..."""
+FORGOTTEN_AFTER = 60.0
+"""... where no two of them are so many seconds apart."""
 EXPLAINS_FOR = 30.0
 """Seconds for which an error explains the end of the connection that follows it."""
 
@@ -34,7 +38,7 @@ class Hearing:
     for media, and is cancelled when nothing more should be sent, so that no frame is cut in two.
     """
 
-    def __init__(self, interpreter: Interpreter, observer: Observer) -> None:
+    def __init__(self, interpreter: Interpreter, observer: Observer, proofs: Proofs) -> None:
         self.limits = Limits()
         """Those of `session.ready`, once that has come."""
         self.ready, self.answered, self.ended = trio.Event(), trio.Event(), trio.Event()
@@ -52,6 +56,9 @@ class Hearing:
         self._interpreter = interpreter
         self._observer = observer
         self._error: tuple[float, Rule, str] | None = None  # the last: when, what, in the cloud's own words
+        self._remark = ""  # the last error that is no reason for an end, yet may explain one
+        self._proofs = proofs
+        self._complaints, self._complained_at = 0, -math.inf
         self._over: ConnectionOver | None = None
 
     async def listen(self, connection: Connection) -> None:
@@ -69,7 +76,8 @@ class Hearing:
         if self._error is not None and trio.current_time() - self._error[0] <= EXPLAINS_FOR:
             return self._error[1:]
         over = self._over or ConnectionOver(1006, "a send failed")
-        return recovery.of_close(over.code, ready=self.ready.is_set()), recovery.phrase(f"close code {over}")
+        said = recovery.phrase(f"close code {over}", f"before it {self._remark}" if self._remark else None)
+        return recovery.of_close(over.code, ready=self.ready.is_set()), said
 
     def take(self, message: Message | Malformed) -> None:
         """Passes a message on as events, and notes what it means for the session."""
@@ -95,6 +103,9 @@ class Hearing:
                 self._on_end()
             case "error":
                 self._on_error(message)
+            case kind if kind.startswith(ANALYSIS) and self._complaints:
+                self._complaints = 0
+                self._observer.complained(None)
 
     def _on_ready(self, message: Message) -> None:
         if not self.ready.is_set():
@@ -123,7 +134,9 @@ class Hearing:
         code = word_of(message.data, "code")
         rule = recovery.of_error(code, ready=self.ready.is_set())
         said = recovery.phrase(code, word_of(message.data, "message"))
-        if rule.reaction is not Reaction.KEEP:
+        if rule.reaction is Reaction.KEEP:
+            self._remark = said
+        else:
             self._error = (trio.current_time(), rule, said)
         if not self.ready.is_set():
             self.work.deadline = trio.current_time() + LINGER
@@ -134,6 +147,28 @@ class Hearing:
             self._stop()
         elif rule.reaction is Reaction.ROTATE:
             self._on_end()
+        else:
+            self._on_complaint(rule, said)
+        if self.ready.is_set() and rule.reason is Reason.MEDIA_REJECTED:
+            self._on_rejected(message)
+
+    def _on_complaint(self, rule: Rule, said: str) -> None:
+        """An error that names no end: shown while it lasts, and an end after too many."""
+        now = trio.current_time()
+        self._complaints = 1 if now - self._complained_at > FORGOTTEN_AFTER else self._complaints + 1
+        self._complained_at = now
+        outage = rule.exception(said)
+        self._observer.complained(outage)
+        if self._complaints >= COMPLAINTS_MAX:
+            detail = f"{outage.detail}; {self._complaints} errors in a row, and nothing was analysed"
+            self.failure = self.failure or Fruitless(outage.reason, detail, outage.retry_after)
+            self._stop()
+
+    def _on_rejected(self, message: Message) -> None:
+        segment = message.data.get("segment")
+        chunk = self._proofs.rejected(segment if isinstance(segment, int) else None)
+        if chunk is not None:
+            self._observer.rejected(chunk)
 
     def _stop(self) -> None:
         self.stop.set()

@@ -70,5 +70,11 @@ class Observer(Protocol):
         A pong shows it, so many seconds after it was out; or the cloud ended the session as it was asked to (None).
         """
 
+    def rejected(self, chunk: MediaChunk) -> None:
+        """The cloud could not use a chunk that has been delivered; told once for each, without its payload."""
+
+    def complained(self, outage: Outage | None) -> None:
+        """The cloud reports an error that the session outlives so far; None: it analyses again."""
+
     def noticed(self, oddity: Oddity, detail: str) -> None:
         """Something is odd."""

@@ -7,6 +7,9 @@ from msgspec import structs
 
 from interhuman2mqtt.events import MediaChunk
 
+KEPT = 64
+"""Proven chunks that may still be rejected: analysis is seconds behind, not minutes."""
+
 
 class Proof(NamedTuple):
     """A chunk that arrived."""
@@ -15,6 +18,8 @@ class Proof(NamedTuple):
     """Without its payload: on a slow link many chunks may be under way."""
     sent_at: float
     """On the clock of who sent it."""
+    is_rejected: bool = False
+    """The cloud has it, and said meanwhile that it could not use it."""
 
 
 class Proofs:
@@ -23,6 +28,8 @@ class Proofs:
     def __init__(self) -> None:
         self._count = 0
         self._open: deque[tuple[int, Proof]] = deque()
+        self._proven: deque[tuple[int, Proof]] = deque(maxlen=KEPT)
+        self._rejected: set[int] = set()
 
     def sent(self, chunk: MediaChunk, now: float) -> int:
         """A chunk is out; the number by which it can be proven."""
@@ -34,5 +41,19 @@ class Proofs:
         """What is proven by this one's arrival, oldest first, each once; None: all have arrived."""
         found = []
         while self._open and (number is None or self._open[0][0] <= number):
-            found.append(self._open.popleft()[1])
+            self._proven.append(self._open.popleft())
+            at, proof = self._proven[-1]
+            found.append(proof._replace(is_rejected=at in self._rejected))
         return tuple(found)
+
+    def rejected(self, number: int | None) -> MediaChunk | None:
+        """Note that the cloud could not use a chunk, the last one where it does not say which.
+
+        Return the chunk where its arrival was proven before; else its proof will say it. None also for one that was
+        rejected already, or that nobody remembers.
+        """
+        number = number if number is not None and 0 < number <= self._count else self._count
+        if number in self._rejected:
+            return None
+        self._rejected.add(number)
+        return next((proof.chunk for at, proof in self._proven if at == number), None)

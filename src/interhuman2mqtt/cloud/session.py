@@ -27,7 +27,7 @@ from interhuman2mqtt.cloud.interpreter import Interpreter
 from interhuman2mqtt.cloud.key import Key
 from interhuman2mqtt.cloud.observer import Cause, Observer, Oddity, SessionEnd
 from interhuman2mqtt.cloud.pace import Pace
-from interhuman2mqtt.cloud.proofs import Proofs
+from interhuman2mqtt.cloud.proofs import Proof, Proofs
 from interhuman2mqtt.cloud.recovery import Reaction
 from interhuman2mqtt.cloud.terms import CLOSE_FRAME, Limits, Wishes, config_frame, settle
 from interhuman2mqtt.errors import Outage, Reason
@@ -107,8 +107,8 @@ class _Session:
         self._recording = recording
         self._interpreter = interpreter
         self._observer = observer
-        self._heard = Hearing(interpreter, observer)
         self._proofs = Proofs()
+        self._heard = Hearing(interpreter, observer, self._proofs)
         self._pace = Pace()
         self._rotating = self._asked_to_end = False
         self._cause: Cause | None = None
@@ -139,7 +139,7 @@ class _Session:
                 self._observer.noticed(Oddity.NOT_DRAINED, "the session is over before the cloud sent session.ended")
         elif self._asked_to_end:
             for proof in self._proofs.proven():
-                self._observer.delivered(proof.chunk, None)
+                self._delivered(proof, None)
 
     def outcome(self) -> SessionEnd:
         """How it ended, once the connection is closed: returned if in good order, else raised."""
@@ -232,7 +232,12 @@ class _Session:
         except ConnectionOver:
             return  # the other half knows why
         for proof in self._proofs.proven(number):
-            self._observer.delivered(proof.chunk, trio.current_time() - proof.sent_at)
+            self._delivered(proof, trio.current_time() - proof.sent_at)
+
+    def _delivered(self, proof: Proof, round_trip: float | None) -> None:
+        self._observer.delivered(proof.chunk, round_trip)
+        if proof.is_rejected:
+            self._observer.rejected(proof.chunk)
 
     async def _drain(self, connection: Connection) -> None:
         """Asks for a graceful end, unless the cloud is at it, and waits for what is left."""

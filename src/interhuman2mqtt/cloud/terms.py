@@ -11,6 +11,10 @@ CLOSE_FRAME = '{"type":"session.close"}'
 OPTIONS = ("include", "goal_dimensions", "model")
 
 
+IDLE_MIN = 2.0
+"""Seconds: a session that is given back sooner for want of media would be opened anew with each chunk."""
+
+
 class Limits(Struct, frozen=True, kw_only=True):
     """What `session.ready` allows; seconds and bytes.
 
@@ -33,7 +37,7 @@ class Limits(Struct, frozen=True, kw_only=True):
         """Reads the data of `session.ready`."""
         default = cls()
         return cls(
-            idle_timeout=_positive(data.get("session_idle_timeout_seconds")) or default.idle_timeout,
+            idle_timeout=max(IDLE_MIN, _positive(data.get("session_idle_timeout_seconds")) or default.idle_timeout),
             max_duration=_positive(data.get("session_max_duration_seconds")) or default.max_duration,
             min_segment_duration=_positive(data.get("min_segment_duration_seconds")),
             max_segment_duration=_positive(data.get("max_segment_duration_seconds")),

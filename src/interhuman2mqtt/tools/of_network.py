@@ -144,6 +144,12 @@ class _Watch:
     def delivered(self, chunk: MediaChunk, round_trip: float | None) -> None:
         """There is none."""
 
+    def rejected(self, chunk: MediaChunk) -> None:
+        """Nothing was sent."""
+
+    def complained(self, outage: Outage | None) -> None:
+        """Nothing was sent that it could be about."""
+
     def noticed(self, oddity: Oddity, detail: str) -> None:
         """A wish that is not granted, most likely."""
         if oddity is not Oddity.NOT_DRAINED:
