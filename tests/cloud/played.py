@@ -132,6 +132,9 @@ class Tape:
     def complained(self, outage: Outage | None) -> None:
         self.complaints.append(outage)
 
+    def too_short(self) -> None:
+        """Its recordings are as long as they are."""
+
     def noticed(self, oddity: Oddity, detail: str) -> None:
         self.oddities.append((oddity, detail))
 

@@ -45,7 +45,7 @@ async def test_a_message_beyond_all_bounds() -> None:
         camera.stop()
 
 
-@pytest.mark.parametrize(("code", "reason"), [("ih5006", "media_rejected"), ("ih1001", "cloud_error")])
+@pytest.mark.parametrize(("code", "reason"), [("ih4004", "media_rejected"), ("ih1001", "cloud_error")])
 async def test_a_cloud_that_rejects_every_chunk(code: str, reason: str) -> None:
     """Errors that the session outlives show on the status, and lead to a new session, and then to a refusal."""
     heard = Heard()
@@ -99,3 +99,17 @@ async def test_the_clouds_own_words_survive() -> None:
         assert "close code 1008" in (status.detail or "")
         assert "before it ih6001: Invalid message" in (status.detail or "")
         camera.stop()
+
+
+async def test_a_cloud_that_wants_longer_chunks() -> None:
+    """A cloud that calls chunks too short is sent longer ones in the same session, and goes on with it."""
+    heard = Heard()
+    fault = parse_fault("error=ih5006@chunk2")
+    async with simulated_cloud(faults=(fault,)) as url, trio.open_nursery() as nursery:
+        camera = Camera(a_camera(), shared(url, heard))
+        nursery.start_soon(camera.run)
+        await heard.wait_state("streaming", "media_rejected")
+        await heard.wait(lambda: camera.counters.chunks_sent >= 5)
+        assert camera.counters.seconds_sent / camera.counters.chunks_sent > 1.5
+        camera.stop()
+    assert sum(event.type == "session.ready" for event in heard.events) == 1

@@ -34,6 +34,8 @@ SESSION_S = 180.0
 """More than a session ever waits for anything: a chunk, its way out, the pong, or the end of a drain."""
 
 
+LEAST_S = 3.0
+"""What earlier versions of the API documented as the shortest segment, and refuse shorter ones by (ih4007, ih5006)."""
 SESSION_MIN_S = 3.0
 """Sessions that are shorter by the cloud's own limit show it no window of 8 s, and do not follow each other at once."""
 
@@ -56,6 +58,8 @@ class Streaming:
         self._dry = False
         """The session before ended for want of media."""
         self._doubt = Doubt()
+        self.least_s = 0.0
+        """How long a chunk must be at least, as far as the cloud has complained of shorter ones."""
         self.oddities = Changes(log)
 
     def stop(self) -> bool:
@@ -195,6 +199,8 @@ class _Watch:
         self.is_ready = False
         self.endpoint_and_key = 0
         """A hash of what the session was asked for with; 0 before that."""
+        self._streaming = streaming
+        self._limits = Limits()
         self._accepted = streaming.accepted
         self._ready_at = math.inf
         self._health = health
@@ -208,7 +214,8 @@ class _Watch:
     def ready(self, limits: Limits, correlation_id: str | None) -> None:
         """The session is open."""
         self.is_ready = True
-        self.recording.limit(limits.min_segment_duration, limits.max_segment_duration, limits.max_segment_size)
+        self._limits = limits
+        self._limit()
         self._ready_at = trio.current_time()
         self._health.well()
         self._accepted(self.endpoint_and_key)
@@ -246,6 +253,11 @@ class _Watch:
         self.has_news |= self._frontier.delivered(chunk.source_end)
         self._coverage.delivered(self._camera, self._worker, chunk)
 
+    def _limit(self) -> None:
+        limits, told = self._limits, self._limits.min_segment_duration
+        least = max(told or 0.0, self._streaming.least_s) or None
+        self.recording.limit(least, limits.max_segment_duration, limits.max_segment_size)
+
     def rejected(self, chunk: MediaChunk) -> None:
         """It arrived for nothing."""
         self._coverage.rejected(self._camera, chunk)
@@ -253,6 +265,11 @@ class _Watch:
     def complained(self, outage: Outage | None) -> None:
         """The cloud reports an error, or none any more."""
         self._standing.complained(outage)
+
+    def too_short(self) -> None:
+        """Send longer chunks, in the sessions after this one too."""
+        self._streaming.least_s = LEAST_S
+        self._limit()
 
     def noticed(self, oddity: Oddity, detail: str) -> None:
         """Worth a count, and a line where it is news: a cloud that talks nonsense does so all day."""

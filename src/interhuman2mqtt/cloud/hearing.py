@@ -149,6 +149,8 @@ class Hearing:
             self._on_end()
         else:
             self._on_complaint(rule, said)
+        if self.ready.is_set() and code in recovery.TOO_SHORT:
+            self._observer.too_short()
         if self.ready.is_set() and rule.reason is Reason.MEDIA_REJECTED:
             self._on_rejected(message)
 

@@ -76,5 +76,8 @@ class Observer(Protocol):
     def complained(self, outage: Outage | None) -> None:
         """The cloud reports an error that the session outlives so far; None: it analyses again."""
 
+    def too_short(self) -> None:
+        """The cloud complains that chunks are too short for it."""
+
     def noticed(self, oddity: Oddity, detail: str) -> None:
         """Something is odd."""

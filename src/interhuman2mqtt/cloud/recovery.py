@@ -92,6 +92,9 @@ ERRORS: dict[str, Rule] = {
     "ih6004": Rule(Outage, Reason.SESSION_LIMIT, "the cloud ended the session at its maximum duration", _R),
 }
 
+TOO_SHORT = frozenset({"ih4007", "ih5006"})
+"""Ids that ask for longer chunks."""
+
 CLOSE_CODES: dict[int, Rule] = {
     1000: Rule(Outage, Reason.SESSION_LIMIT, "the cloud ended the session", _R),
     1001: Rule(Outage, Reason.CLOUD_ERROR, "the cloud is going away, or has a session with this API key already"),

@@ -150,6 +150,9 @@ class _Watch:
     def complained(self, outage: Outage | None) -> None:
         """Nothing was sent that it could be about."""
 
+    def too_short(self) -> None:
+        """Nothing was sent."""
+
     def noticed(self, oddity: Oddity, detail: str) -> None:
         """A wish that is not granted, most likely."""
         if oddity is not Oddity.NOT_DRAINED:
