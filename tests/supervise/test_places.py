@@ -9,8 +9,8 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from interhuman2mqtt.cameras.places import DOUBT_S, PROBE_MAX_S, PROBE_S, Places
-from interhuman2mqtt.errors import Lingering, Outage, Overloaded, Reason
-from interhuman2mqtt.supervise import BugBudget, Health, Waiting, keep_running
+from interhuman2mqtt.errors import Lingering, Outage, Reason
+from interhuman2mqtt.supervise import BugBudget, Health, keep_running
 
 
 class Queue:
@@ -246,7 +246,7 @@ class OneCamera:
         await self.places.acquire(self.name, 0)
         if not self.account.take():
             if self.places.refused(self.name):
-                raise Overloaded(Reason.CONCURRENCY_LIMIT, "full")
+                self.places.release(self.name)
             raise Lingering(Reason.CONCURRENCY_LIMIT, "full")
         self.places.opened(self.name)
         health.well()
@@ -257,10 +257,6 @@ class OneCamera:
         self.places.ended()
         raise Outage(Reason.CONNECTION_LOST, "cut")
 
-    def waits(self, waiting: Waiting) -> None:
-        if isinstance(waiting.outage, Overloaded):
-            self.places.release(self.name)
-
 
 async def seconds_until_back(cameras: int, linger: float) -> tuple[list[float], Account]:
     """How long after a cut of all of them each camera is back, on an account with a session for each."""
@@ -268,7 +264,7 @@ async def seconds_until_back(cameras: int, linger: float) -> tuple[list[float], 
     fleet = [OneCamera(str(number), places, account, cut) for number in range(cameras)]
     async with trio.open_nursery() as nursery:
         for camera in fleet:
-            nursery.start_soon(keep_running, camera.run, camera.waits, BugBudget(0))
+            nursery.start_soon(keep_running, camera.run, lambda _waiting: None, BugBudget(0))
         await trio.sleep(1000)
         cut.set()
         at = trio.current_time()

@@ -160,10 +160,13 @@ class Streaming:
         """What to make of a session's failure, by what was known before it."""
         self.counters.reconnects += watch.is_ready
         if outage.reason is Reason.CONCURRENCY_LIMIT:
-            if not self.shared.places.refused(self._camera.id):
-                detail = f"{outage.detail}; an earlier session of ours may still be counted"
-                return Lingering(outage.reason, detail, outage.retry_after)
-        elif outage.reason is Reason.CONNECTION_LOST and watch.has_news:
+            detail = outage.detail
+            if self.shared.places.refused(self._camera.id):
+                self.release()  # and waits for its turn to try for one more, without a long pause before that
+            else:
+                detail += "; an earlier session of ours may still be counted"
+            return Lingering(outage.reason, detail, outage.retry_after)
+        if outage.reason is Reason.CONNECTION_LOST and watch.has_news:
             health.gained()  # a network that breaks every few seconds carries more the sooner it is tried again
         elif watch.endpoint_and_key in self.shared.accepted:
             return self._doubt.of(outage)
