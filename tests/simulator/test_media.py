@@ -13,7 +13,7 @@ from interhuman2mqtt.simulator.catalogue import Answer
 from interhuman2mqtt.simulator.container import inspect
 from interhuman2mqtt.simulator.demux import Rules, Tally, Times
 from interhuman2mqtt.simulator.media import Chunk, Reader, Report
-from simulator.parts import clip, clusters, fragments
+from simulator.parts import as_a_browser_cuts, clip, clusters, fragments
 
 LOOSE = Rules(video=True, audio=False)
 CLOSE = 0.06
@@ -68,6 +68,20 @@ def test_webm_continues_at_its_clusters() -> None:
     reports = read(clusters(clip(4, video="libvpx", audio="libopus", kind="webm")))
     assert set(answers(reports)) == {None}
     assert reports[-1].clock == pytest.approx(4, abs=CLOSE)
+
+
+@pytest.mark.parametrize("about", [5000, 12_345])
+def test_webm_as_browsers_cut_it(about: int) -> None:
+    """Blobs that begin in the middle of a block are bytes of one stream: all of them are read, and none is rejected."""
+    webm = clip(6, video="libvpx", audio="libopus", kind="webm")
+    blobs = as_a_browser_cuts(webm, about)
+    assert len(blobs) > 3
+    assert not any(blob.startswith((b"\x1f\x43\xb6\x75", b"\xa3")) for blob in blobs[1:])
+    reports = read(blobs, Rules(decode_all=True))
+    assert set(answers(reports)) == {None}
+    assert reports[-1].clock == pytest.approx(6, abs=CLOSE)
+    whole = read([webm])
+    assert sum(len(report.keyframes) for report in reports) == len(whole[0].keyframes)
 
 
 def test_init_segment_alone_opens_the_stream() -> None:

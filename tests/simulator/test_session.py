@@ -14,6 +14,7 @@ from interhuman2mqtt.simulator.settings import Decode, Limits, RequireAudio, Set
 from simulator.parts import (
     BOTH_FLAGS,
     FAST,
+    as_a_browser_cuts,
     clip,
     fragments,
     in_memory,
@@ -307,3 +308,17 @@ async def test_record_of_standalone_files_and_refusals(tmp_path: Path) -> None:
             await client.drain()
     assert [line["code"] for line in lines(tmp_path, "refused")] == ["ih3002", "ih3002"]
     assert saved(tmp_path) == sorted([clip(2), clip(3)] * 2)
+
+
+async def test_a_browsers_recording(tmp_path: Path) -> None:
+    """WebM as a browser cuts it is analysed without an error, and kept as the one file that it is."""
+    webm = clip(6, video="libvpx", audio="libopus", kind="webm")
+    settings = Settings(port=0, pace=FAST, save=tmp_path)
+    async with simulator(settings) as address, session(address, X_Client_Request_Id="tab") as client:
+        await client.next()
+        await client.send(*as_a_browser_cuts(webm, 5000))
+        events = await client.drain()
+    assert "signal.detected" in kinds(events)
+    assert "error" not in kinds(events)
+    assert {line["file"] for line in lines(tmp_path, "chunk")} == {"1-tab.webm"}
+    assert (tmp_path / "1-tab.webm").read_bytes() == webm

@@ -45,7 +45,7 @@ async def test_a_refusal_that_lasts(autojump_clock: MockClock) -> None:
     assert type(told[-1].outage) is Refused
 
 
-async def test_what_is_not_doubted(autojump_clock: MockClock) -> None:
+def test_what_is_not_doubted() -> None:
     """A spent quota, and what is no refusal at all, are what they are."""
     for outage in (Refused(Reason.QUOTA_EXHAUSTED, "spent"), Overloaded(Reason.RATE_LIMITED, "full")):
         assert Doubt().of(outage) is outage

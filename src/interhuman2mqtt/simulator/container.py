@@ -1,4 +1,8 @@
-"""What a binary frame begins with: whether it opens a file or continues one, told by its structure alone. No I/O.
+"""What a binary frame is: whether it opens a file or continues one, told by how it begins and what is open. No I/O.
+
+A WebM that is open is continued by whatever does not open another file: browsers cut their recordings anywhere. Of
+Chromium's MediaRecorder every blob but the first begins one byte inside a SimpleBlock. Fragmented MP4 they cut at a
+fragment, as we do, so that is asked for.
 
 MP4 box layout: ISO/IEC 14496-12, 4.2. EBML ids: RFC 8794 and RFC 9559, 5.1.
 """
@@ -11,7 +15,7 @@ from interhuman2mqtt.simulator.catalogue import Answer
 
 _EBML = b"\x1a\x45\xdf\xa3"
 _WEBM_CONTINUES = (b"\x1f\x43\xb6\x75", b"\x1c\x53\xbb\x6b", b"\xa3", b"\xa0", b"\xec")
-"""Cluster, Cues, and inside a cluster SimpleBlock, BlockGroup and Void: browsers' timeslices may begin with any."""
+"""Cluster, Cues, and inside a cluster SimpleBlock, BlockGroup and Void: by these a WebM is known that is not open."""
 _MP4_CONTINUES = (b"moof", b"styp", b"sidx", b"emsg", b"prft", b"free", b"mfra")
 
 
@@ -26,11 +30,15 @@ class Shape(Struct, frozen=True):
     """A whole MP4 recording that is not fragmented: it can be read only with seeking."""
 
 
-def inspect(payload: bytes) -> Shape:
-    """The shape of a binary frame; raises Answer (ih5004) where it is neither MP4 nor WebM cut at a flush point."""
+def inspect(payload: bytes, within: str | None = None) -> Shape:
+    """Return the shape of a binary frame that comes while a file of the format `within` is open, if one is.
+
+    Raises:
+        Answer: With ih5004, where it is neither WebM nor MP4 cut at a fragment.
+    """
     if payload.startswith(_EBML):
         return Shape("matroska", opens=True)
-    if payload.startswith(_WEBM_CONTINUES):
+    if payload.startswith(_WEBM_CONTINUES) or (within == "matroska" and payload[4:8] != b"ftyp"):
         return Shape("matroska", opens=False)
     kinds = list(_boxes(payload))
     if kinds and kinds[0] == b"ftyp":

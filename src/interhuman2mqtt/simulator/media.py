@@ -13,6 +13,8 @@ from interhuman2mqtt.simulator.catalogue import Answer
 from interhuman2mqtt.simulator.container import Shape, inspect
 from interhuman2mqtt.simulator.demux import Readable, Rules, Tally, read_file
 
+BARREN_MAX = {"mp4": 0, "matroska": 3}
+"""Frames in a row that may hold no whole packet: a short piece of a WebM may lie within a picture."""
 _PCM_SAMPLE = 2
 """bytes"""
 
@@ -88,6 +90,7 @@ class Reader:
         self._silent = False
         """The open file lacks a track: that was said once, and its continuations are ignored."""
         self._yielding = False
+        self._barren = 0
 
     def run(self, first: Chunk) -> Report:
         """Read until there are no more frames; returns the last report."""
@@ -138,10 +141,10 @@ class Reader:
 
     def _continue(self, shape: Shape) -> bytes | None:
         """The frame before is used up: the next that continues the open file; None where it ends."""
-        self._check_yield()
+        self._check_yield(BARREN_MAX[shape.format])
         while (chunk := self._take()) is not None:
             try:
-                following = inspect(chunk.payload)
+                following = inspect(chunk.payload, shape.format)
             except Answer as malformed:
                 self._answers.append(malformed)
                 continue
@@ -153,9 +156,11 @@ class Reader:
             self._answers.append(Answer("ih5004", "The segment's container is another than the stream's."))
         return None
 
-    def _check_yield(self) -> None:
-        """Once a file has begun to give media each of its frames must give some."""
+    def _check_yield(self, most: int) -> None:
+        """Once a file has begun to give media its frames must give some, but for so many in a row."""
         if self._tally.span is not None:
-            self._yielding = True
+            self._yielding, self._barren = True, 0
         elif self._yielding:
-            self._answers.append(Answer("ih5004", "No media could be read from the segment."))
+            self._barren += 1
+            if self._barren > most:
+                self._answers.append(Answer("ih5004", "No media could be read from the segment."))

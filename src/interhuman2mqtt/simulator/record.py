@@ -7,7 +7,7 @@ what belongs to it:
 ====================  ==================================================================================
 refused               `code`, `status` or `close`: a client that got no session
 opened                `version`, `model`, `correlation_id`
-chunk                 `index` from 1, `size` in bytes: a binary frame arrived
+chunk                 `index` from 1, `size` in bytes, `file` that it was added to: a binary frame arrived
 decoded               `index`, `start`, `end`: seconds of media in it; both null where it held none
 configured            `config`: what is in force now
 event                 `type`, `data`: a message went out
@@ -81,6 +81,7 @@ class SessionRecord:
         self._request_id = request_id
         self._name = f"{session}-{re.sub(r'[^A-Za-z0-9_.-]', '_', request_id or fallback_id)[:80]}"
         self._files = 0
+        self._open_format: str | None = None
         self._open_file = f"{self._name}.bin"
 
     def write(self, what: str, **more: Any) -> None:
@@ -89,17 +90,19 @@ class SessionRecord:
 
     def chunk(self, index: int, payload: bytes) -> None:
         """A binary frame arrived: it opens a file, or continues the open one."""
-        self.write("chunk", index=index, size=len(payload))
-        self._archive.append(self._file_of(payload), payload)
+        file = self._file_of(payload)
+        self.write("chunk", index=index, size=len(payload), file=file)
+        self._archive.append(file, payload)
 
     def _file_of(self, payload: bytes) -> str:
         """The file that a frame belongs to: what is malformed stays apart, so that the rest can be played."""
         try:
-            shape = inspect(payload)
+            shape = inspect(payload, self._open_format)
         except Answer:
             return f"{self._name}.bin"
         if shape.opens:
             self._files += 1
+            self._open_format = shape.format
             number = "" if self._files == 1 else f"-{self._files}"
             self._open_file = f"{self._name}{number}{_SUFFIXES[shape.format]}"
         return self._open_file
