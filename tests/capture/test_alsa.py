@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 import trio
 
-from capture.material import a_command
+from capture.material import SMALL, a_command, numbers
+from capture.workers import PATIENT, film, pull, working
 from interhuman2mqtt.cameras.worker import start_worker
 from interhuman2mqtt.capture import wheel
 from interhuman2mqtt.capture.alsa import Address, Roots, address, fault, refusal
@@ -179,6 +180,49 @@ def test_faults_that_opening_tells(  # noqa: PLR0917 - one fault
     assert found
     assert (type(found), found.reason) == (kind, reason)
     assert said in found.detail
+
+
+def test_a_device_that_is_shared(card: Roots, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where alsa-lib lets several programs in, another one that has it open is no fault; an absent card is."""
+
+    def refuse(path: Path, _flags: int) -> int:
+        raise OSError(errno.EBUSY, str(path))
+
+    monkeypatch.setattr(os, "open", refuse)
+    assert fault("dsnoop:CARD=USB,DEV=0", card) is None
+    assert fault("sysdefault:CARD=USB", card) is None
+    assert fault("hw:CARD=USB,DEV=0", card)
+    assert fault("dsnoop:CARD=Loopback", card)
+
+
+OWN = """
+pcm.lectern { type null }
+ctl.lectern { type null }
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "audio"),
+    [
+        ("lectern", "pcm_s16le 48000 Hz (encoded as aac)"),
+        ("pulpit", "silence (microphone alsa:pulpit: "),
+        ("hw:CARD=Pulpit", "silence (microphone alsa:hw:CARD=Pulpit: this machine has no sound card)"),
+    ],
+)
+async def test_a_microphone_beside_a_camera(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, audio: str
+) -> None:
+    """One opens by a name of the user's own; for one that does not, video is sent with silence, and it is said why."""
+    (tmp_path / "asound.conf").write_text(OWN)
+    monkeypatch.setenv("ALSA_CONFIG_PATH", str(tmp_path / "asound.conf"))
+    command = a_command(SMALL.path(), microphone=f"alsa:{name}")
+    async with working(command) as worker:
+        media = film(await pull(worker.record("continuous", 1.0, 0.0), 2))
+        assert worker.opened
+        assert worker.opened.description.startswith(f"h264 192x108 (copied), {audio}")
+        missing = worker.progress.sound_missing(PATIENT)
+    assert numbers(media) == list(range(30))
+    assert (missing is None) == (name == "lectern")
 
 
 def test_a_subdevice_that_is_taken(card: Roots) -> None:

@@ -188,6 +188,20 @@ def test_a_burst_after_a_stall_is_no_pause() -> None:
     assert set(made) == {b"sound"}
 
 
+def test_sound_that_was_held_back_is_no_pause() -> None:
+    """While it was not known when it was captured, frames went ahead of it; all of it is sent."""
+    track = a_track()
+    made = []
+    for number in range(60):
+        now = number * STEP_S
+        made += [out.data for out in track.until(now, now)]
+        track.comes(now)
+    for number in range(60):
+        made += [out.data for out in track.put(a_packet(number * STEP_S), number * STEP_S)]
+        made += [out.data for out in track.until(60 * STEP_S, 60 * STEP_S)]
+    assert set(made) == {b"sound"}
+
+
 def test_a_hole_of_the_picture_is_not_filled() -> None:
     """Where there is no video, there is no silence."""
     track = a_track()

@@ -95,7 +95,7 @@ class Progress:
         seconds = trio.current_time() - self._sound_at
         if not self.pulse.audio_expected or seconds <= timeouts.stall:
             return None
-        return SoundMissing(Reason.AUDIO_STALLED, "the source sends a picture and no sound", seconds)
+        return SoundMissing(Reason.AUDIO_STALLED, "the source sends video and no audio", seconds)
 
     def judge(self, timeouts: Timeouts) -> None:
         """Raise an Outage where something has stood still for too long."""

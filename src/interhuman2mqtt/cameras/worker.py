@@ -184,7 +184,8 @@ class Worker:
         match frame:
             case wire.Opened():
                 self.opened = frame
-                self.progress.opened()
+                if not frame.is_same:  # or a microphone that comes and goes would hide that the video stalls
+                    self.progress.opened()
                 self._answered.set()
                 self.on_opened(frame.description)
                 log.info("source opened", source=frame.description)

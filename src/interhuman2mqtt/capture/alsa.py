@@ -14,8 +14,10 @@ from interhuman2mqtt.capture.v4l2 import DEV, SYS, read_line
 from interhuman2mqtt.errors import Outage, Reason, Refused
 
 PROC = Path("/proc")
-HARDWARE = ("hw", "plughw", "dsnoop", "sysdefault")
-"""Names whose arguments are a card, a device and, for the first two, a subdevice."""
+EXCLUSIVE = ("hw", "plughw")
+"""Names of a device that is in use by one program at a time."""
+HARDWARE = (*EXCLUSIVE, "dsnoop", "sysdefault")
+"""Names whose arguments are a card, a device and a subdevice; the last two share it, which alsa-lib has to arrange."""
 ARGUMENTS = ("CARD", "DEV", "SUBDEV")
 
 
@@ -89,7 +91,7 @@ def fault(name: str, roots: Roots = Roots()) -> Outage | None:  # noqa: B008 - f
     card = f"sound card {cards[number]}"
     found = _devices(roots.sys, number, "c")
     if hardware.device in found:
-        return _of_device(what, f"C{number}", hardware, roots)
+        return _of_device(what, f"C{number}", hardware, roots) if name.partition(":")[0] in EXCLUSIVE else None
     if hardware.device in _devices(roots.sys, number, "p"):
         return Refused(Reason.UNSUPPORTED, f"{what}: device {hardware.device} of {card} only plays{_others(found)}")
     return Outage(Reason.NOT_FOUND, f"{what}: {card} has no device {hardware.device} that captures{_others(found)}")

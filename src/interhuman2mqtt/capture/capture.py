@@ -87,7 +87,7 @@ class Capture:
         description = f"{self._video_said}, {said_of(self.command, self.microphone)}"
         if description != self.opened.description:
             audio = self.microphone.stream.codec_context.name if self.microphone.stream else None
-            self.opened = structs.replace(self.opened, description=description, audio=audio)
+            self.opened = structs.replace(self.opened, description=description, audio=audio, is_same=True)
 
     def _run(self) -> None:
         adjustment = Adjustment()

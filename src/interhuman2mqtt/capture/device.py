@@ -3,6 +3,7 @@
 import errno
 import socket
 import time
+from collections import deque
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -47,8 +48,8 @@ class Feed(NamedTuple):
     """Of a network source, with a descriptor of our own."""
     sound_note: str = ""
     """Which one of several sound tracks it is, or why none is used."""
-    read: tuple[Arrived, ...] = ()
-    """What was read already, to find that out."""
+    read: deque[Arrived] = deque()  # noqa: RUF012 - never added to
+    """What was read already, to find that out, and was not taken since."""
 
     def close(self) -> None:
         """Close the container, which says goodbye to a camera on the network, and see to it that this arrives."""
@@ -163,7 +164,7 @@ def _open(command: wire.Open, name: str, form: str | None, options: Mapping[str,
         paced,
         paced and form is None and command.loop,
         sound_note=sound.note,
-        read=sound.read,
+        read=deque(sound.read),
     )
 
 

@@ -5,9 +5,9 @@ sent in its place (`silence.py`), and `fault` says why.
 """
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import chain, repeat
 from typing import Protocol
 
 import av
@@ -21,8 +21,12 @@ from interhuman2mqtt.errors import Outage, Reason
 OPENING_S = 2.0
 """So long a camera that opens waits for what its microphone is; a driver may hang for ever."""
 LEAVING_S = 1.0
-PAUSES_S = (1.0, 2.0, 4.0)
-"""Until it is looked for again; the last one for ever. A look that finds no device costs a few reads of sysfs."""
+PAUSE_S = 3.0
+"""Until it is looked for again; a look that finds no device costs a few reads of sysfs."""
+PAUSE_MAX_S = 60.0
+"""Where it opens and is lost at once, the pauses double up to this."""
+STEADY_S = 10.0
+"""So long it has to have been there to be looked for soon again."""
 DEVICE_TIMEOUT_S = 10
 
 
@@ -71,22 +75,26 @@ class Microphone:
         self._thread.join(LEAVING_S)
 
     def _run(self) -> None:
-        pauses = _pauses()
+        pause_s = PAUSE_S
         while not self._over.is_set():
+            opened_at: float | None = None
             try:
                 with self._opened() as feed:
                     self._tried.set()
-                    pauses = _pauses()
+                    opened_at = time.monotonic()
                     self._read(feed)
                 outage = Outage(Reason.SOURCE_ENDED, f"microphone {self._command.microphone} ended")
             except Outage as error:
                 outage = error
             except (av.error.FFmpegError, OSError) as error:
-                outage = alsa.fault(self._name) or alsa.refusal(self._name, str(error.strerror or ""))
+                broke_off = f"microphone alsa:{self._name} broke off: {error.strerror}"
+                outage = alsa.fault(self._name) or Outage(Reason.SOURCE_ENDED, broke_off)
             if not self._over.is_set():
                 self._became(None, outage)
             self._tried.set()
-            self._over.wait(next(pauses))
+            is_flapping = opened_at is not None and time.monotonic() - opened_at < STEADY_S
+            pause_s = min(pause_s * 2, PAUSE_MAX_S) if is_flapping else PAUSE_S
+            self._over.wait(pause_s)
 
     @contextmanager
     def _opened(self) -> Iterator[Feed]:
@@ -117,10 +125,6 @@ class Microphone:
                 lambda: self._over.is_set() or (self._listener is not None and not self._listener.over)
             )
             return None if self._over.is_set() else self._listener
-
-
-def _pauses() -> Iterator[float]:
-    return chain(PAUSES_S, repeat(PAUSES_S[-1]))
 
 
 def open_microphone(command: wire.Open, name: str) -> Feed:

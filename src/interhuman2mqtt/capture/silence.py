@@ -68,11 +68,12 @@ class Filled:
 
     def comes(self, arrival: float) -> None:
         """Sound has come that will be put soon: it is no time for silence to begin."""
-        self._came_at = arrival
+        self._came_at = arrival if self._came_at is None else max(self._came_at, arrival)
 
     def put(self, packet: AvPacket, arrival: float) -> Iterator[Packet]:
         """Return the packets that this one of the source becomes, behind the silence that was before it."""
-        self._came_at, self.is_missing = arrival, False
+        self.comes(arrival)
+        self.is_missing = False
         for made in self._track.put(packet):
             yield from self._appended(made)
 

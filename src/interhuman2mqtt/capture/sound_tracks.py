@@ -98,9 +98,9 @@ def _why_none(
     if not streams:
         return ""
     if not forward:
-        return "the camera's only sound is a back channel, to its loudspeaker"
+        return "the camera's only audio is a back channel, to its loudspeaker"
     names = " and ".join(encoding(container, stream, tracks) for stream in forward)
-    return f"the camera's sound is {names}, which FFmpeg cannot decode"
+    return f"the camera's audio is {names}, which FFmpeg cannot decode"
 
 
 def _which(streams: Sequence[Stream], chosen: Stream) -> str:

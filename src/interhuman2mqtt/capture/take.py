@@ -271,7 +271,10 @@ def packets(feed: Feed) -> Iterator[Arrived]:
 def _demuxed(feed: Feed, streams: list[Stream]) -> Iterator[Arrived]:
     """All packets of the streams: first what was read when the source was opened."""
     used = {stream.index for stream in streams}
-    yield from (arrived for arrived in feed.read if arrived.packet.stream_index in used)
+    while feed.read:
+        arrived = feed.read.popleft()
+        if arrived.packet.stream_index in used:
+            yield arrived
     for packet in feed.container.demux(streams):
         yield Arrived(packet, time.monotonic())
 

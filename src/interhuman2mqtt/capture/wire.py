@@ -124,6 +124,8 @@ class Opened(Struct, frozen=True, kw_only=True, tag="opened"):
     audio: str | None
     video_copied: bool
     audio_copied: bool
+    is_same: bool = False
+    """Only what is said of its microphone changed since: nothing was opened anew."""
 
 
 class Failed(Struct, frozen=True, kw_only=True, tag="failed"):
