@@ -10,6 +10,7 @@ import hashlib
 import http.server
 import re
 import socket
+import socketserver
 import struct
 import sys
 import threading
@@ -72,6 +73,10 @@ class Camera(http.server.ThreadingHTTPServer):
 
     address, port, username, password, elsewhere = sys.argv[1:6]
     by_http = "http" in sys.argv[6:]
+
+    def server_bind(self) -> None:
+        """Without the look-up of our own name, which takes ten seconds where there is no DNS."""
+        socketserver.TCPServer.server_bind(self)
 
     def answer(self, request: str) -> tuple[int, str]:
         """The answer to a request, and its HTTP status."""
@@ -137,14 +142,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
 def discovery(camera: Camera) -> None:
     """Answer who asks by multicast, and nonsense before it."""
     if camera.by_http:
-        print("ready", flush=True)
+        print("ready", file=sys.stderr, flush=True)
         threading.Event().wait()
     listening = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listening.bind(("", 3702))
     group = struct.pack("=4s4s", socket.inet_aton("239.255.255.250"), socket.inet_aton(camera.address))
     listening.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, group)
-    print("ready", flush=True)
+    print("ready", file=sys.stderr, flush=True)
     while True:
         question, sender = listening.recvfrom(65507)
         print("Probe" if b"Probe" in question else "?", flush=True)

@@ -1,5 +1,6 @@
 """`devices` on a network of its own: two ONVIF cameras, of which one is a stranger, in namespaces of the kernel."""
 
+import io
 import json
 import os
 import secrets
@@ -16,7 +17,9 @@ import pytest
 
 from interhuman2mqtt.config import file
 from interhuman2mqtt.tools import discovery, soap
+from interhuman2mqtt.tools.discovery import NetworkCamera
 from interhuman2mqtt.tools.http_digest import authorization
+from interhuman2mqtt.tools.network import Options, _print_found
 
 PASSWORD = "p@ss & <word>"
 ONVIF = Path(__file__).parents[1] / "rig/onvif.py"
@@ -46,10 +49,9 @@ class Network(NamedTuple):
 def camera(space: str, log: Path, arguments: Sequence[str]) -> Iterator[None]:
     """A camera in a namespace, once it listens; `log` has what it was asked."""
     command = ["ip", "netns", "exec", space, sys.executable, str(ONVIF), *arguments]
-    with log.open("a") as out, subprocess.Popen(command, stdout=out) as process:
-        while "ready" not in log.read_text():
-            assert process.poll() is None
-        log.write_text("")
+    with log.open("a") as out, subprocess.Popen(command, stdout=out, stderr=subprocess.PIPE) as process:
+        assert process.stderr
+        assert process.stderr.readline() == b"ready\n"
         try:
             yield
         finally:
@@ -106,12 +108,11 @@ def password(tmp_path: Path) -> Path:
 def test_who_is_there_is_asked_and_nobody_any_further(network: Network) -> None:
     """Both cameras are listed by one question each at least; nothing else is sent, and no control character shown."""
     network.asked()
-    done = network.devices("--network", "--seconds", "2")
+    done = network.devices("--json", "--network", "--seconds", "2")
     assert done.returncode == 0
-    assert "Front Door31m (IPC-7) at 10.7.0.2:8000\n  interhuman2mqtt devices --host 10.7.0.2:8000" in done.stdout
-    assert "at 10.7.0.3\n" in done.stdout
-    found = json.loads(network.devices("--json", "--network", "--seconds", "2").stdout)["cameras"]
-    assert [camera["host"] for camera in found] == ["10.7.0.3", "10.7.0.2:8000"]
+    found = {camera["host"]: camera for camera in json.loads(done.stdout)["cameras"]}
+    assert list(found) == ["10.7.0.3", "10.7.0.2:8000"]
+    assert (found["10.7.0.3"]["name"], found["10.7.0.3"]["hardware"]) == ("Front Door31m", "IPC-7")
     assert all(set(asked) == {"Probe"} for asked in network.asked())
 
 
@@ -199,6 +200,18 @@ def test_nobody_listens(network: Network) -> None:
 def test_nonsense_is_no_camera(document: bytes) -> None:
     """Nothing that anybody sends is a traceback; entities, which could grow without end, are refused."""
     assert list(discovery.answered(document, "10.7.0.9")) == []
+
+
+def test_each_is_told_with_what_to_do_next() -> None:
+    """The line below each camera is the next command."""
+    out = io.StringIO()
+    found = [NetworkCamera("10.7.0.2:8000", "Front Door", "IPC-7", ""), NetworkCamera("10.7.0.3", "", "", "")]
+    listed = Options(host=None, seconds=1, username=None, password_file=None, as_toml=False, as_json=False)
+    _print_found(found, listed, out)
+    assert out.getvalue() == (
+        "Front Door (IPC-7) at 10.7.0.2:8000\n  interhuman2mqtt devices --host 10.7.0.2:8000 --username NAME\n"
+        "a camera (unknown make) at 10.7.0.3\n  interhuman2mqtt devices --host 10.7.0.3 --username NAME\n"
+    )
 
 
 def test_a_camera_that_says_little() -> None:
