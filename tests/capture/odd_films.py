@@ -54,6 +54,11 @@ def taking_turns() -> Path:
     return crafted(alternating, ".ts")
 
 
+def changing_size() -> Path:
+    """Two sizes of the same proportions that take turns every two seconds."""
+    return crafted(alternating_sizes, ".ts")
+
+
 def on_its_side() -> Path:
     """Turned by the display matrix alone: the pixels lie on their side."""
     return crafted(lying, ".mp4")
@@ -101,16 +106,25 @@ def without_recovery_points(path: Path, parameters: str) -> None:
 
 
 def alternating(path: Path) -> None:
+    take_turns(path, [SIZE, SIZE])
+
+
+def alternating_sizes(path: Path) -> None:
+    take_turns(path, [SIZE, (128, 72)])
+
+
+def take_turns(path: Path, sizes: list[tuple[int, int]]) -> None:
+    """Encode two seconds by one encoder, two by the other, and so on."""
     pictures = draw(Clip(size=SIZE))
     with av.open(str(path), "w") as file:
         stream = a_stream(file.add_stream("libx264", rate=FPS, options=dict(SETS[0])))
         for part in range(SECONDS // 2):
             encoder = av.CodecContext.create("libx264", "w")
-            encoder.width, encoder.height, encoder.pix_fmt = *SIZE, "yuv420p"
+            encoder.width, encoder.height, encoder.pix_fmt = *sizes[part % 2], "yuv420p"
             encoder.time_base, encoder.framerate = Fraction(1, FPS), Fraction(FPS)
             encoder.gop_size, encoder.max_b_frames, encoder.options = FPS, 0, dict(SETS[part % 2])
             for picture in (*islice(pictures, 2 * FPS), None):
-                for packet in encoder.encode(picture):
+                for packet in encoder.encode(picture and picture.reformat(*sizes[part % 2])):
                     packet.stream, packet.time_base = stream, encoder.time_base
                     file.mux(packet)
 

@@ -317,6 +317,18 @@ def test_intra_refresh_cannot_be_copied() -> None:
     assert 'set video = "auto"' in outage.detail
 
 
+def test_a_format_that_goes_on_changing_is_encoded() -> None:
+    """A copy would have to begin anew each time, and after five of them the camera would be given up for a while."""
+    capture = Capture(a_command(odd_films.changing_size()))
+    capture.run()
+    assert capture.outage
+    assert capture.outage.reason is Reason.SOURCE_ENDED
+    assert capture.opened
+    assert "(encoded as h264 192x108: its format changes)" in capture.opened.description
+    *_, encoded = films(capture)
+    assert numbers(encoded) == list(range(odd_films.FRAMES))
+
+
 def test_a_source_without_any_key_frame_is_encoded() -> None:
     """There is nothing to begin with; its decoder begins anywhere, and sees all of it a moment later."""
     capture = run(odd_films.without_key_frames())

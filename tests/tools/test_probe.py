@@ -12,6 +12,7 @@ import trio
 
 from capture.material import SMALL, a_command, captured, media
 from interhuman2mqtt.capture import wire
+from interhuman2mqtt.capture.upright import Shape
 from interhuman2mqtt.cli import main
 from interhuman2mqtt.tools import fmp4
 from interhuman2mqtt.tools.measuring import why
@@ -59,6 +60,7 @@ async def test_a_camera_with_a_password(tmp_path: Path) -> None:
     ("source", "video", "repairs", "said"),
     [
         ("rtsp://10.0.0.5/x", "h264", {"rare_key_frames": 1}, "key frame interval"),
+        ("rtsp://10.0.0.5/x", "h264", {"intra_refresh": 1}, "no key frames that a viewer can begin with"),
         ("rtsp://10.0.0.5/x", "hevc", {}, "a camera that can send H.264 spares the encoding"),
         ("v4l2:1-1.4", "rawvideo", {}, "the cloud takes H.264 only"),
         ("rtsp://10.0.0.5/x", "h264", {}, 'video = "h264" asks for it'),
@@ -68,6 +70,15 @@ def test_why_it_is_encoded(source: str, video: str, repairs: dict[str, int], sai
     """What has to be encoded is told why, and by which setting of the camera it need not be."""
     opened = wire.Opened(description="", video=video, audio=None, video_copied=False, audio_copied=False)
     assert said in why(a_command(source), opened, repairs)
+
+
+def test_why_what_lies_on_its_side_is_encoded() -> None:
+    """The description says that it is turned, and the reason that this is why."""
+    shape = Shape((108, 192), turn=90)
+    opened = wire.Opened(
+        description=f"h264 108x192{shape.remarks}", video="h264", audio=None, video_copied=False, audio_copied=False
+    )
+    assert "to turn it upright" in why(a_command(), opened, {})
 
 
 def test_pictures_are_counted() -> None:

@@ -9,7 +9,7 @@ import av
 from msgspec import structs
 
 from interhuman2mqtt.capture import wire
-from interhuman2mqtt.capture.choose import Adjustment, Choice, choose, said_of
+from interhuman2mqtt.capture.choose import CHANGING_FORMAT, Adjustment, Choice, choose, said_of
 from interhuman2mqtt.capture.connection import interrupt
 from interhuman2mqtt.capture.device import Feed, explain, open_source
 from interhuman2mqtt.capture.microphone import Microphone
@@ -21,6 +21,8 @@ from interhuman2mqtt.capture.tracks import Silence
 from interhuman2mqtt.errors import Outage, Reason
 
 REOPENS = 5
+CHANGES = 3
+"""After so many openings in that time a source of changing formats is encoded."""
 REOPENS_S = 60.0
 """A source that turns out to be another so often, in so long, is no source."""
 
@@ -95,8 +97,8 @@ class Capture:
             try:
                 self._run_take(adjustment)
             except Reopen as reopen:
-                adjustment = reopen.adjustment
                 self._reopens(reopen.why)
+                adjustment = self._adjusted(reopen)
             except Outage as outage:
                 self._end(outage)
             except (av.error.FFmpegError, OSError) as error:
@@ -123,6 +125,15 @@ class Capture:
         if len(self._reopened) > REOPENS and now - self._reopened.popleft() < REOPENS_S:
             what = f"{self.command.source} had to be opened {REOPENS} times in {REOPENS_S:g} s"
             self._end(Outage(Reason.INVALID_MEDIA, f"{what}: it changes its format again and again"))
+
+    def _adjusted(self, reopen: Reopen) -> Adjustment:
+        """Return what was learned; formats that go on changing are encoded as the first of them, which ends it."""
+        now = time.monotonic()
+        often = sum(now - at < REOPENS_S for at in self._reopened) >= CHANGES
+        if reopen.why != "format_changed" or not often or self.command.video != "auto":
+            return reopen.adjustment
+        self.counts.repairs["changing_format"] += 1
+        return reopen.adjustment._replace(encode=True, because=CHANGING_FORMAT)
 
     def _begin(self, choice: Choice) -> None:
         tracks = choice.tracks

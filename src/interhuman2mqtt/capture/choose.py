@@ -24,7 +24,7 @@ from interhuman2mqtt.errors import Outage, Reason, Refused
 
 RAW_VIDEO = ("rawvideo", "wrapped_avframe")
 """FFmpeg's names for pictures that are not compressed, of devices and of its own generators."""
-INTRA_REFRESH, NO_KEY_FRAMES = "intra refresh", "no key frames"
+INTRA_REFRESH, NO_KEY_FRAMES, CHANGING_FORMAT = "intra refresh", "no key frames", "its format changes"
 """Why H.264 that could be copied is encoded."""
 COPIED_SOUND = ("aac", "opus")
 

@@ -73,7 +73,7 @@ class KeyFrames:
             self._refreshes += 1
             return "intra_refresh" if self._refreshes == REFRESHES else "no_beginning"
         self._refreshes = 0
-        return "format_changed" if self._is_other(head) else None
+        return self._change(head)
 
     def complete(self, packet: Packet) -> Packet:
         """A key frame with the parameter sets that are in force, if it lacks them and the stream's own are others."""
@@ -84,16 +84,18 @@ class KeyFrames:
         data = b"".join((*(b"\x00" + START + unit for unit in self._sets), packet.data))
         return packet._replace(data=data, size=len(data))
 
-    def _is_other(self, head: Head) -> bool:
+    def _change(self, head: Head) -> str | None:
         """Whether the pictures are of another size or format than the first, or of none that can be told."""
         if self._length_size or not head.sequence:
-            return False
+            return None
         if self._first is None:
             self._first = head.sequence
             self._format(head)
         if head.sequence == self._first:
-            return False
-        return not self._format(head)[0] or self._format(head) != self._sizes[self._first]
+            return None
+        if not self._format(head)[0]:
+            return "format_unreadable"
+        return "format_changed" if self._format(head) != self._sizes[self._first] else None
 
     def _format(self, head: Head) -> tuple[object, ...]:
         """Width, height and pixel format, as FFmpeg's parser finds them."""

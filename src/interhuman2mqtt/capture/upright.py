@@ -27,6 +27,7 @@ TURNS: dict[int, tuple[tuple[str, ...], ...]] = {
     270: (("transpose", "clock"),),
 }
 """FFmpeg's filters, by degrees counter-clockwise."""
+TURNED = "turned by"
 TKHD_MATRIX = 40
 """Bytes from the content of a `tkhd` box, version 0, to its matrix (ISO/IEC 14496-12, 8.3.2)."""
 
@@ -56,7 +57,7 @@ class Shape(NamedTuple):
     @property
     def remarks(self) -> str:
         """What a person has to know beside the size: `, turned by 90 degrees, pixels 4:3`; mostly nothing."""
-        turned = f", turned by {self.turn} degrees" if self.turn else ""
+        turned = f", {TURNED} {self.turn} degrees" if self.turn else ""
         pixels = f", pixels {self.aspect.numerator}:{self.aspect.denominator}" if self.aspect != 1 else ""
         return turned + pixels
 

@@ -11,6 +11,7 @@ from interhuman2mqtt.cameras.recording import WorkerRecording
 from interhuman2mqtt.cameras.worker import Worker, start_worker
 from interhuman2mqtt.capture import wire
 from interhuman2mqtt.capture.chunks import Bounds, lengths
+from interhuman2mqtt.capture.upright import TURNED
 from interhuman2mqtt.config import Interhuman
 from interhuman2mqtt.errors import Outage
 from interhuman2mqtt.supervise import leaves
@@ -19,6 +20,20 @@ from interhuman2mqtt.tools import fmp4
 GOP_EACH_S = 0.05
 """Asked for chunks so short, a recording gives one GOP in each."""
 CHUNK = Bounds(Interhuman().chunk)
+NO_KEYS = (
+    "it has no key frames that a viewer can begin with (intra refresh): switch that off in the camera, or set a key "
+    "frame interval (GOP, I-frame interval) of one or two seconds, and it is copied"
+)
+WHY = {
+    "rare_key_frames": (
+        "its key frames are too far apart for the cloud's windows: set the camera's key frame interval (GOP, "
+        "I-frame interval) to one or two seconds, and it is copied"
+    ),
+    "intra_refresh": NO_KEYS,
+    "no_key_frames": NO_KEYS,
+    "changing_format": "the source changes its size or format again and again, and what is sent must not",
+}
+"""Why H.264 is encoded, by what was noticed while it ran."""
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -146,17 +161,9 @@ def why(command: wire.Open, opened: wire.Opened, repairs: dict[str, int]) -> str
     if opened.video != "h264":
         spare = "; a camera that can send H.264 spares the encoding" if "://" in command.source else ""
         return f"the cloud takes H.264 only{spare}"
-    if "rare_key_frames" in repairs:
-        return (
-            "its key frames are too far apart for the cloud's windows: set the camera's key frame interval (GOP, "
-            "I-frame interval) to one or two seconds, and it is copied"
-        )
-    if "intra_refresh" in repairs or "no_key_frames" in repairs:
-        return (
-            "it has no key frames that a viewer can begin with (intra refresh): switch that off in the camera, or set "
-            "a key frame interval (GOP, I-frame interval) of one or two seconds, and it is copied"
-        )
-    return 'video = "h264" asks for it'
+    if TURNED in opened.description:
+        return "the source leaves it to the viewer to turn it upright, which the cloud does not do"
+    return next((sentence for rule, sentence in WHY.items() if rule in repairs), 'video = "h264" asks for it')
 
 
 def _cpu_seconds(pid: int) -> float:
