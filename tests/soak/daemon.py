@@ -100,7 +100,9 @@ class Daemon:
         return True
 
     async def hang_up(self) -> None:
-        """Ask it to read its configuration anew."""
+        """Ask it to read its configuration anew, once it has started: before, SIGHUP ends a process."""
+        with trio.move_on_after(START_S):
+            await self._started.wait()
         if self._wanted:
             self.box.send(signal.SIGHUP)
 
