@@ -9,7 +9,7 @@ from pathlib import Path
 
 import structlog
 
-from interhuman2mqtt import __version__, exits, log
+from interhuman2mqtt import __version__, exits, log, statefolder
 from interhuman2mqtt.capture import wheel
 from interhuman2mqtt.config import commands as cli_config
 from interhuman2mqtt.config.arguments import add_config
@@ -17,7 +17,7 @@ from interhuman2mqtt.errors import ConfigError
 from interhuman2mqtt.tools import commandline as tools
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None) -> int:  # noqa: PLR0911 - one for each way in which a command ends
     """Run a command; returns its exit status."""
     log.guard_streams()
     os.environ.update(wheel.environment(os.environ))
@@ -32,6 +32,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ConfigError as error:
         log.complain(str(error))
         return exits.CONFIG
+    except statefolder.InUse as error:
+        log.complain(str(error))
+        return exits.TEMPORARY
     except BrokenPipeError:  # whoever read it has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
@@ -53,6 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     run = commands.add_parser("run", help="the service; waits for whatever is down")
     add_config(run)
+    run.add_argument("--lifeline", action="store_true", help=argparse.SUPPRESS)  # for the demo: end with stdin
     run.set_defaults(command=_run)
     check = commands.add_parser("check", help="say what is wrong with the configuration, a line each")
     add_config(check)
@@ -112,7 +116,7 @@ def _add_watch(parser: argparse.ArgumentParser) -> None:
 def _run(parsed: argparse.Namespace) -> int:
     from interhuman2mqtt import daemon  # noqa: PLC0415 - `check` need not load half the world
 
-    daemon.run(parsed.config, parsed.box)
+    daemon.run(parsed.config, parsed.box, lifeline=parsed.lifeline)
     return 0
 
 

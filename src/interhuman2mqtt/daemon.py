@@ -9,12 +9,11 @@
         ├─► control ───── the same for commands of this machine
         └─► fleet ─────── a Camera each: capture and session
                 ▲
-        signals ┘         SIGHUP: reload · SIGTERM, SIGINT: stop in order · a second one: stop at once
+        signals ┘         SIGHUP: reload, on a terminal stop · SIGTERM, SIGINT: stop in order · a second one: at once
 """
 
 import os
-import signal
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -52,6 +51,7 @@ from interhuman2mqtt.publish.topics import Reload, Topics
 from interhuman2mqtt.reload import Reloader
 from interhuman2mqtt.reporter import Reporter
 from interhuman2mqtt.requests import Requests
+from interhuman2mqtt.runtime.lifeline import Endings
 from interhuman2mqtt.runtime.names import Resolver
 from interhuman2mqtt.snapshots import Snapshots
 from interhuman2mqtt.supervise import BugBudget
@@ -69,24 +69,32 @@ BUGS = 3
 """How many bugs of one camera, or of the publisher, are survived in an hour."""
 
 
-def run(arguments: Sequence[Path], box: str | None = None) -> None:
-    """The service; returns when it was stopped. Raises ConfigError; anything else is a bug."""
+def run(arguments: Sequence[Path], box: str | None = None, *, lifeline: bool = False) -> None:
+    """The service; returns when it was stopped. Raises ConfigError and InUse; anything else is a bug.
+
+    `lifeline`: stop when stdin ends, too.
+    """
 
     def load() -> Loaded:
         return configfile.load_marked(configfile.find(arguments), box)  # found anew: a drop-in may have come
 
     keep_private()
-    statefolder.keep_private(statefolder.find())
+    state = statefolder.find()
+    held = statefolder.hold(state)
+    statefolder.keep_private(state)
     notify = systemd.take()
     loaded = load()
     setup_log(loaded.config.log.level, loaded.config.log.format)
-    trio.run(_Daemon(loaded, notify, load).run)
+    trio.run(_Daemon(loaded, notify, load, lifeline=lifeline).run)
+    statefolder.let_go(held)
 
 
 class _Daemon:
     """Wires the stages together."""
 
-    def __init__(self, loaded: Loaded, notify: systemd.Systemd, load: Callable[[], Loaded]) -> None:
+    def __init__(
+        self, loaded: Loaded, notify: systemd.Systemd, load: Callable[[], Loaded], *, lifeline: bool = False
+    ) -> None:
         self._config, self._files_hash = config, _ = loaded
         self._notify = notify
         self._boot_id = str(uuid4())
@@ -103,8 +111,7 @@ class _Daemon:
         self._reader = Reader(config.mqtt.base_topic, config.box.id, config.mqtt.requests, birth)
         self._policy = policy.for_box(config.box, statefolder.find(), self._alive.of("policy"))
         self._expected: frozenset[str] = frozenset()
-        self._stop = trio.Event()
-        self._hangup = trio.Event()
+        self._endings = Endings(lifeline=lifeline)
 
     async def run(self) -> None:
         """Until a signal says so."""
@@ -122,11 +129,10 @@ class _Daemon:
         self._announcer = Announcer(self._topics, self._delivery.publish)
         self._home = HomeAssistant(self._topics, self._delivery.publish, self._delivery.repeat)
         self._coverage = Coverage(statefolder.find() / "coverage.json", self._tell_gap, self._clock)
-        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._obey, signals, nursery.cancel_scope)
-                await self._live()
-                nursery.cancel_scope.cancel()
+        async with trio.open_nursery() as nursery:
+            await nursery.start(self._endings.run, nursery.cancel_scope)
+            await self._live()
+            nursery.cancel_scope.cancel()
 
     async def _live(self) -> None:
         """What is opened last is closed first."""
@@ -167,29 +173,18 @@ class _Daemon:
         for camera in self._config.cameras:
             self._announcer.clear(camera)
 
-    async def _obey(self, signals: AsyncIterator[int], everything: trio.CancelScope) -> None:
-        async for number in signals:
-            if number == signal.SIGHUP:
-                self._hangup.set()
-            elif self._stop.is_set():
-                log.warning("stopping at once")
-                everything.cancel()
-            else:
-                self._stop.set()
-
     async def _reload_until_stopped(self) -> None:
         """A stop does not wait for a reload under way: the cameras that it stops are stopping already."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._reload_when_asked)
             nursery.start_soon(self._requests.run)
             nursery.start_soon(self._new_control().run)
-            await self._stop.wait()
+            await self._endings.stop.wait()
             nursery.cancel_scope.cancel()
 
     async def _reload_when_asked(self) -> None:
         while True:
-            await self._hangup.wait()
-            self._hangup = trio.Event()
+            await self._endings.wait_hangup()
             await self._reloader.reload()
 
     async def _take_over(self, loaded: Loaded) -> Change:

@@ -5,6 +5,8 @@ USAGE = 2
 UNAVAILABLE = 69
 BUG = 70
 CANNOT_CREATE = 73
+TEMPORARY = 75
+"""Another daemon holds the folder of the state: later it may not."""
 NO_PERMISSION = 77
 CONFIG = 78
 INTERRUPTED = 130

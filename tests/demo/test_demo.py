@@ -6,9 +6,11 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+
+import pytest
 
 from interhuman2mqtt.demo.processes import free_port
 from rig.mosquitto import mosquitto, subscribed
@@ -55,6 +57,32 @@ def test_ctrl_c_ends_everything_within_two_seconds() -> None:
     assert os.waitstatus_to_exitcode(status) == 0
     assert len(parts) == 2
     assert not any(Path(f"/proc/{part}").exists() for part in parts)
+
+
+def gone(processes: Sequence[int], within: float = 20.0) -> bool:
+    """Whether all of them end in time."""
+    until = time.monotonic() + within
+    while any(Path(f"/proc/{process}").exists() for process in processes) and time.monotonic() < until:
+        time.sleep(0.05)
+    return not any(Path(f"/proc/{process}").exists() for process in processes)
+
+
+def offspring(pid: int) -> list[int]:
+    """Its children, theirs, and so on."""
+    return [other for child in children(pid) for other in (child, *offspring(child))]
+
+
+@pytest.mark.parametrize("end", ["closing the terminal", "kill -9"])
+def test_nothing_outlives_the_demo(end: str) -> None:
+    """Closing its terminal, or killing it, ends the broker, the daemon and the capture process too."""
+    with on_a_terminal(DEMO) as (pid, terminal):
+        read_until(terminal, b"streaming", 30)
+        parts = offspring(pid)
+        if end == "kill -9":
+            os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    assert len(parts) == 3
+    assert gone(parts)
 
 
 async def test_with_a_broker_of_the_users(tmp_path: Path) -> None:

@@ -164,6 +164,9 @@ async def test_a_budget_is_enforced(tmp_path: Path) -> None:
         async with box(tmp_path, config) as daemon:
             status = await around.wait_status("front", "waiting", "over_budget", within=40)
             assert "its budget of 6s for " in status["detail"]
+            assert any(around.subscriber.payloads("/front/state/last_event"))
+            await around.subscriber.wait_for(lambda _: not around.subscriber.payloads("/front/state/last_event")[-1])
+            assert not [topic for topic in await around.retained() if topic.startswith("front/state/")]
             assert daemon.workers() == {}
             assert [line for line in daemon.log if line["event"] == "budget nearly spent"]
             assert await daemon.stop() == 0

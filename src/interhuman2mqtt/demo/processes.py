@@ -1,4 +1,8 @@
-"""The parts of a demo that are processes: out of reach of the terminal's Ctrl-C, so that they end in order."""
+"""The parts of a demo that are processes: out of reach of the terminal's Ctrl-C, so that they end in order.
+
+Each has a pipe of ours as its stdin and ends with it: nothing streams on when the terminal is closed, or the demo is
+killed.
+"""
 
 import socket
 import subprocess
@@ -37,11 +41,11 @@ async def _said_something(process: trio.Process) -> bool:
 
 @asynccontextmanager
 async def start_daemon(config: Path, environment: Mapping[str, str], log: Path) -> AsyncIterator[trio.Process]:
-    """`interhuman2mqtt run`, its log in a file."""
-    command = [sys.executable, "-m", "interhuman2mqtt", "run", "--config", str(config)]
+    """`interhuman2mqtt run`, its log in a file; it ends with us, however we end."""
+    command = [sys.executable, "-m", "interhuman2mqtt", "run", "--lifeline", "--config", str(config)]
     with log.open("wb") as output:
         process = await trio.lowlevel.open_process(
-            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment, start_new_session=True
+            command, stdin=subprocess.PIPE, stdout=output, stderr=output, env=environment, start_new_session=True
         )
     async with ended(process):
         yield process
@@ -54,10 +58,10 @@ async def ended(process: trio.Process) -> AsyncIterator[None]:
         yield
     finally:
         with trio.CancelScope(shield=True):
-            if process.stdin is not None:
-                await process.stdin.aclose()
             if process.returncode is None:
                 process.terminate()
+            if process.stdin is not None:
+                await process.stdin.aclose()
             with trio.move_on_after(END_S):
                 await process.wait()
             if process.returncode is None:

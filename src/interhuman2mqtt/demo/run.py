@@ -103,7 +103,7 @@ def _protocol(options: Options) -> Literal["auto", "3.1.1"]:
 
 async def _until_stopped(daemon: trio.Process, seconds: float | None, log_file: Path) -> None:
     """Wait for Ctrl-C or the end of the time, then let the daemon say goodbye; raises Outage if it ended before."""
-    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_fail_when_over, daemon, log_file)
             with trio.move_on_after(float("inf") if seconds is None else seconds):

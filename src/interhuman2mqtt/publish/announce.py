@@ -2,9 +2,13 @@
 
 from collections.abc import Callable
 
+from interhuman2mqtt.errors import Reason
 from interhuman2mqtt.events import CameraStatus, Event, State
 from interhuman2mqtt.publish.message import Message
 from interhuman2mqtt.publish.topics import CameraTopics, Topics
+
+NOT_ALLOWED = {Reason.OUT_OF_SCHEDULE, Reason.OVER_BUDGET, Reason.CLOCK_UNSET}
+"""For which a camera that waits may not be seen, whatever it could be."""
 
 
 class Announcer:
@@ -28,7 +32,7 @@ class Announcer:
     def status(self, status: CameraStatus) -> None:
         """How a camera stands; nothing is known of who is before one that does not look."""
         self._publish(self._topics.status(status))
-        if status.state in {State.PAUSED, State.STOPPED}:
+        if status.state in {State.PAUSED, State.STOPPED} or status.reason in NOT_ALLOWED:
             self.clear(status.camera)
 
     def clear(self, camera: str) -> None:

@@ -1,0 +1,68 @@
+"""What the daemon ends with: signals, the terminal that it was started on, or whoever started it."""
+
+import os
+import signal
+
+import structlog
+import trio
+
+ORPHAN_S = 5.0
+"""For the end in order of a daemon whose starter is gone: nobody looks any more at what the cameras see."""
+
+log = structlog.get_logger(__name__)
+
+
+class Endings:
+    """Turns signals, and the end of who started us, into a stop, or a reload.
+
+    Args:
+        lifeline: Whether stdin is a pipe whose other end is held by who started us; that end even SIGKILL closes.
+    """
+
+    def __init__(self, *, lifeline: bool) -> None:
+        self.stop = trio.Event()
+        """To be stopped in order."""
+        self._lifeline = lifeline
+        self._has_terminal = _has_terminal()
+        self._hangup = trio.Event()
+
+    async def run(
+        self, everything: trio.CancelScope, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+    ) -> None:
+        """For ever; a second signal, and patience that ends, cancel everything."""
+        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
+            task_status.started()
+            async with trio.open_nursery() as nursery:
+                if self._lifeline:
+                    nursery.start_soon(self._end_with_starter, everything)
+                async for number in signals:
+                    self._handle(number, everything)
+
+    async def wait_hangup(self) -> None:
+        """Wait for SIGHUP where it means a reload."""
+        await self._hangup.wait()
+        self._hangup = trio.Event()
+
+    def _handle(self, number: int, everything: trio.CancelScope) -> None:
+        if number == signal.SIGHUP and not self._has_terminal:
+            self._hangup.set()
+        elif self.stop.is_set():
+            log.warning("stopping at once")
+            everything.cancel()
+        else:
+            self.stop.set()
+
+    async def _end_with_starter(self, everything: trio.CancelScope) -> None:
+        async with trio.lowlevel.FdStream(os.dup(0)) as stdin:
+            async for _ in stdin:
+                pass
+        log.warning("stopping: who started this is gone")
+        self.stop.set()
+        await trio.sleep(ORPHAN_S)
+        everything.cancel()
+
+
+def _has_terminal() -> bool:
+    """Whether SIGHUP means that our terminal is gone: there is one, and nobody (nohup) has said to stay."""
+    is_there = any(os.isatty(descriptor) for descriptor in (0, 1, 2))
+    return is_there and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN
