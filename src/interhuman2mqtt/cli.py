@@ -60,6 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     run.set_defaults(command=_run)
     check = commands.add_parser("check", help="say what is wrong with the configuration, a line each")
     add_config(check)
+    check.add_argument("--boxes", metavar="A,B,C|FILE", help="for all boxes of a fleet: which runs which camera")
     check.set_defaults(command=_check)
     config = commands.add_parser("config", help="print the effective configuration, secrets masked")
     add_config(config)
@@ -160,6 +161,8 @@ def _watch(parsed: argparse.Namespace) -> int:
 
 
 def _check(parsed: argparse.Namespace) -> int:
+    if parsed.boxes is not None:
+        return cli_config.check_boxes_command(parsed.config, parsed.boxes, sys.stdout)
     return cli_config.check_command(parsed.config, parsed.box, sys.stdout)
 
 

@@ -51,7 +51,7 @@ from interhuman2mqtt.publish.topics import Reload, Topics
 from interhuman2mqtt.reload import Reloader
 from interhuman2mqtt.reporter import Reporter
 from interhuman2mqtt.requests import Requests
-from interhuman2mqtt.runtime.lifeline import Endings
+from interhuman2mqtt.runtime.lifeline import Endings, receiving
 from interhuman2mqtt.runtime.names import Resolver
 from interhuman2mqtt.snapshots import Snapshots
 from interhuman2mqtt.supervise import BugBudget
@@ -104,6 +104,8 @@ class _Daemon:
         self._teller = Teller(config.box.id, self._boot_id, self._clock)
         self._reloader = Reloader(load, self._take_over, notify, self._reloaded)
         self._reload: Reload | None = None
+        self._waits: tuple[str, ...] = ()
+        """Sections that wait for a restart."""
         self._alive = Alive()
         self._places = Places(config.interhuman.max_sessions)
         self._accepted = Accepted()
@@ -129,10 +131,11 @@ class _Daemon:
         self._announcer = Announcer(self._topics, self._delivery.publish)
         self._home = HomeAssistant(self._topics, self._delivery.publish, self._delivery.repeat)
         self._coverage = Coverage(statefolder.find() / "coverage.json", self._tell_gap, self._clock)
-        async with trio.open_nursery() as nursery:
-            await nursery.start(self._endings.run, nursery.cancel_scope)
-            await self._live()
-            nursery.cancel_scope.cancel()
+        with receiving() as signals:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._endings.run, signals, nursery.cancel_scope)
+                await self._live()
+                nursery.cancel_scope.cancel()
 
     async def _live(self) -> None:
         """What is opened last is closed first."""
@@ -189,9 +192,9 @@ class _Daemon:
 
     async def _take_over(self, loaded: Loaded) -> Change:
         config = loaded.config
-        for name in FIXED:
-            if getattr(config, name) != getattr(self._config, name):
-                log.warning("a change of this section needs a restart", section=name)
+        self._waits = tuple(name for name in FIXED if getattr(config, name) != getattr(self._config, name))
+        if self._waits:
+            log.warning("changed sections wait for a restart", needs_restart=self._waits)
         if config.log != self._config.log:
             setup_log(config.log.level, config.log.format)
         gone = [name for name in self._config.cameras if name not in config.cameras]
@@ -208,7 +211,7 @@ class _Daemon:
         self._delivery.sweep()
         self._files_hash, self._expected = loaded.files_hash, frozenset()
         log.info("configuration reloaded", stopped=change.stopped, started=change.started)
-        return change
+        return change._replace(needs_restart=self._waits)
 
     async def _expect(self, added: Collection[str]) -> None:
         """Obey what the broker retains for cameras that are about to be added, before they begin."""
@@ -225,7 +228,7 @@ class _Daemon:
         self._publish_info()
 
     def _publish_info(self) -> None:
-        self._info = report.info(Loaded(self._config, self._files_hash), self._boot_id, self._reload)
+        self._info = report.info(Loaded(self._config, self._files_hash), self._boot_id, self._reload, self._waits)
         self._delivery.publish(self._topics.bridge_info(self._info))
 
     def _shared(self, config: Config) -> Shared:
@@ -305,7 +308,9 @@ class _Daemon:
 
     def _sentence(self, stuck: Sequence[Stuck]) -> str:
         broker, trouble = self._delivery.broker, self._delivery.outbox.trouble
-        return report.sentence(self._fleet.cameras, broker, trouble=trouble, stuck=stuck, reload=self._reload)
+        return report.sentence(
+            self._fleet.cameras, broker, trouble=trouble, stuck=stuck, reload=self._reload, waits=self._waits
+        )
 
     def _publish_health(self) -> None:
         health = report.health(

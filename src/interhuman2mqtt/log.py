@@ -20,6 +20,7 @@ from structlog.typing import EventDict, FilteringBoundLogger, Processor, Wrapped
 
 from interhuman2mqtt.redaction import hide, redact, redact_deep
 from interhuman2mqtt.runtime.log_writer import LogWriter
+from interhuman2mqtt.runtime.sanitize import clean_lines, escape_json
 
 __all__ = ["Changes", "complain", "drain", "guard_streams", "hide", "redact", "setup"]
 
@@ -84,6 +85,7 @@ def _report_lost(lines: int) -> None:
 def for_people(*, colors: bool) -> list[Processor]:
     """Lines for a terminal, in local time."""
     return [
+        fit_for_terminal,
         structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False),
         structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=structlog.dev.plain_traceback),
     ]
@@ -97,7 +99,12 @@ def for_machines(*, journal: bool) -> list[Processor]:
 def json_line(logger: WrappedLogger, method: str, event: EventDict) -> str:
     """One line of JSON, beginning with what people look for first."""
     ordered = {key: event[key] for key in FIRST if key in event} | dict(event)
-    return str(render_json(logger, method, ordered))
+    return escape_json(str(render_json(logger, method, ordered)))
+
+
+def fit_for_terminal(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Every text of the line without what a terminal obeys; the console shows all others as Python writes them."""
+    return {key: clean_lines(value) if isinstance(value, str) else value for key, value in event.items()}
 
 
 def journal_line(logger: WrappedLogger, method: str, event: EventDict) -> str:

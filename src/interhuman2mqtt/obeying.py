@@ -72,7 +72,7 @@ class Obeying:
         if ended.problems:
             said = "\n".join(str(problem) for problem in ended.problems)
             raise NotDone(f"the configuration is rejected, the old one goes on: {said}")
-        return {"stopped": ended.stopped, "started": ended.started}
+        return {"stopped": ended.stopped, "started": ended.started, "needs_restart": ended.needs_restart}
 
     async def log_level(self, level: Level) -> LogLevelData:
         """Log from this level on, until the next start or a reload of another level."""

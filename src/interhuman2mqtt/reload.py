@@ -58,7 +58,9 @@ class Reloader:
             self._notify.status(f"configuration rejected: {error}")
             return Reload(state="rejected", at=utc_now(), problems=_mistakes(error))
         change = await self._take_over(loaded)
-        return Reload(state="ok", at=utc_now(), stopped=change.stopped, started=change.started)
+        return Reload(
+            state="ok", at=utc_now(), stopped=change.stopped, started=change.started, needs_restart=change.needs_restart
+        )
 
 
 def _mistakes(error: ConfigError) -> tuple[Mistake, ...]:

@@ -20,8 +20,8 @@ from interhuman2mqtt.publish.outbox import Outbox
 from interhuman2mqtt.publish.topics import BridgeHealth, BridgeInfo, Reload
 
 
-def info(loaded: Loaded, boot_id: str, reload: Reload | None) -> BridgeInfo:
-    """What this box runs."""
+def info(loaded: Loaded, boot_id: str, reload: Reload | None, waits: tuple[str, ...] = ()) -> BridgeInfo:
+    """What this box runs; `waits`: the sections that wait for a restart."""
     config = loaded.config
     return BridgeInfo(
         version=__version__,
@@ -31,6 +31,7 @@ def info(loaded: Loaded, boot_id: str, reload: Reload | None) -> BridgeInfo:
         config=tomllib.loads(configfile.effective_toml(config)),
         cameras=tuple(config.cameras),
         reload=reload,
+        needs_restart=waits,
     )
 
 
@@ -68,18 +69,24 @@ def health(  # noqa: PLR0913 - whoever has something to tell
     )
 
 
+def sections(names: Sequence[str]) -> str:
+    """Sections of the configuration, as the file has them."""
+    return ", ".join(f"[{name}]" for name in names)
+
+
 def states(cameras: Mapping[str, Camera]) -> Counter[str]:
     """How many cameras are in each state."""
     return Counter(camera.standing.status.state for camera in cameras.values())
 
 
-def sentence(
+def sentence(  # noqa: PLR0913 - whoever has something to tell
     cameras: Mapping[str, Camera],
     broker: BrokerState | None,
     *,
     trouble: str | None = None,
     stuck: Sequence[Stuck] = (),
     reload: Reload | None = None,
+    waits: Sequence[str] = (),
 ) -> str:
     """The whole daemon in one line, what is wrong first."""
     counts = states(cameras)
@@ -88,6 +95,8 @@ def sentence(
     parts = [f"{stage} has hung for {seconds:.0f} s" for stage, seconds in stuck]
     if reload is not None and reload.problems:
         parts.append(f"configuration rejected: {reload.problems[0]}")
+    if waits:
+        parts.append(f"needs_restart: {sections(waits)}")
     if broker is None or broker.phase is not BrokerPhase.ONLINE:
         phase, detail = (broker.phase, broker.detail) if broker else ("not tried", None)
         parts.append(f"broker {phase}: {detail}" if detail else f"broker {phase}")

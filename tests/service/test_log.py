@@ -4,6 +4,7 @@ import io
 import json
 import logging
 import os
+import string
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -216,3 +217,29 @@ def test_things_do_not_mix(said: io.StringIO) -> None:
     changes.say("back", "b", "back b")
     changes.say("front", "b", "front b")
     assert events(said) == ["front a", "back b", "front b"]
+
+
+OBEYED = "\x1b]0;title\x07\x1b[2J\x9b31m\r\u202e\u2028"
+"""What changes a terminal's title, clears it, colours it, goes back, turns the text around."""
+
+
+@pytest.mark.parametrize("format_", ["console", "json"])
+def test_a_terminal_obeys_nothing(format_: str) -> None:
+    """What cameras, the cloud or libraries say moves no cursor, whichever place of a line it comes to."""
+    stream = io.StringIO()
+    setup(format=format_, stream=stream)
+    log = structlog.get_logger()
+    event = f"event {OBEYED}"
+    log.info(event, detail=OBEYED, deep=[{"x": OBEYED}], name=OBEYED.encode())
+    logging.getLogger("paho").warning("said %s", OBEYED)
+    try:
+        raise ValueError(OBEYED)  # noqa: TRY301 - the text of a traceback is what this is about
+    except ValueError:
+        log.exception("failed")
+    text = stream.getvalue()
+    assert "event " in text
+    assert "Traceback" in text
+    assert not set(OBEYED) - set(string.printable) & set(text)
+    assert "\r" not in text
+    if format_ == "json":
+        assert lines(stream)[0]["detail"] == OBEYED

@@ -65,7 +65,10 @@ async def test_a_reload(tmp_path: Path) -> None:
         await desk.around.wait_status("same", "streaming")
         desk.daemon.configure(desk.around.config({"same": FILE, "new": FILE}))
         answer = await desk.ask("reload")
-        assert (answer["status"], answer["data"]) == ("ok", {"stopped": ["gone"], "started": ["new"]})
+        assert (answer["status"], answer["data"]) == (
+            "ok",
+            {"stopped": ["gone"], "started": ["new"], "needs_restart": []},
+        )
         await desk.around.wait_status("new", "streaming")
         assert (await desk.ask("restart", camera="new"))["status"] == "ok"
         unknown = await desk.ask("restart", camera="gone")
@@ -86,7 +89,7 @@ async def test_a_reload_of_a_bad_file(tmp_path: Path) -> None:
         assert "hunter2" not in json.dumps(answer)
         assert desk.daemon.workers() == before
         desk.daemon.configure(desk.around.config({"front": FILE}))
-        assert (await desk.ask("reload"))["data"] == {"stopped": [], "started": []}
+        assert (await desk.ask("reload"))["data"] == {"stopped": [], "started": [], "needs_restart": []}
 
 
 async def test_the_log_level(tmp_path: Path) -> None:

@@ -125,7 +125,10 @@ async def test_a_section_that_needs_a_restart(tmp_path: Path) -> None:
         await around.wait_status("front", "streaming")
         daemon.configure(around.config({"front": FILE, "desk": FILE}, mqtt={"base_topic": "elsewhere"}))
         daemon.send(signal.SIGHUP)
-        await daemon.wait_log("a change of this section needs a restart", section="mqtt")
+        await daemon.wait_log("changed sections wait for a restart", needs_restart=["mqtt"])
+        await wait_reload(around, "ok")
+        info = json.loads(around.subscriber.payloads("bridge/info")[-1])
+        assert (info["needs_restart"], info["reload"]["needs_restart"]) == (["mqtt"], ["mqtt"])
         await around.wait_status("desk", "streaming")
         assert await daemon.stop() == 0
 

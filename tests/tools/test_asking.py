@@ -46,7 +46,12 @@ async def test_with_neither_broker_nor_requests(tmp_path: Path) -> None:
         )
         daemon.configure(config(front=FILE, new=FILE))
         status, said = await command(daemon, "reload", "--json")
-        assert (status, json.loads(said)["data"]) == (0, {"stopped": ["desk"], "started": ["new"]})
+        changed = {"stopped": ["desk"], "started": ["new"], "needs_restart": ["mqtt"]}  # whose port is another
+        assert (status, json.loads(said)["data"]) == (0, changed)
+        assert (await command(daemon, "reload"))[1] == (
+            "reload applied, but for [mqtt]: what changed there waits for a restart of the service; no camera was "
+            "changed by it"
+        )
         daemon.configure(config(front={"sauce": "test:"}))
         status, said = await command(daemon, "reload")
         assert status == 69

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from interhuman2mqtt.watch.clean import clean
+from interhuman2mqtt.runtime.sanitize import clean
 from interhuman2mqtt.watch.fleet import Fleet
 from interhuman2mqtt.watch.lines import line
 from interhuman2mqtt.watch.places import Place

@@ -23,6 +23,8 @@ class Change(NamedTuple):
 
     stopped: tuple[str, ...]
     started: tuple[str, ...]
+    needs_restart: tuple[str, ...] = ()
+    """Sections of the configuration, which are not the fleet's."""
 
 
 class _Running(NamedTuple):

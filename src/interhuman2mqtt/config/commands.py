@@ -6,7 +6,8 @@ from typing import TextIO
 
 from interhuman2mqtt import exits
 from interhuman2mqtt.config import file as configfile
-from interhuman2mqtt.config.problems import ConfigFileError, Severity
+from interhuman2mqtt.config.boxes import matrix
+from interhuman2mqtt.config.problems import ConfigFileError, Problem, Severity
 
 
 def check_command(arguments: Sequence[Path], box: str | None, out: TextIO) -> int:
@@ -33,6 +34,32 @@ def check_command(arguments: Sequence[Path], box: str | None, out: TextIO) -> in
         file=out,
     )
     return 0
+
+
+def check_boxes_command(arguments: Sequence[Path], boxes: str, out: TextIO) -> int:
+    """Says for all boxes of a fleet what is wrong, and which of them runs which camera; 0, or 78 with errors.
+
+    `boxes` are ids with commas between them, or the name of a file with an id a line.
+    """
+    try:
+        fleet = configfile.check_boxes(configfile.find(arguments), _box_ids(boxes))
+    except ConfigFileError as error:
+        print(error, file=out)
+        return exits.CONFIG
+    for problem in fleet.problems:
+        print(problem, file=out)
+    print("\n".join(matrix(fleet.boxes, fleet.cameras)), file=out)
+    return exits.CONFIG if any(problem.severity is Severity.ERROR for problem in fleet.problems) else 0
+
+
+def _box_ids(boxes: str) -> list[str]:
+    file = Path(boxes)
+    try:
+        text = file.read_text() if "," not in boxes and file.is_file() else boxes.replace(",", "\n")
+    except (OSError, ValueError) as error:
+        raise ConfigFileError((Problem(file, None, "--boxes", f"cannot be read: {error}"),)) from error
+    ids = [line.partition("#")[0].strip() for line in text.splitlines()]
+    return list(dict.fromkeys(filter(None, ids)))
 
 
 def config_command(arguments: Sequence[Path], box: str | None, out: TextIO, err: TextIO) -> int:

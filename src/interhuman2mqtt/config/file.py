@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import tomli_w
 from msgspec import Struct
 
+from interhuman2mqtt.config import boxes as boxes_module
 from interhuman2mqtt.config import effective, fingerprint, urls
 from interhuman2mqtt.config.keys import Config
 from interhuman2mqtt.config.kinds import NAME, RESERVED_NAMES
@@ -82,7 +83,43 @@ def check(paths: Sequence[Path], box: str | None = None) -> list[Problem]:
         _check_elsewhere(reading, paths)
     elif reading.whole:
         check_files(reading.found, report)
+    if reading.whole:
+        _check_shared(reading)
     return list(report.problems)
+
+
+class Fleet(NamedTuple):
+    """What some boxes run by the same files."""
+
+    problems: tuple[Problem, ...]
+    cameras: tuple[str, ...]
+    """All that the files name."""
+    boxes: dict[str, tuple[str, ...]]
+    """The cameras that each runs."""
+
+
+def check_boxes(paths: Sequence[Path], boxes: Sequence[str]) -> Fleet:
+    """Everything that is wrong or doubtful on any of these boxes; files of secrets are theirs, and not looked at."""
+    report, runs = Report(paths), dict[str, tuple[str, ...]]()
+    every: dict[str, effective.Layers] = {}
+    found: Entries = {}
+    for box in boxes:
+        reading = _read(paths, box)
+        if reading.whole and not reading.report.errors:
+            found = reading.found
+            every = {name: effective.camera_layers(found, name) for name in effective.camera_names(found)}
+            runs[box] = _check_shared(reading)
+        report.take(reading.report.problems)
+    if len(runs) == len(boxes):
+        boxes_module.check_unused(every, {name for names in runs.values() for name in names}, found, report)
+    return Fleet(report.problems, tuple(every), runs)
+
+
+def _check_shared(reading: _Reading) -> tuple[str, ...]:
+    """The cameras of the box that was read for, after a look at what they share."""
+    ours = effective.our_cameras(reading.found)
+    boxes_module.check_shared(str(reading.found["box", "id"].value), ours, reading.found, reading.report)
+    return tuple(ours)
 
 
 def effective_toml(config: Config) -> str:

@@ -80,6 +80,10 @@ class Report:
         """Either of the two."""
         self._problems[Problem(place.file, place.line, dotted(key), message, severity)] = None
 
+    def take(self, problems: Sequence[Problem]) -> None:
+        """Take over what another report has gathered."""
+        self._problems |= dict.fromkeys(problems)
+
     @property
     def problems(self) -> tuple[Problem, ...]:
         """All of them, file by file and from top to bottom; those of the command line come last."""

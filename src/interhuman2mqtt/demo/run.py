@@ -19,6 +19,7 @@ from interhuman2mqtt.demo.processes import start_broker, start_daemon
 from interhuman2mqtt.demo.screen import BASE, Screen
 from interhuman2mqtt.errors import Outage, Reason
 from interhuman2mqtt.publish.inbox import Incoming
+from interhuman2mqtt.runtime.sanitize import clean_lines
 from interhuman2mqtt.simulator.server import serve
 from interhuman2mqtt.simulator.settings import Settings
 from interhuman2mqtt.supervise import leaves
@@ -53,7 +54,7 @@ def main(options: Options) -> int:
         trio.run(_demo, options, Screen(console))
     except* Outage as group:
         for outage in leaves(group):
-            console.print(str(outage), style="bold red", highlight=False)
+            console.print(clean_lines(outage), style="bold red", highlight=False)
         status = exits.UNAVAILABLE
     return status
 

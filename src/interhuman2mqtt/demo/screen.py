@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from interhuman2mqtt.publish.inbox import Incoming
-from interhuman2mqtt.watch.clean import clean
+from interhuman2mqtt.runtime.sanitize import clean, clean_lines
 from interhuman2mqtt.watch.fleet import Camera, Fleet
 from interhuman2mqtt.watch.lines import line
 from interhuman2mqtt.watch.places import place
@@ -36,7 +36,7 @@ class Screen:
 
     def say(self, text: str) -> None:
         """Something of our own."""
-        self._console.print(text, style="dim", highlight=False, soft_wrap=True)
+        self._console.print(clean_lines(text), style="dim", highlight=False, soft_wrap=True)
 
     def show(self, heard: Incoming) -> None:
         """A message was published."""

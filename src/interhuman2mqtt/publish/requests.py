@@ -167,6 +167,8 @@ class ReloadData(TypedDict):
 
     stopped: Sequence[str]
     started: Sequence[str]
+    needs_restart: Sequence[str]
+    """Sections of the files that are not in force before the daemon is started anew."""
 
 
 class LogLevelData(TypedDict):

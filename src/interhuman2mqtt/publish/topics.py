@@ -71,6 +71,8 @@ class Reload(Struct, frozen=True, kw_only=True):
     stopped: tuple[str, ...] = ()
     started: tuple[str, ...] = ()
     """Cameras; one that changed is among both."""
+    needs_restart: tuple[str, ...] = ()
+    """Sections of the files that are not in force before the daemon is started anew."""
 
 
 class BridgeInfo(Struct, frozen=True, kw_only=True):
@@ -88,6 +90,8 @@ class BridgeInfo(Struct, frozen=True, kw_only=True):
     cameras: tuple[str, ...]
     reload: Reload | None = None
     """None: there was none since the start."""
+    needs_restart: tuple[str, ...] = ()
+    """Sections of which the files say something else than what is in force: it waits for a restart."""
 
 
 class BridgeHealth(Struct, frozen=True, kw_only=True):

@@ -2,6 +2,8 @@
 
 import os
 import signal
+from collections.abc import AsyncIterator
+from contextlib import AbstractContextManager
 
 import structlog
 import trio
@@ -10,6 +12,11 @@ ORPHAN_S = 5.0
 """For the end in order of a daemon whose starter is gone: nobody looks any more at what the cameras see."""
 
 log = structlog.get_logger(__name__)
+
+
+def receiving() -> AbstractContextManager[AsyncIterator[int]]:
+    """Receive the signals that end us, or have us reload."""
+    return trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 class Endings:
@@ -26,17 +33,13 @@ class Endings:
         self._has_terminal = _has_terminal()
         self._hangup = trio.Event()
 
-    async def run(
-        self, everything: trio.CancelScope, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
-    ) -> None:
+    async def run(self, signals: AsyncIterator[int], everything: trio.CancelScope) -> None:
         """For ever; a second signal, and patience that ends, cancel everything."""
-        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
-            task_status.started()
-            async with trio.open_nursery() as nursery:
-                if self._lifeline:
-                    nursery.start_soon(self._end_with_starter, everything)
-                async for number in signals:
-                    self._handle(number, everything)
+        async with trio.open_nursery() as nursery:
+            if self._lifeline:
+                nursery.start_soon(self._end_with_starter, everything)
+            async for number in signals:
+                self._handle(number, everything)
 
     async def wait_hangup(self) -> None:
         """Wait for SIGHUP where it means a reload."""

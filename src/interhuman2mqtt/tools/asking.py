@@ -10,6 +10,7 @@ import msgspec
 
 from interhuman2mqtt import control, exits, statefolder
 from interhuman2mqtt.errors import Interhuman2MqttError
+from interhuman2mqtt.runtime.sanitize import clean_lines
 
 ANSWER_S = 120.0
 """More than a session may take to drain, and another that it waits for."""
@@ -38,9 +39,9 @@ def _command(request: Mapping[str, str], as_json: bool, out: TextIO, err: TextIO
     if as_json:
         print(json.dumps(answer), file=out)
     elif answer["status"] == "ok":
-        print(_said(request["command"], answer["data"]), file=out)
+        print(clean_lines(_said(request["command"], answer["data"])), file=out)
     else:
-        print(answer["error"], file=err)
+        print(clean_lines(answer["error"]), file=err)
     return 0 if answer["status"] == "ok" else exits.UNAVAILABLE
 
 
@@ -48,7 +49,10 @@ def _said(command: str, data: Mapping[str, Any]) -> str:
     if command == "restart":
         return f"restarted: {', '.join(data['cameras']) or 'there is no camera'}"
     changes = [f"{what}: {', '.join(data[what])}" for what in ("stopped", "started") if data[what]]
-    return f"the configuration is in force; {'; '.join(changes) or 'no camera was changed by it'}"
+    cameras = "; ".join(changes) or "no camera was changed by it"
+    if waits := ", ".join(f"[{name}]" for name in data.get("needs_restart", ())):
+        return f"reload applied, but for {waits}: what changed there waits for a restart of the service; {cameras}"
+    return f"reload applied: the configuration is in force; {cameras}"
 
 
 def ask(state: Path, request: Mapping[str, Any], within: float = ANSWER_S) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from interhuman2mqtt.errors import Outage
 from interhuman2mqtt.redaction import redact
+from interhuman2mqtt.runtime.sanitize import clean_lines
 from interhuman2mqtt.tools.remedies import remedy
 
 
@@ -70,6 +71,6 @@ def tell(checks: list[Check], out: TextIO, *, as_json: bool) -> None:
         return
     width = max(len(check.check) for check in checks)
     for check in checks:
-        print(f"{check.status.value:8}{check.check:{width}}  {check.detail}", file=out)
+        print(f"{check.status.value:8}{check.check:{width}}  {clean_lines(check.detail)}", file=out)
         if check.remedy:
-            print(f"{'':8}{'':{width}}  -> {check.remedy}", file=out)
+            print(f"{'':8}{'':{width}}  -> {clean_lines(check.remedy)}", file=out)

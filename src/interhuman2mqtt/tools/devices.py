@@ -13,6 +13,7 @@ from msgspec import Struct
 from interhuman2mqtt.capture import v4l2
 from interhuman2mqtt.capture.v4l2_formats import Format, NoCamera, formats
 from interhuman2mqtt.capture.v4l2_mode import Wanted, choose_mode
+from interhuman2mqtt.runtime.sanitize import clean_lines
 from interhuman2mqtt.tools.holders import holders
 from interhuman2mqtt.tools.sound import PROC, Microphone, microphones
 
@@ -61,7 +62,7 @@ def devices_command(out: TextIO, *, as_toml: bool, as_json: bool, roots: Roots =
     elif as_toml:
         print(toml(seen, heard), file=out)
     else:
-        print("\n".join([*_told_cameras(seen), *_told_microphones(heard)]), file=out)
+        print(clean_lines("\n".join([*_told_cameras(seen), *_told_microphones(heard)])), file=out)
     return 0
 
 

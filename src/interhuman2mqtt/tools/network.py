@@ -18,6 +18,7 @@ from interhuman2mqtt.config import secrets, urls
 from interhuman2mqtt.config.problems import BadValueError
 from interhuman2mqtt.errors import Outage
 from interhuman2mqtt.redaction import hide, redact
+from interhuman2mqtt.runtime.sanitize import clean_lines
 from interhuman2mqtt.tools.discovery import NetworkCamera, find_cameras
 from interhuman2mqtt.tools.onvif import Login, OnvifCamera, Stream
 from interhuman2mqtt.tools.remedies import remedy
@@ -58,14 +59,14 @@ def network_command(options: Options, out: TextIO, err: TextIO) -> int:
         print(error, file=err)
         return exits.USAGE
     except Outage as outage:
-        print(f"{outage.reason.value}: {redact(outage.detail)}\nremedy: {remedy(outage)}", file=err)
+        print(clean_lines(f"{outage.reason.value}: {redact(outage.detail)}\nremedy: {remedy(outage)}"), file=err)
         return exits.UNAVAILABLE
     if options.as_json:
         print(json.dumps({"name": name, "streams": msgspec.to_builtins(streams)}), file=out)
     elif options.as_toml:
         print(toml(name, camera.host, streams, options), file=out)
     else:
-        print("\n".join(_lines(name, streams)), file=out)
+        print(clean_lines("\n".join(_lines(name, streams))), file=out)
     return 0
 
 
@@ -89,7 +90,7 @@ def _print_found(found: list[NetworkCamera], options: Options, out: TextIO) -> N
         print(json.dumps({"cameras": msgspec.to_builtins(found)}), file=out)
         return
     lines = [line for camera in found for line in _found(camera)] or NOTHING.split("\n")
-    print("\n".join(f"# {line}" if options.as_toml else line for line in lines), file=out)
+    print(clean_lines("\n".join(f"# {line}" if options.as_toml else line for line in lines)), file=out)
 
 
 def _found(camera: NetworkCamera) -> Iterator[str]:

@@ -14,6 +14,7 @@ from interhuman2mqtt.config import file as configfile
 from interhuman2mqtt.config.problems import ConfigFileError, shown
 from interhuman2mqtt.config.suggest import did_you_mean
 from interhuman2mqtt.policy.pauses import ALL, NAME, Origin, PauseError, Pauses
+from interhuman2mqtt.runtime.sanitize import clean_lines
 from interhuman2mqtt.tools import asking
 from interhuman2mqtt.tools.asking import NotAsked
 
@@ -48,9 +49,9 @@ def _command(  # noqa: PLR0913 - what a command line says, and where to answer
         return exits.USAGE
     request = {"command": command} | ({"camera": camera} if camera else {})
     try:
-        print(act(pauses, camera, partial(_ask, state, request)), file=out)
+        print(clean_lines(act(pauses, camera, partial(_ask, state, request))), file=out)
     except PauseError as error:
-        print(error, file=err)
+        print(clean_lines(error), file=err)
         return exits.NO_PERMISSION if error.permission else exits.CANNOT_CREATE
     if not pauses.is_used():
         print(f"no daemon has run with {state} yet: is that its folder? See STATE_DIRECTORY", file=err)

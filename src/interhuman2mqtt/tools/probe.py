@@ -20,6 +20,7 @@ from interhuman2mqtt.config.problems import BadValueError, shown
 from interhuman2mqtt.config.suggest import did_you_mean
 from interhuman2mqtt.errors import Outage, Reason
 from interhuman2mqtt.redaction import hide, redact
+from interhuman2mqtt.runtime.sanitize import clean_lines
 from interhuman2mqtt.tools.measuring import CHUNK, Measured, measure
 from interhuman2mqtt.tools.pausing import why_paused
 from interhuman2mqtt.tools.remedies import remedy
@@ -75,7 +76,7 @@ def probe_command(options: Options, out: TextIO, err: TextIO) -> int:
         ok = measured.audio_missing is None
         print(json.dumps({"ok": ok, "source": command.source, **msgspec.to_builtins(measured)}), file=out)
     else:
-        print("\n".join(lines(command.source, measured)), file=out)
+        print(clean_lines("\n".join(lines(command.source, measured))), file=out)
     return 0 if measured.audio_missing is None else exits.UNAVAILABLE
 
 
@@ -84,7 +85,7 @@ def _failed(options: Options, outage: Outage, out: TextIO, err: TextIO) -> int:
     if options.as_json:
         print(json.dumps(said), file=out)
     else:
-        print(f"{said['reason']}: {said['detail']}\nremedy: {said['remedy']}", file=err)
+        print(clean_lines(f"{said['reason']}: {said['detail']}\nremedy: {said['remedy']}"), file=err)
     return exits.UNAVAILABLE
 
 

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from interhuman2mqtt.watch.clean import clean
+from interhuman2mqtt.runtime.sanitize import clean
 from interhuman2mqtt.watch.payloads import BridgeState, Event, Status, read
 from interhuman2mqtt.watch.places import BRIDGE, Place
 

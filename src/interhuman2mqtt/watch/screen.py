@@ -8,7 +8,7 @@ from rich.live import Live
 from rich.text import Text
 
 from interhuman2mqtt.events import utc_now
-from interhuman2mqtt.watch.clean import clean
+from interhuman2mqtt.runtime.sanitize import clean
 from interhuman2mqtt.watch.fleet import Fleet
 from interhuman2mqtt.watch.lines import Line
 from interhuman2mqtt.watch.places import BRIDGE

@@ -7,7 +7,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from interhuman2mqtt.watch.clean import clean
+from interhuman2mqtt.runtime.sanitize import clean
 from interhuman2mqtt.watch.fleet import Box, Camera, Fleet
 from interhuman2mqtt.watch.payloads import Status
 
