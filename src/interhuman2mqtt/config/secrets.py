@@ -1,5 +1,6 @@
 """Secrets: read where the configuration says, carried in a wrapper that does not show them."""
 
+import codecs
 import os
 import stat
 from collections.abc import Iterator
@@ -172,7 +173,7 @@ def _file(path: Path) -> bytes:
 
 def _text(content: bytes) -> str:
     try:
-        return content.removesuffix(b"\n").removesuffix(b"\r").decode()
+        return content.removeprefix(codecs.BOM_UTF8).removesuffix(b"\n").removesuffix(b"\r").decode()
     except UnicodeDecodeError:
         pass  # and raised below, because that error carries the bytes
     raise _UnusableError("is not UTF-8 text")

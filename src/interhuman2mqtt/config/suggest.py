@@ -31,8 +31,9 @@ def nearest(word: str, known: Collection[str], likeness: float = 0.7) -> str | N
     """The known word that was probably meant, if one is near; 1 is the same word, 0 has nothing in common."""
     lowered = {name.lower(): name for name in known}
     synonyms = (name for name in SYNONYMS.get(word.lower(), ()) if name in known)
+    swapped = (name for name in known if sorted(name.lower()) == sorted(word.lower()))
     close = get_close_matches(word.lower(), lowered, n=1, cutoff=likeness)
-    return next(synonyms, None) or next((lowered[match] for match in close), None)
+    return next(synonyms, None) or next(swapped, None) or next((lowered[match] for match in close), None)
 
 
 def did_you_mean(word: str, known: Collection[str], likeness: float = 0.7) -> str:

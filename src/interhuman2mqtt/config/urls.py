@@ -143,6 +143,14 @@ def _check_network(source: str, scheme: str) -> str:
     return source
 
 
+def _unreadable(url: str) -> str:
+    """What is wrong with the host or the port of an address, as far as that can be said without quoting it."""
+    port = url.partition("://")[2].partition("/")[0].rpartition(":")[2]
+    if port.isdecimal() and int(port) >= 1 << 16:
+        return f"has a port that does not exist: {port[:10]} is more than 65535"
+    return "host and port cannot be read"
+
+
 def _split(url: str, schemes: Collection[str], expected: str, instead: str) -> SplitResult:
     """The parts of a URL that has one of the schemes, names a host, and holds no credentials; raises BadValueError.
 
@@ -160,8 +168,8 @@ def _split(url: str, schemes: Collection[str], expected: str, instead: str) -> S
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
-    except ValueError:
-        raise BadValueError("host and port cannot be read") from None  # urllib quotes what it could not read
+    except ValueError:  # whose text quotes what could not be read
+        raise BadValueError(_unreadable(url)) from None
     if not host:
         raise BadValueError(f"names no host; write {scheme}://HOST:PORT")
     if port == 0:

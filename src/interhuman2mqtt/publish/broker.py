@@ -126,7 +126,8 @@ def tls_context(mqtt: Mqtt) -> ssl.SSLContext:
     try:
         context = ssl.create_default_context(cafile=mqtt.ca_file)
     except OSError as error:
-        raise Refused(Reason.TLS_FAILED, f"mqtt.ca_file: {mqtt.ca_file}: {error.strerror or error}") from error
+        why = "there is no certificate in it" if isinstance(error, ssl.SSLError) else error.strerror or error
+        raise Refused(Reason.TLS_FAILED, f"mqtt.ca_file: {mqtt.ca_file}: {why}") from error
     context.sslsocket_class = _TidySocket
     if mqtt.cert_file is not None:
         _add_client_certificate(context, mqtt.cert_file, mqtt.key_file)

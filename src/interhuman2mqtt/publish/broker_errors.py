@@ -60,6 +60,7 @@ _alerts = {
     "UNKNOWN_CA": "does not know the CA of our client certificate: check mqtt.cert_file",
     "CERTIFICATE_EXPIRED": "says that our client certificate has expired: renew the one in mqtt.cert_file",
     "BAD_CERTIFICATE": "does not accept our client certificate: check mqtt.cert_file",
+    "UNEXPECTED_EOF_WHILE_READING": "ended the connection instead of speaking TLS: use its TLS port (often 8883)",
     "WRONG_VERSION_NUMBER": "does not speak TLS on this port: use mqtt:// in mqtt.url, or its TLS port (often 8883)",
 }
 """The end of OpenSSL's name of an error, which holds the TLS alert (RFC 8446, 6.2), and what it says about a broker."""
@@ -150,6 +151,11 @@ def unreachable(error: OSError, at: str, seconds: float) -> Outage:
             return silent(at, seconds)
         case ConnectionRefusedError():
             why = f"nothing listens at {at}: is the broker running, and is the port in mqtt.url right?"
+        case ConnectionResetError() | BrokenPipeError():
+            why = (
+                f"the broker at {at} ended the connection before a word was said: with mqtts:// in mqtt.url it must be "
+                "its TLS port (often 8883), a plain one takes mqtt://"
+            )
         case _:
             why = f"no connection to the broker at {at}: {error.strerror or error}"
     return Outage(Reason.BROKER_UNREACHABLE, why)

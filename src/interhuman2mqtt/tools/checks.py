@@ -73,4 +73,8 @@ def tell(checks: list[Check], out: TextIO, *, as_json: bool) -> None:
     for check in checks:
         print(f"{check.status.value:8}{check.check:{width}}  {clean_lines(check.detail)}", file=out)
         if check.remedy:
-            print(f"{'':8}{'':{width}}  -> {clean_lines(check.remedy)}", file=out)
+            print(f"{'':8}{'':{width}}  -> {_indented(clean_lines(check.remedy), 8 + width + 5)}", file=out)
+
+
+def _indented(text: str, by: int) -> str:
+    return text.replace("\n", "\n" + " " * by)

@@ -1,5 +1,6 @@
 """What `doctor` looks at on this machine itself: secrets, the folder of the state, the clock."""
 
+import errno
 import os
 import shutil
 import tempfile
@@ -76,8 +77,7 @@ def _check_folder(folder: Path, needs: int) -> Check:
             f"the unit's StateDirectory= makes it; without systemd: mkdir -p {folder}, owned by the service's user",
         )
     except OSError as error:
-        who = "run this as the service's user, or give the folder to it: chown"
-        return failed("state folder", f"{folder} cannot be written: {error.strerror}", f"{who} USER {folder}")
+        return failed("state folder", f"{folder} cannot be written: {error.strerror}", _unwritable(folder, error))
     if free < needs:
         return warning(
             "state folder",
@@ -85,6 +85,15 @@ def _check_folder(folder: Path, needs: int) -> Check:
             "free some space, or set outbox.max_size lower",
         )
     return ok("state folder", f"{folder} can be written, {free >> 20} MiB free")
+
+
+def _unwritable(folder: Path, error: OSError) -> str:
+    match error.errno:
+        case errno.ENOSPC | errno.EDQUOT:
+            return f"free some space, or inodes: df -h {folder}; df -i {folder}"
+        case errno.EROFS:
+            return f"see dmesg why it is read-only; mount -o remount,rw $(findmnt -no TARGET -T {folder})"
+    return f"run this as the service's user, or give the folder to it: chown USER {folder}"
 
 
 def check_clock() -> Check:

@@ -30,8 +30,20 @@ ANSWER_S = 10.0
 DELIVERY_S = 2.0
 """Seconds for what we send ourselves to arrive."""
 PROBE = "/bridge/request/doctor"
-ALLOW = "allow it in the broker's ACL for this user"
-HEAR = f'{ALLOW} to read <base>/<box>/bridge/request/+ and <camera>/pause/set, or set mqtt.requests = "off"'
+
+
+HEAR = ' (or set mqtt.requests = "off")'
+
+
+def acl(config: Config, instead: str = "") -> str:
+    """What to allow the box, as lines for Mosquitto's acl_file; other brokers name the same topics elsewhere."""
+    tree, mqtt_config = f"{config.mqtt.base_topic}/{config.box.id}", config.mqtt
+    lines = [f"user {mqtt_config.username or config.box.id}", f"topic write {tree}/#"]
+    reader = Reader(mqtt_config.base_topic, config.box.id, mqtt_config.requests, discovery.birth_topic(config))
+    lines += [f"topic read {topic}" for topic in reader.filters]
+    if mqtt_config.discovery:
+        lines.append(f"topic write {mqtt_config.discovery_prefix}/device/+/config")
+    return "\n".join([f"allow it in the broker's ACL{instead}, with these lines in Mosquitto's acl_file:", *lines])
 
 
 async def check_broker(config: Config) -> list[Check]:
@@ -79,7 +91,7 @@ async def _check_rights(config: Config, connection: mqtt.Connection) -> list[Che
     refused = [said for message in _tests(config) if (said := await _refusal(connection, message))]
     if refused:
         more = f" (and {len(refused) - 1} topics more)" if len(refused) > 1 else ""
-        return [*heard, failed("broker, publishing", f"{refused[0]}{more}", ALLOW)]
+        return [*heard, failed("broker, publishing", f"{refused[0]}{more}", acl(config))]
     if connection.version == "5":
         return [*heard, ok("broker, publishing", f"what {config.box.id} publishes is taken")]
     silent = "nothing was refused, but MQTT 3.1.1 has no word for that: what an ACL denies is dropped in silence"
@@ -102,7 +114,9 @@ async def _check_hearing(config: Config, connection: mqtt.Connection) -> Check:
         answers = await connection.hearing.subscribe(filters, take)
         refused = [topic for topic, ack in zip(filters, answers, strict=False) if ack.refused]
         if refused:
-            return failed("broker, requests", f"it does not let us subscribe to {', '.join(refused)}", HEAR)
+            return failed(
+                "broker, requests", f"it does not let us subscribe to {', '.join(refused)}", acl(config, HEAR)
+            )
         if config.mqtt.requests == "off":
             return skipped("broker, requests", 'mqtt.requests is "off"')
         return await _check_delivery(config, connection, heard)
@@ -119,8 +133,8 @@ async def _check_delivery(config: Config, connection: mqtt.Connection, heard: tr
         return ok("broker, requests", "they arrive")
     said = "it took the subscription, and what was sent to it did not arrive"
     if connection.version == "5":
-        return failed("broker, requests", said, HEAR)
-    return warning("broker, requests", f"{said}; with MQTT 3.1.1 it may be that sending was denied", HEAR)
+        return failed("broker, requests", said, acl(config, HEAR))
+    return warning("broker, requests", f"{said}; with MQTT 3.1.1 it may be that sending was denied", acl(config, HEAR))
 
 
 def _a_request(config: Config) -> Message:

@@ -16,7 +16,7 @@ from interhuman2mqtt.capture import wire
 from interhuman2mqtt.capture.chunks import Bounds
 from interhuman2mqtt.config import file as configfile
 from interhuman2mqtt.config import urls
-from interhuman2mqtt.config.problems import BadValueError, shown
+from interhuman2mqtt.config.problems import BadValueError, ConfigFileError, shown
 from interhuman2mqtt.config.suggest import did_you_mean
 from interhuman2mqtt.errors import Outage, Reason
 from interhuman2mqtt.redaction import hide, redact
@@ -25,6 +25,7 @@ from interhuman2mqtt.tools.measuring import CHUNK, Measured, measure
 from interhuman2mqtt.tools.pausing import why_paused
 from interhuman2mqtt.tools.remedies import remedy
 
+SOURCES = "rtsp://HOST/PATH, v4l2:/dev/video0, file:/PATH, test:"
 CREDENTIALS = "give the user name by --username, and the password by --password-file, --password-env or when asked"
 
 
@@ -120,15 +121,17 @@ def _plan(options: Options, err: TextIO) -> Plan:
 def _configured(options: Options) -> Plan:
     if any((options.username, options.password_env, options.password_file, options.microphone)):
         raise Unusable(f"{shown(options.source)} is a camera of the configuration: what belongs to it stands there")
-    loaded = configfile.load(configfile.find(options.config), options.box)
+    try:
+        loaded = configfile.load(configfile.find(options.config), options.box)
+    except ConfigFileError as error:
+        raise Unusable(
+            f"{shown(options.source)} is no source ({SOURCES}), and cameras cannot be looked up by name:\n{error}"
+        ) from error
     cameras = loaded.cameras
     camera = cameras.get(options.source)
     if camera is None:
         hint = did_you_mean(options.source, cameras) or f"; its cameras: {', '.join(cameras) or 'none'}"
-        raise Unusable(
-            f"{shown(options.source)} is neither a source (rtsp://HOST/PATH, v4l2:/dev/video0, file:/PATH, test:) nor "
-            f"a camera of this box{hint}"
-        )
+        raise Unusable(f"{shown(options.source)} is neither a source ({SOURCES}) nor a camera of this box{hint}")
     if why := why_paused(camera.id):
         raise Outage(Reason.PAUSED, f"{camera.id} is not opened: {why}")
     least_s = config.STANDALONE_MIN if camera.framing is config.Framing.STANDALONE else 0.0

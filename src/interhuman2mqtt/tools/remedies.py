@@ -47,4 +47,6 @@ _remedies: Mapping[Reason, str] = {
 
 def remedy(outage: Outage) -> str:
     """What to do about an outage."""
+    if "ca_file: " in outage.detail:
+        return "put the certificate of the CA there, in PEM: it begins with -----BEGIN CERTIFICATE-----"
     return _remedies.get(outage.reason, "see the log of the service: journalctl -u interhuman2mqtt")
