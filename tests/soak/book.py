@@ -78,6 +78,10 @@ class Status(NamedTuple):
     reason: str | None
 
 
+NOWHERE = 0
+"""No connection has this number."""
+
+
 class Book:
     """Fed by the relay.
 
@@ -118,6 +122,15 @@ class Book:
             self._status(at, message)
         elif message.topic.endswith("bridge/health"):
             self.health.append((at, msgspec.json.decode(message.payload)))
+
+    def refused(self, message: Publish) -> None:
+        """The broker says that it has no room for it now: it may come again on the same connection, and has to."""
+        self.counts["refused"] += 1
+        if "/event/" in message.topic and (event := self._event(message)) is not None:
+            scope, _, number = event.id.rpartition("/")
+            known = self.scopes.get(scope.rpartition("/")[2])
+            if known is not None and int(number) in known.rows:
+                known.rows[int(number)].connection = NOWHERE
 
     def _status(self, at: float, message: Publish) -> None:
         """An empty one says that there is no such camera any more."""

@@ -49,6 +49,16 @@ class Splitter:
         return found[1], found[0]
 
 
+def whole(packet: Packet) -> bytes:
+    """A packet as it goes over the wire."""
+    rest = len(packet.body)
+    length = bytearray()
+    while rest >= 0x80:
+        length.append(rest & 0x7F | 0x80)
+        rest >>= 7
+    return bytes([packet.kind << 4 | packet.flags, *length, rest]) + packet.body
+
+
 def varint(data: bytes | bytearray, at: int) -> tuple[int, int] | None:
     """A variable byte integer (MQTT 5, 1.5.5) and the place after it; None where it does not end."""
     value = shift = 0

@@ -2,12 +2,14 @@
 
 import re
 import time
+from collections.abc import Callable
 
 from soak import mqttwire
 from soak.book import Book
 from soak.mqttwire import Publish, Splitter
 
 REQUEST_ID = re.compile(rb"x-client-request-id: *([0-9a-f-]{36})", re.IGNORECASE)
+QUOTA_EXCEEDED = b"\x97"
 REQUEST_MAX = 8192
 """Bytes in which the request for a session is over."""
 
@@ -22,13 +24,32 @@ class _Talk:
         self.ended_ways = 0
 
 
+class Quota:
+    """Lets the broker say that there is no room, whatever it took: its `alter` is for a `rig.netproxy.Network`."""
+
+    def __init__(self) -> None:
+        self.is_spent = False
+        """While it is, each PUBACK says `quota exceeded`, as MQTT 5 has it."""
+
+    def alter(self) -> Callable[[bytes], bytes]:
+        """What is done to one connection."""
+        splitter = Splitter()
+        return lambda data: b"".join(mqttwire.whole(self._answer(packet)) for packet in splitter.feed(data))
+
+    def _answer(self, packet: mqttwire.Packet) -> mqttwire.Packet:
+        if packet.kind != mqttwire.PUBACK or not self.is_spent:
+            return packet
+        return packet._replace(body=packet.body[:2] + QUOTA_EXCEEDED)
+
+
 class BrokerEar:
     """The tap of the way to the broker: tells the book what is published and what is acknowledged."""
 
-    def __init__(self, book: Book) -> None:
+    def __init__(self, book: Book, quota: Quota | None = None) -> None:
         self.breaks: list[float] = []
         """When each connection was over."""
         self._book = book
+        self._quota = quota or Quota()
         self._talks: dict[int, _Talk] = {}
 
     def hear(self, connection: int, way: str, data: bytes) -> None:
@@ -63,7 +84,9 @@ class BrokerEar:
     def _down(self, talk: _Talk, packet: mqttwire.Packet) -> None:
         number, taken = mqttwire.puback(packet)
         message = talk.on_their_way.pop(number, None)
-        if message is None:
+        if message is not None and self._quota.is_spent:
+            self._book.refused(message)
+        elif message is None:
             self._book.breach(f"the broker acknowledged packet {number}, which nobody sent")
         elif taken:
             self._book.acknowledged(time.time(), message)

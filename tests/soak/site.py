@@ -18,7 +18,7 @@ from soak.archive import Archive, Scene
 from soak.book import Book
 from soak.daemon import Daemon
 from soak.listener import Listener, listening
-from soak.relay import BrokerEar, CloudEar
+from soak.relay import BrokerEar, CloudEar, Quota
 from soak.spans import Span
 from soak.storm import Cameras
 from system.parts import BOX, Box, Cloud, cloud, configuration
@@ -65,6 +65,7 @@ class Site(NamedTuple):
     """Of the daemon."""
     book: Book
     broker_ear: BrokerEar
+    quota: Quota
     cloud_ear: CloudEar
     archive: Archive
     paused: list[Paused]
@@ -157,8 +158,10 @@ async def site(folder: Path) -> AsyncIterator[Site]:
         heard = await stack.enter_async_context(listening(broker.port))
         wall = WallClock(folder)
         book = Book(heard.acked, wall.ahead)
-        broker_ear = BrokerEar(book)
+        quota = Quota()
+        broker_ear = BrokerEar(book, quota)
         mqtt = await stack.enter_async_context(network(broker.port, broker_ear.hear))
+        mqtt.alter = quota.alter
         cameras = {name: source(spots, name) for name in CAMERAS.all}
         env = {"TMPDIR": f"{folder}/tmp", **wall.env}
         box = Box(folder / "state", settings(uplink, mqtt, cameras), env)
@@ -175,6 +178,7 @@ async def site(folder: Path) -> AsyncIterator[Site]:
             wall=wall,
             book=book,
             broker_ear=broker_ear,
+            quota=quota,
             cloud_ear=cloud_ear,
             archive=Archive(folder / "cloud"),
             paused=[],

@@ -83,6 +83,7 @@ KINDS = {
     "broker-freeze": Kind(Part.BROKER, 3, 40),
     "broker-cable": Kind(Part.BROKER, 3, 45),
     "broker-reset": Kind(Part.BROKER, 0, 0),
+    "broker-quota": Kind(Part.BROKER, 3, 30),
     "daemon-kill": Kind(Part.DAEMON, 0.5, 6),
     "daemon-term": Kind(Part.DAEMON, 0.5, 6),
     "daemon-damage": Kind(Part.DAEMON, 0.5, 3, apart=300.0),

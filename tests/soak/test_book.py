@@ -41,6 +41,20 @@ def test_a_repeat_on_the_same_connection() -> None:
     assert book.breaches == ["lobby-1/hall/s1/1 was published twice on one connection to the broker"]
 
 
+def test_a_repeat_after_a_quota() -> None:
+    """What the broker had no room for comes again on the same connection, once for each time that it was refused."""
+    book, acked = opened()
+    for at in 10.0, 12.0:
+        book.published(at, 1, message(1))
+        book.refused(message(1))
+    assert acked == []
+    book.published(14.0, 1, message(1))
+    book.acknowledged(14.0, message(1))
+    assert (book.breaches, acked) == ([], ["lobby-1/hall/s1/1"])
+    book.published(15.0, 1, message(1))
+    assert len(book.breaches) == 1
+
+
 def test_a_repeat_with_another_content() -> None:
     """The same id stands for the same event."""
     book, _ = opened()

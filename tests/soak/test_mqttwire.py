@@ -1,6 +1,7 @@
 """MQTT is taken apart as paho puts it together, however its bytes arrive."""
 
 import paho.mqtt.client as paho
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
@@ -8,7 +9,8 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from soak import mqttwire
-from soak.mqttwire import Packet, Publish, Splitter
+from soak.mqttwire import Packet, Publish, Splitter, whole
+from soak.relay import Quota
 
 
 class Wire:
@@ -62,3 +64,20 @@ def test_acknowledgements() -> None:
     packets = pieces(bytes([0x40, 2, 1, 7, 0x40, 3, 0, 9, 0x10, 0x40, 4, 0, 10, 0x87, 0]), 3)
     assert [packet.kind for packet in packets] == [mqttwire.PUBACK] * 3
     assert [mqttwire.puback(packet) for packet in packets] == [(263, True), (9, True), (10, False)]
+
+
+@pytest.mark.parametrize("length", [0, 2, 127, 128, 300, 20_000])
+def test_a_packet_is_whole_again(length: int) -> None:
+    """What was cut into packets is put together as it was."""
+    packet = Packet(3, 2, bytes(length))
+    assert list(Splitter().feed(whole(packet))) == [packet]
+
+
+def test_a_quota_that_is_spent() -> None:
+    """PUBACKs say so while it is, whichever way they are cut; all else passes as it was."""
+    quota = Quota()
+    alter = quota.alter()
+    assert alter(b"\x40\x02\x00\x07\xd0\x00") == b"\x40\x02\x00\x07\xd0\x00"
+    quota.is_spent = True
+    assert alter(b"\x40\x02\x00") + alter(b"\x08\xd0\x00") == b"\x40\x03\x00\x08\x97\xd0\x00"
+    assert alter(b"") == b""

@@ -10,6 +10,9 @@ import msgspec
 import pytest
 import trio
 
+from interhuman2mqtt.publish import throttle
+from publish.parts import Bench, an_event_message, until
+from publish.parts import running as publishing
 from rig.clips import Clip
 from rig.mosquitto import mosquitto, subscribed
 from rig.netproxy import network
@@ -20,7 +23,7 @@ from soak.__main__ import main, soak
 from soak.archive import Archive, CloudSession, Scene, read_media
 from soak.book import Book
 from soak.listener import listening
-from soak.relay import BrokerEar, CloudEar
+from soak.relay import BrokerEar, CloudEar, Quota
 from soak.site import CAMERAS
 from soak.storm import KINDS, plan
 from soak.weather import FAULTS
@@ -65,6 +68,25 @@ async def test_the_relay_sees_what_the_broker_took(tmp_path: Path) -> None:
                     await trio.sleep(0.05)
     assert (book.counts["events"], book.breaches, heard.missed) == (1, [], [])
     assert book.scopes["s"].rows[1].acked_at is not None
+
+
+async def test_a_quota_costs_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the broker says it has no room for is published again until it has, and the book holds no fault."""
+    monkeypatch.setattr(throttle, "FIRST_S", 0.01)
+    async with mosquitto(tmp_path) as broker, listening(broker.port) as heard:
+        book, quota = Book(heard.acked), Quota()
+        async with network(broker.port, BrokerEar(book, quota).hear) as net:
+            net.alter = quota.alter
+            quota.is_spent = True
+            bench = Bench(f"mqtt://127.0.0.1:{net.port}")
+            for n in range(1, 6):
+                event = f'{{"id":"b/hall/s/{n}","camera":"hall","type":"t","session":"s","start_at":null,"data":{{}}}}'
+                bench.publisher.publish(an_event_message("hall", n, event.encode()))
+            async with publishing(bench):
+                await until(lambda: book.counts["refused"] >= 3)
+                quota.is_spent = False
+                await until(lambda: bench.outbox.depth.rows == 0)
+    assert (book.counts["events"], book.breaches, heard.missed, bench.lost) == (5, [], [], [])
 
 
 PUBLISH = """

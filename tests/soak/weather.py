@@ -229,6 +229,14 @@ async def broker_reset(site: Site, happening: Happening) -> str:
     return ""
 
 
+async def broker_quota(site: Site, happening: Happening) -> str:
+    """The broker answers all that it is sent by `quota exceeded`."""
+    site.quota.is_spent = True
+    await trio.sleep(happening.duration)
+    site.quota.is_spent = False
+    return ""
+
+
 async def daemon_restart(site: Site, happening: Happening) -> str:
     """The daemon is killed or stopped, and started again."""
     if not await site.daemon.down(signal.SIGTERM if happening.fault == "daemon-term" else signal.SIGKILL):
@@ -300,6 +308,7 @@ FAULTS: dict[str, Do] = {
     "broker-freeze": broker_freeze,
     "broker-cable": broker_cable,
     "broker-reset": broker_reset,
+    "broker-quota": broker_quota,
     "daemon-kill": daemon_restart,
     "daemon-term": daemon_restart,
     "daemon-damage": daemon_restart,
