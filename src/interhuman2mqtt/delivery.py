@@ -8,6 +8,7 @@ import trio
 
 from interhuman2mqtt.alive import Alive
 from interhuman2mqtt.config import Config, secrets
+from interhuman2mqtt.errors import Outage, Reason, Refused
 from interhuman2mqtt.publish import keeper
 from interhuman2mqtt.publish.broker import BrokerPhase, BrokerState
 from interhuman2mqtt.publish.handed import Handed
@@ -27,6 +28,8 @@ LEVELS = {BrokerPhase.OFFLINE: logging.WARNING, BrokerPhase.REFUSED: logging.ERR
 FAREWELL_S = 10.0
 """How long the outbox may drain at the end."""
 MARGIN_S = 3.0
+DOUBTS = 5
+"""Refusals in a row, of a broker that took us before, that are tried again soon."""
 STAGE = "publisher"
 
 
@@ -65,6 +68,8 @@ class Delivery:
         self._alive = alive
         self._bugs = BugBudget(bugs)
         self._health = Health()
+        self._was_online = False
+        self._refusals = 0
         self._ended = trio.Event()
         self._listener = Listener(filters, self.inbox.put) if filters else None
         self._keeper = Keeper(keeper.path_of(config.outbox), self.outbox, self.losses.report)
@@ -135,8 +140,21 @@ class Delivery:
 
     async def _connect(self, health: Health) -> bool:
         self._health = health
-        await self._publisher.run_connection()
+        try:
+            await self._publisher.run_connection()
+        except Refused as refused:
+            raise self._doubted(refused) from refused
         return False
+
+    def _doubted(self, refused: Refused) -> Outage:
+        """A broker that took us before, and is being set up anew, refuses for seconds: it is asked again soon.
+
+        Who was thrown out by a namesake only throws that out in turn.
+        """
+        self._refusals += 1
+        if not self._was_online or self._refusals > DOUBTS or refused.reason is Reason.TAKEN_OVER:
+            return refused
+        return Outage(refused.reason, refused.detail, refused.retry_after)
 
     def _waits(self, waiting: Waiting) -> None:
         self.handed.failures[waiting.outage.reason] += 1
@@ -146,6 +164,7 @@ class Delivery:
         was_online, self.broker = self.is_online, state
         if state.phase is BrokerPhase.ONLINE:
             self.handed.connections += not was_online
+            self._was_online, self._refusals = True, 0
             self._health.well()
         level = LEVELS.get(state.phase, logging.INFO)
         log.log(level, "broker", state=state.phase.value, reason=state.reason, detail=state.detail)
