@@ -30,7 +30,12 @@ CAMERAS = Cameras(("hall", "door", "yard"), ("film",))
 SPARE = "spare"
 """A camera that a reload adds."""
 MAX_DURATION_S = 60
-CLOUD = ("--window", "4", "--stride", "2", "--cadence", "6", "--max-duration", str(MAX_DURATION_S))
+LINGER_S = 6
+"""How long the cloud counts a session that was cut: after each cut it refuses the next ones for want of concurrency."""
+CLOUD = (
+    *("--window", "4", "--stride", "2", "--cadence", "6", "--max-duration", str(MAX_DURATION_S)),
+    *("--concurrency", str(len(CAMERAS.all) + 1), "--linger", str(LINGER_S)),
+)
 KEPT_LINES = 200
 """Lines of each part's output that are kept."""
 

@@ -21,6 +21,7 @@ CLOUD_FAULTS = (
     "disconnect@8s,every",
     "malformed=json@5s,every",
     "malformed=binary@5s,every",
+    "huge=1@8s,every",
     "stall=6@5s,every",
     "refuse=500,times=4",
     "silence,times=2",
@@ -28,8 +29,8 @@ CLOUD_FAULTS = (
     "slow-drain=10,every",
 )
 """Options of the simulator, after which a session comes again by itself within `COMEBACK_S`."""
-
-
+GATEWAYS = ("gateway=404/8", "gateway=401/8", "gateway=403/8")
+"""Of a cloud whose gateway is deployed: all are refused as if a person had to act, which would be minutes."""
 CLOCK_STEPS = ("1728000", "3600", "-3600", "-864000")
 """Seconds by which the wall clock of the box is ahead for a while: more than a run is long, so that each date tells
 which clock it is by."""
@@ -79,6 +80,7 @@ KINDS = {
     "uplink-throttled": Kind(Part.CLOUD, 10, 40),
     "cloud-restart": Kind(Part.CLOUD, 0.5, 15),
     "cloud-faults": Kind(Part.CLOUD, 20, 40, targets=CLOUD_FAULTS),
+    "cloud-gateway": Kind(Part.CLOUD, 9, 12, targets=GATEWAYS),
     "broker-restart": Kind(Part.BROKER, 0.5, 30),
     "broker-freeze": Kind(Part.BROKER, 3, 40),
     "broker-cable": Kind(Part.BROKER, 3, 45),
@@ -135,6 +137,8 @@ class Happening(NamedTuple):
         part = KINDS[self.fault].part
         if part is Part.CAMERA:
             return frozenset({self.target})
+        if self.fault == "cloud-gateway":
+            return frozenset({Part.CLOUD, Part.DAEMON})  # only what was accepted since its start is doubted
         if part is Part.DAEMON:
             return frozenset({Part.DAEMON, Part.CONFIG})  # with a broken file it would not start again
         if part is Part.CONFIG:

@@ -190,6 +190,13 @@ async def cloud_faults(site: Site, happening: Happening) -> str:
     return ""
 
 
+async def cloud_gateway(site: Site, happening: Happening) -> str:
+    """The cloud is deployed anew: for some seconds a gateway answers in its place."""
+    await restart_cloud(site, 0.0, "--fault", happening.target)
+    await trio.sleep(happening.duration)
+    return ""
+
+
 async def restart_cloud(site: Site, pause_s: float, *options: str) -> None:
     """Kill the simulator, and start it again."""
     await site.cloud.kill()
@@ -304,6 +311,7 @@ FAULTS: dict[str, Do] = {
     "uplink-throttled": uplink_throttled,
     "cloud-restart": cloud_restart,
     "cloud-faults": cloud_faults,
+    "cloud-gateway": cloud_gateway,
     "broker-restart": broker_restart,
     "broker-freeze": broker_freeze,
     "broker-cable": broker_cable,
