@@ -50,7 +50,6 @@ def chunks(around: Site, name: str) -> list[Json]:
 
 
 def session(around: Site, name: str) -> int:
-    """The number of a camera's newest session."""
+    """The number of a camera's newest session; 0 before the cloud knows of it."""
     ours = [status["session"] for status in around.statuses(name) if status["session"]][-1]
-    [opening] = around.cloud.happened("opened", request_id=ours)
-    return int(opening["session"])
+    return max((line["session"] for line in around.cloud.happened("opened", request_id=ours)), default=0)
