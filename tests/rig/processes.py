@@ -1,5 +1,6 @@
 """Processes of the rig: started, read line by line, frozen and ended by the tests."""
 
+import fcntl
 import signal
 import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
@@ -25,6 +26,18 @@ class RigProcess:
         self.lines: list[str] = []
         self.ended = False
         self._more = trio.Event()
+        self._may_read = trio.Event()
+        self._may_read.set()
+
+    def leave_unread(self) -> None:
+        """Read nothing more of what it prints, until `read_on`; what it is written to is small and soon full."""
+        assert self.process.stdout
+        fcntl.fcntl(self.process.stdout.fileno(), fcntl.F_SETPIPE_SZ, 4096)  # type: ignore[attr-defined]
+        self._may_read = trio.Event()
+
+    def read_on(self) -> None:
+        """Read again."""
+        self._may_read.set()
 
     async def read_all(self) -> None:
         """Gather lines until the process closes its output."""
@@ -33,6 +46,7 @@ class RigProcess:
         async for data in self.process.stdout:
             *whole, rest = (rest + data).split(b"\n")
             self._add(whole)
+            await self._may_read.wait()
         self.ended = True
         self._add([rest] if rest else [])
 

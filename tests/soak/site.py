@@ -101,7 +101,7 @@ class Site(NamedTuple):
     async def command(self, *words: str) -> bool:
         """A command of the program itself, on this box; whether it ended well."""
         run = [sys.executable, "-m", "interhuman2mqtt", *words, "--config", str(self.daemon.box.file)]
-        env = {**os.environ, "STATE_DIRECTORY": str(self.daemon.box.folder)}
+        env = {**os.environ, **folders(self.folder)}
         done = await trio.run_process(run, env=env, check=False, capture_stdout=True, capture_stderr=True)
         return done.returncode == 0
 
@@ -119,6 +119,11 @@ class Site(NamedTuple):
         outputs += [spot.server.process.lines for spot in self.spots.values() if spot.server.process]
         for lines in outputs:
             del lines[:-KEPT_LINES]
+
+
+def folders(folder: Path) -> dict[str, str]:
+    """Where the daemon, and the commands that concern it, keep what has to last."""
+    return {"STATE_DIRECTORY": str(folder / "state"), "RUNTIME_DIRECTORY": str(folder / "run")}
 
 
 def source(spots: dict[str, Spot], name: str) -> dict[str, Any]:
@@ -147,7 +152,7 @@ SCENES = {
 @asynccontextmanager
 async def site(folder: Path) -> AsyncIterator[Site]:
     """All parts running, but the daemon; all gone when the block ends."""
-    for name in ("tmp", "state", "broker", "cloud"):
+    for name in ("tmp", "run", "state", "broker", "cloud"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     async with AsyncExitStack() as stack:
         spots = {}
@@ -168,7 +173,7 @@ async def site(folder: Path) -> AsyncIterator[Site]:
         mqtt = await stack.enter_async_context(network(broker.port, broker_ear.hear))
         mqtt.alter = quota.alter
         cameras = {name: source(spots, name) for name in CAMERAS.all}
-        env = {"TMPDIR": f"{folder}/tmp", **wall.env}
+        env = {"TMPDIR": f"{folder}/tmp", **folders(folder), **wall.env}
         box = Box(folder / "state", settings(uplink, mqtt, cameras), env)
         stack.push_async_callback(box.kill)
         yield Site(

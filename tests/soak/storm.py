@@ -45,6 +45,10 @@ class Part(StrEnum):
     BROKER = "broker"
     DAEMON = "daemon"
     CONFIG = "config"
+    LOG = "log"
+    """Who reads what the daemon prints; no camera has to feel it."""
+    STATE = "state"
+    """The disk on which pauses are written down; no camera has to feel that either."""
     CLOCK = "clock"
     """The wall clock of the box, which nobody has to feel."""
 
@@ -93,6 +97,8 @@ KINDS = {
     "reload-remove": Kind(Part.CONFIG, 5, 20),
     "reload-change": Kind(Part.CONFIG, 5, 20),
     "reload-broken": Kind(Part.CONFIG, 2, 8, targets=("",)),
+    "log-unread": Kind(Part.LOG, 10, 40),
+    "state-read-only": Kind(Part.STATE, 5, 30),
     "clock-set": Kind(Part.CLOCK, 4, 40, targets=CLOCK_STEPS),
 }
 GENTLE = ("worker-kill", "uplink-reset", "broker-reset", "broker-cable", "camera-stop", "reload-broken", "clock-set")

@@ -23,6 +23,7 @@ THROTTLE = 6000.0
 """Bytes a second of one connection: less than half of what a camera of ours sends."""
 PAGES = (1, 2, 3, 5, 8)
 PAGE = 4096
+RESUME_S = 60.0
 
 
 class Done(NamedTuple):
@@ -131,8 +132,13 @@ async def pause(site: Site, happening: Happening) -> str:
         return "the command `pause` failed"
     paused_at = time.time()
     await trio.sleep(happening.duration)
-    site.paused.append(Paused(happening.target, Span(paused_at, time.time())))
-    return "" if await site.command("resume", happening.target) else "the command `resume` failed"
+    resumed, held_until = False, paused_at
+    with trio.move_on_after(RESUME_S):
+        while not resumed:  # one that is written down cannot be lifted while the disk is read-only
+            held_until = time.time()
+            resumed = await site.command("resume", happening.target)
+    site.paused.append(Paused(happening.target, Span(paused_at, held_until)))
+    return "" if resumed else "the command `resume` failed"
 
 
 async def request_restart(site: Site, happening: Happening) -> str:
@@ -273,6 +279,35 @@ async def clock_set(site: Site, happening: Happening) -> str:
     return ""
 
 
+async def log_unread(site: Site, happening: Happening) -> str:
+    """Whoever reads the log of the daemon stands still: it goes on all the same, and ends when it is told to."""
+    process = site.daemon.box.process
+    process.leave_unread()
+    try:
+        await trio.sleep(happening.duration)
+    finally:
+        process.read_on()
+    return ""
+
+
+async def state_read_only(site: Site, happening: Happening) -> str:
+    """The disk of the pauses becomes read-only: those that are made meanwhile are obeyed all the same."""
+    folder = str(site.daemon.box.folder / "paused")
+    if not await _mount("--bind", folder, folder):
+        return "there is no mounting here"
+    try:
+        await _mount("-o", "remount,bind,ro", folder)
+        await trio.sleep(happening.duration)
+    finally:
+        with trio.CancelScope(shield=True):
+            await trio.run_process(["umount", "--lazy", folder], check=False)
+    return ""
+
+
+async def _mount(*arguments: str) -> bool:
+    return (await trio.run_process(["mount", *arguments], check=False, capture_stderr=True)).returncode == 0
+
+
 async def reload_good(site: Site, happening: Happening) -> str:
     """The file is changed and changed back: a camera comes, goes, or is another."""
     how = {"add": "more", "remove": "without", "change": "changed"}[happening.fault.removeprefix("reload-")]
@@ -324,5 +359,7 @@ FAULTS: dict[str, Do] = {
     "reload-remove": reload_good,
     "reload-change": reload_good,
     "reload-broken": reload_broken,
+    "log-unread": log_unread,
+    "state-read-only": state_read_only,
     "clock-set": clock_set,
 }
