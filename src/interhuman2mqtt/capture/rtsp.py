@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import NamedTuple, Self
 from urllib.parse import urlsplit
 
-from interhuman2mqtt.capture.rtsp_auth import Challenge, authorization, parse_challenges
+from interhuman2mqtt.capture.http_auth import Challenge, authorization, parse_challenges
 
 HEAD_MAX = 64 << 10
 BODY_MAX = 1 << 20

@@ -21,9 +21,9 @@ from xml.sax.saxutils import escape, quoteattr
 
 from msgspec import Struct
 
+from interhuman2mqtt.capture.http_auth import authorization, parse_challenges
 from interhuman2mqtt.errors import Outage, Reason, Refused
 from interhuman2mqtt.tools import soap
-from interhuman2mqtt.tools.http_digest import authorization
 
 DEVICE, MEDIA = "http://www.onvif.org/ver10/device/wsdl", "http://www.onvif.org/ver10/media/wsdl"
 DEVICE_PATH, MEDIA_PATH = "/onvif/device_service", "/onvif/Media"
@@ -129,7 +129,7 @@ class OnvifCamera:
         try:
             status, answer, challenges = self._post(path, request, {})
             if status == HTTPStatus.UNAUTHORIZED and signed and self._login:
-                digest = authorization(challenges, "POST", path, *self._login)
+                digest = authorization(parse_challenges(challenges), "POST", path, self._login, basic=False)
                 if digest is not None:
                     status, answer, _ = self._post(path, request, {"Authorization": digest})
         except (OSError, http.client.HTTPException) as error:

@@ -1,8 +1,8 @@
-"""HTTP authentication as RTSP uses it: challenges read, answers computed (RFC 2617, RFC 7616, RFC 7617).
+"""HTTP authentication: challenges read, answers computed (RFC 2617, RFC 7616, RFC 7617).
 
-FFmpeg does this itself for the stream, and knows Basic and Digest with MD5. This is for the exchange that finds out
-why a stream did not open, so it knows SHA-256 as well: a camera that accepts our password by SHA-256 alone did not
-refuse the password.
+RTSP uses it as well. FFmpeg does this itself for a stream, and knows Basic and Digest with MD5. This is for our own
+questions to cameras, so it knows SHA-256 as well: a camera that accepts our password by SHA-256 alone did not refuse
+the password.
 """
 
 import base64
@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 FFMPEG_ALGORITHMS = ("MD5", "MD5-SESS")
 _HASHES = {"MD5": "md5", "SHA-256": "sha256", "SHA-512-256": "sha512_256"}
+"""Python's names by those of RFC 7616, the better ones last."""
 _CHALLENGE = re.compile(r"\s*(?P<scheme>[A-Za-z]+)\s+(?P<rest>.*)", re.DOTALL)
 _PARAMETER = re.compile(r'([A-Za-z-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,]*))')
 
@@ -34,6 +35,15 @@ class Challenge(NamedTuple):
         return self.parameters.get("algorithm", "MD5").upper()
 
     @property
+    def strength(self) -> int:
+        """Which of several challenges to answer: the highest; 0 where we cannot."""
+        if self.scheme == "basic":
+            return 1
+        name = self.algorithm.removesuffix("-SESS")
+        is_digest = self.scheme == "digest" and name in _HASHES and "nonce" in self.parameters
+        return 2 + list(_HASHES).index(name) if is_digest else 0
+
+    @property
     def is_for_ffmpeg(self) -> bool:
         """Whether FFmpeg can answer it."""
         return self.scheme == "basic" or (self.scheme == "digest" and self.algorithm in FFMPEG_ALGORITHMS)
@@ -49,17 +59,19 @@ def _parameters(text: str) -> dict[str, str]:
     return {name.lower(): re.sub(r"\\(.)", r"\1", quoted) or bare for name, quoted, bare in _PARAMETER.findall(text)}
 
 
-def authorization(challenges: Iterable[Challenge], method: str, uri: str, login: tuple[str, str]) -> str | None:
-    """Return the `Authorization` header for a request, by the first challenge that we can answer; None for none.
+def authorization(
+    challenges: Iterable[Challenge], method: str, uri: str, login: tuple[str, str], *, basic: bool = True
+) -> str | None:
+    """Return the `Authorization` header for a request, by the best challenge that we can answer; None for none.
 
-    A digest goes before Basic, which shows the password to whoever listens.
+    A digest goes before Basic, which shows the password to whoever listens; without `basic` it is never answered.
     """
-    for challenge in sorted(challenges, key=lambda challenge: challenge.scheme != "digest"):
-        if challenge.scheme == "basic":
-            return "Basic " + base64.b64encode(":".join(login).encode()).decode()
-        if challenge.scheme == "digest" and challenge.algorithm.removesuffix("-SESS") in _HASHES:
-            return _digest(challenge, method, uri, login)
-    return None
+    best = max(challenges, key=lambda challenge: challenge.strength, default=None)
+    if best is None or not best.strength or (best.scheme == "basic" and not basic):
+        return None
+    if best.scheme == "basic":
+        return "Basic " + base64.b64encode(":".join(login).encode()).decode()
+    return _digest(best, method, uri, login)
 
 
 def _digest(challenge: Challenge, method: str, uri: str, login: tuple[str, str]) -> str:
