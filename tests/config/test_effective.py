@@ -40,6 +40,7 @@ BY_KEY: dict[str, st.SearchStrategy[Any]] = {
     "enabled": st.sampled_from([True]),
     "schedule": st.lists(st.sampled_from(["Mon-Fri 08:00-18:00", "22:00-02:00"]), unique=True),
     "timezone": st.sampled_from(["UTC", "Europe/Copenhagen"]),
+    "model": st.sampled_from(["inter-2", "inter-2-audio", "inter-9"]),
     "open_timeout": st.integers(1, 300) | st.just("1.5s"),
     "buffer": st.integers(61, 3600) | st.just("1.5h").map(lambda _: "30m"),
     "replay": st.integers(0, 4) | st.just("500ms"),

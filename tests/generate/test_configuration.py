@@ -22,6 +22,8 @@ SCHEMA = document()
 VALIDATOR = Draft7Validator(SCHEMA)
 """As Taplo does, for it knows most of draft 4, and some of what came later."""
 UNSEEN = {
+    "cloud_url_v0",
+    "newer_than_us",  # only warnings
     # what other keys, or other files, have to say
     "broker_certificate_by_halves",
     "broker_tls_port_without_tls",

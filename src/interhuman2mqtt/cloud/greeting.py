@@ -30,9 +30,9 @@ def host_header(url: SplitResult) -> str:
 
 
 def resource(url: SplitResult, model: str | None) -> str:
-    """Path and query; v1 knows no choice of model, and v2 wants it here, before the session is set up."""
+    """Path and query; v1 knows no choice of model, what came after it wants it here, before the session is set up."""
     query = url.query
-    if model is not None and "/v2/" in url.path and "model=" not in query:
+    if model is not None and "/v1/" not in url.path and "model=" not in query:
         query = f"{query}&model={model}".lstrip("&")
     return f"{url.path or '/'}?{query}" if query else url.path or "/"
 

@@ -14,7 +14,8 @@ from interhuman2mqtt.config.problems import BadValueError
 
 Include = Literal["conversation_quality_overall", "conversation_quality_timeline"]
 GoalDimension = Literal["clarity", "authority", "energy", "rapport", "learning"]
-Model = Literal["inter-2", "inter-2-audio"]
+MODELS = ("inter-2", "inter-2-audio")
+"""Those that this version knows; `check` warns of others, which may well be newer."""
 
 _SOURCE = kinds.checked(
     urls.check_source, "rtsp://, rtsps://, http://, https://, rtmp://, udp://, v4l2:, file:/ or test:", urls.SOURCE
@@ -88,7 +89,7 @@ class Interhuman(Struct, frozen=True, kw_only=True):
     api_key: SecretRef | None = None
     include: tuple[Include, ...] = ("conversation_quality_overall", "conversation_quality_timeline")
     goal_dimensions: tuple[GoalDimension, ...] = ()
-    model: Model = "inter-2"
+    model: Annotated[str, kinds.MODEL] = "inter-2"
     """Means something on /v2 only."""
     framing: Framing = Framing.CONTINUOUS
     chunk: Annotated[float, kinds.duration("500ms", "30s")] = 2.0
@@ -183,7 +184,7 @@ class CameraKeys(Struct, frozen=True, kw_only=True):
     api_key: SecretRef | None = None
     include: tuple[Include, ...] = ()
     goal_dimensions: tuple[GoalDimension, ...] = ()
-    model: Model = "inter-2"
+    model: Annotated[str, kinds.MODEL] = "inter-2"
     framing: Framing = Framing.CONTINUOUS
 
 

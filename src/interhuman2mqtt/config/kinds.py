@@ -23,6 +23,7 @@ _NAME = re.compile(r"[a-z0-9_-]{1,64}")
 _GLOB = re.compile(r"[a-z0-9_*?\[\]!-]+")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _CREDENTIAL = re.compile(r"[A-Za-z0-9._-]{1,255}")
+_MODEL = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _LINE = r"^.*\S.*$"
 _API_KEY_PREFIX = "ih_live_"
 
@@ -201,6 +202,12 @@ def _check_credential(name: str) -> None:
         raise BadValueError("must be the name of a systemd credential; the secret itself never stands in this file")
 
 
+def check_model(name: str) -> None:
+    """A model of the cloud, known to this version or not; raises BadValueError."""
+    if not _MODEL.fullmatch(name):
+        raise BadValueError('must be a name such as "inter-2"')
+
+
 def _check_path(path: str) -> None:
     if not path.startswith("/"):
         raise BadValueError("must be a whole path, from / on")
@@ -237,6 +244,7 @@ NAME = checked(check_name, "a-z, 0-9, _ and -", f"^(?!({'|'.join(RESERVED_NAMES)
 BOX_PATTERN = checked(_check_glob, "pattern", f"^{_GLOB.pattern}$")
 ENVIRONMENT_VARIABLE = checked(_check_variable, "name", f"^(?!{_API_KEY_PREFIX}){_VARIABLE.pattern}$")
 CREDENTIAL_NAME = checked(_check_credential, "name", f"^(?!{_API_KEY_PREFIX}){_CREDENTIAL.pattern}$")
+MODEL = checked(check_model, "name of a model", f"^{_MODEL.pattern}$")
 FILE = checked(_check_path, "path from / on", "^/")
 TIMEZONE = checked(_check_timezone, "time zone")
 TOPIC = checked(_check_topic, "topic", "^[^+# /$][^+# /]*(/[^+# /]+)*$")

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from interhuman2mqtt.config import kinds, urls
 from interhuman2mqtt.config.effective import Layers, camera_layers, camera_names, runs_on, section
-from interhuman2mqtt.config.keys import STANDALONE_MIN, Framing, Interhuman, Mqtt
+from interhuman2mqtt.config.keys import MODELS, STANDALONE_MIN, Framing, Interhuman, Mqtt
 from interhuman2mqtt.config.problems import BadValueError, Place, Report, dotted, shown
 from interhuman2mqtt.config.suggest import did_you_mean
 from interhuman2mqtt.config.tables import INVALID, TABLE, Entries
@@ -68,13 +68,20 @@ def _check_times(camera: Layers, interhuman: Layers, report: Report) -> None:
 
 def _check_model(entries: Entries, interhuman: Layers, report: Report) -> None:
     url = interhuman.value("url")
-    if not isinstance(url, str) or urls.api_version(url) != 1:
+    if not isinstance(url, str):
         return
+    if not urls.is_known_path(url) and (path := interhuman.path("url")):
+        message = "is no path that this version knows; it is spoken to as /v2/stream/analyze is"
+        report.warning(interhuman.entries[path].place, path, message)
     for path, entry in entries.items():
-        if path[-1] == "model" and entry.value is not TABLE:
-            report.error(
-                entry.place, path, "cannot be chosen on /v1; remove it, or end interhuman.url in /v2/stream/analyze"
-            )
+        if path[-1] != "model" or not isinstance(entry.value, str):
+            continue
+        if urls.api_version(url) == 1:
+            message = "cannot be chosen on /v1; remove it, or end interhuman.url in /v2/stream/analyze"
+            report.error(entry.place, path, message)
+        elif entry.value not in MODELS:
+            message = f"this version does not know {shown(entry.value)}{did_you_mean(entry.value, MODELS)}"
+            report.warning(entry.place, path, message)
 
 
 def _check_profiles(entries: Entries, report: Report) -> None:

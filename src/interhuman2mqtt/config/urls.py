@@ -10,7 +10,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from interhuman2mqtt.config.problems import BadValueError
 
-CLOUD = "^wss?://[^@?#]+/v[12]/stream/analyze$"
+CLOUD = "^wss?://[^@/?#]+/[^@?#]+$"
 BROKER = "^mqtts?://[^@/?#]+/?$"
 PROXY = "^(http://[^@/?#]+/?)?$"
 SOURCE = "^((rtsps?|https?|rtmp|udp)://[^@]+|v4l2:.+|file:/.*|test:.*)$"
@@ -18,7 +18,7 @@ SCHEMES = "rtsp://, rtsps://, http://, https://, rtmp://, udp://"
 MICROPHONE = "^alsa:."
 """As much as an editor can know of each kind of address, in the regular expressions of JSON Schema."""
 
-_API_PATH = re.compile(r"/(v[0-9]+)/stream/analyze$")
+_API_PATHS = ("/v1/stream/analyze", "/v2/stream/analyze")
 _PASSWORD = re.compile(r"(?:pass|passwd|password|pwd)=", re.IGNORECASE)
 
 _BROKER_HINTS = {
@@ -44,12 +44,16 @@ def check_cloud(url: str) -> str:
         raise BadValueError("must begin with wss://: without TLS only this machine itself may be spoken to")
     if parts.query or parts.fragment:
         raise BadValueError("must end with its path, without ? and #: the model and the API key have their own keys")
-    version = _API_PATH.search(parts.path)
-    if version is None:
-        raise BadValueError("must end in /v2/stream/analyze or /v1/stream/analyze")
-    if version[1] not in ("v1", "v2"):
-        raise BadValueError("must end in /v2/stream/analyze or /v1/stream/analyze; no other version is spoken here")
+    if parts.path in ("", "/"):
+        raise BadValueError("must end in its path, /v2/stream/analyze or /v1/stream/analyze")
+    if parts.path.endswith("/v0/stream/analyze"):
+        raise BadValueError("must end in /v2/stream/analyze or /v1/stream/analyze; /v0 is no longer spoken")
     return url
+
+
+def is_known_path(url: str) -> bool:
+    """Whether this version knows the API behind an `interhuman.url`; a newer one is tried as the newest it knows."""
+    return url.endswith(_API_PATHS)
 
 
 def api_version(url: str) -> int:
