@@ -27,6 +27,8 @@ RETAINED_S = 5.0
 """Seconds for the broker to send again what it retains."""
 AT_ONCE = 10
 """Topics that are asked for together: fewer than any broker has unacknowledged messages under way."""
+FIRST_ROUND_S = 2.0
+"""Seconds for which publishing waits for the subscriptions of a new connection."""
 ANSWER_S = 30.0
 """Seconds that the broker may take to answer."""
 
@@ -49,6 +51,7 @@ class Listener:
         self._subscriptions = [_Subscription(topic) for topic in filters]
         self._take = take
         self._connection: Connection | None = None
+        self._asked_all = trio.Event()
         self._asking = trio.Lock()  # one SUBSCRIBE at a time, so that each waiter sees its own SUBACK
 
     async def run(self, connection: Connection, on_change: Callable[[], None]) -> None:
@@ -63,8 +66,20 @@ class Listener:
                 await trio.sleep_until(next_one.due)
                 async with self._asking:
                     await next_one.ask(connection, self._take)
+                if all(subscription.due > trio.current_time() for subscription in self._subscriptions):
+                    self._asked_all.set()
         finally:
             self._connection = None
+            self._asked_all = trio.Event()
+
+    async def wait_asked(self) -> None:
+        """Wait until each filter was asked for on this connection, be it in vain; `FIRST_ROUND_S` at most.
+
+        Whoever gets an answer of ours may ask again at once, and what is asked before we are subscribed is lost: so
+        nothing but `online` goes out before.
+        """
+        with trio.move_on_after(FIRST_ROUND_S):
+            await self._asked_all.wait()
 
     async def receive_retained(self, topics: Sequence[str]) -> bool:
         """Have the broker send once more what it retains on some of our topics; returns once all of that was taken.

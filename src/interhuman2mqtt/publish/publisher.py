@@ -171,6 +171,8 @@ class Publisher:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._listen, connection)
                 nursery.start_soon(self._calm.run)
+                if self._listener is not None:
+                    await self._listener.wait_asked()
                 await self._forward(connection)
                 nursery.cancel_scope.cancel()
         with trio.move_on_after(FAREWELL):
