@@ -80,13 +80,12 @@ def run(arguments: Sequence[Path], box: str | None = None, *, lifeline: bool = F
 
     keep_private()
     state = statefolder.find()
-    held = statefolder.hold(state)
-    statefolder.keep_private(state)
-    notify = systemd.take()
-    loaded = load()
-    setup_log(loaded.config.log.level, loaded.config.log.format)
-    trio.run(_Daemon(loaded, notify, load, lifeline=lifeline).run)
-    statefolder.let_go(held)
+    with statefolder.held(state):
+        statefolder.keep_private(state)
+        notify = systemd.take()
+        loaded = load()
+        setup_log(loaded.config.log.level, loaded.config.log.format)
+        trio.run(_Daemon(loaded, notify, load, lifeline=lifeline).run)
 
 
 class _Daemon:

@@ -12,8 +12,8 @@
 
 import fcntl
 import os
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from interhuman2mqtt.errors import Interhuman2MqttError
@@ -59,38 +59,31 @@ class InUse(Interhuman2MqttError):  # noqa: N818 - it names what happened
     """Another daemon keeps its state in the folder."""
 
 
-def hold(folder: Path) -> int | None:
-    """Hold the folder of the state against another daemon, until the process ends or the descriptor is given back.
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Hold the folder of the state against another daemon, as long as the context or the process lasts.
 
-    The lock is flock's on the folder itself, which needs no file to be written and outlives no process. None where the
-    folder is not there and cannot be made, or its file system knows no locks.
+    The lock is flock's on the folder itself, which needs no file to be written and outlives no process. Nothing is held
+    where the folder is not there and cannot be made, or its file system knows no locks: the parts that need the folder
+    say so better.
 
     Raises:
         InUse: Another daemon holds it.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    except OSError:
-        return None  # which the parts that need the folder tell better
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        raise InUse(
-            f"another daemon keeps its state in {folder}: two would fight for the cameras, the sessions and the client "
-            "id. Stop that one first, or give this one a STATE_DIRECTORY of its own"
-        ) from None
-    except OSError:
-        os.close(descriptor)
-        return None
-    return descriptor
-
-
-def let_go(held: int | None) -> None:
-    """Let another daemon have the folder."""
-    if held is not None:
-        os.close(held)
+    with ExitStack() as stack:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+            stack.callback(os.close, descriptor)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InUse(
+                f"another daemon keeps its state in {folder}: two would fight for the cameras, the sessions and the "
+                "client id. Stop that one first, or give this one a STATE_DIRECTORY of its own"
+            ) from None
+        except OSError:
+            pass
+        yield
 
 
 def boot_id() -> str:

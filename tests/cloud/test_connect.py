@@ -36,7 +36,7 @@ async def test_what_the_upgrade_asks() -> None:
         ("ws://127.0.0.1:{}/v2/stream/analyze?model=x", "inter-2", "/v2/stream/analyze?model=x"),
         ("ws://127.0.0.1:{}/v2/stream/analyze", None, "/v2/stream/analyze"),
         ("ws://127.0.0.1:{}/v1/stream/analyze", "inter-2", "/v1/stream/analyze"),
-        ("ws://127.0.0.1:{}", "inter-2", "/"),
+        ("ws://127.0.0.1:{}/v3/stream/analyze", "inter-2", "/v3/stream/analyze?model=inter-2"),
     ):
         seen: list[Cloud] = []
 

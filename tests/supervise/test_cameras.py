@@ -453,6 +453,6 @@ async def test_what_is_mended_is_counted() -> None:
         camera = Camera(a_camera(source=server.url("/cam")), shared(url, heard))
         nursery.start_soon(camera.run)
         await heard.wait_state("streaming")
-        assert camera.counters.repairs > 0
+        await heard.wait(lambda: camera.counters.repairs > 0)  # told by the next pulse
         assert camera.counters.as_dict()["children"] == 1.0
         camera.stop()

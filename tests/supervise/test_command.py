@@ -143,7 +143,7 @@ def test_a_bug_beyond_the_budget(
 def test_ctrl_c_before_it_runs(good: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """Ctrl-C that comes before the daemon listens to signals ends it as a shell expects, without a word."""
 
-    def run(*_arguments: object) -> None:
+    def run(*_arguments: object, **_options: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(daemon, "run", run)

@@ -4,12 +4,15 @@ PyAV can pass that on only for the whole process, and its way has FFmpeg's threa
 while anything is being opened, and off while media flows.
 """
 
+import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Final, NamedTuple
 
 import av
+
+from interhuman2mqtt.redaction import redact
 
 
 class Line(NamedTuple):
@@ -28,7 +31,11 @@ _listening: Final[set[int]] = set()
 
 @contextmanager
 def listening(*, prints: bool) -> Iterator[list[Line]]:
-    """Collect what FFmpeg prints in this thread; `prints`: it goes on printing by itself afterwards."""
+    """Collect what FFmpeg prints in this thread.
+
+    Args:
+        prints: Whether that is printed as well, once it is over; FFmpeg goes on printing by itself afterwards.
+    """
     me = threading.get_ident()
     with _lock:
         _listening.add(me)
@@ -41,9 +48,18 @@ def listening(*, prints: bool) -> Iterator[list[Line]]:
             finally:
                 lines += [Line(*line) for line in captured]
     finally:
+        if prints:
+            _print(lines)
         with _lock:
             _listening.discard(me)
             if not _listening:
                 av.logging.set_level(None)
                 if prints:
                     av.logging.restore_default_callback()
+
+
+def _print(lines: Iterable[Line]) -> None:
+    """Print what FFmpeg would have printed by itself, without the secrets that it was given."""
+    said = (line for line in lines if line.level <= av.logging.INFO)
+    sys.stderr.write("".join(redact(f"[{line.part}] {line.text.rstrip()}\n") for line in said))
+    sys.stderr.flush()
