@@ -30,6 +30,9 @@ STRAIGHT = 0.3
 FOLLOW_S = 30.0
 DRIFT_MAX = 0.01
 """A drift is made good in this time, but never by more than one percent of a second each second: nobody hears that."""
+LOST_S = 0.06
+LOST_BUCKETS = 2
+"""What is late by so much, for a second, was not only read late by a busy machine."""
 OPENING_LIE_S = 0.1
 OPENING_JITTER = 4
 OPENING_SURE = 40
@@ -52,9 +55,14 @@ class Bucket(NamedTuple):
 
 
 class ClockRate:
-    """Watches one track."""
+    """Watches one track.
 
-    def __init__(self) -> None:
+    Args:
+        counted: Whether its times are a count of samples, so that what is late for good was lost.
+    """
+
+    def __init__(self, *, counted: bool = False) -> None:
+        self._counted = counted
         self.level: float | None = None
         """The delay that the track should have; None until it is known."""
         self.lied = False
@@ -114,6 +122,15 @@ class ClockRate:
         # what is late and gets less so comes back from a stall
         rate = 1 - rise / run
         return rate if is_lie and rate > RATE_MIN and late * rise > 0 and abs(late) >= least / 2 else None
+
+    @property
+    def lost(self) -> float:
+        """How many seconds of samples a sound card has lost: those after them are all late, and stay so."""
+        newest = [bucket.delay for bucket in list(self._buckets)[-LOST_BUCKETS:]]
+        if not self._counted or self.level is None or len(newest) < LOST_BUCKETS:
+            return 0.0
+        late = min(newest) - self._moved - self.level
+        return late if late > LOST_S else 0.0
 
     @property
     def drift(self) -> float:

@@ -124,7 +124,7 @@ class Take:
                 base_of(feed.container.streams[index]),
                 self._anchor,
                 self._counts.repairs,
-                None if feed.clock == "ours" else ClockRate(),
+                None if feed.clock == "ours" else ClockRate(counted=feed.clock == "samples"),
                 leads=index == feed.video or feed.clock == "ours",
             )
             for index in (feed.video, feed.sound)

@@ -16,6 +16,7 @@ jump_back           a DTS more than `JUMP_S` in the past begins a new claim: tim
 jump_ahead          a packet from more than `JUMP_S` in the future begins a new claim at its arrival
 behind              DTS that stay more than `BEHIND_S` behind what has been, for `BEHIND_PACKETS`, begin a new claim
 apart               a track that begins too far away from the one that began before it begins at its arrival
+samples_lost        samples of a sound card that are late for good: those before them were lost
 rate                a clock that counts too many or too few seconds (`rate.py`) is read at the rate that it has
 ==================  ====================================================================================
 
@@ -171,7 +172,11 @@ class Timeline:
         self._follow()
         news = self.rate.observe(placed * self.tick_s, arrival)
         early_s = max(placed * self.tick_s - arrival + self.rate.level, 0.0) if self.rate.level is not None else 0.0
-        if news and (lie := self.rate.lie()) is not None:
+        if news and (lost_s := self.rate.lost):
+            self._repairs["samples_lost"] += 1
+            self.shift(lost_s)
+            self.rate.restart()
+        elif news and (lie := self.rate.lie()) is not None:
             self._lies(self.gain / lie)
             self._claimed = claim.dts
             # what was late is put right at once, what was early little by little: time never runs backwards

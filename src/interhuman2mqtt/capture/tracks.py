@@ -19,6 +19,7 @@ from av.video.stream import VideoStream
 
 from interhuman2mqtt.capture.parameters import KeyFrames
 from interhuman2mqtt.capture.ring import Packet
+from interhuman2mqtt.capture.steady import SampleClock, SampleRate
 from interhuman2mqtt.capture.upright import Shape, Upright, even, sane_aspect, shape_of
 
 if TYPE_CHECKING:
@@ -211,10 +212,12 @@ class EncodedSound:
         self._source_base = self.time_base
         self._graph: Graph | None = None
         self._follows_s = float("inf")
+        self._clock, self._samples = SampleClock(), SampleRate()
 
     def listen(self, stream: AudioStream, time_base: Fraction) -> None:
         """Take the sound from this input from here on."""
         self._decoder, self._source_base = stream.codec_context, time_base
+        self._clock, self._samples = SampleClock(), SampleRate()
         self._graph = None
 
     def put(self, packet: AvPacket) -> Iterator[Packet]:
@@ -223,9 +226,12 @@ class EncodedSound:
             frame.time_base = self._source_base
             if frame.pts is not None:
                 seconds = float(frame.pts * self._source_base)
-                if seconds - self._follows_s > PAUSE_S:
+                is_other_rate = self._samples.observe(seconds, frame.samples, frame.sample_rate)
+                frame.sample_rate = self._samples.rate or frame.sample_rate
+                if is_other_rate or seconds - self._follows_s > PAUSE_S:
                     yield from self.flush()  # or it would make samples for the whole of the pause
                 self._follows_s = seconds + frame.samples / frame.sample_rate
+                frame.pts = round(self._clock.place(seconds, frame.samples / frame.sample_rate) / self._source_base)
             graph = self._graph = self._graph or self._follower(frame)
             graph.push(frame)
             for piece in _pulled(graph):
