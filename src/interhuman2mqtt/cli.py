@@ -14,6 +14,7 @@ from interhuman2mqtt.capture import wheel
 from interhuman2mqtt.config import commands as cli_config
 from interhuman2mqtt.config.arguments import add_config
 from interhuman2mqtt.errors import ConfigError
+from interhuman2mqtt.runtime import stdout
 from interhuman2mqtt.tools import commandline as tools
 
 
@@ -36,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:  # noqa: PLR0911 - one 
         log.complain(str(error))
         return exits.TEMPORARY
     except BrokenPipeError:  # whoever read it has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        stdout.discard()
         return 0
     except KeyboardInterrupt:
         return exits.INTERRUPTED

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,7 +13,7 @@ from interhuman2mqtt.runtime.sanitize import clean
 from interhuman2mqtt.watch.fleet import Fleet
 from interhuman2mqtt.watch.lines import line
 from interhuman2mqtt.watch.places import Place
-from interhuman2mqtt.watch.screen import Screen
+from interhuman2mqtt.watch.screen import Screen, Terminal
 from interhuman2mqtt.watch.table import span, table
 
 NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
@@ -175,6 +176,18 @@ def test_a_pipe_gets_plain_lines() -> None:
         connected, event = printed(shown).splitlines()
     assert connected == "connected: [red]localhost:1883"
     assert event.endswith("hall-1/north       engagement neutral")
+
+
+def test_a_reader_that_leaves_is_a_broken_pipe() -> None:
+    """`watch | head` ends by the error that `main` expects, and not by rich's own way out."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    file = os.fdopen(writing, "w", buffering=1)
+    shown = Screen(Terminal(file=file, force_terminal=False), Fleet())
+    with pytest.raises(BrokenPipeError):
+        shown.say("connected")
+    with pytest.raises(BrokenPipeError):
+        file.close()
 
 
 def test_a_camera_in_trouble_is_found_among_hundreds() -> None:

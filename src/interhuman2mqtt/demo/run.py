@@ -11,7 +11,6 @@ from typing import Literal, NamedTuple
 
 import tomli_w
 import trio
-from rich.console import Console
 
 from interhuman2mqtt import exits, log
 from interhuman2mqtt.config import Mqtt
@@ -19,11 +18,13 @@ from interhuman2mqtt.demo.processes import start_broker, start_daemon
 from interhuman2mqtt.demo.screen import BASE, Screen
 from interhuman2mqtt.errors import Outage, Reason
 from interhuman2mqtt.publish.inbox import Incoming
+from interhuman2mqtt.runtime import stdout
 from interhuman2mqtt.runtime.sanitize import clean_lines
 from interhuman2mqtt.simulator.server import serve
 from interhuman2mqtt.simulator.settings import Settings
 from interhuman2mqtt.supervise import leaves
 from interhuman2mqtt.watch.listening import listening, settings_for
+from interhuman2mqtt.watch.screen import Terminal
 
 BOX = "demo"
 LAST_WORDS_S = 0.4
@@ -44,7 +45,7 @@ class Options(NamedTuple):
 
 def main(options: Options) -> int:
     """Until Ctrl-C; returns the exit status."""
-    console = Console()
+    console = Terminal()
     if options.live and not os.environ.get(KEY):
         console.print(f"--live needs an API key in {KEY}", style="bold red")
         return exits.UNAVAILABLE
@@ -56,6 +57,8 @@ def main(options: Options) -> int:
         for outage in leaves(group):
             console.print(clean_lines(outage), style="bold red", highlight=False)
         status = exits.UNAVAILABLE
+    except* BrokenPipeError:  # whoever read it has seen enough
+        stdout.discard()
     return status
 
 

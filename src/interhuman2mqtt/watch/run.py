@@ -1,6 +1,5 @@
 """`watch`: what is heard goes to the screen, or as JSON to whoever reads it, until somebody has seen enough."""
 
-import os
 import signal
 import sys
 from collections import deque
@@ -10,7 +9,6 @@ from typing import NamedTuple
 
 import trio
 from msgspec import structs
-from rich.console import Console
 
 from interhuman2mqtt import exits, log
 from interhuman2mqtt.config import Mqtt, urls
@@ -19,6 +17,7 @@ from interhuman2mqtt.config.problems import BadValueError
 from interhuman2mqtt.config.secrets import borrow_credentials
 from interhuman2mqtt.errors import ConfigError
 from interhuman2mqtt.publish.inbox import Incoming
+from interhuman2mqtt.runtime import stdout
 from interhuman2mqtt.runtime.sanitize import clean_lines
 from interhuman2mqtt.supervise import Waiting
 from interhuman2mqtt.watch import machine
@@ -26,7 +25,7 @@ from interhuman2mqtt.watch.fleet import Fleet
 from interhuman2mqtt.watch.lines import Line, line
 from interhuman2mqtt.watch.listening import listen_on, settings_for
 from interhuman2mqtt.watch.places import Place, filters, place
-from interhuman2mqtt.watch.screen import Screen
+from interhuman2mqtt.watch.screen import Screen, Terminal
 
 EVERY_S = 0.25
 """Between two pictures, at least."""
@@ -55,11 +54,11 @@ class Options(NamedTuple):
 def main(options: Options) -> int:
     """Until Ctrl-C; returns the exit status. Raises ConfigError."""
     log.setup("error", "console")
-    watch = _Watch(options, _mqtt(options), Screen(Console(), Fleet()))
+    watch = _Watch(options, _mqtt(options), Screen(Terminal(), Fleet()))
     try:
         trio.run(watch.run)
     except* BrokenPipeError:  # whoever read it has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        stdout.discard()
     return watch.status
 
 

@@ -27,6 +27,18 @@ KEPT = 200
 """Lines that are remembered: more than a terminal is high."""
 
 
+class Terminal(Console):
+    """A console whose reader may leave: rich ends the process by `SystemExit(1)` there, amid the tasks of a nursery."""
+
+    def on_broken_pipe(self) -> None:
+        """Let the `BrokenPipeError` that rich is handling pass on.
+
+        Raises:
+            BrokenPipeError: Nobody reads any more.
+        """
+        raise  # noqa: PLE0704 - rich calls this while it handles the error
+
+
 class Screen:
     """Shows a fleet, and what happens in it."""
 
