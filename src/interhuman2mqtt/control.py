@@ -71,7 +71,7 @@ class Control:
                 complaints.append(f"{folder / NAME}: {error.strerror}")
             else:
                 await self._listen(listener, folder)
-        log.warning("commands of this machine are not heard", detail="; ".join(complaints))
+        log.warning("commands of this machine are not received", detail="; ".join(complaints))
 
     async def _listen(self, listener: socket.socket, folder: Path) -> NoReturn:
         try:

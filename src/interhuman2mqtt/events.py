@@ -95,7 +95,7 @@ class State(StrEnum):
 
 
 class AudioMissing(Struct, frozen=True, kw_only=True):
-    """There is no sound, and silence is sent in its place."""
+    """There is no audio, and silence is sent in its place."""
 
     reason: Reason
     detail: str

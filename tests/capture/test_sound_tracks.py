@@ -37,7 +37,7 @@ CASES: dict[str, tuple[Sequence[Track], str, str]] = {
     "vendor": ((VENDOR,), "auto", "silence (the camera's audio is X-VENDOR, which FFmpeg cannot decode)"),
     "vendor first": ((VENDOR, AAC), "auto", "aac 48000 Hz, track 2 of 2 (copied)"),
     "events": ((EVENTS,), "auto", "silence (the camera's audio is telephone-event, which FFmpeg cannot decode)"),
-    "vendor, none": ((VENDOR,), "none", "no sound track"),
+    "vendor, none": ((VENDOR,), "none", "no audio track"),
     "vendor, silence": ((VENDOR,), "silence", "silence"),
 }
 

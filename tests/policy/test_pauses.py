@@ -136,7 +136,7 @@ def test_a_folder_that_cannot_be_read_pauses_all(pauses: Pauses, break_: Callabl
     """Where it cannot be told who is paused, everybody is, and the sentence says why."""
     break_(pauses.folder)
     why = pauses.read().why("front") or ""
-    assert why.startswith(f"whether it is paused cannot be told, so it is: {pauses.folder} cannot be read: ")
+    assert why.startswith(f"whether it is paused is not known, so it is: {pauses.folder} cannot be read: ")
     assert pauses.read().why("back") == why
 
 

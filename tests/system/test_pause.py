@@ -105,7 +105,7 @@ async def test_in_doubt_it_is_paused(tmp_path: Path) -> None:
         for camera in ("front", "back"):
             status = await around.wait_status(camera, "paused", "paused")
             assert status["detail"] == (
-                f"whether it is paused cannot be told, so it is: {tmp_path}/paused cannot be read: Not a directory; "
+                f"whether it is paused is not known, so it is: {tmp_path}/paused cannot be read: Not a directory; "
                 f"it must be a folder that {getpass.getuser()} may read"
             )
         await trio.sleep(1)

@@ -41,7 +41,7 @@ CASES = {
     "h264-alaw": Case(f"{COPIED}, pcm_alaw 8000 Hz (encoded as aac)", SMOOTH._replace(audio="pcm_alaw")),
     "h264-silent": Case(f"{COPIED}, silence", SMOOTH._replace(audio=None)),
     "h264-silent-v1": Case(
-        f"{COPIED}, no sound track", SMOOTH._replace(audio=None), version="v1", keys={"audio": "none"}
+        f"{COPIED}, no audio track", SMOOTH._replace(audio=None), version="v1", keys={"audio": "none"}
     ),
     "b-frames": Case(f"{COPIED}, aac 48000 Hz (copied)", SMOOTH._replace(b_frames=2)),
     "h265-aac": Case("hevc 320x180 (encoded as h264 320x180), aac 48000 Hz (copied)", SMOOTH._replace(video="libx265")),

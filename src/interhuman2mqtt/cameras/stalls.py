@@ -1,6 +1,6 @@
 """When a capture hangs: judged here on our own clock, from the pulses of its worker.
 
-What happens to a camera, within which time it is noticed, and the reason that `<camera>/status` tells. Each is
+What happens to a camera, within which time it is noticed, and the reason that `<camera>/status` publishes. Each is
 followed by a new process, after the back-off; where a track is missing again, the attempt fails in the same time.
 
 ==================================  ===================================  ==============================================
@@ -8,10 +8,10 @@ what                                within                               reason
 ==================================  ===================================  ==============================================
 server or connection closed         at once                              `source_ended`, `unreachable`
 nothing comes any more              `STALL_S` + `NOTICE_S`               `stalled`
-sound and no picture                `STALL_S` + `NOTICE_S`               `video_stalled`
-a picture and no sound              `STALL_S` + `NOTICE_S`               `audio_stalled`, and nothing ends: see below
+audio and no video                  `STALL_S` + `NOTICE_S`               `video_stalled`
+video and no audio                  `STALL_S` + `NOTICE_S`               `audio_stalled`, and nothing ends: see below
 a microphone that is lost           at once                              the device's own, and nothing ends: see below
-a picture that is of no use         the camera's `buffer`                `invalid_media`
+video that is of no use             the camera's `buffer`                `invalid_media`
 another format all the time         `capture.REOPENS_S`                  `invalid_media`
 times that jump                     at once                              none: mended, counted (`repairs`) and logged
 process killed, or crashed          at once                              `capture_crashed`, with the signal
@@ -21,7 +21,7 @@ opening blocks for ever             twice the camera's `open_timeout`    `open_t
 a process that cannot be killed     `worker.REAP_S`                      `stalled`; no second process is started
 ==================================  ===================================  ==============================================
 
-Sound that does not come costs no video: silence is sent in its place from its first second on (`capture/silence.py`),
+Audio that does not come costs no video: silence is sent in its place from its first second on (`capture/silence.py`),
 `audio_missing` of the status says why, and `coverage.degraded` from when to when. When it comes again it is sent again.
 """
 

@@ -27,7 +27,7 @@ class Word(NamedTuple):
 
 
 class Silence(NamedTuple):
-    """There is no sound, and silence is sent in its place."""
+    """There is no audio, and silence is sent in its place."""
 
     since: float
     """BOOTTIME, in seconds."""

@@ -111,7 +111,7 @@ def _video(command: wire.Open, stream: VideoStream, adjustment: Adjustment, said
 def _sound(command: wire.Open, feed: Feed, microphone: Microphone | None) -> Described:
     stream = _sound_stream(feed)
     if command.audio == "none":
-        return Described(None, "no sound track", _name(stream))
+        return Described(None, "no audio track", _name(stream))
     if command.audio == "silence":
         return Described(Silence(), "silence", _name(stream))
     if microphone is not None:

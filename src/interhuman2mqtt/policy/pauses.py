@@ -228,7 +228,7 @@ class Pauses:
 
 def doubtful(trouble: str) -> Paused:
     """All are paused, because it cannot be told whether they are."""
-    return Paused(doubt=f"whether it is paused cannot be told, so it is: {trouble}")
+    return Paused(doubt=f"whether it is paused is not known, so it is: {trouble}")
 
 
 def checked(camera: str | None) -> str | None:

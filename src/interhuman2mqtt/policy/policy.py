@@ -180,7 +180,7 @@ class Policy:
                 else:
                     outcome = await self._blocking.run(partial(self.pauses.resume, camera, self._held))
             except OSError as error:
-                raise PauseError(f"whether it is resumed cannot be told: {error.strerror}", permission=False) from error
+                raise PauseError(f"whether it is resumed is not known: {error.strerror}", permission=False) from error
             held = {name: pause for name, pause in self._held.items() if name not in outcome.changed}
             self._hold(held, self._paused)
         await self.look()

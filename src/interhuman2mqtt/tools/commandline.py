@@ -30,7 +30,7 @@ def add_commands(commands: "Commands") -> None:
     reload = _add(
         commands,
         "reload",
-        "ask the running daemon to take over the changed configuration",
+        "ask the running daemon to apply the changed configuration",
         "Only the cameras that changed are restarted; a file with a mistake changes nothing. Needs no broker.",
         "interhuman2mqtt reload",
     )

@@ -111,7 +111,7 @@ def without_sound(name: str, camera: Camera, missing: wire.SoundFault) -> Check:
         if device is not None and any(holder.is_capture for holder in holders(device)) and _is_running():
             return ok(name, "it opens, and the service has its microphone open, as it should while it runs")
     outage = Outage(missing.reason, missing.detail)
-    return warning(name, f"it opens, without sound: {missing.reason.value}: {missing.detail}", remedy(outage))
+    return warning(name, f"it opens, without audio: {missing.reason.value}: {missing.detail}", remedy(outage))
 
 
 def busy(name: str, device: Path, outage: Outage) -> Check:

@@ -107,7 +107,7 @@ def _lines(name: str, streams: Iterable[Stream]) -> Iterator[str]:
 
 def _said(stream: Stream) -> str:
     gop = f", a key frame every {stream.gop_s:g} s" if stream.gop_s else ""
-    sound = f", {stream.audio}" if stream.audio else ", no sound"
+    sound = f", {stream.audio}" if stream.audio else ", no audio"
     video = f"{stream.codec} {stream.width}x{stream.height} {stream.fps:g} fps" if stream.codec else "no video"
     return f"{stream.name}: {video}{gop}{sound}"
 
