@@ -33,6 +33,20 @@ def test_a_user_has_one_of_their_own(
     assert statefolder.find(environ, tmp_path / "nothing") == Path(expected)
 
 
+def test_a_file_is_its_owners_alone(tmp_path: Path) -> None:
+    """Whatever the umask, and whatever a draft that an earlier life left is: what a state file holds is of people."""
+    file = tmp_path / "file"
+    draft = tmp_path / "file.new"
+    draft.touch()
+    draft.chmod(0o666)
+    before = os.umask(0)
+    try:
+        statefolder.replace(file, b"1")
+    finally:
+        os.umask(before)
+    assert file.stat().st_mode & 0o777 == 0o600
+
+
 def test_a_file_is_replaced_as_a_whole(tmp_path: Path) -> None:
     """The new content is there, its folder was made, and no draft is left."""
     file = tmp_path / "new" / "file"

@@ -1,0 +1,73 @@
+"""The packets of a feed with their arrivals, by the clock that the feed has: a file's, a camera's, or samples."""
+
+import time
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import TYPE_CHECKING, cast
+
+from av.stream import Stream
+
+from interhuman2mqtt.capture.device import Feed
+from interhuman2mqtt.capture.files import played
+from interhuman2mqtt.capture.opening import Arrived
+
+if TYPE_CHECKING:
+    from av.audio.stream import AudioStream
+
+PARSED = ("h264", "hevc")
+"""What RTP carries in pieces whose last one FFmpeg does not look for."""
+
+
+def packets(feed: Feed) -> Iterator[Arrived]:
+    """The packets of a feed with their arrival on CLOCK_MONOTONIC; a file's in real time, again and again."""
+    streams = [feed.container.streams[index] for index in (feed.video, feed.sound) if index is not None]
+    if feed.clock == "samples":
+        yield from _counted(feed, streams)
+    elif feed.clock == "camera":
+        yield from _arrived(feed, streams)
+    elif feed.paced:
+        yield from played(feed)
+    else:
+        yield from (arrived for arrived in _demuxed(feed, streams) if arrived.packet.size)
+
+
+def _demuxed(feed: Feed, streams: list[Stream]) -> Iterator[Arrived]:
+    """All packets of the streams: first what was read when the source was opened."""
+    used = {stream.index for stream in streams}
+    while feed.read:
+        arrived = feed.read.popleft()
+        if arrived.packet.stream_index in used:
+            yield arrived
+    for packet in feed.container.demux(streams):
+        yield Arrived(packet, time.monotonic())
+
+
+def _arrived(feed: Feed, streams: list[Stream]) -> Iterator[Arrived]:
+    """The packets of a camera: a picture of H.264 is given away when the next one begins, and came before that.
+
+    It had begun to come when the one before it was given away. At one picture a second this is a whole second.
+    """
+    is_held_back = any(stream.type == "video" and stream.codec_context.name in PARSED for stream in streams)
+    begun: float | None = None
+    for packet, at in _demuxed(feed, streams):
+        if packet.size and packet.stream_index == feed.video and is_held_back:
+            yield Arrived(packet, at if begun is None else begun)
+            begun = at
+        elif packet.size:
+            yield Arrived(packet, at)
+
+
+def _counted(feed: Feed, streams: list[Stream]) -> Iterator[Arrived]:
+    """Sound dated by its samples, whatever it is stamped with; a packet's first sample came when the packet before did.
+
+    A sound card's stamps are of the wall clock, which is set now and then. Its samples are as steady as its crystal.
+    """
+    context = cast("AudioStream", streams[0]).codec_context
+    frame = context.channels * context.format.bytes
+    count = 0
+    for packet in feed.container.demux(streams):
+        if packet.size:
+            arrival = time.monotonic()
+            packet.pts = packet.dts = round(Fraction(count, context.sample_rate) / packet.time_base)
+            count += packet.size // frame
+            yield Arrived(packet, arrival - packet.size // frame / context.sample_rate)
