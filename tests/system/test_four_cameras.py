@@ -41,8 +41,7 @@ async def test_four_cameras(tmp_path: Path) -> None:
             await failing.start()
             back = await around.wait_latest("failing", lambda status: status["state"] == "streaming")
             assert (back["reason"], back["attempts"]) == (None, 0)
-            after = around.cloud.happened("chunk", request_id=back["session"])
-            assert after
+            await around.cloud.wait_happened("chunk", request_id=back["session"])
             assert await daemon.stop() == 0
         [opened] = around.cloud.happened("opened", request_id=streaming["session"])
         numbers = [frame.number for frame in oracle.shown(around.cloud, opened["session"])]

@@ -20,6 +20,8 @@ SCHEMES = ("rtsp", "rtsps", "http", "https", "rtmp", "udp")
 PORTS = {"http": 80, "https": 443, "rtmp": 1935}
 CREDENTIALS_MAX = 127
 """Characters: FFmpeg's buffer for them."""
+IDLE_S = 12.0
+"""FFmpeg's own limit holds while media flows, too: there the daemon notices a stall before, and knows its name."""
 DIAGNOSIS_S = 5.0
 """How long we look for the reason of a failed opening."""
 
@@ -41,7 +43,7 @@ class Target(NamedTuple):
 def target(command: wire.Open) -> Target:
     """Return what FFmpeg is given for a source; raises Refused where its credentials are too long for FFmpeg."""
     scheme = command.source.partition(":")[0]
-    patience = str(round(command.open_timeout_s * 1_000_000))
+    patience = str(round(max(command.open_timeout_s, IDLE_S) * 1_000_000))
     options = {"protocol_whitelist": PROTOCOLS[scheme]}
     if scheme in {"rtsps", "https"}:
         options |= tls.ffmpeg_options(command)
