@@ -107,6 +107,7 @@ class Capture:
     def _run_take(self, adjustment: Adjustment) -> None:
         feeds = open_source(self.command, encode=adjustment.encode)
         self._feed = feeds[0]
+        self._left.clear()  # a source that is opened anew is taken leave of, too
         try:
             choice = choose(self.command, feeds, adjustment, self.microphone)
             self._begin(choice)
