@@ -1,11 +1,12 @@
-# interhuman2mqtt: two commands do all their own set-up, `make demo` and `make test`.
+# interhuman2mqtt: each target does its own set-up.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-full lowest box soak bench lint generate packages clean
+.PHONY: help setup demo test test-full lowest box soak bench lint generate lock audit packages clean
 
-PYTHON ?= python3
+export PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/complete
+RELEASE := .venv-release/complete
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 # Most tests wait for processes, so there are more of them at a time than cores.
 JOBS ?= 5
@@ -31,7 +32,7 @@ help:  ## what can be made
 
 setup: $(STAMP)  ## .venv with the package, its extras and the tools of the tests
 
-demo: $(STAMP)  ## broker, cloud and a camera on this machine, events on the screen
+demo: $(if $(wildcard $(STAMP)),$(STAMP),.venv/demo)  ## broker, cloud and a camera on this machine, events on the screen
 	@$(BIN)/interhuman2mqtt demo $(ARGS)
 
 test: packages lint lowest  ## lint, then all tests; the branches of every process are measured
@@ -54,6 +55,7 @@ soak: $(STAMP) packages  ## a storm of faults with an oracle: MINUTES=10 SEED=1
 
 bench: $(STAMP) packages  ## what it costs beside its peers, about 25 minutes on a quiet machine: ARGS=--quick
 	@.ci/packages mosquitto-clients
+	@$(PIP) install --upgrade 'pip>=25.1'
 	@$(PIP) install --group bench
 	@PYTHONPATH=tests $(BIN)/python -m bench $(ARGS)
 
@@ -67,16 +69,28 @@ lint: $(STAMP)  ## ruff, flake8-async, mypy, import-linter
 generate: $(STAMP)  ## the schemas and tables of config/ and the README, out of the code
 	@PYTHONPATH=tests $(BIN)/python -m generate
 
+lock: $(RELEASE)  ## scripts/lock after a change of dependencies; the newest of all: make lock ARGS=--upgrade
+	@scripts/lock/renew $(ARGS)
+
+audit: $(RELEASE)  ## known vulnerabilities of what is locked
+	@.venv-release/bin/pip-audit --strict --disable-pip --require-hashes $(foreach lock,service dev release,-r scripts/lock/$(lock).txt)
+
 packages:
 	@.ci/packages $(PACKAGES)
 
-# Made anew when the dependencies change, and only then; an interrupted attempt leaves no stamp and is taken up again.
-$(STAMP): pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=...")'
-	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || .ci/packages python3-venv
-	@test -x $(BIN)/pip || $(PYTHON) -m venv --clear .venv
-	@$(PIP) install --upgrade 'pip>=25.1'
-	@$(PIP) install --editable '.[tools,metrics,demo]' --group dev
+# Made anew when the locks change, and only then; an interrupted attempt leaves no stamp and is taken up again.
+$(STAMP): pyproject.toml scripts/lock/dev.txt
+	@scripts/lock/install .venv dev
+	@touch $@
+
+# A part of that.
+.venv/demo: pyproject.toml scripts/lock/demo.txt
+	@echo "The demo takes 180 MB in .venv, once: installing what scripts/lock/demo.txt names, then it starts."
+	@scripts/lock/install .venv demo
+	@touch $@
+
+$(RELEASE): pyproject.toml scripts/lock/release.txt scripts/lock/service.txt
+	@scripts/lock/install .venv-release release service
 	@touch $@
 
 # The tools of the tests are the newest that go with them.
@@ -88,4 +102,4 @@ $(LOWEST)/complete: pyproject.toml
 	@touch $@
 
 clean:  ## remove all that was made, clips included
-	rm -rf .venv $(LOWEST) .cache .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache dist
+	rm -rf .venv $(LOWEST) .venv-release .cache .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache dist
