@@ -33,7 +33,7 @@ from interhuman2mqtt.cameras.places import Places
 from interhuman2mqtt.cameras.shared import Shared
 from interhuman2mqtt.cameras.told import Teller
 from interhuman2mqtt.clock import BoxClock
-from interhuman2mqtt.cloud.connect import Server
+from interhuman2mqtt.cloud.websocket import Server
 from interhuman2mqtt.config import Config, presence, proxies
 from interhuman2mqtt.config import file as configfile
 from interhuman2mqtt.config.file import Loaded

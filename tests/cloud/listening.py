@@ -12,10 +12,9 @@ import trio
 import trustme
 
 from cloud.played import KEY, Cloud, Film, Play, Tape, chunk, interpreter, play
-from interhuman2mqtt.cloud.connect import Server, dial
-from interhuman2mqtt.cloud.observer import SessionEnd
 from interhuman2mqtt.cloud.session import run_session
-from interhuman2mqtt.cloud.terms import Wishes
+from interhuman2mqtt.cloud.session_types import SessionEnd, Wishes
+from interhuman2mqtt.cloud.websocket import Server, dial
 
 CA = trustme.CA()
 CERTIFICATE = CA.issue_cert("127.0.0.1", "localhost")

@@ -13,12 +13,11 @@ from trio.testing import MemoryReceiveStream, MemorySendStream, memory_stream_pa
 from trio_websocket import ConnectionClosed, WebSocketConnection, WebSocketRequest, wrap_server_stream
 from wsproto.utilities import ProtocolError
 
-from interhuman2mqtt.cloud.connect import Dial, Server
-from interhuman2mqtt.cloud.interpreter import Interpreter, Origin
-from interhuman2mqtt.cloud.observer import Oddity, SessionEnd
+from interhuman2mqtt.cloud.event_mapper import Interpreter, Origin
+from interhuman2mqtt.cloud.http import Address
 from interhuman2mqtt.cloud.session import run_session
-from interhuman2mqtt.cloud.terms import Limits, Wishes
-from interhuman2mqtt.cloud.tunnel import Address
+from interhuman2mqtt.cloud.session_types import Limits, Oddity, SessionEnd, Wishes
+from interhuman2mqtt.cloud.websocket import Dial, Server
 from interhuman2mqtt.errors import Outage
 from interhuman2mqtt.events import Event, MediaChunk
 from rig.clocks import Clocks

@@ -18,10 +18,9 @@ import trio
 from trio.testing import MockClock, memory_stream_pair
 
 from cloud.played import KEY, READY, SERVER, Film, Tape, chunk, frame, interpreter
-from interhuman2mqtt.cloud.observer import SessionEnd
+from interhuman2mqtt.cloud.http import Address
 from interhuman2mqtt.cloud.session import run_session
-from interhuman2mqtt.cloud.terms import Wishes
-from interhuman2mqtt.cloud.tunnel import Address
+from interhuman2mqtt.cloud.session_types import SessionEnd, Wishes
 from interhuman2mqtt.errors import Outage
 
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"

@@ -11,14 +11,11 @@ from wsproto.events import CloseConnection
 
 from cloud.listening import attempt, attempt_at, cloud, listen, tls_cloud
 from cloud.played import KEY, SERVER, SESSION, Cloud, Film, Play, Tape, chunk, converse, interpreter, memory_dial
-from interhuman2mqtt.cloud.connect import ConnectionOver, Server, connect
-from interhuman2mqtt.cloud.greeting import Greeting
-from interhuman2mqtt.cloud.key import Key
-from interhuman2mqtt.cloud.observer import Cause, SessionEnd
+from interhuman2mqtt.cloud.http import Address, Greeting, Key
 from interhuman2mqtt.cloud.session import run_session
+from interhuman2mqtt.cloud.session_types import Cause, SessionEnd, Wishes
 from interhuman2mqtt.cloud.streams import ForgivingStream
-from interhuman2mqtt.cloud.terms import Wishes
-from interhuman2mqtt.cloud.tunnel import Address
+from interhuman2mqtt.cloud.websocket import ConnectionOver, Server, connect
 from interhuman2mqtt.errors import Outage, Overloaded, Reason, Refused
 from interhuman2mqtt.events import MediaChunk
 

@@ -9,10 +9,10 @@ from trio.testing import MockClock
 
 from cloud.listening import CA, Proxy, listen, tls_cloud
 from cloud.played import KEY, SERVER, Cloud, Film, Tape, chunk, interpreter, memory_dial
-from interhuman2mqtt.cloud.connect import Dial, Server, dial
+from interhuman2mqtt.cloud.http import Address
 from interhuman2mqtt.cloud.session import run_session
-from interhuman2mqtt.cloud.terms import Wishes
-from interhuman2mqtt.cloud.tunnel import Address
+from interhuman2mqtt.cloud.session_types import Wishes
+from interhuman2mqtt.cloud.websocket import Dial, Server, dial
 
 WISHES = Wishes(include=("conversation_quality_overall",))
 

@@ -12,11 +12,10 @@ from trio.testing import MockClock, memory_stream_pair
 from cloud.listening import CA, attempt, attempt_at, cloud, listen, tls_cloud
 from cloud.played import KEY, SERVER, SESSION, Cloud, Film, Tape, chunk, interpreter
 from interhuman2mqtt import __version__
-from interhuman2mqtt.cloud.connect import Dial, Server, dial
-from interhuman2mqtt.cloud.observer import Cause, SessionEnd
+from interhuman2mqtt.cloud.http import Address
 from interhuman2mqtt.cloud.session import run_session
-from interhuman2mqtt.cloud.terms import Wishes
-from interhuman2mqtt.cloud.tunnel import Address
+from interhuman2mqtt.cloud.session_types import Cause, SessionEnd, Wishes
+from interhuman2mqtt.cloud.websocket import Dial, Server, dial
 from interhuman2mqtt.errors import Outage, Reason, Refused
 
 

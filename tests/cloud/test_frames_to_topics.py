@@ -11,11 +11,10 @@ from hypothesis import strategies as st
 
 from cloud.played import Tape, chunk, interpreter
 from cloud.test_protocol_fuzz import field_names, kinds, likely
-from interhuman2mqtt.cloud.hearing import Hearing
-from interhuman2mqtt.cloud.observer import Oddity
-from interhuman2mqtt.cloud.proofs import Proofs
+from interhuman2mqtt.cloud.flow_control import Proofs
 from interhuman2mqtt.cloud.protocol import MAX_DEPTH, PARTS_MAX, RAW_MAX, parse
-from interhuman2mqtt.cloud.terms import Limits
+from interhuman2mqtt.cloud.receiver import Hearing
+from interhuman2mqtt.cloud.session_types import Limits, Oddity
 from interhuman2mqtt.publish.message import Message
 from interhuman2mqtt.publish.topics import CameraTopics, Topics
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from msgspec import UNSET, structs
 
 from cloud.played import CORRELATION, EPOCH, SESSION, SOURCE_S, chunk, envelope, frame, interpreter
-from interhuman2mqtt.cloud.interpreter import Interpreter
+from interhuman2mqtt.cloud.event_mapper import Interpreter
 from interhuman2mqtt.cloud.protocol import Message, parse
 from interhuman2mqtt.events import ACTIVE_MAX, Clock, Event, Range
 from rig.clocks import Clocks

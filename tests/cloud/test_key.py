@@ -17,8 +17,8 @@ from cloud.listening import (
     told_by,
 )
 from cloud.played import KEY, Cloud, Film, Tape
-from interhuman2mqtt.cloud.connect import Server
-from interhuman2mqtt.cloud.key import Key
+from interhuman2mqtt.cloud.http import Key
+from interhuman2mqtt.cloud.websocket import Server
 from interhuman2mqtt.errors import Outage, Refused
 
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from trio.testing import MockClock
 
 from cloud.played import Cloud, Film, Tape, chunk, converse
-from interhuman2mqtt.cloud.pace import CREDIT_S, SPEED, Pace
+from interhuman2mqtt.cloud.flow_control import CREDIT_S, SPEED, Pace
 from interhuman2mqtt.events import MediaChunk
 
 

@@ -14,8 +14,8 @@ from cloud.listening import (
     tls_cloud,
     told_by,
 )
-from interhuman2mqtt.cloud.connect import Server
-from interhuman2mqtt.cloud.observer import Cause, SessionEnd
+from interhuman2mqtt.cloud.session_types import Cause, SessionEnd
+from interhuman2mqtt.cloud.websocket import Server
 from interhuman2mqtt.errors import Outage, Reason, Refused
 
 

@@ -6,9 +6,9 @@ import pytest
 from trio.testing import MockClock
 
 from cloud.played import Cloud, EndlessFilm, Film, Tape, converse
-from interhuman2mqtt.cloud import recovery
-from interhuman2mqtt.cloud.observer import Cause
-from interhuman2mqtt.cloud.recovery import Reaction
+from interhuman2mqtt.cloud import error_table
+from interhuman2mqtt.cloud.error_table import Reaction
+from interhuman2mqtt.cloud.session_types import Cause
 from interhuman2mqtt.errors import Outage, Overloaded, Reason, Refused
 
 NOW = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)
@@ -89,17 +89,17 @@ STATUSES = [
 
 def test_the_walk_covers_the_table() -> None:
     """No row of the table is left out of the tests below."""
-    assert {code for code, *_ in ERRORS} - {"ih9999"} == recovery.ERRORS.keys()
-    assert {code for code, *_ in CLOSE_CODES} - {4711} == recovery.CLOSE_CODES.keys()
-    assert {status for status, *_ in STATUSES} >= recovery.STATUSES.keys()
+    assert {code for code, *_ in ERRORS} - {"ih9999"} == error_table.ERRORS.keys()
+    assert {code for code, *_ in CLOSE_CODES} - {4711} == error_table.CLOSE_CODES.keys()
+    assert {status for status, *_ in STATUSES} >= error_table.STATUSES.keys()
 
 
 @pytest.mark.parametrize(("code", "kind", "reason", "reaction"), ERRORS)
 def test_error_ids(code: str, kind: type[Outage], reason: Reason, reaction: Reaction) -> None:
     """Each error id has its class, reason and reaction; before the session is ready all of them refuse it."""
-    rule = recovery.of_error(code, ready=True)
+    rule = error_table.of_error(code, ready=True)
     assert (rule.outcome, rule.reason, rule.reaction) == (kind, reason, reaction)
-    early = recovery.of_error(code, ready=False)
+    early = error_table.of_error(code, ready=False)
     assert (early.outcome, early.reason, early.reaction) == (kind, reason, Reaction.WATCH)
 
 
@@ -149,22 +149,22 @@ async def test_error_ids_in_a_running_session(
 @pytest.mark.parametrize(("code", "kind", "reason"), CLOSE_CODES)
 def test_close_codes(code: int, kind: type[Outage], reason: Reason) -> None:
     """Each close code of a running session has its class and reason."""
-    rule = recovery.of_close(code, ready=True)
+    rule = error_table.of_close(code, ready=True)
     assert (rule.outcome, rule.reason) == (kind, reason)
     assert (rule.reaction is Reaction.ROTATE) == (code == 1000)
 
 
 def test_close_codes_before_ready() -> None:
     """Two close codes mean something else as long as there was no session."""
-    assert recovery.of_close(1000, ready=False).reason is Reason.PROTOCOL
-    policy = recovery.of_close(1008, ready=False)
+    assert error_table.of_close(1000, ready=False).reason is Reason.PROTOCOL
+    policy = error_table.of_close(1008, ready=False)
     assert (policy.outcome, policy.reason) == (Refused, Reason.BAD_REQUEST)
 
 
 @pytest.mark.parametrize(("status", "kind", "reason"), STATUSES)
 def test_http_statuses(status: int, kind: type[Outage], reason: Reason) -> None:
     """Each HTTP status has its class and reason, and is named in the sentence."""
-    outage = recovery.refusal(status, {}, b"<html>no JSON here</html>", NOW)
+    outage = error_table.refusal(status, {}, b"<html>no JSON here</html>", NOW)
     assert (type(outage), outage.reason) == (kind, reason)
     assert f"HTTP {status}" in str(outage)
 
@@ -172,7 +172,7 @@ def test_http_statuses(status: int, kind: type[Outage], reason: Reason) -> None:
 def test_the_error_id_in_a_body_decides() -> None:
     """The body's error id beats the status, and its message ends the sentence."""
     body = b'{"error_id":"ih3002","correlation_id":"x","link":"https://x","message":"two\\n sessions are open"}'
-    outage = recovery.refusal(429, {"retry-after": "17"}, body, NOW)
+    outage = error_table.refusal(429, {"retry-after": "17"}, body, NOW)
     assert type(outage) is Overloaded
     assert outage.reason is Reason.CONCURRENCY_LIMIT
     assert outage.retry_after == 17.0
@@ -182,7 +182,7 @@ def test_the_error_id_in_a_body_decides() -> None:
 @pytest.mark.parametrize("body", [b"", b"\xff", b"[" * 100_000, b'{"error_id": 7}', b'{"error_id": "ih0000"}'])
 def test_bodies_that_do_not_help(body: bytes) -> None:
     """A body that is not the documented JSON leaves the status to decide."""
-    assert recovery.refusal(401, {}, body, NOW).reason is Reason.UNAUTHORIZED
+    assert error_table.refusal(401, {}, body, NOW).reason is Reason.UNAUTHORIZED
 
 
 @pytest.mark.parametrize(
@@ -203,24 +203,24 @@ def test_bodies_that_do_not_help(body: bytes) -> None:
 )
 def test_retry_after(value: str | None, seconds: float | None) -> None:
     """Seconds and dates are understood, nonsense is no advice, and a day is the most that is waited."""
-    assert recovery.retry_after(value, NOW) == seconds
+    assert error_table.retry_after(value, NOW) == seconds
 
 
 @pytest.mark.parametrize("off", [timedelta(days=20_000), timedelta(hours=-1), timedelta(hours=1)])
 def test_a_date_is_by_the_clock_of_who_gave_it(off: timedelta) -> None:
     """A box whose clock is not set waits as long as it was told to, where the answer says when it was given."""
     headers = {"retry-after": "Sun, 22 Nov 2026 10:00:30 GMT", "date": "Sun, 22 Nov 2026 10:00:00 GMT"}
-    assert recovery.refusal(503, headers, b"", NOW - off).retry_after == 30.0
+    assert error_table.refusal(503, headers, b"", NOW - off).retry_after == 30.0
     headers["date"] = "yesterday"
-    assert recovery.refusal(503, headers, b"", NOW).retry_after == 30.0
+    assert error_table.refusal(503, headers, b"", NOW).retry_after == 30.0
 
 
 def test_long_messages_are_cut() -> None:
     """A server that writes a novel does not fill a status topic."""
-    outage = recovery.of_error("ih1001", ready=True).exception(recovery.phrase("ih1001", "x" * 100_000))
+    outage = error_table.of_error("ih1001", ready=True).exception(error_table.phrase("ih1001", "x" * 100_000))
     assert len(str(outage)) < 400
 
 
 def test_a_rule_without_words_of_the_cloud() -> None:
     """A sentence stands by itself where the cloud said nothing."""
-    assert str(recovery.of_close(1006, ready=True).exception()) == "the connection to the cloud broke"
+    assert str(error_table.of_close(1006, ready=True).exception()) == "the connection to the cloud broke"

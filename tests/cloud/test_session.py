@@ -5,8 +5,7 @@ import trio
 from trio.testing import MockClock
 
 from cloud.played import SESSION, Cloud, EndlessFilm, Film, Tape, chunk, converse, frame
-from interhuman2mqtt.cloud.observer import Cause, Oddity, SessionEnd
-from interhuman2mqtt.cloud.terms import Limits, Wishes
+from interhuman2mqtt.cloud.session_types import Cause, Limits, Oddity, SessionEnd, Wishes
 from interhuman2mqtt.errors import Outage, Reason
 
 WISHES = Wishes(include=("conversation_quality_overall",), model="inter-2")

@@ -14,8 +14,7 @@ from cloud.played import (
     chunk,
     converse,
 )
-from interhuman2mqtt.cloud.observer import Cause, Oddity, SessionEnd
-from interhuman2mqtt.cloud.terms import Wishes
+from interhuman2mqtt.cloud.session_types import Cause, Oddity, SessionEnd, Wishes
 from interhuman2mqtt.errors import Outage, Overloaded, Reason, Refused
 from interhuman2mqtt.events import MediaChunk
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cloud.played import OPTIONS, READY
-from interhuman2mqtt.cloud.terms import Limits, Wishes, config_frame, differences, settle
+from interhuman2mqtt.cloud.session_types import Limits, Wishes, config_frame, differences, settle
 
 WISHES = Wishes(
     include=("conversation_quality_overall", "nonsense"), goal_dimensions=("energy", "rapport"), model="inter-2"

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from interhuman2mqtt.cloud.timeline import Timeline
+from interhuman2mqtt.cloud.event_mapper import Timeline
 
 EPOCH = 5000.0
 

@@ -6,10 +6,9 @@ from trio.testing import MockClock, memory_stream_pair
 
 from cloud.listening import BODY, attempt_at, says
 from cloud.played import KEY, SERVER, Cloud, Film, Tape, chunk, interpreter, play
-from interhuman2mqtt.cloud.observer import Cause, SessionEnd
+from interhuman2mqtt.cloud.http import Address, NotHttpError, read_answer
 from interhuman2mqtt.cloud.session import run_session
-from interhuman2mqtt.cloud.terms import Wishes
-from interhuman2mqtt.cloud.tunnel import Address, NotHttpError, read_answer
+from interhuman2mqtt.cloud.session_types import Cause, SessionEnd, Wishes
 from interhuman2mqtt.errors import Outage, Overloaded, Reason, Refused
 
 

@@ -30,13 +30,12 @@ from cloud.played import (
     memory_dial,
     play,
 )
-from interhuman2mqtt.cloud import connect as connect_module
-from interhuman2mqtt.cloud.connect import SEND_TIMEOUT, Dial, Server, dial
-from interhuman2mqtt.cloud.observer import Cause, SessionEnd
+from interhuman2mqtt.cloud import websocket as connect_module
+from interhuman2mqtt.cloud.http import Address
 from interhuman2mqtt.cloud.session import run_session
+from interhuman2mqtt.cloud.session_types import Cause, SessionEnd, Wishes
 from interhuman2mqtt.cloud.streams import PIECE
-from interhuman2mqtt.cloud.terms import Wishes
-from interhuman2mqtt.cloud.tunnel import Address
+from interhuman2mqtt.cloud.websocket import SEND_TIMEOUT, Dial, Server, dial
 from interhuman2mqtt.errors import Outage, Reason
 
 Hook = Callable[[], Awaitable[None]]

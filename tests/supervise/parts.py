@@ -17,7 +17,7 @@ from interhuman2mqtt.cameras.ledger import AudioGap
 from interhuman2mqtt.cameras.places import Places
 from interhuman2mqtt.cameras.shared import Shared
 from interhuman2mqtt.clock import BoxClock
-from interhuman2mqtt.cloud.connect import Server
+from interhuman2mqtt.cloud.websocket import Server
 from interhuman2mqtt.events import CameraStatus, Event
 from interhuman2mqtt.policy.budgets import Budgets
 from interhuman2mqtt.policy.meter import Meter

@@ -3,7 +3,7 @@
 from collections import Counter
 
 from interhuman2mqtt.capture import wire
-from interhuman2mqtt.cloud.observer import Cause, Oddity
+from interhuman2mqtt.cloud.session_types import Cause, Oddity
 from interhuman2mqtt.errors import Reason
 from interhuman2mqtt.tally import Delays, Names
 

@@ -10,7 +10,7 @@ from interhuman2mqtt.cameras.places import Places
 from interhuman2mqtt.cameras.stalls import Timeouts
 from interhuman2mqtt.cameras.starts import Starts
 from interhuman2mqtt.clock import BoxClock
-from interhuman2mqtt.cloud.connect import Server
+from interhuman2mqtt.cloud.websocket import Server
 from interhuman2mqtt.events import CameraStatus, Event
 from interhuman2mqtt.policy.policy import Policy
 from interhuman2mqtt.runtime.names import Resolver

@@ -18,10 +18,9 @@ from interhuman2mqtt.cameras.sendings import Sendings
 from interhuman2mqtt.cameras.shared import Shared, session_of
 from interhuman2mqtt.cameras.standing import Standing
 from interhuman2mqtt.cameras.worker import Worker
-from interhuman2mqtt.cloud.interpreter import Interpreter, Origin
-from interhuman2mqtt.cloud.observer import Cause, Oddity, SessionEnd
+from interhuman2mqtt.cloud.event_mapper import Interpreter, Origin
 from interhuman2mqtt.cloud.session import run_session
-from interhuman2mqtt.cloud.terms import Limits, Wishes
+from interhuman2mqtt.cloud.session_types import Cause, Limits, Oddity, SessionEnd, Wishes
 from interhuman2mqtt.config import secrets
 from interhuman2mqtt.errors import Lingering, Outage, Reason, Refused
 from interhuman2mqtt.events import Event, MediaChunk

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from interhuman2mqtt.cloud import dialects
+from interhuman2mqtt.cloud import legacy_messages
 
 MAX_DEPTH = 64
 """Deeper JSON is refused: documented messages need 5 levels, and everything behind us walks them recursively."""
@@ -186,31 +186,31 @@ def _messages(envelope: dict[str, Any], *, with_raw: bool) -> Iterator[Message |
             yield Malformed(unforeseen)
 
 
-def _parts(envelope: dict[str, Any]) -> Iterator[dialects.Part]:
+def _parts(envelope: dict[str, Any]) -> Iterator[legacy_messages.Part]:
     if "type" in envelope:
         return _typed(envelope)
     if "status" in envelope:
-        return dialects.of_status(_text(envelope, "status") or "", envelope)
+        return legacy_messages.of_status(_text(envelope, "status") or "", envelope)
     if "error_id" in envelope:
-        return iter([dialects.of_error(envelope)])
+        return iter([legacy_messages.of_error(envelope)])
     raise _NotAMessageError("an object with neither `type` nor `status` nor `error_id`")
 
 
-def _typed(envelope: dict[str, Any]) -> Iterator[dialects.Part]:
+def _typed(envelope: dict[str, Any]) -> Iterator[legacy_messages.Part]:
     kind = _text(envelope, "type")
     if not kind:
         raise _NotAMessageError("`type` is empty")
     data = envelope.get("data")
     if kind == "error" and (not isinstance(data, dict) or "code" not in data):
-        return iter([dialects.of_error(envelope)])
+        return iter([legacy_messages.of_error(envelope)])
     if data is None:
         data = {}
     if not isinstance(data, dict):
         raise _NotAMessageError(f"{kind[:KIND_MAX]}: `data` is a JSON {type(data).__name__}, not an object")
     if kind == "signal.detected":
-        return dialects.of_detected(data, envelope)
+        return legacy_messages.of_detected(data, envelope)
     raw = None if envelope.keys() <= ENVELOPE else envelope
-    return iter([dialects.Part(kind, data, raw)])
+    return iter([legacy_messages.Part(kind, data, raw)])
 
 
 def _text(envelope: dict[str, Any], field: str) -> str | None:

@@ -12,24 +12,23 @@ import random
 
 import trio
 
-from interhuman2mqtt.cloud.connect import (
-    CLOSE_TIMEOUT,
-    Connection,
-    ConnectionOver,
-    Dial,
-    Server,
-    connect,
-    dial,
+from interhuman2mqtt.cloud.error_table import Reaction
+from interhuman2mqtt.cloud.event_mapper import Interpreter
+from interhuman2mqtt.cloud.flow_control import Pace, Proof, Proofs
+from interhuman2mqtt.cloud.http import Greeting, Key
+from interhuman2mqtt.cloud.receiver import LINGER, Hearing
+from interhuman2mqtt.cloud.session_types import (
+    CLOSE_FRAME,
+    Cause,
+    Limits,
+    Observer,
+    Oddity,
+    SessionEnd,
+    Wishes,
+    config_frame,
+    settle,
 )
-from interhuman2mqtt.cloud.greeting import Greeting
-from interhuman2mqtt.cloud.hearing import LINGER, Hearing
-from interhuman2mqtt.cloud.interpreter import Interpreter
-from interhuman2mqtt.cloud.key import Key
-from interhuman2mqtt.cloud.observer import Cause, Observer, Oddity, SessionEnd
-from interhuman2mqtt.cloud.pace import Pace
-from interhuman2mqtt.cloud.proofs import Proof, Proofs
-from interhuman2mqtt.cloud.recovery import Reaction
-from interhuman2mqtt.cloud.terms import CLOSE_FRAME, Limits, Wishes, config_frame, settle
+from interhuman2mqtt.cloud.websocket import CLOSE_TIMEOUT, Connection, ConnectionOver, Dial, Server, connect, dial
 from interhuman2mqtt.errors import Outage, Reason
 from interhuman2mqtt.events import MediaChunk, Recording
 

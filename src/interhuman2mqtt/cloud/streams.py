@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import trio
 
-from interhuman2mqtt.cloud.tunnel import Answer, NotHttpError, read_answer
+from interhuman2mqtt.cloud.http import Answer, NotHttpError, read_answer
 
 PIECE = 64 << 10
 """Bytes that are sent at a time, so that it can be seen whether a slow link still moves."""

@@ -8,11 +8,10 @@ from uuid import uuid4
 import trio
 
 from interhuman2mqtt.clock import BoxClock
-from interhuman2mqtt.cloud.connect import Server
-from interhuman2mqtt.cloud.interpreter import Interpreter, Origin
-from interhuman2mqtt.cloud.observer import Oddity
+from interhuman2mqtt.cloud.event_mapper import Interpreter, Origin
 from interhuman2mqtt.cloud.session import run_session
-from interhuman2mqtt.cloud.terms import Limits, Wishes
+from interhuman2mqtt.cloud.session_types import Limits, Oddity, Wishes
+from interhuman2mqtt.cloud.websocket import Server
 from interhuman2mqtt.config import Camera, Config, secrets, urls
 from interhuman2mqtt.errors import Outage, Reason
 from interhuman2mqtt.events import Event, MediaChunk

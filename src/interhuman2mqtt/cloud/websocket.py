@@ -17,10 +17,19 @@ from msgspec import Struct
 from trio_websocket import ConnectionClosed, wrap_client_stream
 from wsproto.utilities import ProtocolError as WebSocketProtocolError
 
-from interhuman2mqtt.cloud import recovery
-from interhuman2mqtt.cloud.greeting import Greeting, address_of, headers, host_header, resource
+from interhuman2mqtt.cloud import error_table
+from interhuman2mqtt.cloud.http import (
+    Address,
+    Greeting,
+    address_of,
+    headers,
+    host_header,
+    open_tunnel,
+    parse_proxy,
+    resource,
+    unreadable,
+)
 from interhuman2mqtt.cloud.streams import ForgivingStream, UpgradeStream
-from interhuman2mqtt.cloud.tunnel import Address, open_tunnel, parse_proxy, unreadable
 from interhuman2mqtt.errors import Outage, Reason, Refused, border
 from interhuman2mqtt.events import utc_now
 
@@ -155,7 +164,7 @@ class Connection:
             return ConnectionOver(1002, unreadable(self._reader.error or error))
         if reason.code == 1009 and str(reason.reason).startswith(TOO_LARGE):
             return ConnectionOver(1002, f"the cloud sent a message of more than {MESSAGE_MAX >> 10} KiB")
-        return ConnectionOver(reason.code, recovery.phrase(reason.reason))
+        return ConnectionOver(reason.code, error_table.phrase(reason.reason))
 
 
 def _extend(scope: trio.CancelScope) -> None:
@@ -290,7 +299,7 @@ async def _upgraded(
 def _refusal(upgrade: UpgradeStream, reader: _Reader, url: SplitResult) -> Outage:
     if upgrade.answer is not None and upgrade.answer.status != 101:
         answer = upgrade.answer
-        return recovery.refusal(answer.status, answer.headers, answer.body, utc_now())
+        return error_table.refusal(answer.status, answer.headers, answer.body, utc_now())
     if reader.error is not None:
         return Outage(Reason.PROTOCOL, f"{address_of(url)} did not answer as a WebSocket: {reader.error}")
     said = "" if upgrade.failure is None else f": {unreadable(upgrade.failure)}"

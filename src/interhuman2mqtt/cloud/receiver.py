@@ -4,14 +4,13 @@ import math
 
 import trio
 
-from interhuman2mqtt.cloud import recovery
-from interhuman2mqtt.cloud.connect import Connection, ConnectionOver
-from interhuman2mqtt.cloud.interpreter import Interpreter, seconds_of, word_of
-from interhuman2mqtt.cloud.observer import Observer, Oddity
-from interhuman2mqtt.cloud.proofs import Proofs
+from interhuman2mqtt.cloud import error_table
+from interhuman2mqtt.cloud.error_table import Reaction, Rule
+from interhuman2mqtt.cloud.event_mapper import Interpreter, seconds_of, word_of
+from interhuman2mqtt.cloud.flow_control import Proofs
 from interhuman2mqtt.cloud.protocol import KIND_MAX, Malformed, Message, parse
-from interhuman2mqtt.cloud.recovery import Reaction, Rule
-from interhuman2mqtt.cloud.terms import Limits, differences
+from interhuman2mqtt.cloud.session_types import Limits, Observer, Oddity, differences
+from interhuman2mqtt.cloud.websocket import Connection, ConnectionOver
 from interhuman2mqtt.errors import Fruitless, Outage, Reason
 
 LINGER = 2.0
@@ -76,8 +75,8 @@ class Hearing:
         if self._error is not None and trio.current_time() - self._error[0] <= EXPLAINS_FOR:
             return self._error[1:]
         over = self._over or ConnectionOver(1006, "a send failed")
-        said = recovery.phrase(f"close code {over}", f"before it {self._remark}" if self._remark else None)
-        return recovery.of_close(over.code, ready=self.ready.is_set()), said
+        said = error_table.phrase(f"close code {over}", f"before it {self._remark}" if self._remark else None)
+        return error_table.of_close(over.code, ready=self.ready.is_set()), said
 
     def take(self, message: Message | Malformed) -> None:
         """Passes a message on as events, and notes what it means for the session."""
@@ -117,7 +116,7 @@ class Hearing:
     def _on_updated(self, message: Message) -> None:
         self.answered.set()
         for difference in differences(self.config, message.data):
-            self._observer.noticed(Oddity.CONFIG_DIFFERS, recovery.phrase(difference))
+            self._observer.noticed(Oddity.CONFIG_DIFFERS, error_table.phrase(difference))
 
     def _on_closing(self, message: Message) -> None:
         asked = seconds_of(message.data, "max_drain_seconds")
@@ -132,8 +131,8 @@ class Hearing:
 
     def _on_error(self, message: Message) -> None:
         code = word_of(message.data, "code")
-        rule = recovery.of_error(code, ready=self.ready.is_set())
-        said = recovery.phrase(code, word_of(message.data, "message"))
+        rule = error_table.of_error(code, ready=self.ready.is_set())
+        said = error_table.phrase(code, word_of(message.data, "message"))
         if rule.reaction is Reaction.KEEP:
             self._remark = said
         else:
@@ -149,7 +148,7 @@ class Hearing:
             self._on_end()
         else:
             self._on_complaint(rule, said)
-        if self.ready.is_set() and code in recovery.TOO_SHORT:
+        if self.ready.is_set() and code in error_table.TOO_SHORT:
             self._observer.too_short()
         if self.ready.is_set() and rule.reason is Reason.MEDIA_REJECTED:
             self._on_rejected(message)

@@ -2,6 +2,10 @@
 
 trio-websocket speaks HTTP for the upgrade itself, but what it makes of a refusal hides the body of one that has no
 `Content-Length`, and waits for ever on one that never comes. So answers are read here, by h11.
+
+The API key, kept out of sight.
+
+What the upgrade request says; no I/O.
 """
 
 import base64
@@ -11,9 +15,34 @@ from urllib.parse import SplitResult, unquote, urlsplit
 import h11
 import trio
 
-from interhuman2mqtt.cloud.key import HiddenBytes
-from interhuman2mqtt.cloud.recovery import phrase
+from interhuman2mqtt import __version__, redaction
+from interhuman2mqtt.cloud.error_table import phrase
 from interhuman2mqtt.errors import Outage, Reason, Refused
+
+
+class HiddenBytes(bytes):
+    """Bytes that are sent like any others, and do not print."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "b'***'"
+
+
+class Key:
+    """The API key, which must not be seen when a traceback shows local values."""
+
+    def __init__(self, key: str) -> None:
+        self._key = key
+        redaction.hide(key)  # some servers name the key that they refuse
+
+    def __repr__(self) -> str:
+        return "Key(***)"
+
+    def header(self) -> bytes:
+        """The value of `Authorization`."""
+        return HiddenBytes(f"Bearer {self._key}".encode())
+
 
 BODY_MAX = 64 << 10
 """Bytes of an error's body that are read; its JSON has some hundred."""
@@ -146,3 +175,41 @@ async def open_tunnel(stream: trio.abc.Stream, proxy: Proxy, target: Address) ->
 def unreadable(error: Exception) -> str:
     """A foreign error for the end of a sentence."""
     return phrase(str(error)) or type(error).__name__
+
+
+class Greeting(NamedTuple):
+    """What the upgrade request says beyond its url."""
+
+    key: Key
+    session_id: str
+    """Our own UUID, sent as `X-Client-Request-Id`."""
+    model: str | None
+
+
+def address_of(url: SplitResult) -> Address:
+    """Host and port of the cloud."""
+    return Address(url.hostname or "", url.port or (443 if url.scheme == "wss" else 80))
+
+
+def host_header(url: SplitResult) -> str:
+    """The port is named only where it is not the scheme's own (RFC 9110, 7.2)."""
+    default = 443 if url.scheme == "wss" else 80
+    address = address_of(url)
+    return str(address) if address.port != default else str(address).rpartition(":")[0]
+
+
+def resource(url: SplitResult, model: str | None) -> str:
+    """Path and query; v1 knows no choice of model, what came after it wants it here, before the session is set up."""
+    query = url.query
+    if model is not None and "/v1/" not in url.path and "model=" not in query:
+        query = f"{query}&model={model}".lstrip("&")
+    return f"{url.path or '/'}?{query}" if query else url.path or "/"
+
+
+def headers(greeting: Greeting) -> list[tuple[bytes, bytes]]:
+    """Who asks, and for which session."""
+    return [
+        (b"Authorization", greeting.key.header()),
+        (b"X-Client-Request-Id", greeting.session_id.encode()),
+        (b"User-Agent", f"interhuman2mqtt/{__version__}".encode()),
+    ]
