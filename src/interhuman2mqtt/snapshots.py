@@ -8,7 +8,7 @@ import structlog
 import trio
 
 from interhuman2mqtt.cameras.fleet import Fleet
-from interhuman2mqtt.cameras.picture import NoPicture, Picture
+from interhuman2mqtt.cameras.snapshot import NoPicture, Picture
 from interhuman2mqtt.publish.announce import Announcer
 from interhuman2mqtt.publish.atonce import NotDelivered
 from interhuman2mqtt.publish.message import Message

@@ -7,7 +7,7 @@ import trio
 
 from capture.material import Failing, a_command
 from capture.workers import is_gone
-from interhuman2mqtt.cameras.stalls import Timeouts
+from interhuman2mqtt.cameras.stall_detector import Timeouts
 from interhuman2mqtt.cameras.worker import Worker, start_worker
 from interhuman2mqtt.capture.__main__ import memory_max
 from interhuman2mqtt.errors import Reason

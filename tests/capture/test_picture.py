@@ -10,7 +10,7 @@ import trio.testing
 
 from capture.material import SMALL, Captured, a_command, captured
 from capture.workers import ENOUGH_S, PATIENT, film, pull, working
-from interhuman2mqtt.cameras.picture import NoPicture, Picture
+from interhuman2mqtt.cameras.snapshot import NoPicture, Picture
 from interhuman2mqtt.cameras.worker import Worker, start_worker
 from interhuman2mqtt.capture import picture, wire
 from interhuman2mqtt.capture.capture import Capture

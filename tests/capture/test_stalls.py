@@ -4,7 +4,7 @@ import pytest
 import trio
 import trio.testing
 
-from interhuman2mqtt.cameras.stalls import Progress, Timeouts
+from interhuman2mqtt.cameras.stall_detector import Progress, Timeouts
 from interhuman2mqtt.capture import wire
 from interhuman2mqtt.errors import Outage
 

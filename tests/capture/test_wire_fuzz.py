@@ -11,9 +11,9 @@ import trio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from interhuman2mqtt.cameras.ledger import Ledger
-from interhuman2mqtt.cameras.stalls import Timeouts
-from interhuman2mqtt.cameras.standing import Standing
+from interhuman2mqtt.cameras.gaps import Ledger
+from interhuman2mqtt.cameras.stall_detector import Timeouts
+from interhuman2mqtt.cameras.status import Standing
 from interhuman2mqtt.cameras.worker import Worker, frames
 from interhuman2mqtt.capture import wire
 from interhuman2mqtt.clock import BoxClock

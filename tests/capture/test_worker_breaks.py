@@ -14,7 +14,7 @@ import trio.testing
 from capture.material import Failing, a_command
 from capture.workers import ENOUGH_S, HASTY, MOUNT, PATIENT, is_gone, stand_in, working
 from interhuman2mqtt.cameras.recording import WorkerRecording
-from interhuman2mqtt.cameras.stalls import Timeouts
+from interhuman2mqtt.cameras.stall_detector import Timeouts
 from interhuman2mqtt.cameras.worker import start_worker
 from interhuman2mqtt.capture import wire
 from interhuman2mqtt.errors import Outage, Reason

@@ -8,7 +8,7 @@ import trio
 
 from capture.material import SMALL
 from interhuman2mqtt.cameras.recording import WorkerRecording
-from interhuman2mqtt.cameras.stalls import Timeouts
+from interhuman2mqtt.cameras.stall_detector import Timeouts
 from interhuman2mqtt.cameras.worker import Worker, start_worker
 from interhuman2mqtt.capture import wire
 from interhuman2mqtt.events import MediaChunk

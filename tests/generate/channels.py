@@ -7,7 +7,7 @@ from msgspec import Struct, structs
 
 from generate import vocabulary
 from generate.payloads import Definitions, Schema
-from interhuman2mqtt.cameras.told import GAP
+from interhuman2mqtt.cameras.gap_events import GAP
 from interhuman2mqtt.events import AudioGapData, CameraStatus, Event, GapData
 from interhuman2mqtt.publish import state
 from interhuman2mqtt.publish.requests import COMMANDS, DATA, Answer, Request

@@ -5,8 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from msgspec import UNSET
 
-from interhuman2mqtt.cameras.counters import Counters
-from interhuman2mqtt.cameras.sendings import KEPT, Sendings
+from interhuman2mqtt.cameras.counters import KEPT, Counters, Sendings
 from interhuman2mqtt.capture import wire
 from interhuman2mqtt.events import Clock, Event, MediaChunk
 from interhuman2mqtt.publish.handed import Handed

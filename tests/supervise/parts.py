@@ -11,11 +11,11 @@ import trio
 
 from interhuman2mqtt import config
 from interhuman2mqtt.alive import Alive
+from interhuman2mqtt.cameras.context import Shared
 from interhuman2mqtt.cameras.coverage import Coverage, DatedGap
-from interhuman2mqtt.cameras.doubt import Accepted
-from interhuman2mqtt.cameras.ledger import AudioGap
-from interhuman2mqtt.cameras.places import Places
-from interhuman2mqtt.cameras.shared import Shared
+from interhuman2mqtt.cameras.gaps import AudioGap
+from interhuman2mqtt.cameras.refusal_doubt import Accepted
+from interhuman2mqtt.cameras.session_slots import Places
 from interhuman2mqtt.clock import BoxClock
 from interhuman2mqtt.cloud.websocket import Server
 from interhuman2mqtt.events import CameraStatus, Event

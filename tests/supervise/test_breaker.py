@@ -4,7 +4,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from interhuman2mqtt.cameras.breaker import WINDOW_S, Breaker
+from interhuman2mqtt.cameras.circuit_breaker import WINDOW_S, Breaker
 from interhuman2mqtt.errors import Outage, Reason, Refused
 from interhuman2mqtt.supervise import BugBudget, Health, Pauses, Waiting, keep_running
 

@@ -13,14 +13,13 @@ import trio
 import trio.testing
 
 from interhuman2mqtt import config
-from interhuman2mqtt.cameras import capturing, fleet
-from interhuman2mqtt.cameras import places as places_module
-from interhuman2mqtt.cameras.camera import Camera
-from interhuman2mqtt.cameras.capturing import Capturing
+from interhuman2mqtt.cameras import capture_task, fleet
+from interhuman2mqtt.cameras import session_slots as places_module
+from interhuman2mqtt.cameras.camera import Camera, Spell
+from interhuman2mqtt.cameras.capture_task import Capturing
 from interhuman2mqtt.cameras.fleet import Change, Fleet
-from interhuman2mqtt.cameras.places import Places
-from interhuman2mqtt.cameras.spell import Spell
-from interhuman2mqtt.cameras.streaming import Streaming
+from interhuman2mqtt.cameras.session_slots import Places
+from interhuman2mqtt.cameras.session_task import Streaming
 from interhuman2mqtt.events import CameraStatus
 from interhuman2mqtt.simulator.faults import parse_fault
 from interhuman2mqtt.simulator.settings import Key, Limits
@@ -248,7 +247,7 @@ async def test_the_worker_goes_while_it_waits_for_a_place() -> None:
 
 async def test_a_source_that_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is left of a source that has ended waits for a session only so long."""
-    monkeypatch.setattr(capturing, "LAST_MEDIA_S", 0.2)
+    monkeypatch.setattr(capture_task, "LAST_MEDIA_S", 0.2)
     heard = Heard()
     places = Places(1)
     await places.acquire("other", 0)  # so that nobody pulls

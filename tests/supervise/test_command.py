@@ -12,7 +12,7 @@ import structlog
 import trio
 
 from interhuman2mqtt import __version__, cli, daemon
-from interhuman2mqtt.cameras.capturing import Capturing
+from interhuman2mqtt.cameras.capture_task import Capturing
 from interhuman2mqtt.publish.publisher import Publisher
 
 GOOD = """

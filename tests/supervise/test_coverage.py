@@ -10,9 +10,9 @@ from msgspec import UNSET
 from trio.testing import MockClock
 
 from interhuman2mqtt.cameras.coverage import SAVE_S, Coverage, DatedGap
-from interhuman2mqtt.cameras.ledger import AudioGap
-from interhuman2mqtt.cameras.standing import Standing
-from interhuman2mqtt.cameras.told import Teller
+from interhuman2mqtt.cameras.gap_events import Teller
+from interhuman2mqtt.cameras.gaps import AudioGap
+from interhuman2mqtt.cameras.status import Standing
 from interhuman2mqtt.errors import Reason
 from interhuman2mqtt.events import ActiveSignal, CameraStatus, Clock, MediaChunk
 from rig.clocks import NOON, Clocks

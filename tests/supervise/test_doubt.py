@@ -4,7 +4,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from interhuman2mqtt.cameras.doubt import DOUBT_S, Doubt
+from interhuman2mqtt.cameras.refusal_doubt import DOUBT_S, Doubt
 from interhuman2mqtt.errors import Outage, Overloaded, Reason, Refused
 from interhuman2mqtt.supervise import BugBudget, Health, Waiting, keep_running
 

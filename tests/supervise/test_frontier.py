@@ -5,7 +5,7 @@ from collections import Counter
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from interhuman2mqtt.cameras.frontier import Begin, Frontier
+from interhuman2mqtt.cameras.recording import Begin, Frontier
 
 REPLAY_S = 4.0
 

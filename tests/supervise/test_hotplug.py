@@ -7,8 +7,8 @@ import trio
 import trio.testing
 
 from interhuman2mqtt.cameras.camera import Camera
-from interhuman2mqtt.cameras.capturing import Capturing
-from interhuman2mqtt.cameras.hotplug import LOOK_S, watch_plug
+from interhuman2mqtt.cameras.capture_task import Capturing
+from interhuman2mqtt.cameras.retry_triggers import PLUG_LOOK_S, watch_plug
 from interhuman2mqtt.supervise import Hurry, Pauses
 from supervise.parts import Heard, a_camera, shared
 
@@ -26,11 +26,11 @@ async def test_a_pause_ends_when_it_is_plugged_in(tmp_path: Path, autojump_clock
             node.touch()
             plugged = trio.current_time()
             await hurry.sleep(60)
-            assert trio.current_time() - plugged <= LOOK_S
+            assert trio.current_time() - plugged <= PLUG_LOOK_S
             await hurry.sleep(60)
             assert trio.current_time() - plugged >= 60
             node.unlink()
-            await trio.sleep(2 * LOOK_S)
+            await trio.sleep(2 * PLUG_LOOK_S)
         nursery.cancel_scope.cancel()
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from interhuman2mqtt.cameras.ledger import Cause, Gap, Ledger, split
+from interhuman2mqtt.cameras.gaps import Cause, Gap, Ledger, split
 from interhuman2mqtt.errors import Reason
 from interhuman2mqtt.events import MediaChunk
 from rig.clocks import Clocks

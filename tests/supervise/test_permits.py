@@ -12,9 +12,10 @@ import pytest
 import trio
 
 from interhuman2mqtt import config
-from interhuman2mqtt.cameras import capturing, spell, worker
+from interhuman2mqtt.cameras import camera as spell
+from interhuman2mqtt.cameras import capture_task, worker
 from interhuman2mqtt.cameras.camera import BEGIN_S, Camera
-from interhuman2mqtt.cameras.places import Places
+from interhuman2mqtt.cameras.session_slots import Places
 from interhuman2mqtt.config.schedule import DAYS
 from interhuman2mqtt.events import utc_now
 from interhuman2mqtt.policy.budgets import Budgets
@@ -238,7 +239,7 @@ async def test_a_flood_of_pauses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         starts.append(trio.current_time())
         return worker.start_worker(*arguments, **keys)
 
-    monkeypatch.setattr(capturing, "start_worker", counted)
+    monkeypatch.setattr(capture_task, "start_worker", counted)
     async with simulated_cloud() as url, living(tmp_path, url) as it:
         await it.heard.wait_state("streaming")
         began = trio.current_time()

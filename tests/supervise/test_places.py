@@ -8,7 +8,7 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from interhuman2mqtt.cameras.places import DOUBT_S, PROBE_MAX_S, PROBE_S, Places
+from interhuman2mqtt.cameras.session_slots import DOUBT_S, PROBE_MAX_S, PROBE_S, Places
 from interhuman2mqtt.errors import Lingering, Outage, Reason
 from interhuman2mqtt.supervise import BugBudget, Health, keep_running
 

@@ -11,9 +11,9 @@ from typing import NamedTuple
 import pytest
 import trio
 
-from interhuman2mqtt.cameras import capturing, worker
+from interhuman2mqtt.cameras import capture_task, worker
 from interhuman2mqtt.cameras.camera import Camera
-from interhuman2mqtt.cameras.stalls import Timeouts
+from interhuman2mqtt.cameras.stall_detector import Timeouts
 from interhuman2mqtt.cameras.worker import Worker
 from interhuman2mqtt.capture import wire
 from interhuman2mqtt.errors import Reason
@@ -91,7 +91,7 @@ async def test_nothing_is_left_of_two_hundred_restarts(tmp_path: Path, monkeypat
     monkeypatch.setattr(worker, "WATCH_S", 0.05)
     monkeypatch.setattr(worker, "LEAVE_S", 0.05)
     monkeypatch.setattr(worker, "LAST_WORDS_S", 0.1)
-    monkeypatch.setattr(capturing, "LAST_MEDIA_S", 0.05)
+    monkeypatch.setattr(capture_task, "LAST_MEDIA_S", 0.05)
     with trio.fail_after(120):
         await capture(12)
         before, threads = held(), threading.active_count()

@@ -6,8 +6,8 @@ from datetime import timedelta
 import pytest
 from msgspec import structs
 
-from interhuman2mqtt.cameras.ledger import Ledger
-from interhuman2mqtt.cameras.standing import Silence, Standing
+from interhuman2mqtt.cameras.gaps import Ledger
+from interhuman2mqtt.cameras.status import Silence, Standing
 from interhuman2mqtt.errors import Outage, Overloaded, Reason, Refused
 from interhuman2mqtt.events import CameraStatus, Range, State
 from interhuman2mqtt.policy.verdict import Verdict

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import pytest
 import trio
 
-from interhuman2mqtt.cameras.stalls import NOTICE_S, OPENINGS, SILENT_WORKER_S, STALL_S
+from interhuman2mqtt.cameras.stall_detector import NOTICE_S, OPENINGS, SILENT_WORKER_S, STALL_S
 from rig.clips import Clip
 from rig.netproxy import Network, network
 from rig.rtp import Jumps

@@ -4,7 +4,7 @@ import itertools
 import sys
 
 from interhuman2mqtt import config
-from interhuman2mqtt.cameras.capturing import open_command
+from interhuman2mqtt.cameras.capture_task import open_command
 from interhuman2mqtt.capture.device import open_source
 
 SECONDS = 6

@@ -1,6 +1,13 @@
 """One camera: when it may stream, and one spell of streaming after another.
 
 While the policy does not allow it there is nothing of it but its status: no capture process, no session, no place.
+
+A time in which a camera may stream: its capture, its session, and where the two meet.
+
+Two tasks, each restarted by `supervise` alone. One keeps a capture process; the other keeps a session, for as long as
+there is a capture to pull from and a place among the account's sessions. A session ends with its capture; a capture
+goes on without a session, its ring turning. A third waits for the end that the policy sets: a pause cuts everything
+off, whatever is under way; the end of an hour or of a budget lets the session come to its own.
 """
 
 import math
@@ -11,14 +18,117 @@ import structlog
 import trio
 
 from interhuman2mqtt import config
+from interhuman2mqtt.cameras.capture_task import Capturing
+from interhuman2mqtt.cameras.circuit_breaker import Breaker
+from interhuman2mqtt.cameras.context import Shared, capture_of, session_of
 from interhuman2mqtt.cameras.counters import Counters
-from interhuman2mqtt.cameras.picture import NoPicture, Picture
-from interhuman2mqtt.cameras.shared import Shared
-from interhuman2mqtt.cameras.spell import Spell
-from interhuman2mqtt.cameras.standing import Standing
-from interhuman2mqtt.errors import Reason
+from interhuman2mqtt.cameras.retry_triggers import SecretWatch, watch_plug
+from interhuman2mqtt.cameras.session_task import Streaming
+from interhuman2mqtt.cameras.snapshot import NoPicture, Picture
+from interhuman2mqtt.cameras.status import Standing
+from interhuman2mqtt.errors import Overloaded, Reason, Refused
 from interhuman2mqtt.policy.policy import Permit
-from interhuman2mqtt.supervise import Health, Hurry, Quarantine, Waiting, keep_running
+from interhuman2mqtt.supervise import BugBudget, Health, Hurry, Quarantine, Waiting, keep_running
+
+DRAIN_S = 30.0
+"""How long a session may drain when the hour or the budget is over."""
+
+log = structlog.get_logger(__name__)
+
+
+class Spell:
+    """From a verdict that allows to one that does not; nothing of it is left, the ring and the place included."""
+
+    def __init__(
+        self, camera: config.Camera, shared: Shared, standing: Standing, counters: Counters, bugs: BugBudget
+    ) -> None:
+        self._standing = standing
+        self._counters = counters
+        self._capturing = Capturing(camera, shared, standing, counters)
+        self._streaming = Streaming(camera, shared, self._capturing, standing, counters)
+        self._config, self._camera = camera, camera.id
+        self._source = camera.source
+        self._mended = SecretWatch(camera.password)
+        self._alive = shared.alive
+        self._breaker = Breaker()
+        self._pauses = shared.pauses
+        self._bugs = bugs
+        self._scope = trio.CancelScope()
+        self._over: str | None = None
+        """Why it may not be seen any longer."""
+        self._showing: set[trio.CancelScope] = set()
+
+    async def run(self, permit: Permit) -> None:
+        """Until the permit is withdrawn, or `stop`."""
+        try:
+            with self._scope:
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._end_with, permit)
+                    nursery.start_soon(self._keep_capturing)
+                    nursery.start_soon(watch_plug, self._source, self._capturing, self._mended)
+                    await self._keep_streaming()
+                    nursery.cancel_scope.cancel()
+        finally:
+            self._show_no_more()
+            self._streaming.release()
+            for stage in (capture_of(self._camera), session_of(self._camera)):
+                self._alive.withdraw(stage)
+
+    async def show(self, deliver: Callable[[Picture], Awaitable[None]]) -> Picture:
+        """Hand what the camera sees now to `deliver`; the end of the permit ends that too. Raises NoPicture."""
+        worker = self._capturing.worker
+        if self._over is not None or worker is None:
+            raise NoPicture(self._over or "its source is not open")
+        with trio.CancelScope() as scope:
+            self._showing.add(scope)
+            try:
+                picture = await worker.picture()
+                await deliver(picture)
+                return picture
+            finally:
+                self._showing.remove(scope)
+        raise NoPicture("it may not be seen any longer")
+
+    def _show_no_more(self) -> None:
+        for scope in self._showing:
+            scope.cancel()
+
+    async def _keep_capturing(self) -> None:
+        promise = self._alive.of(capture_of(self._camera))
+        run, tell, hurry = self._capturing.run, self._tell_capture, self._mended
+        await keep_running(run, tell, self._bugs, self._pauses, promise=promise, hurry=hurry)
+
+    async def _keep_streaming(self) -> None:
+        run, promise = self._breaker.guard(self._streaming.run), self._alive.of(session_of(self._camera))
+        hurry = SecretWatch(self._config.api_key)
+        await keep_running(run, self._tell_session, self._bugs, self._pauses, promise=promise, hurry=hurry)
+
+    def stop(self) -> bool:
+        """Let `run` return once the session is drained; False where there is none to wait for."""
+        return self._streaming.stop()
+
+    async def _end_with(self, permit: Permit) -> None:
+        verdict = await permit.wait_refused()
+        self._over = verdict.detail or "it may not be seen"
+        self._show_no_more()
+        log.info("may not stream any longer", reason=verdict.reason)
+        if verdict.reason is not Reason.PAUSED and self._streaming.stop():
+            self._scope.deadline = trio.current_time() + DRAIN_S
+            verdict = await permit.wait_paused()
+        if verdict.reason is Reason.PAUSED:
+            self._capturing.dismiss()
+        self._scope.cancel()
+
+    def _tell_capture(self, waiting: Waiting) -> None:
+        self._counters.capture_failures[waiting.outage.reason] += 1
+        self._standing.capture_failed(waiting.outage, waiting.failures)
+
+    def _tell_session(self, waiting: Waiting) -> None:
+        if isinstance(waiting.outage, Overloaded | Refused):
+            self._streaming.release()  # nobody keeps a place for long that it cannot use
+        self._counters.session_failures[waiting.outage.reason] += 1
+        self._standing.session_failed(waiting.outage, waiting.failures)
+
 
 BEGIN_S = 2.0
 """Between two times that it begins: who pauses and resumes it a hundred times a second starts no more processes."""

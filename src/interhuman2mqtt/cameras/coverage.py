@@ -19,8 +19,8 @@ from typing import NamedTuple
 import structlog
 import trio
 
-from interhuman2mqtt.cameras.coveragefile import CoverageFile, Kept, Owed, Record
-from interhuman2mqtt.cameras.ledger import AudioGap, Gap, Ledger
+from interhuman2mqtt.cameras.coverage_file import CoverageFile, Kept, Owed, Record
+from interhuman2mqtt.cameras.gaps import AudioGap, Gap, Ledger
 from interhuman2mqtt.clock import BoxClock, Instant, is_unset
 from interhuman2mqtt.errors import Reason
 from interhuman2mqtt.events import ActiveSignal, MediaChunk

@@ -8,7 +8,7 @@ import trio
 
 from interhuman2mqtt import config
 from interhuman2mqtt.cameras.camera import Camera
-from interhuman2mqtt.cameras.shared import Shared
+from interhuman2mqtt.cameras.context import Shared
 from interhuman2mqtt.config import secrets
 from interhuman2mqtt.errors import Reason
 

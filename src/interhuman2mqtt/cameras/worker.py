@@ -12,10 +12,10 @@ import trio
 
 from interhuman2mqtt import config
 from interhuman2mqtt.alive import Promise
-from interhuman2mqtt.cameras.picture import Picture, Pictures
 from interhuman2mqtt.cameras.recording import WorkerRecording
-from interhuman2mqtt.cameras.stalls import Progress, SoundMissing, Timeouts
-from interhuman2mqtt.cameras.voice import UNFINISHED_MAX, Voice
+from interhuman2mqtt.cameras.snapshot import Picture, Pictures
+from interhuman2mqtt.cameras.stall_detector import Progress, SoundMissing, Timeouts
+from interhuman2mqtt.cameras.worker_log import UNFINISHED_MAX, Voice
 from interhuman2mqtt.capture import wheel, wire
 from interhuman2mqtt.errors import Outage, Reason, Refused
 

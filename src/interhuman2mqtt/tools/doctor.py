@@ -8,7 +8,7 @@ from typing import TextIO
 import trio
 
 from interhuman2mqtt import exits, log, statefolder
-from interhuman2mqtt.cameras.capturing import open_command
+from interhuman2mqtt.cameras.capture_task import open_command
 from interhuman2mqtt.capture import alsa, v4l2, wire
 from interhuman2mqtt.config import Camera, Config, proxies, secrets
 from interhuman2mqtt.config import file as configfile

@@ -11,7 +11,7 @@ import trio
 from msgspec import Struct, structs
 
 from interhuman2mqtt import config, exits, log
-from interhuman2mqtt.cameras.capturing import open_command
+from interhuman2mqtt.cameras.capture_task import open_command
 from interhuman2mqtt.capture import wire
 from interhuman2mqtt.capture.chunks import Bounds
 from interhuman2mqtt.config import file as configfile

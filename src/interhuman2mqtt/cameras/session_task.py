@@ -8,15 +8,12 @@ import structlog
 import trio
 
 from interhuman2mqtt import config
-from interhuman2mqtt.cameras.capturing import Capturing
-from interhuman2mqtt.cameras.counters import Counters
-from interhuman2mqtt.cameras.doubt import Doubt
-from interhuman2mqtt.cameras.frontier import Frontier
-from interhuman2mqtt.cameras.metering import Metered
-from interhuman2mqtt.cameras.recording import WorkerRecording
-from interhuman2mqtt.cameras.sendings import Sendings
-from interhuman2mqtt.cameras.shared import Shared, session_of
-from interhuman2mqtt.cameras.standing import Standing
+from interhuman2mqtt.cameras.capture_task import Capturing
+from interhuman2mqtt.cameras.context import Shared, session_of
+from interhuman2mqtt.cameras.counters import Counters, Sendings
+from interhuman2mqtt.cameras.recording import Frontier, Metered, WorkerRecording
+from interhuman2mqtt.cameras.refusal_doubt import Doubt
+from interhuman2mqtt.cameras.status import Standing
 from interhuman2mqtt.cameras.worker import Worker
 from interhuman2mqtt.cloud.event_mapper import Interpreter, Origin
 from interhuman2mqtt.cloud.session import run_session

@@ -5,7 +5,7 @@ from itertools import count
 from msgspec import UNSET
 
 from interhuman2mqtt.cameras.coverage import DatedGap
-from interhuman2mqtt.cameras.ledger import AudioGap
+from interhuman2mqtt.cameras.gaps import AudioGap
 from interhuman2mqtt.clock import BoxClock
 from interhuman2mqtt.events import AudioGapData, Clock, Event, GapData, Range
 

@@ -7,14 +7,14 @@ import structlog
 import trio
 
 from interhuman2mqtt import config
+from interhuman2mqtt.cameras.context import Shared, capture_of
 from interhuman2mqtt.cameras.counters import Counters
-from interhuman2mqtt.cameras.ledger import AudioGap
-from interhuman2mqtt.cameras.shared import Shared, capture_of
-from interhuman2mqtt.cameras.stalls import SoundMissing
-from interhuman2mqtt.cameras.standing import Silence, Standing
-from interhuman2mqtt.cameras.starts import HOLD_S, Turn, wait_answer
-from interhuman2mqtt.cameras.voice import Voice
+from interhuman2mqtt.cameras.gaps import AudioGap
+from interhuman2mqtt.cameras.stall_detector import SoundMissing
+from interhuman2mqtt.cameras.start_limiter import HOLD_S, Turn, wait_answer
+from interhuman2mqtt.cameras.status import Silence, Standing
 from interhuman2mqtt.cameras.worker import Worker, start_worker
+from interhuman2mqtt.cameras.worker_log import Voice
 from interhuman2mqtt.capture import wire
 from interhuman2mqtt.config import secrets
 from interhuman2mqtt.errors import Outage, Reason

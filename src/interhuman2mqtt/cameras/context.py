@@ -5,10 +5,10 @@ from typing import NamedTuple
 
 from interhuman2mqtt.alive import Alive
 from interhuman2mqtt.cameras.coverage import Coverage
-from interhuman2mqtt.cameras.doubt import Accepted
-from interhuman2mqtt.cameras.places import Places
-from interhuman2mqtt.cameras.stalls import Timeouts
-from interhuman2mqtt.cameras.starts import Starts
+from interhuman2mqtt.cameras.refusal_doubt import Accepted
+from interhuman2mqtt.cameras.session_slots import Places
+from interhuman2mqtt.cameras.stall_detector import Timeouts
+from interhuman2mqtt.cameras.start_limiter import Starts
 from interhuman2mqtt.clock import BoxClock
 from interhuman2mqtt.cloud.websocket import Server
 from interhuman2mqtt.events import CameraStatus, Event

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import structlog
 from msgspec import structs
 
-from interhuman2mqtt.cameras.ledger import Ledger
+from interhuman2mqtt.cameras.gaps import Ledger
 from interhuman2mqtt.clock import BoxClock
 from interhuman2mqtt.errors import Lingering, Outage, Overloaded, Reason, Refused
 from interhuman2mqtt.events import AudioMissing, CameraStatus, Range, State

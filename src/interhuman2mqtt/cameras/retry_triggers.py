@@ -1,13 +1,43 @@
-"""A pause that ends as soon as the file of a secret changes: who puts a new key there need not wait for minutes."""
+"""A pause that ends as soon as the file of a secret changes: who puts a new key there need not wait for minutes.
+
+End the pause of a camera of this machine as soon as it is plugged in again.
+"""
 
 from pathlib import Path
 
+import structlog
 import trio
 
+from interhuman2mqtt.cameras.capture_task import Capturing
+from interhuman2mqtt.capture import v4l2
 from interhuman2mqtt.config import SecretRef, secrets
 from interhuman2mqtt.supervise import Hurry
 
-LOOK_S = 0.5
+log = structlog.get_logger(__name__)
+
+PLUG_LOOK_S = 1.0
+"""A look is a few reads of sysfs, and only while the camera is down. Inotify on /dev lost: udev gives a new node to the
+group `video` some time after it is there, so that looks would have to follow all the same."""
+
+
+async def watch_plug(source: str, capturing: Capturing, hurry: Hurry) -> None:
+    """Watch for ever; back-off alone would find a camera up to a minute after it has come."""
+    scheme, _, name = source.partition(":")
+    if scheme != "v4l2":
+        return
+    was_there = v4l2.is_there(name)
+    while True:
+        await trio.sleep(PLUG_LOOK_S)
+        if capturing.worker is not None:
+            continue
+        is_there = v4l2.is_there(name)
+        if is_there and not was_there:
+            log.info("plugged in", source=source)
+            hurry.now()
+        was_there = is_there
+
+
+SECRET_LOOK_S = 0.5
 _THREADS = trio.CapacityLimiter(4)
 """A file may be on a network that hangs; that must take no thread from anything else."""
 
@@ -30,7 +60,7 @@ class SecretWatch(Hurry):
 
     async def _hurry_on_change(self, path: Path) -> None:
         while (now := await _stamp(path)) == self._seen:  # noqa: ASYNC110 - a file wakes nobody
-            await trio.sleep(LOOK_S)
+            await trio.sleep(SECRET_LOOK_S)
         self._seen = now
         self.now()
 

@@ -14,7 +14,7 @@ import structlog
 from msgspec import Struct, structs
 
 from interhuman2mqtt import statefolder
-from interhuman2mqtt.cameras.ledger import Cause, Ledger
+from interhuman2mqtt.cameras.gaps import Cause, Ledger
 from interhuman2mqtt.clock import Instant, Seconds, is_unset
 from interhuman2mqtt.errors import Reason
 from interhuman2mqtt.events import ActiveSignal
