@@ -10,7 +10,7 @@ from pathlib import Path
 import structlog
 
 from interhuman2mqtt import __version__, exits, log, statefolder
-from interhuman2mqtt.capture import wheel
+from interhuman2mqtt.capture import bundled_libraries
 from interhuman2mqtt.config import commands as cli_config
 from interhuman2mqtt.config.arguments import add_config
 from interhuman2mqtt.errors import ConfigError
@@ -21,7 +21,7 @@ from interhuman2mqtt.tools import commandline as tools
 def main(arguments: Sequence[str] | None = None) -> int:  # noqa: PLR0911 - one for each way in which a command ends
     """Run a command; returns its exit status."""
     log.guard_streams()
-    os.environ.update(wheel.environment(os.environ))
+    os.environ.update(bundled_libraries.environment(os.environ))
     words = sys.argv[1:] if arguments is None else list(arguments)
     if words[:1] == ["simulate"]:
         return _simulate(words[1:])

@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from interhuman2mqtt.capture import wire
-from interhuman2mqtt.capture.choose import Adjustment, choose
+from interhuman2mqtt.capture import ipc
 from interhuman2mqtt.capture.device import open_source
+from interhuman2mqtt.capture.reader import Counts, Shared, Take
 from interhuman2mqtt.capture.recorder import Recording, Tracks
 from interhuman2mqtt.capture.ring import Ring
-from interhuman2mqtt.capture.take import Counts, Shared, Take
-from interhuman2mqtt.capture.timeline import Anchor
+from interhuman2mqtt.capture.timestamps import Anchor
+from interhuman2mqtt.capture.track_selection import Adjustment, choose
 from interhuman2mqtt.errors import Outage
 from interhuman2mqtt.supervise import leaves
 from rig.clips import Clip, frame_numbers, made
@@ -25,10 +25,10 @@ WHOLE = 1 << 30
 LEGIBLE = 300_000
 """Bits a second: so small a picture would get so few by default that a number is unreadable now and then."""
 
-Cut = tuple[wire.Chunk, bytes]
+Cut = tuple[ipc.Chunk, bytes]
 
 
-def a_command(source: str | Path = "test:", **changes: Any) -> wire.Open:
+def a_command(source: str | Path = "test:", **changes: Any) -> ipc.Open:
     """The first command to a worker; a path is a file."""
     values: dict[str, Any] = {
         "camera": "front",
@@ -46,7 +46,7 @@ def a_command(source: str | Path = "test:", **changes: Any) -> wire.Open:
         "buffer_s": 600.0,
         "buffer_max": WHOLE,
     }
-    return wire.Open(**values | changes)
+    return ipc.Open(**values | changes)
 
 
 def crafted(make: Callable[[Path], None], suffix: str) -> Path:
@@ -63,7 +63,7 @@ class Captured:
         self.takes: dict[int, Tracks] = {}
         self.anchor = Anchor()
         self.counts = Counts()
-        self.opened: wire.Opened | None = None
+        self.opened: ipc.Opened | None = None
         self._numbers = 0
 
     def read(self, path: Path, adjustment: Adjustment = Adjustment(), **changes: Any) -> None:  # noqa: B008 - frozen
@@ -87,7 +87,7 @@ class Captured:
     ) -> Recording:
         """A recording of it."""
         self._numbers += 1
-        command = wire.Record(
+        command = ipc.Record(
             recording=self._numbers,
             framing="standalone" if framing == "standalone" else "continuous",
             chunk_s=chunk_s,

@@ -8,9 +8,9 @@ from fractions import Fraction
 from types import SimpleNamespace
 from typing import Any, NamedTuple, cast
 
-from interhuman2mqtt.capture.opening import Arrived, Opening
-from interhuman2mqtt.capture.rate import ClockRate
-from interhuman2mqtt.capture.timeline import Anchor, Timeline
+from interhuman2mqtt.capture.clock_rate import ClockRate
+from interhuman2mqtt.capture.preroll import Arrived, Opening
+from interhuman2mqtt.capture.timestamps import Anchor, Timeline
 
 VIDEO, SOUND = 0, 1
 ZERO = 1000.0

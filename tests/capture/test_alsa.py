@@ -13,7 +13,7 @@ import trio
 from capture.material import SMALL, a_command, numbers
 from capture.workers import PATIENT, film, pull, working
 from interhuman2mqtt.cameras.worker import start_worker
-from interhuman2mqtt.capture import wheel
+from interhuman2mqtt.capture import bundled_libraries
 from interhuman2mqtt.capture.alsa import Address, Roots, address, fault, refusal
 from interhuman2mqtt.errors import Outage, Reason, Refused
 
@@ -37,10 +37,10 @@ def opened(environment: dict[str, str], *names: str) -> tuple[str, list[str]]:
     return done.stderr, done.stdout.splitlines()
 
 
-@pytest.mark.parametrize("folder", [wheel.ALSA, Path("/nonexistent")], ids=["system", "slim"])
+@pytest.mark.parametrize("folder", [bundled_libraries.ALSA, Path("/nonexistent")], ids=["system", "slim"])
 def test_the_wheel_finds_a_configuration(folder: Path) -> None:
     """With the system's files and in an image without them, ALSA opens what needs no card and knows all hardware."""
-    said, (opened_null, *_) = opened(wheel.environment({}, alsa=folder), "null", *HARDWARE)
+    said, (opened_null, *_) = opened(bundled_libraries.environment({}, alsa=folder), "null", *HARDWARE)
     assert opened_null == "null pcm_s16le 48000 2"
     assert "Cannot access file" not in said
     assert "Unknown PCM" not in said
@@ -51,7 +51,7 @@ def test_no_path_of_the_build_is_looked_at(tmp_path: Path) -> None:
     """Anybody may write below /tmp: neither configuration, plug-in nor policy is taken from there."""
     trace = tmp_path / "trace"
     said = ["strace", "-f", "-e", "trace=%file", "-o", str(trace), sys.executable, "-c", OPEN]
-    environment = {**os.environ, **wheel.environment({}, alsa=Path("/nonexistent"))}
+    environment = {**os.environ, **bundled_libraries.environment({}, alsa=Path("/nonexistent"))}
     names = ["null", "default", "hw:0", "nonsense"]
     subprocess.run([*said, *names], env=environment, check=True, capture_output=True)
     assert re.findall(r'.*"/tmp/vendor.*', trace.read_text()) == []
@@ -61,7 +61,7 @@ def test_what_the_user_says_of_alsa_is_honoured(tmp_path: Path) -> None:
     """A configuration of the user's is used as it is, and reaches the capture process."""
     own = tmp_path / "asound.conf"
     own.write_text("pcm.lectern { type null }\n")
-    environment = wheel.environment({"ALSA_CONFIG_PATH": str(own)})
+    environment = bundled_libraries.environment({"ALSA_CONFIG_PATH": str(own)})
     _, lines = opened(environment, "lectern")
     assert lines == ["lectern pcm_s16le 48000 2"]
 
@@ -73,7 +73,7 @@ async def test_the_capture_process_is_told_where_to_look(monkeypatch: pytest.Mon
     async with start_worker(a_command()) as worker:
         said = (await trio.Path(f"/proc/{worker.pid}/environ").read_text()).split("\0")
     assert "ALSA_CONFIG_PATH=/etc/own.conf" in said
-    assert {line.partition("=")[0] for line in said} >= set(wheel.environment({}))
+    assert {line.partition("=")[0] for line in said} >= set(bundled_libraries.environment({}))
 
 
 @pytest.mark.parametrize(

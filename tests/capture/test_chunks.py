@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from capture.material import SMALL, Captured, Cut, captured
-from interhuman2mqtt.capture import wire
-from interhuman2mqtt.capture.chunks import SHORT_OF_CHUNK, Bounds, lengths
+from interhuman2mqtt.capture import ipc
+from interhuman2mqtt.capture.chunk_length import SHORT_OF_CHUNK, Bounds, lengths
 from interhuman2mqtt.capture.recorder import Recording, Tracks
 from interhuman2mqtt.capture.ring import Packet, Ring
-from interhuman2mqtt.capture.timeline import Anchor
+from interhuman2mqtt.capture.timestamps import Anchor
 from interhuman2mqtt.capture.tracks import Copied
 from rig.clips import opened
 
@@ -42,7 +42,7 @@ class Camera:
         self.anchor = Anchor()
         self.anchor.observe(0.0, 0.0)
         self.anchor.observe(0.0, 1.0)
-        self._command = wire.Record(
+        self._command = ipc.Record(
             recording=1,
             framing="standalone" if framing == "standalone" else "continuous",
             chunk_s=chunk_s,
@@ -56,7 +56,7 @@ class Camera:
         """Begin a recording there."""
         self.recording = Recording(structs.replace(self._command, from_s=from_s), self.ring, self.anchor)
         if self._least_s is not None:
-            self.recording.limit(wire.Limit(recording=1, least_s=self._least_s))
+            self.recording.limit(ipc.Limit(recording=1, least_s=self._least_s))
 
     @property
     def now(self) -> float:
@@ -93,7 +93,7 @@ def small() -> Captured:
 class Left(NamedTuple):
     """A chunk, and when it left: the time of the newest picture."""
 
-    head: wire.Chunk
+    head: ipc.Chunk
     payload: bytes
     at: float
 
@@ -247,7 +247,7 @@ def test_what_the_ring_cannot_hold_leaves_before_it_falls_off() -> None:
         camera = Camera(25.0, "continuous", 30.0)
         limit_bytes = gops * gop_size(camera, 112)
         camera.ring.limit_s, camera.ring.limit_bytes = limit_s, limit_bytes
-        camera.recording.limit(wire.Limit(recording=1))
+        camera.recording.limit(ipc.Limit(recording=1))
         chunks = list(live(camera, [112] * 30))
         assert len(chunks) > 5
         assert all(chunk.head.lost == () for chunk in chunks)
@@ -259,10 +259,10 @@ def test_what_the_cloud_takes() -> None:
     camera = Camera(10.0, "continuous", 2.0, least_s=5.0)
     assert [round(c.head.end_s - c.head.start_s, 3) for c in live(camera, [20] * 10)] == [6.0] * 3
     camera = Camera(10.0, "continuous", 30.0)
-    camera.recording.limit(wire.Limit(recording=1, most_s=5.0))
+    camera.recording.limit(ipc.Limit(recording=1, most_s=5.0))
     assert [round(c.head.end_s - c.head.start_s, 3) for c in live(camera, [20] * 10)] == [4.0] * 5
     camera = Camera(10.0, "continuous", 30.0)
-    camera.recording.limit(wire.Limit(recording=1, most_bytes=4 * gop_size(camera, 20) + 1))
+    camera.recording.limit(ipc.Limit(recording=1, most_bytes=4 * gop_size(camera, 20) + 1))
     assert [round(c.head.end_s - c.head.start_s, 3) for c in live(camera, [20] * 10)][:2] == [6.0] * 2
 
 

@@ -21,9 +21,9 @@ import trio
 import trustme
 
 from capture.material import SMALL, a_command
-from interhuman2mqtt.capture import device, v4l2, v4l2_formats, wire
+from interhuman2mqtt.capture import device, ipc, v4l2, v4l2_formats
 from interhuman2mqtt.capture.device import explain, open_source
-from interhuman2mqtt.capture.network import CREDENTIALS_MAX
+from interhuman2mqtt.capture.network_source import CREDENTIALS_MAX
 from interhuman2mqtt.errors import Outage, Reason, Refused
 from rig.mosquitto import free_port
 from rig.processes import in_background
@@ -34,7 +34,7 @@ PASSWORD = "p@ss'w\"o:r/d#1%"
 MOUNT = {"/cam": SMALL}
 
 
-def opening(command: wire.Open) -> Outage | None:
+def opening(command: ipc.Open) -> Outage | None:
     """Why a source does not open; None where it does."""
     try:
         feeds = open_source(command)
@@ -45,7 +45,7 @@ def opening(command: wire.Open) -> Outage | None:
     return None
 
 
-async def outage(command: wire.Open) -> Outage:
+async def outage(command: ipc.Open) -> Outage:
     """Why a source does not open."""
     with trio.fail_after(20):
         found = await trio.to_thread.run_sync(opening, command)
@@ -364,17 +364,17 @@ worker.main()
 """
 
 
-def failure(code: str, command: wire.Open) -> wire.Failed:
+def failure(code: str, command: ipc.Open) -> ipc.Failed:
     """What a worker of this code says when its source cannot be opened."""
     with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdin
         assert process.stdout
-        process.stdin.write(wire.pack(command))
+        process.stdin.write(ipc.pack(command))
         process.stdin.flush()
         while True:
-            header, _ = wire.unpack_prefix(process.stdout.read(wire.PREFIX.size))
-            frame = wire.unpack_frame(process.stdout.read(header))
-            if isinstance(frame, wire.Failed):
+            header, _ = ipc.unpack_prefix(process.stdout.read(ipc.PREFIX.size))
+            frame = ipc.unpack_frame(process.stdout.read(header))
+            if isinstance(frame, ipc.Failed):
                 process.stdin.close()
                 return frame
 

@@ -11,11 +11,11 @@ import pytest
 
 from capture.material import a_command, numbers
 from capture.test_take import films
-from interhuman2mqtt.capture import arrivals
-from interhuman2mqtt.capture.capture import Capture
+from interhuman2mqtt.capture import demuxer
+from interhuman2mqtt.capture.capture_thread import Capture
 from interhuman2mqtt.capture.device import Feed, open_source
-from interhuman2mqtt.capture.files import Clock, played
-from interhuman2mqtt.capture.opening import Arrived
+from interhuman2mqtt.capture.file_player import Clock, played
+from interhuman2mqtt.capture.preroll import Arrived
 from rig.clips import Clip, made, packet_times
 
 CLIP = Clip(size=(192, 108), fps=15, gop=15, seconds=4)
@@ -177,7 +177,7 @@ def test_a_file_plays_in_real_time_and_again(name: str) -> None:
 @pytest.mark.parametrize("name", WHOLE)
 def test_what_is_made_of_a_file(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two passes are one film: every picture once and in its order, nothing repaired, sound as long as the video."""
-    monkeypatch.setattr(arrivals, "played", lambda feed: playing(feed, length(name) * 2))
+    monkeypatch.setattr(demuxer, "played", lambda feed: playing(feed, length(name) * 2))
     capture = Capture(a_command(file(name)))
     capture.run()
     assert capture.counts.repairs.keys() <= UNTOLD.get(name, set())

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from capture import odd_films
 from capture.material import captured, media, numbers
-from interhuman2mqtt.capture.parameters import KeyFrames, exp_golomb, read_head, recovery_frames
+from interhuman2mqtt.capture.parameter_sets import KeyFrames, exp_golomb, read_head, recovery_frames
 from interhuman2mqtt.capture.ring import Packet
 
 START = b"\x00\x00\x00\x01"

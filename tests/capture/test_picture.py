@@ -12,8 +12,8 @@ from capture.material import SMALL, Captured, a_command, captured
 from capture.workers import ENOUGH_S, PATIENT, film, pull, working
 from interhuman2mqtt.cameras.snapshot import NoPicture, Picture
 from interhuman2mqtt.cameras.worker import Worker, start_worker
-from interhuman2mqtt.capture import picture, wire
-from interhuman2mqtt.capture.capture import Capture
+from interhuman2mqtt.capture import ipc, snapshot
+from interhuman2mqtt.capture.capture_thread import Capture
 from rig.clips import Clip, frame_numbers
 
 
@@ -23,11 +23,11 @@ def number_of(jpeg: bytes) -> int | None:
     return number
 
 
-def seen(whole: Captured, width_max: int = 1280) -> tuple[wire.Pictured, bytes]:
+def seen(whole: Captured, width_max: int = 1280) -> tuple[ipc.Pictured, bytes]:
     """The picture of a ring that was filled before, as a worker's thread takes it."""
     capture = Capture(a_command())
     capture.ring, capture.takes, capture.anchor = whole.ring, whole.takes, whole.anchor
-    return picture.Photographer(capture).take(wire.Picture(number=7, width_max=width_max))
+    return snapshot.Photographer(capture).take(ipc.Picture(number=7, width_max=width_max))
 
 
 @pytest.mark.parametrize("clip", [SMALL, SMALL._replace(b_frames=2), SMALL._replace(seconds=3, gop=45)])
@@ -54,7 +54,7 @@ def test_its_width_is_bounded() -> None:
 
 def test_it_ends_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """When the time for it is over the newest picture so far is given: here the first of its group."""
-    monkeypatch.setattr(picture, "DECODE_S", 0.0)
+    monkeypatch.setattr(snapshot, "DECODE_S", 0.0)
     _, jpeg = seen(captured(SMALL))
     assert number_of(jpeg) == SMALL.frames - SMALL.gop
 

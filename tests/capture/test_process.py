@@ -14,7 +14,7 @@ import trio.testing
 from capture.material import SMALL, a_command
 from capture.workers import ENOUGH_S, PATIENT, is_gone, working
 from interhuman2mqtt.cameras.worker import start_worker
-from interhuman2mqtt.capture import wire
+from interhuman2mqtt.capture import ipc
 
 
 def descriptors() -> int:
@@ -79,15 +79,15 @@ def altered(code: str, **keys: str) -> "subprocess.Popen[bytes]":
     pipe = subprocess.PIPE
     process = subprocess.Popen([sys.executable, "-c", code], stdin=pipe, stdout=pipe, stderr=pipe)
     assert process.stdin
-    process.stdin.write(wire.pack(a_command(SMALL.path(), **keys)))
+    process.stdin.write(ipc.pack(a_command(SMALL.path(), **keys)))
     process.stdin.flush()
     return process
 
 
-def read_frame(process: "subprocess.Popen[bytes]") -> wire.Frame:
+def read_frame(process: "subprocess.Popen[bytes]") -> ipc.Frame:
     assert process.stdout
-    header, payload = wire.unpack_prefix(process.stdout.read(wire.PREFIX.size))
-    frame = wire.unpack_frame(process.stdout.read(header))
+    header, payload = ipc.unpack_prefix(process.stdout.read(ipc.PREFIX.size))
+    frame = ipc.unpack_frame(process.stdout.read(header))
     process.stdout.read(payload)
     return frame
 
@@ -95,7 +95,7 @@ def read_frame(process: "subprocess.Popen[bytes]") -> wire.Frame:
 def test_stray_prints_do_not_corrupt_the_frames() -> None:
     """Whatever else writes to stdout, also a library in C, writes to stderr."""
     with altered(PRINTS) as process:
-        while not isinstance(read_frame(process), wire.Opened):
+        while not isinstance(read_frame(process), ipc.Opened):
             pass
         _, said = process.communicate(timeout=10)
     assert b"a stray print" in said
@@ -105,7 +105,7 @@ def test_stray_prints_do_not_corrupt_the_frames() -> None:
 def test_the_end_of_stdin_ends_a_worker_that_hangs() -> None:
     """An orphan does not live on, even while its capture is stuck in a driver."""
     with altered(HANGS) as process:
-        assert isinstance(read_frame(process), wire.Pulse)
+        assert isinstance(read_frame(process), ipc.Pulse)
         process.communicate(timeout=5)
         assert process.returncode == 0
 
@@ -168,7 +168,7 @@ def test_commands_that_are_none_end_the_process() -> None:
         assert process.wait(timeout=10) == os.EX_SOFTWARE
 
 
-@pytest.mark.parametrize("first", [b"", wire.pack(wire.Drop(recording=1))], ids=["nothing", "another"])
+@pytest.mark.parametrize("first", [b"", ipc.pack(ipc.Drop(recording=1))], ids=["nothing", "another"])
 def test_the_first_command_must_be_open(first: bytes) -> None:
     """Started by hand it says what it wants."""
     done = subprocess.run(

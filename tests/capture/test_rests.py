@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from capture.material import a_command
-from interhuman2mqtt.capture import wire
+from interhuman2mqtt.capture import ipc
 from interhuman2mqtt.capture.device import open_source
-from interhuman2mqtt.capture.rests import END_S, LEAST_S, PUNCTUAL_S, REST_S, WAITING_MAX, rest_s
+from interhuman2mqtt.capture.reader import END_S, LEAST_S, PUNCTUAL_S, REST_S, WAITING_MAX, rest_s
 from interhuman2mqtt.capture.ring import Packet, Ring
-from interhuman2mqtt.capture.timeline import SETTLED_S, Anchor
+from interhuman2mqtt.capture.timestamps import SETTLED_S, Anchor
 from rig.rtsp import rtsp_server
 
 MS = 0.001
@@ -137,7 +137,7 @@ async def test_only_tcp_keeps_what_is_not_read() -> None:
     assert not is_buffered(a_command())
 
 
-def is_buffered(command: wire.Open) -> bool:
+def is_buffered(command: ipc.Open) -> bool:
     (feed,) = open_source(command)
     feed.close()
     return feed.buffered

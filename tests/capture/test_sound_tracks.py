@@ -8,9 +8,9 @@ import trio
 from capture.material import a_command, numbers
 from capture.test_device import outage
 from capture.workers import film, pull, working
-from interhuman2mqtt.capture import wire
+from interhuman2mqtt.capture import ipc
+from interhuman2mqtt.capture.audio_selection import Announced, announced
 from interhuman2mqtt.capture.ffmpeg_log import Line
-from interhuman2mqtt.capture.sound_tracks import Announced, announced
 from interhuman2mqtt.errors import Reason, Refused
 from rig.clips import Clip
 from rig.scripted_camera import scripted_camera
@@ -42,7 +42,7 @@ CASES: dict[str, tuple[Sequence[Track], str, str]] = {
 }
 
 
-async def opened(tracks: Sequence[Track], audio: str) -> tuple[wire.Opened, list[int | None]]:
+async def opened(tracks: Sequence[Track], audio: str) -> tuple[ipc.Opened, list[int | None]]:
     """What a camera turns out to be, and the frames that come from it."""
     async with scripted_camera(VIDEO, *tracks) as camera, working(a_command(camera.url(), audio=audio)) as worker:
         media = film(await pull(worker.record("continuous", 1.0, None), 2))
@@ -53,7 +53,7 @@ async def opened(tracks: Sequence[Track], audio: str) -> tuple[wire.Opened, list
 @pytest.mark.parametrize("third", [0, 1, 2])
 async def test_which_sound_is_taken(third: int) -> None:
     """Never a back channel, not a dead jack where another is alive, and what nobody can decode is silence."""
-    found: dict[str, tuple[wire.Opened, list[int | None]]] = {}
+    found: dict[str, tuple[ipc.Opened, list[int | None]]] = {}
 
     async def look(name: str, tracks: Sequence[Track], audio: str) -> None:
         found[name] = await opened(tracks, audio)

@@ -5,10 +5,10 @@ import trio
 import trio.testing
 
 from interhuman2mqtt.cameras.stall_detector import Progress, Timeouts
-from interhuman2mqtt.capture import wire
+from interhuman2mqtt.capture import ipc
 from interhuman2mqtt.errors import Outage
 
-SILENT_SOUND = wire.Pulse(video_packets=0, audio_packets=0, audio_expected=True, ring_s=0, ring_bytes=0, repairs={})
+SILENT_SOUND = ipc.Pulse(video_packets=0, audio_packets=0, audio_expected=True, ring_s=0, ring_bytes=0, repairs={})
 
 
 async def test_progress_is_judged_per_track(autojump_clock: trio.testing.MockClock) -> None:
@@ -35,6 +35,6 @@ async def test_progress_of_a_silence_of_our_own(autojump_clock: trio.testing.Moc
     for second in range(20):
         await trio.sleep(1)
         progress.observe(
-            wire.Pulse(video_packets=second, audio_packets=0, audio_expected=False, ring_s=0, ring_bytes=0, repairs={})
+            ipc.Pulse(video_packets=second, audio_packets=0, audio_expected=False, ring_s=0, ring_bytes=0, repairs={})
         )
         progress.judge(Timeouts())

@@ -12,14 +12,14 @@ import pytest
 
 from capture import odd_films
 from capture.material import SMALL, a_command, crafted, numbers
-from interhuman2mqtt.capture import capture as capture_module
-from interhuman2mqtt.capture import microphone, wire
-from interhuman2mqtt.capture import take as take_module
-from interhuman2mqtt.capture.capture import REOPENS, Capture
-from interhuman2mqtt.capture.choose import Adjustment
+from interhuman2mqtt.capture import capture_thread as capture_module
+from interhuman2mqtt.capture import ipc, microphone
+from interhuman2mqtt.capture import reader as take_module
+from interhuman2mqtt.capture.capture_thread import REOPENS, Capture
 from interhuman2mqtt.capture.device import Feed, open_source
+from interhuman2mqtt.capture.reader import Reopen
 from interhuman2mqtt.capture.recorder import Recording
-from interhuman2mqtt.capture.take import Reopen
+from interhuman2mqtt.capture.track_selection import Adjustment
 from interhuman2mqtt.capture.tracks import AvPacket
 from interhuman2mqtt.errors import Outage, Reason, Refused
 from rig.clips import Clip, add_video, draw, opened, packet_times
@@ -31,7 +31,7 @@ RARE = Clip(size=(192, 108), fps=15, gop=150, seconds=16, audio=None)
 def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Files are read as fast as they can be."""
 
-    def hurried(command: wire.Open, *, encode: bool = False) -> list[Feed]:
+    def hurried(command: ipc.Open, *, encode: bool = False) -> list[Feed]:
         return [feed._replace(paced=False) for feed in open_source(command, encode=encode)]
 
     monkeypatch.setattr(capture_module, "open_source", hurried)
@@ -46,7 +46,7 @@ def run(path: Path, video: str = "auto") -> Capture:
     return capture
 
 
-def captured_until_it_ends(command: wire.Open) -> Outage:
+def captured_until_it_ends(command: ipc.Open) -> Outage:
     """Why a capture ended."""
     capture = Capture(command)
     capture.run()
@@ -60,7 +60,7 @@ def films(capture: Capture) -> list[bytes]:
     ring = capture.ring
     serial = ring.first
     while serial < ring.sealed:
-        command = wire.Record(recording=1, framing="continuous", chunk_s=600, from_s=ring.gop(serial).start_s)
+        command = ipc.Record(recording=1, framing="continuous", chunk_s=600, from_s=ring.gop(serial).start_s)
         recording = Recording(command, ring, capture.anchor)
         recording.pulled = True
         cut = recording.cut(capture.takes, source_ended=True)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from interhuman2mqtt.capture.timeline import (
+from interhuman2mqtt.capture.timestamps import (
     ANCHOR_BUCKET_S,
     ANCHOR_BUCKETS,
     JUMP_S,

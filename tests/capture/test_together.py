@@ -16,13 +16,13 @@ import av
 import pytest
 
 from capture.scripted import ZERO, Camera, Clock, running
-from interhuman2mqtt.capture import arrivals
-from interhuman2mqtt.capture.arrivals import packets
+from interhuman2mqtt.capture import demuxer
+from interhuman2mqtt.capture.clock_rate import ClockRate
+from interhuman2mqtt.capture.demuxer import packets
 from interhuman2mqtt.capture.device import Feed
-from interhuman2mqtt.capture.opening import Opening
-from interhuman2mqtt.capture.rate import ClockRate
+from interhuman2mqtt.capture.preroll import Opening
 from interhuman2mqtt.capture.ring import Packet
-from interhuman2mqtt.capture.timeline import Anchor, Timeline
+from interhuman2mqtt.capture.timestamps import Anchor, Timeline
 from interhuman2mqtt.capture.tracks import EncodedSound
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ def apart(microphone: Microphone, video: Clock, seconds: float, monkeypatch: pyt
     camera = Camera(video=video, sounds=0.001)
     pictures = camera.run(seconds)
     clock, chance = Ticking(), random.Random(2)
-    monkeypatch.setattr(arrivals, "time", clock)
+    monkeypatch.setattr(demuxer, "time", clock)
     feed = sound_card(microphone, seconds, clock, chance)
     stream = cast("AudioStream", feed.container.streams[0])
     anchor = Anchor()

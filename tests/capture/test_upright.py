@@ -10,7 +10,7 @@ from av.video.frame import VideoFrame
 from capture import odd_films
 from capture.material import Captured, captured, media, numbers
 from capture.test_picture import number_of, seen
-from interhuman2mqtt.capture.upright import Shape, Upright, even, sane_aspect
+from interhuman2mqtt.capture.rotation import Shape, Upright, even, sane_aspect
 from rig.clips import frame_numbers, opened
 
 SQUARE = Fraction(1)

@@ -15,7 +15,7 @@ from interhuman2mqtt.cameras.gaps import Ledger
 from interhuman2mqtt.cameras.stall_detector import Timeouts
 from interhuman2mqtt.cameras.status import Standing
 from interhuman2mqtt.cameras.worker import Worker, frames
-from interhuman2mqtt.capture import wire
+from interhuman2mqtt.capture import ipc
 from interhuman2mqtt.clock import BoxClock
 from interhuman2mqtt.errors import Outage, Reason
 from interhuman2mqtt.events import CameraStatus
@@ -75,9 +75,9 @@ def test_no_frame_is_a_bug(found: list[bytes], payload: bytes) -> None:
         recording = taken.recordings[1]
         for header in found:
             try:
-                taken.take(wire.unpack_frame(header), payload)
+                taken.take(ipc.unpack_frame(header), payload)
                 taken.progress.judge(Timeouts())
-            except wire.WireError as error:
+            except ipc.WireError as error:
                 str(error).encode()
             except Outage as outage:
                 msgspec.json.encode(outage.detail)
@@ -95,7 +95,7 @@ def test_no_frame_is_a_bug(found: list[bytes], payload: bytes) -> None:
 @given(st.lists(st.tuples(st.binary(min_size=1, max_size=30), st.binary(max_size=30)), max_size=5), st.data())
 def test_frames_come_in_any_pieces(sent: list[tuple[bytes, bytes]], data: st.DataObject) -> None:
     """However the pipe cuts them, the frames are those that were sent, and nothing is left."""
-    stream = b"".join(wire.PREFIX.pack(len(header), len(payload)) + header + payload for header, payload in sent)
+    stream = b"".join(ipc.PREFIX.pack(len(header), len(payload)) + header + payload for header, payload in sent)
     buffer, got = bytearray(), []
     while stream:
         size = data.draw(st.integers(1, len(stream)))
@@ -111,13 +111,13 @@ def test_rubbish_instead_of_frames(rubbish: bytes) -> None:
     """Lengths that cannot be are refused before anything of the length is waited for."""
     try:
         for header, _ in frames(bytearray(rubbish)):
-            wire.unpack_frame(header)
-    except wire.WireError:
+            ipc.unpack_frame(header)
+    except ipc.WireError:
         return
-    if len(rubbish) >= wire.PREFIX.size:
-        header, payload = struct.unpack(">II", rubbish[: wire.PREFIX.size])
-        assert header <= wire.HEADER_MAX
-        assert payload <= wire.PAYLOAD_MAX
+    if len(rubbish) >= ipc.PREFIX.size:
+        header, payload = struct.unpack(">II", rubbish[: ipc.PREFIX.size])
+        assert header <= ipc.HEADER_MAX
+        assert payload <= ipc.PAYLOAD_MAX
 
 
 @pytest.mark.parametrize(
@@ -134,5 +134,5 @@ def test_rubbish_instead_of_frames(rubbish: bytes) -> None:
 )
 def test_what_is_refused(header: bytes) -> None:
     """Depth, text, times and ranges that would fail somewhere behind the pipe fail at the pipe."""
-    with pytest.raises(wire.WireError):
-        wire.unpack_frame(header)
+    with pytest.raises(ipc.WireError):
+        ipc.unpack_frame(header)

@@ -16,7 +16,7 @@ from capture.workers import ENOUGH_S, HASTY, MOUNT, PATIENT, is_gone, stand_in, 
 from interhuman2mqtt.cameras.recording import WorkerRecording
 from interhuman2mqtt.cameras.stall_detector import Timeouts
 from interhuman2mqtt.cameras.worker import start_worker
-from interhuman2mqtt.capture import wire
+from interhuman2mqtt.capture import ipc
 from interhuman2mqtt.errors import Outage, Reason
 from rig.netproxy import network
 from rig.rtp import Jumps
@@ -196,7 +196,7 @@ async def test_a_worker_that_takes_no_commands(tmp_path: Path, monkeypatch: pyte
     with trio.fail_after(ENOUGH_S):
         async with Failing() as outages, start_worker(a_command(), PATIENT) as worker:
             for number in range(100_000):
-                worker.send_nowait(wire.Finish(recording=number))
+                worker.send_nowait(ipc.Finish(recording=number))
                 if number % 50 == 0:
                     await trio.testing.wait_all_tasks_blocked(0.001)
     assert [(o.reason, o.detail) for o in outages] == [(Reason.STALLED, "the capture process does not take commands")]

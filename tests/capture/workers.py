@@ -10,7 +10,7 @@ from capture.material import SMALL
 from interhuman2mqtt.cameras.recording import WorkerRecording
 from interhuman2mqtt.cameras.stall_detector import Timeouts
 from interhuman2mqtt.cameras.worker import Worker, start_worker
-from interhuman2mqtt.capture import wire
+from interhuman2mqtt.capture import ipc
 from interhuman2mqtt.events import MediaChunk
 
 PATIENT = Timeouts(open=15.0, stall=10.0, silence=10.0)
@@ -21,7 +21,7 @@ ENOUGH_S = 30.0
 
 
 @asynccontextmanager
-async def working(command: wire.Open, timeouts: Timeouts = PATIENT) -> AsyncIterator[Worker]:
+async def working(command: ipc.Open, timeouts: Timeouts = PATIENT) -> AsyncIterator[Worker]:
     """A worker whose source is open."""
     with trio.fail_after(ENOUGH_S):
         async with start_worker(command, timeouts) as worker:

@@ -6,7 +6,7 @@ import pytest
 from msgspec import UNSET
 
 from interhuman2mqtt.cameras.counters import KEPT, Counters, Sendings
-from interhuman2mqtt.capture import wire
+from interhuman2mqtt.capture import ipc
 from interhuman2mqtt.events import Clock, Event, MediaChunk
 from interhuman2mqtt.publish.handed import Handed
 from interhuman2mqtt.publish.message import Kind, Message
@@ -38,8 +38,8 @@ def test_names_are_bounded() -> None:
     assert sum(names.counts.values()) == 1001
 
 
-def pulse(video: int, repairs: dict[str, int]) -> wire.Pulse:
-    return wire.Pulse(
+def pulse(video: int, repairs: dict[str, int]) -> ipc.Pulse:
+    return ipc.Pulse(
         video_packets=video, audio_packets=2 * video, audio_expected=True, ring_s=1.5, ring_bytes=9, repairs=repairs
     )
 

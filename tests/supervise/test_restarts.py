@@ -15,15 +15,15 @@ from interhuman2mqtt.cameras import capture_task, worker
 from interhuman2mqtt.cameras.camera import Camera
 from interhuman2mqtt.cameras.stall_detector import Timeouts
 from interhuman2mqtt.cameras.worker import Worker
-from interhuman2mqtt.capture import wire
+from interhuman2mqtt.capture import ipc
 from interhuman2mqtt.errors import Reason
 from rig.processes import children
 from supervise.parts import Heard, a_camera, shared
 
 NOWHERE = "ws://localhost:1/v2/stream/analyze"
-OPENED = wire.Opened(description="h264", video="h264", audio=None, video_copied=True, audio_copied=True)
-FAILED = wire.Failed(reason=Reason.SOURCE_ENDED, detail="it ended", refused=False)
-PULSE = wire.Pulse(video_packets=1, audio_packets=0, audio_expected=False, ring_s=0, ring_bytes=0, repairs={})
+OPENED = ipc.Opened(description="h264", video="h264", audio=None, video_copied=True, audio_copied=True)
+FAILED = ipc.Failed(reason=Reason.SOURCE_ENDED, detail="it ended", refused=False)
+PULSE = ipc.Pulse(video_packets=1, audio_packets=0, audio_expected=False, ring_s=0, ring_bytes=0, repairs={})
 PROGRAM = """#!/bin/sh
 cd {folder}
 turn=$(cat turn); echo $((turn + 1)) >turn
@@ -41,9 +41,9 @@ esac
 def a_breaking_worker(folder: Path) -> Path:
     """A program that stands in for a worker, and ends each time in another way."""
     (folder / "turn").write_text("0")
-    frames: list[tuple[str, wire.Frame]] = [("opened", OPENED), ("failed", FAILED), ("pulse", PULSE)]
+    frames: list[tuple[str, ipc.Frame]] = [("opened", OPENED), ("failed", FAILED), ("pulse", PULSE)]
     for name, frame in frames:
-        (folder / name).write_bytes(wire.pack(frame))
+        (folder / name).write_bytes(ipc.pack(frame))
     program = folder / "worker"
     program.write_text(PROGRAM.format(folder=folder))
     program.chmod(0o755)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import pytest
 
-from interhuman2mqtt.capture.chunks import SHORT_OF_CHUNK
+from interhuman2mqtt.capture.chunk_length import SHORT_OF_CHUNK
 from rig.clips import Clip
 from rig.rtsp import rtsp_server
 from system import oracle

@@ -13,7 +13,7 @@ import trio
 import trustme
 
 from interhuman2mqtt import cli, clock, config, exits
-from interhuman2mqtt.capture import alsa, wire
+from interhuman2mqtt.capture import alsa, ipc
 from interhuman2mqtt.config import Config, file, secrets
 from interhuman2mqtt.errors import Outage, Reason
 from interhuman2mqtt.events import Clock
@@ -306,7 +306,7 @@ def test_a_microphone_in_use(monkeypatch: pytest.MonkeyPatch, *, runs: bool, sta
     monkeypatch.setattr(doctor_module, "_is_running", lambda: runs)
     monkeypatch.setattr(alsa, "node", lambda _name: Path("/dev/snd/pcmC0D0c"))
     camera = config.Camera(id="front", name="Front", source="test:", microphone="alsa:hw:0")
-    missing = wire.SoundFault(reason=Reason.BUSY, detail="microphone alsa:hw:0 is in use by python3 (process 7)")
+    missing = ipc.SoundFault(reason=Reason.BUSY, detail="microphone alsa:hw:0 is in use by python3 (process 7)")
     check = doctor_module.without_sound("camera front", camera, missing)
     assert check.status is status
     assert ("process 7" in check.detail) is not runs

@@ -11,8 +11,8 @@ import tomli_w
 import trio
 
 from capture.material import SMALL, a_command, captured, media
-from interhuman2mqtt.capture import wire
-from interhuman2mqtt.capture.upright import Shape
+from interhuman2mqtt.capture import ipc
+from interhuman2mqtt.capture.rotation import Shape
 from interhuman2mqtt.cli import main
 from interhuman2mqtt.tools import fmp4
 from interhuman2mqtt.tools.measuring import why
@@ -68,14 +68,14 @@ async def test_a_camera_with_a_password(tmp_path: Path) -> None:
 )
 def test_why_it_is_encoded(source: str, video: str, repairs: dict[str, int], said: str) -> None:
     """What has to be encoded is told why, and by which setting of the camera it need not be."""
-    opened = wire.Opened(description="", video=video, audio=None, video_copied=False, audio_copied=False)
+    opened = ipc.Opened(description="", video=video, audio=None, video_copied=False, audio_copied=False)
     assert said in why(a_command(source), opened, repairs)
 
 
 def test_why_what_lies_on_its_side_is_encoded() -> None:
     """The description says that it is turned, and the reason that this is why."""
     shape = Shape((108, 192), turn=90)
-    opened = wire.Opened(
+    opened = ipc.Opened(
         description=f"h264 108x192{shape.remarks}", video="h264", audio=None, video_copied=False, audio_copied=False
     )
     assert "to turn it upright" in why(a_command(), opened, {})

@@ -15,7 +15,7 @@ from interhuman2mqtt.cameras.start_limiter import HOLD_S, Turn, wait_answer
 from interhuman2mqtt.cameras.status import Silence, Standing
 from interhuman2mqtt.cameras.worker import Worker, start_worker
 from interhuman2mqtt.cameras.worker_log import Voice
-from interhuman2mqtt.capture import wire
+from interhuman2mqtt.capture import ipc
 from interhuman2mqtt.config import secrets
 from interhuman2mqtt.errors import Outage, Reason
 from interhuman2mqtt.supervise import Health
@@ -139,12 +139,12 @@ class Capturing:
         self._pulled_out.set()
 
 
-def open_command(camera: config.Camera) -> wire.Open:
+def open_command(camera: config.Camera) -> ipc.Open:
     """What the worker is told; raises Refused where the password is missing."""
     password = None
     if camera.password is not None:
         password = secrets.read(camera.password, what=f"cameras.{camera.id}.password").reveal()
-    return wire.Open(
+    return ipc.Open(
         camera=camera.id,
         source=camera.source,
         username=camera.username,

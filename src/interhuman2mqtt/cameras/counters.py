@@ -9,7 +9,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from interhuman2mqtt.capture import wire
+from interhuman2mqtt.capture import ipc
 from interhuman2mqtt.clock import BoxClock
 from interhuman2mqtt.cloud.session_types import Cause, Oddity
 from interhuman2mqtt.errors import Reason
@@ -96,7 +96,7 @@ class Counters:
         self.sent_to_event = Delays()
         """From when the newest media that an event names was out, until the event came."""
 
-    def pulsed(self, before: wire.Pulse | None, now: wire.Pulse) -> None:
+    def pulsed(self, before: ipc.Pulse | None, now: ipc.Pulse) -> None:
         """The capture process told how it goes; `before` is what it told the last time."""
         self.ring_seconds, self.ring_bytes = now.ring_s, now.ring_bytes
         self.video_packets += max(0, now.video_packets - (before.video_packets if before else 0))

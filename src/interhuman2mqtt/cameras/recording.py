@@ -22,7 +22,7 @@ import structlog
 import trio
 
 from interhuman2mqtt.cameras.status import Standing
-from interhuman2mqtt.capture import wire
+from interhuman2mqtt.capture import ipc
 from interhuman2mqtt.errors import Outage, Reason
 from interhuman2mqtt.events import MediaChunk, Recording
 from interhuman2mqtt.policy.budgets import Budgets
@@ -98,7 +98,7 @@ class Source(Protocol):
     gone: trio.Event
     recordings: dict[int, "WorkerRecording"]
 
-    def send_nowait(self, command: wire.Command) -> None:
+    def send_nowait(self, command: ipc.Command) -> None:
         """Queue a command for the process."""
 
 
@@ -118,11 +118,11 @@ class WorkerRecording:
         self._chunks: deque[MediaChunk] = deque()
         self._news = trio.Event()
         self._finishing = trio.Event()
-        self._limit: wire.Limit | None = None
+        self._limit: ipc.Limit | None = None
 
     def limit(self, least_s: float | None, most_s: float | None, most_bytes: int) -> None:
         """Give no chunk that the cloud would not take; None: it does not say."""
-        self._limit = wire.Limit(
+        self._limit = ipc.Limit(
             recording=self._number, least_s=least_s or self._least_s, most_s=most_s, most_bytes=most_bytes
         )
 
@@ -140,7 +140,7 @@ class WorkerRecording:
             self._worker.send_nowait(self._limit)
             self._limit = None
         if not self._chunks:
-            self._worker.send_nowait(wire.Pull(recording=self._number))
+            self._worker.send_nowait(ipc.Pull(recording=self._number))
         while not self._chunks:
             if self._worker.gone.is_set():
                 raise self._worker.outage or Outage(Reason.CAPTURE_CRASHED, "the capture process ended")
@@ -155,14 +155,14 @@ class WorkerRecording:
     def finish(self) -> None:
         """End at the next boundary between GOPs."""
         self._finishing.set()
-        self._worker.send_nowait(wire.Finish(recording=self._number))
+        self._worker.send_nowait(ipc.Finish(recording=self._number))
 
     def drop(self) -> None:
         """Nobody will pull any more."""
         if self._worker.recordings.pop(self._number, None) and not self._worker.gone.is_set():
-            self._worker.send_nowait(wire.Drop(recording=self._number))
+            self._worker.send_nowait(ipc.Drop(recording=self._number))
 
-    def arrived(self, chunk: wire.Chunk, payload: bytes) -> None:
+    def arrived(self, chunk: ipc.Chunk, payload: bytes) -> None:
         """A chunk came through the pipe."""
         if chunk.lost:
             log.debug("media fell off the ring", ranges=chunk.lost)  # the gap is told once what follows has arrived

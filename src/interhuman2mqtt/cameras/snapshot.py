@@ -8,7 +8,7 @@ from itertools import count
 import trio
 from msgspec import Struct
 
-from interhuman2mqtt.capture import wire
+from interhuman2mqtt.capture import ipc
 from interhuman2mqtt.errors import Interhuman2MqttError
 
 WIDTH_MAX = 1280
@@ -37,7 +37,7 @@ class Picture(Struct, frozen=True):
 class Pictures:
     """The pictures that one worker is asked for."""
 
-    def __init__(self, send: Callable[[wire.Command], None]) -> None:
+    def __init__(self, send: Callable[[ipc.Command], None]) -> None:
         self._send = send
         self._numbers = count(1)
         self._asked: dict[int, trio.MemorySendChannel[Picture | NoPicture]] = {}
@@ -48,7 +48,7 @@ class Pictures:
         answers, answer = trio.open_memory_channel[Picture | NoPicture](1)
         self._asked[number] = answers
         try:
-            self._send(wire.Picture(number=number, width_max=WIDTH_MAX))
+            self._send(ipc.Picture(number=number, width_max=WIDTH_MAX))
             with trio.fail_after(PATIENCE_S):
                 picture = await answer.receive()
         except trio.TooSlowError:
@@ -59,7 +59,7 @@ class Pictures:
             raise picture
         return picture
 
-    def arrived(self, frame: wire.Pictured, jpeg: bytes) -> None:
+    def arrived(self, frame: ipc.Pictured, jpeg: bytes) -> None:
         """A picture came through the pipe, or why there is none; what nobody waits for any more is let go."""
         if (answers := self._asked.pop(frame.number, None)) is not None:
             answers.send_nowait(_picture(frame, jpeg) if jpeg else NoPicture(frame.error or "it is empty"))
@@ -71,6 +71,6 @@ class Pictures:
             answers.send_nowait(NoPicture("the capture process ended"))
 
 
-def _picture(frame: wire.Pictured, jpeg: bytes) -> Picture:
+def _picture(frame: ipc.Pictured, jpeg: bytes) -> Picture:
     taken = frame.taken_s + frame.anchor_s + time.time() - time.monotonic()
     return Picture(jpeg, frame.size, datetime.fromtimestamp(taken, UTC))

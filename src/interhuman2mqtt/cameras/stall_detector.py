@@ -29,7 +29,7 @@ from typing import NamedTuple
 
 import trio
 
-from interhuman2mqtt.capture import wire
+from interhuman2mqtt.capture import ipc
 from interhuman2mqtt.errors import Outage, Reason
 
 OPENINGS = 2
@@ -66,7 +66,7 @@ class Progress:
 
     def __init__(self, open_timeout_s: float) -> None:
         self._open_s = OPENINGS * open_timeout_s
-        self.pulse: wire.Pulse | None = None
+        self.pulse: ipc.Pulse | None = None
         self._began = trio.current_time()
         self._is_open = False
         self._pulse_at = self._video_at = self._sound_at = NEVER
@@ -76,7 +76,7 @@ class Progress:
         self._is_open = True
         self._video_at = self._sound_at = trio.current_time()
 
-    def observe(self, pulse: wire.Pulse) -> None:
+    def observe(self, pulse: ipc.Pulse) -> None:
         """A pulse came."""
         now = self._pulse_at = trio.current_time()
         before = self.pulse or pulse

@@ -16,7 +16,7 @@ from interhuman2mqtt.cameras.recording import WorkerRecording
 from interhuman2mqtt.cameras.snapshot import Picture, Pictures
 from interhuman2mqtt.cameras.stall_detector import Progress, SoundMissing, Timeouts
 from interhuman2mqtt.cameras.worker_log import UNFINISHED_MAX, Voice
-from interhuman2mqtt.capture import wheel, wire
+from interhuman2mqtt.capture import bundled_libraries, ipc
 from interhuman2mqtt.errors import Outage, Reason, Refused
 
 log = structlog.get_logger(__name__)
@@ -42,10 +42,10 @@ class Worker:
     """A running capture process."""
 
     def __init__(self, process: trio.Process, open_timeout_s: float) -> None:
-        self.opened: wire.Opened | None = None
+        self.opened: ipc.Opened | None = None
         self.on_opened: Callable[[str], None] = lambda _: None
         """Told what the source is, each time that it turns out to be another."""
-        self.on_pulse: Callable[[wire.Pulse | None, wire.Pulse], None] = lambda _before, _now: None
+        self.on_pulse: Callable[[ipc.Pulse | None, ipc.Pulse], None] = lambda _before, _now: None
         """Told how the capture goes, after how it went."""
         self.on_sound: Callable[[SoundMissing | None], None] = lambda _: None
         """Told each second why silence is sent in place of sound, and None when sound is sent again."""
@@ -60,7 +60,7 @@ class Worker:
         self.recordings: dict[int, WorkerRecording] = {}
         self._pictures = Pictures(self.send_nowait)
         self._process = process
-        self._commands, self._to_send = trio.open_memory_channel[wire.Command](COMMANDS)
+        self._commands, self._to_send = trio.open_memory_channel[ipc.Command](COMMANDS)
         self._numbers = 0
         self._answered = trio.Event()
 
@@ -90,7 +90,7 @@ class Worker:
         recording = WorkerRecording(self, self._numbers, config.STANDALONE_MIN if is_standalone else None)
         self.recordings[self._numbers] = recording
         self.send_nowait(
-            wire.Record(
+            ipc.Record(
                 recording=self._numbers,
                 framing="standalone" if is_standalone else "continuous",
                 chunk_s=chunk_s,
@@ -121,7 +121,7 @@ class Worker:
         if isinstance(self._process.stdin, trio.lowlevel.FdStream):
             self._process.stdin.close()
 
-    def send_nowait(self, command: wire.Command) -> None:
+    def send_nowait(self, command: ipc.Command) -> None:
         """Queue a command; a worker that does not read so many has long been found to hang."""
         try:
             self._commands.send_nowait(command)
@@ -133,7 +133,7 @@ class Worker:
         assert self._process.stdin is not None  # noqa: S101 - asked for when it was started
         try:
             async for command in self._to_send:
-                packed = wire.pack(command)
+                packed = ipc.pack(command)
                 del command  # the first one holds the password
                 await self._process.stdin.send_all(packed)
                 del packed
@@ -148,8 +148,8 @@ class Worker:
             while data := await self._process.stdout.receive_some(READ_SIZE):
                 buffer += data
                 for header, payload in frames(buffer):
-                    self.take(wire.unpack_frame(header), payload)
-        except wire.WireError as error:
+                    self.take(ipc.unpack_frame(header), payload)
+        except ipc.WireError as error:
             raise Outage(Reason.CAPTURE_CRASHED, f"the capture process sent rubbish: {error}") from error
         status = await self._process.wait()
         with trio.move_on_after(LAST_WORDS_S):
@@ -179,29 +179,29 @@ class Worker:
                 self.progress.judge(timeouts)
                 self.on_sound(self.progress.sound_missing(timeouts))
 
-    def take(self, frame: wire.Frame, payload: bytes) -> None:
+    def take(self, frame: ipc.Frame, payload: bytes) -> None:
         """A frame came through the pipe."""
         match frame:
-            case wire.Opened():
+            case ipc.Opened():
                 self.opened = frame
                 if not frame.is_same:  # or a microphone that comes and goes would hide that the video stalls
                     self.progress.opened()
                 self._answered.set()
                 self.on_opened(frame.description)
                 log.info("source opened", source=frame.description)
-            case wire.Failed():
+            case ipc.Failed():
                 self.outage = (Refused if frame.refused else Outage)(frame.reason, frame.detail)
                 self.ended.set()
                 self._answered.set()
-            case wire.Pulse():
+            case ipc.Pulse():
                 self.on_pulse(self.progress.pulse, frame)
                 self._tell_mended(frame.repairs)
                 self.progress.observe(frame)
-            case wire.Chunk() if recording := self.recordings.get(frame.recording):
+            case ipc.Chunk() if recording := self.recordings.get(frame.recording):
                 recording.arrived(frame, payload)
-            case wire.Pictured():
+            case ipc.Pictured():
                 self._pictures.arrived(frame, payload)
-            case wire.Chunk():
+            case ipc.Chunk():
                 pass  # of a recording that was dropped while it was on its way
 
     def _tell_mended(self, repairs: dict[str, int]) -> None:
@@ -213,7 +213,7 @@ class Worker:
 
 @asynccontextmanager
 async def start_worker(
-    command: wire.Open,
+    command: ipc.Open,
     timeouts: Timeouts = Timeouts(),  # noqa: B008 - frozen
     promise: Promise = lambda _seconds: None,
     voice: Voice | None = None,
@@ -253,7 +253,7 @@ async def start_worker(
 
 async def _open_process() -> trio.Process:
     environment = {name: value for name, value in os.environ.items() if _inherits(name)}
-    environment |= wheel.environment(os.environ) | MEMORY
+    environment |= bundled_libraries.environment(os.environ) | MEMORY
     command = [sys.executable, "-m", "interhuman2mqtt.capture"]
     pipe = subprocess.PIPE
     try:
@@ -287,12 +287,12 @@ async def _close_pipes(process: trio.Process) -> None:
 
 def frames(buffer: bytearray) -> Iterator[tuple[bytes, bytes]]:
     """The whole frames at the head of the buffer, which they leave."""
-    while len(buffer) >= wire.PREFIX.size:
-        header, payload = wire.unpack_prefix(bytes(buffer[: wire.PREFIX.size]))
-        middle = wire.PREFIX.size + header
+    while len(buffer) >= ipc.PREFIX.size:
+        header, payload = ipc.unpack_prefix(bytes(buffer[: ipc.PREFIX.size]))
+        middle = ipc.PREFIX.size + header
         if len(buffer) < middle + payload:
             return
-        frame = bytes(buffer[wire.PREFIX.size : middle]), bytes(memoryview(buffer)[middle : middle + payload])
+        frame = bytes(buffer[ipc.PREFIX.size : middle]), bytes(memoryview(buffer)[middle : middle + payload])
         del buffer[: middle + payload]
         yield frame
 

@@ -22,10 +22,10 @@ from typing import BinaryIO
 import av
 
 from interhuman2mqtt import memory
-from interhuman2mqtt.capture import wire
-from interhuman2mqtt.capture.capture import Capture
-from interhuman2mqtt.capture.picture import Photographer
+from interhuman2mqtt.capture import ipc
+from interhuman2mqtt.capture.capture_thread import Capture
 from interhuman2mqtt.capture.recorder import Recording
+from interhuman2mqtt.capture.snapshot import Photographer
 from interhuman2mqtt.errors import Refused
 from interhuman2mqtt.redaction import hide, redact
 
@@ -45,14 +45,14 @@ STACKS = 64 << 20
 class Worker:
     """One source and the recordings of it."""
 
-    def __init__(self, command: wire.Open, commands: deque[wire.Command], frames: BinaryIO) -> None:
+    def __init__(self, command: ipc.Open, commands: deque[ipc.Command], frames: BinaryIO) -> None:
         self._capture = Capture(command)
         self._commands = commands
         self._frames = frames
         self._recordings: dict[int, Recording] = {}
         self._photographer = Photographer(self._capture)
-        self._pictures: deque[tuple[wire.Pictured, bytes]] = deque()
-        self._said: wire.Opened | None = None
+        self._pictures: deque[tuple[ipc.Pictured, bytes]] = deque()
+        self._said: ipc.Opened | None = None
         self._failed = False
         self._pulse_at = time.monotonic()
 
@@ -62,14 +62,14 @@ class Worker:
         while True:
             self._wait()
             for head, payload in self._due():
-                self._frames.write(wire.pack(head, payload))
+                self._frames.write(ipc.pack(head, payload))
             self._frames.flush()
 
     def leave(self) -> None:
         """Nobody wants anything any more: take leave of the camera."""
         self._capture.leave(LEAVE_S)
 
-    def wake(self, command: wire.Command) -> None:
+    def wake(self, command: ipc.Command) -> None:
         """A command arrived."""
         with self._capture.changed:
             self._commands.append(command)
@@ -80,12 +80,12 @@ class Worker:
             if not (self._commands or self._pictures):
                 self._capture.changed.wait(max(self._pulse_at - time.monotonic(), 0))
 
-    def _due(self) -> list[tuple[wire.Frame, bytes]]:
+    def _due(self) -> list[tuple[ipc.Frame, bytes]]:
         """What is to be said now; muxed under the lock, because the ring must not drop what is being read."""
         with self._capture.changed:
             while self._commands:
                 self._obey(self._commands.popleft())
-            due: list[tuple[wire.Frame, bytes]] = [(frame, b"") for frame in self._news()]
+            due: list[tuple[ipc.Frame, bytes]] = [(frame, b"") for frame in self._news()]
             while self._pictures:
                 due.append(self._pictures.popleft())
             for recording in list(self._recordings.values()):
@@ -95,32 +95,32 @@ class Worker:
                     del self._recordings[recording.number]
             return due
 
-    def _obey(self, command: wire.Command) -> None:
+    def _obey(self, command: ipc.Command) -> None:
         match command:
-            case wire.Record():
+            case ipc.Record():
                 self._recordings[command.recording] = Recording(command, self._capture.ring, self._capture.anchor)
-            case wire.Limit() if recording := self._recordings.get(command.recording):
+            case ipc.Limit() if recording := self._recordings.get(command.recording):
                 recording.limit(command)
-            case wire.Pull() if recording := self._recordings.get(command.recording):
+            case ipc.Pull() if recording := self._recordings.get(command.recording):
                 recording.pulled = True
-            case wire.Finish() if recording := self._recordings.get(command.recording):
+            case ipc.Finish() if recording := self._recordings.get(command.recording):
                 recording.finishing = True
-            case wire.Drop():
+            case ipc.Drop():
                 self._recordings.pop(command.recording, None)
-            case wire.Picture():
+            case ipc.Picture():
                 threading.Thread(target=self._photograph, args=(command,), name="picture", daemon=True).start()
             case _:
                 pass  # for a recording that has ended in the meantime
 
-    def _photograph(self, command: wire.Picture) -> None:
+    def _photograph(self, command: ipc.Picture) -> None:
         """In a thread of its own: decoding must hold up neither the capture nor the chunks."""
         pictured = self._photographer.take(command)
         with self._capture.changed:
             self._pictures.append(pictured)
             self._capture.changed.notify_all()
 
-    def _news(self) -> list[wire.Frame]:
-        news: list[wire.Frame] = []
+    def _news(self) -> list[ipc.Frame]:
+        news: list[ipc.Frame] = []
         capture = self._capture
         capture.look_at_microphone()
         if capture.opened is not self._said and capture.opened:
@@ -129,11 +129,11 @@ class Worker:
         if capture.outage and not self._failed:
             self._failed = True
             refused = isinstance(capture.outage, Refused)
-            news.append(wire.Failed(reason=capture.outage.reason, detail=capture.outage.detail, refused=refused))
+            news.append(ipc.Failed(reason=capture.outage.reason, detail=capture.outage.detail, refused=refused))
         if time.monotonic() >= self._pulse_at:
             self._pulse_at = time.monotonic() + PULSE_S
             news.append(
-                wire.Pulse(
+                ipc.Pulse(
                     video_packets=capture.counts.video,
                     audio_packets=capture.counts.sound,
                     audio_expected=capture.sound_expected,
@@ -146,13 +146,13 @@ class Worker:
         return news
 
 
-def read_command(stream: BinaryIO) -> wire.Command | None:
+def read_command(stream: BinaryIO) -> ipc.Command | None:
     """The next command; None at the end of the stream. Raises WireError."""
-    prefix = stream.read(wire.PREFIX.size)
-    if len(prefix) < wire.PREFIX.size:
+    prefix = stream.read(ipc.PREFIX.size)
+    if len(prefix) < ipc.PREFIX.size:
         return None
-    header, _ = wire.unpack_prefix(prefix)
-    return wire.unpack_command(stream.read(header))
+    header, _ = ipc.unpack_prefix(prefix)
+    return ipc.unpack_command(stream.read(header))
 
 
 def private_stdout() -> BinaryIO:
@@ -173,7 +173,7 @@ def main() -> None:
     frames = private_stdout()
     stdin = sys.stdin.buffer
     command = read_command(stdin)
-    if not isinstance(command, wire.Open):
+    if not isinstance(command, ipc.Open):
         sys.exit("the first command must be `open`")
     memory.bound(memory_max(command))
     hide(command.password or "")
@@ -199,7 +199,7 @@ def main() -> None:
         crash(error)
 
 
-def memory_max(command: wire.Open) -> int:
+def memory_max(command: ipc.Open) -> int:
     """Bytes for the ring, for a chunk of all that it holds while that is muxed and sent, and for FFmpeg's own work."""
     threads = STACKS * (os.cpu_count() or 1)
     return 3 * command.buffer_max + min(FFMPEG_MAX, memory.of_machine() // 2) + threads

@@ -12,11 +12,11 @@ from urllib.parse import urlsplit
 import av
 from av.container import InputContainer
 
-from interhuman2mqtt.capture import network, sound_tracks, v4l2, v4l2_formats, wire
-from interhuman2mqtt.capture.connection import linger, opened_since, tcp_connections
+from interhuman2mqtt.capture import audio_selection, ipc, network_source, v4l2, v4l2_formats
+from interhuman2mqtt.capture.audio_selection import Announced
 from interhuman2mqtt.capture.ffmpeg_log import listening
-from interhuman2mqtt.capture.opening import Arrived
-from interhuman2mqtt.capture.sound_tracks import Announced
+from interhuman2mqtt.capture.preroll import Arrived
+from interhuman2mqtt.capture.tcp_connection import linger, opened_since, tcp_connections
 from interhuman2mqtt.capture.v4l2_mode import Mode, Wanted, choose_mode, named
 from interhuman2mqtt.errors import Outage, Reason, Refused
 
@@ -58,7 +58,7 @@ class Feed(NamedTuple):
             linger(self.connection)
 
 
-def open_source(command: wire.Open, *, encode: bool = False) -> list[Feed]:
+def open_source(command: ipc.Open, *, encode: bool = False) -> list[Feed]:
     """The feed of a source, without its sound where a microphone is beside it; `encode`: its own H.264 is of no use.
 
     Raises:
@@ -67,7 +67,7 @@ def open_source(command: wire.Open, *, encode: bool = False) -> list[Feed]:
     """
     scheme, _, rest = command.source.partition(":")
     match scheme:
-        case scheme if scheme in network.SCHEMES:
+        case scheme if scheme in network_source.SCHEMES:
             feed = _open_network(command)
         case "v4l2":
             feed = _open_v4l2(command, v4l2.find(rest), may_copy=not encode and command.video != "h264")
@@ -80,16 +80,16 @@ def open_source(command: wire.Open, *, encode: bool = False) -> list[Feed]:
     return [feed if command.microphone is None else feed._replace(sound=None)]
 
 
-def _open_network(command: wire.Open) -> Feed:
-    target = network.target(command)
-    network.check_login(command)
+def _open_network(command: ipc.Open) -> Feed:
+    target = network_source.target(command)
+    network_source.check_login(command)
     others, began = tcp_connections(), time.monotonic()
     try:
         feed = _open(command, target.url, target.form, target.options)
     except Outage as outage:
         late = time.monotonic() - began >= command.open_timeout_s
-        raise network.find_reason(command) or (network.no_answer(command) if late else outage) from None
-    recorded = network.is_recorded(command, feed.container)
+        raise network_source.find_reason(command) or (network_source.no_answer(command) if late else outage) from None
+    recorded = network_source.is_recorded(command, feed.container)
     return feed._replace(
         connection=opened_since(others),
         paced=recorded,
@@ -98,7 +98,7 @@ def _open_network(command: wire.Open) -> Feed:
     )
 
 
-def _open_v4l2(command: wire.Open, device: Path, *, may_copy: bool) -> Feed:
+def _open_v4l2(command: ipc.Open, device: Path, *, may_copy: bool) -> Feed:
     mode = _mode(command, device, may_copy=may_copy)
     # the kernel's own stamps, of CLOCK_MONOTONIC: FFmpeg's `abs` makes wall clock of them, which is set now and then
     options = {"timestamps": "default"}
@@ -111,7 +111,7 @@ def _open_v4l2(command: wire.Open, device: Path, *, may_copy: bool) -> Feed:
     return _open(command, str(device), "v4l2", options)._replace(mode=mode)
 
 
-def _mode(command: wire.Open, device: Path, *, may_copy: bool) -> Mode | None:
+def _mode(command: ipc.Open, device: Path, *, may_copy: bool) -> Mode | None:
     """What to ask of a camera; None where it offers nothing that we know, and FFmpeg may find a way."""
     try:
         offered = v4l2_formats.formats(device)
@@ -131,7 +131,7 @@ def _mode(command: wire.Open, device: Path, *, may_copy: bool) -> Mode | None:
     return mode
 
 
-def _test_picture(command: wire.Open) -> str:
+def _test_picture(command: ipc.Open) -> str:
     width, height = command.size or TEST_SIZE
     rate = command.fps or TEST_FPS
     return (
@@ -140,20 +140,20 @@ def _test_picture(command: wire.Open) -> str:
     )
 
 
-def _open(command: wire.Open, name: str, form: str | None, options: Mapping[str, str], *, paced: bool = False) -> Feed:
+def _open(command: ipc.Open, name: str, form: str | None, options: Mapping[str, str], *, paced: bool = False) -> Feed:
     try:
         with listening(prints=command.verbose) as said:
             timeout = (command.open_timeout_s, READ_TIMEOUT_S)
             container = av.open(name, format=form, options=dict(options), timeout=timeout)
     except (av.error.FFmpegError, OSError, ValueError) as error:
         raise explain(command, error, form, name) from None  # FFmpeg's own text holds the password
-    tracks = sound_tracks.announced(said)
+    tracks = audio_selection.announced(said)
     try:
         video = _video_track(command, container, tracks)
         # a microphone takes the place of the source's sound, and of what is not sent one track is as good as another
         matters = command.microphone is None and command.audio not in {"none", "silence"}
         is_live = command.source.startswith("rtsp")
-        sound = sound_tracks.choose_sound(container, tracks, look=matters and is_live)
+        sound = audio_selection.choose_sound(container, tracks, look=matters and is_live)
     except BaseException:
         container.close()
         raise
@@ -168,19 +168,19 @@ def _open(command: wire.Open, name: str, form: str | None, options: Mapping[str,
     )
 
 
-def _video_track(command: wire.Open, container: InputContainer, tracks: Sequence[Announced]) -> int | None:
+def _video_track(command: ipc.Open, container: InputContainer, tracks: Sequence[Announced]) -> int | None:
     """The first track of video; raises Refused where FFmpeg knows the codec of none."""
     videos = container.streams.video
-    index = next((stream.index for stream in videos if sound_tracks.is_known(stream)), None)
+    index = next((stream.index for stream in videos if audio_selection.is_known(stream)), None)
     if videos and index is None:
-        codec = sound_tracks.encoding(container, videos[0], tracks)
+        codec = audio_selection.encoding(container, videos[0], tracks)
         raise Refused(
             Reason.UNSUPPORTED, f"{command.source} sends {codec}, which FFmpeg cannot decode: set the camera to H.264"
         )
     return index
 
 
-def explain(command: wire.Open, error: Exception, form: str | None = None, name: str = "") -> Outage:
+def explain(command: ipc.Open, error: Exception, form: str | None = None, name: str = "") -> Outage:
     """FFmpeg's error as one sentence about this source; `name` is what was opened for it."""
     what = command.source
     if form == "v4l2" and not what.endswith(name):
@@ -210,7 +210,7 @@ def _is_unplugged(source: str) -> bool:
     return scheme == "v4l2" and not v4l2.is_there(name)
 
 
-def _host(command: wire.Open) -> str:
+def _host(command: ipc.Open) -> str:
     parts = urlsplit(command.source)
     return parts.netloc or command.source
 

@@ -13,7 +13,7 @@ from typing import Protocol
 import av
 from av.audio.stream import AudioStream
 
-from interhuman2mqtt.capture import alsa, wire
+from interhuman2mqtt.capture import alsa, ipc
 from interhuman2mqtt.capture.device import Feed
 from interhuman2mqtt.capture.ffmpeg_log import listening
 from interhuman2mqtt.errors import Outage, Reason
@@ -43,7 +43,7 @@ class Listener(Protocol):
 class Microphone:
     """Read into one take after another."""
 
-    def __init__(self, command: wire.Open, changed: threading.Condition) -> None:
+    def __init__(self, command: ipc.Open, changed: threading.Condition) -> None:
         self.fault: Outage | None = None
         """Why there is no sound now."""
         self.stream: AudioStream | None = None
@@ -127,7 +127,7 @@ class Microphone:
             return None if self._over.is_set() else self._listener
 
 
-def open_microphone(command: wire.Open, name: str) -> Feed:
+def open_microphone(command: ipc.Open, name: str) -> Feed:
     """Open an ALSA device by its name; raises Outage, or Refused where a person must act."""
     if outage := alsa.fault(name):  # before alsa-lib prints a dozen lines about it
         raise outage

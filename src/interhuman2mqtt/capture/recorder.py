@@ -17,11 +17,11 @@ from typing import NamedTuple
 import av
 from av.stream import Stream
 
-from interhuman2mqtt.capture import wire
-from interhuman2mqtt.capture.chunks import Bounds, GrowingChunk
+from interhuman2mqtt.capture import ipc
+from interhuman2mqtt.capture.chunk_length import Bounds, GrowingChunk
 from interhuman2mqtt.capture.ring import Gop, Packet, Ring, Span
 from interhuman2mqtt.capture.silence import Filled
-from interhuman2mqtt.capture.timeline import Anchor
+from interhuman2mqtt.capture.timestamps import Anchor
 from interhuman2mqtt.capture.tracks import AvPacket, Silence, VideoTrack
 
 MOVFLAGS = "empty_moov+default_base_moof+frag_custom+frag_discont+skip_trailer"
@@ -49,7 +49,7 @@ class _Sink:
 class Recording:
     """A cursor and what was cut so far."""
 
-    def __init__(self, command: wire.Record, ring: Ring, anchor: Anchor) -> None:
+    def __init__(self, command: ipc.Record, ring: Ring, anchor: Anchor) -> None:
         self.number = command.recording
         self.pulled = False
         """Whether the daemon waits for a chunk."""
@@ -58,7 +58,7 @@ class Recording:
         self._standalone = command.framing == "standalone"
         self._ring = ring
         self._wanted_s = command.chunk_s
-        self.limit(wire.Limit(recording=command.recording))
+        self.limit(ipc.Limit(recording=command.recording))
         self._anchor = anchor
         self._anchor_s = 0.0
         self._cursor = self._begin(command)
@@ -68,18 +68,18 @@ class Recording:
         self._sent_s = 0.0
         self._end_s = self._from_s = command.from_s
 
-    def _begin(self, command: wire.Record) -> int:
+    def _begin(self, command: ipc.Record) -> int:
         if command.from_s is None:
             return self._ring.newest()
         return self._ring.rewind(self._ring.find(command.from_s), command.replay_s, command.floor_s)
 
-    def limit(self, command: wire.Limit) -> None:
+    def limit(self, command: ipc.Limit) -> None:
         """Heed what the cloud takes."""
         most = command.most_s or math.inf, command.most_bytes or math.inf
         bounds = Bounds(self._wanted_s, command.least_s or 0.0, *most)
         self._bounds = bounds.within(self._ring.limit_s, self._ring.limit_bytes)
 
-    def cut(self, takes: dict[int, Tracks], *, source_ended: bool) -> tuple[wire.Chunk, bytes] | None:
+    def cut(self, takes: dict[int, Tracks], *, source_ended: bool) -> tuple[ipc.Chunk, bytes] | None:
         """The next chunk, if it was asked for and is whole."""
         if not self.pulled or not (self._index or self._anchor.settled or source_ended):
             return None
@@ -120,7 +120,7 @@ class Recording:
             return self.finishing or source_ended or other_take
         return self.finishing or self._ring.gop(after).take != self._take
 
-    def _chunk(self, gops: list[Gop], takes: dict[int, Tracks]) -> tuple[wire.Chunk, bytes]:
+    def _chunk(self, gops: list[Gop], takes: dict[int, Tracks]) -> tuple[ipc.Chunk, bytes]:
         if self._index == 0:
             self._anchor_s = self._anchor.seconds
         self.pulled = False
@@ -130,7 +130,7 @@ class Recording:
         if gops:
             start_s, end_s = gops[0].start_s, gops[-1].end_s
             payload = self._mux(gops, takes[gops[0].take])
-        head = wire.Chunk(
+        head = ipc.Chunk(
             recording=self.number,
             index=self._index,
             start_s=start_s,

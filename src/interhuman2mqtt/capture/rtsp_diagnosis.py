@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 from urllib.parse import urljoin, urlsplit
 
-from interhuman2mqtt.capture import wire
+from interhuman2mqtt.capture import ipc
 from interhuman2mqtt.capture.rtsp import PORTS, Response, RtspConnection, RtspError
 from interhuman2mqtt.capture.tls import client_context
 from interhuman2mqtt.errors import Outage, Reason, Refused
@@ -60,7 +60,7 @@ OTHER_CLIENT_ERROR = Meaning(Reason.CAMERA_ERROR, "{host} does not take our requ
 SERVER_ERROR = Meaning(Reason.CAMERA_ERROR, "{host} failed in a way of its own", final=False)
 
 
-def check_login(command: wire.Open) -> None:
+def check_login(command: ipc.Open) -> None:
     """Ask for the description, so that the password goes to the configured host alone.
 
     Raises:
@@ -72,7 +72,7 @@ def check_login(command: wire.Open) -> None:
         return  # FFmpeg will meet the same, and has its own words
 
 
-def find_fault(command: wire.Open, seconds: float) -> Outage | None:
+def find_fault(command: ipc.Open, seconds: float) -> Outage | None:
     """Ask all questions once more after an opening that failed; None where the answers explain nothing.
 
     Raises:
@@ -86,7 +86,7 @@ def find_fault(command: wire.Open, seconds: float) -> Outage | None:
 class _Questions:
     """The exchange with one camera."""
 
-    def __init__(self, command: wire.Open, seconds: float) -> None:
+    def __init__(self, command: ipc.Open, seconds: float) -> None:
         self._command = command
         self._seconds = seconds
         self._login = (command.username, command.password or "") if command.username is not None else None

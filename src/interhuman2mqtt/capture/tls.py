@@ -3,7 +3,7 @@
 import ssl
 from pathlib import Path
 
-from interhuman2mqtt.capture import wire
+from interhuman2mqtt.capture import ipc
 
 BUNDLES = (
     "/etc/ssl/certs/ca-certificates.crt",
@@ -13,7 +13,7 @@ BUNDLES = (
 """Where Debian, Fedora and Alpine keep the authorities that the machine trusts."""
 
 
-def trusted(command: wire.Open) -> str | None:
+def trusted(command: ipc.Open) -> str | None:
     """Return the file with the authorities whose certificates are accepted; None where the machine has none.
 
     FFmpeg has to be told: the GnuTLS in PyAV's wheel looks for the machine's authorities where it was built.
@@ -22,7 +22,7 @@ def trusted(command: wire.Open) -> str | None:
     return command.ca_file or own or next((bundle for bundle in BUNDLES if Path(bundle).is_file()), None)
 
 
-def client_context(command: wire.Open) -> ssl.SSLContext:
+def client_context(command: ipc.Open) -> ssl.SSLContext:
     """Return how Python speaks TLS with the camera; raises OSError where `ca_file` cannot be read."""
     context = ssl.create_default_context(cafile=trusted(command))
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # so that a camera's own certificate may stand in `ca_file`
@@ -32,7 +32,7 @@ def client_context(command: wire.Open) -> ssl.SSLContext:
     return context
 
 
-def ffmpeg_options(command: wire.Open) -> dict[str, str]:
+def ffmpeg_options(command: ipc.Open) -> dict[str, str]:
     """Return how FFmpeg speaks TLS with the camera."""
     if not command.verify:
         return {"tls_verify": "0"}

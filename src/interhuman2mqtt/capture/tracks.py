@@ -17,10 +17,10 @@ from av.stream import Stream
 from av.video.frame import PictureType
 from av.video.stream import VideoStream
 
-from interhuman2mqtt.capture.parameters import KeyFrames
+from interhuman2mqtt.capture.parameter_sets import KeyFrames
 from interhuman2mqtt.capture.ring import Packet
-from interhuman2mqtt.capture.steady import SampleClock, SampleRate
-from interhuman2mqtt.capture.upright import Shape, Upright, even, sane_aspect, shape_of
+from interhuman2mqtt.capture.rotation import Shape, Upright, even, sane_aspect, shape_of
+from interhuman2mqtt.capture.sample_clock import SampleClock, SampleRate
 
 if TYPE_CHECKING:
     from av.audio.codeccontext import AudioCodecContext

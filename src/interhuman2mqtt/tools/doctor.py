@@ -9,7 +9,7 @@ import trio
 
 from interhuman2mqtt import exits, log, statefolder
 from interhuman2mqtt.cameras.capture_task import open_command
-from interhuman2mqtt.capture import alsa, v4l2, wire
+from interhuman2mqtt.capture import alsa, ipc, v4l2
 from interhuman2mqtt.config import Camera, Config, proxies, secrets
 from interhuman2mqtt.config import file as configfile
 from interhuman2mqtt.config.problems import ConfigFileError, Severity
@@ -104,7 +104,7 @@ async def _check_camera(camera: Camera, places: trio.CapacityLimiter) -> Check:
     return ok(name, f"{measured.description}, a key frame every {measured.gop:g} s")
 
 
-def without_sound(name: str, camera: Camera, missing: wire.SoundFault) -> Check:
+def without_sound(name: str, camera: Camera, missing: ipc.SoundFault) -> Check:
     """Return how it stands with a camera whose microphone does not open: well where the service has it. Blocks."""
     if missing.reason is Reason.BUSY and camera.microphone is not None:
         device = alsa.node(camera.microphone.removeprefix("alsa:"))

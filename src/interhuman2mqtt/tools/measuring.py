@@ -9,9 +9,9 @@ from msgspec import Struct
 
 from interhuman2mqtt.cameras.recording import WorkerRecording
 from interhuman2mqtt.cameras.worker import Worker, start_worker
-from interhuman2mqtt.capture import wire
-from interhuman2mqtt.capture.chunks import Bounds, lengths
-from interhuman2mqtt.capture.upright import TURNED
+from interhuman2mqtt.capture import ipc
+from interhuman2mqtt.capture.chunk_length import Bounds, lengths
+from interhuman2mqtt.capture.rotation import TURNED
 from interhuman2mqtt.config import Interhuman
 from interhuman2mqtt.errors import Outage
 from interhuman2mqtt.supervise import leaves
@@ -67,12 +67,12 @@ class Measured(Struct, frozen=True, kw_only=True):
     """How often each rule about what the source sends wrongly was applied."""
     measured: float
     """Seconds of media."""
-    audio_missing: wire.SoundFault | None = None
+    audio_missing: ipc.SoundFault | None = None
     """What is wrong with the microphone; silence was measured in its place."""
 
 
 async def measure(
-    command: wire.Open,
+    command: ipc.Open,
     seconds: float,
     progress: Callable[[float], None] = lambda _seconds: None,
     bounds: Bounds = CHUNK,
@@ -98,7 +98,7 @@ async def measure(
 class _Measuring:
     """The chunks of one recording, and the time in which they came."""
 
-    def __init__(self, command: wire.Open, worker: Worker, opened_in: float) -> None:
+    def __init__(self, command: ipc.Open, worker: Worker, opened_in: float) -> None:
         self._command = command
         self._worker = worker
         self._opened_in = opened_in
@@ -154,7 +154,7 @@ class _Measuring:
         )
 
 
-def why(command: wire.Open, opened: wire.Opened, repairs: dict[str, int]) -> str:
+def why(command: ipc.Open, opened: ipc.Opened, repairs: dict[str, int]) -> str:
     """Why the picture is copied, or encoded, and what would spare that."""
     if opened.video_copied:
         return "H.264 is sent as it is"

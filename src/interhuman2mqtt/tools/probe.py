@@ -12,8 +12,8 @@ from msgspec import Struct, structs
 
 from interhuman2mqtt import config, exits, log
 from interhuman2mqtt.cameras.capture_task import open_command
-from interhuman2mqtt.capture import wire
-from interhuman2mqtt.capture.chunks import Bounds
+from interhuman2mqtt.capture import ipc
+from interhuman2mqtt.capture.chunk_length import Bounds
 from interhuman2mqtt.config import file as configfile
 from interhuman2mqtt.config import urls
 from interhuman2mqtt.config.problems import BadValueError, ConfigFileError, shown
@@ -48,7 +48,7 @@ class Options(Struct, frozen=True, kw_only=True):
 class Plan(NamedTuple):
     """What is opened, and what would be made of it."""
 
-    command: wire.Open
+    command: ipc.Open
     bounds: Bounds
     """Of the chunks that would be sent."""
 

@@ -29,7 +29,7 @@ from collections import Counter, deque
 from fractions import Fraction
 from typing import NamedTuple
 
-from interhuman2mqtt.capture.rate import ClockRate
+from interhuman2mqtt.capture.clock_rate import ClockRate
 
 JUMP_S = 2.5
 """More than the buffering when a stream opens, which makes the first packets look late by up to two seconds."""

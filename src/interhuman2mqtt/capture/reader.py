@@ -1,4 +1,11 @@
-"""One take: a source from its opening until it fails or changes its format, packet by packet into the ring."""
+"""One take: a source from its opening until it fails or changes its format, packet by packet into the ring.
+
+When the capture lets packets wait in the buffer of TCP: to be woken for each of them costs twice as much.
+
+It rests only where nobody waits: while a GOP grows, but not once it is as long as the shortest of the GOPs before it,
+nor while it waits for its sound. So chunks leave as early as without, and `REST_S` later at most where a GOP is shorter
+than each of the eight before it.
+"""
 
 import threading
 import time
@@ -8,21 +15,41 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 
 import av
 
-from interhuman2mqtt.capture.arrivals import packets
-from interhuman2mqtt.capture.choose import INTRA_REFRESH, NO_KEY_FRAMES, Adjustment
+from interhuman2mqtt.capture.clock_rate import ClockRate
+from interhuman2mqtt.capture.demuxer import packets
 from interhuman2mqtt.capture.device import Feed
-from interhuman2mqtt.capture.opening import Arrived, Opening
-from interhuman2mqtt.capture.rate import ClockRate
+from interhuman2mqtt.capture.preroll import Arrived, Opening
 from interhuman2mqtt.capture.recorder import Tracks
-from interhuman2mqtt.capture.rests import rest_s
 from interhuman2mqtt.capture.ring import Packet, Ring
 from interhuman2mqtt.capture.silence import Filled
-from interhuman2mqtt.capture.timeline import Anchor, Timeline
+from interhuman2mqtt.capture.timestamps import Anchor, Timeline
+from interhuman2mqtt.capture.track_selection import INTRA_REFRESH, NO_KEY_FRAMES, Adjustment
 from interhuman2mqtt.capture.tracks import AvPacket, Copied, CopiedVideo, base_of
 from interhuman2mqtt.errors import Outage, Reason, Refused
 
 if TYPE_CHECKING:
     from av.audio.stream import AudioStream
+
+REST_S = 0.1
+LEAST_S = 0.02
+"""A shorter rest spares nothing."""
+PUNCTUAL_S = 0.05
+"""What comes later than this is no longer the newest that there is: it is read on, and nothing ever piles up."""
+END_S = 0.05
+"""So long before the end of a GOP is due, its packets are read as they come."""
+WAITING_MAX = 64 << 10
+"""Bytes: what the kernel's buffer holds from the first day on; a camera may drop pictures that it cannot send."""
+
+
+def rest_s(ring: Ring, anchor: Anchor, seconds: float, arrival: float) -> float:
+    """How long to rest after a packet that is shown at `seconds` and came at `arrival`; 0 for not at all."""
+    is_newest = anchor.settled and arrival - anchor.seconds - seconds < PUNCTUAL_S
+    if not is_newest or not ring.shortest_gop_s or ring.is_waiting:
+        return 0.0
+    due_s = ring.shortest_gop_s - ring.open_gop_s - END_S
+    rest = min(REST_S, due_s, WAITING_MAX * ring.seconds / ring.size)
+    return rest if rest >= LEAST_S else 0.0
+
 
 HELD = ("camera", "samples")
 """Feeds whose first second is held back: their clocks are not known before."""

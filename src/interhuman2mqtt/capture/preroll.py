@@ -9,8 +9,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from interhuman2mqtt.capture.rate import opening_rate
-from interhuman2mqtt.capture.timeline import Anchor, Timeline
+from interhuman2mqtt.capture.clock_rate import opening_rate
+from interhuman2mqtt.capture.timestamps import Anchor, Timeline
 from interhuman2mqtt.capture.tracks import AvPacket
 
 OPENING_S = 1.2

@@ -15,7 +15,7 @@ from av.container import InputContainer
 from av.stream import Stream
 
 from interhuman2mqtt.capture.ffmpeg_log import Line
-from interhuman2mqtt.capture.opening import Arrived
+from interhuman2mqtt.capture.preroll import Arrived
 
 LOOK_S = 1.5
 """FFmpeg has looked for some seconds itself where a track is dead, so what came then is there at once."""

@@ -15,11 +15,11 @@ from av.stream import Stream
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 
-from interhuman2mqtt.capture import wire
-from interhuman2mqtt.capture.capture import Capture
+from interhuman2mqtt.capture import ipc
+from interhuman2mqtt.capture.capture_thread import Capture
 from interhuman2mqtt.capture.ring import Packet
+from interhuman2mqtt.capture.rotation import Size, Upright, even
 from interhuman2mqtt.capture.tracks import AvPacket, VideoTrack
-from interhuman2mqtt.capture.upright import Size, Upright, even
 
 DECODE_S = 2.0
 """Seconds after which no further picture is decoded."""
@@ -42,22 +42,22 @@ class Photographer:
         self._capture = capture
         self._one_at_a_time = threading.Lock()
 
-    def take(self, command: wire.Picture) -> tuple[wire.Pictured, bytes]:
+    def take(self, command: ipc.Picture) -> tuple[ipc.Pictured, bytes]:
         """A picture, or why there is none. Blocks; not to be called with the capture's lock held."""
         with self._one_at_a_time:
             try:
                 return self._take(command)
             except NoPicture as error:
-                return wire.Pictured(number=command.number, error=str(error)), b""
+                return ipc.Pictured(number=command.number, error=str(error)), b""
             except av.error.FFmpegError as error:
-                return wire.Pictured(number=command.number, error=f"the picture cannot be made: {error.strerror}"), b""
+                return ipc.Pictured(number=command.number, error=f"the picture cannot be made: {error.strerror}"), b""
 
-    def _take(self, command: wire.Picture) -> tuple[wire.Pictured, bytes]:
+    def _take(self, command: ipc.Picture) -> tuple[ipc.Pictured, bytes]:
         track, packets, anchor_s = self._newest()
         frame = newest_frame(track.template, packets, time.monotonic() + DECODE_S)
         size = fitting(track.shape.of(frame).upright, command.width_max)
         taken_s = (frame.pts or 0) * track.tick_s
-        pictured = wire.Pictured(number=command.number, size=size, taken_s=taken_s, anchor_s=anchor_s)
+        pictured = ipc.Pictured(number=command.number, size=size, taken_s=taken_s, anchor_s=anchor_s)
         return pictured, jpeg(Upright(size, PIXELS).fit(frame, track.shape))
 
     def _newest(self) -> tuple[VideoTrack, list[Packet], float]:

@@ -5,10 +5,11 @@ from typing import NamedTuple
 from av.audio.stream import AudioStream
 from av.video.stream import VideoStream
 
-from interhuman2mqtt.capture import wire
+from interhuman2mqtt.capture import ipc
 from interhuman2mqtt.capture.device import Feed
 from interhuman2mqtt.capture.microphone import Microphone
 from interhuman2mqtt.capture.recorder import Tracks
+from interhuman2mqtt.capture.rotation import shape_of
 from interhuman2mqtt.capture.silence import Filled, quiet, quiet_of
 from interhuman2mqtt.capture.tracks import (
     Copied,
@@ -19,7 +20,6 @@ from interhuman2mqtt.capture.tracks import (
     VideoTrack,
     base_of,
 )
-from interhuman2mqtt.capture.upright import shape_of
 from interhuman2mqtt.errors import Outage, Reason, Refused
 
 RAW_VIDEO = ("rawvideo", "wrapped_avframe")
@@ -41,7 +41,7 @@ class Choice(NamedTuple):
     """The tracks of a take, and what is said about them."""
 
     tracks: Tracks
-    opened: wire.Opened
+    opened: ipc.Opened
     video_said: str
     """The first half of the description, to which a microphone adds another second one when it comes or goes."""
 
@@ -56,7 +56,7 @@ class Described(NamedTuple):
 
 
 def choose(
-    command: wire.Open, feeds: list[Feed], adjustment: Adjustment, microphone: Microphone | None = None
+    command: ipc.Open, feeds: list[Feed], adjustment: Adjustment, microphone: Microphone | None = None
 ) -> Choice:
     """The tracks for what the feeds hold, and the microphone beside them.
 
@@ -68,7 +68,7 @@ def choose(
     assert isinstance(picture, VideoStream)  # noqa: S101 - the feed says so
     video, video_said = _video(command, picture, adjustment, _said(feeds[0], picture))
     sound = _sound(command, feeds[0], microphone)
-    opened = wire.Opened(
+    opened = ipc.Opened(
         description=f"{video_said}, {sound.said}",
         video=picture.codec_context.name,
         audio=sound.audio,
@@ -86,7 +86,7 @@ def _said(feed: Feed, stream: VideoStream) -> str:
     return str(feed.mode._replace(width=stream.width, height=stream.height, fps=float(stream.average_rate or 0)))
 
 
-def _video(command: wire.Open, stream: VideoStream, adjustment: Adjustment, said: str) -> tuple[VideoTrack, str]:
+def _video(command: ipc.Open, stream: VideoStream, adjustment: Adjustment, said: str) -> tuple[VideoTrack, str]:
     codec = stream.codec_context.name
     base = base_of(stream)
     if not (stream.width and stream.height):  # opened while no key frame came, which alone tells it
@@ -108,7 +108,7 @@ def _video(command: wire.Open, stream: VideoStream, adjustment: Adjustment, said
     return encoded, f"{said} (encoded as h264 {encoded.template.width}x{encoded.template.height}{because})"
 
 
-def _sound(command: wire.Open, feed: Feed, microphone: Microphone | None) -> Described:
+def _sound(command: ipc.Open, feed: Feed, microphone: Microphone | None) -> Described:
     stream = _sound_stream(feed)
     if command.audio == "none":
         return Described(None, "no audio track", _name(stream))
@@ -130,20 +130,20 @@ def _sound(command: wire.Open, feed: Feed, microphone: Microphone | None) -> Des
     return Described(_encoded(command, stream), f"{said} ({_target(command)})", codec)
 
 
-def _of_microphone(command: wire.Open, microphone: Microphone) -> Described:
+def _of_microphone(command: ipc.Open, microphone: Microphone) -> Described:
     if command.audio == "copy":
         raise _cannot_be_copied(command, _name(microphone.stream) or "pcm_s16le")
     return Described(_encoded(command, microphone.stream), said_of(command, microphone), _name(microphone.stream))
 
 
-def said_of(command: wire.Open, microphone: Microphone) -> str:
+def said_of(command: ipc.Open, microphone: Microphone) -> str:
     """Return what is said of a microphone in the description of a source, now."""
     if microphone.stream is not None:
         return f"{_said_sound(microphone.stream)} ({_target(command)})"
     return f"silence ({microphone.fault.detail if microphone.fault else 'the microphone is being opened'})"
 
 
-def _encoded(command: wire.Open, stream: AudioStream | None) -> Filled:
+def _encoded(command: ipc.Open, stream: AudioStream | None) -> Filled:
     """Encoded sound; of a microphone that is not there yet in stereo, which loses nothing of what it will be."""
     codec = "libopus" if command.audio == "opus" else "aac"
     rate, channels = (stream.rate, stream.channels) if stream else (48_000, 2)
@@ -153,7 +153,7 @@ def _encoded(command: wire.Open, stream: AudioStream | None) -> Filled:
     return Filled(track, quiet(codec, track.rate, track.layout))
 
 
-def _target(command: wire.Open) -> str:
+def _target(command: ipc.Open) -> str:
     return f"encoded as {'opus' if command.audio == 'opus' else 'aac'}"
 
 
@@ -161,7 +161,7 @@ def _said_sound(stream: AudioStream) -> str:
     return f"{_name(stream)} {stream.rate} Hz"
 
 
-def _cannot_be_copied(command: wire.Open, codec: str) -> Refused:
+def _cannot_be_copied(command: ipc.Open, codec: str) -> Refused:
     return Refused(
         Reason.UNSUPPORTED,
         f'{command.source} sends {codec} sound, which cannot be copied: set audio = "auto" or "aac"',

@@ -8,15 +8,15 @@ from collections import deque
 import av
 from msgspec import structs
 
-from interhuman2mqtt.capture import wire
-from interhuman2mqtt.capture.choose import CHANGING_FORMAT, Adjustment, Choice, choose, said_of
-from interhuman2mqtt.capture.connection import interrupt
+from interhuman2mqtt.capture import ipc
 from interhuman2mqtt.capture.device import Feed, explain, open_source
 from interhuman2mqtt.capture.microphone import Microphone
+from interhuman2mqtt.capture.reader import Counts, Reopen, Shared, Take
 from interhuman2mqtt.capture.recorder import Tracks
 from interhuman2mqtt.capture.ring import Ring
-from interhuman2mqtt.capture.take import Counts, Reopen, Shared, Take
-from interhuman2mqtt.capture.timeline import Anchor
+from interhuman2mqtt.capture.tcp_connection import interrupt
+from interhuman2mqtt.capture.timestamps import Anchor
+from interhuman2mqtt.capture.track_selection import CHANGING_FORMAT, Adjustment, Choice, choose, said_of
 from interhuman2mqtt.capture.tracks import Silence
 from interhuman2mqtt.errors import Outage, Reason
 
@@ -30,7 +30,7 @@ REOPENS_S = 60.0
 class Capture:
     """Fills the ring until the source fails; all that is shared with the reader is guarded by `changed`."""
 
-    def __init__(self, command: wire.Open) -> None:
+    def __init__(self, command: ipc.Open) -> None:
         self.command = command
         self.changed = threading.Condition()
         """Notified when a GOP is sealed, the source opened, or it ended."""
@@ -38,7 +38,7 @@ class Capture:
         self.anchor = Anchor()
         self.counts = Counts()
         self.takes: dict[int, Tracks] = {}
-        self.opened: wire.Opened | None = None
+        self.opened: ipc.Opened | None = None
         self.outage: Outage | None = None
         self.sound_expected = False
         self.microphone: Microphone | None = None
@@ -76,11 +76,11 @@ class Capture:
             self.microphone.end()
 
     @property
-    def sound_fault(self) -> wire.SoundFault | None:
+    def sound_fault(self) -> ipc.SoundFault | None:
         """Why there is no sound now, where that is known; guarded by `changed`."""
         if self.microphone is None or self.microphone.fault is None:
             return None
-        return wire.SoundFault(reason=self.microphone.fault.reason, detail=self.microphone.fault.detail)
+        return ipc.SoundFault(reason=self.microphone.fault.reason, detail=self.microphone.fault.detail)
 
     def look_at_microphone(self) -> None:
         """Say in `opened` what became of the microphone since; guarded by `changed`."""

@@ -11,7 +11,7 @@ from urllib.parse import quote, urlsplit
 
 from av.container import InputContainer
 
-from interhuman2mqtt.capture import rtsp_diagnosis, tls, wire
+from interhuman2mqtt.capture import ipc, rtsp_diagnosis, tls
 from interhuman2mqtt.capture.rtsp import RtspError
 from interhuman2mqtt.errors import Outage, Reason, Refused
 from interhuman2mqtt.redaction import PASSWORD_SAFE, USER_SAFE
@@ -40,7 +40,7 @@ class Target(NamedTuple):
     options: dict[str, str]
 
 
-def target(command: wire.Open) -> Target:
+def target(command: ipc.Open) -> Target:
     """Return what FFmpeg is given for a source; raises Refused where its credentials are too long for FFmpeg."""
     scheme = command.source.partition(":")[0]
     patience = str(round(max(command.open_timeout_s, IDLE_S) * 1_000_000))
@@ -66,20 +66,20 @@ def target(command: wire.Open) -> Target:
     return Target(_with_credentials(command), form, options)
 
 
-def is_recorded(command: wire.Open, container: InputContainer) -> bool:
+def is_recorded(command: ipc.Open, container: InputContainer) -> bool:
     """Whether what comes does not come in real time: the segments of HLS, or a file behind HTTP; we keep time then."""
     if not command.source.startswith("http"):
         return False
     return container.format.name == "hls" or bool(container.duration and container.duration > 0)
 
 
-def check_login(command: wire.Open) -> None:
+def check_login(command: ipc.Open) -> None:
     """Make sure that the password goes to the configured host alone; raises Refused."""
     if command.username is not None and command.source.startswith(("rtsp:", "rtsps:")):
         rtsp_diagnosis.check_login(command)
 
 
-def no_answer(command: wire.Open) -> Outage:
+def no_answer(command: ipc.Open) -> Outage:
     """Return what is said of a source that was waited for in vain; FFmpeg may call it anything, broken media too."""
     host, seconds = urlsplit(command.source).netloc, command.open_timeout_s
     return Outage(
@@ -88,7 +88,7 @@ def no_answer(command: wire.Open) -> Outage:
     )
 
 
-def find_reason(command: wire.Open) -> Outage | None:
+def find_reason(command: ipc.Open) -> Outage | None:
     """Ask the host ourselves why a source did not open; None where that explains nothing."""
     host = urlsplit(command.source).netloc
     try:
@@ -121,7 +121,7 @@ def _explain(error: OSError, host: str) -> Outage | None:
     return None
 
 
-def _ask(command: wire.Open) -> Outage | None:
+def _ask(command: ipc.Open) -> Outage | None:
     parts = urlsplit(command.source)
     seconds = min(DIAGNOSIS_S, command.open_timeout_s)
     if parts.scheme in {"rtsp", "rtsps"}:
@@ -134,7 +134,7 @@ def _ask(command: wire.Open) -> Outage | None:
     return None
 
 
-def _with_credentials(command: wire.Open) -> str:
+def _with_credentials(command: ipc.Open) -> str:
     if command.username is None:
         return command.source
     scheme, rest = command.source.split("://", 1)

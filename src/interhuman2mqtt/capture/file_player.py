@@ -15,7 +15,7 @@ from av.bitstream import BitStreamFilterContext
 from av.container import InputContainer
 
 from interhuman2mqtt.capture.device import Feed
-from interhuman2mqtt.capture.opening import Arrived
+from interhuman2mqtt.capture.preroll import Arrived
 from interhuman2mqtt.capture.tracks import AvPacket
 
 BACK_S = 1.0

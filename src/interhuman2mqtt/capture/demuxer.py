@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, cast
 from av.stream import Stream
 
 from interhuman2mqtt.capture.device import Feed
-from interhuman2mqtt.capture.files import played
-from interhuman2mqtt.capture.opening import Arrived
+from interhuman2mqtt.capture.file_player import played
+from interhuman2mqtt.capture.preroll import Arrived
 
 if TYPE_CHECKING:
     from av.audio.stream import AudioStream
