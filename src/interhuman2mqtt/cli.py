@@ -11,11 +11,11 @@ import structlog
 
 from interhuman2mqtt import __version__, exits, log, statefolder
 from interhuman2mqtt.capture import bundled_libraries
-from interhuman2mqtt.config import commands as cli_config
-from interhuman2mqtt.config.arguments import add_config
+from interhuman2mqtt.commands import arguments as tools
+from interhuman2mqtt.commands import check as cli_config
+from interhuman2mqtt.commands.arguments import add_config
 from interhuman2mqtt.errors import ConfigError
 from interhuman2mqtt.runtime import stdout
-from interhuman2mqtt.tools import commandline as tools
 
 
 def main(arguments: Sequence[str] | None = None) -> int:  # noqa: PLR0911 - one for each way in which a command ends

@@ -34,9 +34,9 @@ from interhuman2mqtt.cameras.refusal_doubt import Accepted
 from interhuman2mqtt.cameras.session_slots import Places
 from interhuman2mqtt.clock import BoxClock
 from interhuman2mqtt.cloud.websocket import Server
-from interhuman2mqtt.config import Config, presence, proxies
-from interhuman2mqtt.config import file as configfile
-from interhuman2mqtt.config.file import Loaded
+from interhuman2mqtt.config import Config, proxy, validation
+from interhuman2mqtt.config import loader as configfile
+from interhuman2mqtt.config.loader import Loaded
 from interhuman2mqtt.control import Control
 from interhuman2mqtt.delivery import Delivery
 from interhuman2mqtt.log import setup as setup_log
@@ -233,7 +233,7 @@ class _Daemon:
     def _shared(self, config: Config) -> Shared:
         return Shared(
             box=self._config.box.id,
-            server=Server(config.interhuman.url, config.interhuman.ca_file, proxies.to_cloud(config.interhuman)),
+            server=Server(config.interhuman.url, config.interhuman.ca_file, proxy.to_cloud(config.interhuman)),
             chunk_s=config.interhuman.chunk,
             redact=frozenset(config.privacy.redact),
             places=self._places,
@@ -286,10 +286,10 @@ class _Daemon:
 
     def _serve_metrics(self, nursery: trio.Nursery) -> None:
         listen = self._config.metrics.listen
-        if listen is not None and presence.has_extra():
+        if listen is not None and validation.has_extra():
             nursery.start_soon(self._exporter(listen).run)
         elif listen is not None:  # the cameras are worth more than their numbers
-            log.error("metrics are not served", detail=f"metrics.listen {presence.NEEDS_EXTRA}")
+            log.error("metrics are not served", detail=f"metrics.listen {validation.NEEDS_EXTRA}")
 
     def _exporter(self, listen: str) -> "Exporter":
         from interhuman2mqtt.metrics.exporter import Exporter, Sources  # noqa: PLC0415 - an extra, which may be missing

@@ -6,7 +6,7 @@ import structlog
 import trio
 
 from interhuman2mqtt.cameras.fleet import Change
-from interhuman2mqtt.config.file import Loaded
+from interhuman2mqtt.config.loader import Loaded
 from interhuman2mqtt.config.problems import ConfigFileError
 from interhuman2mqtt.errors import ConfigError
 from interhuman2mqtt.events import utc_now

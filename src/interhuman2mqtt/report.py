@@ -10,8 +10,8 @@ from interhuman2mqtt import __version__
 from interhuman2mqtt.alive import Stuck
 from interhuman2mqtt.cameras.camera import Camera
 from interhuman2mqtt.cameras.coverage import Coverage
-from interhuman2mqtt.config import file as configfile
-from interhuman2mqtt.config.file import Loaded
+from interhuman2mqtt.config import loader as configfile
+from interhuman2mqtt.config.loader import Loaded
 from interhuman2mqtt.events import State, utc_now
 from interhuman2mqtt.policy.usage import Budgets
 from interhuman2mqtt.publish.broker import BrokerPhase, BrokerState

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from interhuman2mqtt.capture.v4l2_formats import Format, Size
 from interhuman2mqtt.capture.v4l2_mode import FORMATS, Wanted, choose_mode, named
-from interhuman2mqtt.config.keys import CameraKeys
+from interhuman2mqtt.config.model import CameraKeys
 
 FULL = (30.0, 24.0, 20.0, 15.0, 10.0, 7.5, 5.0)
 

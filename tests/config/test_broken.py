@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from interhuman2mqtt.config import file as configfile
-from interhuman2mqtt.config.commands import check_command
+from interhuman2mqtt.commands.check import check_command
+from interhuman2mqtt.config import loader as configfile
 from interhuman2mqtt.errors import ConfigError
 
 BROKEN = Path(__file__).parent / "broken"

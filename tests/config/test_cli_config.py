@@ -6,8 +6,8 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from interhuman2mqtt.config import file as configfile
-from interhuman2mqtt.config.commands import check_command, config_command
+from interhuman2mqtt.commands.check import check_command, config_command
+from interhuman2mqtt.config import loader as configfile
 
 MARKS = re.compile(r" \(configuration [0-9a-f]{12}, files [0-9a-f]{12}\)$", re.MULTILINE)
 CAMERA = '[interhuman]\nurl = "ws://localhost/v2/stream/analyze"\n[cameras.front]\nsource = "test:"\n'

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from interhuman2mqtt.config import Budget, CameraTable, Config, File, Framing, SecretRef, Shard
-from interhuman2mqtt.config import file as configfile
-from interhuman2mqtt.config.tables import keys_of
+from interhuman2mqtt.config import loader as configfile
+from interhuman2mqtt.config.parser import keys_of
 from interhuman2mqtt.errors import ConfigError
 
 TEXTS = st.text(st.characters(codec="utf-8"), min_size=1, max_size=8).filter(

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from interhuman2mqtt.commands.check import check_command
 from interhuman2mqtt.config import Shard, shards
-from interhuman2mqtt.config import file as configfile
-from interhuman2mqtt.config.commands import check_command
+from interhuman2mqtt.config import loader as configfile
 from interhuman2mqtt.errors import ConfigError
 
 CLOUD = '[interhuman]\nurl = "ws://localhost/v2/stream/analyze"\n'

@@ -11,7 +11,7 @@ from textwrap import dedent
 import pytest
 
 from interhuman2mqtt.config import Budget, Camera, Config, Framing, SecretRef
-from interhuman2mqtt.config import file as configfile
+from interhuman2mqtt.config import loader as configfile
 from interhuman2mqtt.config.problems import ConfigFileError, Severity
 from interhuman2mqtt.errors import ConfigError
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from interhuman2mqtt.config import file as configfile
-from interhuman2mqtt.config.presence import check_files
+from interhuman2mqtt.config import loader as configfile
 from interhuman2mqtt.config.problems import Severity
+from interhuman2mqtt.config.validation import check_files
 
 
 @pytest.fixture(autouse=True)

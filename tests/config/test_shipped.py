@@ -10,10 +10,10 @@ import msgspec
 import pytest
 
 from interhuman2mqtt.config import CameraTable, Config, File
-from interhuman2mqtt.config import file as configfile
-from interhuman2mqtt.config.effective import SHARED_KEYS
+from interhuman2mqtt.config import loader as configfile
+from interhuman2mqtt.config.merge import SHARED_KEYS
+from interhuman2mqtt.config.parser import keys_of
 from interhuman2mqtt.config.problems import KeyPath
-from interhuman2mqtt.config.tables import keys_of
 
 SHIPPED = Path(__file__).parents[2] / "config" / "interhuman2mqtt.toml"
 EXAMPLE = re.compile(r"^#(?=\[|[a-z_]+ = )", re.MULTILINE)

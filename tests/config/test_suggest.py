@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from interhuman2mqtt.config import CameraTable, Mqtt
-from interhuman2mqtt.config.suggest import SYNONYMS, did_you_mean, nearest
-from interhuman2mqtt.config.tables import keys_of
+from interhuman2mqtt.config.parser import keys_of
+from interhuman2mqtt.config.problems import SYNONYMS, did_you_mean, nearest
 
 
 @pytest.mark.parametrize(

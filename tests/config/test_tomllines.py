@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from interhuman2mqtt.config.problems import KeyPath
-from interhuman2mqtt.config.tomllines import key_lines
+from interhuman2mqtt.config.toml_reader import key_lines
 
 TRICKY = '''\
 # [not.a.table]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from interhuman2mqtt.config import file as configfile
+from interhuman2mqtt.config import loader as configfile
 from interhuman2mqtt.config.urls import listen_address
 
 ROOT = Path(__file__).parents[2]

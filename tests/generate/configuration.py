@@ -10,9 +10,9 @@ from msgspec import NODEFAULT, Struct, structs
 
 from generate import sentences
 from interhuman2mqtt.config import CameraTable, File, SecretRef
-from interhuman2mqtt.config.effective import SHARED_KEYS
-from interhuman2mqtt.config.kinds import NAME
-from interhuman2mqtt.config.tables import INLINE_TABLES, is_list, keys_of, kind_of
+from interhuman2mqtt.config.merge import SHARED_KEYS
+from interhuman2mqtt.config.parser import INLINE_TABLES, is_list, keys_of, kind_of
+from interhuman2mqtt.config.value_types import NAME
 
 Schema = dict[str, Any]
 

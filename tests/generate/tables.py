@@ -8,7 +8,7 @@ from generate import sentences, vocabulary
 from generate.channels import BRIDGE, COMMAND_SAYS, channels
 from generate.configuration import default_of, schema_of, sentence
 from interhuman2mqtt.config import CameraTable, File
-from interhuman2mqtt.config.tables import is_list, keys_of
+from interhuman2mqtt.config.parser import is_list, keys_of
 from interhuman2mqtt.errors import Reason
 from interhuman2mqtt.publish import requests
 from interhuman2mqtt.publish.homeassistant import words

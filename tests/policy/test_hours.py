@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from interhuman2mqtt.config import schedule as hours
 from interhuman2mqtt.config.schedule import DAYS
-from interhuman2mqtt.policy import hours
 
 ZONE = ZoneInfo("Europe/Copenhagen")
 SPRING = datetime(2027, 3, 28, tzinfo=UTC)  # at 01:00 UTC the wall goes from 02:00 to 03:00
@@ -78,7 +78,7 @@ def test_the_hosts_own_zone() -> None:
 
 def test_told_for_people() -> None:
     """A time is told with its day, without seconds."""
-    assert hours.told(AUTUMN.astimezone(ZONE)) == "Sun 2026-10-25 02:00"
+    assert hours.show_time(AUTUMN.astimezone(ZONE)) == "Sun 2026-10-25 02:00"
 
 
 entries = st.builds(

@@ -10,7 +10,7 @@ from interhuman2mqtt import config, report
 from interhuman2mqtt.cameras.camera import Camera
 from interhuman2mqtt.cameras.coverage import Coverage
 from interhuman2mqtt.clock import BoxClock
-from interhuman2mqtt.config.proxies import to_cloud
+from interhuman2mqtt.config.proxy import to_cloud
 from interhuman2mqtt.errors import Outage, Reason
 from interhuman2mqtt.events import utc_now
 from interhuman2mqtt.publish.broker import BrokerPhase, BrokerState

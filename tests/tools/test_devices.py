@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from interhuman2mqtt.capture import v4l2_formats
-from interhuman2mqtt.config import file
+from interhuman2mqtt.config import loader
 from interhuman2mqtt.tools import devices
 from interhuman2mqtt.tools.devices import Roots, devices_command
 
@@ -196,7 +196,7 @@ def test_it_can_be_pasted(roots: Roots, driver: Driver, tmp_path: Path) -> None:
     plug_microphone(roots, 0, None)
     text = told(roots, as_toml=True)
     (tmp_path / "c.toml").write_text(f'[interhuman]\napi_key = {{ env = "API_KEY" }}\n{text}')
-    cameras = file.load([tmp_path / "c.toml"], "lobby-1").cameras
+    cameras = loader.load([tmp_path / "c.toml"], "lobby-1").cameras
     assert [camera.source for camera in cameras.values()] == ["v4l2:1-1.4", "v4l2:1-1.3"]
     assert [camera.microphone for camera in cameras.values()] == ["alsa:hw:CARD=C920,DEV=0", None]
     assert list(cameras) == ["hd-pro-webcam-c920", "hd-pro-webcam-c920-2"]

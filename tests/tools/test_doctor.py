@@ -14,7 +14,7 @@ import trustme
 
 from interhuman2mqtt import cli, clock, config, exits
 from interhuman2mqtt.capture import alsa, ipc
-from interhuman2mqtt.config import Config, file, secrets
+from interhuman2mqtt.config import Config, loader, secrets
 from interhuman2mqtt.errors import Outage, Reason
 from interhuman2mqtt.events import Clock
 from interhuman2mqtt.tools import doctor as doctor_module
@@ -44,7 +44,7 @@ def api_key(monkeypatch: pytest.MonkeyPatch) -> str:
 def configured(folder: Path, values: dict[str, Any]) -> Config:
     """A configuration as the command reads it."""
     (folder / "c.toml").write_text(tomli_w.dumps(values))
-    return file.load([folder / "c.toml"])
+    return loader.load([folder / "c.toml"])
 
 
 async def doctor(folder: Path, values: dict[str, Any], **env: str) -> tuple[int, dict[str, Any]]:

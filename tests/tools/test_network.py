@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import pytest
 
-from interhuman2mqtt.config import file
+from interhuman2mqtt.config import loader
 from interhuman2mqtt.tools import discovery, soap
 from interhuman2mqtt.tools.discovery import NetworkCamera
 from interhuman2mqtt.tools.network import Options, _print_found
@@ -128,7 +128,7 @@ def test_it_can_be_pasted(network: Network, password: Path, tmp_path: Path) -> N
     arguments = ("--toml", "--host", "10.7.0.2:8000", "--username", "viewer", "--password-file", str(password))
     text = network.devices(*arguments).stdout
     (tmp_path / "c.toml").write_text(f'[interhuman]\napi_key = {{ env = "API_KEY" }}\n{text}')
-    [camera] = file.load([tmp_path / "c.toml"], "lobby-1").cameras.values()
+    [camera] = loader.load([tmp_path / "c.toml"], "lobby-1").cameras.values()
     assert camera.source == "rtsp://10.7.0.2:554/middle?unicast=true&proto=Onvif"
     assert (camera.username, camera.password and camera.password.file) == ("viewer", str(password))
     assert text.count("# source = ") == 3

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from interhuman2mqtt import cli, config
-from interhuman2mqtt.config import secrets, suggest, urls
-from interhuman2mqtt.config.keys import Box, Config, Interhuman, Log, Metrics, Mqtt, Outbox, Privacy
+from interhuman2mqtt.config import problems, secrets, urls
+from interhuman2mqtt.config.model import Box, Config, Interhuman, Log, Metrics, Mqtt, Outbox, Privacy
 from interhuman2mqtt.config.problems import BadValueError
 from interhuman2mqtt.errors import Outage, Reason, Refused
 from interhuman2mqtt.publish.broker import tls_context
@@ -20,7 +20,7 @@ from rig.mosquitto import mosquitto
 
 def test_a_letter_in_another_place() -> None:
     """Letters that are swapped are the likeliest mistake of all, in short words too."""
-    assert suggest.nearest("fsp", ["fps", "size", "source"]) == "fps"
+    assert problems.nearest("fsp", ["fps", "size", "source"]) == "fps"
 
 
 @pytest.mark.parametrize(

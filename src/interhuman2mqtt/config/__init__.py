@@ -7,7 +7,7 @@
                                                         together            profiles       daemon runs by
 """
 
-from interhuman2mqtt.config.keys import (
+from interhuman2mqtt.config.model import (
     STANDALONE_MIN,
     Box,
     Budget,

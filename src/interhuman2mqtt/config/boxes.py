@@ -4,9 +4,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 
 from interhuman2mqtt.config import urls
-from interhuman2mqtt.config.effective import Layers
+from interhuman2mqtt.config.merge import Layers
+from interhuman2mqtt.config.parser import Entries
 from interhuman2mqtt.config.problems import KeyPath, Place, Report
-from interhuman2mqtt.config.tables import Entries
 
 EXCLUSIVE = ("v4l2:", "alsa:hw:", "alsa:plughw:")
 """What only one process can open; other names of ALSA may stand for a device that mixes (dsnoop)."""

@@ -1,13 +1,56 @@
-"""What is wrong with a configuration, and where: gathered, never raised one by one, so that a person sees all of it."""
+"""What is wrong with a configuration, and where: gathered, never raised one by one, so that a person sees all of it.
+
+Which of the known words was probably meant.
+"""
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from difflib import get_close_matches
 from enum import StrEnum
 from pathlib import Path
 from typing import NamedTuple
 
 from interhuman2mqtt.errors import ConfigError
+
+SYNONYMS = {
+    "bitrate": ("video_bitrate",),
+    "broker": ("url",),
+    "device": ("source",),
+    "framerate": ("fps",),
+    "host": ("url", "source"),
+    "input": ("source",),
+    "key": ("api_key", "key_file"),
+    "mic": ("microphone",),
+    "pass": ("password",),
+    "path": ("source",),
+    "pwd": ("password",),
+    "resolution": ("size",),
+    "server": ("url",),
+    "token": ("api_key",),
+    "topic": ("base_topic",),
+    "tz": ("timezone",),
+    "uri": ("url", "source"),
+    "url": ("source",),
+    "user": ("username",),
+}
+"""What other programs call the same thing; the first that is known in the place is meant."""
+
+
+def nearest(word: str, known: Collection[str], likeness: float = 0.7) -> str | None:
+    """The known word that was probably meant, if one is near; 1 is the same word, 0 has nothing in common."""
+    lowered = {name.lower(): name for name in known}
+    synonyms = (name for name in SYNONYMS.get(word.lower(), ()) if name in known)
+    swapped = (name for name in known if sorted(name.lower()) == sorted(word.lower()))
+    close = get_close_matches(word.lower(), lowered, n=1, cutoff=likeness)
+    return next(synonyms, None) or next(swapped, None) or next((lowered[match] for match in close), None)
+
+
+def did_you_mean(word: str, known: Collection[str], likeness: float = 0.7) -> str:
+    """`; did you mean "source"?`, or nothing."""
+    meant = nearest(word, known, likeness)
+    return f'; did you mean "{meant}"?' if meant else ""
+
 
 KeyPath = tuple[str | int, ...]
 """The way to a value: names of tables and keys, and numbers of list items from 0."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from shlex import quote
 from typing import NoReturn
 
-from interhuman2mqtt.config.keys import SecretRef
+from interhuman2mqtt.config.model import SecretRef
 from interhuman2mqtt.config.problems import Severity
 from interhuman2mqtt.errors import Reason, Refused
 from interhuman2mqtt.redaction import hide

@@ -15,10 +15,10 @@ import structlog
 import trio
 
 from interhuman2mqtt.clock import is_unset
+from interhuman2mqtt.config import schedule
 from interhuman2mqtt.errors import Outage, Reason
 from interhuman2mqtt.events import utc_now
 from interhuman2mqtt.log import Changes
-from interhuman2mqtt.policy import hours
 from interhuman2mqtt.policy.blocking import Blocking
 from interhuman2mqtt.policy.budgetfile import BudgetFile
 from interhuman2mqtt.policy.recent import Recent
@@ -195,10 +195,10 @@ class Meter:
         return self._now().timestamp() - self._boottime()
 
     def _day_of(self, boottime: float) -> date:
-        return hours.local(datetime.fromtimestamp(boottime + self._set_at, UTC), self._zone).date()
+        return schedule.local(datetime.fromtimestamp(boottime + self._set_at, UTC), self._zone).date()
 
     def _today(self) -> date:
-        return hours.local(self._now(), self._zone).date()
+        return schedule.local(self._now(), self._zone).date()
 
     def _is_ahead(self, accounts: Collection[str], seconds: float) -> bool:
         usage = self.usage

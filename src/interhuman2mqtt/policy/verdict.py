@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 from interhuman2mqtt import config
 from interhuman2mqtt.clock import is_unset
+from interhuman2mqtt.config import schedule as hours
 from interhuman2mqtt.errors import Reason
-from interhuman2mqtt.policy import hours
 from interhuman2mqtt.policy.pauses import Paused
 
 
@@ -60,5 +60,5 @@ def _unset(at: datetime) -> str:
 
 def _closed(schedule: tuple[str, ...], moment: Moment) -> str:
     following = hours.next_open(schedule, moment.at, moment.zone)
-    when = f"streams again {hours.told(following)}" if following else "does not stream within the next eight days"
+    when = f"streams again {hours.show_time(following)}" if following else "does not stream within the next eight days"
     return f"outside its schedule ({'; '.join(schedule)}); it {when} local time"

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, Raw, UnsetType, structs
 
-from interhuman2mqtt.config import suggest
+from interhuman2mqtt.config import problems
 from interhuman2mqtt.config.problems import shown
 from interhuman2mqtt.publish.inbox import PAYLOAD_MAX, Incoming
 from interhuman2mqtt.publish.requests import (
@@ -211,4 +211,4 @@ def _unknown_key(command: str, key: str) -> str:
 
 
 def _did_you_mean(word: str, known: Collection[str]) -> str:
-    return suggest.did_you_mean(word, known) if len(word) <= WORD_MAX else ""
+    return problems.did_you_mean(word, known) if len(word) <= WORD_MAX else ""

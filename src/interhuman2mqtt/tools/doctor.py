@@ -10,8 +10,8 @@ import trio
 from interhuman2mqtt import exits, log, statefolder
 from interhuman2mqtt.cameras.capture_task import open_command
 from interhuman2mqtt.capture import alsa, ipc, v4l2
-from interhuman2mqtt.config import Camera, Config, proxies, secrets
-from interhuman2mqtt.config import file as configfile
+from interhuman2mqtt.config import Camera, Config, proxy, secrets
+from interhuman2mqtt.config import loader as configfile
 from interhuman2mqtt.config.problems import ConfigFileError, Severity
 from interhuman2mqtt.errors import Outage, Reason
 from interhuman2mqtt.tools import asking, of_box, of_broker, of_network
@@ -58,7 +58,7 @@ def _check_configuration(arguments: Sequence[Path], box: str | None) -> tuple[li
 
 async def _look_around(config: Config, progress: Callable[[str], None]) -> list[Check]:
     """What may take its time, side by side; told in the order of the chain."""
-    way = proxies.to_cloud(config.interhuman)
+    way = proxy.to_cloud(config.interhuman)
     cameras = trio.CapacityLimiter(CAMERAS_AT_ONCE)
     looks: dict[str, Look] = {
         **{

@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import TextIO
 
 from interhuman2mqtt import exits, statefolder
-from interhuman2mqtt.config import file as configfile
-from interhuman2mqtt.config.problems import ConfigFileError, shown
-from interhuman2mqtt.config.suggest import did_you_mean
+from interhuman2mqtt.config import loader as configfile
+from interhuman2mqtt.config.problems import ConfigFileError, did_you_mean, shown
 from interhuman2mqtt.policy.pauses import ALL, NAME, Origin, PauseError, Pauses
 from interhuman2mqtt.runtime.sanitize import clean_lines
 from interhuman2mqtt.tools import asking

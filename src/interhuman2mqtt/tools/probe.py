@@ -14,10 +14,9 @@ from interhuman2mqtt import config, exits, log
 from interhuman2mqtt.cameras.capture_task import open_command
 from interhuman2mqtt.capture import ipc
 from interhuman2mqtt.capture.chunk_length import Bounds
-from interhuman2mqtt.config import file as configfile
+from interhuman2mqtt.config import loader as configfile
 from interhuman2mqtt.config import urls
-from interhuman2mqtt.config.problems import BadValueError, ConfigFileError, shown
-from interhuman2mqtt.config.suggest import did_you_mean
+from interhuman2mqtt.config.problems import BadValueError, ConfigFileError, did_you_mean, shown
 from interhuman2mqtt.errors import Outage, Reason
 from interhuman2mqtt.redaction import hide, redact
 from interhuman2mqtt.runtime.sanitize import clean_lines

@@ -12,7 +12,7 @@ from msgspec import structs
 
 from interhuman2mqtt import exits, log
 from interhuman2mqtt.config import Mqtt, urls
-from interhuman2mqtt.config import file as configfile
+from interhuman2mqtt.config import loader as configfile
 from interhuman2mqtt.config.problems import BadValueError
 from interhuman2mqtt.config.secrets import borrow_credentials
 from interhuman2mqtt.errors import ConfigError

@@ -13,11 +13,10 @@ from typing import Annotated, Any, Final, Literal, NamedTuple, Union, get_args, 
 
 from msgspec import Struct, structs
 
-from interhuman2mqtt.config import kinds
-from interhuman2mqtt.config.keys import Budget, File, SecretRef, Shard
-from interhuman2mqtt.config.kinds import Kind, named
-from interhuman2mqtt.config.problems import BadValueError, KeyPath, Place, Report, dotted
-from interhuman2mqtt.config.suggest import did_you_mean, nearest
+from interhuman2mqtt.config import value_types
+from interhuman2mqtt.config.model import Budget, File, SecretRef, Shard
+from interhuman2mqtt.config.problems import BadValueError, KeyPath, Place, Report, did_you_mean, dotted, nearest
+from interhuman2mqtt.config.value_types import Kind, named
 
 
 class _Mark:
@@ -36,10 +35,10 @@ INLINE_TABLES = {
     Shard: 'must be a table such as { index = 0, count = 3 }, each a number or { env = "NAME" }',
 }
 _PLAIN = {
-    str: kinds.TEXT,
-    int: kinds.WHOLE,
-    float: kinds.NUMBER,
-    bool: kinds.BOOLEAN,
+    str: value_types.TEXT,
+    int: value_types.WHOLE,
+    float: value_types.NUMBER,
+    bool: value_types.BOOLEAN,
 }
 
 
@@ -83,9 +82,9 @@ def kind_of(hint: Any) -> Kind:
     if get_origin(hint) is Annotated:
         return next(extra for extra in get_args(hint) if isinstance(extra, Kind))
     if get_origin(hint) is Literal:
-        return kinds.choice(*get_args(hint))
+        return value_types.choice(*get_args(hint))
     if isinstance(hint, type) and issubclass(hint, Enum):
-        words = kinds.choice(*(member.value for member in hint))
+        words = value_types.choice(*(member.value for member in hint))
         return Kind(lambda value: hint(words.read(value)), lambda member: str(member.value), words.schema)
     return _PLAIN[hint]
 

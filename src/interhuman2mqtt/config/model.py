@@ -1,7 +1,7 @@
 """The TOML file as frozen types: what a key is called, what it holds, and what it is when it is left out.
 
 `Config` is the effective configuration that the daemon runs by. `File` is what may stand in a file, from which
-`file.load` makes it. Beside the type of each key stands its kind, which reads and writes it (`kinds.py`).
+`file.load` makes it. Beside the type of each key stands its kind, which reads and writes it (`value_types.py`).
 """
 
 from enum import StrEnum
@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from msgspec import Struct
 
-from interhuman2mqtt.config import kinds, urls
+from interhuman2mqtt.config import urls, value_types
 from interhuman2mqtt.config.problems import BadValueError
 
 Include = Literal["conversation_quality_overall", "conversation_quality_timeline"]
@@ -17,7 +17,7 @@ GoalDimension = Literal["clarity", "authority", "energy", "rapport", "learning"]
 MODELS = ("inter-2", "inter-2-audio")
 """Those that this version knows; `check` warns of others, which may well be newer."""
 
-_SOURCE = kinds.checked(
+_SOURCE = value_types.checked(
     urls.check_source, "rtsp://, rtsps://, http://, https://, rtmp://, udp://, v4l2:, file:/ or test:", urls.SOURCE
 )
 
@@ -36,11 +36,11 @@ class Framing(StrEnum):
 class SecretRef(Struct, frozen=True, forbid_unknown_fields=True):
     """Where a secret is to be found; exactly one of the three, else BadValueError."""
 
-    credential: Annotated[str, kinds.CREDENTIAL_NAME] | None = None
+    credential: Annotated[str, value_types.CREDENTIAL_NAME] | None = None
     """A credential of systemd's, fixed while the unit runs."""
-    env: Annotated[str, kinds.ENVIRONMENT_VARIABLE] | None = None
+    env: Annotated[str, value_types.ENVIRONMENT_VARIABLE] | None = None
     """An environment variable, which is easily seen."""
-    file: Annotated[str, kinds.FILE] | None = None
+    file: Annotated[str, value_types.FILE] | None = None
     """A file with nothing else in it; read again on reload."""
 
     def __post_init__(self) -> None:
@@ -51,16 +51,16 @@ class SecretRef(Struct, frozen=True, forbid_unknown_fields=True):
 class Budget(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How much may be streamed."""
 
-    per_day: Annotated[float, kinds.duration("1s", "1000d")]
+    per_day: Annotated[float, value_types.duration("1s", "1000d")]
     """Seconds of streaming per local day."""
 
 
 class Shard(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Which of some boxes that share one list of cameras this is: each camera runs on one of them."""
 
-    index: Annotated[int, kinds.SHARD_INDEX]
+    index: Annotated[int, value_types.SHARD_INDEX]
     """From 0; in a file also where the environment has it."""
-    count: Annotated[int, kinds.SHARD_COUNT]
+    count: Annotated[int, value_types.SHARD_COUNT]
     """How many there are."""
 
     def __post_init__(self) -> None:
@@ -71,10 +71,10 @@ class Shard(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class Box(Struct, frozen=True, kw_only=True):
     """This machine."""
 
-    id: Annotated[str, kinds.NAME]
+    id: Annotated[str, value_types.NAME]
     shard: Shard | None = None
     """None: this box runs all cameras whose `boxes` match it."""
-    timezone: Annotated[str, kinds.TIMEZONE] | None = None
+    timezone: Annotated[str, value_types.TIMEZONE] | None = None
     """For schedules and budgets; None: the host's."""
     budget: Budget | None = None
     """Of all cameras together."""
@@ -83,56 +83,58 @@ class Box(Struct, frozen=True, kw_only=True):
 class Interhuman(Struct, frozen=True, kw_only=True):
     """The cloud; the keys that cameras have too are their defaults."""
 
-    url: Annotated[str, kinds.checked(urls.check_cloud, "wss://", urls.CLOUD)] = (
+    url: Annotated[str, value_types.checked(urls.check_cloud, "wss://", urls.CLOUD)] = (
         "wss://api.interhuman.ai/v2/stream/analyze"
     )
     api_key: SecretRef | None = None
     include: tuple[Include, ...] = ("conversation_quality_overall", "conversation_quality_timeline")
     goal_dimensions: tuple[GoalDimension, ...] = ()
-    model: Annotated[str, kinds.MODEL] = "inter-2"
+    model: Annotated[str, value_types.MODEL] = "inter-2"
     """Means something on /v2 only."""
     framing: Framing = Framing.CONTINUOUS
-    chunk: Annotated[float, kinds.duration("500ms", "30s")] = 2.0
+    chunk: Annotated[float, value_types.duration("500ms", "30s")] = 2.0
     """Seconds of media per chunk."""
-    max_sessions: Annotated[int, kinds.between(kinds.whole, 0, 10_000, int)] = 0
-    proxy: Annotated[str, kinds.checked(urls.check_proxy, "http://", urls.PROXY, may_be_empty=True)] | None = None
+    max_sessions: Annotated[int, value_types.between(value_types.whole, 0, 10_000, int)] = 0
+    proxy: Annotated[str, value_types.checked(urls.check_proxy, "http://", urls.PROXY, may_be_empty=True)] | None = None
     """None: the environment's https_proxy; empty: none."""
-    ca_file: Annotated[str, kinds.FILE] | None = None
+    ca_file: Annotated[str, value_types.FILE] | None = None
 
 
 class Mqtt(Struct, frozen=True, kw_only=True):
     """The broker."""
 
-    url: Annotated[str, kinds.checked(urls.check_broker, "mqtt:// or mqtts://", urls.BROKER)] = "mqtt://localhost:1883"
+    url: Annotated[str, value_types.checked(urls.check_broker, "mqtt:// or mqtts://", urls.BROKER)] = (
+        "mqtt://localhost:1883"
+    )
     protocol: Literal["auto", "5", "3.1.1"] = "auto"
-    client_id: Annotated[str, kinds.CLIENT_ID]
-    base_topic: Annotated[str, kinds.TOPIC] = "interhuman"
-    username: Annotated[str, kinds.TEXT] | None = None
+    client_id: Annotated[str, value_types.CLIENT_ID]
+    base_topic: Annotated[str, value_types.TOPIC] = "interhuman"
+    username: Annotated[str, value_types.TEXT] | None = None
     password: SecretRef | None = None
-    ca_file: Annotated[str, kinds.FILE] | None = None
-    cert_file: Annotated[str, kinds.FILE] | None = None
-    key_file: Annotated[str, kinds.FILE] | None = None
+    ca_file: Annotated[str, value_types.FILE] | None = None
+    cert_file: Annotated[str, value_types.FILE] | None = None
+    key_file: Annotated[str, value_types.FILE] | None = None
     requests: Literal["all", "read-only", "off"] = "all"
     """What may be asked of this box by way of the broker."""
     discovery: bool = True
-    discovery_prefix: Annotated[str, kinds.TOPIC] = "homeassistant"
+    discovery_prefix: Annotated[str, value_types.TOPIC] = "homeassistant"
 
 
 class Outbox(Struct, frozen=True, kw_only=True):
     """The durable queue in front of the broker."""
 
-    path: Annotated[str, kinds.FILE] | None = None
+    path: Annotated[str, value_types.FILE] | None = None
     """None: $STATE_DIRECTORY/outbox.sqlite"""
-    max_size: Annotated[int, kinds.size("1MiB", "1000GiB")] = 64 << 20
+    max_size: Annotated[int, value_types.size("1MiB", "1000GiB")] = 64 << 20
     """bytes"""
-    max_age: Annotated[float, kinds.duration("1m", "3650d")] = 7 * 86400.0
+    max_age: Annotated[float, value_types.duration("1m", "3650d")] = 7 * 86400.0
     """seconds"""
 
 
 class Privacy(Struct, frozen=True, kw_only=True):
     """What never leaves the box."""
 
-    redact: tuple[Annotated[str, kinds.TEXT], ...] = ()
+    redact: tuple[Annotated[str, value_types.TEXT], ...] = ()
 
 
 class Log(Struct, frozen=True, kw_only=True):
@@ -145,55 +147,55 @@ class Log(Struct, frozen=True, kw_only=True):
 class Metrics(Struct, frozen=True, kw_only=True):
     """What Prometheus may ask for."""
 
-    listen: Annotated[str, kinds.checked(urls.listen_address, "HOST:PORT or a port")] | None = None
+    listen: Annotated[str, value_types.checked(urls.listen_address, "HOST:PORT or a port")] | None = None
     """HOST:PORT, or a port of 127.0.0.1; None: nobody listens."""
 
 
 class CameraKeys(Struct, frozen=True, kw_only=True):
     """What may be said of a camera, a profile and all cameras alike."""
 
-    username: Annotated[str, kinds.TEXT] | None = None
+    username: Annotated[str, value_types.TEXT] | None = None
     password: SecretRef | None = None
     transport: Literal["tcp", "udp"] = "tcp"
-    open_timeout: Annotated[float, kinds.duration("1s", "5m")] = 20.0
+    open_timeout: Annotated[float, value_types.duration("1s", "5m")] = 20.0
     """seconds that a source may take for an answer"""
     verify: bool = True
     """Whether a camera behind TLS has to show a certificate that is trusted."""
-    ca_file: Annotated[str, kinds.FILE] | None = None
+    ca_file: Annotated[str, value_types.FILE] | None = None
     """Whom to trust for cameras, instead of the machine's authorities."""
-    size: Annotated[tuple[int, int], kinds.PICTURE_SIZE] | None = None
+    size: Annotated[tuple[int, int], value_types.PICTURE_SIZE] | None = None
     """width, height in pixels; None: the source's own, of V4L2 cameras 1280x720 or what comes nearest"""
-    fps: Annotated[float, kinds.between(kinds.number, 1, 240, kinds.show_number)] | None = None
+    fps: Annotated[float, value_types.between(value_types.number, 1, 240, value_types.show_number)] | None = None
     format: Literal["auto", "h264", "mjpeg", "yuyv", "uyvy", "nv12", "yu12", "rgb3", "bgr3", "grey"] = "auto"
     """Of V4L2 cameras: what they send."""
-    video_bitrate: Annotated[int, kinds.bitrate("50k", "100M")] | None = None
+    video_bitrate: Annotated[int, value_types.bitrate("50k", "100M")] | None = None
     """bits a second, where we encode; None: by size"""
-    microphone: Annotated[str, kinds.checked(urls.check_microphone, "alsa:", urls.MICROPHONE)] | None = None
+    microphone: Annotated[str, value_types.checked(urls.check_microphone, "alsa:", urls.MICROPHONE)] | None = None
     video: Literal["auto", "copy", "h264"] = "auto"
     audio: Literal["auto", "copy", "aac", "opus", "silence", "none"] = "auto"
-    buffer: Annotated[float, kinds.duration("5s", "1h")] = 60.0
+    buffer: Annotated[float, value_types.duration("5s", "1h")] = 60.0
     """seconds"""
-    buffer_max: Annotated[int, kinds.size("1MiB", "16GiB")] = 32 << 20
+    buffer_max: Annotated[int, value_types.size("1MiB", "16GiB")] = 32 << 20
     """bytes"""
-    replay: Annotated[float, kinds.duration("0s", "10m")] = 8.0
+    replay: Annotated[float, value_types.duration("0s", "10m")] = 8.0
     """seconds"""
-    schedule: tuple[Annotated[str, kinds.SCHEDULE], ...] = ()
+    schedule: tuple[Annotated[str, value_types.SCHEDULE], ...] = ()
     """Entries that `schedule.parse` reads; none: always."""
     budget: Budget | None = None
-    priority: Annotated[int, kinds.between(kinds.whole, -1000, 1000, int)] = 0
+    priority: Annotated[int, value_types.between(value_types.whole, -1000, 1000, int)] = 0
     api_key: SecretRef | None = None
     include: tuple[Include, ...] = ()
     goal_dimensions: tuple[GoalDimension, ...] = ()
-    model: Annotated[str, kinds.MODEL] = "inter-2"
+    model: Annotated[str, value_types.MODEL] = "inter-2"
     framing: Framing = Framing.CONTINUOUS
 
 
 class Camera(CameraKeys, frozen=True, kw_only=True):
     """One camera with all that applies to it: its own keys over its profile over `defaults` over `interhuman`."""
 
-    id: Annotated[str, kinds.NAME]
+    id: Annotated[str, value_types.NAME]
     """The name of its table: [a-z0-9_-]+"""
-    name: Annotated[str, kinds.TEXT]
+    name: Annotated[str, value_types.TEXT]
     source: Annotated[str, _SOURCE]
 
 
@@ -213,10 +215,10 @@ class Config(Struct, frozen=True, kw_only=True):
 class CameraTable(CameraKeys, frozen=True, kw_only=True):
     """What may stand in `[cameras.NAME]`, `[profiles.NAME]` and `[defaults]`; loading uses up the last three."""
 
-    name: Annotated[str, kinds.TEXT] | None = None
+    name: Annotated[str, value_types.TEXT] | None = None
     source: Annotated[str, _SOURCE] | None = None
-    profile: Annotated[str, kinds.TEXT] | None = None
-    boxes: tuple[Annotated[str, kinds.BOX_PATTERN], ...] = ("*",)
+    profile: Annotated[str, value_types.TEXT] | None = None
+    boxes: tuple[Annotated[str, value_types.BOX_PATTERN], ...] = ("*",)
     enabled: bool = True
 
 

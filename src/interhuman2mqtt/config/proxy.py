@@ -2,7 +2,7 @@
 
 import os
 
-from interhuman2mqtt.config.keys import Interhuman
+from interhuman2mqtt.config.model import Interhuman
 
 
 def to_cloud(interhuman: Interhuman) -> str | None:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, TypeVar
 from msgspec import NODEFAULT, Struct, structs
 
 from interhuman2mqtt.config import shards, urls
-from interhuman2mqtt.config.keys import (
+from interhuman2mqtt.config.model import (
     Box,
     Camera,
     CameraKeys,
@@ -21,8 +21,8 @@ from interhuman2mqtt.config.keys import (
     Privacy,
     Shard,
 )
+from interhuman2mqtt.config.parser import INVALID, TABLE, Entries, keys_of
 from interhuman2mqtt.config.problems import KeyPath
-from interhuman2mqtt.config.tables import INVALID, TABLE, Entries, keys_of
 
 S = TypeVar("S", bound=Struct)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TextIO
 
 from interhuman2mqtt import exits
-from interhuman2mqtt.config import file as configfile
+from interhuman2mqtt.config import loader as configfile
 from interhuman2mqtt.config.boxes import matrix
 from interhuman2mqtt.config.problems import ConfigFileError, Problem, Severity
 

@@ -1,14 +1,30 @@
-"""The tools on the command line: what each is called, takes and says in its help; loaded when they are used."""
+"""The tools on the command line: what each is called, takes and says in its help; loaded when they are used.
+
+How a command is told which configuration to read.
+"""
 
 import argparse
 import sys
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
-
-from interhuman2mqtt.config.arguments import add_config
 
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001 - argparse has no other name for it
+
+
+def add_config(parser: argparse.ArgumentParser) -> None:
+    """`--config` and `--box`."""
+    parser.add_argument(
+        "--config",
+        action="append",
+        type=Path,
+        default=[],
+        metavar="FILE",
+        help="may be repeated; default: /etc/interhuman2mqtt/interhuman2mqtt.toml, then conf.d/*.toml beside it",
+    )
+    parser.add_argument("--box", metavar="ID", help="as if this were the box of that id; default: box.id")
+
 
 SECONDS_MAX = 3600
 

@@ -1,8 +1,18 @@
-"""The configuration files: found, read, merged, judged, and written back as what they mean together."""
+"""The configuration files: found, read, merged, judged, and written back as what they mean together.
 
+Short marks of what a box runs by, to be compared across a fleet.
+
+`config_hash` is of the effective configuration: it changes when this box does something else, and differs from box to
+box. `files_hash` is of what the files say: it is the same on all boxes that were given the same files, whichever
+cameras they take out of them. `box.id` does not count, so that each box may say who it is in a drop-in of its own; nor
+do comments, the order of keys, and how the keys are spread over the files.
+"""
+
+import hashlib
+import json
 import re
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,14 +20,39 @@ import tomli_w
 from msgspec import Struct
 
 from interhuman2mqtt.config import boxes as boxes_module
-from interhuman2mqtt.config import effective, fingerprint, urls
-from interhuman2mqtt.config.keys import Config
-from interhuman2mqtt.config.kinds import NAME, RESERVED_NAMES
-from interhuman2mqtt.config.presence import check_files
+from interhuman2mqtt.config import merge, urls
+from interhuman2mqtt.config.model import Config
+from interhuman2mqtt.config.parser import INLINE_TABLES, INVALID, Entries, Entry, entries, is_list, keys_of, kind_of
 from interhuman2mqtt.config.problems import BadValueError, ConfigFileError, Place, Problem, Report
-from interhuman2mqtt.config.rules import check_rules
-from interhuman2mqtt.config.tables import INLINE_TABLES, INVALID, Entries, Entry, entries, is_list, keys_of, kind_of
-from interhuman2mqtt.config.tomlfile import read_document
+from interhuman2mqtt.config.toml_reader import read_document
+from interhuman2mqtt.config.validation import check_files, check_rules
+from interhuman2mqtt.config.value_types import NAME, RESERVED_NAMES
+
+DIGITS = 12
+
+
+def of_text(text: str) -> str:
+    """The mark of a text."""
+    return hashlib.sha256(text.encode()).hexdigest()[:DIGITS]
+
+
+def of_files(tables: Iterable[Mapping[str, Any]]) -> str:
+    """The mark of parsed files, in the order in which they are merged."""
+    merged: dict[str, Any] = {}
+    for table in tables:
+        merged = _merged(merged, table)
+    if isinstance(box := merged.get("box"), dict):
+        merged["box"] = {key: value for key, value in box.items() if key != "id"}
+    said = {name: table for name, table in merged.items() if table != {}}
+    return of_text(json.dumps(said, sort_keys=True, default=str))
+
+
+def _merged(below: Any, above: Any) -> Any:
+    """Tables key by key, and of anything else the later."""
+    if not (isinstance(below, dict) and isinstance(above, Mapping)):
+        return above
+    return {**below, **{key: _merged(below.get(key), value) for key, value in above.items()}}
+
 
 DEFAULT_FILE = Path("/etc/interhuman2mqtt/interhuman2mqtt.toml")
 
@@ -69,7 +104,7 @@ def load_marked(paths: Sequence[Path], box: str | None = None) -> Loaded:
     reading = _read(paths, box)
     if reading.report.errors:
         raise ConfigFileError(reading.report.errors)
-    return Loaded(effective.build(reading.found), fingerprint.of_files(reading.tables))
+    return Loaded(merge.build(reading.found), of_files(reading.tables))
 
 
 def check(paths: Sequence[Path], box: str | None = None) -> list[Problem]:
@@ -101,13 +136,13 @@ class Fleet(NamedTuple):
 def check_boxes(paths: Sequence[Path], boxes: Sequence[str]) -> Fleet:
     """Everything that is wrong or doubtful on any of these boxes; files of secrets are theirs, and not looked at."""
     report, runs = Report(paths), dict[str, tuple[str, ...]]()
-    every: dict[str, effective.Layers] = {}
+    every: dict[str, merge.Layers] = {}
     found: Entries = {}
     for box in boxes:
         reading = _read(paths, box)
         if reading.whole and not reading.report.errors:
             found = reading.found
-            every = {name: effective.camera_layers(found, name) for name in effective.camera_names(found)}
+            every = {name: merge.camera_layers(found, name) for name in merge.camera_names(found)}
             runs[box] = _check_shared(reading)
         report.take(reading.report.problems)
     if len(runs) == len(boxes):
@@ -117,7 +152,7 @@ def check_boxes(paths: Sequence[Path], boxes: Sequence[str]) -> Fleet:
 
 def _check_shared(reading: _Reading) -> tuple[str, ...]:
     """The cameras of the box that was read for, after a look at what they share."""
-    ours = effective.our_cameras(reading.found)
+    ours = merge.our_cameras(reading.found)
     boxes_module.check_shared(str(reading.found["box", "id"].value), ours, reading.found, reading.report)
     return tuple(ours)
 
@@ -139,7 +174,7 @@ def effective_toml(config: Config) -> str:
 
 def config_hash(config: Config) -> str:
     """Twelve hex digits that change when the effective configuration does."""
-    return fingerprint.of_text(effective_toml(config))
+    return of_text(effective_toml(config))
 
 
 def default_box_id(host: str) -> str:
@@ -171,7 +206,7 @@ def _read(paths: Sequence[Path], box: str | None) -> _Reading:
     report = Report(paths)
     documents = [read_document(path, report) for path in paths]
     read = [document for document in documents if document]
-    found = effective.merge(entries(document, report) for document in read)
+    found = merge.merge(entries(document, report) for document in read)
     elsewhere = _settle_box(found, box, report)
     whole = None not in documents
     if whole:  # else much would be missed that stands in the file that cannot be read

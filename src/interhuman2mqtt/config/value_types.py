@@ -11,8 +11,7 @@ from typing import Any, TypeVar
 from msgspec import Struct
 
 from interhuman2mqtt.config import schedule, shards, units
-from interhuman2mqtt.config.problems import BadValueError, shown
-from interhuman2mqtt.config.suggest import did_you_mean
+from interhuman2mqtt.config.problems import BadValueError, did_you_mean, shown
 
 Quantity = TypeVar("Quantity", int, float)
 
