@@ -13,7 +13,7 @@ from interhuman2mqtt.cameras.coverage import Coverage
 from interhuman2mqtt.config import loader as configfile
 from interhuman2mqtt.config.loader import Loaded
 from interhuman2mqtt.events import State, utc_now
-from interhuman2mqtt.policy.usage import Budgets
+from interhuman2mqtt.policy.budget_store import Budgets
 from interhuman2mqtt.publish.broker import BrokerPhase, BrokerState
 from interhuman2mqtt.publish.losses import Losses
 from interhuman2mqtt.publish.outbox import Outbox

@@ -7,9 +7,9 @@ from typing import TypeVar
 
 import trio
 
-from interhuman2mqtt.policy.blocking import Blocking
 from interhuman2mqtt.policy.budgets import Budgets
 from interhuman2mqtt.policy.meter import Meter
+from interhuman2mqtt.runtime.blocking import Blocking
 
 Result = TypeVar("Result")
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)

@@ -17,12 +17,12 @@ from interhuman2mqtt import config
 from interhuman2mqtt.alive import Alive
 from interhuman2mqtt.errors import Outage, Reason
 from interhuman2mqtt.policy import policy as module
-from interhuman2mqtt.policy.blocking import Blocking
 from interhuman2mqtt.policy.budgets import Budgets
+from interhuman2mqtt.policy.decision import ALLOWED
 from interhuman2mqtt.policy.meter import Meter
 from interhuman2mqtt.policy.pauses import ALL, Origin, Pauses
 from interhuman2mqtt.policy.policy import LOOK_S, Permit, Policy, for_box
-from interhuman2mqtt.policy.verdict import ALLOWED
+from interhuman2mqtt.runtime.blocking import Blocking
 from policy.parts import NOON, AtOnce, Wall
 from rig.disks import read_only
 

@@ -5,7 +5,7 @@ from datetime import date, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from interhuman2mqtt.policy.usage import BOX, DAYS_KEPT, Usage, nothing
+from interhuman2mqtt.policy.budget_store import BOX, DAYS_KEPT, Usage, nothing
 
 DAY = date(2026, 11, 24)
 days = st.integers(-3, 3).map(lambda n: DAY + timedelta(days=n))

@@ -10,7 +10,7 @@ import trio
 
 from interhuman2mqtt import config
 from interhuman2mqtt.events import Clock, Event
-from interhuman2mqtt.policy.usage import Budgets
+from interhuman2mqtt.policy.budget_store import Budgets
 from interhuman2mqtt.publish.losses import Losses
 from interhuman2mqtt.publish.message import Kind, Message
 from interhuman2mqtt.publish.outbox import Outbox

@@ -14,7 +14,7 @@ from trio.testing import wait_all_tasks_blocked
 from interhuman2mqtt.cameras.camera import Camera
 from interhuman2mqtt.cameras.start_limiter import Starts, wait_answer
 from interhuman2mqtt.errors import Outage, Reason
-from interhuman2mqtt.policy.blocking import Blocking
+from interhuman2mqtt.runtime.blocking import Blocking
 from interhuman2mqtt.runtime.names import Resolver
 from rig.clips import Clip
 from rig.rtsp import rtsp_server

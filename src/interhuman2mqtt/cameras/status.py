@@ -11,7 +11,7 @@ from interhuman2mqtt.cameras.gaps import Ledger
 from interhuman2mqtt.clock import BoxClock
 from interhuman2mqtt.errors import Lingering, Outage, Overloaded, Reason, Refused
 from interhuman2mqtt.events import AudioMissing, CameraStatus, Range, State
-from interhuman2mqtt.policy.verdict import Verdict
+from interhuman2mqtt.policy.decision import Verdict
 from interhuman2mqtt.redaction import redact
 
 log = structlog.get_logger(__name__)

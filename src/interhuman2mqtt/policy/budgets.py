@@ -10,9 +10,9 @@ import structlog
 
 from interhuman2mqtt.config.units import show_duration
 from interhuman2mqtt.errors import Outage, Reason
+from interhuman2mqtt.policy.budget_store import BOX, Account
+from interhuman2mqtt.policy.budget_store import Budgets as Told
 from interhuman2mqtt.policy.meter import Meter
-from interhuman2mqtt.policy.usage import BOX, Account
-from interhuman2mqtt.policy.usage import Budgets as Told
 
 WARN = 0.8
 """The part of a budget at which it is warned of."""

@@ -16,8 +16,8 @@ from interhuman2mqtt import config, statefolder
 from interhuman2mqtt.alive import Promise
 from interhuman2mqtt.errors import Reason
 from interhuman2mqtt.events import utc_now
-from interhuman2mqtt.policy.blocking import Blocking
 from interhuman2mqtt.policy.budgets import Budgets
+from interhuman2mqtt.policy.decision import Moment, Verdict, judge
 from interhuman2mqtt.policy.meter import Meter
 from interhuman2mqtt.policy.pauses import (
     ALL,
@@ -33,7 +33,7 @@ from interhuman2mqtt.policy.pauses import (
     doubtful,
     holding,
 )
-from interhuman2mqtt.policy.verdict import Moment, Verdict, judge
+from interhuman2mqtt.runtime.blocking import Blocking
 
 LOOK_S = 0.5
 """A pause takes effect within a second, the end of the capture included."""

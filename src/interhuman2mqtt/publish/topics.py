@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct, structs
 
 from interhuman2mqtt.events import ActiveSignal, CameraStatus, Event
-from interhuman2mqtt.policy.usage import Budgets
+from interhuman2mqtt.policy.budget_store import Budgets
 from interhuman2mqtt.publish import state
 from interhuman2mqtt.publish.message import Kind, Message
 
