@@ -7,7 +7,7 @@ import pytest
 import structlog
 from hypothesis import HealthCheck, settings
 
-from interhuman2mqtt import redaction
+from interhuman2mqtt.runtime import redaction
 
 # A machine that is busy with the other tests is slow, and that is no fault of a test.
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])

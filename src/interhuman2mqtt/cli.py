@@ -9,13 +9,13 @@ from pathlib import Path
 
 import structlog
 
-from interhuman2mqtt import __version__, exits, log, statefolder
+from interhuman2mqtt import __version__, exit_codes
 from interhuman2mqtt.capture import bundled_libraries
 from interhuman2mqtt.commands import arguments as tools
 from interhuman2mqtt.commands import check as cli_config
 from interhuman2mqtt.commands.arguments import add_config
 from interhuman2mqtt.errors import ConfigError
-from interhuman2mqtt.runtime import stdout
+from interhuman2mqtt.runtime import log, state_dir, stdout
 
 
 def main(arguments: Sequence[str] | None = None) -> int:  # noqa: PLR0911 - one for each way in which a command ends
@@ -32,20 +32,20 @@ def main(arguments: Sequence[str] | None = None) -> int:  # noqa: PLR0911 - one 
         sys.stdout.flush()
     except ConfigError as error:
         log.complain(str(error))
-        return exits.CONFIG
-    except statefolder.InUse as error:
+        return exit_codes.CONFIG
+    except state_dir.InUse as error:
         log.complain(str(error))
-        return exits.TEMPORARY
+        return exit_codes.TEMPORARY
     except BrokenPipeError:  # whoever read it has seen enough
         stdout.discard()
         return 0
     except KeyboardInterrupt:
-        return exits.INTERRUPTED
+        return exit_codes.INTERRUPTED
     except Exception:  # noqa: BLE001 - the last border: what arrives here is a bug, and ends the process
         structlog.get_logger(__name__).exception("bug", advice="please report this with the lines above")
         if not log.drain():
-            os._exit(exits.BUG)  # where not even that can be said, nothing else at the end of Python may hang
-        return exits.BUG
+            os._exit(exit_codes.BUG)  # where not even that can be said, nothing else at the end of Python may hang
+        return exit_codes.BUG
     return status
 
 

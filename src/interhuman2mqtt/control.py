@@ -19,8 +19,8 @@ import trio
 from interhuman2mqtt.publish.inbox import Incoming
 from interhuman2mqtt.publish.reading import Reader
 from interhuman2mqtt.publish.requests import Asked, Rejected, Request
-from interhuman2mqtt.redaction import redact, redact_deep
 from interhuman2mqtt.requests import NotDone
+from interhuman2mqtt.runtime.redaction import redact, redact_deep
 
 NAME = "control"
 """Of the socket, within the folder of the state."""

@@ -23,8 +23,7 @@ import structlog
 import trio
 from msgspec import structs
 
-from interhuman2mqtt import report, statefolder, systemd
-from interhuman2mqtt.alive import Alive, Stuck
+from interhuman2mqtt import health as report
 from interhuman2mqtt.cameras.context import Shared
 from interhuman2mqtt.cameras.coverage import Coverage, DatedGap
 from interhuman2mqtt.cameras.fleet import Change, Fleet
@@ -32,15 +31,12 @@ from interhuman2mqtt.cameras.gap_events import Teller
 from interhuman2mqtt.cameras.gaps import AudioGap
 from interhuman2mqtt.cameras.refusal_doubt import Accepted
 from interhuman2mqtt.cameras.session_slots import Places
-from interhuman2mqtt.clock import BoxClock
 from interhuman2mqtt.cloud.websocket import Server
 from interhuman2mqtt.config import Config, proxy, validation
 from interhuman2mqtt.config import loader as configfile
 from interhuman2mqtt.config.loader import Loaded
 from interhuman2mqtt.control import Control
 from interhuman2mqtt.delivery import Delivery
-from interhuman2mqtt.log import setup as setup_log
-from interhuman2mqtt.memory import keep_private
 from interhuman2mqtt.obeying import Obeying
 from interhuman2mqtt.policy import policy
 from interhuman2mqtt.publish.announce import Announcer
@@ -49,12 +45,16 @@ from interhuman2mqtt.publish.homeassistant.announcing import HomeAssistant
 from interhuman2mqtt.publish.reading import Reader
 from interhuman2mqtt.publish.topics import Reload, Topics
 from interhuman2mqtt.reload import Reloader
-from interhuman2mqtt.reporter import Reporter
 from interhuman2mqtt.requests import Requests
+from interhuman2mqtt.runtime import state_dir, watchdog
+from interhuman2mqtt.runtime.clock import BoxClock
+from interhuman2mqtt.runtime.dns import Resolver
 from interhuman2mqtt.runtime.lifeline import Endings, receiving
-from interhuman2mqtt.runtime.names import Resolver
+from interhuman2mqtt.runtime.log import setup as setup_log
+from interhuman2mqtt.runtime.process import keep_private
+from interhuman2mqtt.runtime.watchdog import Alive, Reporter, Stuck
 from interhuman2mqtt.snapshots import Snapshots
-from interhuman2mqtt.supervise import BugBudget
+from interhuman2mqtt.supervisor import BugBudget
 
 if TYPE_CHECKING:
     from interhuman2mqtt.metrics.exporter import Exporter
@@ -79,10 +79,10 @@ def run(arguments: Sequence[Path], box: str | None = None, *, lifeline: bool = F
         return configfile.load_marked(configfile.find(arguments), box)  # found anew: a drop-in may have come
 
     keep_private()
-    state = statefolder.find()
-    with statefolder.held(state):
-        statefolder.keep_private(state)
-        notify = systemd.take()
+    state = state_dir.find()
+    with state_dir.held(state):
+        state_dir.keep_private(state)
+        notify = watchdog.take()
         loaded = load()
         setup_log(loaded.config.log.level, loaded.config.log.format)
         trio.run(_Daemon(loaded, notify, load, lifeline=lifeline).run)
@@ -92,7 +92,7 @@ class _Daemon:
     """Wires the stages together."""
 
     def __init__(
-        self, loaded: Loaded, notify: systemd.Systemd, load: Callable[[], Loaded], *, lifeline: bool = False
+        self, loaded: Loaded, notify: watchdog.Systemd, load: Callable[[], Loaded], *, lifeline: bool = False
     ) -> None:
         self._config, self._files_hash = config, _ = loaded
         self._notify = notify
@@ -110,7 +110,7 @@ class _Daemon:
         self._accepted = Accepted()
         birth = discovery.birth_topic(config)
         self._reader = Reader(config.mqtt.base_topic, config.box.id, config.mqtt.requests, birth)
-        self._policy = policy.for_box(config.box, statefolder.find(), self._alive.of("policy"))
+        self._policy = policy.for_box(config.box, state_dir.find(), self._alive.of("policy"))
         self._expected: frozenset[str] = frozenset()
         self._endings = Endings(lifeline=lifeline)
 
@@ -129,7 +129,7 @@ class _Daemon:
         )
         self._announcer = Announcer(self._topics, self._delivery.publish)
         self._home = HomeAssistant(self._topics, self._delivery.publish, self._delivery.repeat)
-        self._coverage = Coverage(statefolder.find() / "coverage.json", self._tell_gap, self._clock)
+        self._coverage = Coverage(state_dir.find() / "coverage.json", self._tell_gap, self._clock)
         with receiving() as signals:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._endings.run, signals, nursery.cancel_scope)
@@ -272,8 +272,8 @@ class _Daemon:
         )
 
     def _new_control(self) -> Control:
-        state = statefolder.find()
-        folders = [folder for folder in (state, statefolder.find_runtime(state)) if folder is not None]
+        state = state_dir.find()
+        folders = [folder for folder in (state, state_dir.find_runtime(state)) if folder is not None]
         obey = partial(self._requests.do, by_command=True)
         return Control(folders, self._config.box.id, lambda: self._config.cameras, obey)
 

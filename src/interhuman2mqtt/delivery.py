@@ -6,7 +6,6 @@ from collections.abc import Callable, Collection, Sequence
 import structlog
 import trio
 
-from interhuman2mqtt.alive import Alive
 from interhuman2mqtt.config import Config, secrets
 from interhuman2mqtt.errors import Outage, Reason, Refused
 from interhuman2mqtt.publish import keeper
@@ -20,7 +19,8 @@ from interhuman2mqtt.publish.message import Message
 from interhuman2mqtt.publish.outbox import Outbox
 from interhuman2mqtt.publish.publisher import Publisher
 from interhuman2mqtt.publish.topics import Topics
-from interhuman2mqtt.supervise import BugBudget, Health, Hurry, Waiting, keep_running
+from interhuman2mqtt.runtime.watchdog import Alive
+from interhuman2mqtt.supervisor import BugBudget, Health, Hurry, Waiting, keep_running
 
 log = structlog.get_logger(__name__)
 

@@ -6,12 +6,12 @@ from typing import Any
 import structlog
 
 from interhuman2mqtt.cameras.fleet import Fleet
-from interhuman2mqtt.log import setup as setup_log
 from interhuman2mqtt.policy.pauses import Origin, Outcome, PauseError
 from interhuman2mqtt.policy.policy import Policy
 from interhuman2mqtt.publish.requests import Level, LogLevelData, PauseData, PauseSet, ReloadData, RestartData
 from interhuman2mqtt.publish.topics import Reload
 from interhuman2mqtt.requests import NotDone
+from interhuman2mqtt.runtime.log import setup as setup_log
 from interhuman2mqtt.snapshots import Snapshots
 
 log = structlog.get_logger(__name__)

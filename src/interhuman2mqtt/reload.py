@@ -11,8 +11,8 @@ from interhuman2mqtt.config.problems import ConfigFileError
 from interhuman2mqtt.errors import ConfigError
 from interhuman2mqtt.events import utc_now
 from interhuman2mqtt.publish.topics import Mistake, Reload
-from interhuman2mqtt.redaction import redact
-from interhuman2mqtt.systemd import Systemd
+from interhuman2mqtt.runtime.redaction import redact
+from interhuman2mqtt.runtime.watchdog import Systemd
 
 log = structlog.get_logger(__name__)
 

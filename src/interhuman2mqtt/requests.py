@@ -33,7 +33,7 @@ from interhuman2mqtt.publish.requests import (
     Resume,
     Snapshot,
 )
-from interhuman2mqtt.supervise import BugBudget
+from interhuman2mqtt.supervisor import BugBudget
 
 SLOW_MAX = 4
 """Restarts, reloads and snapshots under way at once; the reload of one waits for that of another."""

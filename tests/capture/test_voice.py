@@ -16,7 +16,7 @@ from capture.material import Failing, a_command
 from capture.workers import ENOUGH_S, MOUNT, PATIENT, stand_in, working
 from interhuman2mqtt.cameras.worker import start_worker
 from interhuman2mqtt.cameras.worker_log import KNOWN_MAX, LINE_MAX, LINES, Voice
-from interhuman2mqtt.redaction import hide
+from interhuman2mqtt.runtime.redaction import hide
 from rig.rtsp import Login, rtsp_server
 
 PASSWORD = "p@ss:w0rd/%?"

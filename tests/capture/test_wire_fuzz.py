@@ -16,9 +16,9 @@ from interhuman2mqtt.cameras.stall_detector import Timeouts
 from interhuman2mqtt.cameras.status import Standing
 from interhuman2mqtt.cameras.worker import Worker, frames
 from interhuman2mqtt.capture import ipc
-from interhuman2mqtt.clock import BoxClock
 from interhuman2mqtt.errors import Outage, Reason
 from interhuman2mqtt.events import CameraStatus
+from interhuman2mqtt.runtime.clock import BoxClock
 
 CLOCK = BoxClock()
 FIELDS = {

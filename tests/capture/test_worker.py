@@ -9,8 +9,8 @@ import trio.testing
 from capture.material import SMALL, Failing, a_command, numbers
 from capture.workers import ENOUGH_S, MOUNT, PATIENT, film, is_gone, pull, working
 from interhuman2mqtt.cameras.worker import Worker, start_worker
-from interhuman2mqtt.clock import BoxClock
 from interhuman2mqtt.errors import Outage, Reason, Refused
+from interhuman2mqtt.runtime.clock import BoxClock
 from rig.clips import Clip, packet_times
 from rig.rtsp import rtsp_server
 

@@ -10,7 +10,7 @@ from interhuman2mqtt.capture import ipc
 from interhuman2mqtt.events import Clock, Event, MediaChunk
 from interhuman2mqtt.publish.handed import Handed
 from interhuman2mqtt.publish.message import Kind, Message
-from interhuman2mqtt.tally import BOUNDS, NAMES_MAX, OTHER, Delays, Names
+from interhuman2mqtt.runtime.histogram import BOUNDS, NAMES_MAX, OTHER, Delays, Names
 from rig.clocks import Clocks
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from interhuman2mqtt import statefolder
 from interhuman2mqtt.policy.pauses import ALL, Origin, Pause, PauseError, Pauses
+from interhuman2mqtt.runtime import state_dir
 from rig.disks import read_only, tiny_disk
 
 
@@ -234,7 +234,7 @@ def test_a_state_that_is_read_only(tmp_path: Path) -> None:
 def test_doubt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A state that cannot be written after a start of the machine is a doubt; in the same start it is none."""
     state, runtime, boot = tmp_path / "state", tmp_path / "run", tmp_path / "boot_id"
-    monkeypatch.setattr(statefolder, "BOOT", boot)
+    monkeypatch.setattr(state_dir, "BOOT", boot)
     boot.write_text("one\n")
     pauses = Pauses(state, runtime)
     pauses.prepare()

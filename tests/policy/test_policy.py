@@ -14,7 +14,6 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from interhuman2mqtt import config
-from interhuman2mqtt.alive import Alive
 from interhuman2mqtt.errors import Outage, Reason
 from interhuman2mqtt.policy import policy as module
 from interhuman2mqtt.policy.budgets import Budgets
@@ -23,6 +22,7 @@ from interhuman2mqtt.policy.meter import Meter
 from interhuman2mqtt.policy.pauses import ALL, Origin, Pauses
 from interhuman2mqtt.policy.policy import LOOK_S, Permit, Policy, for_box
 from interhuman2mqtt.runtime.blocking import Blocking
+from interhuman2mqtt.runtime.watchdog import Alive
 from policy.parts import NOON, AtOnce, Wall
 from rig.disks import read_only
 

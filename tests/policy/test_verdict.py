@@ -8,11 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from interhuman2mqtt import clock, config
+from interhuman2mqtt import config
 from interhuman2mqtt.errors import Reason
 from interhuman2mqtt.events import utc_now
 from interhuman2mqtt.policy.decision import ALLOWED, Moment, Verdict, judge
 from interhuman2mqtt.policy.pauses import Pause, Paused
+from interhuman2mqtt.runtime import clock
 from policy.parts import NOON
 
 OPEN, CLOSED = ("Tue 08:00-18:00",), ("Mon 08:00-18:00", "Wed 08:30-09:00")

@@ -6,14 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from interhuman2mqtt import config
-from interhuman2mqtt.clock import Instant
 from interhuman2mqtt.events import utc_now
 from interhuman2mqtt.publish import aside
-from interhuman2mqtt.publish.ages import Ages
 from interhuman2mqtt.publish.keeper import Keeper
 from interhuman2mqtt.publish.losses import Loss
 from interhuman2mqtt.publish.message import Message
 from interhuman2mqtt.publish.outbox import Outbox
+from interhuman2mqtt.runtime.clock import Ages, Instant
 
 BEGAN = 1_800_000_000.0
 """The wall clock's time when the clocks of these tests are at 0."""

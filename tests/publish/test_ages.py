@@ -6,9 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from interhuman2mqtt.clock import Instant
-from interhuman2mqtt.publish import ages
-from interhuman2mqtt.publish.ages import PROGRAM_EXISTS, RESTART, Ages
+from interhuman2mqtt.runtime import clock
+from interhuman2mqtt.runtime.clock import PROGRAM_EXISTS, RESTART, Ages, Instant
 
 NOW = Instant(wall=PROGRAM_EXISTS + 1e6, synced=True, boot="b", uptime=5000.0)
 
@@ -52,7 +51,7 @@ def test_a_clock_that_is_not_right_now_tells_nothing() -> None:
 
 def test_an_age_becomes_an_instant_and_comes_back() -> None:
     """What is written of an event's age now is its age when it is read now."""
-    present = ages.now()
+    present = clock.now()
     assert math.isclose(Ages(lambda: present).age(Ages(lambda: present).instant(12.5)), 12.5, abs_tol=1e-3)
     assert present.boot
     assert present.uptime > 0

@@ -8,12 +8,12 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from interhuman2mqtt.alive import Alive
 from interhuman2mqtt.config import Box, Config, Interhuman, Log, Metrics, Mqtt, Outbox, Privacy
 from interhuman2mqtt.delivery import DOUBTS, Delivery
 from interhuman2mqtt.errors import Outage, Reason, Refused
 from interhuman2mqtt.publish.broker import BrokerPhase, BrokerState
 from interhuman2mqtt.publish.topics import Topics
+from interhuman2mqtt.runtime.watchdog import Alive
 
 SOON_S = 32.0
 """The longest of the first pauses."""

@@ -11,7 +11,6 @@ import trio.lowlevel
 from msgspec import structs
 from structlog.testing import capture_logs
 
-from interhuman2mqtt.clock import Instant
 from interhuman2mqtt.events import ActiveSignal
 from interhuman2mqtt.publish import keeper
 from interhuman2mqtt.publish import keeper as keeper_module
@@ -20,6 +19,7 @@ from interhuman2mqtt.publish.keeper import GATHER
 from interhuman2mqtt.publish.losses import Loss
 from interhuman2mqtt.publish.message import Message
 from interhuman2mqtt.publish.store import Changes
+from interhuman2mqtt.runtime.clock import Instant
 from publish.lives import BEGAN, Life, destroy_a_page, events_in
 from publish.parts import a_state_message, an_answer_message, an_event_message, until
 from rig.disks import tiny_disk

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from interhuman2mqtt.log import hide
 from interhuman2mqtt.publish.inbox import Incoming
 from interhuman2mqtt.publish.message import Kind, Message
 from interhuman2mqtt.publish.reading import RESPONSE_TOPIC_MAX, TRANSACTION_MAX, Reader
@@ -32,6 +31,7 @@ from interhuman2mqtt.publish.requests import (
     done,
     refused,
 )
+from interhuman2mqtt.runtime.log import hide
 
 TREE = "interhuman/lobby-1"
 CAMERAS = ("front", "back_door")

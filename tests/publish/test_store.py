@@ -17,11 +17,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from interhuman2mqtt.clock import Instant
 from interhuman2mqtt.events import ActiveSignal, utc_now
 from interhuman2mqtt.publish import aside
 from interhuman2mqtt.publish.rows import Stored
 from interhuman2mqtt.publish.store import VERSION, Changes, Damaged, Store, Unavailable, runs, salvage
+from interhuman2mqtt.runtime.clock import Instant
 from publish.lives import destroy_a_page, left_by_a_crash
 from publish.parts import NOON, an_event_message
 from rig.disks import read_only, tiny_disk

@@ -11,8 +11,8 @@
 
 from datetime import UTC, datetime
 
-from interhuman2mqtt.clock import BoxClock, Reading
 from interhuman2mqtt.events import Clock
+from interhuman2mqtt.runtime.clock import BoxClock, Reading
 
 NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 

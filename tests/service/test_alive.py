@@ -3,7 +3,7 @@
 import trio
 from trio.testing import MockClock
 
-from interhuman2mqtt.alive import SLACK_S, Alive
+from interhuman2mqtt.runtime.watchdog import SLACK_S, Alive
 
 
 async def test_a_promise_that_is_kept(autojump_clock: MockClock) -> None:

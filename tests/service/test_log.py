@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import structlog
 
-from interhuman2mqtt.log import Changes, complain, hide, redact, setup
+from interhuman2mqtt.runtime.log import Changes, complain, hide, redact, setup
 
 
 @pytest.fixture(autouse=True)

@@ -29,7 +29,7 @@ def test_no_core_is_left(tmp_path: Path) -> None:
 def test_both_ways_are_closed() -> None:
     """The limit, and the kernel's own flag, which alone counts where cores go through a pipe."""
     code = (
-        "import ctypes, resource; from interhuman2mqtt.memory import keep_private\n"
+        "import ctypes, resource; from interhuman2mqtt.runtime.process import keep_private\n"
         "keep_private()\n"
         "print(resource.getrlimit(resource.RLIMIT_CORE), ctypes.CDLL(None).prctl(3))"  # PR_GET_DUMPABLE
     )

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from interhuman2mqtt.redaction import MARK, hide, redact, redact_deep
+from interhuman2mqtt.runtime.redaction import MARK, hide, redact, redact_deep
 
 SECRET = "p@ss/w:rd 'ö\" +\\&"
 

@@ -8,9 +8,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from interhuman2mqtt.alive import SLACK_S, Alive, Stuck
-from interhuman2mqtt.reporter import HEALTH_S, Reporter
-from interhuman2mqtt.systemd import Systemd
+from interhuman2mqtt.runtime.watchdog import HEALTH_S, SLACK_S, Alive, Reporter, Stuck, Systemd
 
 
 class Listening:

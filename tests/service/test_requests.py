@@ -14,7 +14,7 @@ from interhuman2mqtt.publish.inbox import Inbox, Incoming
 from interhuman2mqtt.publish.reading import Reader
 from interhuman2mqtt.publish.requests import Level, PauseSet
 from interhuman2mqtt.requests import BURST, EVERY_S, QUIET_S, SLOW_MAX, NotDone, Requests
-from interhuman2mqtt.supervise import BugBudget
+from interhuman2mqtt.supervisor import BugBudget
 
 if TYPE_CHECKING:
     from interhuman2mqtt.publish.message import Message

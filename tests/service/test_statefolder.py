@@ -5,17 +5,17 @@ from pathlib import Path
 
 import pytest
 
-from interhuman2mqtt import statefolder
+from interhuman2mqtt.runtime import state_dir
 
 
 def test_systemd_says_where(tmp_path: Path) -> None:
     """$STATE_DIRECTORY wins; of several folders the first is ours."""
-    assert statefolder.find({"STATE_DIRECTORY": "/a:/b"}, tmp_path) == Path("/a")
+    assert state_dir.find({"STATE_DIRECTORY": "/a:/b"}, tmp_path) == Path("/a")
 
 
 def test_a_command_finds_the_services(tmp_path: Path) -> None:
     """Without the variable it is the service's own folder, where there is one."""
-    assert statefolder.find({"HOME": "/home/me"}, tmp_path) == tmp_path
+    assert state_dir.find({"HOME": "/home/me"}, tmp_path) == tmp_path
 
 
 @pytest.mark.parametrize(
@@ -30,7 +30,7 @@ def test_a_user_has_one_of_their_own(
 ) -> None:
     """Where no service is installed a user's daemon keeps its state at home."""
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    assert statefolder.find(environ, tmp_path / "nothing") == Path(expected)
+    assert state_dir.find(environ, tmp_path / "nothing") == Path(expected)
 
 
 def test_a_file_is_its_owners_alone(tmp_path: Path) -> None:
@@ -41,7 +41,7 @@ def test_a_file_is_its_owners_alone(tmp_path: Path) -> None:
     draft.chmod(0o666)
     before = os.umask(0)
     try:
-        statefolder.replace(file, b"1")
+        state_dir.replace(file, b"1")
     finally:
         os.umask(before)
     assert file.stat().st_mode & 0o777 == 0o600
@@ -50,16 +50,16 @@ def test_a_file_is_its_owners_alone(tmp_path: Path) -> None:
 def test_a_file_is_replaced_as_a_whole(tmp_path: Path) -> None:
     """The new content is there, its folder was made, and no draft is left."""
     file = tmp_path / "new" / "file"
-    statefolder.replace(file, b"1")
-    statefolder.replace(file, b"2")
+    state_dir.replace(file, b"1")
+    state_dir.replace(file, b"2")
     assert [(path.name, path.read_bytes()) for path in file.parent.iterdir()] == [("file", b"2")]
 
 
 def test_the_old_content_stays_where_it_cannot_be_replaced(tmp_path: Path) -> None:
     """A draft that cannot be written costs nothing of what is there."""
     file = tmp_path / "file"
-    statefolder.replace(file, b"old")
+    state_dir.replace(file, b"old")
     (tmp_path / "file.new").mkdir()
     with pytest.raises(OSError, match="directory"):
-        statefolder.replace(file, b"new")
+        state_dir.replace(file, b"new")
     assert file.read_bytes() == b"old"

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from interhuman2mqtt.redaction import hide
-from interhuman2mqtt.systemd import Systemd, take, watchdog_interval
+from interhuman2mqtt.runtime.redaction import hide
+from interhuman2mqtt.runtime.watchdog import Systemd, take, watchdog_interval
 
 
 @pytest.fixture

@@ -10,22 +10,22 @@ from typing import Any
 import trio
 
 from interhuman2mqtt import config
-from interhuman2mqtt.alive import Alive
 from interhuman2mqtt.cameras.context import Shared
 from interhuman2mqtt.cameras.coverage import Coverage, DatedGap
 from interhuman2mqtt.cameras.gaps import AudioGap
 from interhuman2mqtt.cameras.refusal_doubt import Accepted
 from interhuman2mqtt.cameras.session_slots import Places
-from interhuman2mqtt.clock import BoxClock
 from interhuman2mqtt.cloud.websocket import Server
 from interhuman2mqtt.events import CameraStatus, Event
 from interhuman2mqtt.policy.budgets import Budgets
 from interhuman2mqtt.policy.meter import Meter
 from interhuman2mqtt.policy.pauses import Paused, Pauses
 from interhuman2mqtt.policy.policy import Policy
+from interhuman2mqtt.runtime.clock import BoxClock
+from interhuman2mqtt.runtime.watchdog import Alive
 from interhuman2mqtt.simulator.server import serve
 from interhuman2mqtt.simulator.settings import Pace, Settings
-from interhuman2mqtt.supervise import Pauses as BackOff
+from interhuman2mqtt.supervisor import Pauses as BackOff
 
 QUICK = Pace(window=2.0, stride=1.0, cadence=2.0)
 AT_ONCE = BackOff(

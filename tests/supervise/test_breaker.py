@@ -6,7 +6,7 @@ from trio.testing import MockClock
 
 from interhuman2mqtt.cameras.circuit_breaker import WINDOW_S, Breaker
 from interhuman2mqtt.errors import Outage, Reason, Refused
-from interhuman2mqtt.supervise import BugBudget, Health, Pauses, Waiting, keep_running
+from interhuman2mqtt.supervisor import BugBudget, Health, Pauses, Waiting, keep_running
 
 REJECTED = Outage(Reason.MEDIA_REJECTED, "the cloud could not read the media of this camera (ih5004)")
 BROKEN = Outage(Reason.CONNECTION_LOST, "the connection to the cloud broke")

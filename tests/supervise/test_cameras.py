@@ -23,7 +23,7 @@ from interhuman2mqtt.cameras.session_task import Streaming
 from interhuman2mqtt.events import CameraStatus
 from interhuman2mqtt.simulator.faults import parse_fault
 from interhuman2mqtt.simulator.settings import Key, Limits
-from interhuman2mqtt.supervise import Pauses
+from interhuman2mqtt.supervisor import Pauses
 from rig.clips import Clip
 from rig.rtsp import rtsp_server
 from supervise.parts import Heard, a_camera, shared, simulated_cloud, workers

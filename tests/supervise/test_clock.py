@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from interhuman2mqtt import clock
-from interhuman2mqtt.clock import SLEEPS, BoxClock, clock_state, read_clocks
 from interhuman2mqtt.events import Clock
+from interhuman2mqtt.runtime import clock
+from interhuman2mqtt.runtime.clock import SLEEPS, BoxClock, clock_state, read_clocks
 from rig.clocks import NOON, Clocks
 
 

@@ -6,7 +6,7 @@ from trio.testing import MockClock
 
 from interhuman2mqtt.cameras.refusal_doubt import DOUBT_S, Doubt
 from interhuman2mqtt.errors import Outage, Overloaded, Reason, Refused
-from interhuman2mqtt.supervise import BugBudget, Health, Waiting, keep_running
+from interhuman2mqtt.supervisor import BugBudget, Health, Waiting, keep_running
 
 GONE = Refused(Reason.BAD_REQUEST, "there is no such endpoint: check url (HTTP 404)")
 

@@ -9,7 +9,7 @@ import trio.testing
 from interhuman2mqtt.cameras.camera import Camera
 from interhuman2mqtt.cameras.capture_task import Capturing
 from interhuman2mqtt.cameras.retry_triggers import PLUG_LOOK_S, watch_plug
-from interhuman2mqtt.supervise import Hurry, Pauses
+from interhuman2mqtt.supervisor import Hurry, Pauses
 from supervise.parts import Heard, a_camera, shared
 
 

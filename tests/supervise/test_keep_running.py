@@ -9,7 +9,7 @@ import trio.lowlevel
 from trio.testing import MockClock
 
 from interhuman2mqtt.errors import Outage, Overloaded, Reason, Refused
-from interhuman2mqtt.supervise import (
+from interhuman2mqtt.supervisor import (
     HEALTHY_S,
     BugBudget,
     Health,

@@ -8,7 +8,7 @@ import trio
 from interhuman2mqtt.cameras.camera import Camera
 from interhuman2mqtt.simulator.faults import parse_fault
 from interhuman2mqtt.simulator.settings import Limits
-from interhuman2mqtt.supervise import Pauses
+from interhuman2mqtt.supervisor import Pauses
 from supervise.parts import Heard, a_camera, shared, simulated_cloud
 
 KEY = "ih_live/key"

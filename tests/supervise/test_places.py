@@ -10,7 +10,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from interhuman2mqtt.cameras.session_slots import DOUBT_S, PROBE_MAX_S, PROBE_S, Places
 from interhuman2mqtt.errors import Lingering, Outage, Reason
-from interhuman2mqtt.supervise import BugBudget, Health, keep_running
+from interhuman2mqtt.supervisor import BugBudget, Health, keep_running
 
 
 class Queue:

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 import trio
 
-from interhuman2mqtt import config, report
+from interhuman2mqtt import config
+from interhuman2mqtt import health as report
 from interhuman2mqtt.cameras.camera import Camera
 from interhuman2mqtt.cameras.coverage import Coverage
-from interhuman2mqtt.clock import BoxClock
 from interhuman2mqtt.config.proxy import to_cloud
 from interhuman2mqtt.errors import Outage, Reason
 from interhuman2mqtt.events import utc_now
@@ -17,6 +17,7 @@ from interhuman2mqtt.publish.broker import BrokerPhase, BrokerState
 from interhuman2mqtt.publish.losses import Loss, Losses
 from interhuman2mqtt.publish.message import Kind, Message
 from interhuman2mqtt.publish.outbox import Outbox
+from interhuman2mqtt.runtime.clock import BoxClock
 from publish.parts import NO_BUDGETS
 from supervise.parts import Heard, a_camera, shared
 

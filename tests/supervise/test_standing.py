@@ -11,7 +11,7 @@ from interhuman2mqtt.cameras.status import Silence, Standing
 from interhuman2mqtt.errors import Outage, Overloaded, Reason, Refused
 from interhuman2mqtt.events import CameraStatus, Range, State
 from interhuman2mqtt.policy.decision import Verdict
-from interhuman2mqtt.redaction import hide
+from interhuman2mqtt.runtime.redaction import hide
 from rig.clocks import NOON, Clocks
 
 DOWN = Outage(Reason.UNREACHABLE, "the camera is down")

@@ -15,7 +15,7 @@ from interhuman2mqtt.cameras.camera import Camera
 from interhuman2mqtt.cameras.start_limiter import Starts, wait_answer
 from interhuman2mqtt.errors import Outage, Reason
 from interhuman2mqtt.runtime.blocking import Blocking
-from interhuman2mqtt.runtime.names import Resolver
+from interhuman2mqtt.runtime.dns import Resolver
 from rig.clips import Clip
 from rig.rtsp import rtsp_server
 from supervise.parts import Heard, a_camera, shared, simulated_cloud, workers

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote, quote_plus
 
-from interhuman2mqtt import redaction
+from interhuman2mqtt.runtime import redaction
 from rig.mosquitto import free_port, mosquitto, subscribed
 from rig.rtsp import MOUNTS, Login, rtsp_server
 from system.parts import QUICK, Box, Site, box, cloud, configuration

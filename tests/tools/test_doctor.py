@@ -12,11 +12,12 @@ import tomli_w
 import trio
 import trustme
 
-from interhuman2mqtt import cli, clock, config, exits
+from interhuman2mqtt import cli, config, exit_codes
 from interhuman2mqtt.capture import alsa, ipc
 from interhuman2mqtt.config import Config, loader, secrets
 from interhuman2mqtt.errors import Outage, Reason
 from interhuman2mqtt.events import Clock
+from interhuman2mqtt.runtime import clock
 from interhuman2mqtt.tools import doctor as doctor_module
 from interhuman2mqtt.tools import of_box
 from interhuman2mqtt.tools.checks import Check, Status
@@ -314,7 +315,7 @@ def test_a_microphone_in_use(monkeypatch: pytest.MonkeyPatch, *, runs: bool, sta
 
 def test_probe_of_a_camera_whose_microphone_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
     """The camera is measured all the same; what is wrong with the microphone, and what to do, stands beside it."""
-    assert cli.main(["probe", "test:", "--microphone", "alsa:hw:9", "--seconds", "1"]) == exits.UNAVAILABLE
+    assert cli.main(["probe", "test:", "--microphone", "alsa:hw:9", "--seconds", "1"]) == exit_codes.UNAVAILABLE
     said = capsys.readouterr().out
     assert "audio       silence, since not_found: microphone alsa:hw:9: " in said
     assert "-> for a device see `interhuman2mqtt devices`" in said

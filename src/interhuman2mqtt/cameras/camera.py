@@ -28,7 +28,7 @@ from interhuman2mqtt.cameras.snapshot import NoPicture, Picture
 from interhuman2mqtt.cameras.status import Standing
 from interhuman2mqtt.errors import Overloaded, Reason, Refused
 from interhuman2mqtt.policy.policy import Permit
-from interhuman2mqtt.supervise import BugBudget, Health, Hurry, Quarantine, Waiting, keep_running
+from interhuman2mqtt.supervisor import BugBudget, Health, Hurry, Quarantine, Waiting, keep_running
 
 DRAIN_S = 30.0
 """How long a session may drain when the hour or the budget is over."""

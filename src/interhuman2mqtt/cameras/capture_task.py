@@ -18,7 +18,7 @@ from interhuman2mqtt.cameras.worker_log import Voice
 from interhuman2mqtt.capture import ipc
 from interhuman2mqtt.config import secrets
 from interhuman2mqtt.errors import Outage, Reason
-from interhuman2mqtt.supervise import Health
+from interhuman2mqtt.supervisor import Health
 
 log = structlog.get_logger(__name__)
 

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 import trio
 
 from interhuman2mqtt.errors import Fruitless, Outage, Reason, Refused
-from interhuman2mqtt.supervise import Health
+from interhuman2mqtt.supervisor import Health
 
 REJECTIONS = 3
 WINDOW_S = 300.0

@@ -3,18 +3,18 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-from interhuman2mqtt.alive import Alive
 from interhuman2mqtt.cameras.coverage import Coverage
 from interhuman2mqtt.cameras.refusal_doubt import Accepted
 from interhuman2mqtt.cameras.session_slots import Places
 from interhuman2mqtt.cameras.stall_detector import Timeouts
 from interhuman2mqtt.cameras.start_limiter import Starts
-from interhuman2mqtt.clock import BoxClock
 from interhuman2mqtt.cloud.websocket import Server
 from interhuman2mqtt.events import CameraStatus, Event
 from interhuman2mqtt.policy.policy import Policy
-from interhuman2mqtt.runtime.names import Resolver
-from interhuman2mqtt.supervise import Pauses
+from interhuman2mqtt.runtime.clock import BoxClock
+from interhuman2mqtt.runtime.dns import Resolver
+from interhuman2mqtt.runtime.watchdog import Alive
+from interhuman2mqtt.supervisor import Pauses
 
 
 class Shared(NamedTuple):

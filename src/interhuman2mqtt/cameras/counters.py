@@ -10,11 +10,11 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from interhuman2mqtt.capture import ipc
-from interhuman2mqtt.clock import BoxClock
 from interhuman2mqtt.cloud.session_types import Cause, Oddity
 from interhuman2mqtt.errors import Reason
 from interhuman2mqtt.events import Event, MediaChunk
-from interhuman2mqtt.tally import Delays, Names
+from interhuman2mqtt.runtime.clock import BoxClock
+from interhuman2mqtt.runtime.histogram import Delays, Names
 
 KEPT = 64
 """Chunks, the newest: of the shortest they are half a minute, and the cloud looks at windows of 8 s."""

@@ -21,10 +21,10 @@ import trio
 
 from interhuman2mqtt.cameras.coverage_file import CoverageFile, Kept, Owed, Record
 from interhuman2mqtt.cameras.gaps import AudioGap, Gap, Ledger
-from interhuman2mqtt.clock import BoxClock, Instant, is_unset
 from interhuman2mqtt.errors import Reason
 from interhuman2mqtt.events import ActiveSignal, MediaChunk
-from interhuman2mqtt.log import Changes
+from interhuman2mqtt.runtime.clock import BoxClock, Instant, is_unset
+from interhuman2mqtt.runtime.log import Changes
 
 SAVE_S, SOON_S = 10.0, 1.0
 PATIENCE_S = 600.0

@@ -13,11 +13,11 @@ import msgspec
 import structlog
 from msgspec import Struct, structs
 
-from interhuman2mqtt import statefolder
 from interhuman2mqtt.cameras.gaps import Cause, Ledger
-from interhuman2mqtt.clock import Instant, Seconds, is_unset
 from interhuman2mqtt.errors import Reason
 from interhuman2mqtt.events import ActiveSignal
+from interhuman2mqtt.runtime import state_dir
+from interhuman2mqtt.runtime.clock import Instant, Seconds, is_unset
 
 log = structlog.get_logger(__name__)
 
@@ -121,7 +121,7 @@ class CoverageFile:
 
     def save(self, kept: Kept) -> None:
         """Write it, for good; raises OSError."""
-        statefolder.replace(self.path, msgspec.json.encode(kept))
+        state_dir.replace(self.path, msgspec.json.encode(kept))
 
 
 def _upgraded(old: _Kept1, now: Instant) -> Kept:

@@ -6,8 +6,8 @@ from msgspec import UNSET
 
 from interhuman2mqtt.cameras.coverage import DatedGap
 from interhuman2mqtt.cameras.gaps import AudioGap
-from interhuman2mqtt.clock import BoxClock
 from interhuman2mqtt.events import AudioGapData, Clock, Event, GapData, Range
+from interhuman2mqtt.runtime.clock import BoxClock
 
 GAP = "coverage.gap"
 DEGRADED = "coverage.degraded"

@@ -23,9 +23,9 @@ from itertools import groupby, pairwise
 from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple
 
-from interhuman2mqtt.clock import BoxClock, Seconds
 from interhuman2mqtt.errors import Reason
 from interhuman2mqtt.events import MediaChunk
+from interhuman2mqtt.runtime.clock import BoxClock, Seconds
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -11,7 +11,7 @@ import trio
 from interhuman2mqtt.cameras.capture_task import Capturing
 from interhuman2mqtt.capture import v4l2
 from interhuman2mqtt.config import SecretRef, secrets
-from interhuman2mqtt.supervise import Hurry
+from interhuman2mqtt.supervisor import Hurry
 
 log = structlog.get_logger(__name__)
 

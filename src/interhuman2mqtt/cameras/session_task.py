@@ -21,8 +21,8 @@ from interhuman2mqtt.cloud.session_types import Cause, Limits, Oddity, SessionEn
 from interhuman2mqtt.config import secrets
 from interhuman2mqtt.errors import Lingering, Outage, Reason, Refused
 from interhuman2mqtt.events import Event, MediaChunk
-from interhuman2mqtt.log import Changes
-from interhuman2mqtt.supervise import Health
+from interhuman2mqtt.runtime.log import Changes
+from interhuman2mqtt.supervisor import Health
 
 log = structlog.get_logger(__name__)
 

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import trio
 
 from interhuman2mqtt.errors import Outage, Reason
-from interhuman2mqtt.runtime.names import Resolver, addresses
+from interhuman2mqtt.runtime.dns import Resolver, addresses
 
 AT_ONCE = max(2, os.cpu_count() or 1)
 """Processes that begin."""

@@ -8,11 +8,11 @@ import structlog
 from msgspec import structs
 
 from interhuman2mqtt.cameras.gaps import Ledger
-from interhuman2mqtt.clock import BoxClock
 from interhuman2mqtt.errors import Lingering, Outage, Overloaded, Reason, Refused
 from interhuman2mqtt.events import AudioMissing, CameraStatus, Range, State
 from interhuman2mqtt.policy.decision import Verdict
-from interhuman2mqtt.redaction import redact
+from interhuman2mqtt.runtime.clock import BoxClock
+from interhuman2mqtt.runtime.redaction import redact
 
 log = structlog.get_logger(__name__)
 

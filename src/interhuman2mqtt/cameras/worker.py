@@ -11,13 +11,13 @@ import structlog
 import trio
 
 from interhuman2mqtt import config
-from interhuman2mqtt.alive import Promise
 from interhuman2mqtt.cameras.recording import WorkerRecording
 from interhuman2mqtt.cameras.snapshot import Picture, Pictures
 from interhuman2mqtt.cameras.stall_detector import Progress, SoundMissing, Timeouts
 from interhuman2mqtt.cameras.worker_log import UNFINISHED_MAX, Voice
 from interhuman2mqtt.capture import bundled_libraries, ipc
 from interhuman2mqtt.errors import Outage, Reason, Refused
+from interhuman2mqtt.runtime.watchdog import Promise
 
 log = structlog.get_logger(__name__)
 

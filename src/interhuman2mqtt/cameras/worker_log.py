@@ -11,8 +11,8 @@ from collections.abc import Callable
 
 import structlog
 
-from interhuman2mqtt.log import Changes
-from interhuman2mqtt.redaction import redact
+from interhuman2mqtt.runtime.log import Changes
+from interhuman2mqtt.runtime.redaction import redact
 
 LINES = 30
 """New lines that are passed on in a minute."""

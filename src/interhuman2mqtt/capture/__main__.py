@@ -21,13 +21,13 @@ from typing import BinaryIO
 
 import av
 
-from interhuman2mqtt import memory
 from interhuman2mqtt.capture import ipc
 from interhuman2mqtt.capture.capture_thread import Capture
 from interhuman2mqtt.capture.recorder import Recording
 from interhuman2mqtt.capture.snapshot import Photographer
 from interhuman2mqtt.errors import Refused
-from interhuman2mqtt.redaction import hide, redact
+from interhuman2mqtt.runtime import process
+from interhuman2mqtt.runtime.redaction import hide, redact
 
 PULSE_S = 0.5
 LEAVE_S = 0.5
@@ -166,8 +166,8 @@ def private_stdout() -> BinaryIO:
 
 def main() -> None:
     """Until stdin closes."""
-    memory.be_first_to_go()
-    memory.keep_private()
+    process.be_first_to_go()
+    process.keep_private()
     faulthandler.enable()  # where a library in C fails, the daemon's log shall say in which call
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the daemon ends us in its order
     frames = private_stdout()
@@ -175,7 +175,7 @@ def main() -> None:
     command = read_command(stdin)
     if not isinstance(command, ipc.Open):
         sys.exit("the first command must be `open`")
-    memory.bound(memory_max(command))
+    process.bound(memory_max(command))
     hide(command.password or "")
     if command.verbose:
         print_what_ffmpeg_says()
@@ -202,7 +202,7 @@ def main() -> None:
 def memory_max(command: ipc.Open) -> int:
     """Bytes for the ring, for a chunk of all that it holds while that is muxed and sent, and for FFmpeg's own work."""
     threads = STACKS * (os.cpu_count() or 1)
-    return 3 * command.buffer_max + min(FFMPEG_MAX, memory.of_machine() // 2) + threads
+    return 3 * command.buffer_max + min(FFMPEG_MAX, process.of_machine() // 2) + threads
 
 
 def print_what_ffmpeg_says() -> None:

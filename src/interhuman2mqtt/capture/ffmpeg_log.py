@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 import av
 
-from interhuman2mqtt.redaction import redact
+from interhuman2mqtt.runtime.redaction import redact
 
 
 class Line(NamedTuple):

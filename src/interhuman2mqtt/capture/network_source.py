@@ -14,7 +14,7 @@ from av.container import InputContainer
 from interhuman2mqtt.capture import ipc, rtsp_diagnosis, tls
 from interhuman2mqtt.capture.rtsp import RtspError
 from interhuman2mqtt.errors import Outage, Reason, Refused
-from interhuman2mqtt.redaction import PASSWORD_SAFE, USER_SAFE
+from interhuman2mqtt.runtime.redaction import PASSWORD_SAFE, USER_SAFE
 
 SCHEMES = ("rtsp", "rtsps", "http", "https", "rtmp", "udp")
 PORTS = {"http": 80, "https": 443, "rtmp": 1935}

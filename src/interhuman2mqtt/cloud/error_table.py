@@ -16,7 +16,7 @@ from typing import NamedTuple
 import msgspec
 
 from interhuman2mqtt.errors import Outage, Overloaded, Reason, Refused
-from interhuman2mqtt.redaction import redact
+from interhuman2mqtt.runtime.redaction import redact
 
 
 class Reaction(StrEnum):

@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 
 from msgspec import UNSET, UnsetType
 
-from interhuman2mqtt.clock import BoxClock
 from interhuman2mqtt.cloud.protocol import Message
 from interhuman2mqtt.events import ACTIVE_MAX, Event, MediaChunk, Range
-from interhuman2mqtt.redaction import redact
+from interhuman2mqtt.runtime.clock import BoxClock
+from interhuman2mqtt.runtime.redaction import redact
 
 
 class Timeline:

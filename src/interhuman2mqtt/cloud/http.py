@@ -15,9 +15,10 @@ from urllib.parse import SplitResult, unquote, urlsplit
 import h11
 import trio
 
-from interhuman2mqtt import __version__, redaction
+from interhuman2mqtt import __version__
 from interhuman2mqtt.cloud.error_table import phrase
 from interhuman2mqtt.errors import Outage, Reason, Refused
+from interhuman2mqtt.runtime import redaction
 
 
 class HiddenBytes(bytes):

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TextIO
 
-from interhuman2mqtt import exits
+from interhuman2mqtt import exit_codes
 from interhuman2mqtt.config import loader as configfile
 from interhuman2mqtt.config.boxes import matrix
 from interhuman2mqtt.config.problems import ConfigFileError, Problem, Severity
@@ -21,12 +21,12 @@ def check_command(arguments: Sequence[Path], box: str | None, out: TextIO) -> in
         paths = configfile.find(arguments)
     except ConfigFileError as error:
         print(error, file=out)
-        return exits.CONFIG
+        return exit_codes.CONFIG
     problems = configfile.check(paths, box)
     for problem in problems:
         print(problem, file=out)
     if any(problem.severity is Severity.ERROR for problem in problems):
-        return exits.CONFIG
+        return exit_codes.CONFIG
     config, files_hash = configfile.load_marked(paths, box)
     runs = " ".join([_count(len(config.cameras)), *config.cameras])
     print(
@@ -45,11 +45,11 @@ def check_boxes_command(arguments: Sequence[Path], boxes: str, out: TextIO) -> i
         fleet = configfile.check_boxes(configfile.find(arguments), _box_ids(boxes))
     except ConfigFileError as error:
         print(error, file=out)
-        return exits.CONFIG
+        return exit_codes.CONFIG
     for problem in fleet.problems:
         print(problem, file=out)
     print("\n".join(matrix(fleet.boxes, fleet.cameras)), file=out)
-    return exits.CONFIG if any(problem.severity is Severity.ERROR for problem in fleet.problems) else 0
+    return exit_codes.CONFIG if any(problem.severity is Severity.ERROR for problem in fleet.problems) else 0
 
 
 def _box_ids(boxes: str) -> list[str]:
@@ -68,7 +68,7 @@ def config_command(arguments: Sequence[Path], box: str | None, out: TextIO, err:
         config = configfile.load(configfile.find(arguments), box)
     except ConfigFileError as error:
         print(error, file=err)
-        return exits.CONFIG
+        return exit_codes.CONFIG
     out.write(configfile.effective_toml(config))
     return 0
 

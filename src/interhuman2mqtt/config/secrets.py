@@ -11,7 +11,7 @@ from typing import NoReturn
 from interhuman2mqtt.config.model import SecretRef
 from interhuman2mqtt.config.problems import Severity
 from interhuman2mqtt.errors import Reason, Refused
-from interhuman2mqtt.redaction import hide
+from interhuman2mqtt.runtime.redaction import hide
 
 SIZE_MAX = 64 << 10
 """Bytes; what is longer is not a password but the wrong file."""

@@ -12,17 +12,17 @@ from typing import Literal, NamedTuple
 import tomli_w
 import trio
 
-from interhuman2mqtt import exits, log
+from interhuman2mqtt import exit_codes
 from interhuman2mqtt.config import Mqtt
 from interhuman2mqtt.demo.processes import start_broker, start_daemon
 from interhuman2mqtt.demo.screen import BASE, Screen
 from interhuman2mqtt.errors import Outage, Reason
 from interhuman2mqtt.publish.inbox import Incoming
-from interhuman2mqtt.runtime import stdout
+from interhuman2mqtt.runtime import log, stdout
 from interhuman2mqtt.runtime.sanitize import clean_lines
 from interhuman2mqtt.simulator.server import serve
 from interhuman2mqtt.simulator.settings import Settings
-from interhuman2mqtt.supervise import leaves
+from interhuman2mqtt.supervisor import leaves
 from interhuman2mqtt.watch.listening import listening, settings_for
 from interhuman2mqtt.watch.screen import Terminal
 
@@ -48,7 +48,7 @@ def main(options: Options) -> int:
     console = Terminal()
     if options.live and not os.environ.get(KEY):
         console.print(f"--live needs an API key in {KEY}", style="bold red")
-        return exits.UNAVAILABLE
+        return exit_codes.UNAVAILABLE
     log.setup("warning", "console")
     status = 0
     try:
@@ -56,7 +56,7 @@ def main(options: Options) -> int:
     except* Outage as group:
         for outage in leaves(group):
             console.print(clean_lines(outage), style="bold red", highlight=False)
-        status = exits.UNAVAILABLE
+        status = exit_codes.UNAVAILABLE
     except* BrokenPipeError:  # whoever read it has seen enough
         stdout.discard()
     return status

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
-from interhuman2mqtt.tally import Delays
+from interhuman2mqtt.runtime.histogram import Delays
 
 PREFIX = "interhuman2mqtt"
 

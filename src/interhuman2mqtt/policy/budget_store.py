@@ -12,7 +12,7 @@ import msgspec
 import structlog
 from msgspec import Meta, Struct, structs
 
-from interhuman2mqtt import statefolder
+from interhuman2mqtt.runtime import state_dir
 
 BOX = "all"
 """The account of all cameras together; no camera may be called so."""
@@ -132,7 +132,7 @@ class BudgetFile:
         except (msgspec.MsgspecError, ValueError) as error:
             aside = self.path.with_name(f"{NAME}{DAMAGED}{today}")
             self.path.replace(aside)
-            statefolder.sync_folder(aside.parent)
+            state_dir.sync_folder(aside.parent)
             log.error("the file of the budgets is damaged", set_aside=str(aside), detail=str(error))  # noqa: TRY400
             return nothing(today)
         return Usage(kept.day, kept.days).turn(today)
@@ -147,4 +147,4 @@ class BudgetFile:
 
     def save(self, usage: Usage) -> None:
         """For good; raises OSError."""
-        statefolder.replace(self.path, msgspec.json.encode(Kept(1, usage.day, usage.days)))
+        state_dir.replace(self.path, msgspec.json.encode(Kept(1, usage.day, usage.days)))

@@ -4,10 +4,10 @@ from datetime import datetime, tzinfo
 from typing import NamedTuple
 
 from interhuman2mqtt import config
-from interhuman2mqtt.clock import is_unset
 from interhuman2mqtt.config import schedule as hours
 from interhuman2mqtt.errors import Reason
 from interhuman2mqtt.policy.pauses import Paused
+from interhuman2mqtt.runtime.clock import is_unset
 
 
 class Verdict(NamedTuple):

@@ -20,13 +20,13 @@ from typing import TypeVar
 import structlog
 import trio
 
-from interhuman2mqtt.clock import is_unset
 from interhuman2mqtt.config import schedule
 from interhuman2mqtt.errors import Outage, Reason
 from interhuman2mqtt.events import utc_now
-from interhuman2mqtt.log import Changes
 from interhuman2mqtt.policy.budget_store import BOX, BudgetFile, Counts, Usage, nothing
 from interhuman2mqtt.runtime.blocking import Blocking
+from interhuman2mqtt.runtime.clock import is_unset
+from interhuman2mqtt.runtime.log import Changes
 
 DAY_S = 25 * 3600.0
 """The longest local day. What is older belongs to no present day, whatever the clock shows."""

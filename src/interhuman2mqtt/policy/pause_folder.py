@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from interhuman2mqtt import statefolder
+from interhuman2mqtt.runtime import state_dir
 
 NAME = re.compile(r"[a-z0-9_-]{1,64}")
 """What a camera can be called; other files in the folder concern nobody."""
@@ -82,7 +82,7 @@ class PauseFolder:
         if os.geteuid() == 0:
             above = self.path.parent.stat()
             os.chown(self.path, above.st_uid, above.st_gid)
-        statefolder.sync_folder(self.path.parent)
+        state_dir.sync_folder(self.path.parent)
 
     def keep_spares(self) -> None:
         """Make the spare files that are missing."""
@@ -119,14 +119,14 @@ class PauseFolder:
             descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, READABLE)
         except FileExistsError:
             if pause.origin is not Origin.PAUSE_SET and self.read(name).origin is Origin.PAUSE_SET:
-                statefolder.replace(file, content, READABLE)
+                state_dir.replace(file, content, READABLE)
             return False
         except OSError as error:
             if error.errno not in FULL or not self._use_spare(file, content):
                 raise
         else:
             _fill(descriptor, content)
-        statefolder.sync_folder(self.path)
+        state_dir.sync_folder(self.path)
         return True
 
     def _use_spare(self, file: Path, content: bytes) -> bool:
@@ -147,7 +147,7 @@ class PauseFolder:
                 (self.path / name).unlink()
                 lifted.append(name)
         if lifted:
-            statefolder.sync_folder(self.path)
+            state_dir.sync_folder(self.path)
         return tuple(lifted)
 
 

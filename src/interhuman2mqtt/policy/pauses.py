@@ -18,10 +18,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from interhuman2mqtt import statefolder
 from interhuman2mqtt.errors import Interhuman2MqttError
 from interhuman2mqtt.events import utc_now
 from interhuman2mqtt.policy.pause_folder import BY, FULL, NAME, Origin, Pause, PauseFolder
+from interhuman2mqtt.runtime import state_dir
 
 __all__ = ["ALL", "NAME", "NOTHING", "Origin", "Outcome", "Pause", "PauseError", "Paused", "Pauses", "are", "doubtful"]
 
@@ -77,8 +77,8 @@ class Pauses:
     """The pauses of this box that are written down; who makes and lifts them need not be the daemon.
 
     Args:
-        state: The folder of the daemon's state, `statefolder.find()`.
-        runtime: What lasts until the next start of the machine, `statefolder.find_runtime()`; None: there is nothing.
+        state: The folder of the daemon's state, `state_dir.find()`.
+        runtime: What lasts until the next start of the machine, `state_dir.find_runtime()`; None: there is nothing.
     """
 
     def __init__(self, state: Path, runtime: Path | None = None) -> None:
@@ -96,9 +96,9 @@ class Pauses:
         """Return whether pauses of an earlier life of the daemon may be lost; where not, that is written down."""
         was = _read_text(self.folder / BOOT)
         try:
-            statefolder.replace(self.folder / BOOT, statefolder.boot_id().encode())
+            state_dir.replace(self.folder / BOOT, state_dir.boot_id().encode())
         except OSError as error:
-            same = was == statefolder.boot_id() and self._runtime is not None and self._runtime.path.exists()
+            same = was == state_dir.boot_id() and self._runtime is not None and self._runtime.path.exists()
             return error.errno not in FULL and not same
         return False
 

@@ -12,8 +12,7 @@ from zoneinfo import ZoneInfo
 import structlog
 import trio
 
-from interhuman2mqtt import config, statefolder
-from interhuman2mqtt.alive import Promise
+from interhuman2mqtt import config
 from interhuman2mqtt.errors import Reason
 from interhuman2mqtt.events import utc_now
 from interhuman2mqtt.policy.budgets import Budgets
@@ -33,7 +32,9 @@ from interhuman2mqtt.policy.pauses import (
     doubtful,
     holding,
 )
+from interhuman2mqtt.runtime import state_dir
 from interhuman2mqtt.runtime.blocking import Blocking
+from interhuman2mqtt.runtime.watchdog import Promise
 
 LOOK_S = 0.5
 """A pause takes effect within a second, the end of the capture included."""
@@ -245,5 +246,5 @@ def for_box(box: config.Box, state: Path, promise: Promise) -> Policy:
     """The policy of a box that keeps its state in this folder."""
     zone = ZoneInfo(box.timezone) if box.timezone else None
     per_day = box.budget.per_day if box.budget else None
-    pauses = Pauses(state, statefolder.find_runtime(state))
+    pauses = Pauses(state, state_dir.find_runtime(state))
     return Policy(pauses, Budgets(Meter(state, zone), per_day), zone, promise=promise)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from interhuman2mqtt.publish.store import Damaged, Found, Store, Unavailable, salvage
-from interhuman2mqtt.statefolder import sync_folder
+from interhuman2mqtt.runtime.state_dir import sync_folder
 
 KEPT = 2
 """Files that were set aside: more would fill the disk of a box whose disk damages them."""

@@ -18,11 +18,11 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from interhuman2mqtt.alive import Promise
 from interhuman2mqtt.config import Mqtt
 from interhuman2mqtt.publish.broker import INCOMING_MAX, INCOMING_PACKET_MAX, Endpoint, Offer, tls_context
 from interhuman2mqtt.publish.client import Client
 from interhuman2mqtt.publish.message import Message
+from interhuman2mqtt.runtime.watchdog import Promise
 
 
 class Settings(NamedTuple):

@@ -5,7 +5,7 @@ from collections.abc import Collection
 
 from interhuman2mqtt.errors import Reason
 from interhuman2mqtt.publish.message import Kind, Message
-from interhuman2mqtt.tally import Delays
+from interhuman2mqtt.runtime.histogram import Delays
 
 
 class Handed:

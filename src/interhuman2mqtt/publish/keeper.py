@@ -13,16 +13,16 @@ from typing import TypeVar
 import structlog
 import trio
 
-from interhuman2mqtt import statefolder
 from interhuman2mqtt.config import Outbox as OutboxConfig
 from interhuman2mqtt.events import utc_now
 from interhuman2mqtt.publish import aside
-from interhuman2mqtt.publish.ages import Ages
 from interhuman2mqtt.publish.journal import Row, Taken
 from interhuman2mqtt.publish.losses import Loss, OnLoss
 from interhuman2mqtt.publish.outbox import Outbox
 from interhuman2mqtt.publish.rows import Stored
 from interhuman2mqtt.publish.store import Changes, Damaged, Store, StoreError, Unavailable
+from interhuman2mqtt.runtime import state_dir
+from interhuman2mqtt.runtime.clock import Ages
 
 GATHER = 0.05
 """Seconds for which new rows are gathered into one commit."""
@@ -45,7 +45,7 @@ log = structlog.get_logger(__name__)
 
 def path_of(config: OutboxConfig) -> Path:
     """Where the outbox is stored."""
-    return Path(config.path) if config.path is not None else statefolder.find() / "outbox.sqlite"
+    return Path(config.path) if config.path is not None else state_dir.find() / "outbox.sqlite"
 
 
 class Keeper:

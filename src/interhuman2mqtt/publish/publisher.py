@@ -13,7 +13,6 @@ import structlog
 import trio
 from msgspec import structs
 
-from interhuman2mqtt.alive import Promise
 from interhuman2mqtt.config import Mqtt
 from interhuman2mqtt.errors import Outage, Reason, Refused
 from interhuman2mqtt.events import utc_now
@@ -30,6 +29,7 @@ from interhuman2mqtt.publish.message import Kind, Message
 from interhuman2mqtt.publish.outbox import Outbox
 from interhuman2mqtt.publish.suspicion import Suspicion
 from interhuman2mqtt.publish.topics import BridgeWord, Topics, mark_late
+from interhuman2mqtt.runtime.watchdog import Promise
 
 BATCH = 100
 """Rows taken out of the outbox at once."""

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from interhuman2mqtt.publish.message import Kind, Message
-from interhuman2mqtt.redaction import redact, redact_deep
+from interhuman2mqtt.runtime.redaction import redact, redact_deep
 
 Access = Literal["all", "read-only", "off"]
 """`mqtt.requests`."""

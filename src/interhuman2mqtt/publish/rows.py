@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 import msgspec
 from msgspec import Struct
 
-from interhuman2mqtt.clock import Instant
 from interhuman2mqtt.events import ActiveSignal
 from interhuman2mqtt.publish.message import Kind, Message
+from interhuman2mqtt.runtime.clock import Instant
 
 
 class Stored(NamedTuple):

@@ -45,7 +45,7 @@ from interhuman2mqtt.publish.rows import (
     encoded_active,
     encoded_topic,
 )
-from interhuman2mqtt.statefolder import sync_folder
+from interhuman2mqtt.runtime.state_dir import sync_folder
 
 VERSION = 1
 WAL_MAX = 4 << 20

@@ -8,8 +8,9 @@ from typing import Any, TextIO
 
 import msgspec
 
-from interhuman2mqtt import control, exits, statefolder
+from interhuman2mqtt import control, exit_codes
 from interhuman2mqtt.errors import Interhuman2MqttError
+from interhuman2mqtt.runtime import state_dir
 from interhuman2mqtt.runtime.sanitize import clean_lines
 
 ANSWER_S = 120.0
@@ -33,7 +34,7 @@ def reload_command(as_json: bool, out: TextIO, err: TextIO) -> int:  # noqa: FBT
 
 def _command(request: Mapping[str, str], as_json: bool, out: TextIO, err: TextIO) -> int:  # noqa: FBT001
     try:
-        answer = ask(statefolder.find(), request)
+        answer = ask(state_dir.find(), request)
     except NotAsked as error:
         answer = {"status": "error", "error": str(error), "data": None}
     if as_json:
@@ -42,7 +43,7 @@ def _command(request: Mapping[str, str], as_json: bool, out: TextIO, err: TextIO
         print(clean_lines(_said(request["command"], answer["data"])), file=out)
     else:
         print(clean_lines(answer["error"]), file=err)
-    return 0 if answer["status"] == "ok" else exits.UNAVAILABLE
+    return 0 if answer["status"] == "ok" else exit_codes.UNAVAILABLE
 
 
 def _said(command: str, data: Mapping[str, Any]) -> str:
@@ -57,7 +58,7 @@ def _said(command: str, data: Mapping[str, Any]) -> str:
 
 def ask(state: Path, request: Mapping[str, Any], within: float = ANSWER_S) -> dict[str, Any]:
     """The answer of the daemon whose state is in this folder. Blocks; raises NotAsked."""
-    runtime = statefolder.find_runtime(state)
+    runtime = state_dir.find_runtime(state)
     if runtime is not None and not (state / control.NAME).exists() and (runtime / control.NAME).exists():
         return _ask(runtime, request, within)
     return _ask(state, request, within)

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from interhuman2mqtt.errors import Outage
-from interhuman2mqtt.redaction import redact
+from interhuman2mqtt.runtime.redaction import redact
 from interhuman2mqtt.runtime.sanitize import clean_lines
 from interhuman2mqtt.tools.remedies import remedy
 

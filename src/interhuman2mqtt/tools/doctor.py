@@ -7,13 +7,14 @@ from typing import TextIO
 
 import trio
 
-from interhuman2mqtt import exits, log, statefolder
+from interhuman2mqtt import exit_codes
 from interhuman2mqtt.cameras.capture_task import open_command
 from interhuman2mqtt.capture import alsa, ipc, v4l2
 from interhuman2mqtt.config import Camera, Config, proxy, secrets
 from interhuman2mqtt.config import loader as configfile
 from interhuman2mqtt.config.problems import ConfigFileError, Severity
 from interhuman2mqtt.errors import Outage, Reason
+from interhuman2mqtt.runtime import log, state_dir
 from interhuman2mqtt.tools import asking, of_box, of_broker, of_network
 from interhuman2mqtt.tools.checks import Check, down, failed, is_well, ok, skipped, tell, warning
 from interhuman2mqtt.tools.holders import holders
@@ -39,7 +40,7 @@ def doctor_command(
         checks += [*of_box.check_state(config), of_box.check_clock()]
         checks += trio.run(_look_around, config, _progress(err))
     tell(checks, out, as_json=as_json)
-    return 0 if is_well(checks) else exits.UNAVAILABLE
+    return 0 if is_well(checks) else exit_codes.UNAVAILABLE
 
 
 def _check_configuration(arguments: Sequence[Path], box: str | None) -> tuple[list[Check], Config | None]:
@@ -127,7 +128,7 @@ def busy(name: str, device: Path, outage: Outage) -> Check:
 def _is_running() -> bool:
     """Whether the service runs here."""
     try:
-        asking.ask(statefolder.find(), {"command": ""}, ASK_S)
+        asking.ask(state_dir.find(), {"command": ""}, ASK_S)
     except asking.NotAsked:
         return False
     return True

@@ -14,7 +14,7 @@ from interhuman2mqtt.capture.chunk_length import Bounds, lengths
 from interhuman2mqtt.capture.rotation import TURNED
 from interhuman2mqtt.config import Interhuman
 from interhuman2mqtt.errors import Outage
-from interhuman2mqtt.supervise import leaves
+from interhuman2mqtt.supervisor import leaves
 from interhuman2mqtt.tools import fmp4
 
 GOP_EACH_S = 0.05

@@ -12,12 +12,12 @@ import tomli_w
 import trio
 from msgspec import Struct
 
-from interhuman2mqtt import config, exits
+from interhuman2mqtt import config, exit_codes
 from interhuman2mqtt.capture.v4l2_mode import DEFAULT_SIZE
 from interhuman2mqtt.config import secrets, urls
 from interhuman2mqtt.config.problems import BadValueError
 from interhuman2mqtt.errors import Outage
-from interhuman2mqtt.redaction import hide, redact
+from interhuman2mqtt.runtime.redaction import hide, redact
 from interhuman2mqtt.runtime.sanitize import clean_lines
 from interhuman2mqtt.tools.discovery import NetworkCamera, find_cameras
 from interhuman2mqtt.tools.onvif import Login, OnvifCamera, Stream
@@ -57,10 +57,10 @@ def network_command(options: Options, out: TextIO, err: TextIO) -> int:
         name, streams = camera.streams()
     except (Unusable, ValueError) as error:
         print(error, file=err)
-        return exits.USAGE
+        return exit_codes.USAGE
     except Outage as outage:
         print(clean_lines(f"{outage.reason.value}: {redact(outage.detail)}\nremedy: {remedy(outage)}"), file=err)
-        return exits.UNAVAILABLE
+        return exit_codes.UNAVAILABLE
     if options.as_json:
         print(json.dumps({"name": name, "streams": msgspec.to_builtins(streams)}), file=out)
     elif options.as_toml:

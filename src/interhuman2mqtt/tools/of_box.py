@@ -7,11 +7,11 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from interhuman2mqtt import clock, statefolder
 from interhuman2mqtt.config import Config, SecretRef, secrets, urls
 from interhuman2mqtt.config.problems import Severity
 from interhuman2mqtt.errors import Refused
 from interhuman2mqtt.events import Clock, utc_now
+from interhuman2mqtt.runtime import clock, state_dir
 from interhuman2mqtt.tools.checks import Check, down, failed, ok, skipped, warning
 
 
@@ -58,7 +58,7 @@ def check_secret(key: str, ref: SecretRef) -> Check:
 
 def check_state(config: Config) -> Iterator[Check]:
     """Whether events, pauses and budgets can be written down, and for how long."""
-    folder = statefolder.find()
+    folder = state_dir.find()
     outbox = Path(config.outbox.path).parent if config.outbox.path else folder
     for place in dict.fromkeys((folder, outbox)):
         yield _check_folder(place, config.outbox.max_size if place == outbox else 0)

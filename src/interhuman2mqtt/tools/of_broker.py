@@ -9,7 +9,6 @@ from collections.abc import Iterator
 import trio
 from msgspec import structs
 
-from interhuman2mqtt.clock import clock_state
 from interhuman2mqtt.config import Config, secrets
 from interhuman2mqtt.errors import Outage
 from interhuman2mqtt.events import Event, utc_now
@@ -21,7 +20,8 @@ from interhuman2mqtt.publish.inbox import Incoming
 from interhuman2mqtt.publish.message import Kind, Message
 from interhuman2mqtt.publish.reading import Reader
 from interhuman2mqtt.publish.topics import Topics
-from interhuman2mqtt.supervise import leaves
+from interhuman2mqtt.runtime.clock import clock_state
+from interhuman2mqtt.supervisor import leaves
 from interhuman2mqtt.tools.checks import Check, down, failed, ok, skipped, warning
 from interhuman2mqtt.tools.of_box import is_out_of_sight
 

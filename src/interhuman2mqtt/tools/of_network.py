@@ -7,7 +7,6 @@ from uuid import uuid4
 
 import trio
 
-from interhuman2mqtt.clock import BoxClock
 from interhuman2mqtt.cloud.event_mapper import Interpreter, Origin
 from interhuman2mqtt.cloud.session import run_session
 from interhuman2mqtt.cloud.session_types import Limits, Oddity, Wishes
@@ -15,6 +14,7 @@ from interhuman2mqtt.cloud.websocket import Server
 from interhuman2mqtt.config import Camera, Config, secrets, urls
 from interhuman2mqtt.errors import Outage, Reason
 from interhuman2mqtt.events import Event, MediaChunk
+from interhuman2mqtt.runtime.clock import BoxClock
 from interhuman2mqtt.tools.checks import Check, down, failed, ok, skipped, warning
 from interhuman2mqtt.tools.of_box import is_out_of_sight
 

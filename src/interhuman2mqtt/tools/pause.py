@@ -9,10 +9,11 @@ from functools import partial
 from pathlib import Path
 from typing import TextIO
 
-from interhuman2mqtt import exits, statefolder
+from interhuman2mqtt import exit_codes
 from interhuman2mqtt.config import loader as configfile
 from interhuman2mqtt.config.problems import ConfigFileError, did_you_mean, shown
 from interhuman2mqtt.policy.pauses import ALL, NAME, Origin, PauseError, Pauses
+from interhuman2mqtt.runtime import state_dir
 from interhuman2mqtt.runtime.sanitize import clean_lines
 from interhuman2mqtt.tools import asking
 from interhuman2mqtt.tools.asking import NotAsked
@@ -41,17 +42,17 @@ def _command(  # noqa: PLR0913 - what a command line says, and where to answer
     err: TextIO,
 ) -> int:
     camera = None if camera == ALL else camera
-    state = statefolder.find()
-    pauses = Pauses(state, statefolder.find_runtime(state))
+    state = state_dir.find()
+    pauses = Pauses(state, state_dir.find_runtime(state))
     if camera and (unknown := _unknown(camera, arguments, box, pauses, err)):
         print(unknown, file=err)
-        return exits.USAGE
+        return exit_codes.USAGE
     request = {"command": command} | ({"camera": camera} if camera else {})
     try:
         print(clean_lines(act(pauses, camera, partial(_ask, state, request))), file=out)
     except PauseError as error:
         print(clean_lines(error), file=err)
-        return exits.NO_PERMISSION if error.permission else exits.CANNOT_CREATE
+        return exit_codes.NO_PERMISSION if error.permission else exit_codes.CANNOT_CREATE
     if not pauses.is_used():
         print(f"no daemon has run with {state} yet: is that its folder? See STATE_DIRECTORY", file=err)
     return 0

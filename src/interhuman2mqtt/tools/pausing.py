@@ -1,13 +1,13 @@
 """Whether a camera is paused: then the tools do not open it by its name either."""
 
-from interhuman2mqtt import statefolder
 from interhuman2mqtt.policy.pauses import Pauses
+from interhuman2mqtt.runtime import state_dir
 
 
 def why_paused(camera: str) -> str | None:
     """A sentence, where it is; a folder that no service has made yet pauses nobody. Blocks."""
-    state = statefolder.find()
-    pauses = Pauses(state, statefolder.find_runtime(state))
+    state = state_dir.find()
+    pauses = Pauses(state, state_dir.find_runtime(state))
     try:
         pauses.folder.stat()
     except FileNotFoundError:

@@ -10,7 +10,7 @@ import msgspec
 import trio
 from msgspec import Struct, structs
 
-from interhuman2mqtt import config, exits, log
+from interhuman2mqtt import config, exit_codes
 from interhuman2mqtt.cameras.capture_task import open_command
 from interhuman2mqtt.capture import ipc
 from interhuman2mqtt.capture.chunk_length import Bounds
@@ -18,7 +18,8 @@ from interhuman2mqtt.config import loader as configfile
 from interhuman2mqtt.config import urls
 from interhuman2mqtt.config.problems import BadValueError, ConfigFileError, did_you_mean, shown
 from interhuman2mqtt.errors import Outage, Reason
-from interhuman2mqtt.redaction import hide, redact
+from interhuman2mqtt.runtime import log
+from interhuman2mqtt.runtime.redaction import hide, redact
 from interhuman2mqtt.runtime.sanitize import clean_lines
 from interhuman2mqtt.tools.measuring import CHUNK, Measured, measure
 from interhuman2mqtt.tools.pausing import why_paused
@@ -63,7 +64,7 @@ def probe_command(options: Options, out: TextIO, err: TextIO) -> int:
         command, bounds = _plan(options, err)
     except Unusable as error:
         print(error, file=err)
-        return exits.USAGE
+        return exit_codes.USAGE
     except Outage as outage:
         return _failed(options, outage, out, err)
     try:
@@ -77,7 +78,7 @@ def probe_command(options: Options, out: TextIO, err: TextIO) -> int:
         print(json.dumps({"ok": ok, "source": command.source, **msgspec.to_builtins(measured)}), file=out)
     else:
         print(clean_lines("\n".join(lines(command.source, measured))), file=out)
-    return 0 if measured.audio_missing is None else exits.UNAVAILABLE
+    return 0 if measured.audio_missing is None else exit_codes.UNAVAILABLE
 
 
 def _failed(options: Options, outage: Outage, out: TextIO, err: TextIO) -> int:
@@ -86,7 +87,7 @@ def _failed(options: Options, outage: Outage, out: TextIO, err: TextIO) -> int:
         print(json.dumps(said), file=out)
     else:
         print(clean_lines(f"{said['reason']}: {said['detail']}\nremedy: {said['remedy']}"), file=err)
-    return exits.UNAVAILABLE
+    return exit_codes.UNAVAILABLE
 
 
 def _plan(options: Options, err: TextIO) -> Plan:

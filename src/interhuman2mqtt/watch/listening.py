@@ -13,7 +13,7 @@ from interhuman2mqtt.publish import mqtt
 from interhuman2mqtt.publish.broker import INCOMING_PACKET_MAX, Endpoint
 from interhuman2mqtt.publish.dial import Settings
 from interhuman2mqtt.publish.hearing import Take
-from interhuman2mqtt.supervise import BugBudget, Health, Pauses, Waiting, keep_running
+from interhuman2mqtt.supervisor import BugBudget, Health, Pauses, Waiting, keep_running
 
 KEEPALIVE_S = 30
 TIMEOUT_S = 10.0

@@ -10,16 +10,16 @@ from typing import NamedTuple
 import trio
 from msgspec import structs
 
-from interhuman2mqtt import exits, log
+from interhuman2mqtt import exit_codes
 from interhuman2mqtt.config import Mqtt, urls
 from interhuman2mqtt.config import loader as configfile
 from interhuman2mqtt.config.problems import BadValueError
 from interhuman2mqtt.config.secrets import borrow_credentials
 from interhuman2mqtt.errors import ConfigError
 from interhuman2mqtt.publish.inbox import Incoming
-from interhuman2mqtt.runtime import stdout
+from interhuman2mqtt.runtime import log, stdout
 from interhuman2mqtt.runtime.sanitize import clean_lines
-from interhuman2mqtt.supervise import Waiting
+from interhuman2mqtt.supervisor import Waiting
 from interhuman2mqtt.watch import machine
 from interhuman2mqtt.watch.fleet import Fleet
 from interhuman2mqtt.watch.lines import Line, line
@@ -160,7 +160,7 @@ class _Watch:
     def _wait(self, waiting: Waiting) -> None:
         if self._options.once:
             sys.stderr.write(f"{clean_lines(waiting.outage.detail)}\n")
-            self.status = exits.UNAVAILABLE
+            self.status = exit_codes.UNAVAILABLE
             self._over.cancel()
         self._tell("not connected", f"{waiting.outage.detail}; again in {waiting.seconds:.0f} s", "bold red")
 

@@ -18,8 +18,8 @@ from typing import TextIO
 import structlog
 from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
 
-from interhuman2mqtt.redaction import hide, redact, redact_deep
 from interhuman2mqtt.runtime.log_writer import LogWriter
+from interhuman2mqtt.runtime.redaction import hide, redact, redact_deep
 from interhuman2mqtt.runtime.sanitize import clean_lines, escape_json
 
 __all__ = ["Changes", "complain", "drain", "guard_streams", "hide", "redact", "setup"]

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import structlog
 import trio
 
-from interhuman2mqtt.alive import Promise
 from interhuman2mqtt.errors import Lingering, Outage, Overloaded, Reason, Refused
+from interhuman2mqtt.runtime.watchdog import Promise
 
 log = structlog.get_logger(__name__)
 

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 import trio
 
 from interhuman2mqtt import __version__
-from interhuman2mqtt.alive import Stuck
 from interhuman2mqtt.cameras.camera import Camera
 from interhuman2mqtt.cameras.coverage import Coverage
 from interhuman2mqtt.config import loader as configfile
@@ -18,6 +17,7 @@ from interhuman2mqtt.publish.broker import BrokerPhase, BrokerState
 from interhuman2mqtt.publish.losses import Losses
 from interhuman2mqtt.publish.outbox import Outbox
 from interhuman2mqtt.publish.topics import BridgeHealth, BridgeInfo, Reload
+from interhuman2mqtt.runtime.watchdog import Stuck
 
 
 def info(loaded: Loaded, boot_id: str, reload: Reload | None, waits: tuple[str, ...] = ()) -> BridgeInfo:

@@ -1,0 +1,170 @@
+"""What the daemon tells systemd: sd_notify(3), without a library.
+
+The socket's address is taken out of the environment at the start, so that no worker inherits it: only the main
+process may speak for the unit. Without systemd, or when it does not listen just then, nothing is told, and the answer
+is False.
+
+Who has promised to move again, and by when: the watchdog of systemd is fed only while every promise is kept.
+
+Everything in this program that waits does so for a bounded time, and says how long before it waits. Who breaks such a
+promise hangs: by a bug, or in a call into the system that does not return.
+
+Tells systemd how it goes and feeds its watchdog; and every now and then asks for `bridge/health`.
+"""
+
+import os
+import socket
+import time
+from collections.abc import Callable, MutableMapping, Sequence
+from functools import partial
+from typing import NamedTuple, Protocol
+
+import trio
+
+from interhuman2mqtt.runtime.redaction import redact
+
+SLACK_S = 30.0
+"""What a busy machine may add to any wait."""
+
+
+class Promise(Protocol):
+    """Of one stage: it moves again within so many seconds."""
+
+    def __call__(self, seconds: float, /) -> None:
+        """The wait that begins now lasts no longer."""
+
+
+class Stuck(NamedTuple):
+    """A broken promise."""
+
+    stage: str
+    seconds: float
+    """Since it was due."""
+
+
+class Alive:
+    """The promises of all stages."""
+
+    def __init__(self) -> None:
+        self._due: dict[str, float] = {}
+
+    def promise(self, stage: str, seconds: float) -> None:
+        """A stage moves again within so many seconds, give or take what a busy machine adds."""
+        self._due[stage] = trio.current_time() + seconds + SLACK_S
+
+    def of(self, stage: str) -> Promise:
+        """The same, for who knows only one stage."""
+        return partial(self.promise, stage)
+
+    def withdraw(self, stage: str) -> None:
+        """A stage is over, or waits for something that may never come."""
+        self._due.pop(stage, None)
+
+    def stuck(self) -> tuple[Stuck, ...]:
+        """The stages that should have moved by now, the one that is due longest first."""
+        now = trio.current_time()
+        late = (Stuck(stage, now - due) for stage, due in self._due.items() if due < now)
+        return tuple(sorted(late, key=lambda stuck: -stuck.seconds))
+
+
+class Systemd(NamedTuple):
+    """The way to systemd; both None where it did not start us."""
+
+    address: str | None
+    """Path of a datagram socket; `@` begins one in the abstract namespace."""
+    watchdog: float | None
+    """Seconds within which systemd wants to hear `alive`, or it kills us; half of it is a good interval."""
+
+    def ready(self) -> bool:
+        """The configuration is loaded and the tasks run; also the end of `reloading`, for better or worse."""
+        return self.tell("READY=1")
+
+    def status(self, sentence: str) -> bool:
+        """One line about how it goes, for `systemctl status`."""
+        return self.tell(f"STATUS={' '.join(redact(sentence).split())}")
+
+    def reloading(self) -> bool:
+        """A reload begins; `ready` must follow in any case."""
+        return self.tell("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
+
+    def stopping(self) -> bool:
+        """The stop has begun."""
+        return self.tell("STOPPING=1")
+
+    def alive(self) -> bool:
+        """All is moving; to be said only by who has just seen it."""
+        return self.tell("WATCHDOG=1")
+
+    def tell(self, *assignments: str) -> bool:
+        """Send one datagram, never waiting; whether systemd took it."""
+        if self.address is None:
+            return False
+        path = "\0" + self.address[1:] if self.address.startswith("@") else self.address
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as channel:
+            try:
+                channel.sendto("\n".join(assignments).encode(), path)
+            except OSError:  # systemd is being replaced, or busy: it hears the next one
+                return False
+        return True
+
+
+def take(environ: MutableMapping[str, str] = os.environ) -> Systemd:
+    """Read what systemd left in the environment, and remove it, so that no child can speak in our name."""
+    watchdog = watchdog_interval(environ)
+    for name in ("WATCHDOG_USEC", "WATCHDOG_PID"):
+        environ.pop(name, None)
+    return Systemd(environ.pop("NOTIFY_SOCKET", None), watchdog)
+
+
+def watchdog_interval(environ: MutableMapping[str, str] = os.environ) -> float | None:
+    """Seconds within which systemd wants to hear from this process (sd_watchdog_enabled(3)); None: it does not ask."""
+    microseconds = environ.get("WATCHDOG_USEC", "")
+    for_us = environ.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
+    return int(microseconds) / 1e6 if for_us and microseconds.isdecimal() and int(microseconds) else None
+
+
+STATUS_S = 2.0
+HEALTH_S = 30.0
+
+
+class Reporter:
+    """Looks at everything a few times within the watchdog's patience.
+
+    Args:
+        sentence: The whole daemon in one line, the stages that hang first.
+        publish_health: Publishes `bridge/health`.
+    """
+
+    def __init__(
+        self,
+        notify: Systemd,
+        alive: Alive,
+        sentence: Callable[[Sequence[Stuck]], str],
+        publish_health: Callable[[], None],
+    ) -> None:
+        self._notify = notify
+        self._alive = alive
+        self._sentence = sentence
+        self._publish_health = publish_health
+        self._said: str | None = None
+
+    async def run(self) -> None:
+        """For ever; that it runs shows that the loop turns."""
+        every = min(STATUS_S, (self._notify.watchdog or STATUS_S * 2) / 2)
+        health_at = trio.current_time()
+        while True:
+            if trio.current_time() >= health_at:
+                health_at = trio.current_time() + HEALTH_S
+                self._publish_health()
+            self._tell()
+            await trio.sleep(every)
+
+    def _tell(self) -> None:
+        """The watchdog hears nothing from a daemon of which a part hangs: systemd then starts it anew."""
+        stuck = self._alive.stuck()
+        sentence = self._sentence(stuck)
+        if sentence != self._said:
+            self._said = sentence
+            self._notify.status(sentence)
+        if not stuck:
+            self._notify.alive()
