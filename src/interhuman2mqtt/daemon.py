@@ -36,13 +36,13 @@ from interhuman2mqtt.config import Config, proxy, validation
 from interhuman2mqtt.config import loader as configfile
 from interhuman2mqtt.config.loader import Loaded
 from interhuman2mqtt.control import Control
-from interhuman2mqtt.delivery import Delivery
 from interhuman2mqtt.obeying import Obeying
 from interhuman2mqtt.policy import policy
-from interhuman2mqtt.publish.announce import Announcer
 from interhuman2mqtt.publish.homeassistant import discovery
-from interhuman2mqtt.publish.homeassistant.announcing import HomeAssistant
+from interhuman2mqtt.publish.homeassistant.discovery import HomeAssistant
+from interhuman2mqtt.publish.publisher import Announcer
 from interhuman2mqtt.publish.reading import Reader
+from interhuman2mqtt.publish.service import Delivery
 from interhuman2mqtt.publish.topics import Reload, Topics
 from interhuman2mqtt.reload import Reloader
 from interhuman2mqtt.requests import Requests

@@ -13,9 +13,9 @@ from interhuman2mqtt.config import loader as configfile
 from interhuman2mqtt.config.loader import Loaded
 from interhuman2mqtt.events import State, utc_now
 from interhuman2mqtt.policy.budget_store import Budgets
-from interhuman2mqtt.publish.broker import BrokerPhase, BrokerState
-from interhuman2mqtt.publish.losses import Losses
-from interhuman2mqtt.publish.outbox import Outbox
+from interhuman2mqtt.publish.message import Losses
+from interhuman2mqtt.publish.mqtt.types import BrokerPhase, BrokerState
+from interhuman2mqtt.publish.outbox.queue import Outbox
 from interhuman2mqtt.publish.topics import BridgeHealth, BridgeInfo, Reload
 from interhuman2mqtt.runtime.watchdog import Stuck
 

@@ -9,9 +9,9 @@ import trio
 
 from interhuman2mqtt.cameras.fleet import Fleet
 from interhuman2mqtt.cameras.snapshot import NoPicture, Picture
-from interhuman2mqtt.publish.announce import Announcer
-from interhuman2mqtt.publish.atonce import NotDelivered
 from interhuman2mqtt.publish.message import Message
+from interhuman2mqtt.publish.mqtt.direct import NotDelivered
+from interhuman2mqtt.publish.publisher import Announcer
 from interhuman2mqtt.publish.topics import Topics
 from interhuman2mqtt.requests import NotDone
 

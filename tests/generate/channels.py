@@ -9,7 +9,7 @@ from generate import vocabulary
 from generate.payloads import Definitions, Schema
 from interhuman2mqtt.cameras.gap_events import GAP
 from interhuman2mqtt.events import AudioGapData, CameraStatus, Event, GapData
-from interhuman2mqtt.publish import state
+from interhuman2mqtt.publish import payloads
 from interhuman2mqtt.publish.requests import COMMANDS, DATA, Answer, Request
 from interhuman2mqtt.publish.topics import BridgeHealth, BridgeInfo, BridgeState
 
@@ -28,9 +28,9 @@ COMMAND_SAYS = {
 }
 TRANSACTION = {"transaction": {"description": "Echoed.", "type": ["string", "number", "boolean", "null"]}}
 STATES: dict[str, tuple[str, Any]] = {
-    "engagement": ("How engaged people are now.", state.Engagement),
-    "signals": ("The signals that are active now, by type.", state.Signals),
-    "conversation_quality": ("The latest scores.", state.ConversationQuality),
+    "engagement": ("How engaged people are now.", payloads.Engagement),
+    "signals": ("The signals that are active now, by type.", payloads.Signals),
+    "conversation_quality": ("The latest scores.", payloads.ConversationQuality),
     "last_event": ("The newest event, whole.", Event),
 }
 
@@ -73,7 +73,7 @@ def _of_cameras() -> Iterator[Channel]:
     yield Channel("status", f"{CAMERA}/status", said, _json(CameraStatus))
     said = "Every event, once and in order; the last level is the API's own type, or `coverage.gap`."
     yield Channel("event", f"{CAMERA}/event/{{type}}", said, event, retain=False)
-    for name in state.NAMES:
+    for name in payloads.NAMES:
         said, found = STATES[name]
         payload = event if found is Event else _json(found)
         yield Channel(_camel(f"state_{name}"), f"{CAMERA}/state/{name}", said, payload)

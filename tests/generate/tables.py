@@ -11,9 +11,9 @@ from interhuman2mqtt.config import CameraTable, File
 from interhuman2mqtt.config.parser import is_list, keys_of
 from interhuman2mqtt.errors import Reason
 from interhuman2mqtt.publish import requests
-from interhuman2mqtt.publish.homeassistant import words
+from interhuman2mqtt.publish.homeassistant import entity
 
-ENGAGEMENT, PROBABILITIES, SCORES = words.ENGAGEMENT, vocabulary.PROBABILITIES, words.SCORES
+ENGAGEMENT, PROBABILITIES, SCORES = entity.ENGAGEMENT, vocabulary.PROBABILITIES, entity.SCORES
 MADE = "<!-- `make generate` writes this file out of the code. -->\n"
 REASONS = """# Reasons
 
@@ -95,7 +95,7 @@ def signal_table() -> str:
 
 
 def _signals() -> Iterator[tuple[str, ...]]:
-    for signal in words.SIGNALS:
+    for signal in entity.SIGNALS:
         yield f"`{signal}`", *("yes" if signal in known else "" for known in vocabulary.MODELS.values())
 
 

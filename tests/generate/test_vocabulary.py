@@ -8,7 +8,7 @@ from interhumanai.types import Probability, SignalType
 from jsonschema import Draft7Validator
 
 from generate import events, vocabulary
-from interhuman2mqtt.publish.homeassistant import words
+from interhuman2mqtt.publish.homeassistant import entity
 
 SCHEMA = events.document()
 KNOWN = pytest.mark.parametrize("type_", vocabulary.KNOWN)
@@ -39,7 +39,7 @@ def test_an_example_is_what_the_vendors_client_reads(type_: str) -> None:
 
 def test_the_words_are_the_vendors() -> None:
     """Signals and bands are those of the vendor's client, all of them."""
-    assert set(words.SIGNALS) == {word.value for word in SignalType}
+    assert set(entity.SIGNALS) == {word.value for word in SignalType}
     assert set(vocabulary.PROBABILITIES) == {word.value for word in Probability}
 
 
@@ -63,4 +63,4 @@ def test_a_typed_schema_says_something(type_: str) -> None:
 
 def test_every_event_of_home_assistants_is_described() -> None:
     """What the event entity lists is described, or our own."""
-    assert set(words.EVENTS) - {"coverage.gap"} <= vocabulary.KNOWN.keys()
+    assert set(entity.EVENTS) - {"coverage.gap"} <= vocabulary.KNOWN.keys()

@@ -8,7 +8,7 @@ made. Who reads events should ignore fields and types that they do not know, and
 from typing import Any, NamedTuple
 
 from generate.payloads import Schema
-from interhuman2mqtt.publish.homeassistant.words import (
+from interhuman2mqtt.publish.homeassistant.entity import (
     ENGAGEMENT,
     SCORES,
     SIGNALS,

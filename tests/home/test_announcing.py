@@ -7,7 +7,7 @@ import trio
 from trio.testing import MockClock
 
 from home.parts import TOPICS, a_camera, a_config
-from interhuman2mqtt.publish.homeassistant.announcing import DELAY_S, QUIET_S, HomeAssistant
+from interhuman2mqtt.publish.homeassistant.discovery import DELAY_S, QUIET_S, HomeAssistant
 
 if TYPE_CHECKING:
     from interhuman2mqtt.publish.message import Message

@@ -15,7 +15,7 @@ from home.parts import TOPICS, a_camera, a_config
 from home.rendering import ENVIRONMENT
 from home.rules import ENTITY_ID, present
 from interhuman2mqtt.publish.homeassistant.discovery import messages
-from interhuman2mqtt.publish.state import Signal
+from interhuman2mqtt.publish.payloads import Signal
 
 FOLDER = Path(__file__).parents[2] / "config" / "consumers" / "home-assistant"
 CARDS = {"entities", "entity-filter", "glance", "picture-entity", "gauge", "history-graph", "logbook"}

@@ -10,7 +10,7 @@ from home.rules import Json, clashes, present, problems
 from interhuman2mqtt import __version__
 from interhuman2mqtt.config import Config, SecretRef
 from interhuman2mqtt.events import State
-from interhuman2mqtt.publish.homeassistant import words
+from interhuman2mqtt.publish.homeassistant import entity as words
 from interhuman2mqtt.publish.homeassistant.discovery import messages
 
 V1: dict[str, Any] = {"url": "wss://api.interhuman.ai/v1/stream/analyze"}

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from home.rendering import Rendered, refused, rendered
 from home.rules import Json, clashes, problems
-from interhuman2mqtt.publish.homeassistant import words
-from interhuman2mqtt.publish.homeassistant.announcing import DELAY_S
+from interhuman2mqtt.publish.homeassistant import entity as words
+from interhuman2mqtt.publish.homeassistant.discovery import DELAY_S
 from rig.clips import Clip
 from rig.mosquitto import Received, Speaker, speaking
 from system.parts import BOX, Site, box, site

@@ -8,8 +8,8 @@ from msgspec import UNSET
 from interhuman2mqtt.cameras.counters import KEPT, Counters, Sendings
 from interhuman2mqtt.capture import ipc
 from interhuman2mqtt.events import Clock, Event, MediaChunk
-from interhuman2mqtt.publish.handed import Handed
 from interhuman2mqtt.publish.message import Kind, Message
+from interhuman2mqtt.publish.service import Handed
 from interhuman2mqtt.runtime.histogram import BOUNDS, NAMES_MAX, OTHER, Delays, Names
 from rig.clocks import Clocks
 

@@ -7,11 +7,10 @@ from pathlib import Path
 
 from interhuman2mqtt import config
 from interhuman2mqtt.events import utc_now
-from interhuman2mqtt.publish import aside
-from interhuman2mqtt.publish.keeper import Keeper
-from interhuman2mqtt.publish.losses import Loss
-from interhuman2mqtt.publish.message import Message
-from interhuman2mqtt.publish.outbox import Outbox
+from interhuman2mqtt.publish.message import Loss, Message
+from interhuman2mqtt.publish.outbox import quarantine
+from interhuman2mqtt.publish.outbox.queue import Outbox
+from interhuman2mqtt.publish.outbox.writer import Keeper
 from interhuman2mqtt.runtime.clock import Ages, Instant
 
 BEGAN = 1_800_000_000.0
@@ -46,7 +45,7 @@ class Life:
 
     def open(self) -> "Life":
         """Open the file, as the keeper does."""
-        self.keeper._restore(aside.open_or_replace(self.store, utc_now()))
+        self.keeper._restore(quarantine.open_or_replace(self.store, utc_now()))
         return self
 
     def commit(self, *, believed: bool = True) -> None:

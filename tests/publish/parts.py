@@ -11,14 +11,13 @@ import trio
 from interhuman2mqtt import config
 from interhuman2mqtt.events import Clock, Event
 from interhuman2mqtt.policy.budget_store import Budgets
-from interhuman2mqtt.publish.losses import Losses
-from interhuman2mqtt.publish.message import Kind, Message
-from interhuman2mqtt.publish.outbox import Outbox
-from interhuman2mqtt.publish.publisher import Publisher
+from interhuman2mqtt.publish.message import Kind, Losses, Message
+from interhuman2mqtt.publish.mqtt.sender import Publisher
+from interhuman2mqtt.publish.outbox.queue import Outbox
 from rig.mosquitto import Broker
 
 if TYPE_CHECKING:
-    from interhuman2mqtt.publish.broker import BrokerState
+    from interhuman2mqtt.publish.mqtt.types import BrokerState
 
 NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from interhuman2mqtt.publish.store import Changes
+from interhuman2mqtt.publish.outbox.store import Changes
 from publish.lives import Life
 from publish.parts import Bench, an_event_message, until
 from rig.mosquitto import mosquitto, subscribed

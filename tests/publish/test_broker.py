@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from interhuman2mqtt.config import Mqtt
 from interhuman2mqtt.errors import ConfigError, Outage, Overloaded, Reason, Refused
-from interhuman2mqtt.publish import broker_errors
-from interhuman2mqtt.publish.broker import PACKET_MAX, Endpoint, Limits, Offer, tls_context
+from interhuman2mqtt.publish.mqtt import reason_codes
+from interhuman2mqtt.publish.mqtt.types import PACKET_MAX, Endpoint, Limits, Offer, tls_context
 
 AT = "broker:1883"
 
@@ -41,7 +41,7 @@ def test_an_url_that_names_no_broker_is_an_error_of_the_configuration(url: str) 
 
 def test_auto_falls_back_to_the_older_protocol_once() -> None:
     """Auto asks for MQTT 5, after `unsupported version` or a silent close for 3.1.1, and after that for nothing."""
-    for refusal in (broker_errors.UNSUPPORTED_VERSION, None):
+    for refusal in (reason_codes.UNSUPPORTED_VERSION, None):
         second = Offer.of("auto").after(refusal)
         assert second is not None
         assert second.version == 4
@@ -52,17 +52,17 @@ def test_auto_falls_back_to_the_older_protocol_once() -> None:
 def test_a_chosen_protocol_is_kept(protocol: str) -> None:
     """A protocol that was configured by name is not exchanged for another."""
     assert Offer.of(protocol).version == (5 if protocol == "5" else 4)
-    assert Offer.of(protocol).after(broker_errors.UNSUPPORTED_VERSION) is None
+    assert Offer.of(protocol).after(reason_codes.UNSUPPORTED_VERSION) is None
 
 
 def test_a_will_gives_in_to_what_the_broker_lacks() -> None:
     """A broker without retained messages, or without QoS 1, gets a will without; a second refusal is final."""
-    modest = Offer.of("5").after(broker_errors.RETAIN_NOT_SUPPORTED)
+    modest = Offer.of("5").after(reason_codes.RETAIN_NOT_SUPPORTED)
     assert modest == Offer(will_retain=False)
-    assert modest.after(broker_errors.RETAIN_NOT_SUPPORTED) is None
-    modest = modest.after(broker_errors.QOS_NOT_SUPPORTED)
+    assert modest.after(reason_codes.RETAIN_NOT_SUPPORTED) is None
+    modest = modest.after(reason_codes.QOS_NOT_SUPPORTED)
     assert modest == Offer(will_retain=False, will_qos=0)
-    assert modest.after(broker_errors.QOS_NOT_SUPPORTED) is None
+    assert modest.after(reason_codes.QOS_NOT_SUPPORTED) is None
     assert Offer.of("auto").after(0x87) is None
 
 
@@ -77,7 +77,7 @@ def test_a_packet_is_admitted_by_its_whole_size(remaining: int, largest: int) ->
 @pytest.mark.parametrize("code", range(0x80, 0xA3))
 def test_every_refusal_of_connect_is_a_sentence(code: int) -> None:
     """Whatever code a CONNACK carries, the error names the broker, and quotes its own reason."""
-    error = broker_errors.connack(code, "go away", AT)
+    error = reason_codes.connack(code, "go away", AT)
     assert error.reason is Reason.BROKER_REFUSED
     assert AT in error.detail
     assert "go away" in error.detail
@@ -96,7 +96,7 @@ def test_every_refusal_of_connect_is_a_sentence(code: int) -> None:
 )
 def test_a_refusal_of_connect_has_its_policy(code: int, kind: type[Outage], says: str) -> None:
     """What a person must mend is Refused, what asks for less is Overloaded, what passes by itself is an Outage."""
-    error = broker_errors.connack(code, "", AT)
+    error = reason_codes.connack(code, "", AT)
     assert type(error) is kind
     assert says in error.detail
 
@@ -112,7 +112,7 @@ def test_a_refusal_of_connect_has_its_policy(code: int, kind: type[Outage], says
 )
 def test_a_disconnect_has_its_policy(code: int, kind: type[Outage], reason: Reason) -> None:
     """A DISCONNECT of the broker's says by its code what happened."""
-    error = broker_errors.disconnect(code, "bye", AT)
+    error = reason_codes.disconnect(code, "bye", AT)
     assert (type(error), error.reason) == (kind, reason)
     assert "bye" in error.detail
 
@@ -120,7 +120,7 @@ def test_a_disconnect_has_its_policy(code: int, kind: type[Outage], reason: Reas
 def test_the_ways_of_not_reaching_a_broker_are_told_apart() -> None:
     """DNS, nobody listening, no answer and anything else each have a sentence of their own."""
     errors = [
-        broker_errors.unreachable(error, AT, 10)
+        reason_codes.unreachable(error, AT, 10)
         for error in (
             socket.gaierror(-2, "Name or service not known"),
             ConnectionRefusedError(111, "Connection refused"),
@@ -143,14 +143,14 @@ def certificate_error(code: int, message: str = "") -> ssl.SSLCertVerificationEr
 
 def test_a_certificate_that_is_not_valid_yet_passes_by_itself() -> None:
     """A box whose clock was not set yet tries again soon; other certificates need a person."""
-    assert type(broker_errors.tls(certificate_error(9), AT)) is Outage
-    assert type(broker_errors.tls(certificate_error(10), AT)) is Refused
-    assert "unhandled critical" in broker_errors.tls(certificate_error(34, "unhandled critical extension"), AT).detail
+    assert type(reason_codes.tls(certificate_error(9), AT)) is Outage
+    assert type(reason_codes.tls(certificate_error(10), AT)) is Refused
+    assert "unhandled critical" in reason_codes.tls(certificate_error(34, "unhandled critical extension"), AT).detail
 
 
 def test_an_unknown_tls_failure_is_named() -> None:
     """A TLS error that no table knows is quoted."""
-    error = broker_errors.tls(ssl.SSLError(1, "[SSL] odd thing"), AT)
+    error = reason_codes.tls(ssl.SSLError(1, "[SSL] odd thing"), AT)
     assert (type(error), error.reason) == (Outage, Reason.TLS_FAILED)
     assert "odd thing" in error.detail
 

@@ -7,8 +7,8 @@ from typing import Any
 import trio
 from msgspec import structs
 
-from interhuman2mqtt.publish.calm import REST, Calm
 from interhuman2mqtt.publish.message import Message
+from interhuman2mqtt.publish.publisher import REST, Calm
 from publish.parts import Bench, a_state_message
 from rig.mosquitto import mosquitto, subscribed
 

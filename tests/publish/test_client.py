@@ -11,7 +11,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersi
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from interhuman2mqtt.publish.client import Client
+from interhuman2mqtt.publish.mqtt.paho_client import Client
 
 CONNACK = b"\x20\x03\x00\x00\x00"
 MESSAGES = 20

@@ -14,8 +14,8 @@ import trustme
 from structlog.testing import capture_logs
 
 from interhuman2mqtt.errors import Outage, Reason, Refused
-from interhuman2mqtt.publish.parking import QUARANTINE, REFUSED
-from interhuman2mqtt.publish.suspicion import STRIKES
+from interhuman2mqtt.publish.mqtt.poison import STRIKES
+from interhuman2mqtt.publish.outbox.parked import QUARANTINE, REFUSED
 from publish.parts import Bench, a_state_message, an_event_message, running, until
 from rig.mosquitto import Broker, Tls, free_port, mosquitto, subscribed
 from rig.netproxy import PIECE, network

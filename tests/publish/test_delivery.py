@@ -9,9 +9,9 @@ import trio
 from trio.testing import MockClock
 
 from interhuman2mqtt.config import Box, Config, Interhuman, Log, Metrics, Mqtt, Outbox, Privacy
-from interhuman2mqtt.delivery import DOUBTS, Delivery
 from interhuman2mqtt.errors import Outage, Reason, Refused
-from interhuman2mqtt.publish.broker import BrokerPhase, BrokerState
+from interhuman2mqtt.publish.mqtt.types import BrokerPhase, BrokerState
+from interhuman2mqtt.publish.service import DOUBTS, Delivery
 from interhuman2mqtt.publish.topics import Topics
 from interhuman2mqtt.runtime.watchdog import Alive
 

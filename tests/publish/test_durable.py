@@ -10,10 +10,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from interhuman2mqtt import config
-from interhuman2mqtt.publish.journal import Row
-from interhuman2mqtt.publish.losses import Loss
-from interhuman2mqtt.publish.message import Kind, Message, cost
-from interhuman2mqtt.publish.parking import QUARANTINE, REFUSED, Pauses
+from interhuman2mqtt.publish.message import Kind, Loss, Message, cost
+from interhuman2mqtt.publish.outbox.journal import Row
+from interhuman2mqtt.publish.outbox.parked import QUARANTINE, REFUSED, Pauses
 from publish.lives import Life
 
 MAX_SIZE = 12_000

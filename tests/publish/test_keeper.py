@@ -12,13 +12,12 @@ from msgspec import structs
 from structlog.testing import capture_logs
 
 from interhuman2mqtt.events import ActiveSignal
-from interhuman2mqtt.publish import keeper
-from interhuman2mqtt.publish import keeper as keeper_module
-from interhuman2mqtt.publish.journal import TOGETHER
-from interhuman2mqtt.publish.keeper import GATHER
-from interhuman2mqtt.publish.losses import Loss
-from interhuman2mqtt.publish.message import Message
-from interhuman2mqtt.publish.store import Changes
+from interhuman2mqtt.publish.message import Loss, Message
+from interhuman2mqtt.publish.outbox import writer
+from interhuman2mqtt.publish.outbox import writer as keeper_module
+from interhuman2mqtt.publish.outbox.journal import TOGETHER
+from interhuman2mqtt.publish.outbox.store import Changes
+from interhuman2mqtt.publish.outbox.writer import GATHER
 from interhuman2mqtt.runtime.clock import Instant
 from publish.lives import BEGAN, Life, destroy_a_page, events_in
 from publish.parts import a_state_message, an_answer_message, an_event_message, until
@@ -300,7 +299,7 @@ def test_a_clock_that_jumps(path: Path) -> None:
 
 async def test_a_disk_that_hangs(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A write that does not return is told as trouble; the loop turns meanwhile, and the write is made good later."""
-    monkeypatch.setattr(keeper, "PATIENCE", 0.2)
+    monkeypatch.setattr(writer, "PATIENCE", 0.2)
     life = Watched(path)
     write, go_on = life.write, threading.Event()
 
@@ -323,7 +322,7 @@ async def test_a_disk_that_hangs(path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 async def test_the_log_is_brought_into_the_file_when_it_is_quiet(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """After a while without anything to write nothing is in the write-ahead log any more."""
-    monkeypatch.setattr(keeper, "QUIET", 0.01)
+    monkeypatch.setattr(writer, "QUIET", 0.01)
     async with kept(Watched(path)) as life:
         life.put(1)
         await until(lambda: life.commits and Path(f"{path}-wal").stat().st_size == 0)

@@ -16,11 +16,11 @@ from structlog.testing import capture_logs
 from trio.testing import MockClock
 
 from interhuman2mqtt.errors import Outage, Reason
-from interhuman2mqtt.publish import listening
-from interhuman2mqtt.publish.broker import Ack
-from interhuman2mqtt.publish.client import packet_identifier
 from interhuman2mqtt.publish.inbox import PAYLOAD_MAX, REQUESTS_MAX, Inbox, Incoming
-from interhuman2mqtt.publish.listening import Listener
+from interhuman2mqtt.publish.mqtt import subscriber
+from interhuman2mqtt.publish.mqtt.paho_client import packet_identifier
+from interhuman2mqtt.publish.mqtt.subscriber import Listener
+from interhuman2mqtt.publish.mqtt.types import Ack
 from interhuman2mqtt.publish.reading import Reader
 from interhuman2mqtt.publish.requests import Asked, Rejected, done
 from publish.parts import Bench, OnSubscribe, an_event_message, listen, peer, running, small_broker, until
@@ -336,7 +336,7 @@ def suback(*codes: int) -> OnSubscribe:
 
 async def test_a_line_that_breaks_at_each_subscription(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A line that breaks again and again between SUBSCRIBE and SUBACK: on the next one a retained pause arrives."""
-    monkeypatch.setattr(listening, "FIRST_S", 0.01)
+    monkeypatch.setattr(subscriber, "FIRST_S", 0.01)
     breaks = 3
 
     def cut(connection: int, way: str, data: bytes) -> None:
@@ -367,15 +367,15 @@ async def test_a_broker_that_hangs_up_on_a_subscription() -> None:
     broker = small_broker(hang_up)
     async with peer(broker, broker, broker, small_broker(suback(1))) as url:
         ears = Ears(url, protocol="3.1.1")
-        for _ in range(listening.PATIENCE):
+        for _ in range(subscriber.PATIENCE):
             with pytest.raises(Outage):
                 await ears.bench.publisher.run_connection()
         async with running(ears.bench):
             await until(lambda: "in a row ended when we subscribed" in (ears.bench.states[-1].detail or ""))
             ears.bench.publisher.publish(an_event_message("front", 1))
             await until(lambda: ears.bench.outbox.depth.rows == 0)
-            await until(lambda: len(asked) == 2 * listening.PATIENCE + 1)
-        assert asked == [*READER.filters * listening.PATIENCE, READER.filters[0]]
+            await until(lambda: len(asked) == 2 * subscriber.PATIENCE + 1)
+        assert asked == [*READER.filters * subscriber.PATIENCE, READER.filters[0]]
         assert READER.filters[0] not in (ears.listener.trouble or "")
         ears.listener._subscriptions[1]._not_before = 0.0  # as if its pause were over
         async with running(ears.bench):
@@ -388,7 +388,7 @@ async def test_a_broker_that_does_not_answer_a_subscription(
     monkeypatch: pytest.MonkeyPatch, answer: OnSubscribe
 ) -> None:
     """A SUBACK that does not come, or has nothing in it, is told, and publishing goes on."""
-    monkeypatch.setattr(listening, "ANSWER_S", 0.1)
+    monkeypatch.setattr(subscriber, "ANSWER_S", 0.1)
     async with peer(small_broker(answer)) as url:
         ears = Ears(url, protocol="3.1.1")
         async with running(ears.bench):

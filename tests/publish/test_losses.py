@@ -2,7 +2,7 @@
 
 from structlog.testing import capture_logs
 
-from interhuman2mqtt.publish.losses import QUIET, Loss, Losses
+from interhuman2mqtt.publish.message import QUIET, Loss, Losses
 from publish.parts import an_event_message
 
 MESSAGE = an_event_message("front", 1)

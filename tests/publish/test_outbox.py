@@ -7,11 +7,10 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from interhuman2mqtt import config
-from interhuman2mqtt.publish.journal import Row
-from interhuman2mqtt.publish.losses import Loss
-from interhuman2mqtt.publish.message import Kind, Message, cost
-from interhuman2mqtt.publish.outbox import Depth, Outbox
-from interhuman2mqtt.publish.parking import QUARANTINE, REFUSED
+from interhuman2mqtt.publish.message import Kind, Loss, Message, cost
+from interhuman2mqtt.publish.outbox.journal import Row
+from interhuman2mqtt.publish.outbox.parked import QUARANTINE, REFUSED
+from interhuman2mqtt.publish.outbox.queue import Depth, Outbox
 from publish.parts import a_state_message, an_answer_message, an_event_message
 
 

@@ -8,7 +8,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from interhuman2mqtt.publish.message import Kind, Message
-from interhuman2mqtt.publish.packing import Packed
+from interhuman2mqtt.publish.mqtt.paho_client import Packed
 
 WORDS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=300)
 

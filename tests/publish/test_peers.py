@@ -18,9 +18,9 @@ from msgspec import structs
 from trio.testing import MockClock
 
 from interhuman2mqtt.errors import Outage, Overloaded, Reason, Refused
-from interhuman2mqtt.publish.broker import Offer
-from interhuman2mqtt.publish.dial import dial
-from interhuman2mqtt.publish.mqtt import ACK_PATIENCE
+from interhuman2mqtt.publish.mqtt.connect import dial
+from interhuman2mqtt.publish.mqtt.connection import ACK_PATIENCE
+from interhuman2mqtt.publish.mqtt.types import Offer
 from publish.parts import (
     Bench,
     Script,

@@ -13,7 +13,7 @@ import pytest
 import trio
 
 from interhuman2mqtt.errors import Outage
-from interhuman2mqtt.publish.publisher import LATE
+from interhuman2mqtt.publish.mqtt.sender import LATE
 from publish.parts import Bench, a_state_message, an_event_message, cable, running, until
 from rig.mosquitto import Received, mosquitto, subscribed
 from rig.processes import running as process_running

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from interhuman2mqtt.events import ACTIVE_MAX, Event
-from interhuman2mqtt.publish.state import NAMES, Active, Signal, derive, fold_signals
+from interhuman2mqtt.publish.payloads import NAMES, Active, Signal, derive, fold_signals
 from publish.parts import NOON, an_event, at
 
 

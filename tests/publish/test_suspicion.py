@@ -1,6 +1,6 @@
 """Only a message that ended connections alone is given up."""
 
-from interhuman2mqtt.publish.suspicion import STRIKES, STRIKES_KNOWN, Suspicion
+from interhuman2mqtt.publish.mqtt.poison import STRIKES, STRIKES_KNOWN, Suspicion
 
 
 def lose(suspicion: Suspicion, *keys: str) -> None:

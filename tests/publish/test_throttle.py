@@ -6,8 +6,8 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from interhuman2mqtt.publish import answers, throttle
-from interhuman2mqtt.publish.throttle import CALM_S, Throttle
+from interhuman2mqtt.publish.mqtt import acks, throttle
+from interhuman2mqtt.publish.mqtt.throttle import CALM_S, Throttle
 from publish.parts import Bench, Script, a_state_message, an_event_message, answer, peer, running, until
 
 WELCOME_5 = bytes.fromhex("20 03 00 00 00")
@@ -59,7 +59,7 @@ def states_and_events(bench: Bench) -> list[str]:
 async def test_a_quota_that_is_spent_for_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
     """While all is answered by `quota exceeded` it waits; then states, `online` and events arrive, in order."""
     monkeypatch.setattr(throttle, "FIRST_S", 0.001)
-    monkeypatch.setattr(answers, "UNCLEAR_S", 0.0)
+    monkeypatch.setattr(acks, "UNCLEAR_S", 0.0)
     broker = Peer(lambda _, before: QUOTA_EXCEEDED if before < 12 else 0)
     async with peer(broker.script) as url:
         bench = Bench(url, mqtt={"protocol": "5"})
@@ -98,7 +98,7 @@ async def test_online_that_is_refused_is_said_again(monkeypatch: pytest.MonkeyPa
 async def test_an_unclear_code_that_means_one_topic(monkeypatch: pytest.MonkeyPatch) -> None:
     """An implementation specific error for one topic alone holds the others up for a while, once, and parks it."""
     monkeypatch.setattr(throttle, "FIRST_S", 0.001)
-    monkeypatch.setattr(answers, "UNCLEAR_S", 0.01)
+    monkeypatch.setattr(acks, "UNCLEAR_S", 0.01)
     broker = Peer(lambda topic, _: IMPLEMENTATION_SPECIFIC if "cam1/event" in topic else 0)
     async with peer(broker.script) as url:
         bench = Bench(url, mqtt={"protocol": "5"})

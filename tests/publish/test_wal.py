@@ -11,9 +11,9 @@ import pytest
 from structlog.testing import capture_logs
 
 from interhuman2mqtt.events import utc_now
-from interhuman2mqtt.publish import aside, wal
-from interhuman2mqtt.publish.losses import Loss
-from interhuman2mqtt.publish.store import Store
+from interhuman2mqtt.publish.message import Loss
+from interhuman2mqtt.publish.outbox import quarantine, wal
+from interhuman2mqtt.publish.outbox.store import Store
 from publish.lives import Life, left_by_a_crash
 from publish.parts import an_event_message
 
@@ -282,7 +282,7 @@ def test_an_image_that_is_none(tmp_path: Path) -> None:
         if int.from_bytes(log[begins : begins + 4]) == 1:
             log[begins + 24 : begins + 4120] = b"\xff" * 4096
     Path(f"{path}-wal").write_bytes(log)
-    opened = aside.open_or_replace(store := Store(path), utc_now())
+    opened = quarantine.open_or_replace(store := Store(path), utc_now())
     store.close()
     assert opened.found.rows == []
     assert opened.found.unreadable == [0]

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 import trio
 
-from interhuman2mqtt.publish import throttle
+from interhuman2mqtt.publish.mqtt import throttle
 from publish.parts import Bench, an_event_message, until
 from publish.parts import running as publishing
 from rig.clips import Clip

@@ -13,7 +13,7 @@ import trio
 
 from interhuman2mqtt import __version__, cli, daemon
 from interhuman2mqtt.cameras.capture_task import Capturing
-from interhuman2mqtt.publish.publisher import Publisher
+from interhuman2mqtt.publish.mqtt.sender import Publisher
 
 GOOD = """
 [box]

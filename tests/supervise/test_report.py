@@ -13,10 +13,9 @@ from interhuman2mqtt.cameras.coverage import Coverage
 from interhuman2mqtt.config.proxy import to_cloud
 from interhuman2mqtt.errors import Outage, Reason
 from interhuman2mqtt.events import utc_now
-from interhuman2mqtt.publish.broker import BrokerPhase, BrokerState
-from interhuman2mqtt.publish.losses import Loss, Losses
-from interhuman2mqtt.publish.message import Kind, Message
-from interhuman2mqtt.publish.outbox import Outbox
+from interhuman2mqtt.publish.message import Kind, Loss, Losses, Message
+from interhuman2mqtt.publish.mqtt.types import BrokerPhase, BrokerState
+from interhuman2mqtt.publish.outbox.queue import Outbox
 from interhuman2mqtt.runtime.clock import BoxClock
 from publish.parts import NO_BUDGETS
 from supervise.parts import Heard, a_camera, shared

@@ -10,7 +10,7 @@ from interhuman2mqtt.config import problems, secrets, urls
 from interhuman2mqtt.config.model import Box, Config, Interhuman, Log, Metrics, Mqtt, Outbox, Privacy
 from interhuman2mqtt.config.problems import BadValueError
 from interhuman2mqtt.errors import Outage, Reason, Refused
-from interhuman2mqtt.publish.broker import tls_context
+from interhuman2mqtt.publish.mqtt.types import tls_context
 from interhuman2mqtt.tools.of_box import _unwritable
 from interhuman2mqtt.tools.of_broker import acl
 from interhuman2mqtt.tools.remedies import remedy

@@ -4,10 +4,9 @@ from collections.abc import Collection, Iterator
 
 from prometheus_client.core import Metric
 
-from interhuman2mqtt.delivery import Delivery
 from interhuman2mqtt.metrics.families import Rows, counter, gauge, histogram
-from interhuman2mqtt.publish.losses import Loss
-from interhuman2mqtt.publish.message import Kind
+from interhuman2mqtt.publish.message import Kind, Loss
+from interhuman2mqtt.publish.service import Delivery
 
 
 def collect(delivery: Delivery, cameras: Collection[str]) -> Iterator[Metric]:

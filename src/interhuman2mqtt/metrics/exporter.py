@@ -15,10 +15,10 @@ from prometheus_client.registry import Collector
 from interhuman2mqtt.cameras.camera import Camera
 from interhuman2mqtt.cameras.coverage import Coverage
 from interhuman2mqtt.config.urls import listen_address
-from interhuman2mqtt.delivery import Delivery
 from interhuman2mqtt.errors import Outage, Reason
 from interhuman2mqtt.metrics import cameras, delivery, http
 from interhuman2mqtt.metrics.families import Rows, counter, gauge
+from interhuman2mqtt.publish.service import Delivery
 from interhuman2mqtt.publish.topics import BridgeInfo
 from interhuman2mqtt.runtime.log import Changes
 from interhuman2mqtt.runtime.watchdog import Alive

@@ -11,7 +11,7 @@ from msgspec import Struct, structs
 
 from interhuman2mqtt.events import ActiveSignal, CameraStatus, Event
 from interhuman2mqtt.policy.budget_store import Budgets
-from interhuman2mqtt.publish import state
+from interhuman2mqtt.publish import payloads
 from interhuman2mqtt.publish.message import Kind, Message
 
 LEVEL_MAX = 64
@@ -171,7 +171,7 @@ class Topics:
 
     def clear_state(self, camera: str) -> tuple[Message, ...]:
         """All of `<camera>/state/...` emptied: nothing is known of it while it is paused or stopped."""
-        return tuple(self._retained(f"{camera}/state/{name}", b"", "state", camera=camera) for name in state.NAMES)
+        return tuple(self._retained(f"{camera}/state/{name}", b"", "state", camera=camera) for name in payloads.NAMES)
 
     def clear(self, topic: str) -> Message:
         """A retained topic of ours, whole as it was published, emptied."""
@@ -248,12 +248,12 @@ class CameraTopics:
     def __init__(self, topics: Topics, camera: str) -> None:
         self._topics = topics
         self._camera = camera
-        self._active: state.Active = {}
+        self._active: payloads.Active = {}
 
     def messages(self, event: Event) -> tuple[Message, ...]:
         """The event itself, then what it changes, in the order in which they are to be published."""
-        self._active = state.fold_signals(self._active, event)
-        changed = state.derive(self._active, event)
+        self._active = payloads.fold_signals(self._active, event)
+        changed = payloads.derive(self._active, event)
         states = (self._topics.state(self._camera, name, value, event.id) for name, value in changed.items())
         message = self._topics.event(event)
         if event.type.startswith("signal."):

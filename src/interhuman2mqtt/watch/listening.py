@@ -9,10 +9,10 @@ from msgspec import structs
 
 from interhuman2mqtt.config import Mqtt, secrets
 from interhuman2mqtt.errors import Outage, Reason, Refused
-from interhuman2mqtt.publish import mqtt
-from interhuman2mqtt.publish.broker import INCOMING_PACKET_MAX, Endpoint
-from interhuman2mqtt.publish.dial import Settings
-from interhuman2mqtt.publish.hearing import Take
+from interhuman2mqtt.publish.mqtt import connection as mqtt
+from interhuman2mqtt.publish.mqtt.connect import Settings
+from interhuman2mqtt.publish.mqtt.subscriber import Take
+from interhuman2mqtt.publish.mqtt.types import INCOMING_PACKET_MAX, Endpoint
 from interhuman2mqtt.supervisor import BugBudget, Health, Pauses, Waiting, keep_running
 
 KEEPALIVE_S = 30

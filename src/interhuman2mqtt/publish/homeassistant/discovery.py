@@ -1,13 +1,19 @@
-"""Whole discovery payloads: a device for the box, and one for each camera."""
+"""Whole discovery payloads: a device for the box, and one for each camera.
 
+When Home Assistant is told: at the start, when something changed, and when it has itself just started.
+"""
+
+import random
+from collections.abc import Callable, Collection
 from functools import partial
 
 import msgspec
+import trio
 
 from interhuman2mqtt import __version__
 from interhuman2mqtt.config import Camera, Config, urls
-from interhuman2mqtt.publish.homeassistant import box, camera
-from interhuman2mqtt.publish.homeassistant.parts import Json, Scope, available
+from interhuman2mqtt.publish.homeassistant import bridge_entities, camera_entities
+from interhuman2mqtt.publish.homeassistant.entity import Json, Scope, available
 from interhuman2mqtt.publish.message import Message
 from interhuman2mqtt.publish.requests import obeyed
 from interhuman2mqtt.publish.topics import Topics
@@ -38,13 +44,13 @@ def birth_topic(config: Config) -> str | None:
 def of_box(config: Config, topics: Topics) -> Json:
     """The box as a device."""
     scope = Scope(config.box.id, BOX)
-    subject = box.Subject(scope, obeyed(config.mqtt.requests), topics.bridge)
+    subject = bridge_entities.Subject(scope, obeyed(config.mqtt.requests), topics.bridge)
     return {
         "device": _device(scope, f"Interhuman {config.box.id}", "interhuman2mqtt"),
         "origin": ORIGIN,
         "availability": [_online(topics)],
         "availability_mode": "all",
-        "components": box.components(subject),
+        "components": bridge_entities.components(subject),
     }
 
 
@@ -52,7 +58,7 @@ def of_camera(config: Config, each: Camera, topics: Topics) -> Json:
     """A camera as a device, connected by way of its box."""
     scope = Scope(config.box.id, each.id)
     model = "inter-1" if urls.api_version(config.interhuman.url) == 1 else each.model
-    subject = camera.Subject(
+    subject = camera_entities.Subject(
         scope=scope,
         camera=each,
         interhuman=config.interhuman,
@@ -66,7 +72,7 @@ def of_camera(config: Config, each: Camera, topics: Topics) -> Json:
         "origin": ORIGIN,
         "availability": [_online(topics), available(topics.of(each.id, "status"), "streaming")],
         "availability_mode": "all",
-        "components": camera.components(subject),
+        "components": camera_entities.components(subject),
     }
 
 
@@ -82,3 +88,51 @@ def _device(scope: Scope, name: str, model: str) -> Json:
 
 def _online(topics: Topics) -> Json:
     return available(topics.bridge("state"), "online")
+
+
+DELAY_S = 10.0
+"""At most so long after its birth Home Assistant is told all again. Each box of a fleet takes a moment of its own, so
+that neither it nor the broker is flooded."""
+QUIET_S = 30.0
+"""Between two such answers, whoever says however often that it has started."""
+
+
+class HomeAssistant:
+    """Keeps Home Assistant told.
+
+    Args:
+        publish: Accepts each message, in order.
+        repeat: Publishes all that is retained once more, what is on these topics first.
+    """
+
+    def __init__(
+        self, topics: Topics, publish: Callable[[Message], None], repeat: Callable[[Collection[str]], None]
+    ) -> None:
+        self._topics = topics
+        self._publish = publish
+        self._repeat = repeat
+        self._told: dict[str, Message] = {}
+        self._birth = trio.Event()
+
+    def announce(self, config: Config) -> None:
+        """Publish what differs from what was told before; who is gone, goes there too."""
+        wanted = {message.topic: message for message in messages(config, self._topics)}
+        for topic in self._told.keys() - wanted.keys():
+            self._publish(self._topics.clear(topic))
+        for topic, message in wanted.items():
+            if self._told.get(topic) != message:
+                self._publish(message)
+        self._told = wanted
+
+    def born(self) -> None:
+        """Home Assistant has just started. Never waits."""
+        self._birth.set()
+
+    async def run(self) -> None:
+        """Answer its births, for ever; those that come before the answer are answered by the same one."""
+        while True:
+            await self._birth.wait()
+            await trio.sleep(random.uniform(0.0, DELAY_S))  # noqa: S311 - to spread a load, not to keep a secret
+            self._birth = trio.Event()
+            self._repeat(self._told.keys())
+            await trio.sleep(QUIET_S)

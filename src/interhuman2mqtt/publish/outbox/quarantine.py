@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from interhuman2mqtt.publish.store import Damaged, Found, Store, Unavailable, salvage
+from interhuman2mqtt.publish.outbox.store import Damaged, Found, Store, Unavailable, salvage
 from interhuman2mqtt.runtime.state_dir import sync_folder
 
 KEPT = 2

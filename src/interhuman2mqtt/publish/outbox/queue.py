@@ -29,10 +29,9 @@ import trio
 
 from interhuman2mqtt import config
 from interhuman2mqtt.events import ActiveSignal
-from interhuman2mqtt.publish.journal import Journal, Row
-from interhuman2mqtt.publish.losses import Loss, OnLoss
-from interhuman2mqtt.publish.message import Kind, Message, cost
-from interhuman2mqtt.publish.parking import Parking
+from interhuman2mqtt.publish.message import Kind, Loss, Message, OnLoss, cost
+from interhuman2mqtt.publish.outbox.journal import Journal, Row
+from interhuman2mqtt.publish.outbox.parked import Parking
 
 _order = attrgetter("n")
 

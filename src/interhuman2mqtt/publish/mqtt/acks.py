@@ -1,18 +1,43 @@
-"""What becomes of a message by the broker's answer to it: done, lost by a rule, parked, or tried again in a moment."""
+"""What becomes of a message by the broker's answer to it: done, lost by a rule, parked, or tried again in a moment.
+
+What it means that the broker refuses a message. No I/O.
+"""
 
 from collections.abc import Callable, Mapping
 
 import structlog
 import trio
 
-from interhuman2mqtt.publish import parking
-from interhuman2mqtt.publish.broker import Ack
-from interhuman2mqtt.publish.journal import Row
-from interhuman2mqtt.publish.losses import Loss, OnLoss, Quiet
-from interhuman2mqtt.publish.message import Kind, Message
-from interhuman2mqtt.publish.outbox import Outbox
-from interhuman2mqtt.publish.refusals import HOPELESS, QUOTA, UNCLEAR, UNCLEAR_S, refusal, rule
-from interhuman2mqtt.publish.throttle import Throttle
+from interhuman2mqtt.publish.message import Kind, Loss, Message, OnLoss, Quiet
+from interhuman2mqtt.publish.mqtt.throttle import Throttle
+from interhuman2mqtt.publish.mqtt.types import Ack
+from interhuman2mqtt.publish.outbox import parked
+from interhuman2mqtt.publish.outbox.journal import Row
+from interhuman2mqtt.publish.outbox.queue import Outbox
+
+TOO_LARGE = 0x95
+HOPELESS = frozenset({0x90, TOO_LARGE, 0x99})
+"""Topic name invalid, packet too large, payload format invalid: no later attempt will go better.
+
+Any other code of failure in PUBACK (MQTT 5, 3.4.2.1) is about what the broker allows at the moment.
+"""
+QUOTA = frozenset({0x91, 0x97})
+"""Packet identifier in use, quota exceeded: about all that we send, and over in a moment."""
+UNCLEAR = frozenset({0x80, 0x83})
+"""Unspecified error, implementation specific error: likely the same, but some brokers mean the topic."""
+UNCLEAR_S = 10.0
+"""Seconds between two attempts beyond which an unclear code is taken to mean the topic."""
+
+
+def rule(ack: Ack) -> Loss:
+    """By which rule a message goes that is hopeless."""
+    return Loss.TOO_LARGE if ack.code == TOO_LARGE else Loss.BROKER_REFUSED
+
+
+def refusal(ack: Ack) -> str:
+    """The broker's words in a sentence."""
+    return f"the broker refused it: {ack.text} (code {ack.code:#04x})"
+
 
 OnAck = Callable[[Message, float], None]
 
@@ -93,5 +118,5 @@ class Answers:
 
 def _log_quarantine(message: Message) -> None:
     detail = "one connection after the other was lost when it was sent: it is tried again alone, and all others go on"
-    again_in = parking.QUARANTINE.first
+    again_in = parked.QUARANTINE.first
     log.warning("quarantined", topic=message.topic, bytes=len(message.payload), again_in=again_in, detail=detail)

@@ -35,8 +35,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from interhuman2mqtt.events import ActiveSignal
-from interhuman2mqtt.publish import wal
-from interhuman2mqtt.publish.rows import (
+from interhuman2mqtt.publish.outbox import wal
+from interhuman2mqtt.publish.outbox.row_codec import (
     Stored,
     decoded,
     decoded_active,

@@ -16,9 +16,9 @@ from typing import NamedTuple
 
 import trio
 
-from interhuman2mqtt.publish.activity import Activity, Signals
-from interhuman2mqtt.publish.ledger import Ledger
 from interhuman2mqtt.publish.message import Message
+from interhuman2mqtt.publish.outbox.active_signals import Activity, Signals
+from interhuman2mqtt.publish.outbox.retained_topics import Ledger
 
 TOGETHER = 1000
 """Rows written by one transaction at most: beyond it the write-ahead log grows, and nothing is gained."""

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from interhuman2mqtt.publish.homeassistant.parts import CONFIG, DIAGNOSTIC, Json, Scope, attributes, removed, template
+from interhuman2mqtt.publish.homeassistant.entity import CONFIG, DIAGNOSTIC, Json, Scope, attributes, removed, template
 from interhuman2mqtt.publish.topics import BridgeWord
 
 

@@ -19,9 +19,9 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from interhuman2mqtt.config import Mqtt
-from interhuman2mqtt.publish.broker import INCOMING_MAX, INCOMING_PACKET_MAX, Endpoint, Offer, tls_context
-from interhuman2mqtt.publish.client import Client
 from interhuman2mqtt.publish.message import Message
+from interhuman2mqtt.publish.mqtt.paho_client import Client
+from interhuman2mqtt.publish.mqtt.types import INCOMING_MAX, INCOMING_PACKET_MAX, Endpoint, Offer, tls_context
 from interhuman2mqtt.runtime.watchdog import Promise
 
 

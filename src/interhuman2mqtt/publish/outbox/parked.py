@@ -17,7 +17,7 @@ from bisect import insort
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from interhuman2mqtt.publish.journal import Row
+from interhuman2mqtt.publish.outbox.journal import Row
 
 
 class Pauses(NamedTuple):

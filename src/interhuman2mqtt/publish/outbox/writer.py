@@ -15,12 +15,12 @@ import trio
 
 from interhuman2mqtt.config import Outbox as OutboxConfig
 from interhuman2mqtt.events import utc_now
-from interhuman2mqtt.publish import aside
-from interhuman2mqtt.publish.journal import Row, Taken
-from interhuman2mqtt.publish.losses import Loss, OnLoss
-from interhuman2mqtt.publish.outbox import Outbox
-from interhuman2mqtt.publish.rows import Stored
-from interhuman2mqtt.publish.store import Changes, Damaged, Store, StoreError, Unavailable
+from interhuman2mqtt.publish.message import Loss, OnLoss
+from interhuman2mqtt.publish.outbox import quarantine
+from interhuman2mqtt.publish.outbox.journal import Row, Taken
+from interhuman2mqtt.publish.outbox.queue import Outbox
+from interhuman2mqtt.publish.outbox.row_codec import Stored
+from interhuman2mqtt.publish.outbox.store import Changes, Damaged, Store, StoreError, Unavailable
 from interhuman2mqtt.runtime import state_dir
 from interhuman2mqtt.runtime.clock import Ages
 
@@ -77,7 +77,7 @@ class Keeper:
     async def open(self) -> None:
         """Read what an earlier life left into the outbox; where that fails, `run` tries it again."""
         try:
-            opened = await self._in_thread(partial(aside.open_or_replace, self._store, utc_now()))
+            opened = await self._in_thread(partial(quarantine.open_or_replace, self._store, utc_now()))
         except StoreError as error:
             self._tell(error)
             return
@@ -166,7 +166,7 @@ class Keeper:
     async def _begin_anew(self, damage: Damaged) -> bool:
         """The file broke while it was in use: all that it held is in the outbox too."""
         try:
-            path = await self._in_thread(partial(aside.replace, self._store, utc_now()))
+            path = await self._in_thread(partial(quarantine.replace, self._store, utc_now()))
         except StoreError as error:
             self._tell(error)
             return False
@@ -175,7 +175,7 @@ class Keeper:
         self._journal.begin_anew(self._outbox.events)
         return True
 
-    def _restore(self, opened: aside.Opened) -> None:
+    def _restore(self, opened: quarantine.Opened) -> None:
         found, ages = opened.found, self._ages()
         for key in found.unreadable:
             where = f"row {key}" if key else "a stretch of the file, with nobody knows how many rows,"

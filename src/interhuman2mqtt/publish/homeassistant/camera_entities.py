@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 from interhuman2mqtt.config import Camera, Interhuman, urls
 from interhuman2mqtt.errors import Reason
 from interhuman2mqtt.events import State
-from interhuman2mqtt.publish.homeassistant import words
-from interhuman2mqtt.publish.homeassistant.parts import (
+from interhuman2mqtt.publish.homeassistant import entity as words
+from interhuman2mqtt.publish.homeassistant.entity import (
     CONFIG,
     DIAGNOSTIC,
     NOTHING,

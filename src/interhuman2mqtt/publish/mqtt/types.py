@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from interhuman2mqtt.config import Mqtt
 from interhuman2mqtt.errors import ConfigError, Reason, Refused
-from interhuman2mqtt.publish.broker_errors import QOS_NOT_SUPPORTED, RETAIN_NOT_SUPPORTED, UNSUPPORTED_VERSION
+from interhuman2mqtt.publish.mqtt.reason_codes import QOS_NOT_SUPPORTED, RETAIN_NOT_SUPPORTED, UNSUPPORTED_VERSION
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer as Buffer

@@ -1,6 +1,10 @@
-"""Everything between the topics and the broker, joined and kept running: outbox, its store, and one connection."""
+"""Everything between the topics and the broker, joined and kept running: outbox, its store, and one connection.
+
+What became of the way to the broker, counted for Prometheus.
+"""
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 
 import structlog
@@ -8,19 +12,44 @@ import trio
 
 from interhuman2mqtt.config import Config, secrets
 from interhuman2mqtt.errors import Outage, Reason, Refused
-from interhuman2mqtt.publish import keeper
-from interhuman2mqtt.publish.broker import BrokerPhase, BrokerState
-from interhuman2mqtt.publish.handed import Handed
 from interhuman2mqtt.publish.inbox import Inbox
-from interhuman2mqtt.publish.keeper import Keeper
-from interhuman2mqtt.publish.listening import Listener
-from interhuman2mqtt.publish.losses import Losses
-from interhuman2mqtt.publish.message import Message
-from interhuman2mqtt.publish.outbox import Outbox
-from interhuman2mqtt.publish.publisher import Publisher
+from interhuman2mqtt.publish.message import Kind, Losses, Message
+from interhuman2mqtt.publish.mqtt.sender import Publisher
+from interhuman2mqtt.publish.mqtt.subscriber import Listener
+from interhuman2mqtt.publish.mqtt.types import BrokerPhase, BrokerState
+from interhuman2mqtt.publish.outbox import writer
+from interhuman2mqtt.publish.outbox.queue import Outbox
+from interhuman2mqtt.publish.outbox.writer import Keeper
 from interhuman2mqtt.publish.topics import Topics
+from interhuman2mqtt.runtime.histogram import Delays
 from interhuman2mqtt.runtime.watchdog import Alive
 from interhuman2mqtt.supervisor import BugBudget, Health, Hurry, Waiting, keep_running
+
+
+class Handed:
+    """Connections, and what the broker acknowledged by them."""
+
+    def __init__(self) -> None:
+        self.connections = 0
+        """That came about."""
+        self.failures = Counter[Reason]()
+        """Attempts that failed, and connections that were lost."""
+        self.acknowledged = Counter[Kind]()
+        self.delays: dict[str, Delays] = {}
+        """From the acceptance of an event to the broker's PUBACK, by camera; with all outages in between."""
+
+    def acked(self, message: Message, age: float) -> None:
+        """The broker has a message that was accepted `age` seconds ago."""
+        self.acknowledged[message.kind] += 1
+        if message.kind is Kind.EVENT and message.camera is not None:
+            if message.camera not in self.delays:
+                self.delays[message.camera] = Delays()
+            self.delays[message.camera].observe(age)
+
+    def keep(self, cameras: Collection[str]) -> None:
+        """Forget all cameras but these."""
+        self.delays = {camera: delays for camera, delays in self.delays.items() if camera in cameras}
+
 
 log = structlog.get_logger(__name__)
 
@@ -72,7 +101,7 @@ class Delivery:
         self._refusals = 0
         self._ended = trio.Event()
         self._listener = Listener(filters, self.inbox.put) if filters else None
-        self._keeper = Keeper(keeper.path_of(config.outbox), self.outbox, self.losses.report)
+        self._keeper = Keeper(writer.path_of(config.outbox), self.outbox, self.losses.report)
         self._publisher = Publisher(
             config.mqtt,
             box=config.box.id,

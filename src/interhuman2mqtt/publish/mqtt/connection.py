@@ -21,13 +21,12 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from interhuman2mqtt.errors import Outage, Reason
-from interhuman2mqtt.publish import broker_errors
-from interhuman2mqtt.publish.broker import Ack, Limits, Offer
-from interhuman2mqtt.publish.client import TAKEN, Client
-from interhuman2mqtt.publish.dial import LastError, Settings, corked, dial
-from interhuman2mqtt.publish.hearing import Hearing, reason_string
 from interhuman2mqtt.publish.message import Message
-from interhuman2mqtt.publish.packing import Packed
+from interhuman2mqtt.publish.mqtt import reason_codes
+from interhuman2mqtt.publish.mqtt.connect import LastError, Settings, corked, dial
+from interhuman2mqtt.publish.mqtt.paho_client import TAKEN, Client, Packed
+from interhuman2mqtt.publish.mqtt.subscriber import Hearing, reason_string
+from interhuman2mqtt.publish.mqtt.types import Ack, Limits, Offer
 
 WINDOW = 256
 """Messages on their way at most, also where the broker would take more at once."""
@@ -85,7 +84,7 @@ async def _connect(settings: Settings) -> "Connection":
     offer = Offer.of(settings.mqtt.protocol)
     while True:
         # brokers are known that do not even answer a version that they do not speak
-        answer = _Rejected(None, broker_errors.silent(str(settings.endpoint), settings.timeout))
+        answer = _Rejected(None, reason_codes.silent(str(settings.endpoint), settings.timeout))
         with trio.move_on_after(settings.timeout):
             try:
                 return await _attempt(settings, offer)
@@ -101,7 +100,7 @@ async def _attempt(settings: Settings, offer: Offer) -> "Connection":
     try:
         client = await trio.to_thread.run_sync(dial, settings, offer, abandon_on_cancel=True)
     except OSError as error:
-        raise broker_errors.unreachable(error, str(settings.endpoint), settings.timeout) from error
+        raise reason_codes.unreachable(error, str(settings.endpoint), settings.timeout) from error
     except UnicodeError as error:  # a name that DNS cannot encode
         raise Outage(Reason.BROKER_UNREACHABLE, f"no connection to {settings.endpoint}: {error}") from error
     connection = Connection(client, settings)
@@ -188,7 +187,7 @@ class Connection:
             raise self._no_connack(rc)
         code, text = self._connack
         if code != 0:
-            raise _Rejected(code, broker_errors.connack(code, text, self._at))
+            raise _Rejected(code, reason_codes.connack(code, text, self._at))
 
     def drive(self, nursery: trio.Nursery) -> None:
         """Keep the connection going in `nursery`, which is cancelled when it is lost."""
@@ -232,7 +231,7 @@ class Connection:
             await trio.sleep(TICK)
             self._check(self._client.loop_misc())
             if self._acks and trio.current_time() - self._progress_at > ACK_PATIENCE:
-                self._fail(broker_errors.unanswered(self._at, ACK_PATIENCE))
+                self._fail(reason_codes.unanswered(self._at, ACK_PATIENCE))
 
     async def _read_some(self) -> MQTTErrorCode:
         sock = self._client.socket()
@@ -262,16 +261,16 @@ class Connection:
     def _why(self, rc: MQTTErrorCode) -> Outage:
         from_broker, code, text = self._disconnect or (False, 0, "")
         if from_broker:
-            return broker_errors.disconnect(code, text, self._at)
-        if code == broker_errors.KEEPALIVE_TIMEOUT:
-            return broker_errors.unanswered(self._at, self._keepalive)
+            return reason_codes.disconnect(code, text, self._at)
+        if code == reason_codes.KEEPALIVE_TIMEOUT:
+            return reason_codes.unanswered(self._at, self._keepalive)
         if rc == MQTTErrorCode.MQTT_ERR_PROTOCOL:
-            return broker_errors.not_mqtt(self._at, self.version)
-        return broker_errors.lost(self._at, self._errors.last)
+            return reason_codes.not_mqtt(self._at, self.version)
+        return reason_codes.lost(self._at, self._errors.last)
 
     def _no_connack(self, rc: MQTTErrorCode) -> Exception:
-        if rc == MQTTErrorCode.MQTT_ERR_CONN_LOST and broker_errors.is_closing(self._errors.last):
-            return _Rejected(None, broker_errors.closed_at_connect(self._at))
+        if rc == MQTTErrorCode.MQTT_ERR_CONN_LOST and reason_codes.is_closing(self._errors.last):
+            return _Rejected(None, reason_codes.closed_at_connect(self._at))
         return self._why(rc)
 
     def _listen(self) -> None:

@@ -11,9 +11,9 @@ import math
 import trio
 
 from interhuman2mqtt.errors import Interhuman2MqttError
-from interhuman2mqtt.publish.broker import Ack
 from interhuman2mqtt.publish.message import Message
-from interhuman2mqtt.publish.mqtt import Connection, TooLarge
+from interhuman2mqtt.publish.mqtt.connection import Connection, TooLarge
+from interhuman2mqtt.publish.mqtt.types import Ack
 
 ANSWER_S = 30.0
 """Seconds for the broker to take one; on a slow link a picture takes its time."""
