@@ -35,17 +35,17 @@ from interhuman2mqtt.cloud.websocket import Server
 from interhuman2mqtt.config import Config, proxy, validation
 from interhuman2mqtt.config import loader as configfile
 from interhuman2mqtt.config.loader import Loaded
-from interhuman2mqtt.control import Control
-from interhuman2mqtt.obeying import Obeying
+from interhuman2mqtt.control.dispatcher import Requests
+from interhuman2mqtt.control.handlers import Obeying, Snapshots
+from interhuman2mqtt.control.parser import Reader
+from interhuman2mqtt.control.unix_socket import Control
 from interhuman2mqtt.policy import policy
 from interhuman2mqtt.publish.homeassistant import discovery
 from interhuman2mqtt.publish.homeassistant.discovery import HomeAssistant
 from interhuman2mqtt.publish.publisher import Announcer
-from interhuman2mqtt.publish.reading import Reader
 from interhuman2mqtt.publish.service import Delivery
 from interhuman2mqtt.publish.topics import Reload, Topics
 from interhuman2mqtt.reload import Reloader
-from interhuman2mqtt.requests import Requests
 from interhuman2mqtt.runtime import state_dir, watchdog
 from interhuman2mqtt.runtime.clock import BoxClock
 from interhuman2mqtt.runtime.dns import Resolver
@@ -53,7 +53,6 @@ from interhuman2mqtt.runtime.lifeline import Endings, receiving
 from interhuman2mqtt.runtime.log import setup as setup_log
 from interhuman2mqtt.runtime.process import keep_private
 from interhuman2mqtt.runtime.watchdog import Alive, Reporter, Stuck
-from interhuman2mqtt.snapshots import Snapshots
 from interhuman2mqtt.supervisor import BugBudget
 
 if TYPE_CHECKING:

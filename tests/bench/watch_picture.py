@@ -15,7 +15,7 @@ from rich.console import Console
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from interhuman2mqtt.config import Mqtt
-from interhuman2mqtt.publish.inbox import Incoming
+from interhuman2mqtt.control.inbox import Incoming
 from interhuman2mqtt.watch.fleet import Fleet
 from interhuman2mqtt.watch.lines import line
 from interhuman2mqtt.watch.listening import listening, settings_for

@@ -8,9 +8,9 @@ from msgspec import Struct, structs
 from generate import vocabulary
 from generate.payloads import Definitions, Schema
 from interhuman2mqtt.cameras.gap_events import GAP
+from interhuman2mqtt.control.requests import COMMANDS, DATA, Answer, Request
 from interhuman2mqtt.events import AudioGapData, CameraStatus, Event, GapData
 from interhuman2mqtt.publish import payloads
-from interhuman2mqtt.publish.requests import COMMANDS, DATA, Answer, Request
 from interhuman2mqtt.publish.topics import BridgeHealth, BridgeInfo, BridgeState
 
 Payload = Callable[[Definitions], Schema]

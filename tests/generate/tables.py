@@ -9,8 +9,8 @@ from generate.channels import BRIDGE, COMMAND_SAYS, channels
 from generate.configuration import default_of, schema_of, sentence
 from interhuman2mqtt.config import CameraTable, File
 from interhuman2mqtt.config.parser import is_list, keys_of
+from interhuman2mqtt.control import requests
 from interhuman2mqtt.errors import Reason
-from interhuman2mqtt.publish import requests
 from interhuman2mqtt.publish.homeassistant import entity
 
 ENGAGEMENT, PROBABILITIES, SCORES = entity.ENGAGEMENT, vocabulary.PROBABILITIES, entity.SCORES

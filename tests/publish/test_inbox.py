@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from interhuman2mqtt.publish.inbox import REQUESTS_MAX, Inbox, Incoming
+from interhuman2mqtt.control.inbox import REQUESTS_MAX, Inbox, Incoming
 
 
 def a_request(n: int) -> Incoming:

@@ -15,14 +15,14 @@ from paho.mqtt.exception import MQTTException
 from structlog.testing import capture_logs
 from trio.testing import MockClock
 
+from interhuman2mqtt.control.inbox import PAYLOAD_MAX, REQUESTS_MAX, Inbox, Incoming
+from interhuman2mqtt.control.parser import Reader
+from interhuman2mqtt.control.requests import Asked, Rejected, done
 from interhuman2mqtt.errors import Outage, Reason
-from interhuman2mqtt.publish.inbox import PAYLOAD_MAX, REQUESTS_MAX, Inbox, Incoming
 from interhuman2mqtt.publish.mqtt import subscriber
 from interhuman2mqtt.publish.mqtt.paho_client import packet_identifier
 from interhuman2mqtt.publish.mqtt.subscriber import Listener
 from interhuman2mqtt.publish.mqtt.types import Ack
-from interhuman2mqtt.publish.reading import Reader
-from interhuman2mqtt.publish.requests import Asked, Rejected, done
 from publish.parts import Bench, OnSubscribe, an_event_message, listen, peer, running, small_broker, until
 from rig.mosquitto import Broker, Speaker, mosquitto, speaking, subscribed
 from rig.netproxy import network

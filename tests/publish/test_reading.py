@@ -8,10 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from interhuman2mqtt.publish.inbox import Incoming
-from interhuman2mqtt.publish.message import Kind, Message
-from interhuman2mqtt.publish.reading import RESPONSE_TOPIC_MAX, TRANSACTION_MAX, Reader
-from interhuman2mqtt.publish.requests import (
+from interhuman2mqtt.control.inbox import Incoming
+from interhuman2mqtt.control.parser import RESPONSE_TOPIC_MAX, TRANSACTION_MAX, Reader
+from interhuman2mqtt.control.requests import (
     COMMANDS,
     Access,
     Asked,
@@ -31,6 +30,7 @@ from interhuman2mqtt.publish.requests import (
     done,
     refused,
 )
+from interhuman2mqtt.publish.message import Kind, Message
 from interhuman2mqtt.runtime.log import hide
 
 TREE = "interhuman/lobby-1"

@@ -10,10 +10,10 @@ import trio
 from structlog.testing import capture_logs
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from interhuman2mqtt.publish.inbox import Inbox, Incoming
-from interhuman2mqtt.publish.reading import Reader
-from interhuman2mqtt.publish.requests import Level, PauseSet
-from interhuman2mqtt.requests import BURST, EVERY_S, QUIET_S, SLOW_MAX, NotDone, Requests
+from interhuman2mqtt.control.dispatcher import BURST, EVERY_S, QUIET_S, SLOW_MAX, NotDone, Requests
+from interhuman2mqtt.control.inbox import Inbox, Incoming
+from interhuman2mqtt.control.parser import Reader
+from interhuman2mqtt.control.requests import Level, PauseSet
 from interhuman2mqtt.supervisor import BugBudget
 
 if TYPE_CHECKING:

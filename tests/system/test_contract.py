@@ -7,7 +7,7 @@ from pathlib import Path
 from jsonschema import Draft7Validator
 
 from generate.configuration import document
-from interhuman2mqtt.publish.requests import COMMANDS
+from interhuman2mqtt.control.requests import COMMANDS
 from rig.clips import Clip
 from system import contract
 from system.desk import running

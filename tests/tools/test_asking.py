@@ -10,9 +10,9 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from interhuman2mqtt import control
-from interhuman2mqtt.publish.requests import Reload, Request, Restart
-from interhuman2mqtt.requests import NotDone
+from interhuman2mqtt.control import unix_socket
+from interhuman2mqtt.control.dispatcher import NotDone
+from interhuman2mqtt.control.requests import Reload, Request, Restart
 from interhuman2mqtt.tools import asking
 from rig.clips import Clip
 from rig.mosquitto import free_port
@@ -56,7 +56,7 @@ async def test_with_neither_broker_nor_requests(tmp_path: Path) -> None:
         status, said = await command(daemon, "reload")
         assert status == 69
         assert "cameras.front.sauce" in said
-        assert (tmp_path / control.NAME).stat().st_mode & 0o777 == 0o660
+        assert (tmp_path / unix_socket.NAME).stat().st_mode & 0o777 == 0o660
         assert await daemon.stop() == 0
         status, said = await command(daemon, "restart")
     assert status == 69
@@ -68,7 +68,7 @@ async def answered(folder: Path, line: bytes) -> dict[str, object]:
     """What the socket answers to a line."""
 
     def ask() -> bytes:
-        with control.address_in(folder) as address, socket.socket(socket.AF_UNIX) as asking_:
+        with unix_socket.address_in(folder) as address, socket.socket(socket.AF_UNIX) as asking_:
             asking_.connect(address)
             asking_.sendall(line)
             asking_.shutdown(socket.SHUT_WR)
@@ -101,24 +101,24 @@ async def test_whatever_is_said_is_answered(tmp_path: Path, line: bytes, status:
     """One line of JSON, or a sentence why it is none; the path may be longer than a socket's can be."""
     folder = tmp_path / ("deep" * 30)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(control.Control([folder], "lobby-1", lambda: ["front"], obey).run)
+        nursery.start_soon(unix_socket.Control([folder], "lobby-1", lambda: ["front"], obey).run)
         await wait_all_tasks_blocked(0.05)
         answer = await answered(folder, line)
         assert answer["status"] == status
         assert said is None or said in str(answer["error"])
         assert await answered(folder, b"x" * 100_000) == {}
         nursery.cancel_scope.cancel()
-    assert not (folder / control.NAME).exists()
+    assert not (folder / unix_socket.NAME).exists()
 
 
 def test_two_daemons_do_not_take_each_others_place(tmp_path: Path) -> None:
     """A socket that an earlier life left is replaced; one on which somebody listens is not."""
-    control.listen(tmp_path).close()
-    with control.listen(tmp_path), pytest.raises(OSError, match="another daemon listens there"):
-        control.listen(tmp_path)
+    unix_socket.listen(tmp_path).close()
+    with unix_socket.listen(tmp_path), pytest.raises(OSError, match="another daemon listens there"):
+        unix_socket.listen(tmp_path)
 
 
 def test_a_daemon_that_does_not_answer(tmp_path: Path) -> None:
     """Neither silence nor an end without an answer leaves who asked waiting."""
-    with control.listen(tmp_path), pytest.raises(asking.NotAsked, match="did not answer within"):
+    with unix_socket.listen(tmp_path), pytest.raises(asking.NotAsked, match="did not answer within"):
         asking.ask(tmp_path, {"command": "reload"}, within=0.1)

@@ -14,10 +14,10 @@ import trio
 
 from interhuman2mqtt import exit_codes
 from interhuman2mqtt.config import Mqtt
+from interhuman2mqtt.control.inbox import Incoming
 from interhuman2mqtt.demo.processes import start_broker, start_daemon
 from interhuman2mqtt.demo.screen import BASE, Screen
 from interhuman2mqtt.errors import Outage, Reason
-from interhuman2mqtt.publish.inbox import Incoming
 from interhuman2mqtt.runtime import log, stdout
 from interhuman2mqtt.runtime.sanitize import clean_lines
 from interhuman2mqtt.simulator.server import serve

@@ -7,7 +7,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from interhuman2mqtt.publish.inbox import Incoming
+from interhuman2mqtt.control.inbox import Incoming
 from interhuman2mqtt.runtime.sanitize import clean, clean_lines
 from interhuman2mqtt.watch.fleet import Camera, Fleet
 from interhuman2mqtt.watch.lines import line

@@ -11,8 +11,8 @@ import structlog
 import trio
 
 from interhuman2mqtt.config import Config, secrets
+from interhuman2mqtt.control.inbox import Inbox
 from interhuman2mqtt.errors import Outage, Reason, Refused
-from interhuman2mqtt.publish.inbox import Inbox
 from interhuman2mqtt.publish.message import Kind, Losses, Message
 from interhuman2mqtt.publish.mqtt.sender import Publisher
 from interhuman2mqtt.publish.mqtt.subscriber import Listener

@@ -8,7 +8,8 @@ from typing import Any, TextIO
 
 import msgspec
 
-from interhuman2mqtt import control, exit_codes
+from interhuman2mqtt import exit_codes
+from interhuman2mqtt.control import unix_socket
 from interhuman2mqtt.errors import Interhuman2MqttError
 from interhuman2mqtt.runtime import state_dir
 from interhuman2mqtt.runtime.sanitize import clean_lines
@@ -59,14 +60,14 @@ def _said(command: str, data: Mapping[str, Any]) -> str:
 def ask(state: Path, request: Mapping[str, Any], within: float = ANSWER_S) -> dict[str, Any]:
     """The answer of the daemon whose state is in this folder. Blocks; raises NotAsked."""
     runtime = state_dir.find_runtime(state)
-    if runtime is not None and not (state / control.NAME).exists() and (runtime / control.NAME).exists():
+    if runtime is not None and not (state / unix_socket.NAME).exists() and (runtime / unix_socket.NAME).exists():
         return _ask(runtime, request, within)
     return _ask(state, request, within)
 
 
 def _ask(folder: Path, request: Mapping[str, Any], within: float) -> dict[str, Any]:
     try:
-        with control.address_in(folder) as address, socket.socket(socket.AF_UNIX) as asking:
+        with unix_socket.address_in(folder) as address, socket.socket(socket.AF_UNIX) as asking:
             asking.settimeout(within)
             asking.connect(address)
             asking.sendall(msgspec.json.encode(request) + b"\n")
@@ -74,7 +75,7 @@ def _ask(folder: Path, request: Mapping[str, Any], within: float) -> dict[str, A
             with asking.makefile("rb") as answers:
                 return msgspec.json.decode(answers.readline(), type=dict[str, Any])
     except OSError as error:
-        raise NotAsked(_why(error, folder / control.NAME, within)) from error
+        raise NotAsked(_why(error, folder / unix_socket.NAME, within)) from error
     except msgspec.MsgspecError as error:
         raise NotAsked(
             "the daemon ended before it answered; its log says why (journalctl -u interhuman2mqtt)"

@@ -10,15 +10,15 @@ import trio
 from msgspec import structs
 
 from interhuman2mqtt.config import Config, secrets
+from interhuman2mqtt.control.inbox import Incoming
+from interhuman2mqtt.control.parser import Reader
 from interhuman2mqtt.errors import Outage
 from interhuman2mqtt.events import Event, utc_now
 from interhuman2mqtt.publish.homeassistant import discovery
-from interhuman2mqtt.publish.inbox import Incoming
 from interhuman2mqtt.publish.message import Kind, Message
 from interhuman2mqtt.publish.mqtt import connection as mqtt
 from interhuman2mqtt.publish.mqtt.connect import Settings
 from interhuman2mqtt.publish.mqtt.types import Ack, Endpoint
-from interhuman2mqtt.publish.reading import Reader
 from interhuman2mqtt.publish.topics import Topics
 from interhuman2mqtt.runtime.clock import clock_state
 from interhuman2mqtt.supervisor import leaves

@@ -12,10 +12,10 @@ import trio
 
 from interhuman2mqtt import __version__
 from interhuman2mqtt.config import Camera, Config, urls
+from interhuman2mqtt.control.requests import obeyed
 from interhuman2mqtt.publish.homeassistant import bridge_entities, camera_entities
 from interhuman2mqtt.publish.homeassistant.entity import Json, Scope, available
 from interhuman2mqtt.publish.message import Message
-from interhuman2mqtt.publish.requests import obeyed
 from interhuman2mqtt.publish.topics import Topics
 
 BOX = "bridge"

@@ -19,7 +19,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from interhuman2mqtt.publish.inbox import PAYLOAD_MAX, Incoming
+from interhuman2mqtt.control.inbox import PAYLOAD_MAX, Incoming
 from interhuman2mqtt.publish.message import Quiet
 from interhuman2mqtt.publish.mqtt.connection import Connection
 from interhuman2mqtt.publish.mqtt.paho_client import Client

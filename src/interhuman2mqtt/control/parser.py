@@ -12,8 +12,8 @@ from msgspec import UNSET, Raw, UnsetType, structs
 
 from interhuman2mqtt.config import problems
 from interhuman2mqtt.config.problems import shown
-from interhuman2mqtt.publish.inbox import PAYLOAD_MAX, Incoming
-from interhuman2mqtt.publish.requests import (
+from interhuman2mqtt.control.inbox import PAYLOAD_MAX, Incoming
+from interhuman2mqtt.control.requests import (
     COMMANDS,
     LEVELS,
     Access,

@@ -13,12 +13,10 @@ from typing import Any, Protocol
 import structlog
 import trio
 
-from interhuman2mqtt.errors import Interhuman2MqttError
-from interhuman2mqtt.publish import requests
-from interhuman2mqtt.publish.inbox import Inbox, Incoming
-from interhuman2mqtt.publish.message import Message
-from interhuman2mqtt.publish.reading import Reader
-from interhuman2mqtt.publish.requests import (
+from interhuman2mqtt.control import requests
+from interhuman2mqtt.control.inbox import Inbox, Incoming
+from interhuman2mqtt.control.parser import Reader
+from interhuman2mqtt.control.requests import (
     Asked,
     Birth,
     Ignored,
@@ -33,6 +31,8 @@ from interhuman2mqtt.publish.requests import (
     Resume,
     Snapshot,
 )
+from interhuman2mqtt.errors import Interhuman2MqttError
+from interhuman2mqtt.publish.message import Message
 from interhuman2mqtt.supervisor import BugBudget
 
 SLOW_MAX = 4

@@ -16,10 +16,10 @@ import msgspec
 import structlog
 import trio
 
-from interhuman2mqtt.publish.inbox import Incoming
-from interhuman2mqtt.publish.reading import Reader
-from interhuman2mqtt.publish.requests import Asked, Rejected, Request
-from interhuman2mqtt.requests import NotDone
+from interhuman2mqtt.control.dispatcher import NotDone
+from interhuman2mqtt.control.inbox import Incoming
+from interhuman2mqtt.control.parser import Reader
+from interhuman2mqtt.control.requests import Asked, Rejected, Request
 from interhuman2mqtt.runtime.redaction import redact, redact_deep
 
 NAME = "control"

@@ -1,0 +1,1 @@
+"""Requests from outside, by MQTT and by the local socket: read, carried out, answered."""
