@@ -8,7 +8,7 @@ from interhumanai.stream import parse_stream_event
 
 from interhuman2mqtt.simulator import messages
 from interhuman2mqtt.simulator.analysis import Analysis
-from interhuman2mqtt.simulator.catalogue import CATALOGUE
+from interhuman2mqtt.simulator.errors import CATALOGUE
 from interhuman2mqtt.simulator.media import Report
 from interhuman2mqtt.simulator.messages import Message, SessionConfig, Terms
 from interhuman2mqtt.simulator.settings import GOAL_DIMENSIONS, MODELS, Dialect, Settings, Version

@@ -14,8 +14,8 @@ import trio
 
 from interhuman2mqtt.errors import ConfigError
 from interhuman2mqtt.simulator import __main__ as command
+from interhuman2mqtt.simulator.__main__ import add_arguments, settings_from
 from interhuman2mqtt.simulator.faults import parse_fault
-from interhuman2mqtt.simulator.options import add_arguments, settings_from
 from interhuman2mqtt.simulator.server import Address
 from interhuman2mqtt.simulator.settings import (
     GOAL_DIMENSIONS,

@@ -10,6 +10,7 @@ import trio
 import trio.testing
 from trio_websocket import ConnectionClosed, ConnectionRejected, wrap_client_stream
 
+from interhuman2mqtt.simulator.fault_injection import GARBAGE
 from interhuman2mqtt.simulator.faults import (
     KINDS,
     Clock,
@@ -21,7 +22,6 @@ from interhuman2mqtt.simulator.faults import (
     help_text,
     parse_fault,
 )
-from interhuman2mqtt.simulator.mischief import GARBAGE
 from interhuman2mqtt.simulator.settings import Limits, Settings
 from simulator.parts import FAST, Client, clip, fragments, in_memory, kinds, only, recorded, session, simulator
 

@@ -9,9 +9,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from interhuman2mqtt.simulator.catalogue import Answer
-from interhuman2mqtt.simulator.container import inspect
-from interhuman2mqtt.simulator.demux import Rules, Tally, Times
+from interhuman2mqtt.simulator.demuxer import Rules, Tally, Times, inspect
+from interhuman2mqtt.simulator.errors import Answer
 from interhuman2mqtt.simulator.media import Chunk, Reader, Report
 from simulator.parts import as_a_browser_cuts, clip, clusters, fragments
 

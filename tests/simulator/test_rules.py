@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from interhuman2mqtt.simulator.admission import Admission, Applicant, TurnedAway, read_request
-from interhuman2mqtt.simulator.catalogue import Answer
+from interhuman2mqtt.simulator.errors import Answer
 from interhuman2mqtt.simulator.messages import Close, ConfigRules, SessionConfig, Terms
 from interhuman2mqtt.simulator.settings import GOAL_DIMENSIONS, MODELS, Key, Settings, Version
 

@@ -4,7 +4,7 @@ from collections import Counter, deque
 from typing import NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
-from interhuman2mqtt.simulator.catalogue import ApiError, lookup
+from interhuman2mqtt.simulator.errors import ApiError, lookup
 from interhuman2mqtt.simulator.messages import Terms
 from interhuman2mqtt.simulator.settings import INTER_2, MODELS, STREAM_SCOPE, Key, Settings, Version
 

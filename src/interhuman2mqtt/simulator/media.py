@@ -9,9 +9,8 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
-from interhuman2mqtt.simulator.catalogue import Answer
-from interhuman2mqtt.simulator.container import Shape, inspect
-from interhuman2mqtt.simulator.demux import Readable, Rules, Tally, read_file
+from interhuman2mqtt.simulator.demuxer import Readable, Rules, Shape, Tally, inspect, read_file
+from interhuman2mqtt.simulator.errors import Answer
 
 BARREN_MAX = {"mp4": 0, "matroska": 3}
 """Frames in a row that may hold no whole packet: a short piece of a WebM may lie within a picture."""

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import msgspec
 from msgspec import Struct
 
-from interhuman2mqtt.simulator.catalogue import Answer, ApiError
+from interhuman2mqtt.simulator.errors import Answer, ApiError
 from interhuman2mqtt.simulator.settings import (
     INCLUDE_FLAGS,
     INTER_2,

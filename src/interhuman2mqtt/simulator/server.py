@@ -14,10 +14,10 @@ from wsproto.utilities import LocalProtocolError
 
 from interhuman2mqtt.errors import ConfigError
 from interhuman2mqtt.simulator.admission import Admission, Applicant, TurnedAway, read_request
+from interhuman2mqtt.simulator.archive import Archive, SessionRecord
+from interhuman2mqtt.simulator.connection import ABNORMAL, Line
 from interhuman2mqtt.simulator.faults import Fault, FaultPlan, Stage
-from interhuman2mqtt.simulator.line import ABNORMAL, Line
 from interhuman2mqtt.simulator.messages import Terms
-from interhuman2mqtt.simulator.record import Archive, SessionRecord
 from interhuman2mqtt.simulator.session import Run, Session
 from interhuman2mqtt.simulator.settings import Settings
 

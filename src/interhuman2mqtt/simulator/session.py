@@ -11,14 +11,14 @@ import trio
 
 from interhuman2mqtt.simulator import messages
 from interhuman2mqtt.simulator.analysis import Analysis
-from interhuman2mqtt.simulator.catalogue import Answer, lookup
-from interhuman2mqtt.simulator.demux import Rules
+from interhuman2mqtt.simulator.archive import SessionRecord
+from interhuman2mqtt.simulator.connection import Line
+from interhuman2mqtt.simulator.demuxer import Rules
+from interhuman2mqtt.simulator.errors import Answer, lookup
+from interhuman2mqtt.simulator.fault_injection import Gauges, play
 from interhuman2mqtt.simulator.faults import FaultPlan, Stage
-from interhuman2mqtt.simulator.line import Line
 from interhuman2mqtt.simulator.media import Chunk, Reader, Report
 from interhuman2mqtt.simulator.messages import Close, ConfigRules, Message, SessionConfig, Terms
-from interhuman2mqtt.simulator.mischief import Gauges, play
-from interhuman2mqtt.simulator.record import SessionRecord
 from interhuman2mqtt.simulator.settings import INTER_2, Decode, RequireAudio, Settings, Version
 
 WAITING_CHUNKS = 2

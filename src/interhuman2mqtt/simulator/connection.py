@@ -8,9 +8,9 @@ import trio
 from trio_websocket import ConnectionClosed, WebSocketConnection
 
 from interhuman2mqtt.simulator import messages
-from interhuman2mqtt.simulator.catalogue import ApiError
+from interhuman2mqtt.simulator.archive import SessionRecord
+from interhuman2mqtt.simulator.errors import ApiError
 from interhuman2mqtt.simulator.messages import Message
-from interhuman2mqtt.simulator.record import SessionRecord
 
 HANG_UP = 5.0
 """Seconds that a client has to answer a close frame."""

@@ -25,8 +25,8 @@ from typing import IO, Any
 
 import msgspec
 
-from interhuman2mqtt.simulator.catalogue import Answer
-from interhuman2mqtt.simulator.container import inspect
+from interhuman2mqtt.simulator.demuxer import inspect
+from interhuman2mqtt.simulator.errors import Answer
 
 _SUFFIXES = {"mp4": ".mp4", "matroska": ".webm"}
 

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator
 
 import trio
 
-from interhuman2mqtt.simulator.catalogue import lookup
+from interhuman2mqtt.simulator.archive import SessionRecord
+from interhuman2mqtt.simulator.connection import Line
+from interhuman2mqtt.simulator.errors import lookup
 from interhuman2mqtt.simulator.faults import Clock, Fault, Planned, When
-from interhuman2mqtt.simulator.line import Line
-from interhuman2mqtt.simulator.record import SessionRecord
 
 _HUGE = 2 << 20
 """Bytes: twice what many WebSocket clients take by default."""
