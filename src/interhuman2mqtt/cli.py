@@ -123,13 +123,13 @@ def _run(parsed: argparse.Namespace) -> int:
 
 
 def _pause(parsed: argparse.Namespace) -> int:
-    from interhuman2mqtt.tools import pause  # noqa: PLC0415 - loaded when it is used
+    from interhuman2mqtt.commands import pause  # noqa: PLC0415 - loaded when it is used
 
     return pause.pause_command(parsed.camera, parsed.config, parsed.box, sys.stdout, sys.stderr)
 
 
 def _resume(parsed: argparse.Namespace) -> int:
-    from interhuman2mqtt.tools import pause  # noqa: PLC0415 - loaded when it is used
+    from interhuman2mqtt.commands import pause  # noqa: PLC0415 - loaded when it is used
 
     return pause.resume_command(parsed.camera, parsed.config, parsed.box, sys.stdout, sys.stderr)
 
@@ -142,7 +142,7 @@ def _simulate(words: list[str]) -> int:
 
 def _demo(parsed: argparse.Namespace) -> int:
     try:
-        from interhuman2mqtt.demo import run as demo  # noqa: PLC0415 - an extra, which may be missing
+        from interhuman2mqtt.commands import demo  # noqa: PLC0415 - an extra, which may be missing
     except ModuleNotFoundError as error:
         raise ConfigError(f"{error.name} is missing: pip install 'interhuman2mqtt[demo]'") from error
     return demo.main(demo.Options(parsed.source, parsed.broker, parsed.live, parsed.seconds))
@@ -155,7 +155,7 @@ def _schema(parsed: argparse.Namespace) -> int:
 
 def _watch(parsed: argparse.Namespace) -> int:
     try:
-        from interhuman2mqtt.watch import run as watch  # noqa: PLC0415 - an extra, which may be missing
+        from interhuman2mqtt.commands import watch  # noqa: PLC0415 - an extra, which may be missing
     except ModuleNotFoundError as error:
         raise ConfigError(f"{error.name} is missing: pip install 'interhuman2mqtt[tools]'") from error
     return watch.main(watch.Options(parsed.broker, parsed.config, parsed.seconds, parsed.json, parsed.once))

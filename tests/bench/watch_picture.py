@@ -14,13 +14,12 @@ from rich.console import Console
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from interhuman2mqtt.commands.watch import listening, settings_for
+from interhuman2mqtt.commands.watch_model import Fleet, filters, place
+from interhuman2mqtt.commands.watch_output import line
+from interhuman2mqtt.commands.watch_terminal import Screen
 from interhuman2mqtt.config import Mqtt
 from interhuman2mqtt.control.inbox import Incoming
-from interhuman2mqtt.watch.fleet import Fleet
-from interhuman2mqtt.watch.lines import line
-from interhuman2mqtt.watch.listening import listening, settings_for
-from interhuman2mqtt.watch.places import filters, place
-from interhuman2mqtt.watch.screen import Screen
 from rig.clips import Clip
 from system.parts import Box, Json, Site, box, site
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from interhuman2mqtt.demo.processes import free_port
+from interhuman2mqtt.commands.demo import free_port
 from rig.mosquitto import mosquitto, subscribed
 from rig.processes import children, running
 

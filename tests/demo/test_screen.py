@@ -4,8 +4,8 @@ import io
 
 from rich.console import Console
 
+from interhuman2mqtt.commands.demo import Screen
 from interhuman2mqtt.control.inbox import Incoming
-from interhuman2mqtt.demo.screen import Screen
 
 STATUS = b'{"camera":"front","state":"offline","reason":"busy","detail":null,"since":"2026-11-22T10:00:00Z"}'
 TOPIC = "interhuman/demo/front"

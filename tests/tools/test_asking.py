@@ -10,10 +10,10 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
+from interhuman2mqtt.commands import restart
 from interhuman2mqtt.control import unix_socket
 from interhuman2mqtt.control.dispatcher import NotDone
 from interhuman2mqtt.control.requests import Reload, Request, Restart
-from interhuman2mqtt.tools import asking
 from rig.clips import Clip
 from rig.mosquitto import free_port
 from system.parts import Box, box, configuration
@@ -120,5 +120,5 @@ def test_two_daemons_do_not_take_each_others_place(tmp_path: Path) -> None:
 
 def test_a_daemon_that_does_not_answer(tmp_path: Path) -> None:
     """Neither silence nor an end without an answer leaves who asked waiting."""
-    with unix_socket.listen(tmp_path), pytest.raises(asking.NotAsked, match="did not answer within"):
-        asking.ask(tmp_path, {"command": "reload"}, within=0.1)
+    with unix_socket.listen(tmp_path), pytest.raises(restart.NotAsked, match="did not answer within"):
+        restart.ask(tmp_path, {"command": "reload"}, within=0.1)

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from interhuman2mqtt.capture import v4l2_formats
+from interhuman2mqtt.commands import devices
+from interhuman2mqtt.commands.devices import Roots, devices_command
 from interhuman2mqtt.config import loader
-from interhuman2mqtt.tools import devices
-from interhuman2mqtt.tools.devices import Roots, devices_command
 
 MJPG, YUYV = (int.from_bytes(code, "little") for code in (b"MJPG", b"YUYV"))
 LADDER = {MJPG: [(1920, 1080, 30), (1280, 720, 30)], YUYV: [(640, 480, 30), (1280, 720, 10)]}

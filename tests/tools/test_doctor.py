@@ -14,17 +14,16 @@ import trustme
 
 from interhuman2mqtt import cli, config, exit_codes
 from interhuman2mqtt.capture import alsa, ipc
+from interhuman2mqtt.commands import doctor as doctor_module
+from interhuman2mqtt.commands import doctor_checks
+from interhuman2mqtt.commands.device_holders import CAPTURE, Holder, holders
+from interhuman2mqtt.commands.doctor_broker import check_broker
+from interhuman2mqtt.commands.doctor_checks import check_cloud, check_name
+from interhuman2mqtt.commands.doctor_report import Check, Status, remedy
 from interhuman2mqtt.config import Config, loader, secrets
 from interhuman2mqtt.errors import Outage, Reason
 from interhuman2mqtt.events import Clock
 from interhuman2mqtt.runtime import clock
-from interhuman2mqtt.tools import doctor as doctor_module
-from interhuman2mqtt.tools import of_box
-from interhuman2mqtt.tools.checks import Check, Status
-from interhuman2mqtt.tools.holders import CAPTURE, Holder, holders
-from interhuman2mqtt.tools.of_broker import check_broker
-from interhuman2mqtt.tools.of_network import check_cloud, check_name
-from interhuman2mqtt.tools.remedies import remedy
 from rig.clips import Clip
 from rig.mosquitto import free_port, mosquitto, subscribed
 from system.parts import BOX, KEY, cloud, configuration, site
@@ -205,22 +204,22 @@ def test_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     values = configuration("ws://localhost:1/v2/stream/analyze", "mqtt://localhost:1", {"front": FILE})
     values["interhuman"]["api_key"] = {"file": str(tmp_path / "key")}
     values["mqtt"] |= {"username": "edge", "password": {"credential": "mqtt-password"}}
-    refs = of_box.refs(configured(tmp_path, values))
+    refs = doctor_checks.refs(configured(tmp_path, values))
     assert set(refs) == {"interhuman.api_key", "mqtt.password"}
-    assert of_box.check_secret("k", refs["interhuman.api_key"]).status is Status.FAILED
+    assert doctor_checks.check_secret("k", refs["interhuman.api_key"]).status is Status.FAILED
     (tmp_path / "key").write_text("ih_live_x")
     (tmp_path / "key").chmod(0o644)
-    everyone = of_box.check_secret("k", refs["interhuman.api_key"])
+    everyone = doctor_checks.check_secret("k", refs["interhuman.api_key"])
     assert (everyone.status, str(everyone.remedy)) == (Status.FAILED, f"chmod o-r {tmp_path / 'key'}")
     (tmp_path / "key").chmod(0o640)
-    assert of_box.check_secret("k", refs["interhuman.api_key"]).status is Status.OK
-    hidden = of_box.check_secret("p", refs["mqtt.password"])
+    assert doctor_checks.check_secret("k", refs["interhuman.api_key"]).status is Status.OK
+    hidden = doctor_checks.check_secret("p", refs["mqtt.password"])
     assert (hidden.status, "systemd-run" in hidden.detail) == (Status.SKIPPED, True)
     (tmp_path / "mqtt-password").write_text("hunter22")
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", "")
     monkeypatch.delenv("CREDENTIALS_DIRECTORY")
     secrets.borrow_credentials(tmp_path)
-    assert of_box.check_secret("p", refs["mqtt.password"]).status is Status.OK
+    assert doctor_checks.check_secret("p", refs["mqtt.password"]).status is Status.OK
     monkeypatch.delenv("CREDENTIALS_DIRECTORY")
 
 
@@ -228,23 +227,23 @@ def test_the_state_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     """A folder that is not there fails with how it is made; too little room for the outbox is a warning."""
     values = configuration("ws://localhost:1/v2/stream/analyze", "mqtt://localhost:1", {"front": FILE})
     monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "nope"))
-    [missing] = of_box.check_state(configured(tmp_path, values))
+    [missing] = doctor_checks.check_state(configured(tmp_path, values))
     assert (missing.status, "mkdir -p" in str(missing.remedy)) == (Status.FAILED, True)
     monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path))
-    [narrow] = of_box.check_state(configured(tmp_path, {**values, "outbox": {"max_size": "1000GiB"}}))
+    [narrow] = doctor_checks.check_state(configured(tmp_path, {**values, "outbox": {"max_size": "1000GiB"}}))
     assert narrow.status is Status.WARNING
     monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "c.toml"))
-    assert next(of_box.check_state(configured(tmp_path, values))).status is Status.FAILED
+    assert next(doctor_checks.check_state(configured(tmp_path, values))).status is Status.FAILED
 
 
 def test_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     """Synchronised, not known to be, and plainly wrong."""
     monkeypatch.setattr(clock, "clock_state", lambda: Clock.SYNCED)
-    assert of_box.check_clock().status is Status.OK
+    assert doctor_checks.check_clock().status is Status.OK
     monkeypatch.setattr(clock, "clock_state", lambda: Clock.UNKNOWN)
-    assert of_box.check_clock().status is Status.WARNING
+    assert doctor_checks.check_clock().status is Status.WARNING
     monkeypatch.setattr(clock, "is_unset", lambda _at: True)
-    assert of_box.check_clock().status is Status.FAILED
+    assert doctor_checks.check_clock().status is Status.FAILED
 
 
 OURS = {

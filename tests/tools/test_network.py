@@ -14,10 +14,10 @@ from typing import NamedTuple
 
 import pytest
 
+from interhuman2mqtt.commands import onvif_discovery, soap
+from interhuman2mqtt.commands.devices_network import Options, _print_found
+from interhuman2mqtt.commands.onvif_discovery import NetworkCamera
 from interhuman2mqtt.config import loader
-from interhuman2mqtt.tools import discovery, soap
-from interhuman2mqtt.tools.discovery import NetworkCamera
-from interhuman2mqtt.tools.network import Options, _print_found
 
 PASSWORD = "p@ss & <word>"
 ONVIF = Path(__file__).parents[1] / "rig/onvif.py"
@@ -185,7 +185,7 @@ def test_nobody_listens(network: Network) -> None:
 )
 def test_nonsense_is_no_camera(document: bytes) -> None:
     """Nothing that anybody sends is a traceback; entities, which could grow without end, are refused."""
-    assert list(discovery.answered(document, "10.7.0.9")) == []
+    assert list(onvif_discovery.answered(document, "10.7.0.9")) == []
 
 
 def test_each_is_told_with_what_to_do_next() -> None:
@@ -202,7 +202,7 @@ def test_each_is_told_with_what_to_do_next() -> None:
 
 def test_a_camera_that_says_little() -> None:
     """Neither name nor address: it is there, where the answer came from."""
-    [camera] = discovery.answered(b"<a><ProbeMatch><XAddrs>http://[::1/ x</XAddrs></ProbeMatch></a>", "10.7.0.9")
+    [camera] = onvif_discovery.answered(b"<a><ProbeMatch><XAddrs>http://[::1/ x</XAddrs></ProbeMatch></a>", "10.7.0.9")
     assert (camera.host, camera.name) == ("10.7.0.9", "")
     assert soap.split("http://h:99999/") == ("", "", None, "")
 

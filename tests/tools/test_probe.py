@@ -14,9 +14,9 @@ from capture.material import SMALL, a_command, captured, media
 from interhuman2mqtt.capture import ipc
 from interhuman2mqtt.capture.rotation import Shape
 from interhuman2mqtt.cli import main
-from interhuman2mqtt.tools import fmp4
-from interhuman2mqtt.tools.measuring import why
-from interhuman2mqtt.tools.probe import Options, probe_command
+from interhuman2mqtt.commands import measure
+from interhuman2mqtt.commands.measure import why
+from interhuman2mqtt.commands.probe import Options, probe_command
 from rig.mosquitto import free_port
 from rig.rtsp import Login, rtsp_server
 from system.parts import configuration
@@ -85,9 +85,9 @@ def test_pictures_are_counted() -> None:
     """In a file from its beginning, and in a piece that goes on, with sound between the pictures."""
     whole = captured(SMALL)
     cuts = list(whole.cuts(whole.record(), source_ended=True))
-    assert fmp4.pictures(media(cuts)) == SMALL.frames
-    assert sum(fmp4.pictures(payload) for _, payload in cuts) == SMALL.frames
-    assert fmp4.pictures(b"\x00\x00\x00\x02moof") == 0
+    assert measure.pictures(media(cuts)) == SMALL.frames
+    assert sum(measure.pictures(payload) for _, payload in cuts) == SMALL.frames
+    assert measure.pictures(b"\x00\x00\x00\x02moof") == 0
 
 
 def asked(tmp_path: Path, source: str, **changes: object) -> tuple[int, str]:

@@ -6,15 +6,15 @@ from pathlib import Path
 import pytest
 
 from interhuman2mqtt import cli, config
+from interhuman2mqtt.commands.doctor_broker import acl
+from interhuman2mqtt.commands.doctor_checks import _unwritable
+from interhuman2mqtt.commands.doctor_report import remedy
+from interhuman2mqtt.commands.watch import listening, settings_for
 from interhuman2mqtt.config import problems, secrets, urls
 from interhuman2mqtt.config.model import Box, Config, Interhuman, Log, Metrics, Mqtt, Outbox, Privacy
 from interhuman2mqtt.config.problems import BadValueError
 from interhuman2mqtt.errors import Outage, Reason, Refused
 from interhuman2mqtt.publish.mqtt.types import tls_context
-from interhuman2mqtt.tools.of_box import _unwritable
-from interhuman2mqtt.tools.of_broker import acl
-from interhuman2mqtt.tools.remedies import remedy
-from interhuman2mqtt.watch.listening import listening, settings_for
 from rig.mosquitto import mosquitto
 
 

@@ -6,10 +6,9 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from interhuman2mqtt.watch import machine
-from interhuman2mqtt.watch.fleet import BOXES_MAX, CAMERAS_MAX, Fleet
-from interhuman2mqtt.watch.lines import line
-from interhuman2mqtt.watch.places import Place, filters, place
+from interhuman2mqtt.commands import watch_output
+from interhuman2mqtt.commands.watch_model import BOXES_MAX, CAMERAS_MAX, Fleet, Place, filters, place
+from interhuman2mqtt.commands.watch_output import line
 
 ABOUT = (
     "status",
@@ -103,6 +102,6 @@ def test_nonsense_is_survived(messages: list[tuple[str, str, bytes]]) -> None:
         fleet.take(where, payload)
         said = line(where, payload)
         assert said is None or f"{said.kind}{said.text}".isprintable() or said.text >= "\u3000"
-        printed = machine.message(where, payload)
+        printed = watch_output.message(where, payload)
         assert printed is None or (printed.isascii() and json.loads(printed))
-    assert json.loads(machine.whole(fleet)).keys() == {"files_hash", "boxes"}
+    assert json.loads(watch_output.whole(fleet)).keys() == {"files_hash", "boxes"}

@@ -6,8 +6,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from interhuman2mqtt.watch.lines import line
-from interhuman2mqtt.watch.places import Place, place
+from interhuman2mqtt.commands.watch_model import Place, place
+from interhuman2mqtt.commands.watch_output import line
 
 AT = "2026-11-22T10:00:12Z"
 STATUS = Place("demo", "front", "status")

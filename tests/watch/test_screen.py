@@ -9,12 +9,10 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from interhuman2mqtt.commands.watch_model import Fleet, Place
+from interhuman2mqtt.commands.watch_output import line
+from interhuman2mqtt.commands.watch_terminal import Screen, Terminal, span, table
 from interhuman2mqtt.runtime.sanitize import clean
-from interhuman2mqtt.watch.fleet import Fleet
-from interhuman2mqtt.watch.lines import line
-from interhuman2mqtt.watch.places import Place
-from interhuman2mqtt.watch.screen import Screen, Terminal
-from interhuman2mqtt.watch.table import span, table
 
 NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 BEFORE = (NOON - timedelta(minutes=3)).isoformat()

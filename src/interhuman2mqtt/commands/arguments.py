@@ -120,10 +120,10 @@ def _add(commands: "Commands", name: str, does: str, more: str, example: str) ->
 
 
 def _devices(parsed: argparse.Namespace) -> int:
-    from interhuman2mqtt.tools import devices, network  # noqa: PLC0415 - loaded when it is used
+    from interhuman2mqtt.commands import devices, devices_network  # noqa: PLC0415 - loaded when it is used
 
     if parsed.network or parsed.host is not None:
-        options = network.Options(
+        options = devices_network.Options(
             host=parsed.host,
             seconds=parsed.seconds,
             username=parsed.username,
@@ -131,12 +131,12 @@ def _devices(parsed: argparse.Namespace) -> int:
             as_toml=parsed.toml,
             as_json=parsed.json,
         )
-        return network.network_command(options, sys.stdout, sys.stderr)
+        return devices_network.network_command(options, sys.stdout, sys.stderr)
     return devices.devices_command(sys.stdout, as_toml=parsed.toml, as_json=parsed.json)
 
 
 def _probe(parsed: argparse.Namespace) -> int:
-    from interhuman2mqtt.tools import probe  # noqa: PLC0415 - loaded when it is used
+    from interhuman2mqtt.commands import probe  # noqa: PLC0415 - loaded when it is used
 
     options = probe.Options(
         source=parsed.source,
@@ -154,19 +154,19 @@ def _probe(parsed: argparse.Namespace) -> int:
 
 
 def _doctor(parsed: argparse.Namespace) -> int:
-    from interhuman2mqtt.tools import doctor  # noqa: PLC0415 - loaded when it is used
+    from interhuman2mqtt.commands import doctor  # noqa: PLC0415 - loaded when it is used
 
     return doctor.doctor_command(parsed.config, parsed.box, sys.stdout, sys.stderr, as_json=parsed.json)
 
 
 def _restart(parsed: argparse.Namespace) -> int:
-    from interhuman2mqtt.tools import asking  # noqa: PLC0415 - loaded when it is used
+    from interhuman2mqtt.commands import restart as asking  # noqa: PLC0415 - loaded when it is used
 
     return asking.restart_command(parsed.camera, parsed.json, sys.stdout, sys.stderr)
 
 
 def _reload(parsed: argparse.Namespace) -> int:
-    from interhuman2mqtt.tools import asking  # noqa: PLC0415 - loaded when it is used
+    from interhuman2mqtt.commands import restart as asking  # noqa: PLC0415 - loaded when it is used
 
     return asking.reload_command(parsed.json, sys.stdout, sys.stderr)
 

@@ -1,4 +1,4 @@
-"""`python -m interhuman2mqtt.demo.broker PORT`: a broker on loopback, until stdin closes.
+"""`python -m interhuman2mqtt.commands.demo_broker PORT`: a broker on loopback, until stdin closes.
 
 A process of its own, because amqtt lives on asyncio. Whoever started it hears `ready` once it listens.
 """

@@ -15,7 +15,7 @@ from urllib.parse import unquote
 import trio
 from msgspec import Struct
 
-from interhuman2mqtt.tools import soap
+from interhuman2mqtt.commands import soap
 
 GROUP, PORT = "239.255.255.250", 3702
 DATAGRAM_MAX = 65507

@@ -14,14 +14,14 @@ from msgspec import Struct
 
 from interhuman2mqtt import config, exit_codes
 from interhuman2mqtt.capture.v4l2_mode import DEFAULT_SIZE
+from interhuman2mqtt.commands.doctor_report import remedy
+from interhuman2mqtt.commands.onvif import Login, OnvifCamera, Stream
+from interhuman2mqtt.commands.onvif_discovery import NetworkCamera, find_cameras
 from interhuman2mqtt.config import secrets, urls
 from interhuman2mqtt.config.problems import BadValueError
 from interhuman2mqtt.errors import Outage
 from interhuman2mqtt.runtime.redaction import hide, redact
 from interhuman2mqtt.runtime.sanitize import clean_lines
-from interhuman2mqtt.tools.discovery import NetworkCamera, find_cameras
-from interhuman2mqtt.tools.onvif import Login, OnvifCamera, Stream
-from interhuman2mqtt.tools.remedies import remedy
 
 KEPT = Path("/etc/interhuman2mqtt")
 """Where a password that was typed may be put."""

@@ -14,6 +14,9 @@ from interhuman2mqtt import config, exit_codes
 from interhuman2mqtt.cameras.capture_task import open_command
 from interhuman2mqtt.capture import ipc
 from interhuman2mqtt.capture.chunk_length import Bounds
+from interhuman2mqtt.commands.doctor_report import remedy
+from interhuman2mqtt.commands.measure import CHUNK, Measured, measure
+from interhuman2mqtt.commands.pause import why_paused
 from interhuman2mqtt.config import loader as configfile
 from interhuman2mqtt.config import urls
 from interhuman2mqtt.config.problems import BadValueError, ConfigFileError, did_you_mean, shown
@@ -21,9 +24,6 @@ from interhuman2mqtt.errors import Outage, Reason
 from interhuman2mqtt.runtime import log
 from interhuman2mqtt.runtime.redaction import hide, redact
 from interhuman2mqtt.runtime.sanitize import clean_lines
-from interhuman2mqtt.tools.measuring import CHUNK, Measured, measure
-from interhuman2mqtt.tools.pausing import why_paused
-from interhuman2mqtt.tools.remedies import remedy
 
 SOURCES = "rtsp://HOST/PATH, v4l2:/dev/video0, file:/PATH, test:"
 CREDENTIALS = "give the user name by --username, and the password by --password-file, --password-env or when asked"

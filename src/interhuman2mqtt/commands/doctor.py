@@ -10,17 +10,16 @@ import trio
 from interhuman2mqtt import exit_codes
 from interhuman2mqtt.cameras.capture_task import open_command
 from interhuman2mqtt.capture import alsa, ipc, v4l2
+from interhuman2mqtt.commands import doctor_broker, doctor_checks, restart
+from interhuman2mqtt.commands.device_holders import holders
+from interhuman2mqtt.commands.doctor_report import Check, down, failed, is_well, ok, remedy, skipped, tell, warning
+from interhuman2mqtt.commands.measure import measure
+from interhuman2mqtt.commands.pause import why_paused
 from interhuman2mqtt.config import Camera, Config, proxy, secrets
 from interhuman2mqtt.config import loader as configfile
 from interhuman2mqtt.config.problems import ConfigFileError, Severity
 from interhuman2mqtt.errors import Outage, Reason
 from interhuman2mqtt.runtime import log, state_dir
-from interhuman2mqtt.tools import asking, of_box, of_broker, of_network
-from interhuman2mqtt.tools.checks import Check, down, failed, is_well, ok, skipped, tell, warning
-from interhuman2mqtt.tools.holders import holders
-from interhuman2mqtt.tools.measuring import measure
-from interhuman2mqtt.tools.pausing import why_paused
-from interhuman2mqtt.tools.remedies import remedy
 
 CAMERAS_AT_ONCE = 3
 ASK_S = 2.0
@@ -36,8 +35,8 @@ def doctor_command(
     checks, config = _check_configuration(arguments, box)
     if config is not None:
         secrets.borrow_credentials()
-        checks += [of_box.check_secret(key, ref) for key, ref in of_box.refs(config).items()]
-        checks += [*of_box.check_state(config), of_box.check_clock()]
+        checks += [doctor_checks.check_secret(key, ref) for key, ref in doctor_checks.refs(config).items()]
+        checks += [*doctor_checks.check_state(config), doctor_checks.check_clock()]
         checks += trio.run(_look_around, config, _progress(err))
     tell(checks, out, as_json=as_json)
     return 0 if is_well(checks) else exit_codes.UNAVAILABLE
@@ -63,11 +62,11 @@ async def _look_around(config: Config, progress: Callable[[str], None]) -> list[
     cameras = trio.CapacityLimiter(CAMERAS_AT_ONCE)
     looks: dict[str, Look] = {
         **{
-            f"DNS {who}": partial(_alone, of_network.check_name, who, host)
-            for who, host in of_network.hosts(config, way).items()
+            f"DNS {who}": partial(_alone, doctor_checks.check_name, who, host)
+            for who, host in doctor_checks.hosts(config, way).items()
         },
-        "cloud": partial(of_network.check_cloud, config, way),
-        "broker": partial(of_broker.check_broker, config),
+        "cloud": partial(doctor_checks.check_cloud, config, way),
+        "broker": partial(doctor_broker.check_broker, config),
         **{name: partial(_alone, _check_camera, camera, cameras) for name, camera in config.cameras.items()},
     }
     found: dict[str, list[Check]] = {}
@@ -128,8 +127,8 @@ def busy(name: str, device: Path, outage: Outage) -> Check:
 def _is_running() -> bool:
     """Whether the service runs here."""
     try:
-        asking.ask(state_dir.find(), {"command": ""}, ASK_S)
-    except asking.NotAsked:
+        restart.ask(state_dir.find(), {"command": ""}, ASK_S)
+    except restart.NotAsked:
         return False
     return True
 

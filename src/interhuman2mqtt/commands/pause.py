@@ -2,6 +2,8 @@
 
 A pause is written down first, which a daemon that hangs finds as soon as it looks; where it cannot be, the daemon is
 asked to hold it. An end of pauses is asked of the daemon first: it may hold some that are not written down.
+
+Whether a camera is paused: then the tools do not open it by its name either.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -10,13 +12,27 @@ from pathlib import Path
 from typing import TextIO
 
 from interhuman2mqtt import exit_codes
+from interhuman2mqtt.commands import restart
+from interhuman2mqtt.commands.restart import NotAsked
 from interhuman2mqtt.config import loader as configfile
 from interhuman2mqtt.config.problems import ConfigFileError, did_you_mean, shown
 from interhuman2mqtt.policy.pauses import ALL, NAME, Origin, PauseError, Pauses
 from interhuman2mqtt.runtime import state_dir
 from interhuman2mqtt.runtime.sanitize import clean_lines
-from interhuman2mqtt.tools import asking
-from interhuman2mqtt.tools.asking import NotAsked
+
+
+def why_paused(camera: str) -> str | None:
+    """A sentence, where it is; a folder that no service has made yet pauses nobody. Blocks."""
+    state = state_dir.find()
+    pauses = Pauses(state, state_dir.find_runtime(state))
+    try:
+        pauses.folder.stat()
+    except FileNotFoundError:
+        return None
+    except OSError:
+        pass  # which reading it tells better
+    return pauses.read().why(camera)
+
 
 ASK_S = 10.0
 
@@ -78,7 +94,7 @@ def _resume(pauses: Pauses, camera: str | None, ask: Callable[[], str]) -> str:
 
 def _ask(state: Path, request: Mapping[str, str]) -> str:
     """What the daemon did, in a sentence; raises NotAsked, also where it did not do it."""
-    answer = asking.ask(state, request, ASK_S)
+    answer = restart.ask(state, request, ASK_S)
     if answer["status"] != "ok":
         raise NotAsked(answer["error"])
     return str(answer["data"]["detail"])

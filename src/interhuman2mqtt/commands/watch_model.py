@@ -1,19 +1,133 @@
-"""What is known of all boxes: folded out of their retained topics, one message after another; no I/O."""
+"""What is known of all boxes: folded out of their retained topics, one message after another; no I/O.
+
+Where on the broker something stands: `<base>/<box>/<camera or bridge>/<rest>`.
+
+What is read of the contract's payloads: no more than is shown, and of the types that it must have to be shown.
+"""
 
 from collections import Counter
 from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, NamedTuple, TypeVar
 
-from interhuman2mqtt.watch.payloads import (
-    BridgeState,
-    Engagement,
-    Health,
-    Info,
-    Quality,
-    Signals,
-    Status,
-    read,
-)
-from interhuman2mqtt.watch.places import BRIDGE, Place
+import msgspec
+from msgspec import Struct
+
+BRIDGE = "bridge"
+BELOW = ("+/bridge/state", "+/bridge/info", "+/bridge/health", "+/+/status", "+/+/state/+", "+/+/event/+")
+
+
+class Place(NamedTuple):
+    """What a topic is about."""
+
+    box: str
+    camera: str
+    """`bridge` where it is about the box itself."""
+    about: str
+    """`status`, `state/signals`, `event/error` ..."""
+
+
+def filters(base: str) -> list[str]:
+    """What is subscribed to, to see all boxes below a base topic; neither requests nor their answers."""
+    return [f"{base}/{below}" for below in BELOW]
+
+
+def place(base: str, topic: str) -> Place | None:
+    """What a topic is about; None where it is none of ours."""
+    if not topic.startswith(f"{base}/"):
+        return None
+    levels = topic[len(base) + 1 :].split("/", 2)
+    return Place(*levels) if len(levels) == 3 else None
+
+
+class BridgeState(Struct, frozen=True):
+    """`bridge/state`."""
+
+    state: str
+    boot_id: str = ""
+    since: datetime | None = None
+
+
+class Info(Struct, frozen=True):
+    """`bridge/info`."""
+
+    version: str
+    config_hash: str = "?"
+    files_hash: str = "?"
+    boot_id: str = ""
+
+
+class Health(Struct, frozen=True):
+    """`bridge/health`."""
+
+    outbox_rows: int = 0
+    outbox_age: float = 0.0
+    dropped: dict[str, int] = {}
+    cameras: dict[str, dict[str, float]] = {}
+
+
+class Gap(Struct, frozen=True):
+    """Since when nothing of a camera was analysed."""
+
+    start_at: datetime
+
+
+class Status(Struct, frozen=True):
+    """`<camera>/status`."""
+
+    state: str
+    since: datetime
+    reason: str | None = None
+    detail: str | None = None
+    source: str | None = None
+    gap: Gap | None = None
+
+
+class Engagement(Struct, frozen=True):
+    """`<camera>/state/engagement`."""
+
+    state: Any
+
+
+class Signals(Struct, frozen=True):
+    """`<camera>/state/signals`."""
+
+    signals: dict[str, Any]
+
+
+class Quality(Struct, frozen=True):
+    """`<camera>/state/conversation_quality`."""
+
+    overall: Any = None
+
+    @property
+    def index(self) -> float | None:
+        """The score of all, 0 to 100; None where there is none."""
+        index = self.overall.get("quality_index") if isinstance(self.overall, dict) else None
+        return index if isinstance(index, int | float) and abs(index) < 1000 else None
+
+
+class Event(Struct, frozen=True):
+    """`<camera>/event/<type>`."""
+
+    type: str
+    received_at: datetime
+    data: dict[str, Any]
+    session: str | None = None
+    start_at: datetime | None = None
+    end_at: datetime | None = None
+
+
+Payload = TypeVar("Payload", bound=Struct)
+
+
+def read(payload: bytes, type_: type[Payload]) -> Payload | None:
+    """A payload; None where it is not what the contract says, or empty."""
+    try:
+        return msgspec.json.decode(payload, type=type_)
+    except (ValueError, RecursionError):  # which msgspec's own errors are, too
+        return None
+
 
 BOXES_MAX = 10_000
 CAMERAS_MAX = 1_000

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 import trio
 from msgspec import structs
 
+from interhuman2mqtt.commands.doctor_checks import is_out_of_sight
+from interhuman2mqtt.commands.doctor_report import Check, down, failed, ok, skipped, warning
 from interhuman2mqtt.config import Config, secrets
 from interhuman2mqtt.control.inbox import Incoming
 from interhuman2mqtt.control.parser import Reader
@@ -22,8 +24,6 @@ from interhuman2mqtt.publish.mqtt.types import Ack, Endpoint
 from interhuman2mqtt.publish.topics import Topics
 from interhuman2mqtt.runtime.clock import clock_state
 from interhuman2mqtt.supervisor import leaves
-from interhuman2mqtt.tools.checks import Check, down, failed, ok, skipped, warning
-from interhuman2mqtt.tools.of_box import is_out_of_sight
 
 ANSWER_S = 10.0
 """Seconds for the broker to answer."""

@@ -13,9 +13,9 @@ from msgspec import Struct
 from interhuman2mqtt.capture import v4l2
 from interhuman2mqtt.capture.v4l2_formats import Format, NoCamera, formats
 from interhuman2mqtt.capture.v4l2_mode import Wanted, choose_mode
+from interhuman2mqtt.commands.alsa_devices import PROC, Microphone, microphones
+from interhuman2mqtt.commands.device_holders import holders
 from interhuman2mqtt.runtime.sanitize import clean_lines
-from interhuman2mqtt.tools.holders import holders
-from interhuman2mqtt.tools.sound import PROC, Microphone, microphones
 
 NOTHING = """no camera and no microphone was found. What to look at:
   ls -l /dev/video* /dev/snd    is the device there? (lsusb, dmesg: does the kernel see it?)

@@ -1,31 +1,113 @@
-"""`watch`: what is heard goes to the screen, or as JSON to whoever reads it, until somebody has seen enough."""
+"""`watch`: what is heard goes to the screen, or as JSON to whoever reads it, until somebody has seen enough.
+
+Hears what is published, as any consumer would: over the same kind of connection as the service's own.
+"""
 
 import signal
 import sys
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import NamedTuple
+from uuid import uuid4
 
 import trio
 from msgspec import structs
 
 from interhuman2mqtt import exit_codes
-from interhuman2mqtt.config import Mqtt, urls
+from interhuman2mqtt.commands import watch_output
+from interhuman2mqtt.commands.watch_model import Fleet, Place, filters, place
+from interhuman2mqtt.commands.watch_output import Line, line
+from interhuman2mqtt.commands.watch_terminal import Screen, Terminal
+from interhuman2mqtt.config import Mqtt, secrets, urls
 from interhuman2mqtt.config import loader as configfile
 from interhuman2mqtt.config.problems import BadValueError
 from interhuman2mqtt.config.secrets import borrow_credentials
 from interhuman2mqtt.control.inbox import Incoming
-from interhuman2mqtt.errors import ConfigError
+from interhuman2mqtt.errors import ConfigError, Outage, Reason, Refused
+from interhuman2mqtt.publish.mqtt import connection as mqtt
+from interhuman2mqtt.publish.mqtt.connect import Settings
+from interhuman2mqtt.publish.mqtt.subscriber import Take
+from interhuman2mqtt.publish.mqtt.types import INCOMING_PACKET_MAX, Endpoint
 from interhuman2mqtt.runtime import log, stdout
 from interhuman2mqtt.runtime.sanitize import clean_lines
-from interhuman2mqtt.supervisor import Waiting
-from interhuman2mqtt.watch import machine
-from interhuman2mqtt.watch.fleet import Fleet
-from interhuman2mqtt.watch.lines import Line, line
-from interhuman2mqtt.watch.listening import listen_on, settings_for
-from interhuman2mqtt.watch.places import Place, filters, place
-from interhuman2mqtt.watch.screen import Screen, Terminal
+from interhuman2mqtt.supervisor import BugBudget, Health, Pauses, Waiting, keep_running
+
+KEEPALIVE_S = 30
+TIMEOUT_S = 10.0
+"""For one attempt to connect, and for the answer to a subscription."""
+PAUSES = Pauses(first=1.0, longest=15.0, overloaded=5.0, overloaded_longest=30.0, refused=15.0)
+"""Somebody sits before it: shorter than the service's."""
+
+
+def settings_for(config: Mqtt, who: str, timeout: float = TIMEOUT_S) -> Settings:
+    """How to connect as a client of its own beside the service: no will, and a client id that is nobody else's.
+
+    Raises:
+        ConfigError: `mqtt.url` is none.
+    """
+
+    def read_password() -> str | None:
+        return None if config.password is None else secrets.read(config.password, what="mqtt.password").reveal()
+
+    return Settings(
+        mqtt=structs.replace(config, client_id=f"interhuman-{who}-{uuid4().hex[:8]}"),
+        read_password=read_password,
+        endpoint=Endpoint.of(config.url),
+        will=None,
+        keepalive=KEEPALIVE_S,
+        timeout=timeout,
+    )
+
+
+@asynccontextmanager
+async def listening(settings: Settings, filters: Sequence[str], take: Take) -> AsyncIterator[None]:
+    """One connection; the block runs once the broker has confirmed the subscription, and is cancelled with its loss.
+
+    Raises:
+        Outage: the broker does not answer, does not let us listen, or went away.
+    """
+    async with mqtt.connected(settings) as connection:
+        with trio.move_on_after(settings.timeout) as patience:
+            answers = await connection.hearing.subscribe(filters, take, INCOMING_PACKET_MAX)
+        if patience.cancelled_caught:
+            raise Outage(Reason.BROKER_LOST, f"the broker at {settings.endpoint} does not answer a subscription")
+        if refused := [(topic, ack) for topic, ack in zip(filters, answers, strict=False) if ack.refused]:
+            topic, ack = refused[0]
+            raise Refused(Reason.BROKER_REFUSED, f"the broker does not let us subscribe to {topic}: {ack.text}")
+        yield
+
+
+async def listen_on(  # noqa: PLR0913 - what a connection tells, each named once
+    settings: Settings,
+    filters: Sequence[str],
+    take: Take,
+    *,
+    begins: Callable[[], None],
+    stands: Callable[[], None],
+    waits: Callable[[Waiting], None],
+) -> None:
+    """One connection after another, for ever.
+
+    Args:
+        settings: How to connect.
+        filters: What to listen to.
+        take: Is handed what comes; must neither wait nor fail.
+        begins: Called before a connection is tried: what was heard by the one before may not be true any more.
+        stands: Called when it hears.
+        waits: Told why it ended, or did not come about, and when it is tried again.
+    """
+
+    async def hear(health: Health) -> bool:
+        begins()
+        async with listening(settings, filters, take):
+            health.well()
+            stands()
+            await trio.sleep_forever()
+
+    await keep_running(hear, waits, BugBudget(0), PAUSES)
+
 
 EVERY_S = 0.25
 """Between two pictures, at least."""
@@ -112,7 +194,7 @@ class _Watch:
             while await self._hears_more():
                 pass
         if self._options.json:
-            _write(machine.whole(self._screen.fleet))
+            _write(watch_output.whole(self._screen.fleet))
         else:
             self._screen.whole()
         self._over.cancel()
@@ -166,7 +248,7 @@ class _Watch:
 
     def _tell(self, word: str, detail: str, style: str) -> None:
         if self._options.json and not self._options.once:
-            self._put(machine.broker(word, detail))
+            self._put(watch_output.broker(word, detail))
         elif not self._options.once:
             self._screen.say(f"{word}: {detail}", style)
             self._news.set()
@@ -184,7 +266,7 @@ class _Watch:
     def _said(self, where: Place, incoming: Incoming, *, is_news: bool) -> Line | str | None:
         payload = incoming.payload or b""
         if self._options.json:
-            return machine.message(where, payload)
+            return watch_output.message(where, payload)
         known = incoming.retained and self._screen.is_live  # the table tells it
         return line(where, payload) if is_news and not known else None
 

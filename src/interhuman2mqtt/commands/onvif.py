@@ -22,8 +22,8 @@ from xml.sax.saxutils import escape, quoteattr
 from msgspec import Struct
 
 from interhuman2mqtt.capture.http_auth import authorization, parse_challenges
+from interhuman2mqtt.commands import soap
 from interhuman2mqtt.errors import Outage, Reason, Refused
-from interhuman2mqtt.tools import soap
 
 DEVICE, MEDIA = "http://www.onvif.org/ver10/device/wsdl", "http://www.onvif.org/ver10/media/wsdl"
 DEVICE_PATH, MEDIA_PATH = "/onvif/device_service", "/onvif/Media"
