@@ -56,7 +56,7 @@ from interhuman2mqtt.runtime.watchdog import Alive, Reporter, Stuck
 from interhuman2mqtt.supervisor import BugBudget
 
 if TYPE_CHECKING:
-    from interhuman2mqtt.metrics.exporter import Exporter
+    from interhuman2mqtt.metrics.server import Exporter
 
 log = structlog.get_logger(__name__)
 
@@ -291,7 +291,7 @@ class _Daemon:
             log.error("metrics are not served", detail=f"metrics.listen {validation.NEEDS_EXTRA}")
 
     def _exporter(self, listen: str) -> "Exporter":
-        from interhuman2mqtt.metrics.exporter import Exporter, Sources  # noqa: PLC0415 - an extra, which may be missing
+        from interhuman2mqtt.metrics.server import Exporter, Sources  # noqa: PLC0415 - an extra, which may be missing
 
         sources = Sources(
             box=self._config.box.id,

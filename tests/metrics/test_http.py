@@ -8,13 +8,13 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from interhuman2mqtt.metrics.http import CONNECTIONS_MAX, PATIENCE_S, REQUEST_MAX, Answer, serve
+from interhuman2mqtt.metrics.server import CONNECTIONS_MAX, PATIENCE_S, REQUEST_MAX, HttpAnswer, serve
 from rig.processes import in_background
 
 
-def answer(path: str, accept: str) -> Answer:
+def answer(path: str, accept: str) -> HttpAnswer:
     """Says what it was asked."""
-    return Answer(200 if path == "/metrics" else 404, "text/plain", f"{path} for {accept}\n".encode())
+    return HttpAnswer(200 if path == "/metrics" else 404, "text/plain", f"{path} for {accept}\n".encode())
 
 
 @asynccontextmanager

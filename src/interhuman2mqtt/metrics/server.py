@@ -1,10 +1,17 @@
-"""Serves `/metrics` to Prometheus, and `/health` to whoever restarts containers."""
+"""Serves `/metrics` to Prometheus, and `/health` to whoever restarts containers.
+
+A very small HTTP server: one GET per connection, answered at once or not at all.
+
+It trusts nobody: connections are few, a request is short, and whoever reads or writes slowly is cut off.
+"""
 
 import errno
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from http import HTTPStatus
 from typing import NamedTuple
 
+import h11
 import structlog
 import trio
 from prometheus_client import CollectorRegistry, ProcessCollector
@@ -16,13 +23,95 @@ from interhuman2mqtt.cameras.camera import Camera
 from interhuman2mqtt.cameras.coverage import Coverage
 from interhuman2mqtt.config.urls import listen_address
 from interhuman2mqtt.errors import Outage, Reason
-from interhuman2mqtt.metrics import cameras, delivery, http
-from interhuman2mqtt.metrics.families import Rows, counter, gauge
+from interhuman2mqtt.metrics import collectors
+from interhuman2mqtt.metrics.collectors import Rows, counter, gauge
 from interhuman2mqtt.publish.service import Delivery
 from interhuman2mqtt.publish.topics import BridgeInfo
 from interhuman2mqtt.runtime.log import Changes
 from interhuman2mqtt.runtime.watchdog import Alive
 from interhuman2mqtt.supervisor import BugBudget, Health, Waiting, keep_running
+
+CONNECTIONS_MAX = 8
+"""At once; more are closed without a word. Prometheus needs one."""
+PATIENCE_S = 10.0
+"""For a whole connection; Prometheus itself gives up after ten seconds."""
+REQUEST_MAX = 8 << 10
+"""Bytes of a request's head."""
+READ_SIZE = 4096
+
+
+class HttpAnswer(NamedTuple):
+    """What a path is answered with."""
+
+    status: int
+    content_type: str
+    body: bytes
+
+
+Answering = Callable[[str, str], HttpAnswer]
+"""From the path and the header Accept; must not wait."""
+
+
+async def serve(listeners: Sequence[trio.SocketListener], answer: Answering) -> None:
+    """Serve on these for ever; they are closed when this is cancelled."""
+    places = trio.CapacityLimiter(CONNECTIONS_MAX)
+
+    async def take(stream: trio.SocketStream) -> None:
+        if places.available_tokens:
+            async with places:
+                await _talk(stream, answer)
+        await trio.aclose_forcefully(stream)
+
+    await trio.serve_listeners(take, list(listeners))
+
+
+async def _talk(stream: trio.SocketStream, answer: Answering) -> None:
+    connection = h11.Connection(h11.SERVER, max_incomplete_event_size=REQUEST_MAX)
+    with trio.move_on_after(PATIENCE_S):
+        try:
+            request = await _request(stream, connection)
+            if request is not None:
+                await stream.send_all(_packed(connection, _answered(request, answer), head=request.method == b"HEAD"))
+                await stream.send_eof()
+                await stream.receive_some(READ_SIZE)  # until the other side has read it all, and closes
+        except (trio.BrokenResourceError, trio.ClosedResourceError, h11.RemoteProtocolError):
+            return  # it went away, or does not speak HTTP: nobody is there to be told
+
+
+async def _request(stream: trio.SocketStream, connection: h11.Connection) -> h11.Request | None:
+    """The request, once its head is whole; None where there is none."""
+    while True:
+        event = connection.next_event()
+        if isinstance(event, h11.Request):
+            return event
+        if event is not h11.NEED_DATA:
+            return None
+        connection.receive_data(await stream.receive_some(READ_SIZE))
+
+
+def _answered(request: h11.Request, answer: Answering) -> HttpAnswer:
+    if request.method not in (b"GET", b"HEAD"):
+        return HttpAnswer(HTTPStatus.METHOD_NOT_ALLOWED, "text/plain", b"only GET is answered\n")
+    accept = b", ".join(value for name, value in request.headers if name == b"accept")
+    path = request.target.partition(b"?")[0]
+    return answer(path.decode("latin-1"), accept.decode("latin-1"))
+
+
+def _packed(connection: h11.Connection, answer: HttpAnswer, *, head: bool) -> bytes:
+    """The whole answer as bytes; the connection ends with it."""
+    headers = [
+        ("Content-Type", answer.content_type),
+        ("Content-Length", str(len(answer.body))),
+        ("Cache-Control", "no-store"),
+        ("Connection", "close"),
+    ]
+    reason = HTTPStatus(answer.status).phrase
+    parts = [connection.send(h11.Response(status_code=answer.status, headers=headers, reason=reason.encode()))]
+    if not head:
+        parts.append(connection.send(h11.Data(data=answer.body)))
+    parts.append(connection.send(h11.EndOfMessage()))
+    return b"".join(part or b"" for part in parts)
+
 
 log = structlog.get_logger(__name__)
 
@@ -53,8 +142,8 @@ class Families(Collector):
         """Read the daemon's own counters."""
         running = self._sources.cameras()
         yield from self._service()
-        yield from cameras.collect(running, self._sources.coverage)
-        yield from delivery.collect(self._sources.delivery, running)
+        yield from collectors.collect_cameras(running, self._sources.coverage)
+        yield from collectors.collect_delivery(self._sources.delivery, running)
 
     def describe(self) -> Iterable[Metric]:
         """Nothing before the first scrape."""
@@ -104,7 +193,7 @@ class Exporter:
             raise Outage(_reason(error), f"metrics.listen: {self._host}:{self._port}: {_remedy(error)}") from error
         health.well()
         self._said.say("metrics", "served", "metrics are served", at=f"http://{self._host}:{self._port}/metrics")
-        await http.serve(listeners, self._answer)
+        await serve(listeners, self._answer)
         return True
 
     def _waits(self, waiting: Waiting) -> None:
@@ -112,22 +201,22 @@ class Exporter:
         detail = waiting.outage.detail
         self._said.say("metrics", detail, "metrics are not served", level="error", detail=detail)
 
-    def _answer(self, path: str, accept: str) -> http.Answer:
+    def _answer(self, path: str, accept: str) -> HttpAnswer:
         match path:
             case "/metrics":
                 return self._metrics(accept)
             case "/health":
                 stuck = [f"{stage} has hung for {seconds:.0f} s\n" for stage, seconds in self._alive.stuck()]
-                return http.Answer(503 if stuck else 200, PLAIN, "".join(stuck or ["everything moves\n"]).encode())
-        return http.Answer(404, PLAIN, b"there are /metrics and /health\n")
+                return HttpAnswer(503 if stuck else 200, PLAIN, "".join(stuck or ["everything moves\n"]).encode())
+        return HttpAnswer(404, PLAIN, b"there are /metrics and /health\n")
 
-    def _metrics(self, accept: str) -> http.Answer:
+    def _metrics(self, accept: str) -> HttpAnswer:
         encode, content_type = choose_encoder(accept)
         made_at, body = self._kept.get(content_type, (-FRESH_S, b""))
         if time.monotonic() - made_at >= FRESH_S:
             body = encode(self._registry)
             self._kept = {content_type: (time.monotonic(), body)}
-        return http.Answer(200, content_type, body)
+        return HttpAnswer(200, content_type, body)
 
 
 def _reason(error: OSError) -> Reason:

@@ -1,17 +1,100 @@
-"""Capture, ring, uplink and server, of each camera that runs now."""
+"""Capture, ring, uplink and server, of each camera that runs now.
 
-from collections.abc import Callable, Iterator, Mapping
+Metric families of prometheus_client, with our prefix and in one call each.
+
+Outbox and broker.
+"""
+
+import math
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from prometheus_client.core import Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
 from interhuman2mqtt.cameras.camera import Camera
 from interhuman2mqtt.cameras.counters import Counters
 from interhuman2mqtt.cameras.coverage import Coverage
 from interhuman2mqtt.events import State
-from interhuman2mqtt.metrics.families import Rows, counter, gauge, histogram
+from interhuman2mqtt.publish.message import Kind, Loss
+from interhuman2mqtt.publish.service import Delivery
+from interhuman2mqtt.runtime.histogram import Delays
 
-Cameras = Mapping[str, Camera]
+PREFIX = "interhuman2mqtt"
+
+Rows = Iterable[tuple[Sequence[str], float]]
+"""Values of the labels, in their order, and the value."""
+
+
+def counter(name: str, says: str, rows: Rows, labels: Sequence[str] = ()) -> Metric:
+    """What only grows, until the daemon or the camera is started anew; `_total` is added to its name."""
+    return _filled(CounterMetricFamily(f"{PREFIX}_{name}", says, labels=labels), rows)
+
+
+def gauge(name: str, says: str, rows: Rows, labels: Sequence[str] = ()) -> Metric:
+    """What is so now."""
+    return _filled(GaugeMetricFamily(f"{PREFIX}_{name}", says, labels=labels), rows)
+
+
+def histogram(name: str, says: str, delays: Mapping[str, Delays]) -> Metric:
+    """How long something took, by camera."""
+    family = HistogramMetricFamily(f"{PREFIX}_{name}", says, labels=["camera"])
+    for camera, measured in delays.items():
+        buckets = [(_shown(bound), float(count)) for bound, count in measured.cumulative()]
+        family.add_metric([camera], buckets, measured.total)
+    return family
+
+
+def _shown(bound: float) -> str:
+    return "+Inf" if bound == math.inf else f"{bound:g}"
+
+
+def _filled(family: CounterMetricFamily | GaugeMetricFamily, rows: Rows) -> Metric:
+    for labels, value in rows:
+        family.add_metric(labels, value)
+    return family
+
+
+def collect_delivery(delivery: Delivery, cameras: Collection[str]) -> Iterator[Metric]:
+    """All families of the way to the broker; of the cameras only these are told."""
+    yield from _outbox(delivery)
+    yield from _broker(delivery)
+    yield histogram(
+        "event_to_puback_seconds",
+        "From when an event was received until the broker had it, outages included.",
+        {camera: delays for camera, delays in delivery.handed.delays.items() if camera in cameras},
+    )
+
+
+def _outbox(delivery: Delivery) -> Iterator[Metric]:
+    depth = delivery.outbox.depth
+    yield gauge("outbox_messages", "Messages that wait for the broker.", [((), depth.rows)])
+    yield gauge(
+        "outbox_parked_messages",
+        "Those whose topic the broker refuses, or that seem to break connections.",
+        [((), depth.parked)],
+    )
+    yield gauge("outbox_bytes", "Bytes that they take.", [((), depth.bytes)])
+    yield gauge("outbox_max_bytes", "outbox.max_size.", [((), delivery.max_size)])
+    yield gauge("outbox_oldest_seconds", "For how long the oldest waits.", [((), depth.age)])
+    durable = float(delivery.outbox.trouble is None)
+    yield gauge("outbox_durable", "1 while what waits would survive a restart.", [((), durable)])
+    lost: Rows = (((loss.value,), delivery.losses.counts.get(loss.value, 0)) for loss in Loss)
+    yield counter("outbox_dropped_messages", "Messages that were lost, by the rule.", lost, ["rule"])
+
+
+def _broker(delivery: Delivery) -> Iterator[Metric]:
+    handed, broker = delivery.handed, delivery.broker
+    yield gauge("broker_connected", "1 while there is a connection.", [((), float(delivery.is_online))])
+    why: Rows = [((broker.reason.value,), 1.0)] if broker is not None and broker.reason is not None else []
+    yield gauge("broker_reason", "Why there is none: 1 for the reason.", why, ["reason"])
+    yield counter("broker_connections", "Connections that came about.", [((), handed.connections)])
+    failures: Rows = (((reason.value,), count) for reason, count in handed.failures.items())
+    yield counter("broker_failures", "Connections that were lost, or did not come about.", failures, ["reason"])
+    acknowledged: Rows = (((kind.value,), handed.acknowledged[kind]) for kind in Kind)
+    yield counter("broker_acknowledged_messages", "Messages that the broker acknowledged.", acknowledged, ["kind"])
+
+
+RunningCameras = Mapping[str, Camera]
 
 COUNTERS = {
     "capture_starts": ("Capture processes that were started.", "captures"),
@@ -37,7 +120,7 @@ PARTS: dict[str, tuple[str, str, Callable[[Counters], Mapping[Any, int]]]] = {
 }
 
 
-def collect(cameras: Cameras, coverage: Coverage) -> Iterator[Metric]:
+def collect_cameras(cameras: RunningCameras, coverage: Coverage) -> Iterator[Metric]:
     """All families of the cameras."""
     counted = {name: camera.counters for name, camera in cameras.items()}
     yield from _standing(cameras)
@@ -56,7 +139,7 @@ def collect(cameras: Cameras, coverage: Coverage) -> Iterator[Metric]:
     )
 
 
-def _standing(cameras: Cameras) -> Iterator[Metric]:
+def _standing(cameras: RunningCameras) -> Iterator[Metric]:
     statuses = {name: camera.standing.status for name, camera in cameras.items()}
     states: Rows = (
         ((name, state.value), float(status.state is state)) for name, status in statuses.items() for state in State
@@ -91,7 +174,7 @@ def _parts(counted: Mapping[str, Counters]) -> Iterator[Metric]:
         yield counter(name, says, rows, ["camera", label])
 
 
-def _coverage(cameras: Cameras, coverage: Coverage) -> Iterator[Metric]:
+def _coverage(cameras: RunningCameras, coverage: Coverage) -> Iterator[Metric]:
     ledgers = {name: coverage.ledger(name) for name in cameras}
     delivered: Rows = (((name,), ledger.delivered_s) for name, ledger in ledgers.items())
     yield counter("coverage_delivered_seconds", "Of a camera's time, what the cloud got.", delivered, ["camera"])
