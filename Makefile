@@ -18,9 +18,9 @@ SEED ?= 1
 
 # A sample of the tests, of each library that the package needs, for the oldest versions that pyproject.toml allows.
 LOWEST := .venv-lowest
-SAMPLE := $(addprefix tests/,publish/test_client.py publish/test_packing.py publish/test_connection.py \
-	cloud/test_protocol.py cloud/test_session.py metrics/test_start.py watch/test_screen.py demo/test_screen.py \
-	system/test_whole_run.py::test_a_file)
+SAMPLE := $(addprefix tests/,publish/mqtt/test_paho_client.py publish/mqtt/test_packing.py publish/mqtt/test_connection.py \
+	cloud/test_protocol.py cloud/test_session.py metrics/test_start.py commands/test_watch_terminal.py commands/test_demo_screen.py \
+	integration/test_whole_run.py::test_a_file)
 
 # What the tests run beside the package: a broker, a camera, FFmpeg to compare with, systemd's own checks, strace to see
 # what reaches the disk, and a compiler for what sets the clock of one process.
@@ -62,12 +62,12 @@ bench: $(STAMP) packages  ## what it costs beside its peers, about 25 minutes on
 lint: $(STAMP)  ## ruff, flake8-async, mypy, import-linter
 	@$(BIN)/ruff check --quiet
 	@$(BIN)/ruff format --check --quiet
-	@grep -rlwE 'async|trio' --include '*.py' src tests | xargs -n 16 -P 4 $(BIN)/flake8-async
+	@grep -rlwE 'async|trio' --include "*.py" src tests scripts/generate | xargs -n 16 -P 4 $(BIN)/flake8-async
 	@$(BIN)/mypy --no-error-summary
 	@$(BIN)/lint-imports >.venv/imports.log || { cat .venv/imports.log; exit 1; }
 
-generate: $(STAMP)  ## the schemas and tables of config/ and the README, out of the code
-	@PYTHONPATH=tests $(BIN)/python -m generate
+generate: $(STAMP)  ## the schemas, the tables of docs/ and the README, out of the code
+	@PYTHONPATH=scripts $(BIN)/python -m generate
 
 lock: $(RELEASE)  ## scripts/lock after a change of dependencies; the newest of all: make lock ARGS=--upgrade
 	@scripts/lock/renew $(ARGS)

@@ -8,8 +8,8 @@ import trio
 from bench.figures import Figure
 from bench.kernel import cpu_seconds, family, pss_bytes
 from bench.scene import FRAGMENTS, configuration, daemon, pouring, quiet_broker
-from rig.processes import running
-from rig.rtsp import FULL_HD_MOUNT, rtsp_server
+from support.processes import running
+from support.rtsp import FULL_HD_MOUNT, rtsp_server
 
 BUFFER_S = 10
 WARM_UP_S = 15

@@ -7,7 +7,7 @@ import trio
 from bench.figures import Figure
 from bench.kernel import cpu_seconds, family
 from bench.scene import FRAGMENTS, configuration, daemon, pouring, quiet_broker
-from rig.processes import running
+from support.processes import running
 
 PICTURE = "testsrc2=size=1280x720:rate=30,format=yuv420p"
 SOUND = "sine=frequency=440:beep_factor=4:sample_rate=48000"

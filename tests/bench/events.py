@@ -14,11 +14,11 @@ from bench.figures import Figure, percentile
 from bench.moments import HEARD
 from bench.scene import configuration, daemon, pouring, quiet_broker
 from interhuman2mqtt import config
+from publish.helpers import an_event_message
 from publish.lives import Life
-from publish.parts import an_event_message
-from rig.clips import Clip
-from rig.mosquitto import Broker
-from rig.processes import RigProcess, running
+from support.clips import Clip
+from support.mosquitto import Broker
+from support.processes import RigProcess, running
 
 EVENTS = "interhuman/bench/+/event/signal.updated"
 SMALL = Clip(size=(192, 108), seconds=8, fps=15, gop=15)

@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from rig.processes import children
+from support.processes import children
 
 TICKS = os.sysconf("SC_CLK_TCK")
 

@@ -13,8 +13,8 @@ from bench.copying import RARELY
 from bench.figures import Figure
 from bench.kernel import cpu_seconds, family, pss_bytes
 from bench.scene import FRAGMENTS, Cloud, configuration, daemon, pouring, quiet_broker
-from rig.processes import RigProcess, running
-from rig.rtsp import FULL_HD_MOUNT, RtspServer, rtsp_server
+from support.processes import RigProcess, running
+from support.rtsp import FULL_HD_MOUNT, RtspServer, rtsp_server
 
 COUNTS = (1, 10, 20, 40)
 CHUNK_S = 2.0

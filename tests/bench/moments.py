@@ -10,9 +10,9 @@ import trio
 
 from bench.figures import Figure, percentile
 from bench.scene import FRAGMENTS, configuration, daemon, pouring, quiet_broker
-from rig.clips import FULL_HD, frame_numbers
-from rig.processes import running
-from rig.rtsp import FULL_HD_MOUNT, RtspServer, rtsp_server
+from support.clips import FULL_HD, frame_numbers
+from support.processes import running
+from support.rtsp import FULL_HD_MOUNT, RtspServer, rtsp_server
 
 CHUNK_S = 2.0
 HEARD = (sys.executable, "-m", "bench.heard")

@@ -12,8 +12,8 @@ import tomli_w
 import trio
 import trustme
 
-from rig.mosquitto import Broker, mosquitto
-from rig.processes import RigProcess, running
+from support.mosquitto import Broker, mosquitto
+from support.processes import RigProcess, running
 
 Json = dict[str, Any]
 FRAGMENTS = ["-f", "mp4", "-movflags", "frag_keyframe+empty_moov+default_base_moof"]

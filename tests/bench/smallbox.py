@@ -15,7 +15,7 @@ import trio
 from bench.kernel import family
 from bench.many import CHUNK_S
 from bench.scene import Json, configuration, daemon, pouring, quiet_broker
-from rig.rtsp import FULL_HD_MOUNT, RtspServer, rtsp_server
+from support.rtsp import FULL_HD_MOUNT, RtspServer, rtsp_server
 
 QUARTER_US, PERIOD_US = 25_000, 100_000
 MEMORY = 256 << 20

@@ -1,4 +1,4 @@
-"""Draw `watch` for the README: `python tests/bench/watch_picture.py config/watch.svg`.
+"""Draw `watch` for the README: `python tests/bench/watch_picture.py docs/pictures/watch.svg`.
 
 Three boxes run with the simulated cloud, one of them is lost, and what stands on the screen then is saved.
 """
@@ -14,14 +14,14 @@ from rich.console import Console
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from integration.helpers import Box, Json, Site, box, site
 from interhuman2mqtt.commands.watch import listening, settings_for
 from interhuman2mqtt.commands.watch_model import Fleet, filters, place
 from interhuman2mqtt.commands.watch_output import line
 from interhuman2mqtt.commands.watch_terminal import Screen
 from interhuman2mqtt.config import Mqtt
 from interhuman2mqtt.control.inbox import Incoming
-from rig.clips import Clip
-from system.parts import Box, Json, Site, box, site
+from support.clips import Clip
 
 SECONDS = 40.0
 """Health is published every half minute, and gaps want to be seen."""

@@ -17,7 +17,7 @@ from interhuman2mqtt.capture.timestamps import Anchor
 from interhuman2mqtt.capture.track_selection import Adjustment, choose
 from interhuman2mqtt.errors import Outage
 from interhuman2mqtt.supervisor import leaves
-from rig.clips import Clip, frame_numbers, made
+from support.clips import Clip, frame_numbers, made
 
 SMALL = Clip(size=(192, 108), seconds=8, fps=15, gop=15)
 """120 frames with AAC, in eight GOPs."""

@@ -11,7 +11,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from capture.material import crafted
-from rig.clips import Clip, draw
+from support.clips import Clip, draw
 
 SIZE = (192, 108)
 FPS = 15

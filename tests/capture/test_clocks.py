@@ -7,11 +7,11 @@ import pytest
 from capture.material import a_command, numbers
 from capture.scripted import SOUND, VIDEO, ZERO, Camera, Judged, Placed, honest, judged, running
 from capture.workers import film, pull, working
-from rig.clips import Clip
-from rig.scripted_camera import scripted_camera
-from rig.scripted_tracks import Track
-from rig.scripted_tracks import sound as sound_of
-from rig.scripted_tracks import video as video_of
+from support.clips import Clip
+from support.scripted_camera import scripted_camera
+from support.scripted_tracks import Track
+from support.scripted_tracks import sound as sound_of
+from support.scripted_tracks import video as video_of
 
 PROMISED_S = 0.5
 TOGETHER_S = 0.1

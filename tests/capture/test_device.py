@@ -25,9 +25,9 @@ from interhuman2mqtt.capture import device, ipc, v4l2, v4l2_formats
 from interhuman2mqtt.capture.device import explain, open_source
 from interhuman2mqtt.capture.network_source import CREDENTIALS_MAX
 from interhuman2mqtt.errors import Outage, Reason, Refused
-from rig.mosquitto import free_port
-from rig.processes import in_background
-from rig.rtsp import Login, rtsp_server
+from support.mosquitto import free_port
+from support.processes import in_background
+from support.rtsp import Login, rtsp_server
 
 PRINTABLE = "".join(map(chr, range(0x20, 0x7F)))
 PASSWORD = "p@ss'w\"o:r/d#1%"

@@ -11,7 +11,7 @@ from interhuman2mqtt.cameras.stall_detector import Timeouts
 from interhuman2mqtt.cameras.worker import Worker, start_worker
 from interhuman2mqtt.capture.__main__ import memory_max
 from interhuman2mqtt.errors import Reason
-from rig.hostile import WAYS, Way, hostile
+from support.hostile import WAYS, Way, hostile
 
 SHORT = Timeouts(open=4.0, stall=3.0, silence=5.0)
 NOTICED_S = 30.0

@@ -7,7 +7,7 @@ import av
 import pytest
 
 from capture.material import LEGIBLE, captured, media, numbers
-from rig.clips import Clip
+from support.clips import Clip
 
 CLIP = Clip(size=(192, 108), seconds=4, fps=15, video="mjpeg", audio=None)
 DAMAGED = 20

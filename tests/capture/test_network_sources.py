@@ -19,9 +19,9 @@ from capture.material import SMALL, a_command
 from capture.test_device import opening, outage
 from capture.workers import pull, working
 from interhuman2mqtt.errors import Reason, Refused
-from rig.clips import Clip
-from rig.mosquitto import free_port
-from rig.processes import running
+from support.clips import Clip
+from support.mosquitto import free_port
+from support.processes import running
 
 TONE = Clip(size=(192, 108), seconds=8, fps=15, gop=15, audio="aac")
 MULTIPART = ["-content_type", "multipart/x-mixed-replace;boundary=ffmpeg"]

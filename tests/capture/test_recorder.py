@@ -8,7 +8,7 @@ import av
 import pytest
 
 from capture.material import SMALL, Captured, captured, crafted, media, numbers
-from rig.clips import OPTIONS, Clip, add_video, draw, opened
+from support.clips import OPTIONS, Clip, add_video, draw, opened
 
 B_FRAMES = SMALL._replace(b_frames=2)
 SILENT = SMALL._replace(audio=None)

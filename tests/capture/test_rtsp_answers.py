@@ -10,8 +10,8 @@ from capture.material import SMALL, a_command
 from capture.test_device import opening, outage
 from capture.workers import pull, working
 from interhuman2mqtt.errors import Outage, Reason, Refused
-from rig.scripted_camera import Answer, Login, Request, scripted_camera
-from rig.scripted_tracks import video
+from support.scripted_camera import Answer, Login, Request, scripted_camera
+from support.scripted_tracks import video
 
 LOGIN = {"username": "viewer", "password": "pa55word"}
 TAKEN = Login("viewer", "pa55word")

@@ -17,9 +17,9 @@ from capture.workers import film, working
 from interhuman2mqtt.capture.ring import Packet, Ring
 from interhuman2mqtt.capture.silence import Filled, Quiet, low_complexity, quiet, quiet_of
 from interhuman2mqtt.capture.tracks import AvPacket, Copied
-from rig.clips import Clip, opened, packet_times
-from rig.scripted_camera import scripted_camera
-from rig.scripted_tracks import Track, pausing, sound, video
+from support.clips import Clip, opened, packet_times
+from support.scripted_camera import scripted_camera
+from support.scripted_tracks import Track, pausing, sound, video
 
 if TYPE_CHECKING:
     from interhuman2mqtt.events import MediaChunk

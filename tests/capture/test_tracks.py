@@ -16,7 +16,7 @@ from interhuman2mqtt.capture.ring import Packet
 from interhuman2mqtt.capture.silence import Filled, quiet
 from interhuman2mqtt.capture.tracks import Copied, EncodedSound, EncodedVideo, Silence, Track
 from interhuman2mqtt.errors import Reason, Refused
-from rig.clips import Clip, add_audio, add_video, draw, opened, packet_times, sing
+from support.clips import Clip, add_audio, add_video, draw, opened, packet_times, sing
 
 MJPEG = Clip(size=(192, 112), seconds=4, fps=15, video="mjpeg", audio=None)
 H265 = SMALL._replace(video="libx265", seconds=4, audio=None)

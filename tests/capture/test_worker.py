@@ -11,8 +11,8 @@ from capture.workers import ENOUGH_S, MOUNT, PATIENT, film, is_gone, pull, worki
 from interhuman2mqtt.cameras.worker import Worker, start_worker
 from interhuman2mqtt.errors import Outage, Reason, Refused
 from interhuman2mqtt.runtime.clock import BoxClock
-from rig.clips import Clip, packet_times
-from rig.rtsp import rtsp_server
+from support.clips import Clip, packet_times
+from support.rtsp import rtsp_server
 
 RARE = Clip(size=(192, 108), fps=15, gop=150, seconds=40, audio=None)
 

@@ -18,9 +18,9 @@ from interhuman2mqtt.cameras.stall_detector import Timeouts
 from interhuman2mqtt.cameras.worker import start_worker
 from interhuman2mqtt.capture import ipc
 from interhuman2mqtt.errors import Outage, Reason
-from rig.netproxy import network
-from rig.rtp import Jumps
-from rig.rtsp import rtsp_server
+from support.netproxy import network
+from support.rtp import Jumps
+from support.rtsp import rtsp_server
 
 
 async def test_a_worker_that_is_killed() -> None:

@@ -20,7 +20,7 @@ from interhuman2mqtt.cloud.session_types import Limits, Oddity, SessionEnd, Wish
 from interhuman2mqtt.cloud.websocket import Dial, Server
 from interhuman2mqtt.errors import Outage
 from interhuman2mqtt.events import Event, MediaChunk
-from rig.clocks import Clocks
+from support.clocks import Clocks
 
 KEY = "ih_live_do-not-print-me"
 SESSION = "7c1e5a2e-0000-4000-8000-000000000001"

@@ -20,7 +20,7 @@ from interhuman2mqtt.errors import Outage, Reason
 from interhuman2mqtt.policy.budgets import Budgets
 from interhuman2mqtt.policy.meter import RETRY_S, SLICE_S
 from interhuman2mqtt.runtime.blocking import Blocking
-from policy.parts import NOON, AtOnce, Result, Wall, opened
+from policy.helpers import NOON, AtOnce, Result, Wall, opened
 
 BROKEN = OSError(errno.EROFS, "Read-only file system", "/state/budget.json")
 

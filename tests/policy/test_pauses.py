@@ -10,7 +10,7 @@ import pytest
 
 from interhuman2mqtt.policy.pauses import ALL, Origin, Pause, PauseError, Pauses
 from interhuman2mqtt.runtime import state_dir
-from rig.disks import read_only, tiny_disk
+from support.disks import read_only, tiny_disk
 
 
 @pytest.fixture

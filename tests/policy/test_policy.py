@@ -23,8 +23,8 @@ from interhuman2mqtt.policy.pauses import ALL, Origin, Pauses
 from interhuman2mqtt.policy.policy import LOOK_S, Permit, Policy, for_box
 from interhuman2mqtt.runtime.blocking import Blocking
 from interhuman2mqtt.runtime.watchdog import Alive
-from policy.parts import NOON, AtOnce, Wall
-from rig.disks import read_only
+from policy.helpers import NOON, AtOnce, Wall
+from support.disks import read_only
 
 
 def permit(policy: Policy, camera: str = "front", **keys: Any) -> Permit:

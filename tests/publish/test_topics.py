@@ -23,7 +23,7 @@ from interhuman2mqtt.publish.topics import (
     level,
     mark_late,
 )
-from publish.parts import NO_BUDGETS, NOON, an_event, at
+from publish.helpers import NO_BUDGETS, NOON, an_event, at
 
 TOPICS = Topics("interhuman", "lobby-1", 3600.0)
 

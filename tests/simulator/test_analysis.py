@@ -12,7 +12,7 @@ from interhuman2mqtt.simulator.errors import CATALOGUE
 from interhuman2mqtt.simulator.media import Report
 from interhuman2mqtt.simulator.messages import Message, SessionConfig, Terms
 from interhuman2mqtt.simulator.settings import GOAL_DIMENSIONS, MODELS, Dialect, Settings, Version
-from simulator.parts import BOTH_FLAGS
+from simulator.helpers import BOTH_FLAGS
 
 V1 = Terms(version=Version.V1, model=None)
 V2 = Terms(version=Version.V2, model="inter-2", entitled=MODELS)

@@ -27,7 +27,7 @@ from interhuman2mqtt.simulator.settings import (
     RequireAudio,
     Settings,
 )
-from simulator.parts import session
+from simulator.helpers import session
 
 
 def settings(*arguments: str) -> Settings:

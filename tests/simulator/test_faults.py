@@ -23,7 +23,7 @@ from interhuman2mqtt.simulator.faults import (
     parse_fault,
 )
 from interhuman2mqtt.simulator.settings import Limits, Settings
-from simulator.parts import FAST, Client, clip, fragments, in_memory, kinds, only, recorded, session, simulator
+from simulator.helpers import FAST, Client, clip, fragments, in_memory, kinds, only, recorded, session, simulator
 
 PIECES = 6
 

@@ -13,7 +13,7 @@ from interhuman2mqtt.errors import ConfigError
 from interhuman2mqtt.simulator import server
 from interhuman2mqtt.simulator.server import Address, serve
 from interhuman2mqtt.simulator.settings import Key, Settings
-from simulator.parts import connected, session, simulator
+from simulator.helpers import connected, session, simulator
 
 
 async def rejected(address: Address, path: str = "/v2/stream/analyze", **more: str) -> ConnectionRejected:

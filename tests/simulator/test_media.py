@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from interhuman2mqtt.simulator.demuxer import Rules, Tally, Times, inspect
 from interhuman2mqtt.simulator.errors import Answer
 from interhuman2mqtt.simulator.media import Chunk, Reader, Report
-from simulator.parts import as_a_browser_cuts, clip, clusters, fragments
+from simulator.helpers import as_a_browser_cuts, clip, clusters, fragments
 
 LOOSE = Rules(video=True, audio=False)
 CLOSE = 0.06

@@ -18,7 +18,7 @@ from interhumanai.stream import (
 )
 
 from interhuman2mqtt.simulator.settings import GOAL_DIMENSIONS, INTER_2, Key, Settings
-from simulator.parts import BOTH_FLAGS, clip, clusters, fragments, simulator
+from simulator.helpers import BOTH_FLAGS, clip, clusters, fragments, simulator
 
 Api = Literal["v1", "v2"]
 HEARD = {"agreement", "confidence", "frustration", "hesitation", "interest", "uncertainty"}

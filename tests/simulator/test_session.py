@@ -11,7 +11,7 @@ import trio.testing
 from trio_websocket import ConnectionClosed
 
 from interhuman2mqtt.simulator.settings import Decode, Limits, RequireAudio, Settings
-from simulator.parts import (
+from simulator.helpers import (
     BOTH_FLAGS,
     FAST,
     as_a_browser_cuts,

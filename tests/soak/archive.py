@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 import av
 import msgspec
 
-from rig.clips import frame_numbers
 from soak.book import digest
 from soak.spans import Span, union
+from support.clips import frame_numbers
 
 
 class Scene(NamedTuple):

@@ -11,8 +11,8 @@ from typing import Any
 
 import trio
 
+from integration.helpers import KEY, Box
 from soak.book import EVIDENCE
-from system.parts import KEY, Box
 
 STOP_S = 60.0
 """More than the drains of all sessions and of the outbox may take."""

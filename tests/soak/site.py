@@ -9,11 +9,7 @@ from typing import Any, NamedTuple
 
 import trio
 
-from rig.clips import Clip
-from rig.mosquitto import Broker, mosquitto, subscribed
-from rig.netproxy import Network, network
-from rig.rtsp import RtspServer, rtsp_server
-from rig.wallclock import WallClock
+from integration.helpers import BOX, Box, Cloud, cloud, configuration
 from soak.archive import Archive, Scene
 from soak.book import Book
 from soak.daemon import Daemon
@@ -21,7 +17,11 @@ from soak.listener import Listener, listening
 from soak.relay import BrokerEar, CloudEar, Quota
 from soak.spans import Span
 from soak.storm import Cameras
-from system.parts import BOX, Box, Cloud, cloud, configuration
+from support.clips import Clip
+from support.mosquitto import Broker, mosquitto, subscribed
+from support.netproxy import Network, network
+from support.rtsp import RtspServer, rtsp_server
+from support.wallclock import WallClock
 
 VIEW = Clip(fps=10, gop=10, seconds=600)
 """What the cameras look at: long enough for a picture's number to tell the time."""

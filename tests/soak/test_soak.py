@@ -11,13 +11,8 @@ import pytest
 import trio
 
 from interhuman2mqtt.publish.mqtt import throttle
-from publish.parts import Bench, an_event_message, until
-from publish.parts import running as publishing
-from rig.clips import Clip
-from rig.mosquitto import mosquitto, subscribed
-from rig.netproxy import network
-from rig.processes import running
-from rig.rtsp import rtsp_server
+from publish.helpers import Bench, an_event_message, until
+from publish.helpers import running as publishing
 from soak import report, watch
 from soak.__main__ import main, soak
 from soak.archive import Archive, CloudSession, Scene, read_media
@@ -27,6 +22,11 @@ from soak.relay import BrokerEar, CloudEar, Quota
 from soak.site import CAMERAS
 from soak.storm import KINDS, plan
 from soak.weather import FAULTS
+from support.clips import Clip
+from support.mosquitto import mosquitto, subscribed
+from support.netproxy import network
+from support.processes import running
+from support.rtsp import rtsp_server
 
 SEED, MINUTES = 14, 0.6
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from rig.processes import children
 from soak.oracle import Sample
+from support.processes import children
 
 CAPTURE = b"interhuman2mqtt.capture"
 LINGERS = 7

@@ -11,11 +11,11 @@ from typing import Literal, NamedTuple
 
 import trio
 
+from integration.helpers import BOX
 from soak import watch
 from soak.site import Paused, Site
 from soak.spans import Span
 from soak.storm import Happening
-from system.parts import BOX
 
 Do = Callable[[Site, Happening], Awaitable[str]]
 """Returns once the fault is over; what it says tells why it could not be done, empty: it was."""

@@ -1,0 +1,390 @@
+"""The gap ledgers of a box, through restarts of the daemon and of the machine, and whatever the wall clock shows."""
+
+import os
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+import structlog
+from msgspec import UNSET
+from trio.testing import MockClock
+
+from interhuman2mqtt.cameras.coverage import SAVE_S, Coverage, DatedGap
+from interhuman2mqtt.cameras.gap_events import Teller
+from interhuman2mqtt.cameras.gaps import AudioGap
+from interhuman2mqtt.cameras.status import Standing
+from interhuman2mqtt.errors import Reason
+from interhuman2mqtt.events import ActiveSignal, CameraStatus, Clock, MediaChunk
+from support.clocks import NOON, Clocks
+
+DAY_S = 86400.0
+CAPTURE = object()
+
+
+def at(seconds: float) -> datetime:
+    return NOON + timedelta(seconds=seconds)
+
+
+def dated(start: float, end: float, reason: Reason) -> DatedGap:
+    """A gap that began so long after noon."""
+    return DatedGap(at(start), at(end), reason, end - start)
+
+
+class Life:
+    """One life of the daemon, as far as it is about coverage.
+
+    Args:
+        folder: Where it keeps the file.
+        clocks: Of the machine; a life begins with what they show.
+    """
+
+    def __init__(self, folder: Path, clocks: Clocks, *cameras: str) -> None:
+        self.clocks = clocks
+        self.told: list[tuple[str, DatedGap]] = []
+        self.coverage = Coverage(
+            folder / "coverage.json",
+            self._tell,
+            clocks.box_clock(),
+        )
+        self.left = self.coverage.resume(dict.fromkeys(cameras or ("front",)))
+        for camera in cameras or ("front",):
+            self.coverage.ledger(camera)
+
+    def _tell(self, camera: str, gap: DatedGap | AudioGap) -> None:
+        assert isinstance(gap, DatedGap)
+        self.told.append((camera, gap))
+
+    def delivers(self, seconds: float, camera: str = "front") -> None:
+        """So much media of a camera arrives at the cloud, as it is captured."""
+        self.coverage.because(camera, None)
+        start = self.clocks.monotonic
+        self.clocks.run(seconds)
+        chunk = MediaChunk(
+            payload=b"",
+            media_start=start,
+            media_end=start + seconds,
+            captured_from=start,
+            last=False,
+            source_start=start,
+            source_end=start + seconds,
+        )
+        self.coverage.delivered(camera, CAPTURE, chunk)
+
+
+async def test_a_stop_is_told_at_the_next_start(tmp_path: Path) -> None:
+    """The time between an orderly stop and the next start is a gap, told at once, with its reason."""
+    clocks = Clocks()
+    first = Life(tmp_path, clocks)
+    first.delivers(10)
+    first.coverage.because("front", Reason.STOPPED)
+    await first.coverage.save()
+    clocks.run(60)
+    second = Life(tmp_path, clocks)
+    assert second.told == [("front", dated(10, 70, Reason.STOPPED))]
+    assert second.left == {}
+
+
+async def test_a_crash_and_a_power_cut(tmp_path: Path) -> None:
+    """Without a farewell it was a crash, or a power cut where the machine has been started anew."""
+    clocks = Clocks()
+    first = Life(tmp_path, clocks)
+    first.delivers(10)
+    await first.coverage.save()
+    clocks.run(60)
+    second = Life(tmp_path, clocks)
+    assert second.told == [("front", dated(10, 70, Reason.CRASHED))]
+    await second.coverage.save()
+    clocks.reboot(30)
+    third = Life(tmp_path, clocks)
+    assert third.told == [("front", dated(70, 100, Reason.POWER_CUT))]
+    assert third.coverage.told("front") == {
+        "live_seconds": 30,
+        "delivered_seconds": 0,
+        "gap_seconds": 30,
+        "lag_seconds": 0,
+    }
+
+
+STEPS = pytest.mark.parametrize(
+    "by", [20 * DAY_S, 3600.0, -3600.0, -57 * 365 * DAY_S], ids=["20 d", "1 h", "-1 h", "-57 y"]
+)
+
+
+@STEPS
+async def test_a_clock_that_is_set_before_a_crash(by: float, tmp_path: Path) -> None:
+    """Within one boot the gap of a crash is exact, whatever was done to the wall clock in a life or between two."""
+    clocks = Clocks()
+    first = Life(tmp_path, clocks)
+    first.delivers(10)
+    clocks.step(by)
+    first.delivers(10)
+    assert first.told == []
+    assert first.coverage.told("front") == {
+        "live_seconds": 20,
+        "delivered_seconds": 20,
+        "gap_seconds": 0,
+        "lag_seconds": 0,
+    }
+    await first.coverage.save()
+    clocks.run(20)
+    clocks.step(-2 * by)
+    clocks.run(20)
+    second = Life(tmp_path, clocks)
+    assert second.told == [("front", dated(20 - by, 60 - by, Reason.CRASHED))]
+
+
+async def test_a_box_without_a_battery(tmp_path: Path) -> None:
+    """After a boot the gap is told once the clock is right, with its length and dates; until then nothing is told."""
+    clocks = Clocks()
+    first = Life(tmp_path, clocks)
+    first.delivers(10)
+    await first.coverage.save()
+    clocks.reboot(0, datetime(1970, 1, 1, 0, 1, tzinfo=UTC), synced=False)
+    second = Life(tmp_path, clocks)
+    second.delivers(50)
+    second.coverage.settle_owed()
+    assert second.told == []
+    clocks.step((at(3660) - datetime(1970, 1, 1, 0, 1, 50, tzinfo=UTC)).total_seconds())
+    second.coverage.settle_owed()
+    assert second.told == []
+    clocks.synced = True
+    second.coverage.settle_owed()
+    assert second.told == [("front", dated(10, 3610, Reason.POWER_CUT))]
+    second.delivers(10)
+    assert second.coverage.told("front") == {
+        "live_seconds": 3660,
+        "delivered_seconds": 60,
+        "gap_seconds": 3600,
+        "lag_seconds": 0,
+    }
+    await second.coverage.save()
+    assert Life(tmp_path, clocks).told == []
+
+
+async def test_a_clock_that_never_gets_right(tmp_path: Path) -> None:
+    """After ten minutes without a clock the gap is told without a length, and no event claims to know its dates."""
+    clocks = Clocks()
+    first = Life(tmp_path, clocks)
+    first.delivers(10)
+    await first.coverage.save()
+    clocks.reboot(0, datetime(1970, 1, 1, tzinfo=UTC), synced=False)
+    second = Life(tmp_path, clocks)
+    clocks.run(599)
+    second.coverage.settle_owed()
+    await second.coverage.save()
+    assert second.told == []
+    third = Life(tmp_path, clocks)  # which crashed meanwhile, and has not forgotten
+    clocks.run(1)
+    third.coverage.settle_owed()
+    unknown = DatedGap(at(10), None, Reason.POWER_CUT, None)
+    assert [gap for _, gap in third.told if gap.seconds is None] == [unknown]
+    event = Teller("lobby-1", "life", clocks.box_clock()).gap("front", unknown)
+    assert (event.start_at, event.end_at, event.ranges_at, event.clock) == (at(10), None, UNSET, Clock.UNKNOWN)
+    assert event.data == {"reason": "power_cut", "seconds": None}
+
+
+async def test_an_earlier_clock_that_was_not_right(tmp_path: Path) -> None:
+    """What a boot left whose clock was never right has no length and no date, and nobody waits for one."""
+    clocks = Clocks(datetime(1970, 1, 1, tzinfo=UTC), synced=False)
+    first = Life(tmp_path, clocks)
+    first.delivers(10)
+    first.coverage.because("front", Reason.STOPPED)
+    await first.coverage.save()
+    clocks.reboot(0, NOON)
+    assert Life(tmp_path, clocks).told == [("front", DatedGap(None, None, Reason.STOPPED, None))]
+
+
+async def test_two_boots_without_a_clock(tmp_path: Path) -> None:
+    """What nobody could date before the machine was started once more is told without a length, and once."""
+    clocks = Clocks()
+    first = Life(tmp_path, clocks)
+    first.delivers(10)
+    await first.coverage.save()
+    clocks.reboot(0, datetime(1970, 1, 1, tzinfo=UTC), synced=False)
+    await Life(tmp_path, clocks).coverage.save()
+    clocks.reboot(0, datetime(1970, 1, 1, tzinfo=UTC), synced=False)
+    third = Life(tmp_path, clocks)
+    await third.coverage.save()
+    assert third.told == [
+        ("front", DatedGap(at(10), None, Reason.POWER_CUT, None)),
+        ("front", DatedGap(None, None, Reason.POWER_CUT, None)),
+    ]
+    assert Life(tmp_path, clocks).told == []
+
+
+def test_a_file_of_version_0_1(tmp_path: Path) -> None:
+    """A file that knows the wall clock alone is read as it was meant, in its boot and in the next one."""
+    content = (
+        '{"saved_at":"2026-11-22T12:00:30Z","machine":"boot-1","cameras":{"front":{"until":"2026-11-22T12:00:10Z",'
+        '"causes":[["2026-11-22T12:00:12Z","unreachable"]],"active":[{"type":"stress","session":"s1"}],'
+        '"sent_at":"2026-11-22T12:00:11Z"}}}'
+    )
+    for boot, reason in ((1, Reason.CRASHED), (2, Reason.POWER_CUT)):
+        clocks = Clocks(at(-1000))
+        clocks.boot = boot
+        clocks.run(1070)
+        (tmp_path / "coverage.json").write_text(content)
+        life = Life(tmp_path, clocks)
+        assert life.told == [("front", dated(10, 30, Reason.UNREACHABLE)), ("front", dated(30, 70, reason))]
+        assert life.left == {"front": (ActiveSignal("stress", "s1"),)}
+        assert life.coverage.ledger("front").sent_before == at(11)
+
+
+async def test_nobody_else_may_read_it(tmp_path: Path) -> None:
+    """The file says when people were looked at: it is ours alone, whatever the umask."""
+    before = os.umask(0)
+    try:
+        await Life(tmp_path, Clocks()).coverage.save()
+    finally:
+        os.umask(before)
+    assert (tmp_path / "coverage.json").stat().st_mode & 0o777 == 0o600
+
+
+async def test_when_the_last_media_left_is_remembered(tmp_path: Path) -> None:
+    """A camera that is paused through a restart still tells when the last byte of it left the box."""
+    clocks = Clocks()
+    first = Life(tmp_path, clocks)
+    first.delivers(10)
+    first.coverage.ledger("front").sent = 11
+    await first.coverage.save()
+    clocks.run(60)
+    assert last_media(Life(tmp_path, clocks)) == at(11)
+    clocks.reboot(0, datetime(1970, 1, 1, tzinfo=UTC), synced=False)
+    second = Life(tmp_path, clocks)
+    clocks.step(1e9)
+    assert last_media(second) == at(11)
+
+
+def last_media(life: Life) -> datetime | None:
+    """When the last media of the camera left, by its status."""
+    told: list[CameraStatus] = []
+    Standing("front", told.append, life.coverage.ledger("front"), life.clocks.box_clock())
+    return told[0].last_media_at
+
+
+async def test_what_was_wrong_before_a_crash(tmp_path: Path) -> None:
+    """What had been known before the crash is told with its own reason."""
+    clocks = Clocks()
+    first = Life(tmp_path, clocks)
+    first.delivers(10)
+    clocks.run(2)
+    first.coverage.because("front", Reason.UNREACHABLE)
+    clocks.run(18)
+    await first.coverage.save()
+    clocks.run(40)
+    assert Life(tmp_path, clocks).told == [
+        ("front", dated(10, 30, Reason.UNREACHABLE)),
+        ("front", dated(30, 70, Reason.CRASHED)),
+    ]
+
+
+async def test_a_camera_that_was_removed(tmp_path: Path) -> None:
+    """Nobody waits for a camera that is no longer there, and one that is new has no past."""
+    clocks = Clocks()
+    first = Life(tmp_path, clocks, "front", "back")
+    first.delivers(10, "back")
+    await first.coverage.save()
+    clocks.run(60)
+    second = Life(tmp_path, clocks, "front", "new")
+    assert {camera for camera, _ in second.told} == {"front"}
+    second.coverage.forget("new")
+    await second.coverage.save()
+    clocks.run(10)
+    assert {camera for camera, _ in Life(tmp_path, clocks, "front", "new").told} == {"front"}
+
+
+def test_what_a_removed_camera_still_owes(tmp_path: Path) -> None:
+    """A camera that is removed while it lags behind leaves a gap up to its removal, with the reason."""
+    clocks = Clocks()
+    life = Life(tmp_path, clocks)
+    life.delivers(10)
+    clocks.run(40)
+    life.coverage.because("front", Reason.STOPPED)
+    clocks.run(1)
+    life.coverage.forget("front")
+    assert life.told == [("front", dated(10, 51, Reason.STOPPED))]
+    life.coverage.forget("front")
+    assert len(life.told) == 1
+
+
+async def test_a_camera_that_is_removed_before_the_clock_is_right(tmp_path: Path) -> None:
+    """What an earlier boot left of it is told when it goes, without a length."""
+    clocks = Clocks()
+    first = Life(tmp_path, clocks)
+    first.delivers(10)
+    await first.coverage.save()
+    clocks.reboot(0, NOON, synced=False)
+    second = Life(tmp_path, clocks)
+    clocks.run(5)
+    second.coverage.forget("front")
+    assert second.told[0] == ("front", DatedGap(at(10), None, Reason.POWER_CUT, None))
+    clocks.synced = True
+    second.coverage.settle_owed()
+    assert len(second.told) == 2
+
+
+async def test_it_is_written_while_things_change_and_only_then(tmp_path: Path, autojump_clock: MockClock) -> None:
+    """A camera that stands still costs no write."""
+    clocks = Clocks()
+    life = Life(tmp_path, clocks)
+    await life.coverage.save()
+    before = (tmp_path / "coverage.json").stat().st_ino
+    await life.coverage.save()
+    assert (tmp_path / "coverage.json").stat().st_ino == before
+    life.delivers(2)
+    await life.coverage.save()
+    clocks.run(7)
+    assert Life(tmp_path, clocks).told[0][1].start_at == at(2)
+    assert SAVE_S <= 10  # what the README says of a gap's beginning after a crash
+
+
+DAMAGED = [
+    b"",
+    b"{",
+    b"\xff",
+    b'{"saved_at": 7}',
+    b"[" * 100_000,
+    b'{"cameras": {}}',
+    b'{"schema": 3}',
+    b'{"schema": 2, "saved": {"wall": 1e18, "synced": true, "boot": "b", "uptime": 1}}',
+    b'{"schema": 2, "saved": {"wall": 1, "synced": true, "boot": "b", "uptime": 0}, "cameras": {"f": {"until": 1e18}}}',
+]
+
+
+@pytest.mark.parametrize("content", DAMAGED)
+async def test_a_damaged_file(content: bytes, tmp_path: Path) -> None:
+    """A file that makes no sense is set aside and said; the cameras begin anew."""
+    file = tmp_path / "coverage.json"
+    file.write_bytes(content)
+    with structlog.testing.capture_logs() as lines:
+        life = Life(tmp_path, Clocks())
+    assert [line["event"] for line in lines] == ["coverage is lost"]
+    assert (tmp_path / "coverage.json.damaged").read_bytes() == content
+    assert life.told == []
+    await life.coverage.save()
+    assert file.exists()
+
+
+async def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
+    """What cannot be written is said once, and written as soon as it can be."""
+    life = Life(tmp_path / "file", Clocks())
+    (tmp_path / "file").write_text("in the way")
+    with structlog.testing.capture_logs() as lines:
+        for _ in range(5):
+            life.delivers(1)
+            await life.coverage.save()
+    assert [line["event"] for line in lines if line["log_level"] == "error"] == ["coverage cannot be written"]
+    (tmp_path / "file").unlink()
+    await life.coverage.save()
+    assert (tmp_path / "file" / "coverage.json").exists()
+
+
+def test_what_is_told_to_health(tmp_path: Path) -> None:
+    """Live time is what was delivered and what was missing; the lag is from its end to now (here: still to come)."""
+    life = Life(tmp_path, Clocks())
+    life.delivers(10)
+    life.coverage.because("front", Reason.PAUSED)
+    later = MediaChunk(payload=b"", media_start=0, media_end=2, captured_from=30, last=False, source_end=2)
+    life.coverage.delivered("front", object(), later)
+    told = life.coverage.told("front")
+    assert told == {"live_seconds": 32.0, "delivered_seconds": 12.0, "gap_seconds": 20.0, "lag_seconds": -22.0}

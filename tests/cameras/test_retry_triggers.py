@@ -1,0 +1,49 @@
+"""A camera of this machine that is plugged in again is not waited for by back-off alone."""
+
+from pathlib import Path
+
+import pytest
+import trio
+import trio.testing
+
+from cameras.helpers import Heard, a_camera, shared
+from interhuman2mqtt.cameras.camera import Camera
+from interhuman2mqtt.cameras.capture_task import Capturing
+from interhuman2mqtt.cameras.retry_triggers import PLUG_LOOK_S, watch_plug
+from interhuman2mqtt.supervisor import Hurry, Pauses
+
+
+async def test_a_pause_ends_when_it_is_plugged_in(tmp_path: Path, autojump_clock: trio.testing.MockClock) -> None:
+    """Within the time of one look, however long the pause; while nothing changes the pause is kept."""
+    node, hurry = tmp_path / "video0", Hurry()
+    capturing = Capturing.__new__(Capturing)
+    capturing.worker = None
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(watch_plug, f"v4l2:{node}", capturing, hurry)
+        await hurry.sleep(60)
+        assert trio.current_time() >= 60
+        for _ in range(2):
+            node.touch()
+            plugged = trio.current_time()
+            await hurry.sleep(60)
+            assert trio.current_time() - plugged <= PLUG_LOOK_S
+            await hurry.sleep(60)
+            assert trio.current_time() - plugged >= 60
+            node.unlink()
+            await trio.sleep(2 * PLUG_LOOK_S)
+        nursery.cancel_scope.cancel()
+
+
+async def test_it_is_tried_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A camera whose next attempt would be hours away is opened when its node appears (here: a file, which is none)."""
+    monkeypatch.setenv("API_KEY", "ih_live_key")
+    heard, node = Heard(), tmp_path / "video0"
+    async with trio.open_nursery() as nursery:
+        hours = Pauses(first=1e6, longest=1e6)
+        camera = Camera(a_camera(source=f"v4l2:{node}"), shared("ws://localhost:1/v1/x", heard, pauses=hours))
+        nursery.start_soon(camera.run)
+        gone = await heard.wait_state("offline", "not_found")
+        assert "is not plugged in" in (gone.detail or "")
+        node.touch()
+        await heard.wait_state("offline", "invalid_media")
+        camera.stop()

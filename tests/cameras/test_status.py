@@ -1,0 +1,261 @@
+"""How a camera stands: which word wins, and what is published when."""
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+from msgspec import structs
+
+from interhuman2mqtt.cameras.gaps import Ledger
+from interhuman2mqtt.cameras.status import Silence, Standing
+from interhuman2mqtt.errors import Outage, Overloaded, Reason, Refused
+from interhuman2mqtt.events import CameraStatus, Range, State
+from interhuman2mqtt.policy.decision import Verdict
+from interhuman2mqtt.runtime.redaction import hide
+from support.clocks import NOON, Clocks
+
+DOWN = Outage(Reason.UNREACHABLE, "the camera is down")
+NO_CLOUD = Outage(Reason.CLOUD_UNREACHABLE, "the cloud is down")
+
+
+class Told:
+    """A camera's standing, and all that it published."""
+
+    def __init__(self) -> None:
+        self.statuses: list[CameraStatus] = []
+        self.clocks = Clocks()
+        clock = self.clocks.box_clock()
+        self.ledger = Ledger(clock, clock.boottime())
+        self.standing = Standing("front", self.statuses.append, self.ledger, clock)
+
+    def last(self) -> tuple[State, Reason | None]:
+        return self.statuses[-1].state, self.statuses[-1].reason
+
+    def streams(self) -> None:
+        self.standing.captures("h264")
+        self.standing.connects("s1")
+        self.standing.streams()
+
+
+def test_the_first_word() -> None:
+    """A camera says at once that nothing was tried yet."""
+    told = Told()
+    assert told.last() == (State.CONNECTING, Reason.STARTING)
+    assert len(told.statuses) == 1
+
+
+def test_streaming() -> None:
+    """When all goes well it says what was opened, in which session, and that it streams."""
+    told = Told()
+    told.streams()
+    assert told.last() == (State.STREAMING, None)
+    assert (told.statuses[-1].source, told.statuses[-1].session) == ("h264", "s1")
+
+
+@pytest.mark.parametrize(
+    ("outage", "state"),
+    [(DOWN, State.OFFLINE), (Refused(Reason.CAMERA_PASSWORD, ""), State.REFUSED)],
+    ids=["outage", "refused"],
+)
+def test_a_capture_that_is_down(outage: Outage, state: State) -> None:
+    """A capture that fails is what is said, whatever the session says beside it."""
+    told = Told()
+    told.streams()
+    told.standing.capture_failed(outage, 3)
+    assert told.last() == (state, outage.reason)
+    assert told.statuses[-1].attempts == 3
+    told.standing.session_failed(NO_CLOUD, 1)
+    assert told.last() == (state, outage.reason)
+    told.standing.captures("h264")
+    assert told.last() == (State.CONNECTING, Reason.CLOUD_UNREACHABLE)
+
+
+@pytest.mark.parametrize(
+    ("outage", "state"),
+    [
+        (NO_CLOUD, State.CONNECTING),
+        (Overloaded(Reason.RATE_LIMITED, ""), State.WAITING),
+        (Refused(Reason.UNAUTHORIZED, ""), State.REFUSED),
+    ],
+    ids=["outage", "overloaded", "refused"],
+)
+def test_a_session_that_failed(outage: Outage, state: State) -> None:
+    """A failed session is told by its kind, holds through the next attempt, and is over when media flows."""
+    told = Told()
+    told.streams()
+    told.standing.session_failed(outage, 2)
+    assert told.last() == (state, outage.reason)
+    assert (told.statuses[-1].session, told.statuses[-1].attempts) == (None, 2)
+    told.standing.connects("s2")
+    assert told.last() == (state, outage.reason)
+    told.standing.streams()
+    assert told.last() == (State.STREAMING, None)
+    assert (told.statuses[-1].session, told.statuses[-1].attempts) == ("s2", 0)
+
+
+def test_waiting_is_over_when_it_connects() -> None:
+    """Who waited for a place waits no more once a session is being opened."""
+    told = Told()
+    told.standing.captures("h264")
+    told.standing.waits(Reason.MAX_SESSIONS, "others have all")
+    assert told.last() == (State.WAITING, Reason.MAX_SESSIONS)
+    assert told.statuses[-1].detail == "others have all"
+    told.standing.connects("s1")
+    assert told.last() == (State.CONNECTING, None)
+
+
+def test_a_rotation_changes_the_session_only() -> None:
+    """While one session follows another the camera streams, since the same moment."""
+    told = Told()
+    told.streams()
+    since = told.statuses[-1].since
+    told.standing.connects("s2")
+    told.standing.streams()
+    assert told.last() == (State.STREAMING, None)
+    assert (told.statuses[-1].session, told.statuses[-1].since) == ("s2", since)
+
+
+def test_a_camera_that_comes_back_does_not_stream_yet() -> None:
+    """After a capture that failed, the camera streams again only once media flows in a new session."""
+    told = Told()
+    told.streams()
+    told.standing.capture_failed(DOWN, 1)
+    assert told.statuses[-1].session is None
+    told.standing.captures("h264")
+    assert told.last() == (State.CONNECTING, None)
+    told.standing.connects("s2")
+    told.standing.streams()
+    assert told.last() == (State.STREAMING, None)
+
+
+def test_media_that_was_left_does_not_count() -> None:
+    """A session that outlives its capture, until all is sent, leaves nothing behind."""
+    told = Told()
+    told.streams()
+    told.standing.capture_failed(DOWN, 1)
+    told.standing.streams()
+    assert told.last() == (State.OFFLINE, Reason.UNREACHABLE)
+    told.standing.session_over()
+    told.standing.captures("h264")
+    assert told.last() == (State.CONNECTING, None)
+
+
+PAUSED = Verdict(allowed=False, reason=Reason.PAUSED, detail="somebody paused it")
+
+
+@pytest.mark.parametrize(
+    ("verdict", "state"),
+    [
+        (PAUSED, State.PAUSED),
+        (PAUSED._replace(reason=Reason.OUT_OF_SCHEDULE), State.WAITING),
+        (PAUSED._replace(reason=Reason.OVER_BUDGET), State.WAITING),
+        (PAUSED._replace(reason=Reason.CLOCK_UNSET), State.WAITING),
+    ],
+)
+def test_held_back(verdict: Verdict, state: State) -> None:
+    """A camera that must not stream says so and why, whatever failed before; when it may, it begins anew."""
+    told = Told()
+    told.streams()
+    told.standing.capture_failed(DOWN, 1)
+    told.standing.held(verdict)
+    assert told.last() == (state, verdict.reason)
+    assert (told.statuses[-1].session, told.statuses[-1].detail) == (None, "somebody paused it")
+    told.standing.begins()
+    assert told.last() == (State.CONNECTING, Reason.STARTING)
+    told.standing.stopped()
+    assert told.last() == (State.STOPPED, Reason.STOPPED)
+
+
+def test_a_chunk_that_was_cut_off() -> None:
+    """Media that was on its way out when the session was cut left until then, and the status says when that was."""
+    told = Told()
+    told.streams()
+    told.standing.sends()
+    told.standing.sent()
+    told.clocks.run(3600)
+    told.standing.sends()
+    told.standing.held(PAUSED)
+    assert told.statuses[-1].last_media_at == NOON + timedelta(hours=1)
+
+
+def test_the_last_media_is_kept_through_a_pause() -> None:
+    """A chunk that was out when the session was cut moves the time no further, nor does anything until the next one."""
+    told = Told()
+    told.streams()
+    told.standing.sends()
+    told.standing.sent()
+    told.clocks.run(3600)
+    told.standing.held(PAUSED)
+    told.standing.held(PAUSED._replace(detail="paused otherwise"))
+    told.standing.begins()
+    assert {status.last_media_at for status in told.statuses[-3:]} == {NOON}
+
+
+def test_stopped_is_the_last_word() -> None:
+    """After it nothing else is said."""
+    told = Told()
+    told.streams()
+    told.standing.stopped()
+    assert told.last() == (State.STOPPED, Reason.STOPPED)
+    told.standing.capture_failed(DOWN, 1)
+    assert told.last() == (State.STOPPED, Reason.STOPPED)
+
+
+@pytest.mark.parametrize(
+    "again",
+    [
+        lambda standing: standing.streams(),
+        lambda standing: standing.connects("s1"),
+        lambda standing: standing.captures("h264"),
+        lambda standing: standing.sent(),
+    ],
+    ids=["streams", "connects", "captures", "sent"],
+)
+def test_nothing_new_is_not_published(again: Callable[[Standing], None]) -> None:
+    """What was said already is not said again, and the time of the last media waits for the next change."""
+    told = Told()
+    told.streams()
+    published = len(told.statuses)
+    again(told.standing)
+    assert len(told.statuses) == published
+
+
+def test_the_last_media_goes_with_the_next_change() -> None:
+    """A status tells when the last media left the box."""
+    told = Told()
+    told.streams()
+    told.standing.sent()
+    assert told.standing.status.last_media_at == NOON
+    assert told.statuses[-1].last_media_at is None
+    told.standing.stopped()
+    assert told.statuses[-1].last_media_at == NOON
+
+
+def test_a_clock_that_is_set() -> None:
+    """All that the status dates is dated by the new clock, and published anew; nothing else about it changes."""
+    told = Told()
+    told.streams()
+    told.standing.sent()
+    told.standing.sound(Silence(-5.0, Reason.NO_MEDIA, "muted"))
+    told.standing.capture_failed(DOWN, 1)
+    before = told.statuses[-1]
+    told.clocks.step(20 * 86400)
+    told.standing.redate()
+    after = told.statuses[-1]
+    later = NOON + timedelta(days=20)
+    assert (after.since, after.last_media_at, after.gap) == (later, later, Range(later, None))
+    assert after.audio_missing is not None
+    assert after.audio_missing.since == later - timedelta(seconds=5)
+    dates = {"since": later, "last_media_at": later, "gap": after.gap, "audio_missing": after.audio_missing}
+    assert structs.replace(before, **dates) == after
+    published = len(told.statuses)
+    told.standing.redate()
+    assert len(told.statuses) == published
+
+
+def test_no_secret_in_a_detail() -> None:
+    """Whatever an error says, a secret in it is not published."""
+    hide("gaga/oh lala")
+    told = Told()
+    told.standing.capture_failed(Outage(Reason.UNREACHABLE, "rtsp://viewer:gaga%2Foh%20lala@cam does not answer"), 1)
+    assert told.statuses[-1].detail == "rtsp://viewer:***@cam does not answer"

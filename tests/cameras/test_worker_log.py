@@ -1,0 +1,120 @@
+"""What a capture process prints reaches the log: once, without secrets, and never in floods."""
+
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+import trio
+from hypothesis import given
+from hypothesis import strategies as st
+
+from capture.material import Failing, a_command
+from capture.workers import ENOUGH_S, MOUNT, PATIENT, stand_in, working
+from interhuman2mqtt.cameras.worker import start_worker
+from interhuman2mqtt.cameras.worker_log import KNOWN_MAX, LINE_MAX, LINES, Voice
+from interhuman2mqtt.runtime.redaction import hide
+from support.rtsp import Login, rtsp_server
+
+PASSWORD = "p@ss:w0rd/%?"
+
+
+@pytest.fixture
+def said() -> Iterator[Sequence[Mapping[str, Any]]]:
+    with structlog.testing.capture_logs() as lines:
+        yield lines
+
+
+def clocked() -> tuple[Voice, list[float]]:
+    """A voice and the time that it goes by."""
+    now = [0.0]
+    return Voice(lambda: now[0]), now
+
+
+def test_a_line_is_said_once(said: Sequence[Mapping[str, Any]]) -> None:
+    """The same with other numbers is counted, and the count is told after an hour."""
+    voice, now = clocked()
+    for packet in range(1000):
+        voice.say(b"[h264 @ 0x55d0%04x] error while decoding MB %d 7, bytestream -%d" % (packet, packet, packet))
+    now[0] = 3601.0
+    voice.say(b"[h264 @ 0x55d0abcd] error while decoding MB 1 7, bytestream -1")
+    assert [(line["event"], line["log_level"]) for line in said] == [
+        ("capture process says", "debug"),
+        ("capture process says (repeated 1000 times)", "debug"),
+    ]
+
+
+def test_what_is_not_ffmpegs_is_a_warning(said: Sequence[Mapping[str, Any]]) -> None:
+    """A traceback, or what a driver prints, is seen at every level of the log."""
+    voice, _ = clocked()
+    voice.say(b"Traceback (most recent call last):\r")
+    voice.say(b"")
+    assert [(line["log_level"], line["line"]) for line in said] == [("warning", "Traceback (most recent call last):")]
+
+
+def test_a_flood_of_new_lines_is_bounded(said: Sequence[Mapping[str, Any]]) -> None:
+    """So many a minute; how many more there were is told when the minute is over."""
+    voice, now = clocked()
+    for minute in range(20):
+        now[0] = minute * 60.0
+        for number in range(500):
+            voice.say(b"line %s" % "".join(chr(ord("g") + int(digit)) for digit in f"{minute}{number:03}").encode())
+    minutes = 20
+    assert len(said) == minutes * LINES + minutes - 1
+    assert said[LINES] == {
+        "event": "capture process says more than is passed on",
+        "lines": 500 - LINES,
+        "log_level": "warning",
+    }
+    assert len(voice._known) <= KNOWN_MAX
+
+
+@given(st.lists(st.binary(max_size=200), max_size=60))
+def test_whatever_is_printed(lines: list[bytes]) -> None:
+    """Rubbish becomes lines of text, of bounded length."""
+    voice, _ = clocked()
+    with structlog.testing.capture_logs() as said:
+        for line in lines:
+            voice.say(line * 50)
+    assert len(said) <= LINES
+    assert all(len(line["line"]) <= LINE_MAX for line in said)
+    json.dumps(list(said))
+
+
+def test_no_secret_is_cut_in_two(said: Sequence[Mapping[str, Any]]) -> None:
+    """A line is redacted as a whole, before it is shortened: half a password would not be known for one."""
+    hide(PASSWORD)
+    voice, _ = clocked()
+    voice.say(b"x" * (LINE_MAX - 5) + PASSWORD.encode())
+    [line] = said
+    assert PASSWORD[:4] not in line["line"]
+    assert line["line"].endswith("***")
+
+
+@pytest.mark.parametrize("verbose", [True, False])
+async def test_ffmpegs_own_lines(said: Sequence[Mapping[str, Any]], *, verbose: bool) -> None:
+    """At the level `debug` FFmpeg tells what it does, without the password; else it is silent."""
+    hide(PASSWORD)
+    async with rtsp_server(MOUNT, login=Login("viewer", PASSWORD)) as server:
+        keys = {"username": "viewer", "password": PASSWORD, "verbose": verbose}
+        async with working(a_command(server.url("/cam"), **keys)) as worker:
+            await worker.record("continuous", 1.0, 0.0).next_chunk()
+        async with Failing(), working(a_command(server.url("/nowhere"), **keys)):
+            pass
+    lines = [line["line"] for line in said if line["event"] == "capture process says"]
+    assert any(line.startswith("[rtsp") for line in lines) is verbose
+    assert PASSWORD not in json.dumps(list(said))
+
+
+async def test_the_last_words_of_a_process(
+    said: Sequence[Mapping[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it printed just before its end, without an end of line, is heard."""
+    monkeypatch.setattr(sys, "executable", str(stand_in(tmp_path, b"", then="sh -c 'printf \"out of words\" >&2'")))
+    with trio.fail_after(ENOUGH_S):
+        async with Failing(), start_worker(a_command(), PATIENT) as worker:
+            await worker.wait_open()
+    assert "out of words" in [line.get("line") for line in said]

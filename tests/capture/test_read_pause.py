@@ -1,0 +1,151 @@
+"""The capture rests while nobody waits for a packet, and chunks leave as early as if it did not."""
+
+from itertools import accumulate
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from capture.material import a_command
+from interhuman2mqtt.capture import ipc
+from interhuman2mqtt.capture.device import open_source
+from interhuman2mqtt.capture.reader import END_S, LEAST_S, PUNCTUAL_S, REST_S, WAITING_MAX, rest_s
+from interhuman2mqtt.capture.ring import Packet, Ring
+from interhuman2mqtt.capture.timestamps import SETTLED_S, Anchor
+from support.rtsp import rtsp_server
+
+MS = 0.001
+FRAME_MS = 40
+
+
+class Read:
+    """A ring that is filled with pictures, and when each of them was read; reading takes no time."""
+
+    def __init__(self, size: int = 10, *, has_sound: bool = False) -> None:
+        self.ring = Ring(60.0, 1 << 30)
+        self.ring.cut(has_sound=has_sound)
+        self.anchor = Anchor()
+        self.now = 0.0
+        self.delays: list[float] = []
+        self.key_delays: list[float] = []
+        self._size = size
+        self._there = 0.0
+
+    def picture(self, ms: int, *, key: bool = False, late: float = 0.0) -> float:
+        """Read the picture of that time, which comes so late, as soon as it is there; returns how long to rest then."""
+        there = self._there = max(self._there, ms * MS + late)  # TCP keeps the order
+        self.now = max(self.now, there)
+        self.delays.append(self.now - there)
+        if key:
+            self.key_delays.append(self.now - there)
+        self.anchor.observe(ms * MS, self.now)
+        self.ring.add_video(Packet(ms, ms, FRAME_MS, key, self._size, b""), ms * MS)
+        return rest_s(self.ring, self.anchor, ms * MS, self.now)
+
+    def gops(self, *frames: int, late: float = 0.0) -> None:
+        """Read GOPs of so many pictures, one after the other, and rest in between."""
+        starts = set(accumulate(frames, initial=len(self.delays)))
+        for number in range(min(starts), max(starts)):
+            rest = self.picture(number * FRAME_MS, key=number in starts, late=late)
+            self.now += rest
+
+
+def test_nothing_rests_before_the_length_of_a_gop_is_known() -> None:
+    """A source that has just been opened is read as it comes: its first chunk must not wait."""
+    read = Read()
+    read.gops(25)
+    assert set(read.delays) == {0.0}
+
+
+def test_a_gop_that_grows_is_read_in_bursts() -> None:
+    """Within a GOP packets wait for each other."""
+    read = Read()
+    read.gops(25, 25)
+    assert read.picture(50 * FRAME_MS, key=True) == REST_S
+
+
+def test_the_end_of_a_gop_is_not_missed() -> None:
+    """The key frame that seals a GOP is read the moment it comes, where the camera keeps to the length of its GOPs."""
+    read = Read()
+    read.gops(*[25] * 40)
+    assert max(read.delays) > FRAME_MS * MS
+    assert set(read.key_delays) == {0.0}
+
+
+def test_a_gop_that_waits_for_its_sound_is_not_kept_waiting() -> None:
+    """While a whole GOP waits for its sound only, each packet is read as it comes."""
+    read = Read(has_sound=True)
+    read.gops(25, 25)
+    read.ring.add_sound(Packet(990, 990, 20, key=True, size=1, data=b""), 0.99)
+    assert read.picture(50 * FRAME_MS, key=True) == 0
+    read.ring.add_sound(Packet(2010, 2010, 20, key=True, size=1, data=b""), 2.01)
+    assert read.picture(51 * FRAME_MS) > 0
+
+
+def test_what_has_piled_up_is_read_on() -> None:
+    """After a network that stood still nothing rests before the newest packet is reached."""
+    read = Read()
+    read.gops(50, 10)
+    read.now += 0.5
+    rests = [read.picture((60 + number) * FRAME_MS) for number in range(20)]
+    rested = [bool(rest) for rest in rests]
+    assert rested == sorted(rested)
+    assert rested[:12] == [False] * 12
+    assert rested[-1]
+
+
+def test_a_camera_of_many_bytes_rests_for_less() -> None:
+    """What waits is less than the kernel's buffer surely holds."""
+    size = WAITING_MAX // 2
+    read = Read(size)
+    read.gops(25, 25)
+    assert read.picture(50 * FRAME_MS, key=True) == pytest.approx(2 * FRAME_MS * MS, rel=0.05)
+
+
+def test_an_anchor_that_is_not_settled() -> None:
+    """Before the burst is over with which a stream opens, nobody knows what is late."""
+    read = Read()
+    read.gops(25, 25)
+    assert read.picture(50 * FRAME_MS, key=True, late=-SETTLED_S) == 0
+
+
+@given(st.lists(st.tuples(st.integers(1, 60), st.floats(0, 0.3)), min_size=1, max_size=20))
+def test_whatever_a_camera_does_nothing_piles_up(gops: list[tuple[int, float]]) -> None:
+    """However long GOPs are, no packet waits for longer than a rest, and than the network became quicker meanwhile."""
+    read = Read()
+    for frames, late in gops:
+        read.gops(frames, late=late)
+    assert max(read.delays) <= REST_S + PUNCTUAL_S + max(late for _, late in gops)
+
+
+def test_a_rest_ends_before_the_end_of_the_gop() -> None:
+    """What is left of a GOP bounds the rest, and a rest that would spare nothing is none."""
+    read = Read()
+    read.gops(25, 25)
+    rests = [read.picture((50 + number) * FRAME_MS, key=number == 0) for number in range(25)]
+    for number, rest in enumerate(rests):
+        left = (25 - number) * FRAME_MS * MS - END_S
+        assert rest == pytest.approx(min(REST_S, left)) if left >= LEAST_S else rest == 0
+
+
+async def test_only_tcp_keeps_what_is_not_read() -> None:
+    """Over UDP, and from devices, each packet is read as it comes: what nobody reads would be lost."""
+    async with rtsp_server() as server:
+        url = server.url("/h264-aac")
+        assert is_buffered(a_command(url))
+        assert not is_buffered(a_command(url, transport="udp"))
+    assert not is_buffered(a_command())
+
+
+def is_buffered(command: ipc.Open) -> bool:
+    (feed,) = open_source(command)
+    feed.close()
+    return feed.buffered
+
+
+def test_gops_that_take_turns_are_not_missed() -> None:
+    """Where a camera's GOPs are of several lengths, the key frame behind the shortest is read at once as well."""
+    read = Read()
+    read.gops(*[25, 50, 10, 40] * 10)
+    assert max(read.delays) > FRAME_MS * MS
+    assert max(read.key_delays[8:]) == 0.0

@@ -1,0 +1,49 @@
+"""systemd's end of sd_notify(3): a datagram socket that remembers what it was told."""
+
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import trio
+
+from support.processes import in_background
+
+
+class Notified:
+    """The datagrams that came, oldest first."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.datagrams: list[str] = []
+        self._more = trio.Event()
+
+    async def listen(self, channel: trio.socket.SocketType) -> None:
+        """Gather, until cancelled."""
+        while True:
+            self.datagrams.append((await channel.recv(4096)).decode())
+            self._more.set()
+            self._more = trio.Event()
+
+    async def wait(self, wanted: Callable[[str], bool], after: int = 0, within: float = 20.0) -> int:
+        """The place of the first datagram, at `after` or later, that is wanted."""
+        with trio.fail_after(within):
+            while True:
+                for place, datagram in enumerate(self.datagrams[after:], after):
+                    if wanted(datagram):
+                        return place
+                await self._more.wait()
+
+
+@asynccontextmanager
+async def notified(folder: Path) -> AsyncIterator[Notified]:
+    """A socket for $NOTIFY_SOCKET, which is read until the block ends."""
+    told = Notified(folder / "notify")
+    with trio.socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
+        await channel.bind(str(told.path))
+
+        async def listen() -> None:
+            await told.listen(channel)
+
+        async with in_background(listen):
+            yield told

@@ -1,0 +1,162 @@
+"""Nothing happened, or were we blind? Every range of a camera's time reached the cloud, or is told as a gap."""
+
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from pathlib import Path
+from typing import NamedTuple
+
+import trio
+
+from integration.helpers import GAP, Json, Site, box, site
+from support.clips import Clip
+from support.rtsp import MOUNTS, rtsp_server
+
+MOUNT = {"/cam": MOUNTS["/h264-aac"]}
+FILE: Json = {"source": f"file:{Clip().path()}"}
+NEAR = timedelta(seconds=2.5)
+"""What a chunk, a GOP and their way to the cloud take together."""
+COMMIT_S = 0.5
+"""Within which what is active is on the disk."""
+SAVED = timedelta(seconds=10) + NEAR
+"""How much too early a gap may begin after a crash."""
+
+
+class Span(NamedTuple):
+    """A range of time."""
+
+    start: datetime
+    end: datetime
+
+
+def gaps(around: Site, camera: str = "front") -> list[tuple[Span, str]]:
+    """What was told as not analysed, with its reason."""
+    told = []
+    for event in around.events(camera, GAP):
+        [span] = event["ranges_at"]
+        assert (span["start_at"], span["end_at"]) == (event["start_at"], event["end_at"])
+        whole = Span(datetime.fromisoformat(span["start_at"]), datetime.fromisoformat(span["end_at"]))
+        assert abs((whole.end - whole.start).total_seconds() - event["data"]["seconds"]) < 0.01
+        told.append((whole, event["data"]["reason"]))
+    return told
+
+
+def delivered(around: Site) -> list[Span]:
+    """What the cloud got, dated by its arrival: sent live, it ends a moment before."""
+    spans = []
+    for chunk, decoded in zip(around.cloud.happened("chunk"), around.cloud.happened("decoded"), strict=True):
+        arrived = datetime.fromisoformat(chunk["at"])
+        spans.append(Span(arrived - timedelta(seconds=decoded["end"] - decoded["start"]), arrived))
+    return spans
+
+
+def assert_accounted(around: Site, *, tolerance: timedelta) -> None:
+    """Gaps follow one another; with what was delivered they leave no hole; what they claim was not delivered."""
+    told = [span for span, _ in gaps(around)]
+    assert all(before.end <= after.start for before, after in pairwise(told)), told
+    everything = sorted([*told, *delivered(around)])
+    reached = everything[0].end
+    for span in everything:
+        assert span.start - reached < NEAR, (reached, span, told)
+        reached = max(reached, span.end)
+    for gap in told:
+        for span in delivered(around):
+            assert min(gap.end, span.end) - max(gap.start, span.start) < tolerance, (gap, span)
+
+
+async def test_a_camera_that_goes_away(tmp_path: Path) -> None:
+    """The time of a camera that was away is told as a gap when it is back, with its reason; the status knows before."""
+    async with rtsp_server(MOUNT) as camera, site(tmp_path) as around:
+        async with box(tmp_path, around.config({"front": {"source": camera.url("/cam")}})) as daemon:
+            await around.wait_event("front", "engagement.updated")
+            assert around.statuses("front")[-1]["gap"] is None
+            await camera.stop()
+            away = await around.wait_latest("front", lambda status: status["state"] == "offline")
+            assert away["gap"]["end_at"] is None
+            await camera.start()
+            await around.wait_latest("front", lambda status: status["state"] == "streaming")
+            await around.subscriber.wait_for(lambda _: len(gaps(around)) > 1)
+            assert await daemon.stop() == 0
+        assert {reason for _, reason in gaps(around)[1:]} <= {"unreachable", "source_ended"}
+        assert abs(datetime.fromisoformat(away["gap"]["start_at"]) - gaps(around)[1][0].start) < NEAR
+        assert_accounted(around, tolerance=NEAR)
+
+
+async def test_a_camera_that_stands_still(tmp_path: Path) -> None:
+    """A picture that stays away for some seconds, while sound goes on, is a gap; the camera is copied as before."""
+    async with rtsp_server(MOUNT) as camera, site(tmp_path) as around:
+        async with box(tmp_path, around.config({"front": {"source": camera.url("/cam")}})) as daemon:
+            await around.wait_event("front", "engagement.updated")
+            before = datetime.now(UTC)
+            await camera.mute("video")
+            await trio.sleep(5)
+            await camera.unmute("video")
+            await around.subscriber.wait_for(lambda _: "picture_missing" in [reason for _, reason in gaps(around)])
+            [still] = [span for span, reason in gaps(around) if reason == "picture_missing"]
+            assert timedelta(seconds=4) < still.end - still.start < timedelta(seconds=7)
+            assert abs(still.start - before) < NEAR
+            assert "h264 320x180 (copied)" in around.statuses("front")[-1]["source"]
+            assert await daemon.stop() == 0
+        assert {reason for _, reason in gaps(around)} == {"starting", "picture_missing"}
+        assert len(around.cloud.happened("opened")) == 1
+
+
+async def test_stops_and_crashes_are_gaps(tmp_path: Path) -> None:
+    """What passed between two lives of the daemon is told at the next start, a stop as a stop, a crash as a crash."""
+    async with site(tmp_path) as around:
+        config = around.config({"front": FILE})
+        async with box(tmp_path, config) as first:
+            await around.wait_event("front", "signal.detected")
+            assert await first.stop() == 0
+        async with box(tmp_path, config) as second:
+            await around.subscriber.wait_for(lambda _: "stopped" in [reason for _, reason in gaps(around)])
+            await around.wait_event("front", "signal.detected", count=2)
+            await wait_kept(tmp_path)
+            await second.kill()
+        async with box(tmp_path, config) as third:
+            await around.subscriber.wait_for(lambda _: "crashed" in [reason for _, reason in gaps(around)])
+            await around.wait_event("front", GAP, count=5)
+            assert await third.stop() == 0
+        assert [reason for _, reason in gaps(around)] == ["starting", "stopped", "starting", "crashed", "starting"]
+        assert_accounted(around, tolerance=SAVED)
+
+
+async def test_signals_that_a_crash_left_active(tmp_path: Path) -> None:
+    """Whatever was active when the daemon was killed is ended by the next life, however short the one before was."""
+    async with site(tmp_path) as around:
+        config = around.config({"front": FILE})
+        for life in range(1, 4):
+            async with box(tmp_path, config) as killed:
+                await around.wait_event("front", "signal.detected", count=detections(around) + 1)
+                await trio.sleep(0.2 * life)
+                told = still_active(around)
+                await trio.sleep(COMMIT_S)
+                await killed.kill()
+            assert told
+        async with box(tmp_path, config) as last:
+            await around.wait_event("front", "session.ready", count=4)
+            assert await last.stop() == 0
+        assert still_active(around) == set()
+
+
+async def wait_kept(folder: Path) -> None:
+    """Until the file that survives is written anew."""
+    before = (folder / "coverage.json").stat().st_mtime_ns
+    with trio.fail_after(30):
+        while (folder / "coverage.json").stat().st_mtime_ns == before:  # noqa: ASYNC110 - a file wakes nobody
+            await trio.sleep(0.1)
+
+
+def detections(around: Site) -> int:
+    """How many signals began so far."""
+    return len(around.events("front", "signal.detected"))
+
+
+def still_active(around: Site) -> set[tuple[str, str]]:
+    """The signals, by session and type, whose end nobody told."""
+    active = set()
+    for event in around.events("front"):
+        if event["type"] == "signal.detected":
+            active.add((event["session"], event["data"]["signal_type"]))
+        elif event["type"] == "signal.ended":
+            active.discard((event["session"], event["data"]["signal_type"]))
+    return active

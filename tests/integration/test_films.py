@@ -1,0 +1,55 @@
+"""Cameras whose video is not what it seems: the cloud can decode what it is sent from its first frame on, upright."""
+
+from contextlib import AsyncExitStack
+from itertools import pairwise
+from pathlib import Path
+
+import trio
+
+from capture import odd_films
+from integration.helpers import Json, Site, box, site
+from support.clips import frame_numbers, opened
+from support.scripted_camera import scripted_camera
+from support.scripted_tracks import film
+
+CHUNKS = 4
+
+
+async def test_what_the_cloud_gets_is_what_it_seems(tmp_path: Path) -> None:
+    """Intra refresh is encoded, parameter sets that take turns are copied in one session, who lies is set upright."""
+    cameras: dict[str, Json] = {"lying": {"source": f"file:{odd_films.on_its_side()}"}}
+    async with AsyncExitStack() as stack:
+        for name, path in (("refreshed", odd_films.refreshed()), ("turns", odd_films.taking_turns())):
+            camera = await stack.enter_async_context(scripted_camera(film(path, odd_films.SECONDS)))
+            cameras[name] = {"source": camera.url()}
+        around = await stack.enter_async_context(site(tmp_path, "--decode", "all"))
+        async with box(tmp_path, around.config(cameras)) as daemon:
+            await around.wait_latest("refreshed", lambda status: "intra refresh" in (status["source"] or ""))
+            for name in cameras:
+                await around.wait_latest(name, lambda status: status["state"] == "streaming")
+                with trio.fail_after(CHUNKS + 20):
+                    while len(chunks(around, name)) < CHUNKS:  # noqa: ASYNC110 - a file wakes nobody
+                        await trio.sleep(0.1)
+            assert await daemon.stop() == 0
+        assert around.cloud.happened("event", type="error") == []
+        assert [state for state, _ in around.states("turns")] == ["connecting", "streaming", "stopped"]
+        for name in cameras:
+            [file] = around.cloud.files(session(around, name))
+            numbers = [number for _, number in frame_numbers(file)]
+            assert None not in numbers, name
+            assert all((after or 0) == ((before or 0) + 1) % odd_films.FRAMES for before, after in pairwise(numbers)), (
+                name
+            )
+            with opened(file) as media:
+                assert (media.streams.video[0].width, media.streams.video[0].height) == odd_films.SIZE
+
+
+def chunks(around: Site, name: str) -> list[Json]:
+    """What the cloud decoded of a camera's newest session."""
+    return around.cloud.happened("decoded", session=session(around, name))
+
+
+def session(around: Site, name: str) -> int:
+    """The number of a camera's newest session; 0 before the cloud knows of it."""
+    ours = [status["session"] for status in around.statuses(name) if status["session"]][-1]
+    return max((line["session"] for line in around.cloud.happened("opened", request_id=ours)), default=0)

@@ -1,0 +1,84 @@
+"""When Home Assistant is told."""
+
+from collections.abc import Collection
+from typing import TYPE_CHECKING
+
+import trio
+from trio.testing import MockClock
+
+from interhuman2mqtt.publish.homeassistant.discovery import DELAY_S, QUIET_S, HomeAssistant
+from publish.homeassistant.helpers import TOPICS, a_camera, a_config
+
+if TYPE_CHECKING:
+    from interhuman2mqtt.publish.message import Message
+
+PREFIX = "homeassistant/device/interhuman_lobby-1"
+
+
+class Told:
+    """A HomeAssistant, and what it published."""
+
+    def __init__(self) -> None:
+        self.messages: list[Message] = []
+        self.repeats: list[float] = []
+        self.first: Collection[str] = ()
+        self.home = HomeAssistant(TOPICS, self.messages.append, self._repeat)
+
+    def _repeat(self, first: Collection[str]) -> None:
+        self.first = sorted(first)
+        self.repeats.append(trio.current_time())
+
+    def news(self) -> dict[str, bool]:
+        """What was published since the last time, by topic: whether it says something."""
+        said, self.messages[:] = {message.topic: bool(message.payload) for message in self.messages}, []
+        return said
+
+
+def test_a_reload() -> None:
+    """A reload tells only what changed: a camera that came, one that is called otherwise, and one that went."""
+    told = Told()
+    told.home.announce(a_config(a_camera("front"), a_camera("desk"), a_camera("gone")))
+    assert list(told.news()) == [f"{PREFIX}_{name}/config" for name in ("bridge", "front", "desk", "gone")]
+    told.home.announce(a_config(a_camera("front", name="Front desk"), a_camera("desk", fps=5.0), a_camera("new")))
+    assert told.news() == {
+        f"{PREFIX}_gone/config": False,
+        f"{PREFIX}_front/config": True,
+        f"{PREFIX}_new/config": True,
+    }
+
+
+async def test_births_are_answered_after_a_while(autojump_clock: MockClock) -> None:
+    """Each birth is answered within `DELAY_S`, not at once by all boxes, and several at a time by one answer."""
+    delays = []
+    for _ in range(20):
+        told = Told()
+        told.home.announce(a_config(a_camera("front")))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(told.home.run)
+            await trio.sleep(100)
+            began = trio.current_time()
+            for _ in range(3):
+                told.home.born()
+            await trio.sleep(DELAY_S + 100)
+            nursery.cancel_scope.cancel()
+        [answered] = told.repeats
+        assert told.first == [f"{PREFIX}_bridge/config", f"{PREFIX}_front/config"]
+        delays.append(answered - began)
+    assert all(0 <= delay <= DELAY_S for delay in delays)
+    assert max(delays) - min(delays) > DELAY_S / 4
+
+
+async def test_a_home_assistant_that_restarts_all_the_time(autojump_clock: MockClock) -> None:
+    """However often births come, answers are `QUIET_S` apart, and the last birth is answered too."""
+    told = Told()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(told.home.run)
+        for _ in range(1000):
+            told.home.born()
+            await trio.sleep(0.1)
+        last = trio.current_time()
+        await trio.sleep(200)
+        nursery.cancel_scope.cancel()
+    gaps = [after - before for before, after in zip(told.repeats, told.repeats[1:], strict=False)]
+    assert min(gaps) >= QUIET_S
+    assert told.repeats[-1] >= last - 0.1

@@ -1,0 +1,99 @@
+"""What the daemon says of itself."""
+
+import os
+from pathlib import Path
+
+import pytest
+import trio
+
+from cameras.helpers import Heard, a_camera, shared
+from interhuman2mqtt import config
+from interhuman2mqtt import health as report
+from interhuman2mqtt.cameras.camera import Camera
+from interhuman2mqtt.cameras.coverage import Coverage
+from interhuman2mqtt.config.proxy import to_cloud
+from interhuman2mqtt.errors import Outage, Reason
+from interhuman2mqtt.events import utc_now
+from interhuman2mqtt.publish.message import Kind, Loss, Losses, Message
+from interhuman2mqtt.publish.mqtt.types import BrokerPhase, BrokerState
+from interhuman2mqtt.publish.outbox.queue import Outbox
+from interhuman2mqtt.runtime.clock import BoxClock
+from publish.helpers import NO_BUDGETS
+
+ONLINE = BrokerState(phase=BrokerPhase.ONLINE, since=utc_now())
+
+
+def cameras(*names: str) -> dict[str, Camera]:
+    """Cameras that were just started."""
+    return {name: Camera(a_camera(name), shared("ws://localhost:1/v2/stream/analyze", Heard())) for name in names}
+
+
+def test_one_line_when_all_is_well() -> None:
+    """With a broker and every camera streaming there is nothing else to say."""
+    all_well = cameras("a", "b")
+    for camera in all_well.values():
+        camera.standing.captures("h264")
+        camera.standing.streams()
+    assert report.sentence(all_well, ONLINE) == "2 of 2 cameras streaming"
+
+
+def test_one_line_when_something_is_wrong() -> None:
+    """The cameras that do not stream are counted by their states, and the broker comes first."""
+    some = cameras("a", "b", "c", "d")
+    some["a"].standing.capture_failed(Outage(Reason.UNREACHABLE, "down"), 1)
+    some["b"].standing.capture_failed(Outage(Reason.STALLED, "down"), 1)
+    some["c"].standing.captures("h264")
+    some["c"].standing.streams()
+    assert report.sentence(some, ONLINE) == "1 of 4 cameras streaming (1 connecting, 2 offline)"
+    away = BrokerState(phase=BrokerPhase.OFFLINE, reason=Reason.BROKER_LOST, detail="it went away", since=utc_now())
+    assert report.sentence({}, away) == "broker offline: it went away; 0 of 0 cameras streaming"
+    assert report.sentence({}, None) == "broker not tried; 0 of 0 cameras streaming"
+
+
+async def test_health() -> None:
+    """It tells how much waits and for how long, what was lost by which rule, and what each camera did."""
+    await trio.lowlevel.checkpoint()  # trio's clock runs only in trio
+    losses = Losses()
+    outbox = Outbox(config.Outbox(), losses.report)
+    message = Message(topic="t", payload=b"{}", kind=Kind.EVENT, retain=False)
+    outbox.put(message)
+    losses.report(message, Loss.TOO_LARGE, "too large")
+    all_cameras = cameras("front")
+    all_cameras["front"].counters.chunks_sent = 7
+    coverage = Coverage(Path(os.devnull), lambda _camera, _gap: None, BoxClock())
+    health = report.health(
+        0.0, outbox, losses, all_cameras, coverage=coverage, budgets=NO_BUDGETS, requests={"obeyed": 5}
+    )
+    assert (health.outbox_rows, health.dropped) == (1, {str(Loss.TOO_LARGE): 1})
+    assert health.outbox_bytes > 0
+    assert health.cameras["front"]["chunks_sent"] == 7
+    assert health.requests == {"obeyed": 5}
+    assert health.states == {"connecting": 1}
+    assert health.uptime > 0
+
+
+@pytest.mark.parametrize(
+    ("url", "configured", "environment", "taken"),
+    [
+        ("wss://cloud", None, {}, None),
+        ("wss://cloud", None, {"https_proxy": "http://env:1"}, "http://env:1"),
+        ("wss://cloud", None, {"HTTPS_PROXY": "http://ENV:1"}, "http://ENV:1"),
+        ("wss://cloud", "http://own:1", {"https_proxy": "http://env:1"}, "http://own:1"),
+        ("wss://cloud", "", {"https_proxy": "http://env:1"}, None),
+        ("ws://localhost", None, {"https_proxy": "http://env:1"}, None),
+    ],
+    ids=["none", "environment", "in capitals", "configured", "switched off", "this machine"],
+)
+def test_proxy(
+    url: str,
+    configured: str | None,
+    environment: dict[str, str],
+    taken: str | None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The configured proxy comes first, an empty one means none, and without one the environment's serves wss."""
+    for name in ("https_proxy", "HTTPS_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert to_cloud(config.Interhuman(url=url, proxy=configured)) == taken
