@@ -40,8 +40,8 @@ def test_both_ways_are_closed() -> None:
 def test_memory_is_bounded() -> None:
     """Beyond the bound an allocation fails, in this process alone."""
     code = (
-        "from interhuman2mqtt import memory\n"
-        "memory.bound(200 << 20)\n"
+        "from interhuman2mqtt.runtime import process\n"
+        "process.bound(200 << 20)\n"
         "held = bytes(50 << 20)\n"
         "try: bytes(400 << 20)\n"
         "except MemoryError: print('refused')\n"

@@ -84,7 +84,7 @@ def well_made(file: Path) -> None:
 
 def test_made_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A file in the cache is made once, and one whose making failed is not there."""
-    monkeypatch.setattr("rig.clips.CACHE", tmp_path)
+    monkeypatch.setattr("support.clips.CACHE", tmp_path)
     with pytest.raises(ZeroDivisionError):
         made("x", half_made)
     assert not (tmp_path / "x").exists()

@@ -10,6 +10,7 @@ The receiving half of a connection: subscriptions, and what comes by them.
 
 import math
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import paho.mqtt.client as paho
 import structlog
@@ -21,9 +22,11 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from interhuman2mqtt.control.inbox import PAYLOAD_MAX, Incoming
 from interhuman2mqtt.publish.message import Quiet
-from interhuman2mqtt.publish.mqtt.connection import Connection
 from interhuman2mqtt.publish.mqtt.paho_client import Client
 from interhuman2mqtt.publish.mqtt.types import Ack
+
+if TYPE_CHECKING:
+    from interhuman2mqtt.publish.mqtt.connection import Connection
 
 Take = Callable[[Incoming], None]
 """Is handed each message that comes; must neither wait nor fail."""
@@ -149,7 +152,7 @@ class Listener:
         self._asked_all = trio.Event()
         self._asking = trio.Lock()  # one SUBSCRIBE at a time, so that each waiter sees its own SUBACK
 
-    async def run(self, connection: Connection, on_change: Callable[[], None]) -> None:
+    async def run(self, connection: "Connection", on_change: Callable[[], None]) -> None:
         """Keep subscribed until the connection ends; `on_change` is called whenever `trouble` is another one."""
         for subscription in self._subscriptions:
             subscription.connected(trio.current_time())
@@ -222,7 +225,7 @@ class _Subscription:
         self._failures = 0
         self.due = max(now, self._not_before)
 
-    async def ask(self, connection: Connection, take: Take) -> None:
+    async def ask(self, connection: "Connection", take: Take) -> None:
         """Subscribe on this connection, once."""
         try:
             with trio.move_on_after(ANSWER_S):
