@@ -42,7 +42,7 @@ SIGNALS = f"""
 `event/conversation_quality.updated` are {", ".join(f"`{word}`" for word in SCORES)}, from 0 to 100.
 
 What `data` of each event holds is in [their schema](../src/interhuman2mqtt/schema/events.json), with an example.
-It is open: there may come more types, fields and words, which pass as the cloud sends them. Ignore what you do not know;
+It is open: more types, fields and words may come, which pass as the cloud sends them. Ignore what you do not know;
 nothing that is there changes its meaning, and where it had to, the payload's `schema` would be another number.
 
 """

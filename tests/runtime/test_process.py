@@ -8,7 +8,7 @@ from pathlib import Path
 
 CRASHES = """
 import os, resource, signal
-from interhuman2mqtt.memory import keep_private
+from interhuman2mqtt.runtime.process import keep_private
 most = resource.getrlimit(resource.RLIMIT_CORE)[1]
 resource.setrlimit(resource.RLIMIT_CORE, (most, most))
 keep_private()

@@ -23,8 +23,8 @@ STATE = "interhuman/lobby-1/bridge/state"
 PUBLISHER = """
 import sys, trio
 from interhuman2mqtt import config
-from interhuman2mqtt.publish.losses import Losses
-from interhuman2mqtt.publish.outbox import Outbox
+from interhuman2mqtt.publish.message import Losses
+from interhuman2mqtt.publish.outbox.queue import Outbox
 from interhuman2mqtt.publish.publisher import Publisher
 mqtt = config.Mqtt(url=sys.argv[1], client_id="interhuman-lobby-1")
 losses = Losses()

@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from interhuman2mqtt.events import ActiveSignal, utc_now
-from interhuman2mqtt.publish.outbox import quarantine
+from interhuman2mqtt.publish.outbox.queue import quarantine
 from interhuman2mqtt.publish.outbox.row_codec import Stored
 from interhuman2mqtt.publish.outbox.store import VERSION, Changes, Damaged, Store, Unavailable, runs, salvage
 from interhuman2mqtt.runtime.clock import Instant
@@ -323,10 +323,10 @@ def test_salvage_of_what_never_was(tmp_path: Path) -> None:
 WRITER = """
 import json, os, sys
 from pathlib import Path
-from interhuman2mqtt.publish.ages import Ages
+from interhuman2mqtt.runtime.clock import Ages
 from interhuman2mqtt.publish.message import Kind, Message
-from interhuman2mqtt.publish.rows import Stored
-from interhuman2mqtt.publish.store import Changes, Store
+from interhuman2mqtt.publish.outbox.row_codec import Stored
+from interhuman2mqtt.publish.outbox.store import Changes, Store
 store = Store(Path(sys.argv[1]))
 store.open()
 message = Message(topic="a", payload=b"{}", kind=Kind.EVENT, retain=False)
