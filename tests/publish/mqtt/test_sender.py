@@ -25,7 +25,7 @@ import sys, trio
 from interhuman2mqtt import config
 from interhuman2mqtt.publish.message import Losses
 from interhuman2mqtt.publish.outbox.queue import Outbox
-from interhuman2mqtt.publish.publisher import Publisher
+from interhuman2mqtt.publish.mqtt.sender import Publisher
 mqtt = config.Mqtt(url=sys.argv[1], client_id="interhuman-lobby-1")
 losses = Losses()
 publisher = Publisher(

@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from interhuman2mqtt.events import ActiveSignal, utc_now
-from interhuman2mqtt.publish.outbox.queue import quarantine
+from interhuman2mqtt.publish.outbox import quarantine
 from interhuman2mqtt.publish.outbox.row_codec import Stored
 from interhuman2mqtt.publish.outbox.store import VERSION, Changes, Damaged, Store, Unavailable, runs, salvage
 from interhuman2mqtt.runtime.clock import Instant
