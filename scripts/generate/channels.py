@@ -8,7 +8,7 @@ from msgspec import Struct, structs
 from generate import vocabulary
 from generate.payloads import Definitions, Schema
 from interhuman2mqtt.cameras.gap_events import GAP
-from interhuman2mqtt.control.requests import COMMANDS, DATA, Answer, Request
+from interhuman2mqtt.control.requests import COMMANDS, DATA, Request, Response
 from interhuman2mqtt.events import AudioGapData, CameraStatus, Event, GapData
 from interhuman2mqtt.publish import payloads
 from interhuman2mqtt.publish.topics import BridgeHealth, BridgeInfo, BridgeState
@@ -154,7 +154,7 @@ def _given(hint: Any) -> Any:
 
 def _answer(command: str) -> Payload:
     def payload(definitions: Definitions) -> Schema:
-        answer = definitions.ref(Answer)
+        answer = definitions.ref(Response)
         if command not in DATA:
             return answer
         data = {"anyOf": [definitions.ref(DATA[command]), {"type": "null"}]}

@@ -24,27 +24,27 @@ import trio
 from msgspec import structs
 
 from interhuman2mqtt import health as report
-from interhuman2mqtt.cameras.context import Shared
+from interhuman2mqtt.cameras.context import CameraContext
 from interhuman2mqtt.cameras.coverage import Coverage, DatedGap
 from interhuman2mqtt.cameras.fleet import Change, Fleet
-from interhuman2mqtt.cameras.gap_events import Teller
+from interhuman2mqtt.cameras.gap_events import CameraEvents
 from interhuman2mqtt.cameras.gaps import AudioGap
 from interhuman2mqtt.cameras.refusal_doubt import Accepted
-from interhuman2mqtt.cameras.session_slots import Places
+from interhuman2mqtt.cameras.session_slots import SessionSlots
 from interhuman2mqtt.cloud.websocket import Server
 from interhuman2mqtt.config import Config, proxy, validation
 from interhuman2mqtt.config import loader as configfile
 from interhuman2mqtt.config.loader import Loaded
-from interhuman2mqtt.control.dispatcher import Requests
-from interhuman2mqtt.control.handlers import Obeying, Snapshots
-from interhuman2mqtt.control.parser import Reader
-from interhuman2mqtt.control.unix_socket import Control
+from interhuman2mqtt.control.dispatcher import RequestDispatcher
+from interhuman2mqtt.control.handlers import CommandHandlers, SnapshotHandler
+from interhuman2mqtt.control.parser import RequestParser
+from interhuman2mqtt.control.unix_socket import UnixSocketServer
 from interhuman2mqtt.policy import policy
 from interhuman2mqtt.publish.homeassistant import discovery
 from interhuman2mqtt.publish.homeassistant.discovery import HomeAssistant
-from interhuman2mqtt.publish.publisher import Announcer
-from interhuman2mqtt.publish.service import Delivery
-from interhuman2mqtt.publish.topics import Reload, Topics
+from interhuman2mqtt.publish.publisher import EventPublisher
+from interhuman2mqtt.publish.service import PublishService
+from interhuman2mqtt.publish.topics import ReloadInfo, Topics
 from interhuman2mqtt.reload import Reloader
 from interhuman2mqtt.runtime import state_dir, watchdog
 from interhuman2mqtt.runtime.clock import BoxClock
@@ -52,7 +52,7 @@ from interhuman2mqtt.runtime.dns import Resolver
 from interhuman2mqtt.runtime.lifeline import Endings, receiving
 from interhuman2mqtt.runtime.log import setup as setup_log
 from interhuman2mqtt.runtime.process import keep_private
-from interhuman2mqtt.runtime.watchdog import Alive, Reporter, Stuck
+from interhuman2mqtt.runtime.watchdog import Heartbeats, Overdue, WatchdogLoop
 from interhuman2mqtt.supervisor import BugBudget
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ class _Daemon:
     """Wires the stages together."""
 
     def __init__(
-        self, loaded: Loaded, notify: watchdog.Systemd, load: Callable[[], Loaded], *, lifeline: bool = False
+        self, loaded: Loaded, notify: watchdog.SystemdNotifier, load: Callable[[], Loaded], *, lifeline: bool = False
     ) -> None:
         self._config, self._files_hash = config, _ = loaded
         self._notify = notify
@@ -99,16 +99,16 @@ class _Daemon:
         self._bugs = int(os.environ.get("INTERHUMAN2MQTT_BUGS", BUGS))
         self._topics = Topics(config.mqtt.base_topic, config.box.id, config.outbox.max_age)
         self._clock = BoxClock()
-        self._teller = Teller(config.box.id, self._boot_id, self._clock)
+        self._teller = CameraEvents(config.box.id, self._boot_id, self._clock)
         self._reloader = Reloader(load, self._take_over, notify, self._reloaded)
-        self._reload: Reload | None = None
+        self._reload: ReloadInfo | None = None
         self._waits: tuple[str, ...] = ()
         """Sections that wait for a restart."""
-        self._alive = Alive()
-        self._places = Places(config.interhuman.max_sessions)
+        self._alive = Heartbeats()
+        self._places = SessionSlots(config.interhuman.max_sessions)
         self._accepted = Accepted()
         birth = discovery.birth_topic(config)
-        self._reader = Reader(config.mqtt.base_topic, config.box.id, config.mqtt.requests, birth)
+        self._reader = RequestParser(config.mqtt.base_topic, config.box.id, config.mqtt.requests, birth)
         self._policy = policy.for_box(config.box, state_dir.find(), self._alive.of("policy"))
         self._expected: frozenset[str] = frozenset()
         self._endings = Endings(lifeline=lifeline)
@@ -117,7 +117,7 @@ class _Daemon:
         """Until a signal says so."""
         self._began = trio.current_time()
         trio.socket.set_custom_hostname_resolver(Resolver())
-        self._delivery = Delivery(
+        self._delivery = PublishService(
             self._config,
             self._topics,
             boot_id=self._boot_id,
@@ -126,7 +126,7 @@ class _Daemon:
             alive=self._alive,
             bugs=self._bugs,
         )
-        self._announcer = Announcer(self._topics, self._delivery.publish)
+        self._announcer = EventPublisher(self._topics, self._delivery.publish)
         self._home = HomeAssistant(self._topics, self._delivery.publish, self._delivery.repeat)
         self._coverage = Coverage(state_dir.find() / "coverage.json", self._tell_gap, self._clock)
         with receiving() as signals:
@@ -221,7 +221,7 @@ class _Daemon:
         """The ids of the cameras that there are, and are about to be."""
         return {*self._config.cameras, *self._expected}
 
-    def _reloaded(self, reload: Reload) -> None:
+    def _reloaded(self, reload: ReloadInfo) -> None:
         self._reload = reload
         self._publish_info()
 
@@ -229,8 +229,8 @@ class _Daemon:
         self._info = report.info(Loaded(self._config, self._files_hash), self._boot_id, self._reload, self._waits)
         self._delivery.publish(self._topics.bridge_info(self._info))
 
-    def _shared(self, config: Config) -> Shared:
-        return Shared(
+    def _shared(self, config: Config) -> CameraContext:
+        return CameraContext(
             box=self._config.box.id,
             server=Server(config.interhuman.url, config.interhuman.ca_file, proxy.to_cloud(config.interhuman)),
             chunk_s=config.interhuman.chunk,
@@ -259,8 +259,8 @@ class _Daemon:
         told = self._teller.audio(camera, gap) if isinstance(gap, AudioGap) else self._teller.gap(camera, gap)
         self._announcer.event(told)
 
-    def _new_requests(self) -> Requests:
-        return Requests(
+    def _new_requests(self) -> RequestDispatcher:
+        return RequestDispatcher(
             self._delivery.inbox,
             self._reader,
             cameras=self._cameras,
@@ -270,18 +270,20 @@ class _Daemon:
             bugs=BugBudget(self._bugs),
         )
 
-    def _new_control(self) -> Control:
+    def _new_control(self) -> UnixSocketServer:
         state = state_dir.find()
         folders = [folder for folder in (state, state_dir.find_runtime(state)) if folder is not None]
         obey = partial(self._requests.do, by_command=True)
-        return Control(folders, self._config.box.id, lambda: self._config.cameras, obey)
+        return UnixSocketServer(folders, self._config.box.id, lambda: self._config.cameras, obey)
 
-    def _new_obeying(self) -> Obeying:
-        snapshots = Snapshots(self._fleet, self._topics, self._announcer, self._delivery.publish_at_once)
-        return Obeying(self._fleet, self._policy, snapshots, self._reloader.reload, lambda: self._config.log.format)
+    def _new_obeying(self) -> CommandHandlers:
+        snapshots = SnapshotHandler(self._fleet, self._topics, self._announcer, self._delivery.publish_at_once)
+        return CommandHandlers(
+            self._fleet, self._policy, snapshots, self._reloader.reload, lambda: self._config.log.format
+        )
 
-    def _reporter(self) -> Reporter:
-        return Reporter(self._notify, self._alive, self._sentence, self._publish_health)
+    def _reporter(self) -> WatchdogLoop:
+        return WatchdogLoop(self._notify, self._alive, self._sentence, self._publish_health)
 
     def _serve_metrics(self, nursery: trio.Nursery) -> None:
         listen = self._config.metrics.listen
@@ -304,7 +306,7 @@ class _Daemon:
         )
         return Exporter(listen, sources, BugBudget(self._bugs))
 
-    def _sentence(self, stuck: Sequence[Stuck]) -> str:
+    def _sentence(self, stuck: Sequence[Overdue]) -> str:
         broker, trouble = self._delivery.broker, self._delivery.outbox.trouble
         return report.sentence(
             self._fleet.cameras, broker, trouble=trouble, stuck=stuck, reload=self._reload, waits=self._waits

@@ -12,15 +12,15 @@ from interhuman2mqtt.cameras.coverage import Coverage
 from interhuman2mqtt.config import loader as configfile
 from interhuman2mqtt.config.loader import Loaded
 from interhuman2mqtt.events import State, utc_now
-from interhuman2mqtt.policy.budget_store import Budgets
-from interhuman2mqtt.publish.message import Losses
+from interhuman2mqtt.policy.budget_store import BudgetTable
+from interhuman2mqtt.publish.message import DropLog
 from interhuman2mqtt.publish.mqtt.types import BrokerPhase, BrokerState
-from interhuman2mqtt.publish.outbox.queue import Outbox
-from interhuman2mqtt.publish.topics import BridgeHealth, BridgeInfo, Reload
-from interhuman2mqtt.runtime.watchdog import Stuck
+from interhuman2mqtt.publish.outbox.queue import OutboxQueue
+from interhuman2mqtt.publish.topics import BridgeHealth, BridgeInfo, ReloadInfo
+from interhuman2mqtt.runtime.watchdog import Overdue
 
 
-def info(loaded: Loaded, boot_id: str, reload: Reload | None, waits: tuple[str, ...] = ()) -> BridgeInfo:
+def info(loaded: Loaded, boot_id: str, reload: ReloadInfo | None, waits: tuple[str, ...] = ()) -> BridgeInfo:
     """What this box runs; `waits`: the sections that wait for a restart."""
     config = loaded.config
     return BridgeInfo(
@@ -37,12 +37,12 @@ def info(loaded: Loaded, boot_id: str, reload: Reload | None, waits: tuple[str, 
 
 def health(  # noqa: PLR0913 - whoever has something to tell
     began: float,
-    outbox: Outbox,
-    losses: Losses,
+    outbox: OutboxQueue,
+    losses: DropLog,
     cameras: Mapping[str, Camera],
     *,
     coverage: Coverage,
-    budgets: Budgets,
+    budgets: BudgetTable,
     requests: Mapping[str, int],
     subscriptions: str | None = None,
 ) -> BridgeHealth:
@@ -84,8 +84,8 @@ def sentence(  # noqa: PLR0913 - whoever has something to tell
     broker: BrokerState | None,
     *,
     trouble: str | None = None,
-    stuck: Sequence[Stuck] = (),
-    reload: Reload | None = None,
+    stuck: Sequence[Overdue] = (),
+    reload: ReloadInfo | None = None,
     waits: Sequence[str] = (),
 ) -> str:
     """The whole daemon in one line, what is wrong first."""

@@ -10,9 +10,9 @@ from interhuman2mqtt.config.loader import Loaded
 from interhuman2mqtt.config.problems import ConfigFileError
 from interhuman2mqtt.errors import ConfigError
 from interhuman2mqtt.events import utc_now
-from interhuman2mqtt.publish.topics import Mistake, Reload
+from interhuman2mqtt.publish.topics import Mistake, ReloadInfo
 from interhuman2mqtt.runtime.redaction import redact
-from interhuman2mqtt.runtime.watchdog import Systemd
+from interhuman2mqtt.runtime.watchdog import SystemdNotifier
 
 log = structlog.get_logger(__name__)
 
@@ -30,8 +30,8 @@ class Reloader:
         self,
         load: Callable[[], Loaded],
         take_over: Callable[[Loaded], Awaitable[Change]],
-        notify: Systemd,
-        tell: Callable[[Reload], None],
+        notify: SystemdNotifier,
+        tell: Callable[[ReloadInfo], None],
     ) -> None:
         self._load = load
         self._take_over = take_over
@@ -39,7 +39,7 @@ class Reloader:
         self._tell = tell
         self._lock = trio.Lock()
 
-    async def reload(self) -> Reload:
+    async def reload(self) -> ReloadInfo:
         """Take over a good configuration; a bad one changes nothing. Says how it ended, to systemd and others too."""
         async with self._lock:
             self._notify.reloading()
@@ -50,15 +50,15 @@ class Reloader:
                 self._notify.ready()  # whatever happened: systemd must not wait for ever
             return ended
 
-    async def _attempt(self) -> Reload:
+    async def _attempt(self) -> ReloadInfo:
         try:
             loaded = self._load()
         except ConfigError as error:
             log.error("configuration rejected, the old one goes on", problems=str(error))  # noqa: TRY400 - no traceback
             self._notify.status(f"configuration rejected: {error}")
-            return Reload(state="rejected", at=utc_now(), problems=_mistakes(error))
+            return ReloadInfo(state="rejected", at=utc_now(), problems=_mistakes(error))
         change = await self._take_over(loaded)
-        return Reload(
+        return ReloadInfo(
             state="ok", at=utc_now(), stopped=change.stopped, started=change.started, needs_restart=change.needs_restart
         )
 

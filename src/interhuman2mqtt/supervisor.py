@@ -9,7 +9,7 @@ import structlog
 import trio
 
 from interhuman2mqtt.errors import Lingering, Outage, Overloaded, Reason, Refused
-from interhuman2mqtt.runtime.watchdog import Promise
+from interhuman2mqtt.runtime.watchdog import Heartbeat
 
 log = structlog.get_logger(__name__)
 
@@ -21,7 +21,7 @@ RUN_S = 60.0
 """What runs says itself how long it waits; at its start it may take so long to say it."""
 
 
-class Pauses(NamedTuple):
+class BackoffPolicy(NamedTuple):
     """How long to wait before the next attempt, in seconds."""
 
     first: float = 1.0
@@ -62,7 +62,7 @@ class Health:
         return has_stood or self._has_gained
 
 
-class Hurry:
+class RetryNow:
     """Ends pauses early: somebody has mended something, and need not wait to see whether it helped."""
 
     def __init__(self) -> None:
@@ -115,7 +115,7 @@ class Quarantine(BugBudget):
         return Refused(Reason.BUG, sentence, self.window_s)
 
 
-class Waiting(NamedTuple):
+class RetryInfo(NamedTuple):
     """Between two attempts: why, how many failed in a row, and for how long."""
 
     outage: Outage
@@ -125,12 +125,12 @@ class Waiting(NamedTuple):
 
 async def keep_running(  # noqa: PLR0913 - all that can be said about restarting something
     run: Callable[[Health], Awaitable[bool]],
-    tell: Callable[[Waiting], None],
+    tell: Callable[[RetryInfo], None],
     bugs: BugBudget,
-    pauses: Pauses = Pauses(),  # noqa: B008 - a frozen value
+    pauses: BackoffPolicy = BackoffPolicy(),  # noqa: B008 - a frozen value
     *,
-    promise: Promise = lambda _seconds: None,
-    hurry: "Hurry | None" = None,
+    promise: Heartbeat = lambda _seconds: None,
+    hurry: "RetryNow | None" = None,
 ) -> None:
     """Run it until it returns False: again at once where it returns True, after a pause where it raises an Outage.
 
@@ -139,7 +139,7 @@ async def keep_running(  # noqa: PLR0913 - all that can be said about restarting
     ends a pause early.
     """
     retries = _Retries(pauses)
-    hurry = hurry or Hurry()
+    hurry = hurry or RetryNow()
     while True:
         health = Health()
         promise(RUN_S)
@@ -152,7 +152,7 @@ async def keep_running(  # noqa: PLR0913 - all that can be said about restarting
             await trio.lowlevel.checkpoint()
             continue
         seconds = retries.pause(outcome)
-        tell(Waiting(outcome, retries.failures, seconds))
+        tell(RetryInfo(outcome, retries.failures, seconds))
         promise(seconds)
         await hurry.sleep(seconds)
 
@@ -196,7 +196,7 @@ def _gravity(outage: Outage) -> int:
 class _Retries:
     """The pauses of one run of failures."""
 
-    def __init__(self, pauses: Pauses) -> None:
+    def __init__(self, pauses: BackoffPolicy) -> None:
         self.failures = 0
         self._refused = pauses.refused
         self._outage = backoff(pauses.first, pauses.longest)

@@ -20,7 +20,7 @@ from interhuman2mqtt.commands.watch_model import Fleet, filters, place
 from interhuman2mqtt.commands.watch_output import line
 from interhuman2mqtt.commands.watch_terminal import Screen
 from interhuman2mqtt.config import Mqtt
-from interhuman2mqtt.control.inbox import Incoming
+from interhuman2mqtt.control.inbox import IncomingMessage
 from support.clips import Clip
 
 SECONDS = 40.0
@@ -63,7 +63,7 @@ def a_box(around: Site, name: str) -> AbstractAsyncContextManager[Box]:
     return box(folder, around.config(CAMERAS, box={"id": name}))
 
 
-def take(screen: Screen, heard: Incoming) -> None:
+def take(screen: Screen, heard: IncomingMessage) -> None:
     """Show what was published, as `watch` does."""
     where = place("interhuman", heard.topic)
     if where is None or heard.payload is None:

@@ -10,11 +10,11 @@ from typing import Any
 import trio
 
 from interhuman2mqtt import config
-from interhuman2mqtt.cameras.context import Shared
+from interhuman2mqtt.cameras.context import CameraContext
 from interhuman2mqtt.cameras.coverage import Coverage, DatedGap
 from interhuman2mqtt.cameras.gaps import AudioGap
 from interhuman2mqtt.cameras.refusal_doubt import Accepted
-from interhuman2mqtt.cameras.session_slots import Places
+from interhuman2mqtt.cameras.session_slots import SessionSlots
 from interhuman2mqtt.cloud.websocket import Server
 from interhuman2mqtt.events import CameraStatus, Event
 from interhuman2mqtt.policy.budgets import Budgets
@@ -22,10 +22,10 @@ from interhuman2mqtt.policy.meter import Meter
 from interhuman2mqtt.policy.pauses import Paused, Pauses
 from interhuman2mqtt.policy.policy import Policy
 from interhuman2mqtt.runtime.clock import BoxClock
-from interhuman2mqtt.runtime.watchdog import Alive
+from interhuman2mqtt.runtime.watchdog import Heartbeats
 from interhuman2mqtt.simulator.server import serve
 from interhuman2mqtt.simulator.settings import Pace, Settings
-from interhuman2mqtt.supervisor import Pauses as BackOff
+from interhuman2mqtt.supervisor import BackoffPolicy as BackOff
 
 QUICK = Pace(window=2.0, stride=1.0, cadence=2.0)
 AT_ONCE = BackOff(
@@ -87,10 +87,10 @@ class Heard:
         ]
 
 
-def a_camera(name: str = "front", **keys: Any) -> config.Camera:
+def a_camera(name: str = "front", **keys: Any) -> config.CameraConfig:
     """A camera as the configuration would have it."""
     values = {"source": "test:", "size": (160, 96), "fps": 10.0, "api_key": config.SecretRef(env="API_KEY")}
-    return config.Camera(id=name, name=name, **{**values, **keys})
+    return config.CameraConfig(id=name, name=name, **{**values, **keys})
 
 
 def free() -> Policy:
@@ -100,21 +100,21 @@ def free() -> Policy:
     return policy
 
 
-def shared(url: str, heard: Heard, **changes: Any) -> Shared:
+def shared(url: str, heard: Heard, **changes: Any) -> CameraContext:
     """The surroundings of a camera."""
-    surroundings = Shared(
+    surroundings = CameraContext(
         box="lobby-1",
         server=Server(url),
         chunk_s=1.0,
         redact=frozenset(),
-        places=Places(0),
+        places=SessionSlots(0),
         accepted=Accepted(),
         coverage=Coverage(Path(os.devnull), heard.gap, CLOCK),
         policy=free(),
         clock=CLOCK,
         publish_event=heard.event,
         publish_status=heard.status,
-        alive=Alive(),
+        alive=Heartbeats(),
         bugs=0,
         pauses=AT_ONCE,
     )

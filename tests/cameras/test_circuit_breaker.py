@@ -4,9 +4,9 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from interhuman2mqtt.cameras.circuit_breaker import WINDOW_S, Breaker
+from interhuman2mqtt.cameras.circuit_breaker import WINDOW_S, CircuitBreaker
 from interhuman2mqtt.errors import Outage, Reason, Refused
-from interhuman2mqtt.supervisor import BugBudget, Health, Pauses, Waiting, keep_running
+from interhuman2mqtt.supervisor import BackoffPolicy, BugBudget, Health, RetryInfo, keep_running
 
 REJECTED = Outage(Reason.MEDIA_REJECTED, "the cloud could not read the media of this camera (ih5004)")
 BROKEN = Outage(Reason.CONNECTION_LOST, "the connection to the cloud broke")
@@ -15,7 +15,7 @@ BROKEN = Outage(Reason.CONNECTION_LOST, "the connection to the cloud broke")
 async def kinds_of(outages: list[Outage | None], every: float) -> list[type[Outage]]:
     """What becomes of these outages, that far apart; None ends in good order."""
     left = iter(outages)
-    told: list[Waiting] = []
+    told: list[RetryInfo] = []
 
     async def run(_health: Health) -> bool:
         await trio.sleep(every)
@@ -24,7 +24,9 @@ async def kinds_of(outages: list[Outage | None], every: float) -> list[type[Outa
             return False
         raise outage
 
-    await keep_running(Breaker().guard(run), told.append, BugBudget(0), Pauses(first=0.0, longest=0.0, refused=0.0))
+    await keep_running(
+        CircuitBreaker().guard(run), told.append, BugBudget(0), BackoffPolicy(first=0.0, longest=0.0, refused=0.0)
+    )
     return [type(waiting.outage) for waiting in told]
 
 
@@ -51,7 +53,7 @@ async def test_the_sentence_keeps_what_the_cloud_said(autojump_clock: MockClock)
         await trio.lowlevel.checkpoint()
         raise REJECTED
 
-    guarded = Breaker().guard(run)
+    guarded = CircuitBreaker().guard(run)
     for _ in range(2):
         with pytest.raises(Outage):
             await guarded(Health())

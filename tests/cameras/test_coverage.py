@@ -10,9 +10,9 @@ from msgspec import UNSET
 from trio.testing import MockClock
 
 from interhuman2mqtt.cameras.coverage import SAVE_S, Coverage, DatedGap
-from interhuman2mqtt.cameras.gap_events import Teller
+from interhuman2mqtt.cameras.gap_events import CameraEvents
 from interhuman2mqtt.cameras.gaps import AudioGap
-from interhuman2mqtt.cameras.status import Standing
+from interhuman2mqtt.cameras.status import StatusTracker
 from interhuman2mqtt.errors import Reason
 from interhuman2mqtt.events import ActiveSignal, CameraStatus, Clock, MediaChunk
 from support.clocks import NOON, Clocks
@@ -178,7 +178,7 @@ async def test_a_clock_that_never_gets_right(tmp_path: Path) -> None:
     third.coverage.settle_owed()
     unknown = DatedGap(at(10), None, Reason.POWER_CUT, None)
     assert [gap for _, gap in third.told if gap.seconds is None] == [unknown]
-    event = Teller("lobby-1", "life", clocks.box_clock()).gap("front", unknown)
+    event = CameraEvents("lobby-1", "life", clocks.box_clock()).gap("front", unknown)
     assert (event.start_at, event.end_at, event.ranges_at, event.clock) == (at(10), None, UNSET, Clock.UNKNOWN)
     assert event.data == {"reason": "power_cut", "seconds": None}
 
@@ -258,7 +258,7 @@ async def test_when_the_last_media_left_is_remembered(tmp_path: Path) -> None:
 def last_media(life: Life) -> datetime | None:
     """When the last media of the camera left, by its status."""
     told: list[CameraStatus] = []
-    Standing("front", told.append, life.coverage.ledger("front"), life.clocks.box_clock())
+    StatusTracker("front", told.append, life.coverage.ledger("front"), life.clocks.box_clock())
     return told[0].last_media_at
 
 

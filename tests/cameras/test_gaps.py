@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from interhuman2mqtt.cameras.gaps import Cause, Gap, Ledger, split
+from interhuman2mqtt.cameras.gaps import Gap, GapTracker, Interruption, split
 from interhuman2mqtt.errors import Reason
 from interhuman2mqtt.events import MediaChunk
 from support.clocks import Clocks
@@ -38,14 +38,14 @@ def gap(start: float, end: float, reason: Reason) -> Gap:
 
 def test_media_without_a_hole() -> None:
     """Chunk after chunk there is nothing to tell."""
-    ledger = Ledger(CLOCK, 0)
+    ledger = GapTracker(CLOCK, 0)
     assert [ledger.delivered(FIRST, chunk(n, n + 2)) for n in (0, 2, 4)] == [(), (), ()]
     assert (ledger.until, ledger.delivered_s) == (6, 6.0)
 
 
 def test_what_is_sent_again_counts_once() -> None:
     """A replay neither makes a gap nor adds to what was delivered."""
-    ledger = Ledger(CLOCK, 0)
+    ledger = GapTracker(CLOCK, 0)
     for piece in (chunk(0, 4), chunk(2, 6), chunk(1, 3)):
         assert ledger.delivered(FIRST, piece) == ()
     assert (ledger.until, ledger.delivered_s) == (6, 6.0)
@@ -53,7 +53,7 @@ def test_what_is_sent_again_counts_once() -> None:
 
 def test_a_hole_while_all_is_well() -> None:
     """Media that left the ring unsent while the session stood is the uplink's fault."""
-    ledger = Ledger(CLOCK, 0)
+    ledger = GapTracker(CLOCK, 0)
     ledger.delivered(FIRST, chunk(0, 2))
     assert ledger.delivered(FIRST, chunk(5, 7)) == (gap(2, 5, Reason.UPLINK_TOO_SLOW),)
     assert ledger.gap_s == {Reason.UPLINK_TOO_SLOW: 3.0}
@@ -61,7 +61,7 @@ def test_a_hole_while_all_is_well() -> None:
 
 def test_a_camera_that_stood_still() -> None:
     """A hole in what the camera gave is its own, within a chunk as between two, and whatever else was wrong."""
-    ledger = Ledger(CLOCK, 0)
+    ledger = GapTracker(CLOCK, 0)
     ledger.because(LOST, 3)
     ledger.because(None, 4)
     assert ledger.delivered(FIRST, chunk(0, 9, holes=((2, 5),))) == (gap(2, 5, Reason.PICTURE_MISSING),)
@@ -74,7 +74,7 @@ def test_a_camera_that_stood_still() -> None:
 
 def test_a_hole_that_was_told() -> None:
     """What is sent again tells its holes no second time, and of a hole that was reached only the rest."""
-    ledger = Ledger(CLOCK, 0)
+    ledger = GapTracker(CLOCK, 0)
     ledger.delivered(FIRST, chunk(0, 9, holes=((2, 5),)))
     assert ledger.delivered(FIRST, chunk(1, 9, holes=((2, 5),))) == ()
     assert ledger.delivered(FIRST, chunk(4, 14, holes=((4, 5), (8, 12)))) == (gap(9, 12, Reason.PICTURE_MISSING),)
@@ -83,7 +83,7 @@ def test_a_hole_that_was_told() -> None:
 
 def test_a_hole_behind_what_was_lost() -> None:
     """Media that left the ring unsent and a camera that then stood still are two gaps, each with its own reason."""
-    ledger = Ledger(CLOCK, 0)
+    ledger = GapTracker(CLOCK, 0)
     ledger.delivered(FIRST, chunk(0, 2))
     assert ledger.delivered(FIRST, chunk(10, 12, holes=((7, 10),))) == (
         gap(2, 7, Reason.UPLINK_TOO_SLOW),
@@ -93,7 +93,7 @@ def test_a_hole_behind_what_was_lost() -> None:
 
 def test_a_change_of_format() -> None:
     """The moment in which a camera changes its format is no gap."""
-    ledger = Ledger(CLOCK, 0)
+    ledger = GapTracker(CLOCK, 0)
     ledger.delivered(FIRST, chunk(0, 2))
     assert ledger.delivered(FIRST, chunk(2.04, 4, holes=((2, 2.04),))) == ()
     assert ledger.delivered_s == 4.0
@@ -101,13 +101,13 @@ def test_a_change_of_format() -> None:
 
 def test_reasons_that_change_within_a_moment() -> None:
     """A reason that held for less than a tenth of a second is part of its neighbour, so no gap is shorter."""
-    causes = [Cause(0.04, DOWN), Cause(5, LOST), Cause(5.05, DOWN), Cause(9.95, PAUSED)]
-    assert split(0, 10, [Cause(-1, LOST), *causes], LOST) == (gap(0, 10, DOWN),)
+    causes = [Interruption(0.04, DOWN), Interruption(5, LOST), Interruption(5.05, DOWN), Interruption(9.95, PAUSED)]
+    assert split(0, 10, [Interruption(-1, LOST), *causes], LOST) == (gap(0, 10, DOWN),)
 
 
 def test_a_better_anchor_is_no_hole() -> None:
     """Where the source goes on without a hole, UTC that moves by some milliseconds makes none."""
-    ledger = Ledger(CLOCK, 0)
+    ledger = GapTracker(CLOCK, 0)
     ledger.delivered(FIRST, chunk(0, 2))
     assert ledger.delivered(FIRST, chunk(2, 4, zero=0.3)) == ()
     assert ledger.delivered(FIRST, chunk(4, 6, zero=-0.2)) == ()
@@ -115,7 +115,7 @@ def test_a_better_anchor_is_no_hole() -> None:
 
 def test_another_capture() -> None:
     """Between two captures the time without media is a gap with the reason that the camera gave."""
-    ledger = Ledger(CLOCK, 0)
+    ledger = GapTracker(CLOCK, 0)
     ledger.delivered(FIRST, chunk(0, 10))
     ledger.because(DOWN, 18)
     ledger.because(None, 25)
@@ -124,18 +124,18 @@ def test_another_capture() -> None:
 
 def test_a_fault_is_noticed_late() -> None:
     """Time before the first reason takes that one, time after the last takes the last."""
-    causes = [Cause(5, DOWN), Cause(8, PAUSED), Cause(9, None)]
+    causes = [Interruption(5, DOWN), Interruption(8, PAUSED), Interruption(9, None)]
     assert split(0, 20, causes, LOST) == (gap(0, 8, DOWN), gap(8, 20, PAUSED))
 
 
 def test_no_reason_at_all() -> None:
     """Without any reason the caller's own is told."""
-    assert split(0, 2, [Cause(-5, None)], LOST) == (gap(0, 2, LOST),)
+    assert split(0, 2, [Interruption(-5, None)], LOST) == (gap(0, 2, LOST),)
 
 
 def test_what_was_wrong_before_counts() -> None:
     """A reason that was given before the range began still holds at its beginning."""
-    assert split(0, 4, [Cause(-9, PAUSED), Cause(2, DOWN)], LOST) == (
+    assert split(0, 4, [Interruption(-9, PAUSED), Interruption(2, DOWN)], LOST) == (
         gap(0, 2, PAUSED),
         gap(2, 4, DOWN),
     )
@@ -143,7 +143,7 @@ def test_what_was_wrong_before_counts() -> None:
 
 def test_time_that_passed_without_us() -> None:
     """What an earlier life left open is closed at once, in its pieces."""
-    ledger = Ledger(CLOCK, 0, [Cause(1, LOST)])
+    ledger = GapTracker(CLOCK, 0, [Interruption(1, LOST)])
     ledger.because(Reason.STOPPED, 3)
     assert ledger.missed(60) == (gap(0, 3, LOST), gap(3, 60, Reason.STOPPED))
     assert ledger.missed(59) == ()
@@ -151,7 +151,7 @@ def test_time_that_passed_without_us() -> None:
 
 def test_what_was_settled_stays_so() -> None:
     """Time that was settled is not settled again."""
-    ledger = Ledger(CLOCK, 100)
+    ledger = GapTracker(CLOCK, 100)
     assert ledger.missed(40) == ()
     assert ledger.delivered(FIRST, chunk(0, 2, zero=50)) == ()
     assert ledger.until == 100
@@ -159,7 +159,7 @@ def test_what_was_settled_stays_so() -> None:
 
 def test_a_camera_that_flaps_for_days() -> None:
     """What is remembered of one gap is bounded, and the gap is told as a whole nevertheless."""
-    ledger = Ledger(CLOCK, 0)
+    ledger = GapTracker(CLOCK, 0)
     for n in range(10_000):
         ledger.because((DOWN, LOST)[n % 2], n)
     gaps = ledger.missed(10_000)
@@ -171,7 +171,7 @@ def test_a_camera_that_flaps_for_days() -> None:
 def test_a_clock_that_is_set(by: float) -> None:
     """What is done to the wall clock is no gap, hides none, and delivers nothing."""
     clocks = Clocks()
-    ledger = Ledger(clocks.box_clock(), 0)
+    ledger = GapTracker(clocks.box_clock(), 0)
     assert ledger.delivered(FIRST, chunk(0, 10)) == ()
     clocks.step(by)
     assert ledger.delivered(FIRST, chunk(10, 20)) == ()
@@ -179,10 +179,10 @@ def test_a_clock_that_is_set(by: float) -> None:
     assert (ledger.until, ledger.delivered_s) == (28, 22)
 
 
-def asleep(before: float, seconds: float) -> tuple[Clocks, Ledger]:
+def asleep(before: float, seconds: float) -> tuple[Clocks, GapTracker]:
     """A box that is suspended after some time; everybody looks at the clocks before."""
     clocks = Clocks()
-    ledger = Ledger(clock := clocks.box_clock(), 0)
+    ledger = GapTracker(clock := clocks.box_clock(), 0)
     clocks.run(before)
     clock.look()
     clocks.suspend(seconds)
@@ -248,7 +248,7 @@ STEPS = st.lists(
 def test_delivered_and_gaps_add_up(drift: float, steps: list[Step]) -> None:
     """Whatever happens, gaps are in order, never overlap, and with what was delivered make up all settled time."""
     clocks = Clocks()
-    ledger, gaps, capture, source = Ledger(clock := clocks.box_clock(), 0), list[Gap](), object(), 0.0
+    ledger, gaps, capture, source = GapTracker(clock := clocks.box_clock(), 0), list[Gap](), object(), 0.0
     slept = 0.0
     for step in steps:
         clocks.run(step.after)

@@ -9,7 +9,7 @@ from cameras.helpers import Heard, a_camera, shared, simulated_cloud
 from interhuman2mqtt.cameras.camera import Camera
 from interhuman2mqtt.simulator.faults import parse_fault
 from interhuman2mqtt.simulator.settings import Limits
-from interhuman2mqtt.supervisor import Pauses
+from interhuman2mqtt.supervisor import BackoffPolicy
 
 KEY = "ih_live/key"
 
@@ -84,7 +84,7 @@ async def test_sessions_of_a_second() -> None:
     """A cloud that allows sessions of a second is not asked for one after the other, and the status says why."""
     heard = Heard()
     async with simulated_cloud(limits=Limits(max_duration=1)) as url, trio.open_nursery() as nursery:
-        camera = Camera(a_camera(), shared(url, heard, pauses=Pauses(first=1000.0, longest=1000.0)))
+        camera = Camera(a_camera(), shared(url, heard, pauses=BackoffPolicy(first=1000.0, longest=1000.0)))
         nursery.start_soon(camera.run)
         status = await heard.wait_state("connecting", "session_limit")
         assert status.attempts == 1

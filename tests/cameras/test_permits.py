@@ -16,12 +16,12 @@ from interhuman2mqtt import config
 from interhuman2mqtt.cameras import camera as spell
 from interhuman2mqtt.cameras import capture_task, worker
 from interhuman2mqtt.cameras.camera import BEGIN_S, Camera
-from interhuman2mqtt.cameras.session_slots import Places
+from interhuman2mqtt.cameras.session_slots import SessionSlots
 from interhuman2mqtt.config.schedule import DAYS
 from interhuman2mqtt.events import utc_now
 from interhuman2mqtt.policy.budgets import Budgets
 from interhuman2mqtt.policy.meter import Meter
-from interhuman2mqtt.policy.pauses import Origin, Pauses
+from interhuman2mqtt.policy.pauses import PauseOrigin, Pauses
 from interhuman2mqtt.policy.policy import Policy
 from interhuman2mqtt.simulator.faults import parse_fault
 
@@ -39,7 +39,7 @@ class Living(NamedTuple):
     camera: Camera
     heard: Heard
     policy: Policy
-    places: Places
+    places: SessionSlots
 
     @property
     def sent(self) -> float:
@@ -56,7 +56,7 @@ async def living(
     **keys: Any,
 ) -> AsyncIterator[Living]:
     """A camera with a real policy; `prepare` sees the pauses before anything begins."""
-    heard, places = Heard(), Places(1)
+    heard, places = Heard(), SessionSlots(1)
     pauses = Pauses(state)
     prepare(pauses)
     policy = Policy(pauses, Budgets(Meter(state, UTC, now=now), None), UTC, now=now)
@@ -78,7 +78,7 @@ async def test_paused_while_it_streams(tmp_path: Path) -> None:
     before = workers()
     async with simulated_cloud() as url, living(tmp_path, url) as it:
         await it.heard.wait_state("streaming")
-        it.policy.pauses.pause("front", Origin.COMMAND)
+        it.policy.pauses.pause("front", PauseOrigin.COMMAND)
         paused_at = utc_now()
         status = await it.heard.wait_state("paused", "paused")
         assert workers() <= before
@@ -102,7 +102,7 @@ async def test_paused_from_the_start(tmp_path: Path) -> None:
     """A camera that is paused when the daemon starts is not opened, not even for a moment."""
 
     def pause(pauses: Pauses) -> None:
-        pauses.pause(None, Origin.COMMAND)
+        pauses.pause(None, PauseOrigin.COMMAND)
 
     async with simulated_cloud() as url, living(tmp_path, url, prepare=pause) as it:
         await it.heard.wait_state("paused", "paused")
@@ -134,7 +134,7 @@ async def test_a_capture_that_hangs_is_paused_too(tmp_path: Path, monkeypatch: p
         await it.heard.wait_state("streaming")
         [capture] = workers() - before
         os.kill(capture, signal.SIGSTOP)
-        it.policy.pauses.pause("front", Origin.COMMAND)
+        it.policy.pauses.pause("front", PauseOrigin.COMMAND)
         await it.heard.wait_state("paused", "paused")
         assert workers() <= before
         assert it.heard.statuses[-1].last_media_at
@@ -200,7 +200,7 @@ async def test_paused_while_it_drains(tmp_path: Path) -> None:
         now[0] = began + timedelta(minutes=3)
         await trio.sleep(2)
         assert it.heard.statuses[-1].state == "streaming"
-        it.policy.pauses.pause("front", Origin.COMMAND)
+        it.policy.pauses.pause("front", PauseOrigin.COMMAND)
         with trio.fail_after(15):
             await it.heard.wait_state("paused", "paused")
 
@@ -224,7 +224,7 @@ async def test_stopped_while_it_waits(tmp_path: Path) -> None:
     """A camera that may not stream stops at once."""
 
     def pause(pauses: Pauses) -> None:
-        pauses.pause("front", Origin.COMMAND)
+        pauses.pause("front", PauseOrigin.COMMAND)
 
     async with living(tmp_path, "ws://localhost:1/v2/stream/analyze", prepare=pause) as it:
         await it.heard.wait_state("paused", "paused")
@@ -244,7 +244,7 @@ async def test_a_flood_of_pauses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         await it.heard.wait_state("streaming")
         began = trio.current_time()
         for _ in range(200):
-            await it.policy.pause("front", Origin.PAUSE_SET)
+            await it.policy.pause("front", PauseOrigin.PAUSE_SET)
             await it.policy.resume("front")
             await trio.sleep(0.01)
         lasted = trio.current_time() - began

@@ -4,17 +4,17 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from interhuman2mqtt.cameras.refusal_doubt import DOUBT_S, Doubt
+from interhuman2mqtt.cameras.refusal_doubt import DOUBT_S, RefusalDoubt
 from interhuman2mqtt.errors import Outage, Overloaded, Reason, Refused
-from interhuman2mqtt.supervisor import BugBudget, Health, Waiting, keep_running
+from interhuman2mqtt.supervisor import BugBudget, Health, RetryInfo, keep_running
 
 GONE = Refused(Reason.BAD_REQUEST, "there is no such endpoint: check url (HTTP 404)")
 
 
-async def refused_for(seconds: float) -> tuple[float, list[Waiting]]:
+async def refused_for(seconds: float) -> tuple[float, list[RetryInfo]]:
     """How long a camera needs to be back that is refused for so long, from the beginning of that; what it told."""
-    doubt = Doubt()
-    told: list[Waiting] = []
+    doubt = RefusalDoubt()
+    told: list[RetryInfo] = []
     began = trio.current_time()
 
     async def run(_health: Health) -> bool:
@@ -48,4 +48,4 @@ async def test_a_refusal_that_lasts(autojump_clock: MockClock) -> None:
 def test_what_is_not_doubted() -> None:
     """A spent quota, and what is no refusal at all, are what they are."""
     for outage in (Refused(Reason.QUOTA_EXHAUSTED, "spent"), Overloaded(Reason.RATE_LIMITED, "full")):
-        assert Doubt().of(outage) is outage
+        assert RefusalDoubt().of(outage) is outage

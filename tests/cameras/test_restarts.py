@@ -15,7 +15,7 @@ from cameras.helpers import Heard, a_camera, shared
 from interhuman2mqtt.cameras import capture_task, worker
 from interhuman2mqtt.cameras.camera import Camera
 from interhuman2mqtt.cameras.stall_detector import Timeouts
-from interhuman2mqtt.cameras.worker import Worker
+from interhuman2mqtt.cameras.worker import CaptureProcess
 from interhuman2mqtt.capture import ipc
 from interhuman2mqtt.errors import Reason
 from support.processes import children
@@ -23,7 +23,7 @@ from support.processes import children
 NOWHERE = "ws://localhost:1/v2/stream/analyze"
 OPENED = ipc.Opened(description="h264", video="h264", audio=None, video_copied=True, audio_copied=True)
 FAILED = ipc.Failed(reason=Reason.SOURCE_ENDED, detail="it ended", refused=False)
-PULSE = ipc.Pulse(video_packets=1, audio_packets=0, audio_expected=False, ring_s=0, ring_bytes=0, repairs={})
+PULSE = ipc.WorkerHeartbeat(video_packets=1, audio_packets=0, audio_expected=False, ring_s=0, ring_bytes=0, repairs={})
 PROGRAM = """#!/bin/sh
 cd {folder}
 turn=$(cat turn); echo $((turn + 1)) >turn
@@ -65,7 +65,7 @@ def held() -> Held:
         len(list(Path("/proc/self/fd").iterdir())),
         len(children(os.getpid())),
         trio.lowlevel.current_statistics().tasks_living,
-        sum(isinstance(thing, Worker) for thing in gc.get_objects()),
+        sum(isinstance(thing, CaptureProcess) for thing in gc.get_objects()),
     )
 
 

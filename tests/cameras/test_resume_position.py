@@ -5,12 +5,12 @@ from collections import Counter
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from interhuman2mqtt.cameras.recording import Begin, Frontier
+from interhuman2mqtt.cameras.recording import ResumePosition, StartPoint
 
 REPLAY_S = 4.0
 
 
-def a_session(frontier: Frontier, start: float, until: float, delivered: float | None = None) -> None:
+def a_session(frontier: ResumePosition, start: float, until: float, delivered: float | None = None) -> None:
     """A session that is sent each second from `start` to `until`, and breaks."""
     for second in range(round(start), round(until)):
         frontier.sent(second, second + 1.0)
@@ -21,37 +21,37 @@ def a_session(frontier: Frontier, start: float, until: float, delivered: float |
 
 def test_the_first_recording_begins_with_the_first_gop() -> None:
     """At zero, with nothing to replay."""
-    assert Frontier(REPLAY_S).begin() == Begin(0.0, 0.0, 0.0)
+    assert ResumePosition(REPLAY_S).begin() == StartPoint(0.0, 0.0, 0.0)
 
 
 def test_after_a_break_what_is_not_proven_comes_again_and_a_replay_before_it() -> None:
     """The recording begins with the first GOP that is not known to be delivered, minus the replay."""
-    frontier = Frontier(REPLAY_S)
+    frontier = ResumePosition(REPLAY_S)
     a_session(frontier, 0, 20, delivered=18)
-    assert frontier.begin() == Begin(18.0, REPLAY_S, 0.0)
+    assert frontier.begin() == StartPoint(18.0, REPLAY_S, 0.0)
     assert frontier.sent_s == 20.0
 
 
 def test_after_an_end_in_good_order_there_is_no_replay() -> None:
     """The next recording begins at exactly the next GOP."""
-    frontier = Frontier(REPLAY_S)
+    frontier = ResumePosition(REPLAY_S)
     frontier.sent(0, 20)
     frontier.delivered(20)
     frontier.over(in_order=True)
-    assert frontier.begin() == Begin(20.0, 0.0, 0.0)
+    assert frontier.begin() == StartPoint(20.0, 0.0, 0.0)
 
 
 def test_a_session_that_delivered_nothing_new_is_not_replayed_again() -> None:
     """It begins at the first GOP that was not delivered; what was sent twice is never sent a third time."""
-    frontier = Frontier(REPLAY_S)
+    frontier = ResumePosition(REPLAY_S)
     a_session(frontier, 0, 20, delivered=18)
     a_session(frontier, 14, 16, delivered=16)
-    assert frontier.begin() == Begin(18.0, 0.0, 16.0)
+    assert frontier.begin() == StartPoint(18.0, 0.0, 16.0)
 
 
 def test_an_attempt_that_sent_nothing_changes_nothing() -> None:
     """The cloud may be away for long: the session that broke before is replayed all the same."""
-    frontier = Frontier(REPLAY_S)
+    frontier = ResumePosition(REPLAY_S)
     a_session(frontier, 0, 20, delivered=18)
     begin = frontier.begin()
     for _ in range(3):
@@ -61,15 +61,15 @@ def test_an_attempt_that_sent_nothing_changes_nothing() -> None:
 
 def test_what_was_sent_twice_is_given_up() -> None:
     """Where it was never proven to have arrived, that is a hole, and what comes next goes on."""
-    frontier = Frontier(REPLAY_S)
+    frontier = ResumePosition(REPLAY_S)
     a_session(frontier, 0, 20)
     a_session(frontier, 0, 12)
-    assert frontier.begin() == Begin(12.0, 0.0, 12.0)
+    assert frontier.begin() == StartPoint(12.0, 0.0, 12.0)
 
 
 def test_news_is_what_no_session_delivered_before() -> None:
     """A replayed chunk that arrives is none."""
-    frontier = Frontier(REPLAY_S)
+    frontier = ResumePosition(REPLAY_S)
     assert [frontier.delivered(end) for end in (5.0, 3.0, 5.0, 6.0)] == [True, False, False, True]
 
 
@@ -86,7 +86,7 @@ sessions = st.tuples(
 @example([(0, 0, 20, 18, False), (4, 0, 30, 0, False), (0, 0, 30, 30, True)])
 def test_any_sequence_of_sessions(life: list[tuple[int, int, int, int, bool]]) -> None:
     """No GOP is sent three times, none is skipped unless it was sent twice or is gone, and all of them move on."""
-    frontier = Frontier(REPLAY_S)
+    frontier = ResumePosition(REPLAY_S)
     times_sent: Counter[int] = Counter()
     gone = proven_until = 0
     for back, evicted, count, proven, in_order in life:

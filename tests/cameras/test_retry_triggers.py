@@ -8,15 +8,15 @@ import trio.testing
 
 from cameras.helpers import Heard, a_camera, shared
 from interhuman2mqtt.cameras.camera import Camera
-from interhuman2mqtt.cameras.capture_task import Capturing
+from interhuman2mqtt.cameras.capture_task import CaptureTask
 from interhuman2mqtt.cameras.retry_triggers import PLUG_LOOK_S, watch_plug
-from interhuman2mqtt.supervisor import Hurry, Pauses
+from interhuman2mqtt.supervisor import BackoffPolicy, RetryNow
 
 
 async def test_a_pause_ends_when_it_is_plugged_in(tmp_path: Path, autojump_clock: trio.testing.MockClock) -> None:
     """Within the time of one look, however long the pause; while nothing changes the pause is kept."""
-    node, hurry = tmp_path / "video0", Hurry()
-    capturing = Capturing.__new__(Capturing)
+    node, hurry = tmp_path / "video0", RetryNow()
+    capturing = CaptureTask.__new__(CaptureTask)
     capturing.worker = None
     async with trio.open_nursery() as nursery:
         nursery.start_soon(watch_plug, f"v4l2:{node}", capturing, hurry)
@@ -39,7 +39,7 @@ async def test_it_is_tried_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("API_KEY", "ih_live_key")
     heard, node = Heard(), tmp_path / "video0"
     async with trio.open_nursery() as nursery:
-        hours = Pauses(first=1e6, longest=1e6)
+        hours = BackoffPolicy(first=1e6, longest=1e6)
         camera = Camera(a_camera(source=f"v4l2:{node}"), shared("ws://localhost:1/v1/x", heard, pauses=hours))
         nursery.start_soon(camera.run)
         gone = await heard.wait_state("offline", "not_found")

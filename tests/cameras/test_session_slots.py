@@ -8,7 +8,7 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from interhuman2mqtt.cameras.session_slots import DOUBT_S, PROBE_MAX_S, PROBE_S, Places
+from interhuman2mqtt.cameras.session_slots import DOUBT_S, PROBE_MAX_S, PROBE_S, SessionSlots
 from interhuman2mqtt.errors import Lingering, Outage, Reason
 from interhuman2mqtt.supervisor import BugBudget, Health, keep_running
 
@@ -16,7 +16,7 @@ from interhuman2mqtt.supervisor import BugBudget, Health, keep_running
 class Queue:
     """Cameras that want a place, and the order in which they got one."""
 
-    def __init__(self, places: Places, nursery: trio.Nursery) -> None:
+    def __init__(self, places: SessionSlots, nursery: trio.Nursery) -> None:
         self.places = places
         self.served: list[str] = []
         self._nursery = nursery
@@ -42,7 +42,7 @@ class Queue:
 
 async def test_without_a_limit_nobody_waits() -> None:
     """0 means that we know of no limit."""
-    places = Places(0)
+    places = SessionSlots(0)
     async with trio.open_nursery() as nursery:
         queue = Queue(places, nursery)
         for camera in "abc":
@@ -56,7 +56,7 @@ async def test_without_a_limit_nobody_waits() -> None:
 async def test_who_has_waited_longer_comes_first() -> None:
     """Among equals a free place goes to whom has waited longest."""
     async with trio.open_nursery() as nursery:
-        queue = Queue(Places(1), nursery)
+        queue = Queue(SessionSlots(1), nursery)
         for camera in "abc":
             await queue.joins(camera)
         assert queue.served == ["a"]
@@ -70,7 +70,7 @@ async def test_who_has_waited_longer_comes_first() -> None:
 async def test_priority_comes_first() -> None:
     """A free place goes to the camera of the highest priority, whoever came before it."""
     async with trio.open_nursery() as nursery:
-        queue = Queue(Places(1), nursery)
+        queue = Queue(SessionSlots(1), nursery)
         await queue.joins("low", -5)
         await queue.joins("middle")
         await queue.joins("high", 7)
@@ -83,7 +83,7 @@ async def test_priority_comes_first() -> None:
 async def test_outranked() -> None:
     """A camera can see that a more important one waits for its place; an equal one does not count."""
     async with trio.open_nursery() as nursery:
-        queue = Queue(Places(1), nursery)
+        queue = Queue(SessionSlots(1), nursery)
         await queue.joins("hall", 3)
         await queue.joins("equal", 3)
         assert not queue.places.outranked("hall")
@@ -94,7 +94,7 @@ async def test_outranked() -> None:
 
 async def test_a_place_is_kept() -> None:
     """A camera that holds a place has it, however often it asks."""
-    places = Places(1)
+    places = SessionSlots(1)
     await places.acquire("a", 0)
     await places.acquire("a", 0)
     assert places.holds("a")
@@ -104,7 +104,7 @@ async def test_a_place_is_kept() -> None:
 async def test_who_gives_up_waits_no_more() -> None:
     """A camera that is cancelled while it waits gets no place, and keeps nobody from one."""
     async with trio.open_nursery() as nursery:
-        queue = Queue(Places(1), nursery)
+        queue = Queue(SessionSlots(1), nursery)
         await queue.joins("a")
         impatient = await queue.joins("b", 9)
         await queue.joins("c")
@@ -119,7 +119,7 @@ async def test_who_gives_up_waits_no_more() -> None:
 async def test_resize() -> None:
     """More places are given away at once; where there are too few by now, who holds one is asked to leave."""
     async with trio.open_nursery() as nursery:
-        queue = Queue(Places(1), nursery)
+        queue = Queue(SessionSlots(1), nursery)
         for camera in "abc":
             await queue.joins(camera)
         queue.places.resize(2)
@@ -134,14 +134,14 @@ async def test_resize() -> None:
     assert queue.served == ["a", "b", "c"]
 
 
-async def settled(places: Places) -> None:
+async def settled(places: SessionSlots) -> None:
     """Wait until nobody can think of a session that lingers."""
     await trio.sleep(DOUBT_S)
 
 
 async def test_a_refusal_is_doubted_at_first(autojump_clock: MockClock) -> None:
     """After a start, and after a session has ended, a refusal costs nobody its place; later it does."""
-    places = Places(0)
+    places = SessionSlots(0)
     await places.acquire("a", 0)
     assert not places.refused("a")
     assert places.limit is None
@@ -156,7 +156,7 @@ async def test_a_refusal_is_doubted_at_first(autojump_clock: MockClock) -> None:
 async def test_the_cloud_teaches_a_limit(autojump_clock: MockClock) -> None:
     """Believed, a refusal means that the others' sessions are all there are; one more is tried within seconds."""
     async with trio.open_nursery() as nursery:
-        queue = Queue(Places(0), nursery)
+        queue = Queue(SessionSlots(0), nursery)
         for camera in "abc":
             await queue.joins(camera)
         await settled(queue.places)
@@ -173,7 +173,7 @@ async def test_the_cloud_teaches_a_limit(autojump_clock: MockClock) -> None:
 
 async def test_one_more_is_tried_later_and_later(autojump_clock: MockClock) -> None:
     """While the account stays full, one camera at a time tries for one more, at last once in a minute."""
-    places = Places(0)
+    places = SessionSlots(0)
     await places.acquire("a", 0)
     await settled(places)
     at = []
@@ -188,7 +188,7 @@ async def test_one_more_is_tried_later_and_later(autojump_clock: MockClock) -> N
 
 async def test_who_has_a_session_keeps_it_while_another_tries(autojump_clock: MockClock) -> None:
     """A probe that is refused says nothing about those that are open, though one of them has just been cut off."""
-    places = Places(0)
+    places = SessionSlots(0)
     for camera in "abc":
         await places.acquire(camera, 0)
     await settled(places)
@@ -204,7 +204,7 @@ async def test_who_has_a_session_keeps_it_while_another_tries(autojump_clock: Mo
 
 async def test_our_own_limit_stays(autojump_clock: MockClock) -> None:
     """What the cloud teaches can lower `max_sessions`, and success makes it forgotten; it never raises it."""
-    places = Places(2)
+    places = SessionSlots(2)
     await places.acquire("a", 0)
     await places.acquire("b", 0)
     await settled(places)
@@ -238,7 +238,7 @@ class Account:
 class OneCamera:
     """What a camera does with its place, its sessions being nothing but time."""
 
-    def __init__(self, name: str, places: Places, account: Account, cut: trio.Event) -> None:
+    def __init__(self, name: str, places: SessionSlots, account: Account, cut: trio.Event) -> None:
         self.name, self.places, self.account, self.cut = name, places, account, cut
         self.back_at = math.inf
 
@@ -260,7 +260,7 @@ class OneCamera:
 
 async def seconds_until_back(cameras: int, linger: float) -> tuple[list[float], Account]:
     """How long after a cut of all of them each camera is back, on an account with a session for each."""
-    places, account, cut = Places(0), Account(cameras, linger), trio.Event()
+    places, account, cut = SessionSlots(0), Account(cameras, linger), trio.Event()
     fleet = [OneCamera(str(number), places, account, cut) for number in range(cameras)]
     async with trio.open_nursery() as nursery:
         for camera in fleet:

@@ -4,16 +4,18 @@ import pytest
 import trio
 import trio.testing
 
-from interhuman2mqtt.cameras.stall_detector import Progress, Timeouts
+from interhuman2mqtt.cameras.stall_detector import StallDetector, Timeouts
 from interhuman2mqtt.capture import ipc
 from interhuman2mqtt.errors import Outage
 
-SILENT_SOUND = ipc.Pulse(video_packets=0, audio_packets=0, audio_expected=True, ring_s=0, ring_bytes=0, repairs={})
+SILENT_SOUND = ipc.WorkerHeartbeat(
+    video_packets=0, audio_packets=0, audio_expected=True, ring_s=0, ring_bytes=0, repairs={}
+)
 
 
 async def test_progress_is_judged_per_track(autojump_clock: trio.testing.MockClock) -> None:
     """A source that is open owes each of its tracks from then on; synthesized silence owes nothing."""
-    progress = Progress(20.0)
+    progress = StallDetector(20.0)
     await trio.sleep(100)
     progress.judge(Timeouts(open=101))
     progress.opened()
@@ -30,11 +32,13 @@ async def test_progress_is_judged_per_track(autojump_clock: trio.testing.MockClo
 
 async def test_progress_of_a_silence_of_our_own(autojump_clock: trio.testing.MockClock) -> None:
     """A picture that goes on is enough where no sound is expected."""
-    progress = Progress(20.0)
+    progress = StallDetector(20.0)
     progress.opened()
     for second in range(20):
         await trio.sleep(1)
         progress.observe(
-            ipc.Pulse(video_packets=second, audio_packets=0, audio_expected=False, ring_s=0, ring_bytes=0, repairs={})
+            ipc.WorkerHeartbeat(
+                video_packets=second, audio_packets=0, audio_expected=False, ring_s=0, ring_bytes=0, repairs={}
+            )
         )
         progress.judge(Timeouts())

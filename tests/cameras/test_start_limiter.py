@@ -13,7 +13,7 @@ from trio.testing import wait_all_tasks_blocked
 
 from cameras.helpers import Heard, a_camera, shared, simulated_cloud, workers
 from interhuman2mqtt.cameras.camera import Camera
-from interhuman2mqtt.cameras.start_limiter import Starts, wait_answer
+from interhuman2mqtt.cameras.start_limiter import StartLimiter, wait_answer
 from interhuman2mqtt.errors import Outage, Reason
 from interhuman2mqtt.runtime.blocking import Blocking
 from interhuman2mqtt.runtime.dns import Resolver
@@ -86,7 +86,7 @@ async def test_a_camera_that_does_not_answer() -> None:
 
 async def test_whose_turn_it_is(autojump_clock: trio.abc.Clock) -> None:
     """So many at once; of those that wait the ones whose last attempt failed come last, else who came first."""
-    starts, begun = Starts(at_once=2), list[str]()
+    starts, begun = StartLimiter(at_once=2), list[str]()
 
     async def begin(name: str, *, failed: bool) -> None:
         turn = await starts.wait_turn(failed=failed)
@@ -105,7 +105,7 @@ async def test_whose_turn_it_is(autojump_clock: trio.abc.Clock) -> None:
 
 async def test_who_waits_may_leave(autojump_clock: trio.abc.Clock) -> None:
     """A camera that is paused while it waits costs nobody a turn, also where it was just being given one."""
-    starts = Starts(at_once=1)
+    starts = StartLimiter(at_once=1)
     first = await starts.wait_turn(failed=False)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(partial(starts.wait_turn, failed=False))
@@ -126,7 +126,7 @@ async def test_many_that_are_away(monkeypatch: pytest.MonkeyPatch) -> None:
     before, most = workers(), 0
     async with simulated_cloud() as url, listening(silent) as away, rtsp_server({"/live": Clip()}) as server:
         heard = Heard()
-        around = shared(url, heard, starts=Starts(), resolver=Resolver())
+        around = shared(url, heard, starts=StartLimiter(), resolver=Resolver())
         cameras = [Camera(a_camera(f"away-{n}", source=away), around) for n in range(100)]
         healthy = Camera(a_camera("healthy", source=server.url("/live")), around)
         async with trio.open_nursery() as nursery:

@@ -6,11 +6,11 @@ from datetime import timedelta
 import pytest
 from msgspec import structs
 
-from interhuman2mqtt.cameras.gaps import Ledger
-from interhuman2mqtt.cameras.status import Silence, Standing
+from interhuman2mqtt.cameras.gaps import GapTracker
+from interhuman2mqtt.cameras.status import AudioCondition, StatusTracker
 from interhuman2mqtt.errors import Outage, Overloaded, Reason, Refused
 from interhuman2mqtt.events import CameraStatus, Range, State
-from interhuman2mqtt.policy.decision import Verdict
+from interhuman2mqtt.policy.decision import Decision
 from interhuman2mqtt.runtime.redaction import hide
 from support.clocks import NOON, Clocks
 
@@ -25,8 +25,8 @@ class Told:
         self.statuses: list[CameraStatus] = []
         self.clocks = Clocks()
         clock = self.clocks.box_clock()
-        self.ledger = Ledger(clock, clock.boottime())
-        self.standing = Standing("front", self.statuses.append, self.ledger, clock)
+        self.ledger = GapTracker(clock, clock.boottime())
+        self.standing = StatusTracker("front", self.statuses.append, self.ledger, clock)
 
     def last(self) -> tuple[State, Reason | None]:
         return self.statuses[-1].state, self.statuses[-1].reason
@@ -140,7 +140,7 @@ def test_media_that_was_left_does_not_count() -> None:
     assert told.last() == (State.CONNECTING, None)
 
 
-PAUSED = Verdict(allowed=False, reason=Reason.PAUSED, detail="somebody paused it")
+PAUSED = Decision(allowed=False, reason=Reason.PAUSED, detail="somebody paused it")
 
 
 @pytest.mark.parametrize(
@@ -152,7 +152,7 @@ PAUSED = Verdict(allowed=False, reason=Reason.PAUSED, detail="somebody paused it
         (PAUSED._replace(reason=Reason.CLOCK_UNSET), State.WAITING),
     ],
 )
-def test_held_back(verdict: Verdict, state: State) -> None:
+def test_held_back(verdict: Decision, state: State) -> None:
     """A camera that must not stream says so and why, whatever failed before; when it may, it begins anew."""
     told = Told()
     told.streams()
@@ -211,7 +211,7 @@ def test_stopped_is_the_last_word() -> None:
     ],
     ids=["streams", "connects", "captures", "sent"],
 )
-def test_nothing_new_is_not_published(again: Callable[[Standing], None]) -> None:
+def test_nothing_new_is_not_published(again: Callable[[StatusTracker], None]) -> None:
     """What was said already is not said again, and the time of the last media waits for the next change."""
     told = Told()
     told.streams()
@@ -236,7 +236,7 @@ def test_a_clock_that_is_set() -> None:
     told = Told()
     told.streams()
     told.standing.sent()
-    told.standing.sound(Silence(-5.0, Reason.NO_MEDIA, "muted"))
+    told.standing.sound(AudioCondition(-5.0, Reason.NO_MEDIA, "muted"))
     told.standing.capture_failed(DOWN, 1)
     before = told.statuses[-1]
     told.clocks.step(20 * 86400)

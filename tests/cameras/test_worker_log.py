@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from capture.material import Failing, a_command
 from capture.workers import ENOUGH_S, MOUNT, PATIENT, stand_in, working
 from interhuman2mqtt.cameras.worker import start_worker
-from interhuman2mqtt.cameras.worker_log import KNOWN_MAX, LINE_MAX, LINES, Voice
+from interhuman2mqtt.cameras.worker_log import KNOWN_MAX, LINE_MAX, LINES, WorkerLog
 from interhuman2mqtt.runtime.redaction import hide
 from support.rtsp import Login, rtsp_server
 
@@ -28,10 +28,10 @@ def said() -> Iterator[Sequence[Mapping[str, Any]]]:
         yield lines
 
 
-def clocked() -> tuple[Voice, list[float]]:
+def clocked() -> tuple[WorkerLog, list[float]]:
     """A voice and the time that it goes by."""
     now = [0.0]
-    return Voice(lambda: now[0]), now
+    return WorkerLog(lambda: now[0]), now
 
 
 def test_a_line_is_said_once(said: Sequence[Mapping[str, Any]]) -> None:

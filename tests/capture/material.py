@@ -10,11 +10,11 @@ from typing import Any
 
 from interhuman2mqtt.capture import ipc
 from interhuman2mqtt.capture.device import open_source
-from interhuman2mqtt.capture.reader import Counts, Shared, Take
-from interhuman2mqtt.capture.recorder import Recording, Tracks
+from interhuman2mqtt.capture.reader import Counts, ReaderState, SourceReader
+from interhuman2mqtt.capture.recorder import Recorder, Tracks
 from interhuman2mqtt.capture.ring import Ring
-from interhuman2mqtt.capture.timestamps import Anchor
-from interhuman2mqtt.capture.track_selection import Adjustment, choose
+from interhuman2mqtt.capture.timestamps import ClockAnchor
+from interhuman2mqtt.capture.track_selection import SourceHints, choose
 from interhuman2mqtt.errors import Outage
 from interhuman2mqtt.supervisor import leaves
 from support.clips import Clip, frame_numbers, made
@@ -61,20 +61,20 @@ class Captured:
     def __init__(self, limit_s: float = 600.0, limit_bytes: int = WHOLE) -> None:
         self.ring = Ring(limit_s, limit_bytes)
         self.takes: dict[int, Tracks] = {}
-        self.anchor = Anchor()
+        self.anchor = ClockAnchor()
         self.counts = Counts()
         self.opened: ipc.Opened | None = None
         self._numbers = 0
 
-    def read(self, path: Path, adjustment: Adjustment = Adjustment(), **changes: Any) -> None:  # noqa: B008 - frozen
+    def read(self, path: Path, adjustment: SourceHints = SourceHints(), **changes: Any) -> None:  # noqa: B008 - frozen
         """Capture a whole file as the next take."""
         command = a_command(path, **changes)
         feeds = [feed._replace(paced=False) for feed in open_source(command)]
         tracks, self.opened, _ = choose(command, feeds, adjustment)
         self.ring.cut(has_sound=tracks.sound is not None)
         self.takes[self.ring.take] = tracks
-        shared = Shared(self.ring, threading.Condition(), self.anchor, self.counts)
-        take = Take(shared, feeds, tracks, adjustment, may_encode=command.video == "auto")
+        shared = ReaderState(self.ring, threading.Condition(), self.anchor, self.counts)
+        take = SourceReader(shared, feeds, tracks, adjustment, may_encode=command.video == "auto")
         try:
             take.read(feeds[0])
         finally:
@@ -84,7 +84,7 @@ class Captured:
 
     def record(
         self, framing: str = "continuous", chunk_s: float = 2.0, from_s: float | None = 0.0, **more: float
-    ) -> Recording:
+    ) -> Recorder:
         """A recording of it."""
         self._numbers += 1
         command = ipc.Record(
@@ -94,20 +94,20 @@ class Captured:
             from_s=from_s,
             **more,
         )
-        return Recording(command, self.ring, self.anchor)
+        return Recorder(command, self.ring, self.anchor)
 
-    def cut(self, recording: Recording, *, source_ended: bool = False) -> Cut | None:
+    def cut(self, recording: Recorder, *, source_ended: bool = False) -> Cut | None:
         """What one pull gets."""
         recording.pulled = True
         return recording.cut(self.takes, source_ended=source_ended)
 
-    def next(self, recording: Recording, *, source_ended: bool = False) -> Cut:
+    def next(self, recording: Recorder, *, source_ended: bool = False) -> Cut:
         """What one pull gets that must get something."""
         cut = self.cut(recording, source_ended=source_ended)
         assert cut is not None
         return cut
 
-    def cuts(self, recording: Recording, *, source_ended: bool = False) -> Iterator[Cut]:
+    def cuts(self, recording: Recorder, *, source_ended: bool = False) -> Iterator[Cut]:
         """Every chunk that pulling gives, as long as it gives one."""
         while not recording.ended and (cut := self.cut(recording, source_ended=source_ended)):
             yield cut

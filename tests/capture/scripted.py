@@ -9,8 +9,8 @@ from types import SimpleNamespace
 from typing import Any, NamedTuple, cast
 
 from interhuman2mqtt.capture.clock_rate import ClockRate
-from interhuman2mqtt.capture.preroll import Arrived, Opening
-from interhuman2mqtt.capture.timestamps import Anchor, Timeline
+from interhuman2mqtt.capture.preroll import Arrived, Preroll
+from interhuman2mqtt.capture.timestamps import ClockAnchor, TimestampRepair
 
 VIDEO, SOUND = 0, 1
 ZERO = 1000.0
@@ -71,12 +71,12 @@ class Camera:
 
     def run(self, seconds: float) -> list[Placed]:
         """Where all packets of so long a time are put."""
-        anchor = Anchor()
+        anchor = ClockAnchor()
         timelines = {
-            VIDEO: Timeline(Fraction(1, 90_000), anchor, self.repairs, ClockRate()),
-            SOUND: Timeline(Fraction(1, 16_000), anchor, self.repairs, ClockRate(), leads=False),
+            VIDEO: TimestampRepair(Fraction(1, 90_000), anchor, self.repairs, ClockRate()),
+            SOUND: TimestampRepair(Fraction(1, 16_000), anchor, self.repairs, ClockRate(), leads=False),
         }
-        opening: Opening | None = Opening(timelines, VIDEO, anchor, self.repairs)
+        opening: Preroll | None = Preroll(timelines, VIDEO, anchor, self.repairs)
         placed: list[Placed] = []
         for track, true, at in self.packets(seconds):
             said = round((self.video, self.sound)[track](true) / timelines[track].tick_s)

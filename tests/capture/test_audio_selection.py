@@ -10,7 +10,7 @@ from capture.test_device import outage
 from capture.workers import film, pull, working
 from interhuman2mqtt.capture import ipc
 from interhuman2mqtt.capture.audio_selection import Announced, announced
-from interhuman2mqtt.capture.ffmpeg_log import Line
+from interhuman2mqtt.capture.ffmpeg_log import LogLine
 from interhuman2mqtt.errors import Reason, Refused
 from support.clips import Clip
 from support.scripted_camera import scripted_camera
@@ -92,7 +92,7 @@ a=sendonly
 
 def test_what_a_camera_announces() -> None:
     """Payload types without a name (RFC 3551), several in one section, and directions."""
-    assert announced([Line(40, "tcp", "connected"), Line(40, "rtsp", SDP)]) == [
+    assert announced([LogLine(40, "tcp", "connected"), LogLine(40, "rtsp", SDP)]) == [
         Announced("video", "H264", is_back_channel=False),
         Announced("audio", "RTP payload type 0", is_back_channel=False),
         Announced("audio", "PCMA", is_back_channel=True),

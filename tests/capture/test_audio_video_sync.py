@@ -20,10 +20,10 @@ from interhuman2mqtt.capture import demuxer
 from interhuman2mqtt.capture.clock_rate import ClockRate
 from interhuman2mqtt.capture.demuxer import packets
 from interhuman2mqtt.capture.device import Feed
-from interhuman2mqtt.capture.preroll import Opening
+from interhuman2mqtt.capture.preroll import Preroll
 from interhuman2mqtt.capture.ring import Packet
-from interhuman2mqtt.capture.timestamps import Anchor, Timeline
-from interhuman2mqtt.capture.tracks import EncodedSound
+from interhuman2mqtt.capture.timestamps import ClockAnchor, TimestampRepair
+from interhuman2mqtt.capture.tracks import EncodedAudio
 
 if TYPE_CHECKING:
     from av.audio.stream import AudioStream
@@ -100,7 +100,7 @@ def sound_card(microphone: Microphone, seconds: float, clock: Ticking, chance: r
     return Feed(cast("Any", scripted), None, 0, clock="samples")
 
 
-def decoded(made: list[Packet], sound: EncodedSound) -> Iterator[tuple[float, list[float]]]:
+def decoded(made: list[Packet], sound: EncodedAudio) -> Iterator[tuple[float, list[float]]]:
     """Time and samples of each frame."""
     decoder = cast("Any", av.CodecContext.create("aac", "r"))
     decoder.extradata = sound.template.codec_context.extradata
@@ -111,7 +111,7 @@ def decoded(made: list[Packet], sound: EncodedSound) -> Iterator[tuple[float, li
             yield packet.pts * sound.tick_s, list(array("f", bytes(frame.planes[0]))[: frame.samples])
 
 
-def beeps(made: list[Packet], sound: EncodedSound) -> list[float]:
+def beeps(made: list[Packet], sound: EncodedAudio) -> list[float]:
     """When beeps begin, on the timeline."""
     found: list[float] = []
     for at, samples in decoded(made, sound):
@@ -131,12 +131,12 @@ def apart(microphone: Microphone, video: Clock, seconds: float, monkeypatch: pyt
     monkeypatch.setattr(demuxer, "time", clock)
     feed = sound_card(microphone, seconds, clock, chance)
     stream = cast("AudioStream", feed.container.streams[0])
-    anchor = Anchor()
+    anchor = ClockAnchor()
     first = next(each for each in pictures if each.settled)
     anchor.observe(0.0, first.anchor)
-    timeline = Timeline(Fraction(1, 1_000_000), anchor, Counter(), ClockRate(counted=True), leads=False)
-    opening: Opening | None = Opening({0: timeline}, None, anchor, Counter())
-    sound = EncodedSound("aac", RATE, "mono")
+    timeline = TimestampRepair(Fraction(1, 1_000_000), anchor, Counter(), ClockRate(counted=True), leads=False)
+    opening: Preroll | None = Preroll({0: timeline}, None, anchor, Counter())
+    sound = EncodedAudio("aac", RATE, "mono")
     sound.listen(stream, timeline.time_base)
     made: list[Packet] = []
     for arrived in packets(feed):
@@ -197,11 +197,11 @@ def test_samples_that_a_sound_card_loses(monkeypatch: pytest.MonkeyPatch) -> Non
     assert max(map(abs, seen)) < TOGETHER_S
 
 
-def sine(frames: int, stamped: Clock, rate: int = RATE, drop: range = range(0)) -> tuple[list[Packet], EncodedSound]:
+def sine(frames: int, stamped: Clock, rate: int = RATE, drop: range = range(0)) -> tuple[list[Packet], EncodedAudio]:
     """A tone of 200 Hz in frames of 20 ms, stamped at will, as it is encoded."""
     container = raw_sound()
     stream = container.streams.audio[0]
-    sound = EncodedSound("aac", RATE, "mono")
+    sound = EncodedAudio("aac", RATE, "mono")
     sound.listen(stream, Fraction(1, 1000))
     size = rate // 50
     made: list[Packet] = []
@@ -216,14 +216,14 @@ def sine(frames: int, stamped: Clock, rate: int = RATE, drop: range = range(0)) 
     return made, sound
 
 
-def waver(made: list[Packet], sound: EncodedSound) -> float:
+def waver(made: list[Packet], sound: EncodedAudio) -> float:
     """How unlike a pure tone it is: the largest second difference that a sine of 200 Hz would not have."""
     turn = 2 * math.cos(2 * math.pi * 200 / RATE)
     samples = [sample for at, frame in decoded(made, sound) for sample in frame if 1.5 < at < 5.5]
     return max(abs(c - turn * b + a) for a, b, c in zip(samples, samples[1:], samples[2:], strict=False))
 
 
-def pitch(made: list[Packet], sound: EncodedSound) -> float:
+def pitch(made: list[Packet], sound: EncodedAudio) -> float:
     """By how much a period is another one than that of 200 Hz, at most, as a share of it."""
     samples = [sample for at, frame in decoded(made, sound) for sample in frame if 1.5 < at < 5.5]
     rises = [number - b / (b - a) for number, (a, b) in enumerate(pairwise(samples)) if a < 0 <= b]

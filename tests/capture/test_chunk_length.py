@@ -13,9 +13,9 @@ from msgspec import structs
 from capture.material import SMALL, Captured, Cut, captured
 from interhuman2mqtt.capture import ipc
 from interhuman2mqtt.capture.chunk_length import SHORT_OF_CHUNK, Bounds, lengths
-from interhuman2mqtt.capture.recorder import Recording, Tracks
+from interhuman2mqtt.capture.recorder import Recorder, Tracks
 from interhuman2mqtt.capture.ring import Packet, Ring
-from interhuman2mqtt.capture.timestamps import Anchor
+from interhuman2mqtt.capture.timestamps import ClockAnchor
 from interhuman2mqtt.capture.tracks import Copied
 from support.clips import opened
 
@@ -39,7 +39,7 @@ class Camera:
         key, other = whole.ring.gop(0).video[:2]
         self._data = {True: key.data, False: other.data}
         self._ticks = Fraction(1 / Fraction(fps).limit_denominator(1000)) / Fraction(self.tracks[1].video.time_base)
-        self.anchor = Anchor()
+        self.anchor = ClockAnchor()
         self.anchor.observe(0.0, 0.0)
         self.anchor.observe(0.0, 1.0)
         self._command = ipc.Record(
@@ -54,7 +54,7 @@ class Camera:
 
     def begin(self, from_s: float) -> None:
         """Begin a recording there."""
-        self.recording = Recording(structs.replace(self._command, from_s=from_s), self.ring, self.anchor)
+        self.recording = Recorder(structs.replace(self._command, from_s=from_s), self.ring, self.anchor)
         if self._least_s is not None:
             self.recording.limit(ipc.Limit(recording=1, least_s=self._least_s))
 

@@ -14,7 +14,7 @@ from capture.test_reader import films
 from interhuman2mqtt.capture import demuxer
 from interhuman2mqtt.capture.capture_thread import Capture
 from interhuman2mqtt.capture.device import Feed, open_source
-from interhuman2mqtt.capture.file_player import Clock, played
+from interhuman2mqtt.capture.file_player import PlaybackClock, played
 from interhuman2mqtt.capture.preroll import Arrived
 from support.clips import Clip, made, packet_times
 
@@ -117,7 +117,7 @@ class Ticking:
 
     def __init__(self) -> None:
         self.now = 500.0
-        self.clock = Clock(lambda: self.now, self.sleep)
+        self.clock = PlaybackClock(lambda: self.now, self.sleep)
 
     def sleep(self, seconds: float) -> None:
         assert seconds < 5, "nobody waits for so long"

@@ -8,7 +8,7 @@ import trio
 from capture.material import Failing, a_command
 from capture.workers import is_gone
 from interhuman2mqtt.cameras.stall_detector import Timeouts
-from interhuman2mqtt.cameras.worker import Worker, start_worker
+from interhuman2mqtt.cameras.worker import CaptureProcess, start_worker
 from interhuman2mqtt.capture.__main__ import memory_max
 from interhuman2mqtt.errors import Reason
 from support.hostile import WAYS, Way, hostile
@@ -34,7 +34,7 @@ REASONS = {
 """What is not the worker's fault."""
 
 
-def peak_memory(worker: Worker) -> int:
+def peak_memory(worker: CaptureProcess) -> int:
     """Bytes that the process has held at most; 0 when it is a zombie."""
     status = Path(f"/proc/{worker._process.pid}/status").read_text()
     return sum(int(line.split()[1]) << 10 for line in status.splitlines() if line.startswith("VmHWM:"))
@@ -45,7 +45,7 @@ async def test_a_hostile_server(way: Way) -> None:
     """In whichever way: it is an outage of this camera with a reason, in time, and takes a bounded memory."""
     peak = 0
 
-    async def watch(worker: Worker) -> None:
+    async def watch(worker: CaptureProcess) -> None:
         nonlocal peak
         while True:
             peak = max(peak, peak_memory(worker))

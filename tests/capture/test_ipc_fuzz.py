@@ -11,10 +11,10 @@ import trio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from interhuman2mqtt.cameras.gaps import Ledger
+from interhuman2mqtt.cameras.gaps import GapTracker
 from interhuman2mqtt.cameras.stall_detector import Timeouts
-from interhuman2mqtt.cameras.status import Standing
-from interhuman2mqtt.cameras.worker import Worker, frames
+from interhuman2mqtt.cameras.status import StatusTracker
+from interhuman2mqtt.cameras.worker import CaptureProcess, frames
 from interhuman2mqtt.capture import ipc
 from interhuman2mqtt.errors import Outage, Reason
 from interhuman2mqtt.events import CameraStatus
@@ -56,10 +56,10 @@ def a_header(kind: str) -> st.SearchStrategy[bytes]:
 headers = st.sampled_from(list(FIELDS)).flatmap(a_header) | st.binary(max_size=100)
 
 
-def a_worker(statuses: list[CameraStatus]) -> Worker:
+def a_worker(statuses: list[CameraStatus]) -> CaptureProcess:
     """The daemon's side, without a process."""
-    made = Worker(cast("trio.Process", SimpleNamespace()), 20.0)
-    made.on_opened = Standing("front", statuses.append, Ledger(CLOCK, 0.0), CLOCK).captures
+    made = CaptureProcess(cast("trio.Process", SimpleNamespace()), 20.0)
+    made.on_opened = StatusTracker("front", statuses.append, GapTracker(CLOCK, 0.0), CLOCK).captures
     made.record("continuous", 1.0, None)
     return made
 
@@ -81,7 +81,7 @@ def test_no_frame_is_a_bug(found: list[bytes], payload: bytes) -> None:
                 str(error).encode()
             except Outage as outage:
                 msgspec.json.encode(outage.detail)
-        standing = Standing("front", statuses.append, Ledger(CLOCK, 0.0), CLOCK)
+        standing = StatusTracker("front", statuses.append, GapTracker(CLOCK, 0.0), CLOCK)
         if taken.outage:
             standing.capture_failed(taken.outage, 1)
         msgspec.json.encode(statuses)

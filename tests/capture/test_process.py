@@ -105,7 +105,7 @@ def test_stray_prints_do_not_corrupt_the_frames() -> None:
 def test_the_end_of_stdin_ends_a_worker_that_hangs() -> None:
     """An orphan does not live on, even while its capture is stuck in a driver."""
     with altered(HANGS) as process:
-        assert isinstance(read_frame(process), ipc.Pulse)
+        assert isinstance(read_frame(process), ipc.WorkerHeartbeat)
         process.communicate(timeout=5)
         assert process.returncode == 0
 

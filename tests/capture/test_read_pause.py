@@ -11,7 +11,7 @@ from interhuman2mqtt.capture import ipc
 from interhuman2mqtt.capture.device import open_source
 from interhuman2mqtt.capture.reader import END_S, LEAST_S, PUNCTUAL_S, REST_S, WAITING_MAX, rest_s
 from interhuman2mqtt.capture.ring import Packet, Ring
-from interhuman2mqtt.capture.timestamps import SETTLED_S, Anchor
+from interhuman2mqtt.capture.timestamps import SETTLED_S, ClockAnchor
 from support.rtsp import rtsp_server
 
 MS = 0.001
@@ -24,7 +24,7 @@ class Read:
     def __init__(self, size: int = 10, *, has_sound: bool = False) -> None:
         self.ring = Ring(60.0, 1 << 30)
         self.ring.cut(has_sound=has_sound)
-        self.anchor = Anchor()
+        self.anchor = ClockAnchor()
         self.now = 0.0
         self.delays: list[float] = []
         self.key_delays: list[float] = []

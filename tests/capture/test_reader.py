@@ -17,9 +17,9 @@ from interhuman2mqtt.capture import ipc, microphone
 from interhuman2mqtt.capture import reader as take_module
 from interhuman2mqtt.capture.capture_thread import REOPENS, Capture
 from interhuman2mqtt.capture.device import Feed, open_source
-from interhuman2mqtt.capture.reader import Reopen
-from interhuman2mqtt.capture.recorder import Recording
-from interhuman2mqtt.capture.track_selection import Adjustment
+from interhuman2mqtt.capture.reader import ReopenSource
+from interhuman2mqtt.capture.recorder import Recorder
+from interhuman2mqtt.capture.track_selection import SourceHints
 from interhuman2mqtt.capture.tracks import AvPacket
 from interhuman2mqtt.errors import Outage, Reason, Refused
 from support.clips import Clip, add_video, draw, opened, packet_times
@@ -61,7 +61,7 @@ def films(capture: Capture) -> list[bytes]:
     serial = ring.first
     while serial < ring.sealed:
         command = ipc.Record(recording=1, framing="continuous", chunk_s=600, from_s=ring.gop(serial).start_s)
-        recording = Recording(command, ring, capture.anchor)
+        recording = Recorder(command, ring, capture.anchor)
         recording.pulled = True
         cut = recording.cut(capture.takes, source_ended=True)
         assert cut
@@ -267,7 +267,7 @@ def test_a_source_that_changes_all_the_time(monkeypatch: pytest.MonkeyPatch) -> 
 
     def changes(*_: object) -> None:
         opened.append(len(list(Path("/proc/self/task").iterdir())))
-        raise Reopen(Adjustment(), "format_changed")
+        raise ReopenSource(SourceHints(), "format_changed")
 
     monkeypatch.setattr(Capture, "_read", changes)
     outage = captured_until_it_ends(a_command(SMALL._replace(audio=None).path()))

@@ -15,7 +15,7 @@ from av.audio.codeccontext import AudioCodecContext
 from capture.material import a_command, numbers
 from capture.workers import film, working
 from interhuman2mqtt.capture.ring import Packet, Ring
-from interhuman2mqtt.capture.silence import Filled, Quiet, low_complexity, quiet, quiet_of
+from interhuman2mqtt.capture.silence import GapFiller, SilentAudio, low_complexity, quiet, quiet_of
 from interhuman2mqtt.capture.tracks import AvPacket, Copied
 from support.clips import Clip, opened, packet_times
 from support.scripted_camera import scripted_camera
@@ -151,10 +151,10 @@ def test_silence_is_silent(codec: str, name: str, layout: str) -> None:
     assert made.seconds == Fraction(frames[-1].samples, 48_000)
 
 
-def a_track() -> Filled:
+def a_track() -> GapFiller:
     with opened(CLIP.path()) as file:
         stream = file.streams.audio[0]
-        return Filled(Copied(stream, Fraction(1, 48_000)), quiet_of(stream))
+        return GapFiller(Copied(stream, Fraction(1, 48_000)), quiet_of(stream))
 
 
 def a_packet(seconds: float) -> AvPacket:
@@ -230,6 +230,6 @@ def test_no_group_waits_for_sound_that_has_paused() -> None:
 def test_what_nobody_can_fill_stays_as_it_is() -> None:
     """A track of rare parameters that is to be copied has holes."""
     with opened(CLIP.path()) as file:
-        track = Filled(Copied(file.streams.audio[0], Fraction(1, 48_000)), None)
+        track = GapFiller(Copied(file.streams.audio[0], Fraction(1, 48_000)), None)
     assert [out for second in range(9) for out in track.until(float(second), float(second))] == []
-    assert isinstance(quiet("aac", 8000, "mono"), Quiet)
+    assert isinstance(quiet("aac", 8000, "mono"), SilentAudio)

@@ -10,8 +10,8 @@ import trio.testing
 
 from capture.material import SMALL, Captured, a_command, captured
 from capture.workers import ENOUGH_S, PATIENT, film, pull, working
-from interhuman2mqtt.cameras.snapshot import NoPicture, Picture
-from interhuman2mqtt.cameras.worker import Worker, start_worker
+from interhuman2mqtt.cameras.snapshot import SnapshotError, SnapshotImage
+from interhuman2mqtt.cameras.worker import CaptureProcess, start_worker
 from interhuman2mqtt.capture import ipc, snapshot
 from interhuman2mqtt.capture.capture_thread import Capture
 from support.clips import Clip, frame_numbers
@@ -23,11 +23,11 @@ def number_of(jpeg: bytes) -> int | None:
     return number
 
 
-def seen(whole: Captured, width_max: int = 1280) -> tuple[ipc.Pictured, bytes]:
+def seen(whole: Captured, width_max: int = 1280) -> tuple[ipc.Snapshot, bytes]:
     """The picture of a ring that was filled before, as a worker's thread takes it."""
     capture = Capture(a_command())
     capture.ring, capture.takes, capture.anchor = whole.ring, whole.takes, whole.anchor
-    return snapshot.Photographer(capture).take(ipc.Picture(number=7, width_max=width_max))
+    return snapshot.SnapshotTaker(capture).take(ipc.TakeSnapshot(number=7, width_max=width_max))
 
 
 @pytest.mark.parametrize("clip", [SMALL, SMALL._replace(b_frames=2), SMALL._replace(seconds=3, gop=45)])
@@ -81,7 +81,7 @@ async def test_a_worker_goes_on_meanwhile() -> None:
     async with working(a_command(SMALL.path())) as worker:
         recording = worker.record("continuous", 1.0, 0.0)
         chunks = await pull(recording, 2)
-        shots: list[Picture] = []
+        shots: list[SnapshotImage] = []
         async with trio.open_nursery() as nursery:
             for _ in range(3):
                 nursery.start_soon(take, shots, worker)
@@ -93,7 +93,7 @@ async def test_a_worker_goes_on_meanwhile() -> None:
     assert numbers == list(range(len(numbers)))
 
 
-async def take(shots: list[Picture], worker: Worker) -> None:
+async def take(shots: list[SnapshotImage], worker: CaptureProcess) -> None:
     shots.append(await worker.picture())
 
 
@@ -109,6 +109,6 @@ async def test_a_worker_that_goes_leaves_nobody_waiting() -> None:
                 worker.dismiss()
 
 
-async def fails(worker: Worker) -> None:
-    with pytest.raises(NoPicture, match="ended"):
+async def fails(worker: CaptureProcess) -> None:
+    with pytest.raises(SnapshotError, match="ended"):
         await worker.picture()

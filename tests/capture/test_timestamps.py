@@ -13,9 +13,9 @@ from interhuman2mqtt.capture.timestamps import (
     ANCHOR_BUCKETS,
     JUMP_S,
     REORDER_MAX_S,
-    Anchor,
+    ClockAnchor,
     Stamp,
-    Timeline,
+    TimestampRepair,
 )
 
 TICKS = 1000
@@ -26,10 +26,10 @@ Claim = tuple[int | None, int | None]
 class Track:
     """A timeline that is fed claims at stated times."""
 
-    def __init__(self, anchor: Anchor | None = None) -> None:
+    def __init__(self, anchor: ClockAnchor | None = None) -> None:
         self.repairs: Counter[str] = Counter()
-        self.anchor = anchor or Anchor()
-        self.timeline = Timeline(Fraction(1, TICKS), self.anchor, self.repairs)
+        self.anchor = anchor or ClockAnchor()
+        self.timeline = TimestampRepair(Fraction(1, TICKS), self.anchor, self.repairs)
 
     def put(self, pts: int | None, dts: int | None, arrival: float) -> Stamp:
         return self.timeline.place(pts, dts, arrival)
@@ -249,7 +249,7 @@ def test_an_honest_stream_comes_out_untouched(zero: int, packets: list[tuple[int
 @given(st.lists(st.floats(0, 2), min_size=1, max_size=200))
 def test_the_anchor_is_the_least_delay(delays: list[float]) -> None:
     """However late packets are, the most punctual one tells when zero was."""
-    anchor = Anchor()
+    anchor = ClockAnchor()
     for number, delay in enumerate(delays):
         anchor.observe(number * 0.1, 500 + number * 0.1 + delay)
     assert anchor.seconds == pytest.approx(500 + min(delays))
@@ -257,7 +257,7 @@ def test_the_anchor_is_the_least_delay(delays: list[float]) -> None:
 
 def test_the_anchor_follows_a_drifting_clock() -> None:
     """A camera whose clock is slow by 100 ppm is followed: after two hours the anchor is at most 15 ms behind."""
-    anchor = Anchor()
+    anchor = ClockAnchor()
     for second in range(7200):
         anchor.observe(float(second), 500 + second * 1.0001)
     behind = 500 + 7199 * 0.0001 - anchor.seconds
@@ -266,13 +266,13 @@ def test_the_anchor_follows_a_drifting_clock() -> None:
 
 def test_the_anchor_before_the_first_packet() -> None:
     """There is nothing to tell yet."""
-    assert Anchor().seconds == 0.0
-    assert not Anchor().settled
+    assert ClockAnchor().seconds == 0.0
+    assert not ClockAnchor().settled
 
 
 def test_the_anchor_settles_when_it_gets_no_better() -> None:
     """While a burst comes in each packet is less late than the one before; a quarter of a second later it is over."""
-    anchor = Anchor()
+    anchor = ClockAnchor()
     for number in range(50):
         anchor.observe(number * 0.04, 2.0)
         assert not anchor.settled

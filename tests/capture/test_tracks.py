@@ -13,8 +13,8 @@ from av.video.stream import VideoStream
 
 from capture.material import SMALL, Captured, captured, crafted, media, numbers
 from interhuman2mqtt.capture.ring import Packet
-from interhuman2mqtt.capture.silence import Filled, quiet
-from interhuman2mqtt.capture.tracks import Copied, EncodedSound, EncodedVideo, Silence, Track
+from interhuman2mqtt.capture.silence import GapFiller, quiet
+from interhuman2mqtt.capture.tracks import Copied, EncodedAudio, EncodedVideo, SilentTrack, Track
 from interhuman2mqtt.errors import Reason, Refused
 from support.clips import Clip, add_audio, add_video, draw, opened, packet_times, sing
 
@@ -189,7 +189,7 @@ def test_silence_follows_the_picture_without_gap_or_overlap() -> None:
     whole = captured(H264)
     packets = sound_of(whole)
     assert_seamless(packets)
-    assert packets[-1].pts / Silence.RATE == pytest.approx(whole.ring.end_s, abs=0.05)
+    assert packets[-1].pts / SilentTrack.RATE == pytest.approx(whole.ring.end_s, abs=0.05)
     with opened(film(whole)) as file:
         loudest = max(abs(value) for frame in file.decode(audio=0) for value in memoryview(frame.planes[0]).cast("f"))
     assert loudest < 0.001
@@ -197,10 +197,10 @@ def test_silence_follows_the_picture_without_gap_or_overlap() -> None:
 
 def test_silence_does_not_fill_a_hole_of_the_picture() -> None:
     """Where the picture jumps, by more than a second, the silence jumps with it."""
-    silence = Silence()
+    silence = SilentTrack()
     assert_seamless([packet for n in range(20) for packet in silence.until(n * 0.1)])
     after = list(silence.until(60.0))
-    assert after[0].pts == 60 * Silence.RATE
+    assert after[0].pts == 60 * SilentTrack.RATE
     assert list(silence.until(59.0)) == []
 
 
@@ -209,9 +209,9 @@ def heard(clip: Clip, changed: Callable[[int], int | None], codec: str = "aac") 
     with opened(clip.path()) as file:
         stream = file.streams.audio[0]
         assert isinstance(stream, AudioStream)
-        track = EncodedSound(codec, 8000, "mono")
+        track = EncodedAudio(codec, 8000, "mono")
         track.listen(stream, Fraction(1, 8000))
-        filled = Filled(track, quiet(codec, 8000, "mono"))
+        filled = GapFiller(track, quiet(codec, 8000, "mono"))
         out: list[Packet] = []
         for packet in file.demux(stream):
             if not packet.size or packet.pts is None or (pts := changed(packet.pts)) is None:
@@ -247,8 +247,8 @@ def test_opus_has_the_rates_that_it_can_have() -> None:
     """8 kHz stays what it is, 44.1 kHz becomes 48."""
     sound = SMALL._replace(video=None, audio="pcm_alaw")
     assert heard(sound, lambda pts: pts, "libopus")
-    assert EncodedSound("libopus", 44_100, "mono").time_base == Fraction(1, 48_000)
-    assert EncodedSound("aac", 44_100, "mono").time_base == Fraction(1, 44_100)
+    assert EncodedAudio("libopus", 44_100, "mono").time_base == Fraction(1, 48_000)
+    assert EncodedAudio("aac", 44_100, "mono").time_base == Fraction(1, 44_100)
 
 
 def damaged(path: Path) -> None:
@@ -277,7 +277,7 @@ def test_tracks_are_what_the_ring_expects() -> None:
         tracks: list[Track] = [
             Copied(picture, Fraction(1, 90_000)),
             EncodedVideo(picture, Fraction(1, 90_000), None, None, None),
-            EncodedSound("aac", 48_000, "stereo"),
+            EncodedAudio("aac", 48_000, "stereo"),
         ]
     for track in tracks:
         assert track.tick_s == float(track.time_base)

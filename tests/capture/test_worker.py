@@ -8,7 +8,7 @@ import trio.testing
 
 from capture.material import SMALL, Failing, a_command, numbers
 from capture.workers import ENOUGH_S, MOUNT, PATIENT, film, is_gone, pull, working
-from interhuman2mqtt.cameras.worker import Worker, start_worker
+from interhuman2mqtt.cameras.worker import CaptureProcess, start_worker
 from interhuman2mqtt.errors import Outage, Reason, Refused
 from interhuman2mqtt.runtime.clock import BoxClock
 from support.clips import Clip, packet_times
@@ -17,7 +17,7 @@ from support.rtsp import rtsp_server
 RARE = Clip(size=(192, 108), fps=15, gop=150, seconds=40, audio=None)
 
 
-def is_copied(worker: Worker) -> bool:
+def is_copied(worker: CaptureProcess) -> bool:
     return worker.opened is not None and worker.opened.video_copied
 
 

@@ -9,7 +9,7 @@ import trio
 from capture.material import SMALL
 from interhuman2mqtt.cameras.recording import WorkerRecording
 from interhuman2mqtt.cameras.stall_detector import Timeouts
-from interhuman2mqtt.cameras.worker import Worker, start_worker
+from interhuman2mqtt.cameras.worker import CaptureProcess, start_worker
 from interhuman2mqtt.capture import ipc
 from interhuman2mqtt.events import MediaChunk
 
@@ -21,7 +21,7 @@ ENOUGH_S = 30.0
 
 
 @asynccontextmanager
-async def working(command: ipc.Open, timeouts: Timeouts = PATIENT) -> AsyncIterator[Worker]:
+async def working(command: ipc.Open, timeouts: Timeouts = PATIENT) -> AsyncIterator[CaptureProcess]:
     """A worker whose source is open."""
     with trio.fail_after(ENOUGH_S):
         async with start_worker(command, timeouts) as worker:

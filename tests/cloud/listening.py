@@ -13,7 +13,7 @@ import trustme
 
 from cloud.played import KEY, Cloud, Film, Play, Tape, chunk, interpreter, play
 from interhuman2mqtt.cloud.session import run_session
-from interhuman2mqtt.cloud.session_types import SessionEnd, Wishes
+from interhuman2mqtt.cloud.session_types import SessionEnd, SessionOptions
 from interhuman2mqtt.cloud.websocket import Server, dial
 
 CA = trustme.CA()
@@ -49,7 +49,9 @@ async def tls_cloud(stream: trio.SocketStream, act: Play = Cloud.serve) -> None:
 async def attempt(server: Server, *, tape: Tape | None = None, film: Film | None = None) -> SessionEnd:
     """A session of one chunk."""
     film = film or Film([chunk(0, last=True)])
-    return await run_session(server, KEY, Wishes(), film, interpreter=interpreter(), observer=tape or Tape(), dial=dial)
+    return await run_session(
+        server, KEY, SessionOptions(), film, interpreter=interpreter(), observer=tape or Tape(), dial=dial
+    )
 
 
 async def attempt_at(

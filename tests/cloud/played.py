@@ -13,10 +13,10 @@ from trio.testing import MemoryReceiveStream, MemorySendStream, memory_stream_pa
 from trio_websocket import ConnectionClosed, WebSocketConnection, WebSocketRequest, wrap_server_stream
 from wsproto.utilities import ProtocolError
 
-from interhuman2mqtt.cloud.event_mapper import Interpreter, Origin
-from interhuman2mqtt.cloud.http import Address
+from interhuman2mqtt.cloud.event_mapper import EventMapper, MediaOrigin
+from interhuman2mqtt.cloud.http import HostPort
 from interhuman2mqtt.cloud.session import run_session
-from interhuman2mqtt.cloud.session_types import Limits, Oddity, SessionEnd, Wishes
+from interhuman2mqtt.cloud.session_types import Anomaly, SessionEnd, SessionLimits, SessionOptions
 from interhuman2mqtt.cloud.websocket import Dial, Server
 from interhuman2mqtt.errors import Outage
 from interhuman2mqtt.events import Event, MediaChunk
@@ -104,15 +104,15 @@ class Tape:
     """An observer that keeps everything that it is told."""
 
     def __init__(self) -> None:
-        self.limits: Limits | None = None
+        self.limits: SessionLimits | None = None
         self.events: list[Event] = []
         self.chunks: list[MediaChunk] = []
         self.proven: list[tuple[MediaChunk, float | None]] = []
-        self.oddities: list[tuple[Oddity, str]] = []
+        self.oddities: list[tuple[Anomaly, str]] = []
         self.refused: list[MediaChunk] = []
         self.complaints: list[Outage | None] = []
 
-    def ready(self, limits: Limits, correlation_id: str | None) -> None:
+    def ready(self, limits: SessionLimits, correlation_id: str | None) -> None:
         assert correlation_id == CORRELATION
         self.limits = limits
 
@@ -134,7 +134,7 @@ class Tape:
     def too_short(self) -> None:
         """Its recordings are as long as they are."""
 
-    def noticed(self, oddity: Oddity, detail: str) -> None:
+    def noticed(self, oddity: Anomaly, detail: str) -> None:
         self.oddities.append((oddity, detail))
 
     @property
@@ -248,7 +248,7 @@ def memory_dial(nursery: trio.Nursery, act: Play, *, sends: int | None = None, a
     Only so many of our `sends` and of its `answers` get through, the upgrade included; then nothing moves that way.
     """
 
-    async def dial(address: Address) -> trio.abc.Stream:
+    async def dial(address: HostPort) -> trio.abc.Stream:
         await trio.lowlevel.checkpoint()
         ours, theirs = memory_stream_pair()
         jam(ours, sends)
@@ -259,10 +259,10 @@ def memory_dial(nursery: trio.Nursery, act: Play, *, sends: int | None = None, a
     return dial
 
 
-def interpreter(clocks: Clocks | None = None, **options: Any) -> Interpreter:
+def interpreter(clocks: Clocks | None = None, **options: Any) -> EventMapper:
     """Of a box that was started at EPOCH, where the media of `chunk` begins."""
     clock = (clocks or Clocks(EPOCH)).box_clock()
-    return Interpreter(Origin("lobby-1", "front", SESSION), clock=clock, **options)
+    return EventMapper(MediaOrigin("lobby-1", "front", SESSION), clock=clock, **options)
 
 
 async def converse(
@@ -270,7 +270,7 @@ async def converse(
     film: Film | EndlessFilm,
     tape: Tape,
     *,
-    wishes: Wishes | None = None,
+    wishes: SessionOptions | None = None,
     server: Server = SERVER,
     sends: int | None = None,
     answers: int | None = None,
@@ -279,6 +279,6 @@ async def converse(
     async with trio.open_nursery() as nursery:
         session = partial(run_session, interpreter=interpreter(), observer=tape)
         dial = memory_dial(nursery, act, sends=sends, answers=answers)
-        result = await outcome.acapture(session, server, KEY, wishes or Wishes(), film, dial=dial)
+        result = await outcome.acapture(session, server, KEY, wishes or SessionOptions(), film, dial=dial)
         nursery.cancel_scope.cancel()
     return result.unwrap()

@@ -17,7 +17,7 @@ from cloud.listening import (
     told_by,
 )
 from cloud.played import KEY, Cloud, Film, Tape
-from interhuman2mqtt.cloud.http import Key
+from interhuman2mqtt.cloud.http import ApiKey
 from interhuman2mqtt.cloud.websocket import Server
 from interhuman2mqtt.errors import Outage, Refused
 
@@ -65,6 +65,6 @@ async def test_the_key_is_in_no_event() -> None:
 
 def test_the_key_does_not_print() -> None:
     """The key's wrapper and its header show nothing."""
-    key = Key(KEY)
+    key = ApiKey(KEY)
     assert KEY not in f"{key} {key!r} {key.header()!r} {[key.header()]}"
     assert bytes(key.header()).endswith(KEY.encode())

@@ -18,9 +18,9 @@ import trio
 from trio.testing import MockClock, memory_stream_pair
 
 from cloud.played import KEY, READY, SERVER, Film, Tape, chunk, frame, interpreter
-from interhuman2mqtt.cloud.http import Address
+from interhuman2mqtt.cloud.http import HostPort
 from interhuman2mqtt.cloud.session import run_session
-from interhuman2mqtt.cloud.session_types import SessionEnd, Wishes
+from interhuman2mqtt.cloud.session_types import SessionEnd, SessionOptions
 from interhuman2mqtt.errors import Outage
 
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
@@ -159,7 +159,7 @@ async def one_session(seed: int) -> outcome.Value[SessionEnd] | outcome.Error:
     chance = random.Random(seed)
     async with trio.open_nursery() as nursery:
 
-        async def dial(_address: Address) -> trio.abc.Stream:
+        async def dial(_address: HostPort) -> trio.abc.Stream:
             await trio.lowlevel.checkpoint()
             ours, theirs = memory_stream_pair()
             nursery.start_soon(play_damaged, theirs, chance)
@@ -167,7 +167,7 @@ async def one_session(seed: int) -> outcome.Value[SessionEnd] | outcome.Error:
 
         film = Film([chunk(0), chunk(1, last=True)])
         session = partial(run_session, interpreter=interpreter(), observer=_Deaf(), dial=dial)
-        result = await outcome.acapture(session, SERVER, KEY, Wishes(), film)
+        result = await outcome.acapture(session, SERVER, KEY, SessionOptions(), film)
         nursery.cancel_scope.cancel()
     return result
 

@@ -11,9 +11,9 @@ from wsproto.events import CloseConnection
 
 from cloud.listening import attempt, attempt_at, cloud, listen, tls_cloud
 from cloud.played import KEY, SERVER, SESSION, Cloud, Film, Play, Tape, chunk, converse, interpreter, memory_dial
-from interhuman2mqtt.cloud.http import Address, Greeting, Key
+from interhuman2mqtt.cloud.http import ApiKey, HostPort, UpgradeRequest
 from interhuman2mqtt.cloud.session import run_session
-from interhuman2mqtt.cloud.session_types import Cause, SessionEnd, Wishes
+from interhuman2mqtt.cloud.session_types import EndCause, SessionEnd, SessionOptions
 from interhuman2mqtt.cloud.streams import ForgivingStream
 from interhuman2mqtt.cloud.websocket import ConnectionOver, Server, connect
 from interhuman2mqtt.errors import Outage, Overloaded, Reason, Refused
@@ -48,7 +48,7 @@ async def test_a_ping_while_we_close(autojump_clock: MockClock) -> None:
                 await trio.sleep(0.1)
 
     end = await converse(act, Film([chunk(0, last=True)]), Tape())
-    assert end == SessionEnd(Cause.FINISHED, drained=True)
+    assert end == SessionEnd(EndCause.FINISHED, drained=True)
 
 
 async def names_an_error(cloud: Cloud) -> None:
@@ -101,7 +101,7 @@ async def test_a_connection_that_is_over() -> None:
 
     async with trio.open_nursery() as nursery:
         way = memory_dial(nursery, act)
-        connection = await connect(nursery, SERVER, Greeting(Key(KEY), SESSION, None), way)
+        connection = await connect(nursery, SERVER, UpgradeRequest(ApiKey(KEY), SESSION, None), way)
         for attempted in (connection.receive(), connection.send("late"), connection.ping(b"1")):
             with pytest.raises(ConnectionOver, match="4003 no scope"):
                 await attempted
@@ -145,7 +145,7 @@ async def test_a_connection_that_is_gone_before_the_ping(autojump_clock: MockClo
 
     async with trio.open_nursery() as nursery:
 
-        async def way(address: Address) -> trio.abc.Stream:
+        async def way(address: HostPort) -> trio.abc.Stream:
             stream = await memory_dial(nursery, act)(address)
             assert isinstance(stream, trio.StapledStream)
             streams.append(stream.send_stream)
@@ -155,7 +155,7 @@ async def test_a_connection_that_is_gone_before_the_ping(autojump_clock: MockClo
             await run_session(
                 SERVER,
                 KEY,
-                Wishes(),
+                SessionOptions(),
                 Film([chunk(0)]),
                 interpreter=interpreter(),
                 observer=Scissors(),

@@ -9,12 +9,12 @@ from trio.testing import MockClock
 
 from cloud.listening import CA, Proxy, listen, tls_cloud
 from cloud.played import KEY, SERVER, Cloud, Film, Tape, chunk, interpreter, memory_dial
-from interhuman2mqtt.cloud.http import Address
+from interhuman2mqtt.cloud.http import HostPort
 from interhuman2mqtt.cloud.session import run_session
-from interhuman2mqtt.cloud.session_types import Wishes
+from interhuman2mqtt.cloud.session_types import SessionOptions
 from interhuman2mqtt.cloud.websocket import Dial, Server, dial
 
-WISHES = Wishes(include=("conversation_quality_overall",))
+WISHES = SessionOptions(include=("conversation_quality_overall",))
 
 
 class CancelAt(trio.abc.Instrument):
@@ -111,7 +111,7 @@ class Kept:
         self.streams: list[trio.abc.Stream] = []
 
     def way(self, way: Dial) -> Dial:
-        async def kept(address: Address) -> trio.abc.Stream:
+        async def kept(address: HostPort) -> trio.abc.Stream:
             self.streams.append(await way(address))
             return self.streams[-1]
 

@@ -8,7 +8,7 @@ from trio.testing import MockClock
 from cloud.played import Cloud, EndlessFilm, Film, Tape, converse
 from interhuman2mqtt.cloud import error_table
 from interhuman2mqtt.cloud.error_table import Reaction
-from interhuman2mqtt.cloud.session_types import Cause
+from interhuman2mqtt.cloud.session_types import EndCause
 from interhuman2mqtt.errors import Outage, Overloaded, Reason, Refused
 
 NOW = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)
@@ -138,7 +138,7 @@ async def test_error_ids_in_a_running_session(
     session = converse(act, EndlessFilm(), Tape())
     if reaction is Reaction.ROTATE:
         end = await session
-        assert end.cause is Cause.SERVER_ENDED
+        assert end.cause is EndCause.SERVER_ENDED
         return
     with pytest.raises(Outage) as caught:
         await session

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from msgspec import UNSET, structs
 
 from cloud.played import CORRELATION, EPOCH, SESSION, SOURCE_S, chunk, envelope, frame, interpreter
-from interhuman2mqtt.cloud.event_mapper import Interpreter
-from interhuman2mqtt.cloud.protocol import Message, parse
+from interhuman2mqtt.cloud.event_mapper import EventMapper
+from interhuman2mqtt.cloud.protocol import ServerMessage, parse
 from interhuman2mqtt.events import ACTIVE_MAX, Clock, Event, Range
 from support.clocks import Clocks
 
@@ -28,7 +28,7 @@ def now(seconds: float) -> Clocks:
     return clocks
 
 
-def started(clocks: Clocks | None = None, **options: Any) -> Interpreter:
+def started(clocks: Clocks | None = None, **options: Any) -> EventMapper:
     """An interpreter of a session to which ten seconds of media were sent."""
     ours = interpreter(clocks, **options)
     for number in range(5):
@@ -37,11 +37,11 @@ def started(clocks: Clocks | None = None, **options: Any) -> Interpreter:
     return ours
 
 
-def interpret(ours: Interpreter, text: str) -> list[Event]:
-    return [event for message in parse(text) if isinstance(message, Message) for event in ours.interpret(message)]
+def interpret(ours: EventMapper, text: str) -> list[Event]:
+    return [event for message in parse(text) if isinstance(message, ServerMessage) for event in ours.interpret(message)]
 
 
-def say(ours: Interpreter, kind: str, **data: Any) -> list[Event]:
+def say(ours: EventMapper, kind: str, **data: Any) -> list[Event]:
     return interpret(ours, frame(kind, data))
 
 

@@ -7,14 +7,14 @@ from hypothesis import strategies as st
 from trio.testing import MockClock
 
 from cloud.played import Cloud, Film, Tape, chunk, converse
-from interhuman2mqtt.cloud.flow_control import CREDIT_S, SPEED, Pace
+from interhuman2mqtt.cloud.flow_control import CREDIT_S, SPEED, Pacer
 from interhuman2mqtt.events import MediaChunk
 
 
 @given(st.lists(st.tuples(st.floats(0.1, 30.0), st.floats(0.0, 60.0)), min_size=1, max_size=40))
 def test_never_faster_in_all(chunks: list[tuple[float, float]]) -> None:
     """Since its begin a session gets at most 1.25 times real time, and from any chunk on, but for a small credit."""
-    pace, now = Pace(), 0.0
+    pace, now = Pacer(), 0.0
     sent: list[tuple[float, float]] = []
     for seconds, delay in chunks:
         now += delay
@@ -31,7 +31,7 @@ def test_never_faster_in_all(chunks: list[tuple[float, float]]) -> None:
 @given(st.floats(0.5, 30.0), st.lists(st.floats(0.0, 1.0), min_size=2, max_size=40), st.floats(0.0, 1.0))
 def test_live_media_is_never_delayed(length: float, lateness: list[float], part: float) -> None:
     """A chunk that goes out when it is whole waits for nothing, though each is late by up to a second; nor the last."""
-    pace, now = Pace(), 0.0
+    pace, now = Pacer(), 0.0
     for number, late in enumerate([0.0] * 10 + lateness):
         now = max(now, number * length + late)
         assert pace.wait(now) == 0.0

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from cloud.played import Tape, chunk, interpreter
 from cloud.test_protocol_fuzz import field_names, kinds, likely
-from interhuman2mqtt.cloud.flow_control import Proofs
+from interhuman2mqtt.cloud.flow_control import Unacknowledged
 from interhuman2mqtt.cloud.protocol import MAX_DEPTH, PARTS_MAX, RAW_MAX, parse
-from interhuman2mqtt.cloud.receiver import Hearing
-from interhuman2mqtt.cloud.session_types import Limits, Oddity
+from interhuman2mqtt.cloud.receiver import Receiver
+from interhuman2mqtt.cloud.session_types import Anomaly, SessionLimits
 from interhuman2mqtt.publish.message import Message
 from interhuman2mqtt.publish.topics import CameraTopics, Topics
 
@@ -40,7 +40,7 @@ hostile_frames = enveloped | objects | st.binary(max_size=40) | st.text(max_size
 class AnyTape(Tape):
     """Hears sessions that are nobody's."""
 
-    def ready(self, limits: Limits, correlation_id: str | None) -> None:  # noqa: ARG002 - the observer's own
+    def ready(self, limits: SessionLimits, correlation_id: str | None) -> None:  # noqa: ARG002 - the observer's own
         self.limits = limits
 
 
@@ -64,7 +64,7 @@ async def heard(frames: list[str | bytes]) -> tuple[list[Message], Tape]:
     for number in range(3):
         told.sending(chunk(number))
         told.sent(chunk(number))
-    hearing = Hearing(told, tape, Proofs())
+    hearing = Receiver(told, tape, Unacknowledged())
     await trio.lowlevel.checkpoint()
     for frame in frames:
         for message in parse(frame):
@@ -112,7 +112,7 @@ def test_a_frame_does_not_multiply() -> None:
     published, tape = trio.run(heard, list[str | bytes]([frame]))
     assert sum(len(message.payload) for message in published) < 3 * len(frame)
     assert len([m for m in published if "/event/" in m.topic]) == PARTS_MAX
-    assert (Oddity.MALFORMED, f"signal.detected: more than {PARTS_MAX} messages in one frame") in tape.oddities
+    assert (Anomaly.MALFORMED, f"signal.detected: more than {PARTS_MAX} messages in one frame") in tape.oddities
 
 
 def test_active_signals_take_a_bounded_place() -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from interhuman2mqtt.cloud.event_mapper import Timeline
+from interhuman2mqtt.cloud.event_mapper import MediaClock
 
 EPOCH = 5000.0
 
@@ -23,7 +23,7 @@ def seconds(instant: float | None) -> float:
 @given(pieces, st.floats(-100.0, 20_000.0))
 def test_continuous_framing_never_drifts(lengths: list[tuple[float, float]], media: float) -> None:
     """Where skipped ranges keep the media clock running, every time is the epoch plus the media, gaps or not."""
-    timeline, start = Timeline(), 0.0
+    timeline, start = MediaClock(), 0.0
     for length, gap in lengths:
         start += gap
         timeline.append(start, EPOCH + start)
@@ -35,7 +35,7 @@ def test_continuous_framing_never_drifts(lengths: list[tuple[float, float]], med
 @given(pieces, st.data())
 def test_standalone_framing_finds_the_gaps(lengths: list[tuple[float, float]], data: st.DataObject) -> None:
     """Where the cloud's clock leaves the gaps out, a time within a piece is that piece's own time."""
-    timeline, media, utc = Timeline(), 0.0, 0.0
+    timeline, media, utc = MediaClock(), 0.0, 0.0
     spans = []
     for length, gap in lengths:
         utc += gap
@@ -51,7 +51,7 @@ def test_standalone_framing_finds_the_gaps(lengths: list[tuple[float, float]], d
 
 def test_the_seam_of_two_pieces() -> None:
     """What ends on the seam ended before the gap, what starts on it started after."""
-    timeline = Timeline()
+    timeline = MediaClock()
     timeline.append(0.0, EPOCH)
     timeline.append(3.0, EPOCH + 10)
     assert seconds(timeline.end(3.0)) == 3.0
@@ -60,7 +60,7 @@ def test_the_seam_of_two_pieces() -> None:
 
 def test_before_the_first_and_after_the_last_piece() -> None:
     """The nearest piece is extended on both sides."""
-    timeline = Timeline()
+    timeline = MediaClock()
     timeline.append(4.0, EPOCH + 4)
     timeline.append(8.0, EPOCH + 20)
     assert [seconds(timeline.start(media)) for media in (-1.0, 0.0, 9.0, 3600.0)] == [-1.0, 0.0, 21.0, 3612.0]
@@ -70,7 +70,7 @@ def test_before_the_first_and_after_the_last_piece() -> None:
 @pytest.mark.parametrize("media", [1e300, -1e300, float("nan"), float("inf")])
 def test_times_beyond_any_clock(media: float) -> None:
     """What no clock will ever show is no error: whoever dates it sees that no calendar holds it."""
-    timeline = Timeline()
+    timeline = MediaClock()
     timeline.append(0.0, EPOCH)
     for instant in (timeline.start(media), timeline.end(media)):
         assert instant is not None
@@ -79,5 +79,5 @@ def test_times_beyond_any_clock(media: float) -> None:
 
 def test_before_any_media() -> None:
     """Until something was sent nothing can be dated."""
-    assert Timeline().start(0.0) is None
-    assert Timeline().end(0.0) is None
+    assert MediaClock().start(0.0) is None
+    assert MediaClock().end(0.0) is None

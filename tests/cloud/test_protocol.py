@@ -7,7 +7,7 @@ import pytest
 from interhumanai.stream import UnknownEvent, parse_stream_event
 
 from cloud.played import envelope
-from interhuman2mqtt.cloud.protocol import MAX_DEPTH, Malformed, Message, parse
+from interhuman2mqtt.cloud.protocol import MAX_DEPTH, Malformed, ServerMessage, parse
 
 DOCUMENTED: list[tuple[str, dict[str, Any]]] = [
     (
@@ -75,7 +75,7 @@ def parse_all(frame: str | bytes) -> list[tuple[str, dict[str, Any]]]:
     """Types and data of what a frame says, none of which may be malformed."""
     found = []
     for message in parse(frame):
-        assert isinstance(message, Message)
+        assert isinstance(message, ServerMessage)
         found.append((message.type, message.data))
     return found
 
@@ -85,7 +85,7 @@ def test_documented_messages_as_the_vendors_own_client_reads_them(kind: str, dat
     """The vendor's models and our parser accept the same message and find the same in it."""
     theirs = parse_stream_event(envelope(kind, data))
     [ours] = parse(json.dumps(envelope(kind, data)))
-    assert isinstance(ours, Message)
+    assert isinstance(ours, ServerMessage)
     assert ours.type == theirs.type == kind
     assert ours.data == data
     assert ours.raw is None
@@ -97,7 +97,7 @@ def test_documented_messages_as_the_vendors_own_client_reads_them(kind: str, dat
 
 def test_absent_fields_of_the_envelope() -> None:
     """Time, correlation id and data may be missing or null."""
-    absent = Message("session.ended", None, None, {})
+    absent = ServerMessage("session.ended", None, None, {})
     assert parse('{"type":"session.ended"}') == (absent,)
     assert parse('{"type":"session.ended","timestamp":null,"correlation_id":null,"data":null}') == (absent,)
 
@@ -105,7 +105,7 @@ def test_absent_fields_of_the_envelope() -> None:
 def test_unknown_fields_are_kept() -> None:
     """Unknown fields of data stay in it, unknown fields of the envelope are kept beside it."""
     [message] = parse('{"type":"signal.ended","data":{"signal_type":"stress","end":1,"new":[1]},"seq":7}')
-    assert isinstance(message, Message)
+    assert isinstance(message, ServerMessage)
     assert message.data == {"signal_type": "stress", "end": 1, "new": [1]}
     assert message.raw is not None
     assert message.raw["seq"] == 7
@@ -122,7 +122,7 @@ def test_the_list_form() -> None:
         ("signal.ended", {"signal_type": "interest", "end": 4.0}),
         ("signal.detected", {"signal_type": "stress", "start": 2.0}),
     ]
-    assert isinstance(messages[0], Message)
+    assert isinstance(messages[0], ServerMessage)
     assert messages[0].raw == envelope("signal.detected", {"signals": [first], "segment": 3})
     assert messages[0].timestamp == sent["timestamp"]
 
@@ -138,9 +138,9 @@ def test_one_bad_entry_spoils_no_other() -> None:
     entries = [7, {"type": "stress", "start": "early", "end": 1}, {"type": "interest", "start": 1, "end": 2}]
     messages = parse(json.dumps(envelope("signal.detected", {"signals": entries})))
     kinds = [type(message) for message in messages]
-    assert kinds == [Message, Malformed, Message, Malformed, Message, Message, Message]
+    assert kinds == [ServerMessage, Malformed, ServerMessage, Malformed, ServerMessage, ServerMessage, ServerMessage]
     lonely, said = parse('{"type":"signal.detected","data":{"signals":7}}')
-    assert isinstance(lonely, Message)
+    assert isinstance(lonely, ServerMessage)
     assert isinstance(said, Malformed)
 
 
@@ -152,7 +152,7 @@ def test_the_interval_form() -> None:
         ("signal.detected", {"signal_type": "stress", "start": 5.0, "probability": "low", "extra": 1}),
         ("signal.ended", {"signal_type": "stress", "end": 9.5}),
     ]
-    assert [message.raw for message in parse(json.dumps(sent)) if isinstance(message, Message)] == [sent, sent]
+    assert [message.raw for message in parse(json.dumps(sent)) if isinstance(message, ServerMessage)] == [sent, sent]
 
 
 def test_a_null_end_is_the_life_cycle() -> None:
@@ -178,7 +178,7 @@ def test_v0_results() -> None:
         ("conversation_quality.updated", {"overall": {"clarity": 50}, "timeline": []}),
     ]
     quality = parse(json.dumps(sent))[-1]
-    assert isinstance(quality, Message)
+    assert isinstance(quality, ServerMessage)
     assert quality.correlation_id == "c"
     assert quality.raw == {
         "status": "result",
@@ -196,7 +196,7 @@ def test_v0_without_results() -> None:
     assert parse_all('{"status":"completed","segment":2}') == [("segment.completed", {"segment": 2})]
     assert parse('{"status":"result","segment":2}') == ()
     broken, said = parse('{"status":"result","engagement_state":[7],"segment":2}')
-    assert isinstance(broken, Message)
+    assert isinstance(broken, ServerMessage)
     assert isinstance(said, Malformed)
 
 
@@ -213,7 +213,7 @@ def test_v0_without_results() -> None:
 def test_errors_in_other_clothes(frame: str) -> None:
     """An error is found by its id wherever that stands."""
     [message] = parse(frame)
-    assert isinstance(message, Message)
+    assert isinstance(message, ServerMessage)
     assert message.type == "error"
     assert message.correlation_id == "c"
     assert {"code": "ih2003", "message": "no", "link": None}.items() <= message.data.items()
@@ -294,6 +294,6 @@ def test_details_hold_none_of_the_content() -> None:
 def test_an_unforeseen_value_costs_no_event(data: dict[str, Any]) -> None:
     """A message of a known type with a value of another kind is passed on as it came, and said to be odd."""
     message, odd = parse(json.dumps(envelope("signal.detected", data)))
-    assert isinstance(message, Message)
+    assert isinstance(message, ServerMessage)
     assert message.data == data
     assert isinstance(odd, Malformed)

@@ -6,7 +6,7 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from interhuman2mqtt.cloud.protocol import SHAPES, Message, parse
+from interhuman2mqtt.cloud.protocol import SHAPES, ServerMessage, parse
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -54,7 +54,7 @@ likely = st.recursive(
 def test_no_frame_raises(frame: str | bytes) -> None:
     """Whatever a frame holds, it becomes messages that can be published, or says what is wrong."""
     for found in parse(frame):
-        if isinstance(found, Message):
+        if isinstance(found, ServerMessage):
             assert found.type
             msgspec.json.encode([found.data, found.raw])
         else:

@@ -14,7 +14,7 @@ from cloud.listening import (
     tls_cloud,
     told_by,
 )
-from interhuman2mqtt.cloud.session_types import Cause, SessionEnd
+from interhuman2mqtt.cloud.session_types import EndCause, SessionEnd
 from interhuman2mqtt.cloud.websocket import Server
 from interhuman2mqtt.errors import Outage, Reason, Refused
 
@@ -24,7 +24,7 @@ async def test_a_proxy(ca_file: str, form: str) -> None:
     """A session runs through an HTTP proxy, which learns host and port of the cloud and nothing else."""
     proxy = Proxy()
     end = await through(proxy, tls_cloud, "wss://localhost:{}/v2/stream/analyze", form, ca_file=ca_file)
-    assert end == SessionEnd(Cause.FINISHED, drained=True)
+    assert end == SessionEnd(EndCause.FINISHED, drained=True)
     [request] = proxy.requests
     assert request.startswith(b"CONNECT localhost:")
     assert b"uthorization" not in request

@@ -5,10 +5,10 @@ import trio
 from trio.testing import MockClock
 
 from cloud.played import SESSION, Cloud, EndlessFilm, Film, Tape, chunk, converse, frame
-from interhuman2mqtt.cloud.session_types import Cause, Limits, Oddity, SessionEnd, Wishes
+from interhuman2mqtt.cloud.session_types import Anomaly, EndCause, SessionEnd, SessionLimits, SessionOptions
 from interhuman2mqtt.errors import Outage, Reason
 
-WISHES = Wishes(include=("conversation_quality_overall",), model="inter-2")
+WISHES = SessionOptions(include=("conversation_quality_overall",), model="inter-2")
 
 
 async def test_a_session_from_open_to_ended(autojump_clock: MockClock) -> None:
@@ -30,7 +30,7 @@ async def test_a_session_from_open_to_ended(autojump_clock: MockClock) -> None:
     tape = Tape()
     end = await converse(act, Film([chunk(0), chunk(1, last=True)]), tape, wishes=WISHES)
     [cloud] = clouds
-    assert end == SessionEnd(Cause.FINISHED, drained=True)
+    assert end == SessionEnd(EndCause.FINISHED, drained=True)
     assert cloud.path == "/v2/stream/analyze?model=inter-2"
     assert cloud.headers[b"x-client-request-id"] == SESSION.encode()
     assert cloud.headers[b"authorization"].startswith(b"Bearer ih_live_")
@@ -40,7 +40,7 @@ async def test_a_session_from_open_to_ended(autojump_clock: MockClock) -> None:
         {"type": "session.close"},
     ]
     assert cloud.media == [b"media 0", b"media 1"]
-    assert tape.limits == Limits(options=tape.limits.options if tape.limits else {})
+    assert tape.limits == SessionLimits(options=tape.limits.options if tape.limits else {})
     assert [sent.media_start for sent in tape.chunks] == [0.0, 2.0]
     assert tape.types == [
         "session.ready",
@@ -65,7 +65,7 @@ async def test_nothing_is_sent_before_ready(autojump_clock: MockClock) -> None:
         await cloud.serve()
 
     tape = Tape()
-    assert await converse(act, Film([chunk(0, last=True)]), tape) == SessionEnd(Cause.FINISHED, drained=True)
+    assert await converse(act, Film([chunk(0, last=True)]), tape) == SessionEnd(EndCause.FINISHED, drained=True)
     assert len(tape.chunks) == 1
 
 
@@ -80,7 +80,7 @@ async def test_rotation_before_the_maximum(autojump_clock: MockClock) -> None:
     tape = Tape()
     began = autojump_clock.current_time()
     end = await converse(act, EndlessFilm(), tape)
-    assert end == SessionEnd(Cause.ROTATED, drained=True)
+    assert end == SessionEnd(EndCause.ROTATED, drained=True)
     assert 478 <= autojump_clock.current_time() - began <= 545
     assert tape.chunks[-1].last
 
@@ -95,7 +95,7 @@ async def test_a_session_is_given_back_when_no_media_comes(autojump_clock: MockC
             await cloud.end()
 
         began = autojump_clock.current_time()
-        assert await converse(act, Film([chunk(0)]), Tape()) == SessionEnd(Cause.NO_MEDIA, drained=True)
+        assert await converse(act, Film([chunk(0)]), Tape()) == SessionEnd(EndCause.NO_MEDIA, drained=True)
         assert autojump_clock.current_time() - began == pytest.approx(patience, abs=0.1)
 
 
@@ -103,14 +103,14 @@ async def test_the_capture_ends(autojump_clock: MockClock) -> None:
     """When the capture fails, the session drains, and returns what the capture said."""
     unplugged = Outage(Reason.NOT_FOUND, "no such device: /dev/video0")
     end = await converse(Cloud.serve, Film([chunk(0)], then=unplugged), Tape())
-    assert end == SessionEnd(Cause.CAPTURE_ENDED, drained=True, capture=unplugged)
+    assert end == SessionEnd(EndCause.CAPTURE_ENDED, drained=True, capture=unplugged)
 
 
 async def test_a_last_chunk_without_media_is_not_sent(autojump_clock: MockClock) -> None:
     """An empty last chunk only ends the recording."""
     tape = Tape()
     end = await converse(Cloud.serve, Film([chunk(0), chunk(1, last=True, payload=b"")]), tape)
-    assert end.cause is Cause.FINISHED
+    assert end.cause is EndCause.FINISHED
     assert len(tape.chunks) == 1
 
 
@@ -187,13 +187,15 @@ async def test_what_the_config_leaves_out_and_what_the_cloud_makes_of_it(autojum
         await cloud.end()
 
     tape = Tape()
-    wishes = Wishes(include=("conversation_quality_overall", "nonsense"), goal_dimensions=("energy",), model="inter-2")
+    wishes = SessionOptions(
+        include=("conversation_quality_overall", "nonsense"), goal_dimensions=("energy",), model="inter-2"
+    )
     await converse(act, Film([chunk(0, last=True)]), tape, wishes=wishes)
     assert tape.oddities == [
-        (Oddity.LEFT_OUT, "include: nonsense"),
-        (Oddity.LEFT_OUT, "goal_dimensions: energy"),
-        (Oddity.CONFIG_DIFFERS, "include: asked for conversation_quality_overall, got nothing"),
-        (Oddity.CONFIG_DIFFERS, "model: asked for inter-2, got inter-2-audio"),
+        (Anomaly.LEFT_OUT, "include: nonsense"),
+        (Anomaly.LEFT_OUT, "goal_dimensions: energy"),
+        (Anomaly.CONFIG_DIFFERS, "include: asked for conversation_quality_overall, got nothing"),
+        (Anomaly.CONFIG_DIFFERS, "model: asked for inter-2, got inter-2-audio"),
     ]
 
 
@@ -201,8 +203,8 @@ async def test_a_config_that_is_not_answered(autojump_clock: MockClock) -> None:
     """A cloud that does not acknowledge the config gets its media all the same, and that is told."""
     tape = Tape()
     end = await converse(Cloud.serve, Film([chunk(0, last=True)]), tape, wishes=WISHES)
-    assert end == SessionEnd(Cause.FINISHED, drained=True)
-    assert tape.oddities == [(Oddity.CONFIG_UNANSWERED, "no session.updated in 10 s")]
+    assert end == SessionEnd(EndCause.FINISHED, drained=True)
+    assert tape.oddities == [(Anomaly.CONFIG_UNANSWERED, "no session.updated in 10 s")]
 
 
 async def test_malformed_frames_end_nothing(autojump_clock: MockClock) -> None:
@@ -218,7 +220,7 @@ async def test_malformed_frames_end_nothing(autojump_clock: MockClock) -> None:
 
     tape = Tape()
     await converse(act, Film([chunk(0, last=True)], every=1.0), tape)
-    assert [oddity for oddity, _ in tape.oddities] == [Oddity.MALFORMED] * 4
+    assert [oddity for oddity, _ in tape.oddities] == [Anomaly.MALFORMED] * 4
     assert "signal.ended" in tape.types
 
 
@@ -237,7 +239,7 @@ async def test_a_signal_that_is_detected_twice(autojump_clock: MockClock) -> Non
     await converse(act, Film([chunk(0), chunk(1, last=True)], every=1.0), tape)
     ends = [event for event in tape.events if event.type == "signal.ended"]
     assert [(event.synthetic, event.data["end"]) for event in ends] == [(True, 1.25), (True, 4.0)]
-    assert [oddity for oddity, _ in tape.oddities] == [Oddity.OVERLAP]
+    assert [oddity for oddity, _ in tape.oddities] == [Anomaly.OVERLAP]
 
 
 async def test_unknown_messages_are_events(autojump_clock: MockClock) -> None:
@@ -282,7 +284,7 @@ async def test_a_recording_that_has_ended_is_not_finished_again(autojump_clock: 
         await cloud.say("session.ended")
 
     film = Film([chunk(0, last=True)])
-    assert await converse(act, film, Tape()) == SessionEnd(Cause.FINISHED, drained=True)
+    assert await converse(act, film, Tape()) == SessionEnd(EndCause.FINISHED, drained=True)
     assert film.finished == 0
 
 
@@ -296,5 +298,5 @@ async def test_a_drain_of_any_length_is_bounded(autojump_clock: MockClock) -> No
         await cloud.hear()
 
     began = autojump_clock.current_time()
-    assert await converse(act, Film([chunk(0, last=True)]), Tape()) == SessionEnd(Cause.FINISHED, drained=False)
+    assert await converse(act, Film([chunk(0, last=True)]), Tape()) == SessionEnd(EndCause.FINISHED, drained=False)
     assert autojump_clock.current_time() - began == pytest.approx(120, abs=0.1)

@@ -14,11 +14,11 @@ from cloud.played import (
     chunk,
     converse,
 )
-from interhuman2mqtt.cloud.session_types import Cause, Oddity, SessionEnd, Wishes
+from interhuman2mqtt.cloud.session_types import Anomaly, EndCause, SessionEnd, SessionOptions
 from interhuman2mqtt.errors import Outage, Overloaded, Reason, Refused
 from interhuman2mqtt.events import MediaChunk
 
-WISHES = Wishes(include=("conversation_quality_overall",), model="inter-2")
+WISHES = SessionOptions(include=("conversation_quality_overall",), model="inter-2")
 
 
 async def test_a_cloud_that_never_gets_ready(autojump_clock: MockClock) -> None:
@@ -45,7 +45,7 @@ async def test_the_cloud_ends_the_session_by_itself(autojump_clock: MockClock, k
             await cloud.say(kind)
 
     end = await converse(act, Film([chunk(0)]), Tape())
-    assert end == SessionEnd(Cause.SERVER_ENDED, drained="session.ended" in kinds)
+    assert end == SessionEnd(EndCause.SERVER_ENDED, drained="session.ended" in kinds)
     assert clouds[0].texts == []
 
 
@@ -59,7 +59,7 @@ async def test_session_limits_are_normal_ends(autojump_clock: MockClock, code: s
         await cloud.websocket.aclose(1008)
 
     tape = Tape()
-    assert await converse(act, Film(), tape) == SessionEnd(Cause.SERVER_ENDED, drained=False)
+    assert await converse(act, Film(), tape) == SessionEnd(EndCause.SERVER_ENDED, drained=False)
     assert tape.events[-1].data["code"] == code
 
 
@@ -69,7 +69,7 @@ async def test_a_normal_close_is_a_normal_end(autojump_clock: MockClock) -> None
     async def act(cloud: Cloud) -> None:
         await cloud.ready()
 
-    assert await converse(act, Film(), Tape()) == SessionEnd(Cause.SERVER_ENDED, drained=False)
+    assert await converse(act, Film(), Tape()) == SessionEnd(EndCause.SERVER_ENDED, drained=False)
 
 
 @pytest.mark.parametrize(
@@ -215,9 +215,9 @@ async def test_a_cloud_that_does_not_finish(autojump_clock: MockClock) -> None:
 
     tape = Tape()
     began = autojump_clock.current_time()
-    assert await converse(act, Film([chunk(0, last=True)]), tape) == SessionEnd(Cause.FINISHED, drained=False)
+    assert await converse(act, Film([chunk(0, last=True)]), tape) == SessionEnd(EndCause.FINISHED, drained=False)
     assert autojump_clock.current_time() - began == pytest.approx(7, abs=0.1)
-    assert [oddity for oddity, _ in tape.oddities] == [Oddity.NOT_DRAINED]
+    assert [oddity for oddity, _ in tape.oddities] == [Anomaly.NOT_DRAINED]
 
 
 async def test_a_bug_in_the_recording_comes_out_as_it_is(autojump_clock: MockClock) -> None:
@@ -240,7 +240,7 @@ async def test_an_error_before_ready_that_was_no_refusal(autojump_clock: MockClo
         await cloud.serve()
 
     end = await converse(act, Film([chunk(0), chunk(1, last=True)], every=10.0), Tape())
-    assert end == SessionEnd(Cause.FINISHED, drained=True)
+    assert end == SessionEnd(EndCause.FINISHED, drained=True)
 
 
 async def test_an_error_in_place_of_the_configs_answer(autojump_clock: MockClock) -> None:

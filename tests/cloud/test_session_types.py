@@ -7,16 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cloud.played import OPTIONS, READY
-from interhuman2mqtt.cloud.session_types import Limits, Wishes, config_frame, differences, settle
+from interhuman2mqtt.cloud.session_types import SessionLimits, SessionOptions, config_frame, differences, negotiate
 
-WISHES = Wishes(
+WISHES = SessionOptions(
     include=("conversation_quality_overall", "nonsense"), goal_dimensions=("energy", "rapport"), model="inter-2"
 )
 
 
 def test_the_limits_of_production() -> None:
     """What production sent in June 2026 is read as it stands."""
-    assert Limits.from_data(READY) == Limits(
+    assert SessionLimits.from_data(READY) == SessionLimits(
         idle_timeout=300.0,
         max_duration=3600.0,
         max_segment_duration=None,
@@ -32,13 +32,13 @@ def test_the_limits_of_production() -> None:
 @pytest.mark.parametrize("nonsense", [None, 0, -1, True, "300", [], {}, 1e300, 10**400])
 def test_limits_that_make_no_sense_have_defaults(nonsense: object) -> None:
     """A limit that is absent or nonsense is what the documentation says it is."""
-    assert Limits.from_data(dict.fromkeys(READY, nonsense)) == Limits()
-    assert Limits.from_data({}) == Limits()
+    assert SessionLimits.from_data(dict.fromkeys(READY, nonsense)) == SessionLimits()
+    assert SessionLimits.from_data({}) == SessionLimits()
 
 
 def test_older_and_stranger_options() -> None:
     """Options that are no lists are not offered, and of a list only words count."""
-    limits = Limits.from_data(
+    limits = SessionLimits.from_data(
         {"supported_session_config_options": {"include": "all", "goal_dimensions": ["energy", 7], "other": ["x"]}}
     )
     assert limits.options == {"goal_dimensions": ("energy",)}
@@ -50,7 +50,7 @@ values = st.none() | st.floats() | st.integers() | st.lists(st.text(max_size=3),
 @given(st.dictionaries(st.sampled_from([*READY, *OPTIONS]), values))
 def test_no_limits_raise(data: dict[str, Any]) -> None:
     """Whatever session.ready says, there are limits to work with."""
-    limits = Limits.from_data(data)
+    limits = SessionLimits.from_data(data)
     assert limits.idle_timeout > 0
     assert limits.max_duration > 0
     assert limits.max_segment_size >= 0
@@ -58,7 +58,7 @@ def test_no_limits_raise(data: dict[str, Any]) -> None:
 
 def test_only_what_is_offered_is_asked_for() -> None:
     """The config holds the offered values, and the others are named."""
-    config, left_out = settle(WISHES, Limits.from_data(READY))
+    config, left_out = negotiate(WISHES, SessionLimits.from_data(READY))
     assert config == {"include": ["conversation_quality_overall"], "model": "inter-2"}
     assert left_out == ("include: nonsense", "goal_dimensions: energy", "goal_dimensions: rapport")
     assert config_frame(config) == '{"include":["conversation_quality_overall"],"model":"inter-2"}'
@@ -66,9 +66,9 @@ def test_only_what_is_offered_is_asked_for() -> None:
 
 def test_a_model_that_is_not_offered() -> None:
     """An endpoint with other models is not asked for ours, and that is told; one without a choice is not asked."""
-    assert settle(Wishes(model="inter-3"), Limits.from_data(READY)) == ({}, ("model: inter-3",))
-    assert settle(Wishes(model="inter-2"), Limits()) == ({}, ())
-    assert settle(Wishes(), Limits.from_data(READY)) == ({}, ())
+    assert negotiate(SessionOptions(model="inter-3"), SessionLimits.from_data(READY)) == ({}, ("model: inter-3",))
+    assert negotiate(SessionOptions(model="inter-2"), SessionLimits()) == ({}, ())
+    assert negotiate(SessionOptions(), SessionLimits.from_data(READY)) == ({}, ())
 
 
 def test_differences() -> None:

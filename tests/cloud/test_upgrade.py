@@ -6,9 +6,9 @@ from trio.testing import MockClock, memory_stream_pair
 
 from cloud.listening import BODY, attempt_at, says
 from cloud.played import KEY, SERVER, Cloud, Film, Tape, chunk, interpreter, play
-from interhuman2mqtt.cloud.http import Address, NotHttpError, read_answer
+from interhuman2mqtt.cloud.http import HostPort, NotHttpError, read_answer
 from interhuman2mqtt.cloud.session import run_session
-from interhuman2mqtt.cloud.session_types import Cause, SessionEnd, Wishes
+from interhuman2mqtt.cloud.session_types import EndCause, SessionEnd, SessionOptions
 from interhuman2mqtt.errors import Outage, Overloaded, Reason, Refused
 
 
@@ -100,13 +100,15 @@ async def test_hints_before_the_upgrade(autojump_clock: MockClock) -> None:
 
     async with trio.open_nursery() as nursery:
 
-        async def way(address: Address) -> trio.abc.Stream:
+        async def way(address: HostPort) -> trio.abc.Stream:
             await trio.lowlevel.checkpoint()
             ours, theirs = memory_stream_pair()
             nursery.start_soon(act, theirs)
             return ours
 
         film = Film([chunk(0, last=True)])
-        end = await run_session(SERVER, KEY, Wishes(), film, interpreter=interpreter(), observer=Tape(), dial=way)
+        end = await run_session(
+            SERVER, KEY, SessionOptions(), film, interpreter=interpreter(), observer=Tape(), dial=way
+        )
         nursery.cancel_scope.cancel()
-    assert end == SessionEnd(Cause.FINISHED, drained=True)
+    assert end == SessionEnd(EndCause.FINISHED, drained=True)

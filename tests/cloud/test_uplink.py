@@ -31,9 +31,9 @@ from cloud.played import (
     play,
 )
 from interhuman2mqtt.cloud import websocket as connect_module
-from interhuman2mqtt.cloud.http import Address
+from interhuman2mqtt.cloud.http import HostPort
 from interhuman2mqtt.cloud.session import run_session
-from interhuman2mqtt.cloud.session_types import Cause, SessionEnd, Wishes
+from interhuman2mqtt.cloud.session_types import EndCause, SessionEnd, SessionOptions
 from interhuman2mqtt.cloud.streams import PIECE
 from interhuman2mqtt.cloud.websocket import SEND_TIMEOUT, Dial, Server, dial
 from interhuman2mqtt.errors import Outage, Reason
@@ -94,7 +94,7 @@ class Blocked:
         self.weir.shut()
         await trio.sleep_forever()
 
-    async def dial(self, address: Address) -> trio.abc.Stream:
+    async def dial(self, address: HostPort) -> trio.abc.Stream:
         stream = await dial(address)
         assert isinstance(stream, trio.SocketStream)
         self.ours = stream
@@ -103,7 +103,9 @@ class Blocked:
     async def run(self, port: int) -> None:
         film = Film([chunk(0, payload=bytes(8 << 20))])
         server = Server(f"ws://127.0.0.1:{port}/v2")
-        await run_session(server, KEY, Wishes(), film, interpreter=interpreter(), observer=Tape(), dial=self.dial)
+        await run_session(
+            server, KEY, SessionOptions(), film, interpreter=interpreter(), observer=Tape(), dial=self.dial
+        )
 
     async def wait_full(self) -> None:
         """Until nothing moves any more."""
@@ -200,7 +202,7 @@ async def slow_way(act: Play, piece_s: float) -> AsyncIterator[Dial]:
     async with trio.open_nursery() as nursery:
         way = memory_dial(nursery, act)
 
-        async def slowly(address: Address) -> trio.abc.Stream:
+        async def slowly(address: HostPort) -> trio.abc.Stream:
             stream = await way(address)
             assert isinstance(stream, trio.StapledStream)
             stream.send_stream.send_all_hook = slow(stream.send_stream.send_all_hook)
@@ -215,14 +217,14 @@ async def slow_session(piece_s: float, pieces: int) -> SessionEnd:
     film = Film([chunk(0, last=True, payload=bytes(pieces * PIECE - 100))])
     async with slow_way(Cloud.serve, piece_s) as way:
         session = partial(run_session, interpreter=interpreter(), observer=Tape())
-        result = await outcome.acapture(session, SERVER, KEY, Wishes(), film, dial=way)
+        result = await outcome.acapture(session, SERVER, KEY, SessionOptions(), film, dial=way)
     return result.unwrap()
 
 
 async def test_a_slow_uplink_is_not_a_dead_one(autojump_clock: MockClock) -> None:
     """A chunk that needs much longer than the timeout gets through, as long as something moves."""
     began = autojump_clock.current_time()
-    assert await slow_session(piece_s=10.0, pieces=9) == SessionEnd(Cause.FINISHED, drained=True)
+    assert await slow_session(piece_s=10.0, pieces=9) == SessionEnd(EndCause.FINISHED, drained=True)
     assert autojump_clock.current_time() - began > 2 * SEND_TIMEOUT
 
 
@@ -259,7 +261,7 @@ async def test_a_drain_proves_all_that_was_sent(autojump_clock: MockClock, pongs
 
     tape = Tape()
     end = await converse(act, Film([chunk(n, last=n == 5) for n in range(6)]), tape)
-    assert end == SessionEnd(Cause.FINISHED, drained=True)
+    assert end == SessionEnd(EndCause.FINISHED, drained=True)
     assert [proven for proven, _ in tape.proven] == [structs.replace(sent, payload=b"") for sent in tape.chunks]
     assert [trip is None for _, trip in tape.proven] == [False] * pongs + [True] * (6 - pongs)
 
@@ -275,7 +277,7 @@ async def test_an_end_that_nobody_asked_for_proves_nothing(autojump_clock: MockC
         await cloud.say("session.ended")
 
     tape = Tape()
-    assert await converse(act, EndlessFilm(), tape) == SessionEnd(Cause.SERVER_ENDED, drained=True)
+    assert await converse(act, EndlessFilm(), tape) == SessionEnd(EndCause.SERVER_ENDED, drained=True)
     assert len(tape.chunks) == 3
     assert len(tape.proven) == 1
 
@@ -290,5 +292,5 @@ async def test_what_is_too_short_to_be_taken_waits_for_the_next_session(autojump
 
     tape = Tape()
     film = Film([chunk(0), chunk(1, last=True, payload=b"tiny")])
-    assert await converse(act, film, tape) == SessionEnd(Cause.FINISHED, drained=True)
+    assert await converse(act, film, tape) == SessionEnd(EndCause.FINISHED, drained=True)
     assert [sent.payload for sent in tape.chunks] == [b"media 0"]

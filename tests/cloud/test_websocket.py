@@ -12,16 +12,16 @@ from trio.testing import MockClock, memory_stream_pair
 from cloud.listening import CA, attempt, attempt_at, cloud, listen, tls_cloud
 from cloud.played import KEY, SERVER, SESSION, Cloud, Film, Tape, chunk, interpreter
 from interhuman2mqtt import __version__
-from interhuman2mqtt.cloud.http import Address
+from interhuman2mqtt.cloud.http import HostPort
 from interhuman2mqtt.cloud.session import run_session
-from interhuman2mqtt.cloud.session_types import Cause, SessionEnd, Wishes
+from interhuman2mqtt.cloud.session_types import EndCause, SessionEnd, SessionOptions
 from interhuman2mqtt.cloud.websocket import Dial, Server, dial
 from interhuman2mqtt.errors import Outage, Reason, Refused
 
 
 async def test_plain_and_encrypted(ca_file: str) -> None:
     """A session runs over ws:// and, with a CA of one's own, over wss://."""
-    ended = SessionEnd(Cause.FINISHED, drained=True)
+    ended = SessionEnd(EndCause.FINISHED, drained=True)
     assert await attempt_at(cloud) == ended
     assert await attempt_at(tls_cloud, "wss://localhost:{}/v1/stream/analyze", ca_file=ca_file) == ended
     assert await attempt_at(tls_cloud, "wss://127.0.0.1:{}/v1/stream/analyze", ca_file=ca_file) == ended
@@ -50,7 +50,7 @@ async def test_what_the_upgrade_asks() -> None:
             film = Film([chunk(0, last=True)])
             server = Server(url.format(port))
             await run_session(
-                server, KEY, Wishes(model=model), film, interpreter=interpreter(), observer=Tape(), dial=dial
+                server, KEY, SessionOptions(model=model), film, interpreter=interpreter(), observer=Tape(), dial=dial
             )
             nursery.cancel_scope.cancel()
         assert seen[0].path == path
@@ -73,7 +73,7 @@ async def test_the_host_header(url: str, host: bytes) -> None:
     """The port is named unless it is the scheme's own."""
     heard = b""
 
-    async def dial(address: Address) -> trio.abc.Stream:
+    async def dial(address: HostPort) -> trio.abc.Stream:
         await trio.lowlevel.checkpoint()
         ours, theirs = memory_stream_pair()
         nursery.start_soon(answer, theirs)
@@ -86,7 +86,9 @@ async def test_the_host_header(url: str, host: bytes) -> None:
 
     async with trio.open_nursery() as nursery:
         with pytest.raises(Outage):
-            await run_session(Server(url), KEY, Wishes(), Film(), interpreter=interpreter(), observer=Tape(), dial=dial)
+            await run_session(
+                Server(url), KEY, SessionOptions(), Film(), interpreter=interpreter(), observer=Tape(), dial=dial
+            )
     assert b"\r\nHost: " + host + b"\r\n" in heard
 
 
@@ -153,32 +155,36 @@ async def test_nothing_listens() -> None:
 async def test_several_addresses_that_all_fail() -> None:
     """Where a name has several addresses, the first failure stands for all; a name that is not known says so."""
 
-    async def several(address: Address) -> trio.abc.Stream:
+    async def several(address: HostPort) -> trio.abc.Stream:
         await trio.lowlevel.checkpoint()
         group = ExceptionGroup("all", [OSError(113, "No route to host"), OSError(111, "Connection refused")])
         raise OSError("all attempts to connect failed") from group
 
-    async def unknown(address: Address) -> trio.abc.Stream:
+    async def unknown(address: HostPort) -> trio.abc.Stream:
         await trio.lowlevel.checkpoint()
         raise socket.gaierror(-2, "Name or service not known")
 
     ways: list[tuple[Dial, str]] = [(several, "No route to host"), (unknown, "Name or service not known")]
     for way, said in ways:
         with pytest.raises(Outage, match=f"no connection to cloud.test:80: .*{said}"):
-            await run_session(SERVER, KEY, Wishes(), Film(), interpreter=interpreter(), observer=Tape(), dial=way)
+            await run_session(
+                SERVER, KEY, SessionOptions(), Film(), interpreter=interpreter(), observer=Tape(), dial=way
+            )
 
 
 async def test_a_cloud_that_does_not_answer(autojump_clock: MockClock) -> None:
     """A host that takes the connection and says nothing is given up after a stated time."""
     ours, theirs = memory_stream_pair()
 
-    async def silent(address: Address) -> trio.abc.Stream:
+    async def silent(address: HostPort) -> trio.abc.Stream:
         await trio.lowlevel.checkpoint()
         return ours
 
     began = autojump_clock.current_time()
     with pytest.raises(Outage, match=r"cloud\.test:80 did not answer within 20 s") as caught:
-        await run_session(SERVER, KEY, Wishes(), Film(), interpreter=interpreter(), observer=Tape(), dial=silent)
+        await run_session(
+            SERVER, KEY, SessionOptions(), Film(), interpreter=interpreter(), observer=Tape(), dial=silent
+        )
     assert caught.value.reason is Reason.CLOUD_UNREACHABLE
     assert autojump_clock.current_time() - began == pytest.approx(20, abs=0.1)
     await theirs.receive_some()

@@ -12,8 +12,8 @@ import structlog
 import trio
 
 from interhuman2mqtt import __version__, cli, daemon
-from interhuman2mqtt.cameras.capture_task import Capturing
-from interhuman2mqtt.publish.mqtt.sender import Publisher
+from interhuman2mqtt.cameras.capture_task import CaptureTask
+from interhuman2mqtt.publish.mqtt.sender import OutboxSender
 
 GOOD = """
 [box]
@@ -122,7 +122,7 @@ def test_run_with_a_bad_file(bad: str, tmp_path: Path, capsys: pytest.CaptureFix
     assert "No such file" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("part", [(Publisher, "run_connection"), (Capturing, "run")], ids=["publisher", "camera"])
+@pytest.mark.parametrize("part", [(OutboxSender, "run_connection"), (CaptureTask, "run")], ids=["publisher", "camera"])
 def test_a_bug_beyond_the_budget(
     good: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], part: tuple[type, str]
 ) -> None:

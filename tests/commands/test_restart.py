@@ -13,8 +13,8 @@ from trio.testing import wait_all_tasks_blocked
 from integration.helpers import Box, box, configuration
 from interhuman2mqtt.commands import restart
 from interhuman2mqtt.control import unix_socket
-from interhuman2mqtt.control.dispatcher import NotDone
-from interhuman2mqtt.control.requests import Reload, Request, Restart
+from interhuman2mqtt.control.dispatcher import CommandError
+from interhuman2mqtt.control.requests import ReloadRequest, Request, RestartRequest
 from support.clips import Clip
 from support.mosquitto import free_port
 
@@ -81,9 +81,9 @@ async def answered(folder: Path, line: bytes) -> dict[str, object]:
 async def obey(command: str, request: Request) -> object:
     """As far as these tests need it."""
     await trio.lowlevel.checkpoint()
-    if isinstance(request, Reload):
-        raise NotDone("the configuration is rejected")
-    return {"did": command, "camera": request.camera if isinstance(request, Restart) else None}
+    if isinstance(request, ReloadRequest):
+        raise CommandError("the configuration is rejected")
+    return {"did": command, "camera": request.camera if isinstance(request, RestartRequest) else None}
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ async def test_whatever_is_said_is_answered(tmp_path: Path, line: bytes, status:
     """One line of JSON, or a sentence why it is none; the path may be longer than a socket's can be."""
     folder = tmp_path / ("deep" * 30)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(unix_socket.Control([folder], "lobby-1", lambda: ["front"], obey).run)
+        nursery.start_soon(unix_socket.UnixSocketServer([folder], "lobby-1", lambda: ["front"], obey).run)
         await wait_all_tasks_blocked(0.05)
         answer = await answered(folder, line)
         assert answer["status"] == status

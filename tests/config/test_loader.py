@@ -10,7 +10,7 @@ from textwrap import dedent
 
 import pytest
 
-from interhuman2mqtt.config import Budget, Camera, Config, Framing, SecretRef
+from interhuman2mqtt.config import Budget, CameraConfig, Config, Framing, SecretRef
 from interhuman2mqtt.config import loader as configfile
 from interhuman2mqtt.config.problems import ConfigFileError, Severity
 from interhuman2mqtt.errors import ConfigError
@@ -30,7 +30,7 @@ def load(tmp_path: Path, text: str, box: str | None = None) -> Config:
     return configfile.load([write(tmp_path / "main.toml", KEY + dedent(text))], box)
 
 
-def only_camera(config: Config) -> Camera:
+def only_camera(config: Config) -> CameraConfig:
     """The one camera that there is."""
     (camera,) = config.cameras.values()
     return camera
@@ -39,7 +39,7 @@ def only_camera(config: Config) -> Camera:
 def test_a_small_file_is_enough(tmp_path: Path) -> None:
     """A key and a source make a camera with all its defaults."""
     config = load(tmp_path, '[cameras.front]\nsource = "test:"')
-    assert only_camera(config) == Camera(
+    assert only_camera(config) == CameraConfig(
         id="front",
         name="front",
         source="test:",
@@ -80,7 +80,7 @@ def test_every_key_of_a_camera_is_read(tmp_path: Path) -> None:
             """,
         )
     )
-    assert camera == Camera(
+    assert camera == CameraConfig(
         id="front",
         name="Front desk",
         source="rtsp://10.0.0.5/stream1",

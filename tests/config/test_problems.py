@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from interhuman2mqtt.config.problems import Place, Problem, Report, Severity, dotted, shown
+from interhuman2mqtt.config.problems import Location, Problem, ProblemReport, Severity, dotted, shown
 
 FILE = Path("/etc/x.toml")
 
@@ -28,10 +28,10 @@ def test_a_problem_is_one_line(problem: Problem, line: str) -> None:
 def test_problems_are_said_once_and_in_the_order_of_the_files() -> None:
     """The same problem twice is one; files come as they were read, lines from top to bottom."""
     other = Path("/etc/a.toml")
-    report = Report([FILE, other])
-    for place in (Place(None, None), Place(other, 1), Place(FILE, 9), Place(FILE, 2), Place(FILE, 9)):
+    report = ProblemReport([FILE, other])
+    for place in (Location(None, None), Location(other, 1), Location(FILE, 9), Location(FILE, 2), Location(FILE, 9)):
         report.error(place, ("a",), "wrong")
-    report.warning(Place(FILE, 3), ("b",), "odd")
+    report.warning(Location(FILE, 3), ("b",), "odd")
     assert [(problem.file, problem.line) for problem in report.problems] == [
         (FILE, 2),
         (FILE, 3),

@@ -10,9 +10,9 @@ import trio
 from structlog.testing import capture_logs
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from interhuman2mqtt.control.dispatcher import BURST, EVERY_S, QUIET_S, SLOW_MAX, NotDone, Requests
-from interhuman2mqtt.control.inbox import Inbox, Incoming
-from interhuman2mqtt.control.parser import Reader
+from interhuman2mqtt.control.dispatcher import BURST, EVERY_S, QUIET_S, SLOW_MAX, CommandError, RequestDispatcher
+from interhuman2mqtt.control.inbox import Inbox, IncomingMessage
+from interhuman2mqtt.control.parser import RequestParser
 from interhuman2mqtt.control.requests import Level, PauseSet
 from interhuman2mqtt.supervisor import BugBudget
 
@@ -64,9 +64,9 @@ class Desk:
         self.obedient = Obedient()
         self.answers: list[Message] = []
         self.births = 0
-        self.requests = Requests(
+        self.requests = RequestDispatcher(
             self.inbox,
-            Reader("interhuman", "lobby-1", birth="homeassistant/status"),
+            RequestParser("interhuman", "lobby-1", birth="homeassistant/status"),
             cameras=lambda: ["front", "back"],
             obeys=self.obedient,
             publish=self.answers.append,
@@ -77,14 +77,14 @@ class Desk:
     def ask(self, command: str, retained: bool = False, **fields: object) -> None:  # noqa: FBT001, FBT002 - as on the wire
         """A request comes."""
         payload = json.dumps(fields).encode()
-        self.inbox.put(Incoming(f"{TREE}/bridge/request/{command}", payload, retained))
+        self.inbox.put(IncomingMessage(f"{TREE}/bridge/request/{command}", payload, retained))
 
     def _born(self) -> None:
         self.births += 1
 
     def level(self, camera: str, word: str, *, retained: bool = False) -> None:
         """A level comes."""
-        self.inbox.put(Incoming(f"{TREE}/{camera}/pause/set", word.encode(), retained))
+        self.inbox.put(IncomingMessage(f"{TREE}/{camera}/pause/set", word.encode(), retained))
 
     @property
     def said(self) -> list[dict[str, Any]]:
@@ -193,7 +193,7 @@ async def test_levels_are_obeyed_and_not_answered(autojump_clock: MockClock) -> 
 
     async def fail() -> None:
         await trio.lowlevel.checkpoint()
-        raise NotDone("the disk is full")
+        raise CommandError("the disk is full")
 
     desk = Desk()
     with capture_logs() as logs:
@@ -241,7 +241,7 @@ async def test_births_of_home_assistant(autojump_clock: MockClock) -> None:
     """A birth is told on, is neither a request nor an oddity, and its end is nothing."""
     desk = Desk()
     for word in (b"online", b"offline", b"online"):
-        desk.inbox.put(Incoming("homeassistant/status", word))
+        desk.inbox.put(IncomingMessage("homeassistant/status", word))
     with capture_logs() as logs:
         async with at_work(desk):
             await trio.sleep(1)

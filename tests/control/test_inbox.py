@@ -8,20 +8,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from interhuman2mqtt.control.inbox import REQUESTS_MAX, Inbox, Incoming
+from interhuman2mqtt.control.inbox import REQUESTS_MAX, Inbox, IncomingMessage
 
 
-def a_request(n: int) -> Incoming:
+def a_request(n: int) -> IncomingMessage:
     """The n-th request."""
-    return Incoming("i/b/bridge/request/reload", str(n).encode())
+    return IncomingMessage("i/b/bridge/request/reload", str(n).encode())
 
 
-def a_level(camera: str, word: str, *, retained: bool = False) -> Incoming:
+def a_level(camera: str, word: str, *, retained: bool = False) -> IncomingMessage:
     """A level of a camera."""
-    return Incoming(f"i/b/{camera}/pause/set", word.encode(), retained)
+    return IncomingMessage(f"i/b/{camera}/pause/set", word.encode(), retained)
 
 
-def taken(inbox: Inbox) -> list[Incoming]:
+def taken(inbox: Inbox) -> list[IncomingMessage]:
     """Everything that waits, in the order in which it is handed out."""
 
     async def take_all() -> None:
@@ -29,7 +29,7 @@ def taken(inbox: Inbox) -> list[Incoming]:
             while True:
                 found.append(await inbox.wait_next())
 
-    found: list[Incoming] = []
+    found: list[IncomingMessage] = []
     trio.run(take_all, clock=trio.testing.MockClock(autojump_threshold=0))
     return found
 

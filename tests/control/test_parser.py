@@ -8,50 +8,50 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from interhuman2mqtt.control.inbox import Incoming
-from interhuman2mqtt.control.parser import RESPONSE_TOPIC_MAX, TRANSACTION_MAX, Reader
+from interhuman2mqtt.control.inbox import IncomingMessage
+from interhuman2mqtt.control.parser import RESPONSE_TOPIC_MAX, TRANSACTION_MAX, RequestParser
 from interhuman2mqtt.control.requests import (
     COMMANDS,
+    Accepted,
     Access,
-    Asked,
     Birth,
     Ignored,
     Ignoring,
-    LogLevel,
-    Pause,
+    LogLevelRequest,
+    PauseRequest,
     PauseSet,
     Reading,
     Rejected,
-    Reload,
+    ReloadRequest,
     Request,
-    Restart,
-    Resume,
-    Snapshot,
+    RestartRequest,
+    ResumeRequest,
+    SnapshotRequest,
     done,
     refused,
 )
-from interhuman2mqtt.publish.message import Kind, Message
+from interhuman2mqtt.publish.message import Message, MessageKind
 from interhuman2mqtt.runtime.log import hide
 
 TREE = "interhuman/lobby-1"
 CAMERAS = ("front", "back_door")
-READER = Reader("interhuman", "lobby-1")
+READER = RequestParser("interhuman", "lobby-1")
 
 
 def read(command: str, payload: bytes | str | None = b"", **more: Any) -> Reading:
     """What a request means."""
     raw = payload.encode() if isinstance(payload, str) else payload
-    return READER.read(Incoming(f"{TREE}/bridge/request/{command}", raw, **more), CAMERAS)
+    return READER.read(IncomingMessage(f"{TREE}/bridge/request/{command}", raw, **more), CAMERAS)
 
 
 def read_level(camera: str, payload: bytes | None, *, retained: bool = False) -> Reading:
     """What `pause/set` means."""
-    return READER.read(Incoming(f"{TREE}/{camera}/pause/set", payload, retained), CAMERAS)
+    return READER.read(IncomingMessage(f"{TREE}/{camera}/pause/set", payload, retained), CAMERAS)
 
 
 def request(reading: object) -> Request:
     """What is to be obeyed."""
-    assert isinstance(reading, Asked)
+    assert isinstance(reading, Accepted)
     return reading.request
 
 
@@ -66,16 +66,16 @@ def error(reading: object) -> str:
 @pytest.mark.parametrize(
     ("command", "payload", "wanted"),
     [
-        ("pause", '{"camera": "front"}', Pause("front")),
-        ("pause", "", Pause(None)),
-        ("pause", "  \n", Pause(None)),
-        ("pause", "{}", Pause(None)),
-        ("resume", '{"camera": "back_door", "transaction": 7}', Resume("back_door")),
-        ("restart", '{"camera": "front"}', Restart("front")),
-        ("reload", "", Reload()),
-        ("snapshot", '{"camera": "front"}', Snapshot("front")),
-        ("snapshot", '{"camera": "front", "retain": true}', Snapshot("front", retain=True)),
-        ("log_level", '{"level": "debug"}', LogLevel("debug")),
+        ("pause", '{"camera": "front"}', PauseRequest("front")),
+        ("pause", "", PauseRequest(None)),
+        ("pause", "  \n", PauseRequest(None)),
+        ("pause", "{}", PauseRequest(None)),
+        ("resume", '{"camera": "back_door", "transaction": 7}', ResumeRequest("back_door")),
+        ("restart", '{"camera": "front"}', RestartRequest("front")),
+        ("reload", "", ReloadRequest()),
+        ("snapshot", '{"camera": "front"}', SnapshotRequest("front")),
+        ("snapshot", '{"camera": "front", "retain": true}', SnapshotRequest("front", retain=True)),
+        ("log_level", '{"level": "debug"}', LogLevelRequest("debug")),
     ],
 )
 def test_what_can_be_asked(command: str, payload: str, wanted: Request) -> None:
@@ -129,15 +129,15 @@ def test_a_transaction_comes_back(transaction: object) -> None:
     """The answer carries the transaction as it came, whatever else the answer is; without one there is none."""
     sent = json.dumps({"transaction": transaction})
     good, bad = read("reload", sent), read("nonsense", sent)
-    assert isinstance(good, Asked)
+    assert isinstance(good, Accepted)
     assert isinstance(bad, Rejected)
     for answer in (done(good.reply), refused(good.reply, "no"), bad.answer):
         assert json.loads(answer.payload)["transaction"] == transaction
     assert "transaction" not in json.loads(done(_asked(read("reload")).reply).payload)
 
 
-def _asked(reading: object) -> Asked:
-    assert isinstance(reading, Asked)
+def _asked(reading: object) -> Accepted:
+    assert isinstance(reading, Accepted)
     return reading
 
 
@@ -146,7 +146,7 @@ def test_an_answer_goes_to_the_topic_of_its_request() -> None:
     answer = done(_asked(read("pause")).reply, {"changed": ["front"]})
     assert (answer.topic, answer.kind, answer.retain, answer.correlation) == (
         f"{TREE}/bridge/response/pause",
-        Kind.ANSWER,
+        MessageKind.ANSWER,
         False,
         None,
     )
@@ -247,13 +247,14 @@ def test_a_level_that_means_nothing(camera: str, payload: bytes | None, why: Ign
 
 def test_read_only_changes_nothing_and_shows_nobody() -> None:
     """With `mqtt.requests = "read-only"` every request of today is refused, and the levels are not listened to."""
-    reader = Reader("interhuman", "lobby-1", "read-only")
+    reader = RequestParser("interhuman", "lobby-1", "read-only")
     payloads = {"log_level": b'{"level": "info"}'}
     obeyed = [
         command
         for command in COMMANDS
         if isinstance(
-            reader.read(Incoming(f"{TREE}/bridge/request/{command}", payloads.get(command, b"")), CAMERAS), Asked
+            reader.read(IncomingMessage(f"{TREE}/bridge/request/{command}", payloads.get(command, b"")), CAMERAS),
+            Accepted,
         )
     ]
     assert obeyed == []
@@ -263,16 +264,16 @@ def test_read_only_changes_nothing_and_shows_nobody() -> None:
 def test_what_is_subscribed_to() -> None:
     """All: requests and levels; off: nothing."""
     assert READER.filters == (f"{TREE}/+/pause/set", f"{TREE}/bridge/request/+")
-    assert Reader("interhuman", "lobby-1", "off").filters == ()
+    assert RequestParser("interhuman", "lobby-1", "off").filters == ()
 
 
 @pytest.mark.parametrize("access", ["all", "read-only", "off"])
 def test_the_birth_of_home_assistant(access: Access) -> None:
     """Whatever else may be asked, a birth that is said just now is news; its end, or one that is retained, is none."""
-    reader = Reader("interhuman", "lobby-1", access, "homeassistant/status")
+    reader = RequestParser("interhuman", "lobby-1", access, "homeassistant/status")
     assert reader.filters[-1] == "homeassistant/status"
     for payload, retained, news in [(b"online", False, True), (b"online", True, False), (b"offline", False, False)]:
-        assert reader.read(Incoming("homeassistant/status", payload, retained), CAMERAS) == Birth(news)
+        assert reader.read(IncomingMessage("homeassistant/status", payload, retained), CAMERAS) == Birth(news)
 
 
 def test_no_secret_in_an_answer() -> None:
@@ -307,7 +308,7 @@ ANY_PAYLOAD = st.one_of(
 
 @given(
     st.builds(
-        Incoming,
+        IncomingMessage,
         topic=ANY_TOPIC,
         payload=ANY_PAYLOAD,
         retained=st.booleans(),
@@ -315,11 +316,11 @@ ANY_PAYLOAD = st.one_of(
         correlation=st.one_of(st.none(), st.binary(max_size=40)),
     )
 )
-def test_whatever_comes_is_read(incoming: Incoming) -> None:
+def test_whatever_comes_is_read(incoming: IncomingMessage) -> None:
     """Any topic and any payload is obeyed, refused by a good answer, or ignored with a sentence; nothing raises."""
     reading = READER.read(incoming, CAMERAS)
     match reading:
-        case Asked(reply=reply):
+        case Accepted(reply=reply):
             _assert_good(done(reply), incoming, "ok")
         case Rejected(answer=answer):
             _assert_good(answer, incoming, "error")
@@ -330,7 +331,7 @@ def test_whatever_comes_is_read(incoming: Incoming) -> None:
             assert len(detail) < 400
 
 
-def _assert_good(answer: Message, incoming: Incoming, status: str) -> None:
+def _assert_good(answer: Message, incoming: IncomingMessage, status: str) -> None:
     said = msgspec.json.decode(answer.payload)
     assert said["status"] == status
     assert bool(said["error"]) == (status == "error")

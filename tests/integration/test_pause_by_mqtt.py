@@ -8,7 +8,7 @@ import trio
 
 from integration.desk import running
 from integration.helpers import BOX, Json, box, site
-from interhuman2mqtt.policy.pauses import Origin, Pauses
+from interhuman2mqtt.policy.pauses import PauseOrigin, Pauses
 from support.clips import Clip
 from support.mosquitto import speaking
 
@@ -86,7 +86,7 @@ async def test_a_level_that_was_set_during_an_outage(tmp_path: Path) -> None:
 
 async def test_a_retained_off_is_no_news(tmp_path: Path) -> None:
     """A retained OFF lifts no pause that was made in another way; said live, it lifts that too."""
-    Pauses(tmp_path).pause("front", Origin.COMMAND)
+    Pauses(tmp_path).pause("front", PauseOrigin.COMMAND)
     async with site(tmp_path) as around, speaking(around.broker) as speaker:
         await speaker.say(LEVEL, "OFF", retain=True)
         async with box(tmp_path, around.config({"front": FILE})) as daemon:
@@ -102,7 +102,7 @@ async def test_a_retained_off_is_no_news(tmp_path: Path) -> None:
 
 async def test_a_retained_off_lifts_what_the_level_paused(tmp_path: Path) -> None:
     """A pause that came by the level ends by it, also where we only hear of the end when we come back."""
-    Pauses(tmp_path).pause("front", Origin.PAUSE_SET)
+    Pauses(tmp_path).pause("front", PauseOrigin.PAUSE_SET)
     async with site(tmp_path) as around, speaking(around.broker) as speaker:
         await speaker.say(LEVEL, "OFF", retain=True)
         async with box(tmp_path, around.config({"front": FILE})) as daemon:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from interhuman2mqtt import config
 from interhuman2mqtt.errors import Reason
 from interhuman2mqtt.events import utc_now
-from interhuman2mqtt.policy.decision import ALLOWED, Moment, Verdict, judge
+from interhuman2mqtt.policy.decision import ALLOWED, Decision, DecisionContext, judge
 from interhuman2mqtt.policy.pauses import Pause, Paused
 from interhuman2mqtt.runtime import clock
 from policy.helpers import NOON
@@ -21,10 +21,10 @@ UNSET = datetime(2020, 1, 1, 12, tzinfo=UTC)
 SPENT = "it is spent"
 
 
-def verdict(at: datetime = NOON, **known: Any) -> Verdict:
+def verdict(at: datetime = NOON, **known: Any) -> Decision:
     """On a camera called front."""
-    camera = config.Camera(id="front", name="front", source="test:", schedule=known.get("schedule", ()))
-    moment = Moment(at, known.get("paused", Paused()), known.get("zone", UTC))
+    camera = config.CameraConfig(id="front", name="front", source="test:", schedule=known.get("schedule", ()))
+    moment = DecisionContext(at, known.get("paused", Paused()), known.get("zone", UTC))
     unpaid = known.get("unpaid")
     return judge(camera, moment, budgeted=known.get("budgeted", unpaid is not None), unpaid=unpaid)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from interhuman2mqtt.policy.pauses import ALL, Origin, Pause, PauseError, Pauses
+from interhuman2mqtt.policy.pauses import ALL, Pause, PauseError, PauseOrigin, Pauses
 from interhuman2mqtt.runtime import state_dir
 from support.disks import read_only, tiny_disk
 
@@ -31,7 +31,7 @@ def holds(pauses: Pauses, camera: str) -> bool:
 
 def test_a_camera_is_paused_and_resumed(pauses: Pauses) -> None:
     """A pause concerns its camera only, says who made it and when, and is gone when it is lifted."""
-    made = pauses.pause("front", Origin.COMMAND)
+    made = pauses.pause("front", PauseOrigin.COMMAND)
     assert made[:2] == (("front",), ("front",))
     assert made.said == "front is paused; paused now: front"
     assert (holds(pauses, "front"), holds(pauses, "back")) == (True, False)
@@ -44,8 +44,8 @@ def test_a_camera_is_paused_and_resumed(pauses: Pauses) -> None:
 
 def test_all_are_paused_and_resumed(pauses: Pauses) -> None:
     """Without a camera all are meant; resuming lifts the pause of the box and that of every camera."""
-    pauses.pause("front", Origin.REQUEST)
-    assert pauses.pause(None, Origin.REQUEST).in_force == (ALL, "front")
+    pauses.pause("front", PauseOrigin.REQUEST)
+    assert pauses.pause(None, PauseOrigin.REQUEST).in_force == (ALL, "front")
     assert holds(pauses, "back")
     lifted = pauses.resume(None)
     assert (set(lifted.changed), lifted.in_force) == ({ALL, "front"}, ())
@@ -55,8 +55,8 @@ def test_all_are_paused_and_resumed(pauses: Pauses) -> None:
 
 def test_a_camera_is_resumed_while_all_are_paused(pauses: Pauses) -> None:
     """The pause of the box stays in force, and the answer says so."""
-    pauses.pause(None, Origin.COMMAND)
-    pauses.pause("front", Origin.COMMAND)
+    pauses.pause(None, PauseOrigin.COMMAND)
+    pauses.pause("front", PauseOrigin.COMMAND)
     answer = pauses.resume("front")
     assert answer.changed == ("front",)
     assert answer.said == (
@@ -68,10 +68,10 @@ def test_a_camera_is_resumed_while_all_are_paused(pauses: Pauses) -> None:
 
 def test_a_level_lifts_only_what_a_level_made(pauses: Pauses) -> None:
     """A retained OFF that comes again and again does not lift what a person paused by other means."""
-    pauses.pause("front", Origin.PAUSE_SET)
+    pauses.pause("front", PauseOrigin.PAUSE_SET)
     assert pauses.resume_level("front").changed == ("front",)
     assert pauses.resume_level("front").said == "front itself is not paused; nothing is paused now"
-    for origin in (Origin.COMMAND, Origin.REQUEST):
+    for origin in (PauseOrigin.COMMAND, PauseOrigin.REQUEST):
         pauses.pause("front", origin)
         stays = pauses.resume_level("front")
         assert stays.changed == ()
@@ -83,12 +83,14 @@ def test_a_level_lifts_only_what_a_level_made(pauses: Pauses) -> None:
 @pytest.mark.parametrize(
     ("first", "second", "kept"),
     [
-        (Origin.PAUSE_SET, Origin.COMMAND, Origin.COMMAND),
-        (Origin.COMMAND, Origin.PAUSE_SET, Origin.COMMAND),
-        (Origin.REQUEST, Origin.COMMAND, Origin.REQUEST),
+        (PauseOrigin.PAUSE_SET, PauseOrigin.COMMAND, PauseOrigin.COMMAND),
+        (PauseOrigin.COMMAND, PauseOrigin.PAUSE_SET, PauseOrigin.COMMAND),
+        (PauseOrigin.REQUEST, PauseOrigin.COMMAND, PauseOrigin.REQUEST),
     ],
 )
-def test_pausing_twice_keeps_the_stronger(pauses: Pauses, first: Origin, second: Origin, kept: Origin) -> None:
+def test_pausing_twice_keeps_the_stronger(
+    pauses: Pauses, first: PauseOrigin, second: PauseOrigin, kept: PauseOrigin
+) -> None:
     """Whoever means it now makes a level's pause their own, and a level never takes over somebody's."""
     pauses.pause("front", first)
     again = pauses.pause("front", second)
@@ -116,7 +118,7 @@ def test_whatever_is_there_is_a_pause(pauses: Pauses, make: Callable[[Path], obj
     before = open_files()
     assert pauses.read().pauses == {"front": Pause()}
     assert "unknown origin" in (pauses.read().why("front") or "")
-    assert pauses.pause("front", Origin.COMMAND).changed == ()
+    assert pauses.pause("front", PauseOrigin.COMMAND).changed == ()
     assert pauses.resume_level("front").changed == ()
     assert holds(pauses, "front")
     assert open_files() == before
@@ -143,7 +145,7 @@ def test_a_folder_that_cannot_be_read_pauses_all(pauses: Pauses, break_: Callabl
 def test_the_folder_is_made(tmp_path: Path) -> None:
     """A folder that is not there is made at the start and by the first pause; that it cannot be is told by reading."""
     fresh = Pauses(tmp_path / "a" / "b")
-    fresh.pause("front", Origin.COMMAND)
+    fresh.pause("front", PauseOrigin.COMMAND)
     assert holds(fresh, "front")
     (tmp_path / "file").touch()
     blocked = Pauses(tmp_path / "file")
@@ -157,7 +159,7 @@ def test_what_root_makes_is_the_services(tmp_path: Path) -> None:
     os.chown(tmp_path, 4321, 4321)
     before = os.umask(0o077)
     try:
-        Pauses(tmp_path).pause("front", Origin.COMMAND)
+        Pauses(tmp_path).pause("front", PauseOrigin.COMMAND)
     finally:
         os.umask(before)
     folder = tmp_path / "paused"
@@ -173,7 +175,7 @@ def test_no_permission(pauses: Pauses, monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(os, "open", refuse)
     with pytest.raises(PauseError) as caught:
-        pauses.pause("front", Origin.COMMAND)
+        pauses.pause("front", PauseOrigin.COMMAND)
     assert caught.value.permission
     owner = "root" if os.geteuid() == 0 else os.environ.get("USER", "")
     file = pauses.folder / "front"
@@ -189,13 +191,13 @@ def test_a_disk_without_an_inode(tmp_path: Path) -> None:
         pauses.tend()
         fill(disk)
         for name in CAMERAS:
-            assert pauses.pause(name, Origin.PAUSE_SET).changed == (name,)
-        assert {pause.origin for pause in pauses.read().pauses.values()} == {Origin.PAUSE_SET}
+            assert pauses.pause(name, PauseOrigin.PAUSE_SET).changed == (name,)
+        assert {pause.origin for pause in pauses.read().pauses.values()} == {PauseOrigin.PAUSE_SET}
         assert all(pause.at for pause in pauses.read().pauses.values())
         assert not pauses.is_doubtful()
         assert pauses.resume_level("front").changed == ("front",)
         pauses.tend()  # which finds the inode that became free
-        assert pauses.pause("front", Origin.COMMAND).changed == ("front",)
+        assert pauses.pause("front", PauseOrigin.COMMAND).changed == ("front",)
 
 
 CAMERAS = ("front", "back", "side")
@@ -216,18 +218,18 @@ def test_a_state_that_is_read_only(tmp_path: Path) -> None:
     pauses = Pauses(state, runtime)
     pauses.prepare()
     with read_only(state):
-        assert pauses.pause("front", Origin.PAUSE_SET).in_force == ("front",)
-        assert pauses.pause("front", Origin.COMMAND).changed == ()
+        assert pauses.pause("front", PauseOrigin.PAUSE_SET).in_force == ("front",)
+        assert pauses.pause("front", PauseOrigin.COMMAND).changed == ()
         assert pauses.resume_level("front").changed == ()
-        pauses.pause("back", Origin.COMMAND)
+        pauses.pause("back", PauseOrigin.COMMAND)
         assert pauses.resume("back").changed == ("back",)
         assert [*Pauses(state, runtime).tend()[0].pauses] == ["front"]
         assert [file.name for file in (runtime / "paused").iterdir()] == ["front"]
         with pytest.raises(PauseError, match="Read-only"):
-            Pauses(state).pause("front", Origin.COMMAND)
+            Pauses(state).pause("front", PauseOrigin.COMMAND)
     assert [*pauses.tend()[0].pauses] == ["front"]
     assert not list((runtime / "paused").iterdir())
-    assert pauses.read().pauses["front"].origin is Origin.COMMAND
+    assert pauses.read().pauses["front"].origin is PauseOrigin.COMMAND
     assert pauses.resume(None).changed == ("front",)
 
 
@@ -247,7 +249,7 @@ def test_doubt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert not pauses.is_doubtful()
 
 
-@pytest.mark.parametrize("act", [lambda p: p.pause("front", Origin.COMMAND), lambda p: p.resume(None)])
+@pytest.mark.parametrize("act", [lambda p: p.pause("front", PauseOrigin.COMMAND), lambda p: p.resume(None)])
 def test_a_state_that_is_no_folder(tmp_path: Path, act: Callable[[Pauses], object]) -> None:
     """What is no question of permission is told without a remedy that would not help."""
     (tmp_path / "paused").touch()
@@ -260,7 +262,7 @@ def test_a_state_that_is_no_folder(tmp_path: Path, act: Callable[[Pauses], objec
 def test_only_names_become_files(pauses: Pauses, name: str) -> None:
     """A name that no camera can have, out of a request, reaches no file."""
     acts: list[Callable[[], object]] = [
-        lambda: pauses.pause(name, Origin.REQUEST),
+        lambda: pauses.pause(name, PauseOrigin.REQUEST),
         lambda: pauses.resume(name),
         lambda: pauses.resume_level(name),
     ]
@@ -277,5 +279,5 @@ def test_a_full_disk_pauses_all_the_same(pauses: Pauses, monkeypatch: pytest.Mon
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "fchmod", full)
-    assert pauses.pause("front", Origin.COMMAND).in_force == ("front",)
+    assert pauses.pause("front", PauseOrigin.COMMAND).in_force == ("front",)
     assert holds(pauses, "front")

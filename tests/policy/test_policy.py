@@ -19,16 +19,16 @@ from interhuman2mqtt.policy import policy as module
 from interhuman2mqtt.policy.budgets import Budgets
 from interhuman2mqtt.policy.decision import ALLOWED
 from interhuman2mqtt.policy.meter import Meter
-from interhuman2mqtt.policy.pauses import ALL, Origin, Pauses
+from interhuman2mqtt.policy.pauses import ALL, PauseOrigin, Pauses
 from interhuman2mqtt.policy.policy import LOOK_S, Permit, Policy, for_box
 from interhuman2mqtt.runtime.blocking import Blocking
-from interhuman2mqtt.runtime.watchdog import Alive
+from interhuman2mqtt.runtime.watchdog import Heartbeats
 from policy.helpers import NOON, AtOnce, Wall
 from support.disks import read_only
 
 
 def permit(policy: Policy, camera: str = "front", **keys: Any) -> Permit:
-    return Permit(config.Camera(id=camera, name=camera, source="test:", **keys), policy)
+    return Permit(config.CameraConfig(id=camera, name=camera, source="test:", **keys), policy)
 
 
 def reason(permit: Permit) -> Reason | None:
@@ -67,7 +67,7 @@ async def test_a_pause_is_told_within_a_second(tmp_path: Path, autojump_clock: t
     async with looking(tmp_path) as policy:
         with permit(policy) as front, permit(policy, "back") as back:
             assert await front.wait_other(None) == ALLOWED
-            policy.pauses.pause("front", Origin.COMMAND)
+            policy.pauses.pause("front", PauseOrigin.COMMAND)
             with trio.fail_after(1):
                 assert (await front.wait_refused()).reason is Reason.PAUSED
                 await front.wait_paused()
@@ -82,7 +82,7 @@ async def test_who_looks_now_need_not_wait(tmp_path: Path, autojump_clock: trio.
     async with looking(tmp_path) as policy:
         with permit(policy) as front:
             await front.wait_other(None)
-            policy.pauses.pause(None, Origin.REQUEST)
+            policy.pauses.pause(None, PauseOrigin.REQUEST)
             await policy.look()
             assert reason(front) is Reason.PAUSED
 
@@ -94,7 +94,7 @@ async def test_a_pause_that_cannot_be_written(tmp_path: Path, autojump_clock: tr
             await front.wait_other(None)
             with read_only(tmp_path):
                 for camera in ("front", None):
-                    outcome = await policy.pause(camera, Origin.PAUSE_SET)
+                    outcome = await policy.pause(camera, PauseOrigin.PAUSE_SET)
                     assert outcome.changed == (camera or ALL,)
                     assert "Read-only" in outcome.said
                 assert reason(front) is Reason.PAUSED
@@ -102,7 +102,7 @@ async def test_a_pause_that_cannot_be_written(tmp_path: Path, autojump_clock: tr
                 assert reason(front) is Reason.PAUSED
                 assert (await policy.resume(None)).changed == ("front", ALL)
                 assert front.verdict == ALLOWED
-                await policy.pause("front", Origin.PAUSE_SET)
+                await policy.pause("front", PauseOrigin.PAUSE_SET)
             await trio.sleep(2 * LOOK_S)
             assert [*Pauses(tmp_path).read().pauses] == ["front"]
             assert (await policy.resume("front", only_level=True)).changed == ("front",)
@@ -117,7 +117,7 @@ async def test_a_pause_does_not_wait_for_the_disk(tmp_path: Path) -> None:
             await front.wait_other(None)
             policy.pauses.pause = lambda *_: answer.wait(30) and None  # type: ignore[method-assign,assignment]
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(policy.pause, "front", Origin.REQUEST)
+                nursery.start_soon(policy.pause, "front", PauseOrigin.REQUEST)
                 await trio.testing.wait_all_tasks_blocked()
                 assert reason(front) is Reason.PAUSED
             answer.set()
@@ -228,7 +228,7 @@ async def test_a_camera_that_is_gone(tmp_path: Path, autojump_clock: trio.abc.Cl
         with permit(policy, budget=config.Budget(per_day=60.0)) as front:
             await front.wait_other(None)
             assert policy.budgets.is_budgeted("front")
-        policy.pauses.pause("front", Origin.COMMAND)
+        policy.pauses.pause("front", PauseOrigin.COMMAND)
         await trio.sleep(2 * LOOK_S)
         assert front.verdict == ALLOWED
         assert not policy.budgets.is_budgeted("front")
@@ -261,10 +261,10 @@ async def test_of_a_box(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     """What the configuration says of the box holds: its time zone, and its budget for all cameras."""
     monkeypatch.setattr(module, "utc_now", Wall())
     box = config.Box(id="lobby-1", timezone="Europe/Copenhagen", budget=config.Budget(per_day=60.0))
-    policy = for_box(box, tmp_path, Alive().of("policy"))
+    policy = for_box(box, tmp_path, Heartbeats().of("policy"))
     assert policy._zone == ZoneInfo("Europe/Copenhagen")
     assert policy.budgets.is_budgeted("front")
     assert policy.pauses.folder == tmp_path / "paused"
     await wait_all_tasks_blocked()
-    bare = for_box(config.Box(id="lobby-1"), tmp_path, Alive().of("policy"))
+    bare = for_box(config.Box(id="lobby-1"), tmp_path, Heartbeats().of("policy"))
     assert (bare._zone, bare.budgets.is_budgeted("front")) == (None, False)

@@ -10,10 +10,10 @@ import trio
 
 from interhuman2mqtt import config
 from interhuman2mqtt.events import Clock, Event
-from interhuman2mqtt.policy.budget_store import Budgets
-from interhuman2mqtt.publish.message import Kind, Losses, Message
-from interhuman2mqtt.publish.mqtt.sender import Publisher
-from interhuman2mqtt.publish.outbox.queue import Outbox
+from interhuman2mqtt.policy.budget_store import BudgetTable
+from interhuman2mqtt.publish.message import DropLog, Message, MessageKind
+from interhuman2mqtt.publish.mqtt.sender import OutboxSender
+from interhuman2mqtt.publish.outbox.queue import OutboxQueue
 from support.mosquitto import Broker
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def at(seconds: float) -> datetime:
     return NOON + timedelta(seconds=seconds)
 
 
-NO_BUDGETS: Budgets = {
+NO_BUDGETS: BudgetTable = {
     "day": "2026-11-22",
     "box": {"used": 0.0, "per_day": None, "warned": False},
     "cameras": {},
@@ -58,7 +58,7 @@ def an_event_message(camera: str, n: int, payload: bytes = b"") -> Message:
     return Message(
         topic=f"interhuman/lobby-1/{camera}/event/x",
         payload=payload or f'{{"camera":"{camera}","n":{n},"late":false,"data":{{}}}}'.encode(),
-        kind=Kind.EVENT,
+        kind=MessageKind.EVENT,
         retain=False,
         camera=camera,
         expiry=3600,
@@ -68,13 +68,13 @@ def an_event_message(camera: str, n: int, payload: bytes = b"") -> Message:
 
 def a_state_message(name: str, value: str) -> Message:
     """A retained state."""
-    return Message(topic=f"interhuman/lobby-1/{name}", payload=value.encode(), kind=Kind.STATE, retain=True)
+    return Message(topic=f"interhuman/lobby-1/{name}", payload=value.encode(), kind=MessageKind.STATE, retain=True)
 
 
 def an_answer_message(text: str) -> Message:
     """An answer to a request."""
     topic = "interhuman/lobby-1/bridge/response/pause"
-    return Message(topic=topic, payload=text.encode(), kind=Kind.ANSWER, retain=False)
+    return Message(topic=topic, payload=text.encode(), kind=MessageKind.ANSWER, retain=False)
 
 
 class Bench:
@@ -86,15 +86,15 @@ class Bench:
         *,
         mqtt: dict[str, Any] | None = None,
         password: str | None = None,
-        outbox: Outbox | None = None,
+        outbox: OutboxQueue | None = None,
         **options: Any,
     ) -> None:
         self.states: list[BrokerState] = []
         self.lost: list[tuple[str, str, str]] = []
         self.now: float = 0.0
-        self.losses = Losses(lambda message, loss, detail: self.lost.append((message.topic, loss.value, detail)))
-        self.outbox = outbox or Outbox(config.Outbox(), self.losses.report, lambda: self.now)
-        self.publisher = Publisher(
+        self.losses = DropLog(lambda message, loss, detail: self.lost.append((message.topic, loss.value, detail)))
+        self.outbox = outbox or OutboxQueue(config.Outbox(), self.losses.report, lambda: self.now)
+        self.publisher = OutboxSender(
             config.Mqtt(url=url, client_id="interhuman-lobby-1", **(mqtt or {})),
             box="lobby-1",
             boot_id="boot-1",

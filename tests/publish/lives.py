@@ -7,10 +7,10 @@ from pathlib import Path
 
 from interhuman2mqtt import config
 from interhuman2mqtt.events import utc_now
-from interhuman2mqtt.publish.message import Loss, Message
+from interhuman2mqtt.publish.message import DropReason, Message
 from interhuman2mqtt.publish.outbox import quarantine
-from interhuman2mqtt.publish.outbox.queue import Outbox
-from interhuman2mqtt.publish.outbox.writer import Keeper
+from interhuman2mqtt.publish.outbox.queue import OutboxQueue
+from interhuman2mqtt.publish.outbox.writer import StoreWriter
 from interhuman2mqtt.runtime.clock import Ages, Instant
 
 BEGAN = 1_800_000_000.0
@@ -34,13 +34,13 @@ class Life:
         present: Callable[[], Instant] | None = None,
     ) -> None:
         self.path = path
-        self.lost: list[tuple[Message | None, Loss]] = []
-        self.outbox = Outbox(limits or config.Outbox(), self._lose, clock)
+        self.lost: list[tuple[Message | None, DropReason]] = []
+        self.outbox = OutboxQueue(limits or config.Outbox(), self._lose, clock)
         present = present or (lambda: Instant(BEGAN + clock(), True, "boot-1", clock()))  # noqa: FBT003 - synced
-        self.keeper = Keeper(path, self.outbox, self._lose, ages=lambda: Ages(present))
+        self.keeper = StoreWriter(path, self.outbox, self._lose, ages=lambda: Ages(present))
         self.store = self.keeper._store
 
-    def _lose(self, message: Message | None, loss: Loss, _: str) -> None:
+    def _lose(self, message: Message | None, loss: DropReason, _: str) -> None:
         self.lost.append((message, loss))
 
     def open(self) -> "Life":

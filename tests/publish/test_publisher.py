@@ -8,7 +8,7 @@ import trio
 from msgspec import structs
 
 from interhuman2mqtt.publish.message import Message
-from interhuman2mqtt.publish.publisher import REST, Calm
+from interhuman2mqtt.publish.publisher import REST, TopicThrottle
 from publish.helpers import Bench, a_state_message
 from support.mosquitto import mosquitto, subscribed
 
@@ -25,7 +25,7 @@ class Told:
 
     def __init__(self) -> None:
         self.all: list[tuple[float, str]] = []
-        self.calm = Calm(self._tell)
+        self.calm = TopicThrottle(self._tell)
         self._began = trio.current_time()
 
     def _tell(self, message: Message) -> None:

@@ -11,9 +11,9 @@ from trio.testing import MockClock
 from interhuman2mqtt.config import Box, Config, Interhuman, Log, Metrics, Mqtt, Outbox, Privacy
 from interhuman2mqtt.errors import Outage, Reason, Refused
 from interhuman2mqtt.publish.mqtt.types import BrokerPhase, BrokerState
-from interhuman2mqtt.publish.service import DOUBTS, Delivery
+from interhuman2mqtt.publish.service import DOUBTS, PublishService
 from interhuman2mqtt.publish.topics import Topics
-from interhuman2mqtt.runtime.watchdog import Alive
+from interhuman2mqtt.runtime.watchdog import Heartbeats
 
 SOON_S = 32.0
 """The longest of the first pauses."""
@@ -33,7 +33,9 @@ async def pauses(folder: Path, outcomes: Iterator[Exception | None]) -> list[flo
         cameras={},
     )
     topics = Topics("interhuman", "lobby-1")
-    delivery = Delivery(config, topics, boot_id="b", filters=(), is_known=lambda _: True, alive=Alive(), bugs=0)
+    delivery = PublishService(
+        config, topics, boot_id="b", filters=(), is_known=lambda _: True, alive=Heartbeats(), bugs=0
+    )
     began: list[float] = []
     ended: list[float] = []
 

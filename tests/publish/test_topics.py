@@ -11,7 +11,7 @@ from msgspec import structs
 
 from interhuman2mqtt.errors import Reason
 from interhuman2mqtt.events import CameraStatus, Range, State
-from interhuman2mqtt.publish.message import Kind, Message
+from interhuman2mqtt.publish.message import Message, MessageKind
 from interhuman2mqtt.publish.topics import (
     EXPIRY_MAX,
     LEVEL_MAX,
@@ -42,7 +42,7 @@ def test_an_event_is_published_as_the_contract_shows() -> None:
     data = {"signal_type": "hesitation", "start": 24.0, "probability": "medium", "rationale": "..."}
     message = TOPICS.event(an_event("signal.detected", data, start_at=at(-9.25)))
     assert message.topic == "interhuman/lobby-1/front/event/signal.detected"
-    assert (message.kind, message.retain, message.camera, message.expiry) == (Kind.EVENT, False, "front", 3600)
+    assert (message.kind, message.retain, message.camera, message.expiry) == (MessageKind.EVENT, False, "front", 3600)
     assert message.properties == (("schema", "1"), ("type", "signal.detected"), ("id", "lobby-1/front/7c1e/1"))
     assert json.loads(message.payload) == {
         "schema": 1,
@@ -93,7 +93,7 @@ def test_any_sequence_of_events_has_states(events: list[tuple[str, dict[str, Any
         assert states[-1].topic == "interhuman/lobby-1/front/state/last_event"
         for message in states:
             assert_publishable(message)
-            assert (message.kind, message.retain) == (Kind.STATE, True)
+            assert (message.kind, message.retain) == (MessageKind.STATE, True)
             json.loads(message.payload)
 
 
@@ -143,7 +143,7 @@ def test_a_status_is_retained_on_the_cameras_topic() -> None:
         camera="front", state=State.OFFLINE, reason=Reason.UNREACHABLE, detail="no answer", since=NOON, attempts=3
     )
     message = TOPICS.status(status)
-    assert (message.topic, message.kind, message.retain) == ("interhuman/lobby-1/front/status", Kind.STATE, True)
+    assert (message.topic, message.kind, message.retain) == ("interhuman/lobby-1/front/status", MessageKind.STATE, True)
     assert (message.camera, message.expiry) == ("front", None)
     payload = json.loads(message.payload)
     assert msgspec.convert(payload, CameraStatus) == status
@@ -192,7 +192,7 @@ def test_clearing_a_camera_empties_all_its_states() -> None:
     }
     cleared = camera.clear()
     assert {message.topic for message in cleared} == seen
-    assert all(message.payload == b"" and message.retain and message.kind is Kind.STATE for message in cleared)
+    assert all(message.payload == b"" and message.retain and message.kind is MessageKind.STATE for message in cleared)
     _, signals, _ = camera.messages(an_event("signal.ended", {"signal_type": "interest"}))
     assert json.loads(signals.payload)["signals"] == {}
 

@@ -14,9 +14,9 @@ from interhuman2mqtt.cameras.coverage import Coverage
 from interhuman2mqtt.config.proxy import to_cloud
 from interhuman2mqtt.errors import Outage, Reason
 from interhuman2mqtt.events import utc_now
-from interhuman2mqtt.publish.message import Kind, Loss, Losses, Message
+from interhuman2mqtt.publish.message import DropLog, DropReason, Message, MessageKind
 from interhuman2mqtt.publish.mqtt.types import BrokerPhase, BrokerState
-from interhuman2mqtt.publish.outbox.queue import Outbox
+from interhuman2mqtt.publish.outbox.queue import OutboxQueue
 from interhuman2mqtt.runtime.clock import BoxClock
 from publish.helpers import NO_BUDGETS
 
@@ -53,18 +53,18 @@ def test_one_line_when_something_is_wrong() -> None:
 async def test_health() -> None:
     """It tells how much waits and for how long, what was lost by which rule, and what each camera did."""
     await trio.lowlevel.checkpoint()  # trio's clock runs only in trio
-    losses = Losses()
-    outbox = Outbox(config.Outbox(), losses.report)
-    message = Message(topic="t", payload=b"{}", kind=Kind.EVENT, retain=False)
+    losses = DropLog()
+    outbox = OutboxQueue(config.Outbox(), losses.report)
+    message = Message(topic="t", payload=b"{}", kind=MessageKind.EVENT, retain=False)
     outbox.put(message)
-    losses.report(message, Loss.TOO_LARGE, "too large")
+    losses.report(message, DropReason.TOO_LARGE, "too large")
     all_cameras = cameras("front")
     all_cameras["front"].counters.chunks_sent = 7
     coverage = Coverage(Path(os.devnull), lambda _camera, _gap: None, BoxClock())
     health = report.health(
         0.0, outbox, losses, all_cameras, coverage=coverage, budgets=NO_BUDGETS, requests={"obeyed": 5}
     )
-    assert (health.outbox_rows, health.dropped) == (1, {str(Loss.TOO_LARGE): 1})
+    assert (health.outbox_rows, health.dropped) == (1, {str(DropReason.TOO_LARGE): 1})
     assert health.outbox_bytes > 0
     assert health.cameras["front"]["chunks_sent"] == 7
     assert health.requests == {"obeyed": 5}

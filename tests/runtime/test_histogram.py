@@ -5,12 +5,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from msgspec import UNSET
 
-from interhuman2mqtt.cameras.counters import KEPT, Counters, Sendings
+from interhuman2mqtt.cameras.counters import KEPT, Counters, SendLog
 from interhuman2mqtt.capture import ipc
 from interhuman2mqtt.events import Clock, Event, MediaChunk
-from interhuman2mqtt.publish.message import Kind, Message
-from interhuman2mqtt.publish.service import Handed
-from interhuman2mqtt.runtime.histogram import BOUNDS, NAMES_MAX, OTHER, Delays, Names
+from interhuman2mqtt.publish.message import Message, MessageKind
+from interhuman2mqtt.publish.service import BrokerStats
+from interhuman2mqtt.runtime.histogram import BOUNDS, NAMES_MAX, OTHER, BoundedCounter, Histogram
 from support.clocks import Clocks
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -18,7 +18,7 @@ NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
 def test_delays_are_cumulative() -> None:
     """Each bucket counts what took at most so long; less than nothing counts as nothing."""
-    delays = Delays()
+    delays = Histogram()
     for seconds in (-1.0, 0.005, 0.3, 99_999.0):
         delays.observe(seconds)
     counts = dict(delays.cumulative())
@@ -28,7 +28,7 @@ def test_delays_are_cumulative() -> None:
 
 def test_names_are_bounded() -> None:
     """Whoever makes up names gets no more than so many labels, of so many characters."""
-    names = Names()
+    names = BoundedCounter()
     for number in range(1000):
         names.add(f"{number:03}" + "x" * 1000)
     names.add("000" + "x" * 1000)
@@ -38,8 +38,8 @@ def test_names_are_bounded() -> None:
     assert sum(names.counts.values()) == 1001
 
 
-def pulse(video: int, repairs: dict[str, int]) -> ipc.Pulse:
-    return ipc.Pulse(
+def pulse(video: int, repairs: dict[str, int]) -> ipc.WorkerHeartbeat:
+    return ipc.WorkerHeartbeat(
         video_packets=video, audio_packets=2 * video, audio_expected=True, ring_s=1.5, ring_bytes=9, repairs=repairs
     )
 
@@ -84,7 +84,7 @@ def event(start: float | None, end: float | None, *, synthetic: bool = False) ->
 def test_an_event_is_dated_from_the_sending_of_its_media() -> None:
     """The delay of an event counts from when the chunk with the newest media that it names was out."""
     times = iter([10.0, 11.0, 12.0, *[20.0] * 9])
-    sendings = Sendings(Clocks(NOON).box_clock(), lambda: next(times))
+    sendings = SendLog(Clocks(NOON).box_clock(), lambda: next(times))
     for number in range(3):
         sendings.sent(chunk(number))
     assert sendings.until(event(0.5, 1.5)) == 9.0
@@ -98,7 +98,7 @@ def test_an_event_is_dated_from_the_sending_of_its_media() -> None:
 
 def test_old_sendings_are_forgotten() -> None:
     """Of media that was sent long ago nothing is known, and nothing is guessed."""
-    sendings = Sendings(Clocks(NOON).box_clock(), lambda: 0.0)
+    sendings = SendLog(Clocks(NOON).box_clock(), lambda: 0.0)
     for number in range(KEPT + 5):
         sendings.sent(chunk(number))
     assert sendings.until(event(0.0, 1.0)) is None
@@ -107,11 +107,11 @@ def test_old_sendings_are_forgotten() -> None:
 
 def test_delays_of_cameras_that_are_gone_go_too() -> None:
     """What is kept by camera is kept for those that there are; a state has no delay."""
-    handed = Handed()
+    handed = BrokerStats()
     for camera in ("front", "gone"):
-        for kind in (Kind.EVENT, Kind.STATE):
+        for kind in (MessageKind.EVENT, MessageKind.STATE):
             handed.acked(Message(topic="t", payload=b"", kind=kind, retain=False, camera=camera), 0.5)
-    assert handed.acknowledged == {Kind.EVENT: 2, Kind.STATE: 2}
+    assert handed.acknowledged == {MessageKind.EVENT: 2, MessageKind.STATE: 2}
     handed.keep({"front"})
     assert list(handed.delays) == ["front"]
     assert handed.delays["front"].total == 0.5

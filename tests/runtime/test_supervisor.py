@@ -11,12 +11,12 @@ from trio.testing import MockClock
 from interhuman2mqtt.errors import Outage, Overloaded, Reason, Refused
 from interhuman2mqtt.supervisor import (
     HEALTHY_S,
+    BackoffPolicy,
     BugBudget,
     Health,
-    Hurry,
-    Pauses,
     Quarantine,
-    Waiting,
+    RetryInfo,
+    RetryNow,
     backoff,
     keep_running,
 )
@@ -33,7 +33,7 @@ class Script:
 
     def __init__(self, *steps: Step) -> None:
         self.began: list[float] = []
-        self.told: list[Waiting] = []
+        self.told: list[RetryInfo] = []
         self._steps: Iterator[Step] = iter(steps)
 
     async def run(self, health: Health) -> bool:
@@ -43,7 +43,7 @@ class Script:
             raise step
         return step if isinstance(step, bool) else await step(health)
 
-    async def play(self, bugs: int = 0, pauses: Pauses = Pauses()) -> list[float]:  # noqa: B008 - a frozen value
+    async def play(self, bugs: int = 0, pauses: BackoffPolicy = BackoffPolicy()) -> list[float]:  # noqa: B008 - a frozen value
         """Run to the end; returns the seconds between the beginnings."""
         await keep_running(self.run, self.told.append, BugBudget(bugs), pauses)
         return [after - before for before, after in zip(self.began, self.began[1:], strict=False)]
@@ -149,7 +149,7 @@ async def test_who_is_refused_waits_for_long(autojump_clock: MockClock) -> None:
 async def test_who_is_overloaded_is_asked_less(autojump_clock: MockClock) -> None:
     """The pauses of an overload have a back-off of their own, which begins where the common one ends."""
     script = Script(FULL, FULL, DOWN)
-    gaps = await script.play(pauses=Pauses(overloaded=1000, overloaded_longest=2000))
+    gaps = await script.play(pauses=BackoffPolicy(overloaded=1000, overloaded_longest=2000))
     assert gaps[2] <= 1
     assert sum(gaps[:2]) > gaps[2]
 
@@ -180,7 +180,7 @@ async def test_a_bug_beyond_the_budget(autojump_clock: MockClock) -> None:
 async def test_a_part_that_others_do_without_is_set_aside(autojump_clock: MockClock) -> None:
     """In a quarantine one bug too many is a refusal for an hour; then it is tried as if nothing had been."""
     script = Script(*[ZeroDivisionError()] * 4, DOWN)
-    await keep_running(script.run, script.told.append, Quarantine(3), Pauses(refused=0.0))
+    await keep_running(script.run, script.told.append, Quarantine(3), BackoffPolicy(refused=0.0))
     kinds = [type(waiting.outage) for waiting in script.told]
     assert kinds == [Outage, Outage, Outage, Refused, Outage]
     assert [waiting.outage.reason for waiting in script.told] == [*[Reason.BUG] * 4, Reason.UNREACHABLE]
@@ -248,7 +248,7 @@ async def test_cancellation_passes_through(autojump_clock: MockClock, step: Step
     """Cancelled at whatever moment it ends there, and does not try again."""
     script = Script(step, AssertionError("was run again"))
     with trio.move_on_after(0.0001) as scope:
-        await script.play(pauses=Pauses(first=1e6, longest=1e6))
+        await script.play(pauses=BackoffPolicy(first=1e6, longest=1e6))
     assert scope.cancelled_caught
     assert len(script.began) == 1
 
@@ -278,7 +278,7 @@ def most_within(times: list[float], seconds: float) -> int:
 
 async def test_a_pause_can_be_cut_short(autojump_clock: MockClock) -> None:
     """Who has mended something need not wait for the end of a long pause."""
-    hurry, script = Hurry(), Script(LOCKED)
+    hurry, script = RetryNow(), Script(LOCKED)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(lambda: keep_running(script.run, script.told.append, BugBudget(0), hurry=hurry))
         await trio.sleep(10)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from interhuman2mqtt.runtime.redaction import hide
-from interhuman2mqtt.runtime.watchdog import Systemd, take, watchdog_interval
+from interhuman2mqtt.runtime.watchdog import SystemdNotifier, take, watchdog_interval
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def heard(manager: socket.socket) -> str:
 
 def test_each_message(manager: socket.socket) -> None:
     """Each message is the one assignment that sd_notify(3) names."""
-    systemd = Systemd(manager.getsockname(), None)
+    systemd = SystemdNotifier(manager.getsockname(), None)
     for tell, expected in [
         (systemd.ready, "READY=1"),
         (systemd.stopping, "STOPPING=1"),
@@ -41,7 +41,7 @@ def test_each_message(manager: socket.socket) -> None:
 def test_reloading_is_dated(manager: socket.socket) -> None:
     """RELOADING=1 comes in one datagram with the monotonic clock in microseconds, as notify-reload asks."""
     before = time.monotonic_ns() // 1000
-    assert Systemd(manager.getsockname(), None).reloading()
+    assert SystemdNotifier(manager.getsockname(), None).reloading()
     first, _, second = heard(manager).partition("\n")
     assert first == "RELOADING=1"
     assert before <= int(second.removeprefix("MONOTONIC_USEC=")) <= time.monotonic_ns() // 1000
@@ -50,7 +50,7 @@ def test_reloading_is_dated(manager: socket.socket) -> None:
 def test_a_status_is_one_line_without_secrets(manager: socket.socket) -> None:
     """A status cannot smuggle in another assignment, and holds no secret."""
     hide("status-secret")
-    Systemd(manager.getsockname(), None).status("refused: status-secret\nREADY=1")
+    SystemdNotifier(manager.getsockname(), None).status("refused: status-secret\nREADY=1")
     assert heard(manager) == "STATUS=refused: *** READY=1"
 
 
@@ -59,28 +59,28 @@ def test_abstract_namespace() -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         name = f"interhuman2mqtt-test-{os.getpid()}"
         manager.bind(f"\0{name}")
-        assert Systemd(f"@{name}", None).ready()
+        assert SystemdNotifier(f"@{name}", None).ready()
         assert manager.recv(100) == b"READY=1"
 
 
 def test_without_systemd(tmp_path: Path) -> None:
     """Started by hand, or with nobody at the other end, telling does nothing and says so."""
-    assert not Systemd(None, None).ready()
-    assert not Systemd(str(tmp_path / "nobody"), None).ready()
+    assert not SystemdNotifier(None, None).ready()
+    assert not SystemdNotifier(str(tmp_path / "nobody"), None).ready()
 
 
 def test_a_full_queue_does_not_wait(manager: socket.socket) -> None:
     """When systemd does not read, telling it fails at once instead of stopping the daemon."""
-    systemd = Systemd(manager.getsockname(), None)
+    systemd = SystemdNotifier(manager.getsockname(), None)
     assert not all(systemd.alive() for _ in range(10_000))
 
 
 def test_take_leaves_nothing_to_inherit() -> None:
     """What systemd left for us is gone from the environment after it was read."""
     environ = {"NOTIFY_SOCKET": "/run/notify", "WATCHDOG_USEC": "30000000", "WATCHDOG_PID": str(os.getpid()), "X": "1"}
-    assert take(environ) == Systemd("/run/notify", 30.0)
+    assert take(environ) == SystemdNotifier("/run/notify", 30.0)
     assert environ == {"X": "1"}
-    assert take(environ) == Systemd(None, None)
+    assert take(environ) == SystemdNotifier(None, None)
 
 
 @pytest.mark.parametrize(

@@ -3,12 +3,12 @@
 import trio
 from trio.testing import MockClock
 
-from interhuman2mqtt.runtime.watchdog import SLACK_S, Alive
+from interhuman2mqtt.runtime.watchdog import SLACK_S, Heartbeats
 
 
 async def test_a_promise_that_is_kept(autojump_clock: MockClock) -> None:
     """Who promises anew in time is never stuck."""
-    alive = Alive()
+    alive = Heartbeats()
     promise = alive.of("publisher")
     for _ in range(100):
         promise(1.0)
@@ -18,7 +18,7 @@ async def test_a_promise_that_is_kept(autojump_clock: MockClock) -> None:
 
 async def test_a_promise_that_is_broken(autojump_clock: MockClock) -> None:
     """Who does not is named, with since when; who is longest overdue comes first."""
-    alive = Alive()
+    alive = Heartbeats()
     alive.promise("publisher", 20.0)
     alive.promise("outbox", 10.0)
     alive.promise("policy", 1000.0)
@@ -28,7 +28,7 @@ async def test_a_promise_that_is_broken(autojump_clock: MockClock) -> None:
 
 async def test_a_promise_that_is_withdrawn(autojump_clock: MockClock) -> None:
     """Nobody is blamed for a stage that is over."""
-    alive = Alive()
+    alive = Heartbeats()
     alive.promise("camera front: session", 1.0)
     alive.withdraw("camera front: session")
     alive.withdraw("camera front: session")

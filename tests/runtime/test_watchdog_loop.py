@@ -8,7 +8,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from interhuman2mqtt.runtime.watchdog import HEALTH_S, SLACK_S, Alive, Reporter, Stuck, Systemd
+from interhuman2mqtt.runtime.watchdog import HEALTH_S, SLACK_S, Heartbeats, Overdue, SystemdNotifier, WatchdogLoop
 
 
 class Listening:
@@ -40,13 +40,13 @@ def listening(tmp_path: Path) -> Iterator[Listening]:
     systemd.close()
 
 
-def sentence(stuck: Sequence[Stuck]) -> str:
+def sentence(stuck: Sequence[Overdue]) -> str:
     return "; ".join(f"{stage} hangs" for stage, _ in stuck) or "all is well"
 
 
 async def test_the_watchdog_is_fed_while_everything_moves(listening: Listening, autojump_clock: MockClock) -> None:
     """Twice within its patience the watchdog is fed; a sentence that stays the same is said once."""
-    reporter = Reporter(Systemd(str(listening.path), 4.0), Alive(), sentence, lambda: None)
+    reporter = WatchdogLoop(SystemdNotifier(str(listening.path), 4.0), Heartbeats(), sentence, lambda: None)
     with trio.move_on_after(19):
         await reporter.run()
     assert listening.heard() == ["STATUS=all is well", *["WATCHDOG=1"] * 10]
@@ -54,8 +54,8 @@ async def test_the_watchdog_is_fed_while_everything_moves(listening: Listening, 
 
 async def test_the_watchdog_starves_when_a_stage_hangs(listening: Listening, autojump_clock: MockClock) -> None:
     """From the moment a promise is broken nothing feeds the watchdog, and the status names who broke it."""
-    alive = Alive()
-    reporter = Reporter(Systemd(str(listening.path), 4.0), alive, sentence, lambda: None)
+    alive = Heartbeats()
+    reporter = WatchdogLoop(SystemdNotifier(str(listening.path), 4.0), alive, sentence, lambda: None)
     alive.promise("outbox", 1.0)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(reporter.run)
@@ -74,7 +74,9 @@ async def test_the_watchdog_starves_when_a_stage_hangs(listening: Listening, aut
 async def test_health_is_published_now_and_then(autojump_clock: MockClock) -> None:
     """Health goes out at the start and every half a minute, with systemd or without."""
     published: list[float] = []
-    reporter = Reporter(Systemd(None, None), Alive(), sentence, lambda: published.append(trio.current_time()))
+    reporter = WatchdogLoop(
+        SystemdNotifier(None, None), Heartbeats(), sentence, lambda: published.append(trio.current_time())
+    )
     with trio.move_on_after(HEALTH_S * 3 - 1):
         await reporter.run()
     assert len(published) == 3

@@ -10,7 +10,7 @@ from interhuman2mqtt.capture.device import open_source
 SECONDS = 6
 
 _, source, form = [*sys.argv, "auto"][:3]
-command = open_command(config.Camera(id="usb", name="usb", source=source, format=form, size=(1280, 720)))
+command = open_command(config.CameraConfig(id="usb", name="usb", source=source, format=form, size=(1280, 720)))
 feed = open_source(command)[0]
 times = []
 for packet in feed.container.demux(video=0):

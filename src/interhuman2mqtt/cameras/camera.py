@@ -18,17 +18,17 @@ import structlog
 import trio
 
 from interhuman2mqtt import config
-from interhuman2mqtt.cameras.capture_task import Capturing
-from interhuman2mqtt.cameras.circuit_breaker import Breaker
-from interhuman2mqtt.cameras.context import Shared, capture_of, session_of
+from interhuman2mqtt.cameras.capture_task import CaptureTask
+from interhuman2mqtt.cameras.circuit_breaker import CircuitBreaker
+from interhuman2mqtt.cameras.context import CameraContext, capture_of, session_of
 from interhuman2mqtt.cameras.counters import Counters
 from interhuman2mqtt.cameras.retry_triggers import SecretWatch, watch_plug
-from interhuman2mqtt.cameras.session_task import Streaming
-from interhuman2mqtt.cameras.snapshot import NoPicture, Picture
-from interhuman2mqtt.cameras.status import Standing
+from interhuman2mqtt.cameras.session_task import SessionTask
+from interhuman2mqtt.cameras.snapshot import SnapshotError, SnapshotImage
+from interhuman2mqtt.cameras.status import StatusTracker
 from interhuman2mqtt.errors import Overloaded, Reason, Refused
 from interhuman2mqtt.policy.policy import Permit
-from interhuman2mqtt.supervisor import BugBudget, Health, Hurry, Quarantine, Waiting, keep_running
+from interhuman2mqtt.supervisor import BugBudget, Health, Quarantine, RetryInfo, RetryNow, keep_running
 
 DRAIN_S = 30.0
 """How long a session may drain when the hour or the budget is over."""
@@ -36,21 +36,26 @@ DRAIN_S = 30.0
 log = structlog.get_logger(__name__)
 
 
-class Spell:
+class CameraRun:
     """From a verdict that allows to one that does not; nothing of it is left, the ring and the place included."""
 
     def __init__(
-        self, camera: config.Camera, shared: Shared, standing: Standing, counters: Counters, bugs: BugBudget
+        self,
+        camera: config.CameraConfig,
+        shared: CameraContext,
+        standing: StatusTracker,
+        counters: Counters,
+        bugs: BugBudget,
     ) -> None:
         self._standing = standing
         self._counters = counters
-        self._capturing = Capturing(camera, shared, standing, counters)
-        self._streaming = Streaming(camera, shared, self._capturing, standing, counters)
+        self._capturing = CaptureTask(camera, shared, standing, counters)
+        self._streaming = SessionTask(camera, shared, self._capturing, standing, counters)
         self._config, self._camera = camera, camera.id
         self._source = camera.source
         self._mended = SecretWatch(camera.password)
         self._alive = shared.alive
-        self._breaker = Breaker()
+        self._breaker = CircuitBreaker()
         self._pauses = shared.pauses
         self._bugs = bugs
         self._scope = trio.CancelScope()
@@ -74,11 +79,11 @@ class Spell:
             for stage in (capture_of(self._camera), session_of(self._camera)):
                 self._alive.withdraw(stage)
 
-    async def show(self, deliver: Callable[[Picture], Awaitable[None]]) -> Picture:
-        """Hand what the camera sees now to `deliver`; the end of the permit ends that too. Raises NoPicture."""
+    async def show(self, deliver: Callable[[SnapshotImage], Awaitable[None]]) -> SnapshotImage:
+        """Hand what the camera sees now to `deliver`; the end of the permit ends that too. Raises SnapshotError."""
         worker = self._capturing.worker
         if self._over is not None or worker is None:
-            raise NoPicture(self._over or "its source is not open")
+            raise SnapshotError(self._over or "its source is not open")
         with trio.CancelScope() as scope:
             self._showing.add(scope)
             try:
@@ -87,7 +92,7 @@ class Spell:
                 return picture
             finally:
                 self._showing.remove(scope)
-        raise NoPicture("it may not be seen any longer")
+        raise SnapshotError("it may not be seen any longer")
 
     def _show_no_more(self) -> None:
         for scope in self._showing:
@@ -119,11 +124,11 @@ class Spell:
             self._capturing.dismiss()
         self._scope.cancel()
 
-    def _tell_capture(self, waiting: Waiting) -> None:
+    def _tell_capture(self, waiting: RetryInfo) -> None:
         self._counters.capture_failures[waiting.outage.reason] += 1
         self._standing.capture_failed(waiting.outage, waiting.failures)
 
-    def _tell_session(self, waiting: Waiting) -> None:
+    def _tell_session(self, waiting: RetryInfo) -> None:
         if isinstance(waiting.outage, Overloaded | Refused):
             self._streaming.release()  # nobody keeps a place for long that it cannot use
         self._counters.session_failures[waiting.outage.reason] += 1
@@ -137,14 +142,14 @@ BEGIN_S = 2.0
 class Camera:
     """Captures and streams while it may, until it is stopped."""
 
-    def __init__(self, camera: config.Camera, shared: Shared) -> None:
+    def __init__(self, camera: config.CameraConfig, shared: CameraContext) -> None:
         self.config = camera
         self.counters = Counters()
-        self.standing = Standing(camera.id, shared.publish_status, shared.coverage.ledger(camera.id), shared.clock)
+        self.standing = StatusTracker(camera.id, shared.publish_status, shared.coverage.ledger(camera.id), shared.clock)
         self._shared = shared
         self._bugs = Quarantine(shared.bugs)
         self._scope = trio.CancelScope()
-        self._spell: Spell | None = None
+        self._spell: CameraRun | None = None
         self._stopping = False
         self._began_at = -math.inf
         self._stopped_for = Reason.STOPPED
@@ -167,11 +172,11 @@ class Camera:
         if self._spell is None or not self._spell.stop():
             self._scope.cancel()
 
-    async def show(self, deliver: Callable[[Picture], Awaitable[None]]) -> Picture:
-        """Hand what it sees now to `deliver`, as long as it may be seen. Raises NoPicture."""
+    async def show(self, deliver: Callable[[SnapshotImage], Awaitable[None]]) -> SnapshotImage:
+        """Hand what it sees now to `deliver`, as long as it may be seen. Raises SnapshotError."""
         status = self.standing.status
         if self._spell is None:
-            raise NoPicture(f"it is {status.state.value}: {status.detail or status.reason or 'it has just begun'}")
+            raise SnapshotError(f"it is {status.state.value}: {status.detail or status.reason or 'it has just begun'}")
         return await self._spell.show(deliver)
 
     async def _wait_allowed(self, permit: Permit) -> None:
@@ -198,7 +203,7 @@ class Camera:
 
     async def _stream(self, permit: Permit) -> None:
         """Stream until the permit is withdrawn, or `stop`; a bug outside of both halves is this camera's too."""
-        hurry = Hurry()
+        hurry = RetryNow()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_hurry_on_refusal, permit, hurry)
             run = partial(self._one_spell, permit)
@@ -208,17 +213,17 @@ class Camera:
     async def _one_spell(self, permit: Permit, _health: Health) -> bool:
         if self._stopping or permit.verdict is None or not permit.verdict.allowed:
             return False
-        self._spell = Spell(self.config, self._shared, self.standing, self.counters, self._bugs)
+        self._spell = CameraRun(self.config, self._shared, self.standing, self.counters, self._bugs)
         try:
             await self._spell.run(permit)
         finally:
             self._spell = None
         return False
 
-    def _tell(self, waiting: Waiting) -> None:
+    def _tell(self, waiting: RetryInfo) -> None:
         self.standing.capture_failed(waiting.outage, waiting.failures)
 
 
-async def _hurry_on_refusal(permit: Permit, hurry: Hurry) -> None:
+async def _hurry_on_refusal(permit: Permit, hurry: RetryNow) -> None:
     await permit.wait_refused()
     hurry.now()

@@ -7,14 +7,14 @@ import structlog
 import trio
 
 from interhuman2mqtt import config
-from interhuman2mqtt.cameras.context import Shared, capture_of
+from interhuman2mqtt.cameras.context import CameraContext, capture_of
 from interhuman2mqtt.cameras.counters import Counters
 from interhuman2mqtt.cameras.gaps import AudioGap
-from interhuman2mqtt.cameras.stall_detector import SoundMissing
+from interhuman2mqtt.cameras.stall_detector import AudioStall
 from interhuman2mqtt.cameras.start_limiter import HOLD_S, Turn, wait_answer
-from interhuman2mqtt.cameras.status import Silence, Standing
-from interhuman2mqtt.cameras.worker import Worker, start_worker
-from interhuman2mqtt.cameras.worker_log import Voice
+from interhuman2mqtt.cameras.status import AudioCondition, StatusTracker
+from interhuman2mqtt.cameras.worker import CaptureProcess, start_worker
+from interhuman2mqtt.cameras.worker_log import WorkerLog
 from interhuman2mqtt.capture import ipc
 from interhuman2mqtt.config import secrets
 from interhuman2mqtt.errors import Outage, Reason
@@ -26,18 +26,20 @@ LAST_MEDIA_S = 5.0
 """How long what is left of a source that has ended may still be pulled."""
 
 
-class Capturing:
+class CaptureTask:
     """Keeps a worker that a session can pull from."""
 
-    def __init__(self, camera: config.Camera, shared: Shared, standing: Standing, counters: Counters) -> None:
-        self.worker: Worker | None = None
+    def __init__(
+        self, camera: config.CameraConfig, shared: CameraContext, standing: StatusTracker, counters: Counters
+    ) -> None:
+        self.worker: CaptureProcess | None = None
         self._camera = camera
         self._shared = shared
         self._standing = standing
         self._counters = counters
-        self._voice = Voice()
-        self._silent: Silence | None = None
-        self._last: Worker | None = None
+        self._voice = WorkerLog()
+        self._silent: AudioCondition | None = None
+        self._last: CaptureProcess | None = None
         self._has_failed = False
         self._opened = trio.Event()
         self._pulled_out = trio.Event()
@@ -71,7 +73,7 @@ class Capturing:
         self._shared.alive.withdraw(capture_of(self._camera.id))  # as many others may come first
         return await self._shared.starts.wait_turn(failed=failed)
 
-    async def _keep(self, worker: Worker, health: Health) -> NoReturn:
+    async def _keep(self, worker: CaptureProcess, health: Health) -> NoReturn:
         self._standing.captures(await worker.wait_open())
         worker.on_opened = self._standing.captures
         worker.on_sound = self._hear
@@ -88,7 +90,7 @@ class Capturing:
             self._hear(None)
         raise worker.outage or Outage(Reason.SOURCE_ENDED, "the source ended")
 
-    def _hear(self, missing: SoundMissing | None) -> None:
+    def _hear(self, missing: AudioStall | None) -> None:
         """Tell when sound goes missing, or why else it does, and when it is there again."""
         before = self._silent
         if (before and before.reason) == (missing and missing.reason):
@@ -99,7 +101,7 @@ class Capturing:
         self._silent = None
         if missing:
             since = now - missing.seconds
-            self._silent = Silence(since, missing.reason, missing.detail)
+            self._silent = AudioCondition(since, missing.reason, missing.detail)
             self._shared.coverage.audio(camera, AudioGap(since, None, missing.reason))
         self._standing.sound(self._silent)
 
@@ -121,13 +123,13 @@ class Capturing:
         if self._last is not None:
             self._last.dismiss()
 
-    async def wait_worker(self) -> Worker:
+    async def wait_worker(self) -> CaptureProcess:
         """The worker, as soon as its source is open."""
         while self.worker is None:
             await self._opened.wait()
         return self.worker
 
-    def session_over(self, worker: Worker) -> None:
+    def session_over(self, worker: CaptureProcess) -> None:
         """Nobody pulls from it now; one whose source has ended is of no more use."""
         if worker is self.worker and worker.ended.is_set():
             self._forget()
@@ -139,7 +141,7 @@ class Capturing:
         self._pulled_out.set()
 
 
-def open_command(camera: config.Camera) -> ipc.Open:
+def open_command(camera: config.CameraConfig) -> ipc.Open:
     """What the worker is told; raises Refused where the password is missing."""
     password = None
     if camera.password is not None:

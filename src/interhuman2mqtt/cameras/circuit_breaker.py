@@ -12,7 +12,7 @@ REJECTIONS = 3
 WINDOW_S = 300.0
 
 
-class Breaker:
+class CircuitBreaker:
     """Turns the last of `REJECTIONS` rejections within `WINDOW_S` into a refusal: a person has to look."""
 
     def __init__(self) -> None:

@@ -5,38 +5,38 @@ from typing import NamedTuple
 
 from interhuman2mqtt.cameras.coverage import Coverage
 from interhuman2mqtt.cameras.refusal_doubt import Accepted
-from interhuman2mqtt.cameras.session_slots import Places
+from interhuman2mqtt.cameras.session_slots import SessionSlots
 from interhuman2mqtt.cameras.stall_detector import Timeouts
-from interhuman2mqtt.cameras.start_limiter import Starts
+from interhuman2mqtt.cameras.start_limiter import StartLimiter
 from interhuman2mqtt.cloud.websocket import Server
 from interhuman2mqtt.events import CameraStatus, Event
 from interhuman2mqtt.policy.policy import Policy
 from interhuman2mqtt.runtime.clock import BoxClock
 from interhuman2mqtt.runtime.dns import Resolver
-from interhuman2mqtt.runtime.watchdog import Alive
-from interhuman2mqtt.supervisor import Pauses
+from interhuman2mqtt.runtime.watchdog import Heartbeats
+from interhuman2mqtt.supervisor import BackoffPolicy
 
 
-class Shared(NamedTuple):
+class CameraContext(NamedTuple):
     """The surroundings of a camera."""
 
     box: str
     server: Server
     chunk_s: float
     redact: frozenset[str]
-    places: Places
+    places: SessionSlots
     accepted: Accepted
     coverage: Coverage
     policy: Policy
     clock: BoxClock
     publish_event: Callable[[Event], None]
     publish_status: Callable[[CameraStatus], None]
-    alive: Alive
+    alive: Heartbeats
     bugs: int
     """How many bugs of one camera are survived in an hour."""
-    pauses: Pauses = Pauses()
+    pauses: BackoffPolicy = BackoffPolicy()
     timeouts: Timeouts = Timeouts()
-    starts: Starts = Starts()
+    starts: StartLimiter = StartLimiter()
     """Of the process: the cameras of all configurations begin one after another."""
     resolver: Resolver = Resolver()
     """Finds the hosts of cameras."""

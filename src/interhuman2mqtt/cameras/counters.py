@@ -10,11 +10,11 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from interhuman2mqtt.capture import ipc
-from interhuman2mqtt.cloud.session_types import Cause, Oddity
+from interhuman2mqtt.cloud.session_types import Anomaly, EndCause
 from interhuman2mqtt.errors import Reason
 from interhuman2mqtt.events import Event, MediaChunk
 from interhuman2mqtt.runtime.clock import BoxClock
-from interhuman2mqtt.runtime.histogram import Delays, Names
+from interhuman2mqtt.runtime.histogram import BoundedCounter, Histogram
 
 KEPT = 64
 """Chunks, the newest: of the shortest they are half a minute, and the cloud looks at windows of 8 s."""
@@ -28,7 +28,7 @@ class _Sending(NamedTuple):
     sent_at: float
 
 
-class Sendings:
+class SendLog:
     """The newest chunks of one session, each with when it was out.
 
     Args:
@@ -85,18 +85,18 @@ class Counters:
         self.oddities = 0
         self.round_trip = 0.0
         """Seconds, of the newest ping."""
-        self.repaired = Names()
+        self.repaired = BoundedCounter()
         self.capture_failures = Counter[Reason]()
         self.session_failures = Counter[Reason]()
-        self.session_ends = Counter[Cause]()
-        self.event_types = Names()
-        self.odd = Counter[Oddity]()
-        self.capture_to_sent = Delays()
+        self.session_ends = Counter[EndCause]()
+        self.event_types = BoundedCounter()
+        self.odd = Counter[Anomaly]()
+        self.capture_to_sent = Histogram()
         """From the end of a chunk, as it was captured, until the chunk was out."""
-        self.sent_to_event = Delays()
+        self.sent_to_event = Histogram()
         """From when the newest media that an event names was out, until the event came."""
 
-    def pulsed(self, before: ipc.Pulse | None, now: ipc.Pulse) -> None:
+    def pulsed(self, before: ipc.WorkerHeartbeat | None, now: ipc.WorkerHeartbeat) -> None:
         """The capture process told how it goes; `before` is what it told the last time."""
         self.ring_seconds, self.ring_bytes = now.ring_s, now.ring_bytes
         self.video_packets += max(0, now.video_packets - (before.video_packets if before else 0))
@@ -116,7 +116,7 @@ class Counters:
         self.events += 1
         self.event_types.add(type_)
 
-    def noticed(self, oddity: Oddity) -> None:
+    def noticed(self, oddity: Anomaly) -> None:
         """The cloud did something odd."""
         self.oddities += 1
         self.odd[oddity] += 1

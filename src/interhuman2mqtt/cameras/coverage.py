@@ -19,8 +19,8 @@ from typing import NamedTuple
 import structlog
 import trio
 
-from interhuman2mqtt.cameras.coverage_file import CoverageFile, Kept, Owed, Record
-from interhuman2mqtt.cameras.gaps import AudioGap, Gap, Ledger
+from interhuman2mqtt.cameras.coverage_file import CameraRecord, CoverageFile, KeptCoverage, Owed
+from interhuman2mqtt.cameras.gaps import AudioGap, Gap, GapTracker
 from interhuman2mqtt.errors import Reason
 from interhuman2mqtt.events import ActiveSignal, MediaChunk
 from interhuman2mqtt.runtime.clock import BoxClock, Instant, is_unset
@@ -62,7 +62,7 @@ class Coverage:
         self._file = CoverageFile(file)
         self._tell = tell
         self._clock = clock
-        self._ledgers: dict[str, Ledger] = {}
+        self._ledgers: dict[str, GapTracker] = {}
         self._owed: Owed | None = None
         self._written: object = None
         self._trouble = Changes(log)
@@ -106,10 +106,10 @@ class Coverage:
         self._owed = None
         self._news.set()
 
-    def ledger(self, camera: str) -> Ledger:
+    def ledger(self, camera: str) -> GapTracker:
         """The ledger of a camera, which begins now where there is none."""
         if camera not in self._ledgers:
-            self._ledgers[camera] = Ledger(self._clock, self._clock.boottime())
+            self._ledgers[camera] = GapTracker(self._clock, self._clock.boottime())
             self._news.set()  # a crash must not forget that its time has begun
         return self._ledgers[camera]
 
@@ -150,11 +150,11 @@ class Coverage:
 
     async def save(self) -> None:
         """Write what changed, if anything; what cannot be written is said, and tried again the next time."""
-        records = {name: Record.of(ledger) for name, ledger in self._ledgers.items()}
+        records = {name: CameraRecord.of(ledger) for name, ledger in self._ledgers.items()}
         state = (records, self._owed)
         if state == self._written:
             return
-        kept = Kept(2, self._clock.instant(), records, self._owed)
+        kept = KeptCoverage(2, self._clock.instant(), records, self._owed)
         try:
             await trio.to_thread.run_sync(self._file.save, kept)
         except OSError as error:
@@ -178,9 +178,9 @@ class Coverage:
         """Return for how many seconds it is not known what became of a camera's media."""
         return self._clock.boottime() - self.ledger(camera).until
 
-    def _new_ledger(self, record: Record, saved: Instant, now: Instant) -> Ledger:
+    def _new_ledger(self, record: CameraRecord, saved: Instant, now: Instant) -> GapTracker:
         """The ledger of a camera that an earlier life knew; its time begins now."""
-        ledger = Ledger(self._clock, max(now.uptime, record.until) if saved.is_of_boot(now) else now.uptime)
+        ledger = GapTracker(self._clock, max(now.uptime, record.until) if saved.is_of_boot(now) else now.uptime)
         ledger.sent_before = record.sent_before
         if saved.is_of_boot(now):
             ledger.sent = record.sent
@@ -188,9 +188,9 @@ class Coverage:
             ledger.sent_before = _dated(record.sent, saved)
         return ledger
 
-    def _settle(self, camera: str, record: Record, until: float) -> None:
+    def _settle(self, camera: str, record: CameraRecord, until: float) -> None:
         """Tell what passed between a record and the life that came next, which takes over its figures."""
-        earlier = Ledger(self._clock, record.until, record.causes)
+        earlier = GapTracker(self._clock, record.until, record.causes)
         gaps = earlier.missed(until)
         self._ledgers[camera].follow(earlier)
         self._publish(camera, gaps)

@@ -13,7 +13,7 @@ import msgspec
 import structlog
 from msgspec import Struct, structs
 
-from interhuman2mqtt.cameras.gaps import Cause, Ledger
+from interhuman2mqtt.cameras.gaps import GapTracker, Interruption
 from interhuman2mqtt.errors import Reason
 from interhuman2mqtt.events import ActiveSignal
 from interhuman2mqtt.runtime import state_dir
@@ -22,28 +22,28 @@ from interhuman2mqtt.runtime.clock import Instant, Seconds, is_unset
 log = structlog.get_logger(__name__)
 
 
-class Record(Struct, frozen=True):
+class CameraRecord(Struct, frozen=True):
     """One camera."""
 
     until: Seconds
-    causes: tuple[Cause, ...] = ()
+    causes: tuple[Interruption, ...] = ()
     sent: Seconds | None = None
     sent_before: datetime | None = None
 
     @classmethod
-    def of(cls, ledger: Ledger) -> "Record":
+    def of(cls, ledger: GapTracker) -> "CameraRecord":
         """Return what is to be kept of a ledger."""
         return cls(ledger.until, ledger.causes, ledger.sent, ledger.sent_before)
 
-    def crashed(self, reason: Reason, saved: float) -> "Record":
+    def crashed(self, reason: Reason, saved: float) -> "CameraRecord":
         """Return it with the reason for which nothing was written after `saved`, unless the daemon was stopped."""
         if self.causes and self.causes[-1].reason is Reason.STOPPED:
             return self
-        return structs.replace(self, causes=(*self.causes, Cause(max(self.until, saved), reason)))
+        return structs.replace(self, causes=(*self.causes, Interruption(max(self.until, saved), reason)))
 
-    def shifted(self, seconds: float) -> "Record":
+    def shifted(self, seconds: float) -> "CameraRecord":
         """Return it on the BOOTTIME of another boot."""
-        causes = tuple(Cause(cause.at + seconds, cause.reason) for cause in self.causes)
+        causes = tuple(Interruption(cause.at + seconds, cause.reason) for cause in self.causes)
         return structs.replace(self, until=self.until + seconds, causes=causes)
 
 
@@ -54,7 +54,7 @@ class Owed(Struct, frozen=True):
     """In that boot."""
     until: Seconds
     """When the life that came next began, in this boot."""
-    cameras: Mapping[str, Record]
+    cameras: Mapping[str, CameraRecord]
 
     def only(self, camera: str) -> "Owed":
         """Return what is owed of one camera."""
@@ -65,12 +65,12 @@ class Owed(Struct, frozen=True):
         return structs.replace(self, cameras={name: one for name, one in self.cameras.items() if name != camera})
 
 
-class Kept(Struct, frozen=True, omit_defaults=True):
+class KeptCoverage(Struct, frozen=True, omit_defaults=True):
     """The whole file."""
 
     schema: Literal[2]
     saved: Instant
-    cameras: Mapping[str, Record] = {}
+    cameras: Mapping[str, CameraRecord] = {}
     owed: Owed | None = None
     active: Mapping[str, tuple[ActiveSignal, ...]] = {}
     """Only out of a file of version 0.1: the signals that were active; now the outbox's store knows them."""
@@ -103,28 +103,28 @@ class CoverageFile:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def load(self, now: Instant) -> Kept:
+    def load(self, now: Instant) -> KeptCoverage:
         """Return what an earlier life left; nothing where there is no file. A damaged one is set aside."""
         try:
             content = self.path.read_bytes()
             if msgspec.json.decode(content, type=_Format).schema == 1:
                 return _upgraded(msgspec.json.decode(content, type=_Kept1), now)
-            return msgspec.json.decode(content, type=Kept)
+            return msgspec.json.decode(content, type=KeptCoverage)
         except FileNotFoundError:
-            return Kept(2, now)
+            return KeptCoverage(2, now)
         except (OSError, msgspec.MsgspecError, ValueError, OverflowError) as error:
             aside = self.path.with_name(f"{self.path.name}.damaged")
             detail = f"{self.path} cannot be read ({error}); it is now {aside.name}, and the gap before it is not told"
             log.error("coverage is lost", detail=detail)  # noqa: TRY400 - no traceback: it is the file's fault
             _set_aside(self.path, aside)
-            return Kept(2, now)
+            return KeptCoverage(2, now)
 
-    def save(self, kept: Kept) -> None:
+    def save(self, kept: KeptCoverage) -> None:
         """Write it, for good; raises OSError."""
         state_dir.replace(self.path, msgspec.json.encode(kept))
 
 
-def _upgraded(old: _Kept1, now: Instant) -> Kept:
+def _upgraded(old: _Kept1, now: Instant) -> KeptCoverage:
     """A file of version 0.1: its clock is taken for right, as that did."""
     wall = old.saved_at.timestamp()
     saved_s = min(max(wall - now.wall + now.uptime, 0.0), now.uptime)
@@ -134,15 +134,15 @@ def _upgraded(old: _Kept1, now: Instant) -> Kept:
         return at.timestamp() - wall + saved.uptime
 
     cameras = {
-        name: Record(
+        name: CameraRecord(
             uptime(record.until),
-            tuple(Cause(uptime(at), reason) for at, reason in record.causes),
+            tuple(Interruption(uptime(at), reason) for at, reason in record.causes),
             sent_before=record.sent_at,
         )
         for name, record in old.cameras.items()
     }
     active = {name: record.active for name, record in old.cameras.items() if record.active}
-    return Kept(2, saved, cameras, active=active)
+    return KeptCoverage(2, saved, cameras, active=active)
 
 
 def _set_aside(file: Path, aside: Path) -> None:

@@ -8,7 +8,7 @@ import trio
 
 from interhuman2mqtt import config
 from interhuman2mqtt.cameras.camera import Camera
-from interhuman2mqtt.cameras.context import Shared
+from interhuman2mqtt.cameras.context import CameraContext
 from interhuman2mqtt.config import secrets
 from interhuman2mqtt.errors import Reason
 
@@ -29,7 +29,7 @@ class Change(NamedTuple):
 
 class _Running(NamedTuple):
     camera: Camera
-    shared: Shared
+    shared: CameraContext
     secrets: tuple[object, ...]
     """As they were when it was started."""
     scope: trio.CancelScope
@@ -43,14 +43,14 @@ class Fleet:
         self._nursery = nursery
         self._running: dict[str, _Running] = {}
         self._leaving: dict[str, trio.Event] = {}
-        self._wanted: Mapping[str, config.Camera] = {}
+        self._wanted: Mapping[str, config.CameraConfig] = {}
 
     @property
     def cameras(self) -> Mapping[str, Camera]:
         """The cameras that run, by their ids."""
         return {name: running.camera for name, running in self._running.items()}
 
-    async def apply(self, wanted: Mapping[str, config.Camera], shared: Shared) -> Change:
+    async def apply(self, wanted: Mapping[str, config.CameraConfig], shared: CameraContext) -> Change:
         """Stop, replace and start cameras until those that run are those that are wanted; the others are untouched."""
         self._wanted, self._shared = wanted, shared
         outdated = [
@@ -114,14 +114,14 @@ class Fleet:
             for over in leaving:
                 await over.wait()
 
-    def _launch(self, camera: config.Camera, shared: Shared) -> None:
+    def _launch(self, camera: config.CameraConfig, shared: CameraContext) -> None:
         running = _Running(Camera(camera, shared), shared, _secrets(camera), trio.CancelScope(), trio.Event())
         self._running[camera.id] = running
         self._leaving.pop(camera.id, None)
         self._nursery.start_soon(_run, running, name=f"camera {camera.id}")
 
 
-def _secrets(camera: config.Camera) -> tuple[object, ...]:
+def _secrets(camera: config.CameraConfig) -> tuple[object, ...]:
     """What its files hold now: a password that was rotated is a change too."""
     return (secrets.current(camera.password, what="password"), secrets.current(camera.api_key, what="api_key"))
 

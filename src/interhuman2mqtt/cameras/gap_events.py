@@ -13,7 +13,7 @@ GAP = "coverage.gap"
 DEGRADED = "coverage.degraded"
 
 
-class Teller:
+class CameraEvents:
     """Makes the events of one life of the daemon.
 
     Args:

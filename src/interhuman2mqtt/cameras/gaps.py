@@ -60,14 +60,14 @@ class AudioGap(NamedTuple):
     reason: Reason
 
 
-class Cause(NamedTuple):
+class Interruption(NamedTuple):
     """From `at` on the camera did not stream for this reason; None: it did, or nobody knows why not."""
 
     at: Seconds
     reason: Reason | None
 
 
-class Ledger:
+class GapTracker:
     """Follows a camera through all of its captures and sessions.
 
     Args:
@@ -76,7 +76,7 @@ class Ledger:
         causes: What an earlier life knew about the time since.
     """
 
-    def __init__(self, clock: BoxClock, until: float, causes: Iterable[Cause] = ()) -> None:
+    def __init__(self, clock: BoxClock, until: float, causes: Iterable[Interruption] = ()) -> None:
         self.began = until
         self.until = until
         self.sent: float | None = None
@@ -92,14 +92,14 @@ class Ledger:
         self._rejected_until = until
 
     @property
-    def causes(self) -> tuple[Cause, ...]:
+    def causes(self) -> tuple[Interruption, ...]:
         """What is known about the time since `until`."""
         return tuple(self._causes)
 
     def because(self, reason: Reason | None, at: float) -> None:
         """From now on media is missing for this reason; None: nothing is wrong."""
         if not self._causes or self._causes[-1].reason is not reason:
-            self._causes.append(Cause(at, reason))
+            self._causes.append(Interruption(at, reason))
 
     def delivered(self, capture: object, chunk: MediaChunk) -> tuple[Gap, ...]:
         """A chunk of a capture arrived; the gaps that this closes."""
@@ -129,7 +129,7 @@ class Ledger:
         self._causes.clear()
         return gaps
 
-    def follow(self, earlier: "Ledger") -> None:
+    def follow(self, earlier: "GapTracker") -> None:
         """Take over what an earlier life left, which ended where this one began."""
         self.began = earlier.began
         self.gap_s.update(earlier.gap_s)
@@ -202,7 +202,7 @@ class Ledger:
         return self._clock.since_boot(chunk.captured_from + source_s - chunk.source_start)
 
 
-def split(start: float, end: float, causes: Iterable[Cause], otherwise: Reason) -> tuple[Gap, ...]:
+def split(start: float, end: float, causes: Iterable[Interruption], otherwise: Reason) -> tuple[Gap, ...]:
     """A range by its reasons, one gap for each run of the same.
 
     A fault is noticed only after it began: time without a reason takes the next one's, else the one before it, and
@@ -229,7 +229,7 @@ def _joined(pieces: Iterable[Gap]) -> list[Gap]:
     return joined
 
 
-def _at(instant: float, causes: list[Cause]) -> Reason | None:
+def _at(instant: float, causes: list[Interruption]) -> Reason | None:
     return next((cause.reason for cause in reversed(causes) if cause.at <= instant), None)
 
 

@@ -21,14 +21,14 @@ from typing import NamedTuple, Protocol
 import structlog
 import trio
 
-from interhuman2mqtt.cameras.status import Standing
+from interhuman2mqtt.cameras.status import StatusTracker
 from interhuman2mqtt.capture import ipc
 from interhuman2mqtt.errors import Outage, Reason
 from interhuman2mqtt.events import MediaChunk, Recording
 from interhuman2mqtt.policy.budgets import Budgets
 
 
-class Begin(NamedTuple):
+class StartPoint(NamedTuple):
     """Where a recording begins."""
 
     from_s: float = 0.0
@@ -39,7 +39,7 @@ class Begin(NamedTuple):
     """... and what is before this is not."""
 
 
-class Frontier:
+class ResumePosition:
     """Follows one source; a source that was opened anew has another timeline, and so another frontier.
 
     Args:
@@ -55,10 +55,10 @@ class Frontier:
         self._replays = False
         self._has_sent = self._has_news = False  # of the session under way
 
-    def begin(self) -> Begin:
+    def begin(self) -> StartPoint:
         """Where the next recording begins."""
         from_s = max(self.undelivered_s, self._twice_s)
-        return Begin(from_s, self._replay_s if self._replays else 0.0, self._twice_s)
+        return StartPoint(from_s, self._replay_s if self._replays else 0.0, self._twice_s)
 
     def sent(self, start_s: float, end_s: float) -> None:
         """A session was sent this range; those of a session come in order."""
@@ -186,10 +186,10 @@ class WorkerRecording:
         self._news.set()
 
 
-class Metered:
+class BudgetedRecording:
     """Hands on what another recording gives, as long as it may leave the box."""
 
-    def __init__(self, recording: Recording, budgets: Budgets, standing: Standing) -> None:
+    def __init__(self, recording: Recording, budgets: Budgets, standing: StatusTracker) -> None:
         self._recording = recording
         self._budgets = budgets
         self._standing = standing

@@ -28,7 +28,7 @@ class Accepted:
         return endpoint_and_key in self._known
 
 
-class Doubt:
+class RefusalDoubt:
     """How long one camera has been refused what was accepted before."""
 
     def __init__(self) -> None:

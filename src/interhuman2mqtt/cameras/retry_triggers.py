@@ -8,10 +8,10 @@ from pathlib import Path
 import structlog
 import trio
 
-from interhuman2mqtt.cameras.capture_task import Capturing
+from interhuman2mqtt.cameras.capture_task import CaptureTask
 from interhuman2mqtt.capture import v4l2
 from interhuman2mqtt.config import SecretRef, secrets
-from interhuman2mqtt.supervisor import Hurry
+from interhuman2mqtt.supervisor import RetryNow
 
 log = structlog.get_logger(__name__)
 
@@ -20,7 +20,7 @@ PLUG_LOOK_S = 1.0
 group `video` some time after it is there, so that looks would have to follow all the same."""
 
 
-async def watch_plug(source: str, capturing: Capturing, hurry: Hurry) -> None:
+async def watch_plug(source: str, capturing: CaptureTask, hurry: RetryNow) -> None:
     """Watch for ever; back-off alone would find a camera up to a minute after it has come."""
     scheme, _, name = source.partition(":")
     if scheme != "v4l2":
@@ -42,7 +42,7 @@ _THREADS = trio.CapacityLimiter(4)
 """A file may be on a network that hangs; that must take no thread from anything else."""
 
 
-class SecretWatch(Hurry):
+class SecretWatch(RetryNow):
     """Sleeps between two attempts that read the same secret; one that stands in no file changes only by a restart."""
 
     def __init__(self, ref: SecretRef | None) -> None:

@@ -29,7 +29,7 @@ class _Waiting(NamedTuple):
     granted: trio.Event
 
 
-class Places:
+class SessionSlots:
     """The places of one box; cameras of higher priority come first, and among equals who waited longer."""
 
     def __init__(self, limit: int) -> None:

@@ -8,16 +8,16 @@ import structlog
 import trio
 
 from interhuman2mqtt import config
-from interhuman2mqtt.cameras.capture_task import Capturing
-from interhuman2mqtt.cameras.context import Shared, session_of
-from interhuman2mqtt.cameras.counters import Counters, Sendings
-from interhuman2mqtt.cameras.recording import Frontier, Metered, WorkerRecording
-from interhuman2mqtt.cameras.refusal_doubt import Doubt
-from interhuman2mqtt.cameras.status import Standing
-from interhuman2mqtt.cameras.worker import Worker
-from interhuman2mqtt.cloud.event_mapper import Interpreter, Origin
+from interhuman2mqtt.cameras.capture_task import CaptureTask
+from interhuman2mqtt.cameras.context import CameraContext, session_of
+from interhuman2mqtt.cameras.counters import Counters, SendLog
+from interhuman2mqtt.cameras.recording import BudgetedRecording, ResumePosition, WorkerRecording
+from interhuman2mqtt.cameras.refusal_doubt import RefusalDoubt
+from interhuman2mqtt.cameras.status import StatusTracker
+from interhuman2mqtt.cameras.worker import CaptureProcess
+from interhuman2mqtt.cloud.event_mapper import EventMapper, MediaOrigin
 from interhuman2mqtt.cloud.session import run_session
-from interhuman2mqtt.cloud.session_types import Cause, Limits, Oddity, SessionEnd, Wishes
+from interhuman2mqtt.cloud.session_types import Anomaly, EndCause, SessionEnd, SessionLimits, SessionOptions
 from interhuman2mqtt.config import secrets
 from interhuman2mqtt.errors import Lingering, Outage, Reason, Refused
 from interhuman2mqtt.events import Event, MediaChunk
@@ -36,24 +36,29 @@ SESSION_MIN_S = 3.0
 """Sessions that are shorter by the cloud's own limit show it no window of 8 s, and do not follow each other at once."""
 
 
-class Streaming:
+class SessionTask:
     """Keeps a session while it can."""
 
     def __init__(
-        self, camera: config.Camera, shared: Shared, capturing: Capturing, standing: Standing, counters: Counters
+        self,
+        camera: config.CameraConfig,
+        shared: CameraContext,
+        capturing: CaptureTask,
+        standing: StatusTracker,
+        counters: Counters,
     ) -> None:
         self._camera = camera
         self.shared = shared
         self._capturing = capturing
         self.standing = standing
         self.counters = counters
-        self.frontier = Frontier(camera.replay)
-        self._source: Worker | None = None  # whose media the frontier follows
-        self._watch: _Watch | None = None
+        self.frontier = ResumePosition(camera.replay)
+        self._source: CaptureProcess | None = None  # whose media the frontier follows
+        self._watch: _SessionListener | None = None
         self._stopping = False
         self._dry = False
         """The session before ended for want of media."""
-        self._doubt = Doubt()
+        self._doubt = RefusalDoubt()
         self.least_s = 0.0
         """How long a chunk must be at least, as far as the cloud has complained of shorter ones."""
         self.oddities = Changes(log)
@@ -78,7 +83,7 @@ class Streaming:
         await self._take_place()
         if self._stopping or worker is not self._capturing.worker:
             return not self._stopping
-        watch = self._watch = _Watch(self, worker, self._record(worker), health)
+        watch = self._watch = _SessionListener(self, worker, self._record(worker), health)
         end = None
         try:
             end = await self._run_session(watch)
@@ -93,25 +98,25 @@ class Streaming:
             self._capturing.session_over(worker)
         self._ended(end)
         # at once again would be a session every few milliseconds, where the cloud means it
-        if end.cause is Cause.SERVER_ENDED and not health.lasted and not self._stopping:
+        if end.cause is EndCause.SERVER_ENDED and not health.lasted and not self._stopping:
             raise Outage(Reason.SESSION_LIMIT, "the cloud ended the session as soon as it had begun")
-        if end.cause is Cause.ROTATED and watch.seconds < SESSION_MIN_S and not self._stopping:
+        if end.cause is EndCause.ROTATED and watch.seconds < SESSION_MIN_S and not self._stopping:
             raise Outage(Reason.SESSION_LIMIT, f"the cloud allows sessions of {watch.seconds:.1f} s only")
         return not self._stopping
 
-    async def _wait_worker(self) -> Worker:
+    async def _wait_worker(self) -> CaptureProcess:
         self.shared.alive.withdraw(session_of(self._camera.id))  # a camera may be away for ever
         if self._capturing.worker is None:
             self.release()
         return await self._capturing.wait_worker()
 
-    def _record(self, worker: Worker) -> WorkerRecording:
+    def _record(self, worker: CaptureProcess) -> WorkerRecording:
         """A recording that begins where those before it ended, or with the first GOP of a new worker."""
         if self._source is not worker:
-            self._source, self.frontier = worker, Frontier(self._camera.replay)
+            self._source, self.frontier = worker, ResumePosition(self._camera.replay)
         return worker.record(self._camera.framing, self.shared.chunk_s, *self.frontier.begin())
 
-    async def _wait_media(self, worker: Worker) -> None:
+    async def _wait_media(self, worker: CaptureProcess) -> None:
         """Wait, with neither place nor session, until there is something to send, or the source is over."""
         recording = self._record(worker)
         try:
@@ -132,7 +137,7 @@ class Streaming:
                 self.standing.waits(Reason.MAX_SESSIONS, f"other cameras hold all {places.limit} sessions")
         await places.acquire(self._camera.id, self._camera.priority)
 
-    async def _run_session(self, watch: "_Watch") -> SessionEnd:
+    async def _run_session(self, watch: "_SessionListener") -> SessionEnd:
         camera, shared = self._camera, self.shared
         if camera.api_key is None:
             raise Refused(Reason.SECRET_MISSING, "no api_key is configured: set interhuman.api_key")
@@ -142,17 +147,17 @@ class Streaming:
         self.counters.sessions += 1
         self.standing.connects(session_id)
         shared.alive.promise(session_of(camera.id), SESSION_S)
-        interpreter = Interpreter(
-            Origin(shared.box, camera.id, session_id),
+        interpreter = EventMapper(
+            MediaOrigin(shared.box, camera.id, session_id),
             clock=shared.clock,
             redact=shared.redact,
             sent_before=self.frontier.sent_s,
         )
-        wishes = Wishes(include=camera.include, goal_dimensions=camera.goal_dimensions, model=camera.model)
-        metered = Metered(watch.recording, shared.policy.budgets, self.standing)
+        wishes = SessionOptions(include=camera.include, goal_dimensions=camera.goal_dimensions, model=camera.model)
+        metered = BudgetedRecording(watch.recording, shared.policy.budgets, self.standing)
         return await run_session(shared.server, key, wishes, metered, interpreter=interpreter, observer=watch)
 
-    def _judged(self, outage: Outage, watch: "_Watch", health: Health) -> Outage:
+    def _judged(self, outage: Outage, watch: "_SessionListener", health: Health) -> Outage:
         """What to make of a session's failure, by what was known before it."""
         self.counters.reconnects += watch.is_ready
         if outage.reason is Reason.CONCURRENCY_LIMIT:
@@ -177,29 +182,31 @@ class Streaming:
     def _ended(self, end: SessionEnd) -> None:
         self.counters.session_ends[end.cause] += 1
         log.info("session ended", cause=end.cause.value, drained=end.drained)
-        if end.cause not in {Cause.ROTATED, Cause.SERVER_ENDED}:
+        if end.cause not in {EndCause.ROTATED, EndCause.SERVER_ENDED}:
             self.standing.session_over()
-        self._dry = end.cause is Cause.NO_MEDIA
+        self._dry = end.cause is EndCause.NO_MEDIA
         if self._dry:
             self.standing.waits(Reason.NO_MEDIA, "the camera gives nothing to send, so no session is held open")
         if self._dry or self.shared.places.outranked(self._camera.id):
             self.release()
 
 
-class _Watch:
+class _SessionListener:
     """What a camera hears of its session (`cloud.observer.Observer`)."""
 
-    def __init__(self, streaming: Streaming, worker: Worker, recording: WorkerRecording, health: Health) -> None:
+    def __init__(
+        self, streaming: SessionTask, worker: CaptureProcess, recording: WorkerRecording, health: Health
+    ) -> None:
         self.recording = recording
         self.has_news = False
         """Whether it brought the cloud what no session did before."""
         self._worker = worker
-        self._sendings = Sendings(streaming.shared.clock)
+        self._sendings = SendLog(streaming.shared.clock)
         self.is_ready = False
         self.endpoint_and_key = 0
         """A hash of what the session was asked for with; 0 before that."""
         self._streaming = streaming
-        self._limits = Limits()
+        self._limits = SessionLimits()
         self._accepted = streaming.accepted
         self._ready_at = math.inf
         self._health = health
@@ -210,7 +217,7 @@ class _Watch:
         self._coverage, self._camera = streaming.shared.coverage, streaming.standing.status.camera
         self._promise = streaming.shared.alive.of(session_of(self._camera))
 
-    def ready(self, limits: Limits, correlation_id: str | None) -> None:
+    def ready(self, limits: SessionLimits, correlation_id: str | None) -> None:
         """The session is open."""
         self.is_ready = True
         self._limits = limits
@@ -270,8 +277,8 @@ class _Watch:
         self._streaming.least_s = LEAST_S
         self._limit()
 
-    def noticed(self, oddity: Oddity, detail: str) -> None:
+    def noticed(self, oddity: Anomaly, detail: str) -> None:
         """Worth a count, and a line where it is news: a cloud that talks nonsense does so all day."""
         self._counters.noticed(oddity)
-        about = f"{oddity} {detail}" if oddity is Oddity.LEFT_OUT else oddity.value
+        about = f"{oddity} {detail}" if oddity is Anomaly.LEFT_OUT else oddity.value
         self._oddities.say(about, None, "session", level="warning", oddity=oddity.value, detail=detail)

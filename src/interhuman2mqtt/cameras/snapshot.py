@@ -17,11 +17,11 @@ PATIENCE_S = 15.0
 """More than one that waits for three others ever takes (`capture.picture.DECODE_S`)."""
 
 
-class NoPicture(Interhuman2MqttError):  # noqa: N818 - it names what happened
+class SnapshotError(Interhuman2MqttError):
     """There is no picture to be had now; the text says why, to who asked."""
 
 
-class Picture(Struct, frozen=True):
+class SnapshotImage(Struct, frozen=True):
     """What a camera saw."""
 
     jpeg: bytes
@@ -34,43 +34,43 @@ class Picture(Struct, frozen=True):
         return f"Picture({self.size}, {self.taken_at})"  # without the picture
 
 
-class Pictures:
+class SnapshotRequests:
     """The pictures that one worker is asked for."""
 
     def __init__(self, send: Callable[[ipc.Command], None]) -> None:
         self._send = send
         self._numbers = count(1)
-        self._asked: dict[int, trio.MemorySendChannel[Picture | NoPicture]] = {}
+        self._asked: dict[int, trio.MemorySendChannel[SnapshotImage | SnapshotError]] = {}
 
-    async def take(self) -> Picture:
-        """What the camera sees now; raises NoPicture."""
+    async def take(self) -> SnapshotImage:
+        """What the camera sees now; raises SnapshotError."""
         number = next(self._numbers)
-        answers, answer = trio.open_memory_channel[Picture | NoPicture](1)
+        answers, answer = trio.open_memory_channel[SnapshotImage | SnapshotError](1)
         self._asked[number] = answers
         try:
-            self._send(ipc.Picture(number=number, width_max=WIDTH_MAX))
+            self._send(ipc.TakeSnapshot(number=number, width_max=WIDTH_MAX))
             with trio.fail_after(PATIENCE_S):
                 picture = await answer.receive()
         except trio.TooSlowError:
-            raise NoPicture(f"the capture process made no picture in {PATIENCE_S:g} s") from None
+            raise SnapshotError(f"the capture process made no picture in {PATIENCE_S:g} s") from None
         finally:
             self._asked.pop(number, None)
-        if isinstance(picture, NoPicture):
+        if isinstance(picture, SnapshotError):
             raise picture
         return picture
 
-    def arrived(self, frame: ipc.Pictured, jpeg: bytes) -> None:
+    def arrived(self, frame: ipc.Snapshot, jpeg: bytes) -> None:
         """A picture came through the pipe, or why there is none; what nobody waits for any more is let go."""
         if (answers := self._asked.pop(frame.number, None)) is not None:
-            answers.send_nowait(_picture(frame, jpeg) if jpeg else NoPicture(frame.error or "it is empty"))
+            answers.send_nowait(_picture(frame, jpeg) if jpeg else SnapshotError(frame.error or "it is empty"))
 
     def leave(self) -> None:
         """The worker is gone: whoever waits must hear of it."""
         while self._asked:
             _, answers = self._asked.popitem()
-            answers.send_nowait(NoPicture("the capture process ended"))
+            answers.send_nowait(SnapshotError("the capture process ended"))
 
 
-def _picture(frame: ipc.Pictured, jpeg: bytes) -> Picture:
+def _picture(frame: ipc.Snapshot, jpeg: bytes) -> SnapshotImage:
     taken = frame.taken_s + frame.anchor_s + time.time() - time.monotonic()
-    return Picture(jpeg, frame.size, datetime.fromtimestamp(taken, UTC))
+    return SnapshotImage(jpeg, frame.size, datetime.fromtimestamp(taken, UTC))

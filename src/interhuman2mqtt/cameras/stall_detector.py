@@ -52,7 +52,7 @@ class Timeouts(NamedTuple):
     silence: float = SILENT_WORKER_S
 
 
-class SoundMissing(NamedTuple):
+class AudioStall(NamedTuple):
     """Why there is no sound, though the video goes on."""
 
     reason: Reason
@@ -61,12 +61,12 @@ class SoundMissing(NamedTuple):
     """For how long, when it was noticed."""
 
 
-class Progress:
+class StallDetector:
     """What the pulses say, on our own clock."""
 
     def __init__(self, open_timeout_s: float) -> None:
         self._open_s = OPENINGS * open_timeout_s
-        self.pulse: ipc.Pulse | None = None
+        self.pulse: ipc.WorkerHeartbeat | None = None
         self._began = trio.current_time()
         self._is_open = False
         self._pulse_at = self._video_at = self._sound_at = NEVER
@@ -76,7 +76,7 @@ class Progress:
         self._is_open = True
         self._video_at = self._sound_at = trio.current_time()
 
-    def observe(self, pulse: ipc.Pulse) -> None:
+    def observe(self, pulse: ipc.WorkerHeartbeat) -> None:
         """A pulse came."""
         now = self._pulse_at = trio.current_time()
         before = self.pulse or pulse
@@ -86,16 +86,16 @@ class Progress:
             self._sound_at = now
         self.pulse = pulse
 
-    def sound_missing(self, timeouts: Timeouts) -> SoundMissing | None:
+    def sound_missing(self, timeouts: Timeouts) -> AudioStall | None:
         """Return why silence is sent in place of sound that is due; None while sound comes, or none is due."""
         if self.pulse is None:
             return None
         if fault := self.pulse.sound_fault:
-            return SoundMissing(fault.reason, fault.detail, 0.0)
+            return AudioStall(fault.reason, fault.detail, 0.0)
         seconds = trio.current_time() - self._sound_at
         if not self.pulse.audio_expected or seconds <= timeouts.stall:
             return None
-        return SoundMissing(Reason.AUDIO_STALLED, "the source sends video and no audio", seconds)
+        return AudioStall(Reason.AUDIO_STALLED, "the source sends video and no audio", seconds)
 
     def judge(self, timeouts: Timeouts) -> None:
         """Raise an Outage where something has stood still for too long."""

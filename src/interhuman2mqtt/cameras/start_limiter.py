@@ -37,7 +37,7 @@ class _Waiting(NamedTuple):
     turn: trio.Event
 
 
-class Starts:
+class StartLimiter:
     """Turns to begin: first those of cameras that open for the first time or have streamed, then of what failed."""
 
     def __init__(self, at_once: int = AT_ONCE) -> None:
@@ -75,8 +75,8 @@ class Starts:
 class Turn:
     """The right of one camera to begin."""
 
-    def __init__(self, starts: Starts) -> None:
-        self._starts: Starts | None = starts
+    def __init__(self, starts: StartLimiter) -> None:
+        self._starts: StartLimiter | None = starts
 
     def over(self) -> None:
         """It has begun, or never will; may be said more than once."""

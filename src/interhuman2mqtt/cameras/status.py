@@ -7,17 +7,17 @@ from typing import NamedTuple
 import structlog
 from msgspec import structs
 
-from interhuman2mqtt.cameras.gaps import Ledger
+from interhuman2mqtt.cameras.gaps import GapTracker
 from interhuman2mqtt.errors import Lingering, Outage, Overloaded, Reason, Refused
 from interhuman2mqtt.events import AudioMissing, CameraStatus, Range, State
-from interhuman2mqtt.policy.decision import Verdict
+from interhuman2mqtt.policy.decision import Decision
 from interhuman2mqtt.runtime.clock import BoxClock
 from interhuman2mqtt.runtime.redaction import redact
 
 log = structlog.get_logger(__name__)
 
 
-class Word(NamedTuple):
+class Condition(NamedTuple):
     """What one side says."""
 
     state: State
@@ -26,7 +26,7 @@ class Word(NamedTuple):
     attempts: int = 0
 
 
-class Silence(NamedTuple):
+class AudioCondition(NamedTuple):
     """There is no audio, and silence is sent in its place."""
 
     since: float
@@ -36,11 +36,11 @@ class Silence(NamedTuple):
 
 
 LEVELS = {State.OFFLINE: logging.WARNING, State.REFUSED: logging.ERROR}
-STARTING = Word(State.CONNECTING, Reason.STARTING)
-STOPPED = Word(State.STOPPED, Reason.STOPPED)
+STARTING = Condition(State.CONNECTING, Reason.STARTING)
+STOPPED = Condition(State.STOPPED, Reason.STOPPED)
 
 
-class Standing:
+class StatusTracker:
     """A camera's status; a capture that is down says more than the session that misses it.
 
     Args:
@@ -49,18 +49,20 @@ class Standing:
         clock: Dates what is published.
     """
 
-    def __init__(self, camera: str, publish: Callable[[CameraStatus], None], ledger: Ledger, clock: BoxClock) -> None:
+    def __init__(
+        self, camera: str, publish: Callable[[CameraStatus], None], ledger: GapTracker, clock: BoxClock
+    ) -> None:
         self._publish = publish
         self._ledger = ledger
-        self._capture: Word | None = STARTING
+        self._capture: Condition | None = STARTING
         self._session = STARTING
-        self._held: Word | None = None
-        self._final: Word | None = None
+        self._held: Condition | None = None
+        self._final: Condition | None = None
         self._sending = False
         self._clock = clock
         self._since = clock.boottime()
-        self._silence: Silence | None = None
-        self._complaint: Word | None = None
+        self._silence: AudioCondition | None = None
+        self._complaint: Condition | None = None
         self._status = CameraStatus(
             camera=camera,
             state=State.CONNECTING,
@@ -81,10 +83,10 @@ class Standing:
         """Whose status it is."""
         return self._status.camera
 
-    def held(self, verdict: Verdict) -> None:
+    def held(self, verdict: Decision) -> None:
         """It must not stream, and nothing of it runs any more."""
         state = State.PAUSED if verdict.reason is Reason.PAUSED else State.WAITING
-        self._held = Word(state, verdict.reason, verdict.detail)
+        self._held = Condition(state, verdict.reason, verdict.detail)
         self.session_over()
         self._say()
 
@@ -99,7 +101,7 @@ class Standing:
         self._status = structs.replace(self._status, source=source)
         self._say()
 
-    def sound(self, silence: Silence | None) -> None:
+    def sound(self, silence: AudioCondition | None) -> None:
         """Silence is sent in place of sound; None: sound comes."""
         self._silence = silence
         self._say()
@@ -107,7 +109,7 @@ class Standing:
     def capture_failed(self, outage: Outage, attempts: int) -> None:
         """The source is not open, or sends nothing."""
         state = State.REFUSED if isinstance(outage, Refused) else State.OFFLINE
-        self._capture = Word(state, outage.reason, outage.detail, attempts)
+        self._capture = Condition(state, outage.reason, outage.detail, attempts)
         self.session_over()
         self._say()
 
@@ -116,23 +118,23 @@ class Standing:
         self._status = structs.replace(self._status, session=session)
         self._complaint = None
         if self._session.state is State.WAITING and not self._session.attempts:
-            self._session = Word(State.CONNECTING)
+            self._session = Condition(State.CONNECTING)
         self._say()
 
     def waits(self, reason: Reason, detail: str) -> None:
         """It could stream, and has to wait for others."""
-        self._session = Word(State.WAITING, reason, detail)
+        self._session = Condition(State.WAITING, reason, detail)
         self._status = structs.replace(self._status, session=None)
         self._say()
 
     def streams(self) -> None:
         """The session is ready and takes media."""
-        self._session = self._complaint or Word(State.STREAMING)
+        self._session = self._complaint or Condition(State.STREAMING)
         self._say()
 
     def complained(self, outage: Outage | None) -> None:
         """The cloud reports errors while the session goes on; None: it analyses again."""
-        self._complaint = None if outage is None else Word(State.STREAMING, outage.reason, outage.detail)
+        self._complaint = None if outage is None else Condition(State.STREAMING, outage.reason, outage.detail)
         if self._session.state is State.STREAMING:
             self.streams()
 
@@ -144,13 +146,13 @@ class Standing:
         elif isinstance(outage, Overloaded | Lingering):
             state = State.WAITING
         self.session_over()
-        self._session = Word(state, outage.reason, outage.detail, attempts)
+        self._session = Condition(state, outage.reason, outage.detail, attempts)
         self._say()
 
     def session_over(self) -> None:
         """The session ended in good order and none follows it at once; said with the next change, which says why."""
         if self._session.state is State.STREAMING:
-            self._session = Word(State.CONNECTING)
+            self._session = Condition(State.CONNECTING)
         if self._sending:  # cut off on its way: some of it may have left until now
             self.sent()
         self._status = structs.replace(self._status, session=None)

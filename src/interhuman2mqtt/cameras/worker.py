@@ -12,12 +12,12 @@ import trio
 
 from interhuman2mqtt import config
 from interhuman2mqtt.cameras.recording import WorkerRecording
-from interhuman2mqtt.cameras.snapshot import Picture, Pictures
-from interhuman2mqtt.cameras.stall_detector import Progress, SoundMissing, Timeouts
-from interhuman2mqtt.cameras.worker_log import UNFINISHED_MAX, Voice
+from interhuman2mqtt.cameras.snapshot import SnapshotImage, SnapshotRequests
+from interhuman2mqtt.cameras.stall_detector import AudioStall, StallDetector, Timeouts
+from interhuman2mqtt.cameras.worker_log import UNFINISHED_MAX, WorkerLog
 from interhuman2mqtt.capture import bundled_libraries, ipc
 from interhuman2mqtt.errors import Outage, Reason, Refused
-from interhuman2mqtt.runtime.watchdog import Promise
+from interhuman2mqtt.runtime.watchdog import Heartbeat
 
 log = structlog.get_logger(__name__)
 
@@ -38,16 +38,16 @@ MEMORY = {"MALLOC_ARENA_MAX": "1", "MALLOC_TRIM_THRESHOLD_": "131072"}
 """Of glibc: an arena per thread, and what the opening of a source once needed, would cost megabytes for nothing."""
 
 
-class Worker:
+class CaptureProcess:
     """A running capture process."""
 
     def __init__(self, process: trio.Process, open_timeout_s: float) -> None:
         self.opened: ipc.Opened | None = None
         self.on_opened: Callable[[str], None] = lambda _: None
         """Told what the source is, each time that it turns out to be another."""
-        self.on_pulse: Callable[[ipc.Pulse | None, ipc.Pulse], None] = lambda _before, _now: None
+        self.on_pulse: Callable[[ipc.WorkerHeartbeat | None, ipc.WorkerHeartbeat], None] = lambda _before, _now: None
         """Told how the capture goes, after how it went."""
-        self.on_sound: Callable[[SoundMissing | None], None] = lambda _: None
+        self.on_sound: Callable[[AudioStall | None], None] = lambda _: None
         """Told each second why silence is sent in place of sound, and None when sound is sent again."""
         self.outage: Outage | None = None
         """Why the source ended; what the ring still holds can be pulled nevertheless."""
@@ -56,9 +56,9 @@ class Worker:
         """The process ended, or must not be asked any more."""
         self.silent = trio.Event()
         """The process prints nothing more."""
-        self.progress = Progress(open_timeout_s)
+        self.progress = StallDetector(open_timeout_s)
         self.recordings: dict[int, WorkerRecording] = {}
-        self._pictures = Pictures(self.send_nowait)
+        self._pictures = SnapshotRequests(self.send_nowait)
         self._process = process
         self._commands, self._to_send = trio.open_memory_channel[ipc.Command](COMMANDS)
         self._numbers = 0
@@ -101,7 +101,7 @@ class Worker:
         )
         return recording
 
-    async def picture(self) -> Picture:
+    async def picture(self) -> SnapshotImage:
         """What the camera sees now; raises NoPicture."""
         return await self._pictures.take()
 
@@ -158,7 +158,7 @@ class Worker:
             return  # as it was asked to
         raise self.outage or Outage(Reason.CAPTURE_CRASHED, f"the capture process ended {_told(status)}")
 
-    async def listen(self, voice: Voice) -> None:
+    async def listen(self, voice: WorkerLog) -> None:
         """Hear what the worker prints besides its frames, line by line."""
         assert self._process.stderr is not None  # noqa: S101 - asked for when it was started
         rest = b""
@@ -170,7 +170,7 @@ class Worker:
         voice.say(rest)
         self.silent.set()
 
-    async def watch(self, timeouts: Timeouts, promise: Promise) -> None:
+    async def watch(self, timeouts: Timeouts, promise: Heartbeat) -> None:
         """Raise an Outage once the worker hangs, or a track of its source stands still."""
         while True:
             promise(WATCH_S)
@@ -193,13 +193,13 @@ class Worker:
                 self.outage = (Refused if frame.refused else Outage)(frame.reason, frame.detail)
                 self.ended.set()
                 self._answered.set()
-            case ipc.Pulse():
+            case ipc.WorkerHeartbeat():
                 self.on_pulse(self.progress.pulse, frame)
                 self._tell_mended(frame.repairs)
                 self.progress.observe(frame)
             case ipc.Chunk() if recording := self.recordings.get(frame.recording):
                 recording.arrived(frame, payload)
-            case ipc.Pictured():
+            case ipc.Snapshot():
                 self._pictures.arrived(frame, payload)
             case ipc.Chunk():
                 pass  # of a recording that was dropped while it was on its way
@@ -215,9 +215,9 @@ class Worker:
 async def start_worker(
     command: ipc.Open,
     timeouts: Timeouts = Timeouts(),  # noqa: B008 - frozen
-    promise: Promise = lambda _seconds: None,
-    voice: Voice | None = None,
-) -> AsyncIterator[Worker]:
+    promise: Heartbeat = lambda _seconds: None,
+    voice: WorkerLog | None = None,
+) -> AsyncIterator[CaptureProcess]:
     """A capture process for as long as the context lasts; leaving it the process is gone, whatever it was doing.
 
     Args:
@@ -227,10 +227,11 @@ async def start_worker(
         promise: Told how long each wait for the worker may last.
 
     Raises:
-        Outage: the worker hangs, crashed, or could not be started. How its source fails stands in `Worker.outage`.
+        Outage: the worker hangs, crashed, or could not be started. How its source fails stands in
+            `CaptureProcess.outage`.
     """
     process = await _open_process()
-    worker = Worker(process, command.open_timeout_s)
+    worker = CaptureProcess(process, command.open_timeout_s)
     worker.send_nowait(command)
     del command
     try:
@@ -238,7 +239,7 @@ async def start_worker(
             nursery.start_soon(worker.write_commands)
             nursery.start_soon(worker.read_frames)
             nursery.start_soon(worker.watch, timeouts, promise)
-            nursery.start_soon(worker.listen, voice or Voice())
+            nursery.start_soon(worker.listen, voice or WorkerLog())
             try:
                 yield worker
             finally:

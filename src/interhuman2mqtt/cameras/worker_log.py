@@ -29,7 +29,7 @@ _numbers = re.compile(r"(0x)?[0-9a-f]*\d[0-9a-f]*", re.IGNORECASE)
 _of_ffmpeg = re.compile(r"\[[^\]]* @ 0x[0-9a-f]+\]")
 
 
-class Voice:
+class WorkerLog:
     """One camera's, through all of its capture processes."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:

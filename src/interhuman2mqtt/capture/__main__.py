@@ -23,8 +23,8 @@ import av
 
 from interhuman2mqtt.capture import ipc
 from interhuman2mqtt.capture.capture_thread import Capture
-from interhuman2mqtt.capture.recorder import Recording
-from interhuman2mqtt.capture.snapshot import Photographer
+from interhuman2mqtt.capture.recorder import Recorder
+from interhuman2mqtt.capture.snapshot import SnapshotTaker
 from interhuman2mqtt.errors import Refused
 from interhuman2mqtt.runtime import process
 from interhuman2mqtt.runtime.redaction import hide, redact
@@ -49,9 +49,9 @@ class Worker:
         self._capture = Capture(command)
         self._commands = commands
         self._frames = frames
-        self._recordings: dict[int, Recording] = {}
-        self._photographer = Photographer(self._capture)
-        self._pictures: deque[tuple[ipc.Pictured, bytes]] = deque()
+        self._recordings: dict[int, Recorder] = {}
+        self._photographer = SnapshotTaker(self._capture)
+        self._pictures: deque[tuple[ipc.Snapshot, bytes]] = deque()
         self._said: ipc.Opened | None = None
         self._failed = False
         self._pulse_at = time.monotonic()
@@ -98,7 +98,7 @@ class Worker:
     def _obey(self, command: ipc.Command) -> None:
         match command:
             case ipc.Record():
-                self._recordings[command.recording] = Recording(command, self._capture.ring, self._capture.anchor)
+                self._recordings[command.recording] = Recorder(command, self._capture.ring, self._capture.anchor)
             case ipc.Limit() if recording := self._recordings.get(command.recording):
                 recording.limit(command)
             case ipc.Pull() if recording := self._recordings.get(command.recording):
@@ -107,12 +107,12 @@ class Worker:
                 recording.finishing = True
             case ipc.Drop():
                 self._recordings.pop(command.recording, None)
-            case ipc.Picture():
+            case ipc.TakeSnapshot():
                 threading.Thread(target=self._photograph, args=(command,), name="picture", daemon=True).start()
             case _:
                 pass  # for a recording that has ended in the meantime
 
-    def _photograph(self, command: ipc.Picture) -> None:
+    def _photograph(self, command: ipc.TakeSnapshot) -> None:
         """In a thread of its own: decoding must hold up neither the capture nor the chunks."""
         pictured = self._photographer.take(command)
         with self._capture.changed:
@@ -133,7 +133,7 @@ class Worker:
         if time.monotonic() >= self._pulse_at:
             self._pulse_at = time.monotonic() + PULSE_S
             news.append(
-                ipc.Pulse(
+                ipc.WorkerHeartbeat(
                     video_packets=capture.counts.video,
                     audio_packets=capture.counts.sound,
                     audio_expected=capture.sound_expected,

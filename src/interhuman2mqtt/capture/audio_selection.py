@@ -14,7 +14,7 @@ from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.stream import Stream
 
-from interhuman2mqtt.capture.ffmpeg_log import Line
+from interhuman2mqtt.capture.ffmpeg_log import LogLine
 from interhuman2mqtt.capture.preroll import Arrived
 
 LOOK_S = 1.5
@@ -35,7 +35,7 @@ class Announced(NamedTuple):
     is_back_channel: bool
 
 
-class Choice(NamedTuple):
+class AudioSelection(NamedTuple):
     """Which sound is used, and what there is to say about it."""
 
     stream: int | None
@@ -45,7 +45,7 @@ class Choice(NamedTuple):
     """What was read of the source to find out."""
 
 
-def announced(lines: Sequence[Line]) -> list[Announced]:
+def announced(lines: Sequence[LogLine]) -> list[Announced]:
     """Return the tracks of the SDP that FFmpeg printed, in its order; none where it printed none."""
     text = next((line.text for line in reversed(lines) if line.text.startswith("SDP:")), "")
     sections = text.replace("\r", "").split("\nm=")[1:]
@@ -65,19 +65,19 @@ def encoding(container: InputContainer, stream: Stream, tracks: Sequence[Announc
     return said.encoding if said else "a codec without a name"
 
 
-def choose_sound(container: InputContainer, tracks: Sequence[Announced], *, look: bool) -> Choice:
+def choose_sound(container: InputContainer, tracks: Sequence[Announced], *, look: bool) -> AudioSelection:
     """Return the track that carries sound; where there are several, they are looked at for a moment if `look`."""
     streams = list(container.streams.audio)
     said = {stream.index: _announcement(container, stream, tracks) for stream in streams}
     forward = [stream for stream in streams if not ((told := said[stream.index]) and told.is_back_channel)]
     known = [stream for stream in forward if is_known(stream)]
     if not known:
-        return Choice(None, _why_none(container, streams, forward, tracks))
+        return AudioSelection(None, _why_none(container, streams, forward, tracks))
     if len(known) == 1 or not look:
-        return Choice(known[0].index, _which(streams, known[0]))
+        return AudioSelection(known[0].index, _which(streams, known[0]))
     read = _look(container, known)
     best = _liveliest(known, read)
-    return Choice(best.index, _which(streams, best), tuple(read))
+    return AudioSelection(best.index, _which(streams, best), tuple(read))
 
 
 def is_known(stream: Stream) -> bool:

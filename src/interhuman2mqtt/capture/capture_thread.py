@@ -11,13 +11,13 @@ from msgspec import structs
 from interhuman2mqtt.capture import ipc
 from interhuman2mqtt.capture.device import Feed, explain, open_source
 from interhuman2mqtt.capture.microphone import Microphone
-from interhuman2mqtt.capture.reader import Counts, Reopen, Shared, Take
+from interhuman2mqtt.capture.reader import Counts, ReaderState, ReopenSource, SourceReader
 from interhuman2mqtt.capture.recorder import Tracks
 from interhuman2mqtt.capture.ring import Ring
 from interhuman2mqtt.capture.tcp_connection import interrupt
-from interhuman2mqtt.capture.timestamps import Anchor
-from interhuman2mqtt.capture.track_selection import CHANGING_FORMAT, Adjustment, Choice, choose, said_of
-from interhuman2mqtt.capture.tracks import Silence
+from interhuman2mqtt.capture.timestamps import ClockAnchor
+from interhuman2mqtt.capture.track_selection import CHANGING_FORMAT, SourceHints, TrackSelection, choose, said_of
+from interhuman2mqtt.capture.tracks import SilentTrack
 from interhuman2mqtt.errors import Outage, Reason
 
 REOPENS = 5
@@ -35,7 +35,7 @@ class Capture:
         self.changed = threading.Condition()
         """Notified when a GOP is sealed, the source opened, or it ended."""
         self.ring = Ring(command.buffer_s, command.buffer_max)
-        self.anchor = Anchor()
+        self.anchor = ClockAnchor()
         self.counts = Counts()
         self.takes: dict[int, Tracks] = {}
         self.opened: ipc.Opened | None = None
@@ -47,7 +47,7 @@ class Capture:
         self._video_said = ""
         self._reopened: deque[float] = deque()
         self._feed: Feed | None = None
-        self._take: Take | None = None
+        self._take: SourceReader | None = None
         self._is_leaving = False
         self._left = threading.Event()
 
@@ -76,11 +76,11 @@ class Capture:
             self.microphone.end()
 
     @property
-    def sound_fault(self) -> ipc.SoundFault | None:
+    def sound_fault(self) -> ipc.AudioFault | None:
         """Why there is no sound now, where that is known; guarded by `changed`."""
         if self.microphone is None or self.microphone.fault is None:
             return None
-        return ipc.SoundFault(reason=self.microphone.fault.reason, detail=self.microphone.fault.detail)
+        return ipc.AudioFault(reason=self.microphone.fault.reason, detail=self.microphone.fault.detail)
 
     def look_at_microphone(self) -> None:
         """Say in `opened` what became of the microphone since; guarded by `changed`."""
@@ -92,11 +92,11 @@ class Capture:
             self.opened = structs.replace(self.opened, description=description, audio=audio, is_same=True)
 
     def _run(self) -> None:
-        adjustment = Adjustment()
+        adjustment = SourceHints()
         while self.outage is None and not self._is_leaving:
             try:
                 self._run_take(adjustment)
-            except Reopen as reopen:
+            except ReopenSource as reopen:
                 self._reopens(reopen.why)
                 adjustment = self._adjusted(reopen)
             except Outage as outage:
@@ -104,7 +104,7 @@ class Capture:
             except (av.error.FFmpegError, OSError) as error:
                 self._end(explain(self.command, error))
 
-    def _run_take(self, adjustment: Adjustment) -> None:
+    def _run_take(self, adjustment: SourceHints) -> None:
         feeds = open_source(self.command, encode=adjustment.encode)
         self._feed = feeds[0]
         self._left.clear()  # a source that is opened anew is taken leave of, too
@@ -127,7 +127,7 @@ class Capture:
             what = f"{self.command.source} had to be opened {REOPENS} times in {REOPENS_S:g} s"
             self._end(Outage(Reason.INVALID_MEDIA, f"{what}: it changes its format again and again"))
 
-    def _adjusted(self, reopen: Reopen) -> Adjustment:
+    def _adjusted(self, reopen: ReopenSource) -> SourceHints:
         """Return what was learned; formats that go on changing are encoded as the first of them, which ends it."""
         now = time.monotonic()
         often = sum(now - at < REOPENS_S for at in self._reopened) >= CHANGES
@@ -136,19 +136,19 @@ class Capture:
         self.counts.repairs["changing_format"] += 1
         return reopen.adjustment._replace(encode=True, because=CHANGING_FORMAT)
 
-    def _begin(self, choice: Choice) -> None:
+    def _begin(self, choice: TrackSelection) -> None:
         tracks = choice.tracks
         with self.changed:
             self.ring.cut(has_sound=tracks.sound is not None)
             self.takes = {take: made for take, made in self.takes.items() if take >= self.ring.oldest_take}
             self.takes[self.ring.take] = tracks
             self.opened, self._video_said = choice.opened, choice.video_said
-            self.sound_expected = tracks.sound is not None and not isinstance(tracks.sound, Silence)
+            self.sound_expected = tracks.sound is not None and not isinstance(tracks.sound, SilentTrack)
             self.changed.notify_all()
 
-    def _read(self, feeds: list[Feed], tracks: Tracks, adjustment: Adjustment) -> None:
-        shared = Shared(self.ring, self.changed, self.anchor, self.counts)
-        take = self._take = Take(shared, feeds, tracks, adjustment, may_encode=self.command.video == "auto")
+    def _read(self, feeds: list[Feed], tracks: Tracks, adjustment: SourceHints) -> None:
+        shared = ReaderState(self.ring, self.changed, self.anchor, self.counts)
+        take = self._take = SourceReader(shared, feeds, tracks, adjustment, may_encode=self.command.video == "auto")
         take.over = self._is_leaving
         if self.microphone is not None:
             self.microphone.listen(take)

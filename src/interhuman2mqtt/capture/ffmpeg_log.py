@@ -15,7 +15,7 @@ import av
 from interhuman2mqtt.runtime.redaction import redact
 
 
-class Line(NamedTuple):
+class LogLine(NamedTuple):
     """One message."""
 
     level: int
@@ -30,7 +30,7 @@ _listening: Final[set[int]] = set()
 
 
 @contextmanager
-def listening(*, prints: bool) -> Iterator[list[Line]]:
+def listening(*, prints: bool) -> Iterator[list[LogLine]]:
     """Collect what FFmpeg prints in this thread.
 
     Args:
@@ -40,13 +40,13 @@ def listening(*, prints: bool) -> Iterator[list[Line]]:
     with _lock:
         _listening.add(me)
         av.logging.set_level(av.logging.VERBOSE)
-    lines: list[Line] = []
+    lines: list[LogLine] = []
     try:
         with av.logging.Capture(local=True) as captured:
             try:
                 yield lines
             finally:
-                lines += [Line(*line) for line in captured]
+                lines += [LogLine(*line) for line in captured]
     finally:
         if prints:
             _print(lines)
@@ -58,7 +58,7 @@ def listening(*, prints: bool) -> Iterator[list[Line]]:
                     av.logging.restore_default_callback()
 
 
-def _print(lines: Iterable[Line]) -> None:
+def _print(lines: Iterable[LogLine]) -> None:
     """Print what FFmpeg would have printed by itself, without the secrets that it was given."""
     said = (line for line in lines if line.level <= av.logging.INFO)
     sys.stderr.write("".join(redact(f"[{line.part}] {line.text.rstrip()}\n") for line in said))

@@ -34,17 +34,17 @@ WAITING_MAX = 1000
 """Packets of sound before the first picture; older ones are of no use."""
 
 
-class Clock(NamedTuple):
+class PlaybackClock(NamedTuple):
     """What keeps the time."""
 
     monotonic: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
 
 
-REAL = Clock()
+REAL = PlaybackClock()
 
 
-def played(feed: Feed, clock: Clock = REAL) -> Iterator[Arrived]:
+def played(feed: Feed, clock: PlaybackClock = REAL) -> Iterator[Arrived]:
     """The packets of a paced feed, each when it is due; a feed that loops never ends."""
     begun = clock.monotonic()
     end_s, heard_s, length_s = 0.0, -PRIMING_S, None
@@ -75,7 +75,7 @@ class Due(NamedTuple):
     at: float
 
 
-class Place:
+class FilePosition:
     """Where one track of a pass has come to."""
 
     def __init__(self, begin_s: float) -> None:
@@ -105,7 +105,7 @@ class Pass:
         if length_s is None and video.duration is not None and feed.loops:
             length_s = float(video.duration * (video.time_base or 0))
         self._length_s = length_s
-        self.video, self._sound = Place(begin_s), Place(begin_s)
+        self.video, self._sound = FilePosition(begin_s), FilePosition(begin_s)
         self._filter: BitStreamFilterContext | None = None
         self._counted = self._latest = 0
         self._jumped = False
@@ -164,7 +164,7 @@ class Pass:
         packet.dts = None if packet.dts is None else packet.dts + ticks
         return at
 
-    def _jumps(self, claimed_s: float, mine: Place, other: Place) -> bool:
+    def _jumps(self, claimed_s: float, mine: FilePosition, other: FilePosition) -> bool:
         """Whether another file begins here."""
         gap_s = claimed_s - (mine.claimed_s or 0.0)
         if self._feed.sound is None or self._feed.video is None:
@@ -172,7 +172,7 @@ class Pass:
         goes_on = other.end_s >= claimed_s + (mine.offset_s or 0.0) - AHEAD_S
         return gap_s < -BACK_S or (gap_s > AHEAD_S and not goes_on)
 
-    def _joined(self, claimed_s: float, mine: Place, other: Place) -> float:
+    def _joined(self, claimed_s: float, mine: FilePosition, other: FilePosition) -> float:
         """The offset from here on: that of the other track, where that has jumped already."""
         if other.offset_s is not None and abs(claimed_s + other.offset_s - mine.end_s) < AHEAD_S:
             return other.offset_s

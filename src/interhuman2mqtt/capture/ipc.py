@@ -107,8 +107,8 @@ class Drop(Struct, frozen=True, kw_only=True, tag="drop"):
     recording: int
 
 
-class Picture(Struct, frozen=True, kw_only=True, tag="picture"):
-    """Send what the camera sees now; answered by exactly one `Pictured`."""
+class TakeSnapshot(Struct, frozen=True, kw_only=True, tag="picture"):
+    """Send what the camera sees now; answered by exactly one `Snapshot`."""
 
     number: int
     width_max: int
@@ -137,14 +137,14 @@ class Failed(Struct, frozen=True, kw_only=True, tag="failed"):
     """Whether a person must act before it can get better."""
 
 
-class SoundFault(Struct, frozen=True, kw_only=True):
+class AudioFault(Struct, frozen=True, kw_only=True):
     """Why there is no sound, and silence is sent in its place."""
 
     reason: Reason
     detail: str
 
 
-class Pulse(Struct, frozen=True, kw_only=True, tag="pulse"):
+class WorkerHeartbeat(Struct, frozen=True, kw_only=True, tag="pulse"):
     """Every half second: what has been captured, so that the daemon can judge a stall per track."""
 
     video_packets: int
@@ -155,7 +155,7 @@ class Pulse(Struct, frozen=True, kw_only=True, tag="pulse"):
     ring_bytes: int
     repairs: dict[str, int]
     """How often each rule about lying timestamps was applied, by its name."""
-    sound_fault: SoundFault | None = None
+    sound_fault: AudioFault | None = None
     """What is wrong with a microphone."""
 
 
@@ -183,7 +183,7 @@ class Chunk(Struct, frozen=True, kw_only=True, tag="chunk"):
             raise ValueError("time runs backwards")
 
 
-class Pictured(Struct, frozen=True, kw_only=True, tag="pictured"):
+class Snapshot(Struct, frozen=True, kw_only=True, tag="pictured"):
     """What the camera saw; its payload is a JPEG, empty where there is none."""
 
     number: int
@@ -196,8 +196,8 @@ class Pictured(Struct, frozen=True, kw_only=True, tag="pictured"):
     """Why there is none."""
 
 
-Command = Open | Record | Limit | Pull | Finish | Drop | Picture
-Frame = Opened | Failed | Pulse | Chunk | Pictured
+Command = Open | Record | Limit | Pull | Finish | Drop | TakeSnapshot
+Frame = Opened | Failed | WorkerHeartbeat | Chunk | Snapshot
 
 _encode = msgspec.json.Encoder().encode
 _commands: msgspec.json.Decoder[Command] = msgspec.json.Decoder(Command)

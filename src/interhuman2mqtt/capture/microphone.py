@@ -30,7 +30,7 @@ STEADY_S = 10.0
 DEVICE_TIMEOUT_S = 10
 
 
-class Listener(Protocol):
+class MicrophoneListener(Protocol):
     """What the sound is put into: one take of a camera."""
 
     over: bool
@@ -51,7 +51,7 @@ class Microphone:
         self._command = command
         self._name = (command.microphone or "").removeprefix("alsa:")
         self._changed = changed
-        self._listener: Listener | None = None
+        self._listener: MicrophoneListener | None = None
         self._tried = threading.Event()
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="microphone", daemon=True)
@@ -61,7 +61,7 @@ class Microphone:
         self._thread.start()
         self._tried.wait(OPENING_S)
 
-    def listen(self, listener: Listener) -> None:
+    def listen(self, listener: MicrophoneListener) -> None:
         """Put the sound into this take from here on."""
         with self._changed:
             self._listener = listener
@@ -119,7 +119,7 @@ class Microphone:
             if not listener.over:
                 return
 
-    def _wait_listener(self) -> Listener | None:
+    def _wait_listener(self) -> MicrophoneListener | None:
         with self._changed:
             self._changed.wait_for(
                 lambda: self._over.is_set() or (self._listener is not None and not self._listener.over)

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from interhuman2mqtt.capture.clock_rate import opening_rate
-from interhuman2mqtt.capture.timestamps import Anchor, Timeline
+from interhuman2mqtt.capture.timestamps import ClockAnchor, TimestampRepair
 from interhuman2mqtt.capture.tracks import AvPacket
 
 OPENING_S = 1.2
@@ -27,7 +27,7 @@ class Arrived(NamedTuple):
     at: float
 
 
-class Opening:
+class Preroll:
     """Holds the packets of one feed, and begins its timelines.
 
     Args:
@@ -36,7 +36,7 @@ class Opening:
     """
 
     def __init__(
-        self, timelines: Mapping[int, Timeline], video: int | None, anchor: Anchor, repairs: Counter[str]
+        self, timelines: Mapping[int, TimestampRepair], video: int | None, anchor: ClockAnchor, repairs: Counter[str]
     ) -> None:
         self._timelines = timelines
         self._video = video
@@ -63,7 +63,7 @@ class Opening:
         self._stand_together(levels, begin_s, min(self._placed_s(each) for each in held))
         yield from held
 
-    def _begin(self, timeline: Timeline, mine: list[Arrived], zero_s: float, opened: float) -> float | None:
+    def _begin(self, timeline: TimestampRepair, mine: list[Arrived], zero_s: float, opened: float) -> float | None:
         """Begin one timeline; returns its level: the least delay of a packet that came after the burst."""
         after = [each for each in mine if each.at - opened >= BURST_S] or mine
         claims = [(_claimed_s(each.packet, timeline), each.at) for each in after]
@@ -90,7 +90,7 @@ class Opening:
             if timeline.rate and level is not None:
                 timeline.rate.level = level - moved_s
 
-    def _apart_s(self, timeline: Timeline, apart_s: float) -> float:
+    def _apart_s(self, timeline: TimestampRepair, apart_s: float) -> float:
         """How far a track has to be moved, which comes so much later than the picture by what it says."""
         if self._video is None or timeline.gain != 1.0:
             return apart_s  # its own times tell nothing about where it begins
@@ -105,5 +105,5 @@ def _claim(packet: AvPacket) -> int:
     return packet.dts if packet.dts is not None else packet.pts or 0
 
 
-def _claimed_s(packet: AvPacket, timeline: Timeline) -> float:
+def _claimed_s(packet: AvPacket, timeline: TimestampRepair) -> float:
     return _claim(packet) * timeline.tick_s

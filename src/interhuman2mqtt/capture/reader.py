@@ -18,12 +18,12 @@ import av
 from interhuman2mqtt.capture.clock_rate import ClockRate
 from interhuman2mqtt.capture.demuxer import packets
 from interhuman2mqtt.capture.device import Feed
-from interhuman2mqtt.capture.preroll import Arrived, Opening
+from interhuman2mqtt.capture.preroll import Arrived, Preroll
 from interhuman2mqtt.capture.recorder import Tracks
 from interhuman2mqtt.capture.ring import Packet, Ring
-from interhuman2mqtt.capture.silence import Filled
-from interhuman2mqtt.capture.timestamps import Anchor, Timeline
-from interhuman2mqtt.capture.track_selection import INTRA_REFRESH, NO_KEY_FRAMES, Adjustment
+from interhuman2mqtt.capture.silence import GapFiller
+from interhuman2mqtt.capture.timestamps import ClockAnchor, TimestampRepair
+from interhuman2mqtt.capture.track_selection import INTRA_REFRESH, NO_KEY_FRAMES, SourceHints
 from interhuman2mqtt.capture.tracks import AvPacket, Copied, CopiedVideo, base_of
 from interhuman2mqtt.errors import Outage, Reason, Refused
 
@@ -41,7 +41,7 @@ WAITING_MAX = 64 << 10
 """Bytes: what the kernel's buffer holds from the first day on; a camera may drop pictures that it cannot send."""
 
 
-def rest_s(ring: Ring, anchor: Anchor, seconds: float, arrival: float) -> float:
+def rest_s(ring: Ring, anchor: ClockAnchor, seconds: float, arrival: float) -> float:
     """How long to rest after a packet that is shown at `seconds` and came at `arrival`; 0 for not at all."""
     is_newest = anchor.settled and arrival - anchor.seconds - seconds < PUNCTUAL_S
     if not is_newest or not ring.shortest_gop_s or ring.is_waiting:
@@ -58,10 +58,10 @@ LONGEST_GOP_S = 4.5
 NO_IDR = "the video is refreshed bit by bit (intra refresh), and has no key frames to begin with"
 
 
-class Reopen(Exception):  # noqa: N818 - it is no error
+class ReopenSource(Exception):  # noqa: N818 - it is no error
     """The source must be opened again with this adjustment, because of `why`."""
 
-    def __init__(self, adjustment: Adjustment, why: str) -> None:
+    def __init__(self, adjustment: SourceHints, why: str) -> None:
         super().__init__(why)
         self.adjustment = adjustment
         self.why = why
@@ -84,20 +84,20 @@ class Counts:
             self.sound += 1
 
 
-class Shared(NamedTuple):
+class ReaderState(NamedTuple):
     """What all takes of a capture write to, and its recordings read; guarded by `changed`."""
 
     ring: Ring
     changed: threading.Condition
-    anchor: Anchor
+    anchor: ClockAnchor
     counts: Counts
 
 
-class Take:
+class SourceReader:
     """Mends times, encodes where needed, and fills the ring."""
 
     def __init__(
-        self, shared: Shared, feeds: list[Feed], tracks: Tracks, adjustment: Adjustment, *, may_encode: bool
+        self, shared: ReaderState, feeds: list[Feed], tracks: Tracks, adjustment: SourceHints, *, may_encode: bool
     ) -> None:
         self._ring, self._changed, self._anchor, self._counts = shared
         self._tracks = tracks
@@ -111,11 +111,11 @@ class Take:
         self._sealed_at: float | None = None
         self.over = False
         """Set when the take ends: its feeds are read no further."""
-        self._timelines: dict[int, dict[int, Timeline]] = {}
+        self._timelines: dict[int, dict[int, TimestampRepair]] = {}
 
     def hear(self, microphone: Feed) -> None:
         """Read a microphone beside the source, in its own thread."""
-        if isinstance(self._tracks.sound, Filled):
+        if isinstance(self._tracks.sound, GapFiller):
             stream = cast("AudioStream", microphone.container.streams[microphone.sound or 0])
             with self._changed:
                 self._tracks.sound.listen(stream, base_of(stream))
@@ -124,9 +124,9 @@ class Take:
     def read(self, feed: Feed) -> None:
         """Until the feed, or the take, ends; raises what FFmpeg raises, or Reopen."""
         self._timelines[id(feed)] = self._timelines_of(feed)
-        opening: Opening | None = None
+        opening: Preroll | None = None
         if feed.clock in HELD:
-            opening = Opening(self._timelines[id(feed)], feed.video, self._anchor, self._counts.repairs)
+            opening = Preroll(self._timelines[id(feed)], feed.video, self._anchor, self._counts.repairs)
         for arrived in packets(feed):
             if self.over:
                 return
@@ -141,9 +141,9 @@ class Take:
         if opening is not None:
             self._open(feed, opening)
 
-    def _timelines_of(self, feed: Feed) -> dict[int, Timeline]:
+    def _timelines_of(self, feed: Feed) -> dict[int, TimestampRepair]:
         return {
-            index: Timeline(
+            index: TimestampRepair(
                 base_of(feed.container.streams[index]),
                 self._anchor,
                 self._counts.repairs,
@@ -156,11 +156,11 @@ class Take:
 
     def _expect(self, feed: Feed, held: Arrived) -> None:
         """Sound that is held back is there all the same."""
-        if held.packet.stream_index == feed.sound and isinstance(self._tracks.sound, Filled):
+        if held.packet.stream_index == feed.sound and isinstance(self._tracks.sound, GapFiller):
             with self._changed:
                 self._tracks.sound.comes(held.at)
 
-    def _open(self, feed: Feed, opening: Opening) -> None:
+    def _open(self, feed: Feed, opening: Preroll) -> None:
         """Take in what was held back while it was not known when it was captured."""
         begin_s = self._ring.end_s if self._ring.take > 1 else None
         with self._changed:
@@ -192,7 +192,7 @@ class Take:
         packet.duration = packet.duration or timeline.step
         return stamp.pts * timeline.tick_s
 
-    def _begin(self, packet: AvPacket, timeline: Timeline, arrival: float) -> None:
+    def _begin(self, packet: AvPacket, timeline: TimestampRepair, arrival: float) -> None:
         """Every timeline of the source begins at its first packet: at zero, or behind the take before this one."""
         claimed = packet.dts if packet.dts is not None else packet.pts or 0
         at_s = max(arrival - self._anchor.seconds, self._ring.end_s) if self._ring.take > 1 else 0.0
@@ -213,11 +213,11 @@ class Take:
             if self._ring.sealed != sealed:
                 self._changed.notify_all()
             if self._may_encode and self._ring.open_gop_s > LONGEST_GOP_S:
-                raise Reopen(self._adjustment._replace(encode=True), "rare_key_frames")
+                raise ReopenSource(self._adjustment._replace(encode=True), "rare_key_frames")
 
     def _sound(self, packet: AvPacket, arrival: float) -> None:
         track = self._tracks.sound
-        if not isinstance(track, Filled):
+        if not isinstance(track, GapFiller):
             return
         with self._changed:  # which the filling with silence needs as well, and two inputs have two threads
             sealed = self._ring.sealed
@@ -256,7 +256,7 @@ class Take:
         if packet.is_keyframe:
             self._judge_key(self._tracks.video, packet)
         elif self._may_encode and self._ring.newest_gop() is None and self._lasts(packet) > LONGEST_GOP_S:
-            raise Reopen(self._adjustment._replace(encode=True, because=NO_KEY_FRAMES), "no_key_frames")
+            raise ReopenSource(self._adjustment._replace(encode=True, because=NO_KEY_FRAMES), "no_key_frames")
 
     def _lasts(self, packet: AvPacket) -> float:
         """Return the seconds of video from the first picture of the take to this one."""
@@ -273,6 +273,6 @@ class Take:
         if trouble == "intra_refresh" and not self._may_encode:
             raise Refused(Reason.UNSUPPORTED, f'{NO_IDR}, so it cannot be copied: set video = "auto" or "h264"')
         if trouble == "intra_refresh":
-            raise Reopen(self._adjustment._replace(encode=True, because=INTRA_REFRESH), trouble)
+            raise ReopenSource(self._adjustment._replace(encode=True, because=INTRA_REFRESH), trouble)
         if trouble is not None:
-            raise Reopen(self._adjustment, trouble)
+            raise ReopenSource(self._adjustment, trouble)

@@ -20,9 +20,9 @@ from av.stream import Stream
 from interhuman2mqtt.capture import ipc
 from interhuman2mqtt.capture.chunk_length import Bounds, GrowingChunk
 from interhuman2mqtt.capture.ring import Gop, Packet, Ring, Span
-from interhuman2mqtt.capture.silence import Filled
-from interhuman2mqtt.capture.timestamps import Anchor
-from interhuman2mqtt.capture.tracks import AvPacket, Silence, VideoTrack
+from interhuman2mqtt.capture.silence import GapFiller
+from interhuman2mqtt.capture.timestamps import ClockAnchor
+from interhuman2mqtt.capture.tracks import AvPacket, SilentTrack, VideoTrack
 
 MOVFLAGS = "empty_moov+default_base_moof+frag_custom+frag_discont+skip_trailer"
 MUXER_BUFFER = 1 << 20
@@ -32,7 +32,7 @@ class Tracks(NamedTuple):
     """What the GOPs of one take are made of."""
 
     video: VideoTrack
-    sound: Filled | Silence | None
+    sound: GapFiller | SilentTrack | None
 
 
 class _Sink:
@@ -46,10 +46,10 @@ class _Sink:
         return len(data)
 
 
-class Recording:
+class Recorder:
     """A cursor and what was cut so far."""
 
-    def __init__(self, command: ipc.Record, ring: Ring, anchor: Anchor) -> None:
+    def __init__(self, command: ipc.Record, ring: Ring, anchor: ClockAnchor) -> None:
         self.number = command.recording
         self.pulled = False
         """Whether the daemon waits for a chunk."""

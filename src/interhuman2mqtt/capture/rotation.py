@@ -106,7 +106,7 @@ def even(length: float | Fraction) -> int:
     return max(2, round(length) & ~1)
 
 
-class Upright:
+class Rotator:
     """Turns pictures upright and makes them fit into a size in their own proportions, by bars where it has others.
 
     Args:

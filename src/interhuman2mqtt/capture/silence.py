@@ -15,7 +15,7 @@ import av
 from av.audio.stream import AudioStream
 
 from interhuman2mqtt.capture.ring import HOLE_S, SOUND_PATIENCE_S, Packet
-from interhuman2mqtt.capture.tracks import AvPacket, Copied, EncodedSound, open_sound_encoder
+from interhuman2mqtt.capture.tracks import AvPacket, Copied, EncodedAudio, open_sound_encoder
 
 GAP_S = 0.5
 """Less between two packets of sound is the network's, or a camera's that stamps several packets alike."""
@@ -27,7 +27,7 @@ LOW_COMPLEXITY = 2
 SPECTRAL_BAND_REPLICATION = (5, 29)
 
 
-class Quiet(NamedTuple):
+class SilentAudio(NamedTuple):
     """A packet of silence."""
 
     data: bytes
@@ -35,7 +35,7 @@ class Quiet(NamedTuple):
     """How long it is."""
 
 
-class Filled:
+class GapFiller:
     """A track of sound, copied or encoded, and the silence that stands in for it.
 
     Args:
@@ -43,7 +43,7 @@ class Filled:
         quiet: Silence of the same parameters; None where nobody can make it, and holes stay.
     """
 
-    def __init__(self, track: Copied | EncodedSound, quiet: Quiet | None) -> None:
+    def __init__(self, track: Copied | EncodedAudio, quiet: SilentAudio | None) -> None:
         self.template, self.time_base, self.tick_s = track.template, track.time_base, track.tick_s
         self.is_missing = False
         """Whether silence stands in now."""
@@ -63,7 +63,7 @@ class Filled:
 
     def listen(self, stream: AudioStream, time_base: Fraction) -> None:
         """Take the sound from another input from here on; not for copied sound."""
-        if isinstance(self._track, EncodedSound):
+        if isinstance(self._track, EncodedAudio):
             self._track.listen(stream, time_base)
 
     def comes(self, arrival: float) -> None:
@@ -101,7 +101,7 @@ class Filled:
         is_behind = (wanted - self._end) * self.tick_s > SOUND_PATIENCE_S
         if not self.is_missing and is_behind and now - self._came_at > SOUND_PATIENCE_S:
             self.is_missing = True
-            if isinstance(self._track, EncodedSound):
+            if isinstance(self._track, EncodedAudio):
                 for made in self._track.flush():
                     yield from self._appended(made)
         if self.is_missing:
@@ -117,7 +117,7 @@ class Filled:
         self._filled_to = self._end
 
 
-def quiet_of(stream: AudioStream) -> Quiet | None:
+def quiet_of(stream: AudioStream) -> SilentAudio | None:
     """Return silence that a stream of AAC or Opus can be filled with; None where its parameters are too rare."""
     context = stream.codec_context
     if context.name == "opus":
@@ -127,7 +127,7 @@ def quiet_of(stream: AudioStream) -> Quiet | None:
 
 
 @cache
-def quiet(codec: str, rate: int, layout: str) -> Quiet:
+def quiet(codec: str, rate: int, layout: str) -> SilentAudio:
     """Return a packet of silence, made by the encoder of that name."""
     encoder = open_sound_encoder(codec, rate, layout)
     context = encoder.codec_context
@@ -139,7 +139,7 @@ def quiet(codec: str, rate: int, layout: str) -> Quiet:
     for number in range(PRIMING):
         frame.pts = number * context.frame_size
         packets += [bytes(packet) for packet in encoder.encode(frame)]
-    return Quiet(packets[-1], Fraction(context.frame_size, rate))
+    return SilentAudio(packets[-1], Fraction(context.frame_size, rate))
 
 
 def low_complexity(config: bytes) -> tuple[int, str] | None:

@@ -18,7 +18,7 @@ from av.video.frame import VideoFrame
 from interhuman2mqtt.capture import ipc
 from interhuman2mqtt.capture.capture_thread import Capture
 from interhuman2mqtt.capture.ring import Packet
-from interhuman2mqtt.capture.rotation import Size, Upright, even
+from interhuman2mqtt.capture.rotation import Rotator, Size, even
 from interhuman2mqtt.capture.tracks import AvPacket, VideoTrack
 
 DECODE_S = 2.0
@@ -31,55 +31,55 @@ LAMBDA = 118
 """FF_QP2LAMBDA of libavutil/avutil.h: libav's unit of `global_quality`."""
 
 
-class NoPicture(Exception):  # noqa: N818 - it names what happened
+class SnapshotFailed(Exception):  # noqa: N818 - it names what happened
     """There is none to be had now; the text says why."""
 
 
-class Photographer:
+class SnapshotTaker:
     """Takes pictures of one capture, one after the other."""
 
     def __init__(self, capture: Capture) -> None:
         self._capture = capture
         self._one_at_a_time = threading.Lock()
 
-    def take(self, command: ipc.Picture) -> tuple[ipc.Pictured, bytes]:
+    def take(self, command: ipc.TakeSnapshot) -> tuple[ipc.Snapshot, bytes]:
         """A picture, or why there is none. Blocks; not to be called with the capture's lock held."""
         with self._one_at_a_time:
             try:
                 return self._take(command)
-            except NoPicture as error:
-                return ipc.Pictured(number=command.number, error=str(error)), b""
+            except SnapshotFailed as error:
+                return ipc.Snapshot(number=command.number, error=str(error)), b""
             except av.error.FFmpegError as error:
-                return ipc.Pictured(number=command.number, error=f"the picture cannot be made: {error.strerror}"), b""
+                return ipc.Snapshot(number=command.number, error=f"the picture cannot be made: {error.strerror}"), b""
 
-    def _take(self, command: ipc.Picture) -> tuple[ipc.Pictured, bytes]:
+    def _take(self, command: ipc.TakeSnapshot) -> tuple[ipc.Snapshot, bytes]:
         track, packets, anchor_s = self._newest()
         frame = newest_frame(track.template, packets, time.monotonic() + DECODE_S)
         size = fitting(track.shape.of(frame).upright, command.width_max)
         taken_s = (frame.pts or 0) * track.tick_s
-        pictured = ipc.Pictured(number=command.number, size=size, taken_s=taken_s, anchor_s=anchor_s)
-        return pictured, jpeg(Upright(size, PIXELS).fit(frame, track.shape))
+        pictured = ipc.Snapshot(number=command.number, size=size, taken_s=taken_s, anchor_s=anchor_s)
+        return pictured, jpeg(Rotator(size, PIXELS).fit(frame, track.shape))
 
     def _newest(self) -> tuple[VideoTrack, list[Packet], float]:
         """The pictures of the newest group, which may still grow, and the track that they are of."""
         capture = self._capture
         with capture.changed:
             if capture.outage is not None:
-                raise NoPicture(f"the source is not open: {capture.outage.detail}")
+                raise SnapshotFailed(f"the source is not open: {capture.outage.detail}")
             gop = capture.ring.newest_gop()
             if gop is None:
-                raise NoPicture("no picture has come yet that begins a group")
+                raise SnapshotFailed("no picture has come yet that begins a group")
             return capture.takes[gop.take].video, list(gop.video), capture.anchor.seconds
 
 
 def newest_frame(template: Stream, packets: list[Packet], deadline: float) -> VideoFrame:
-    """The picture that is shown last, of those that could be decoded until the deadline; raises NoPicture."""
+    """The picture that is shown last, of those that could be decoded until the deadline; raises SnapshotFailed."""
     newest: VideoFrame | None = None
     for frame in _decoded(template, packets, deadline):
         if newest is None or (frame.pts or 0) >= (newest.pts or 0):
             newest = frame
     if newest is None:
-        raise NoPicture("none of the newest pictures could be decoded")
+        raise SnapshotFailed("none of the newest pictures could be decoded")
     return newest
 
 

@@ -1,7 +1,7 @@
 """Cameras lie about time; here each lie has a rule, and what comes out is a timeline that only runs on.
 
-A packet's *arrival* is CLOCK_MONOTONIC when it reached us. Its PTS and DTS are the camera's claim. `Timeline` keeps
-the claim wherever it can be true, because the camera's clock is steadier than a network's, and mends it where it
+A packet's *arrival* is CLOCK_MONOTONIC when it reached us. Its PTS and DTS are the camera's claim. `TimestampRepair`
+keeps the claim wherever it can be true, because the camera's clock is steadier than a network's, and mends it where it
 cannot:
 
 ==================  ====================================================================================
@@ -51,7 +51,7 @@ BETTER_S = 0.02
 """...by more than this."""
 
 
-class Anchor:
+class ClockAnchor:
     """The least delay seen lately between a packet's time and its arrival: the best guess of when time zero was."""
 
     def __init__(self) -> None:
@@ -93,7 +93,7 @@ class Stamp(NamedTuple):
     dts: int
 
 
-class Timeline:
+class TimestampRepair:
     """One track's time base and what has been mended; tracks of one source share `anchor` and their zero.
 
     Args:
@@ -104,7 +104,7 @@ class Timeline:
     def __init__(
         self,
         time_base: Fraction,
-        anchor: Anchor,
+        anchor: ClockAnchor,
         repairs: Counter[str],
         rate: ClockRate | None = None,
         *,

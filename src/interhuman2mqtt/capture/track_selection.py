@@ -10,13 +10,13 @@ from interhuman2mqtt.capture.device import Feed
 from interhuman2mqtt.capture.microphone import Microphone
 from interhuman2mqtt.capture.recorder import Tracks
 from interhuman2mqtt.capture.rotation import shape_of
-from interhuman2mqtt.capture.silence import Filled, quiet, quiet_of
+from interhuman2mqtt.capture.silence import GapFiller, quiet, quiet_of
 from interhuman2mqtt.capture.tracks import (
     Copied,
     CopiedVideo,
-    EncodedSound,
+    EncodedAudio,
     EncodedVideo,
-    Silence,
+    SilentTrack,
     VideoTrack,
     base_of,
 )
@@ -29,7 +29,7 @@ INTRA_REFRESH, NO_KEY_FRAMES, CHANGING_FORMAT = "intra refresh", "no key frames"
 COPIED_SOUND = ("aac", "opus")
 
 
-class Adjustment(NamedTuple):
+class SourceHints(NamedTuple):
     """What was learned about a source only while it ran."""
 
     encode: bool = False
@@ -37,7 +37,7 @@ class Adjustment(NamedTuple):
     because: str = ""
 
 
-class Choice(NamedTuple):
+class TrackSelection(NamedTuple):
     """The tracks of a take, and what is said about them."""
 
     tracks: Tracks
@@ -49,15 +49,15 @@ class Choice(NamedTuple):
 class Described(NamedTuple):
     """A track of sound, and what is said about it."""
 
-    track: Filled | Silence | None
+    track: GapFiller | SilentTrack | None
     said: str
     audio: str | None = None
     """The source's codec."""
 
 
 def choose(
-    command: ipc.Open, feeds: list[Feed], adjustment: Adjustment, microphone: Microphone | None = None
-) -> Choice:
+    command: ipc.Open, feeds: list[Feed], adjustment: SourceHints, microphone: Microphone | None = None
+) -> TrackSelection:
     """The tracks for what the feeds hold, and the microphone beside them.
 
     Raises:
@@ -73,9 +73,9 @@ def choose(
         video=picture.codec_context.name,
         audio=sound.audio,
         video_copied=isinstance(video, Copied),
-        audio_copied=isinstance(sound.track, Filled) and sound.track.is_copied,
+        audio_copied=isinstance(sound.track, GapFiller) and sound.track.is_copied,
     )
-    return Choice(Tracks(video, sound.track), opened, video_said)
+    return TrackSelection(Tracks(video, sound.track), opened, video_said)
 
 
 def _said(feed: Feed, stream: VideoStream) -> str:
@@ -86,7 +86,7 @@ def _said(feed: Feed, stream: VideoStream) -> str:
     return str(feed.mode._replace(width=stream.width, height=stream.height, fps=float(stream.average_rate or 0)))
 
 
-def _video(command: ipc.Open, stream: VideoStream, adjustment: Adjustment, said: str) -> tuple[VideoTrack, str]:
+def _video(command: ipc.Open, stream: VideoStream, adjustment: SourceHints, said: str) -> tuple[VideoTrack, str]:
     codec = stream.codec_context.name
     base = base_of(stream)
     if not (stream.width and stream.height):  # opened while no key frame came, which alone tells it
@@ -113,11 +113,11 @@ def _sound(command: ipc.Open, feed: Feed, microphone: Microphone | None) -> Desc
     if command.audio == "none":
         return Described(None, "no audio track", _name(stream))
     if command.audio == "silence":
-        return Described(Silence(), "silence", _name(stream))
+        return Described(SilentTrack(), "silence", _name(stream))
     if microphone is not None:
         return _of_microphone(command, microphone)
     if stream is None:
-        return Described(Silence(), f"silence ({feed.sound_note})" if feed.sound_note else "silence")
+        return Described(SilentTrack(), f"silence ({feed.sound_note})" if feed.sound_note else "silence")
     codec = _name(stream) or ""
     said = ", ".join(filter(None, (_said_sound(stream), feed.sound_note)))
     # without its extradata (ADTS, LATM) AAC cannot stand in an MP4
@@ -126,7 +126,7 @@ def _sound(command: ipc.Open, feed: Feed, microphone: Microphone | None) -> Desc
         raise _cannot_be_copied(command, codec)
     filling = quiet_of(stream) if is_copyable else None
     if is_copyable and (command.audio == "copy" or (filling and command.audio in {"auto", codec})):
-        return Described(Filled(Copied(stream, base_of(stream)), filling), f"{said} (copied)", codec)
+        return Described(GapFiller(Copied(stream, base_of(stream)), filling), f"{said} (copied)", codec)
     return Described(_encoded(command, stream), f"{said} ({_target(command)})", codec)
 
 
@@ -143,14 +143,14 @@ def said_of(command: ipc.Open, microphone: Microphone) -> str:
     return f"silence ({microphone.fault.detail if microphone.fault else 'the microphone is being opened'})"
 
 
-def _encoded(command: ipc.Open, stream: AudioStream | None) -> Filled:
+def _encoded(command: ipc.Open, stream: AudioStream | None) -> GapFiller:
     """Encoded sound; of a microphone that is not there yet in stereo, which loses nothing of what it will be."""
     codec = "libopus" if command.audio == "opus" else "aac"
     rate, channels = (stream.rate, stream.channels) if stream else (48_000, 2)
-    track = EncodedSound(codec, rate, "mono" if channels == 1 else "stereo")
+    track = EncodedAudio(codec, rate, "mono" if channels == 1 else "stereo")
     if stream is not None:
         track.listen(stream, base_of(stream))
-    return Filled(track, quiet(codec, track.rate, track.layout))
+    return GapFiller(track, quiet(codec, track.rate, track.layout))
 
 
 def _target(command: ipc.Open) -> str:

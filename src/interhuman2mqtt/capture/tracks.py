@@ -19,7 +19,7 @@ from av.video.stream import VideoStream
 
 from interhuman2mqtt.capture.parameter_sets import KeyFrames
 from interhuman2mqtt.capture.ring import Packet
-from interhuman2mqtt.capture.rotation import Shape, Upright, even, sane_aspect, shape_of
+from interhuman2mqtt.capture.rotation import Rotator, Shape, even, sane_aspect, shape_of
 from interhuman2mqtt.capture.sample_clock import SampleClock, SampleRate
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ class EncodedVideo:
         shape = self._source_shape = shape_of(stream)
         self._size = (even(size[0]), even(size[1])) if size else shape.upright
         self.shape = Shape(self._size, sane_aspect(Fraction(*shape.upright) / Fraction(*self._size)))
-        self._upright = Upright(self._size, "yuv420p", self.shape.aspect)
+        self._upright = Rotator(self._size, "yuv420p", self.shape.aspect)
         rate = fps or float(stream.average_rate or stream.guessed_rate or 25)
         self._interval_s = 1 / fps if fps else 0.0
         self.time_base = VIDEO_TIME_BASE
@@ -193,7 +193,7 @@ class EncodedVideo:
             yield from map(packed, self._encoder.encode(picture))
 
 
-class EncodedSound:
+class EncodedAudio:
     """Decoded and encoded as AAC or Opus.
 
     The timeline is the master: samples are stretched, filled in or left out to follow it, so that a microphone whose
@@ -275,7 +275,7 @@ def _pulled(graph: Graph) -> Iterator[av.AudioFrame]:
         yield cast("av.AudioFrame", frame)
 
 
-class Silence:
+class SilentTrack:
     """AAC silence for a source without sound, as long as the picture goes: one encoded packet, sent again and again."""
 
     RATE = 48_000

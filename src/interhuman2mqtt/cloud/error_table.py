@@ -32,7 +32,7 @@ class Reaction(StrEnum):
     """A normal end: the next session may begin at once."""
 
 
-class Rule(NamedTuple):
+class ErrorRule(NamedTuple):
     """A row of the table."""
 
     outcome: type[Outage]
@@ -55,88 +55,92 @@ _FOR_UPLOADS = "the cloud answered with an error that belongs to uploads of file
 _RATE_S, _QUOTA_S = 30.0, 3600.0
 _W, _K, _C, _R = Reaction.WATCH, Reaction.KEEP, Reaction.CLOSE, Reaction.ROTATE
 
-ERRORS: dict[str, Rule] = {
-    "ih1001": Rule(Outage, Reason.CLOUD_ERROR, "the cloud reports an internal error", _W),
-    "ih1002": Rule(Overloaded, Reason.CLOUD_ERROR, "the cloud is overloaded", _W),
-    "ih1003": Rule(Overloaded, Reason.MODEL_UNAVAILABLE, "no backend of the cloud serves the model now", _W),
-    "ih1004": Rule(Outage, Reason.CLOUD_ERROR, "the cloud was interrupted in its work", _W),
-    "ih2001": Rule(Refused, Reason.UNAUTHORIZED, _NO_KEY, _C),
-    "ih2002": Rule(Refused, Reason.UNAUTHORIZED, _NO_KEY, _C),
-    "ih2003": Rule(Refused, Reason.SCOPE_MISSING, _NO_SCOPE, _K),  # once open, it answers a change of the model only
-    "ih2005": Rule(Refused, Reason.UNAUTHORIZED, _NO_KEY, _C),
-    "ih2010": Rule(Refused, Reason.UNAUTHORIZED, "the client token has expired: mint a new one", _C),
-    "ih2011": Rule(Refused, Reason.UNAUTHORIZED, "the client token is not valid: mint a new one", _C),
-    "ih2014": Rule(Refused, Reason.UNAUTHORIZED, "the client token was revoked", _C),
-    "ih3001": Rule(Overloaded, Reason.RATE_LIMITED, "the cloud is asked too often with this API key", _W, _RATE_S),
-    "ih3002": Rule(Overloaded, Reason.CONCURRENCY_LIMIT, "all concurrent sessions of the account are in use", _W),
-    "ih3003": Rule(Refused, Reason.QUOTA_EXHAUSTED, "the usage quota of the account is spent", _C, _QUOTA_S),
-    "ih3006": Rule(Refused, Reason.QUOTA_EXHAUSTED, "the video budget of the client token is spent", _C, _QUOTA_S),
-    "ih4001": Rule(Outage, Reason.PROTOCOL, _FOR_UPLOADS, _W),
-    "ih4002": Rule(Outage, Reason.MEDIA_REJECTED, "the cloud does not take the container of the media", _C),
-    "ih4003": Rule(Outage, Reason.MEDIA_REJECTED, "a chunk is too large for the cloud: shorten `chunk`", _C),
-    "ih4004": Rule(Outage, Reason.MEDIA_REJECTED, _FOR_UPLOADS, _W),
-    "ih4005": Rule(Refused, Reason.BAD_REQUEST, "the cloud does not know the model: check model and url", _C),
-    "ih4007": Rule(Outage, Reason.MEDIA_REJECTED, "a chunk is too short for the cloud: lengthen `chunk`", _W),
-    "ih4021": Rule(Outage, Reason.PROTOCOL, _FOR_UPLOADS, _W),
-    "ih5001": Rule(Outage, Reason.MEDIA_REJECTED, "the cloud found no picture that it can use", _C),
-    "ih5002": Rule(Outage, Reason.MEDIA_REJECTED, _BAD_MEDIA, _C),
-    "ih5003": Rule(Outage, Reason.MEDIA_REJECTED, _BAD_MEDIA, _C),
-    "ih5004": Rule(Outage, Reason.MEDIA_REJECTED, _BAD_MEDIA, _C),  # and may read nothing after the broken piece
-    "ih5005": Rule(Outage, Reason.MEDIA_REJECTED, _BAD_MEDIA, _C),
-    "ih5006": Rule(Outage, Reason.MEDIA_REJECTED, "a chunk is too short for the cloud: lengthen `chunk`", _W),
-    "ih5007": Rule(Outage, Reason.MEDIA_REJECTED, _BAD_MEDIA, _C),
-    "ih5008": Rule(Refused, Reason.MEDIA_REJECTED, 'the cloud needs sound: set audio to "auto" or "silence"', _C),
-    "ih6001": Rule(Outage, Reason.PROTOCOL, "the cloud did not accept the session's config", _K),
-    "ih6002": Rule(Outage, Reason.MEDIA_REJECTED, "a chunk is too large for the cloud: shorten `chunk`", _C),
-    "ih6003": Rule(Outage, Reason.SESSION_LIMIT, "the cloud ended the session because nothing was sent", _R),
-    "ih6004": Rule(Outage, Reason.SESSION_LIMIT, "the cloud ended the session at its maximum duration", _R),
+ERRORS: dict[str, ErrorRule] = {
+    "ih1001": ErrorRule(Outage, Reason.CLOUD_ERROR, "the cloud reports an internal error", _W),
+    "ih1002": ErrorRule(Overloaded, Reason.CLOUD_ERROR, "the cloud is overloaded", _W),
+    "ih1003": ErrorRule(Overloaded, Reason.MODEL_UNAVAILABLE, "no backend of the cloud serves the model now", _W),
+    "ih1004": ErrorRule(Outage, Reason.CLOUD_ERROR, "the cloud was interrupted in its work", _W),
+    "ih2001": ErrorRule(Refused, Reason.UNAUTHORIZED, _NO_KEY, _C),
+    "ih2002": ErrorRule(Refused, Reason.UNAUTHORIZED, _NO_KEY, _C),
+    "ih2003": ErrorRule(
+        Refused, Reason.SCOPE_MISSING, _NO_SCOPE, _K
+    ),  # once open, it answers a change of the model only
+    "ih2005": ErrorRule(Refused, Reason.UNAUTHORIZED, _NO_KEY, _C),
+    "ih2010": ErrorRule(Refused, Reason.UNAUTHORIZED, "the client token has expired: mint a new one", _C),
+    "ih2011": ErrorRule(Refused, Reason.UNAUTHORIZED, "the client token is not valid: mint a new one", _C),
+    "ih2014": ErrorRule(Refused, Reason.UNAUTHORIZED, "the client token was revoked", _C),
+    "ih3001": ErrorRule(Overloaded, Reason.RATE_LIMITED, "the cloud is asked too often with this API key", _W, _RATE_S),
+    "ih3002": ErrorRule(Overloaded, Reason.CONCURRENCY_LIMIT, "all concurrent sessions of the account are in use", _W),
+    "ih3003": ErrorRule(Refused, Reason.QUOTA_EXHAUSTED, "the usage quota of the account is spent", _C, _QUOTA_S),
+    "ih3006": ErrorRule(Refused, Reason.QUOTA_EXHAUSTED, "the video budget of the client token is spent", _C, _QUOTA_S),
+    "ih4001": ErrorRule(Outage, Reason.PROTOCOL, _FOR_UPLOADS, _W),
+    "ih4002": ErrorRule(Outage, Reason.MEDIA_REJECTED, "the cloud does not take the container of the media", _C),
+    "ih4003": ErrorRule(Outage, Reason.MEDIA_REJECTED, "a chunk is too large for the cloud: shorten `chunk`", _C),
+    "ih4004": ErrorRule(Outage, Reason.MEDIA_REJECTED, _FOR_UPLOADS, _W),
+    "ih4005": ErrorRule(Refused, Reason.BAD_REQUEST, "the cloud does not know the model: check model and url", _C),
+    "ih4007": ErrorRule(Outage, Reason.MEDIA_REJECTED, "a chunk is too short for the cloud: lengthen `chunk`", _W),
+    "ih4021": ErrorRule(Outage, Reason.PROTOCOL, _FOR_UPLOADS, _W),
+    "ih5001": ErrorRule(Outage, Reason.MEDIA_REJECTED, "the cloud found no picture that it can use", _C),
+    "ih5002": ErrorRule(Outage, Reason.MEDIA_REJECTED, _BAD_MEDIA, _C),
+    "ih5003": ErrorRule(Outage, Reason.MEDIA_REJECTED, _BAD_MEDIA, _C),
+    "ih5004": ErrorRule(Outage, Reason.MEDIA_REJECTED, _BAD_MEDIA, _C),  # and may read nothing after the broken piece
+    "ih5005": ErrorRule(Outage, Reason.MEDIA_REJECTED, _BAD_MEDIA, _C),
+    "ih5006": ErrorRule(Outage, Reason.MEDIA_REJECTED, "a chunk is too short for the cloud: lengthen `chunk`", _W),
+    "ih5007": ErrorRule(Outage, Reason.MEDIA_REJECTED, _BAD_MEDIA, _C),
+    "ih5008": ErrorRule(Refused, Reason.MEDIA_REJECTED, 'the cloud needs sound: set audio to "auto" or "silence"', _C),
+    "ih6001": ErrorRule(Outage, Reason.PROTOCOL, "the cloud did not accept the session's config", _K),
+    "ih6002": ErrorRule(Outage, Reason.MEDIA_REJECTED, "a chunk is too large for the cloud: shorten `chunk`", _C),
+    "ih6003": ErrorRule(Outage, Reason.SESSION_LIMIT, "the cloud ended the session because nothing was sent", _R),
+    "ih6004": ErrorRule(Outage, Reason.SESSION_LIMIT, "the cloud ended the session at its maximum duration", _R),
 }
 
 TOO_SHORT = frozenset({"ih4007", "ih5006"})
 """Ids that ask for longer chunks."""
 
-CLOSE_CODES: dict[int, Rule] = {
-    1000: Rule(Outage, Reason.SESSION_LIMIT, "the cloud ended the session", _R),
-    1001: Rule(Outage, Reason.CLOUD_ERROR, "the cloud is going away, or has a session with this API key already"),
-    1002: Rule(Outage, Reason.PROTOCOL, "the connection broke the WebSocket protocol"),
-    1003: Rule(Outage, Reason.PROTOCOL, "the cloud does not take the kind of frame that it was sent"),
-    1005: Rule(Outage, Reason.CONNECTION_LOST, "the cloud closed the connection without saying why"),
-    1006: Rule(Outage, Reason.CONNECTION_LOST, "the connection to the cloud broke"),
-    1007: Rule(Outage, Reason.PROTOCOL, "the connection broke the WebSocket protocol"),
-    1008: Rule(Refused, Reason.BAD_REQUEST, "the cloud refuses the session by its policy: check model and url"),
-    1009: Rule(Outage, Reason.MEDIA_REJECTED, "a chunk is too large for the cloud: shorten `chunk`"),
-    1011: Rule(Outage, Reason.CLOUD_ERROR, "the cloud failed"),
-    1012: Rule(Outage, Reason.CLOUD_ERROR, "the cloud restarts"),
-    1013: Rule(Overloaded, Reason.MODEL_UNAVAILABLE, "the cloud asks to try again later"),
-    4003: Rule(Refused, Reason.SCOPE_MISSING, _NO_SCOPE),
+CLOSE_CODES: dict[int, ErrorRule] = {
+    1000: ErrorRule(Outage, Reason.SESSION_LIMIT, "the cloud ended the session", _R),
+    1001: ErrorRule(Outage, Reason.CLOUD_ERROR, "the cloud is going away, or has a session with this API key already"),
+    1002: ErrorRule(Outage, Reason.PROTOCOL, "the connection broke the WebSocket protocol"),
+    1003: ErrorRule(Outage, Reason.PROTOCOL, "the cloud does not take the kind of frame that it was sent"),
+    1005: ErrorRule(Outage, Reason.CONNECTION_LOST, "the cloud closed the connection without saying why"),
+    1006: ErrorRule(Outage, Reason.CONNECTION_LOST, "the connection to the cloud broke"),
+    1007: ErrorRule(Outage, Reason.PROTOCOL, "the connection broke the WebSocket protocol"),
+    1008: ErrorRule(Refused, Reason.BAD_REQUEST, "the cloud refuses the session by its policy: check model and url"),
+    1009: ErrorRule(Outage, Reason.MEDIA_REJECTED, "a chunk is too large for the cloud: shorten `chunk`"),
+    1011: ErrorRule(Outage, Reason.CLOUD_ERROR, "the cloud failed"),
+    1012: ErrorRule(Outage, Reason.CLOUD_ERROR, "the cloud restarts"),
+    1013: ErrorRule(Overloaded, Reason.MODEL_UNAVAILABLE, "the cloud asks to try again later"),
+    4003: ErrorRule(Refused, Reason.SCOPE_MISSING, _NO_SCOPE),
 }
 
-STATUSES: dict[int, Rule] = {
-    400: Rule(Refused, Reason.BAD_REQUEST, "the cloud does not accept the request: check model and url"),
-    401: Rule(Refused, Reason.UNAUTHORIZED, _NO_KEY),
-    403: Rule(Refused, Reason.SCOPE_MISSING, _NO_SCOPE),
-    404: Rule(Refused, Reason.BAD_REQUEST, "there is no such endpoint: check url"),
-    408: Rule(Outage, Reason.CLOUD_ERROR, "the cloud waited too long for the request"),
-    429: Rule(Overloaded, Reason.RATE_LIMITED, "the cloud is asked too often, or a limit is reached", _W, _RATE_S),
-    503: Rule(Overloaded, Reason.CLOUD_ERROR, "the cloud has no capacity now"),
+STATUSES: dict[int, ErrorRule] = {
+    400: ErrorRule(Refused, Reason.BAD_REQUEST, "the cloud does not accept the request: check model and url"),
+    401: ErrorRule(Refused, Reason.UNAUTHORIZED, _NO_KEY),
+    403: ErrorRule(Refused, Reason.SCOPE_MISSING, _NO_SCOPE),
+    404: ErrorRule(Refused, Reason.BAD_REQUEST, "there is no such endpoint: check url"),
+    408: ErrorRule(Outage, Reason.CLOUD_ERROR, "the cloud waited too long for the request"),
+    429: ErrorRule(Overloaded, Reason.RATE_LIMITED, "the cloud is asked too often, or a limit is reached", _W, _RATE_S),
+    503: ErrorRule(Overloaded, Reason.CLOUD_ERROR, "the cloud has no capacity now"),
 }
 
-UNKNOWN_ERROR = Rule(Outage, Reason.CLOUD_ERROR, "the cloud reports an error that this version does not know")
-UNKNOWN_CLOSE = Rule(Outage, Reason.CLOUD_ERROR, "the cloud closed the connection with a code that is not documented")
-CLIENT_FAULT = Rule(Refused, Reason.BAD_REQUEST, "the cloud does not accept the request: check url")  # other 4xx
-SERVER_FAULT = Rule(Outage, Reason.CLOUD_ERROR, "the cloud, or a gateway before it, failed")  # other 5xx
-NO_WEBSOCKET = Rule(Outage, Reason.PROTOCOL, "there is no WebSocket at this url: check url")  # 2xx, 3xx
-CLOSED_EARLY = Rule(Outage, Reason.PROTOCOL, "the cloud closed the connection before the session was ready")
-POLICY_LATER = Rule(Outage, Reason.PROTOCOL, "the cloud ended a running session by its policy")
+UNKNOWN_ERROR = ErrorRule(Outage, Reason.CLOUD_ERROR, "the cloud reports an error that this version does not know")
+UNKNOWN_CLOSE = ErrorRule(
+    Outage, Reason.CLOUD_ERROR, "the cloud closed the connection with a code that is not documented"
+)
+CLIENT_FAULT = ErrorRule(Refused, Reason.BAD_REQUEST, "the cloud does not accept the request: check url")  # other 4xx
+SERVER_FAULT = ErrorRule(Outage, Reason.CLOUD_ERROR, "the cloud, or a gateway before it, failed")  # other 5xx
+NO_WEBSOCKET = ErrorRule(Outage, Reason.PROTOCOL, "there is no WebSocket at this url: check url")  # 2xx, 3xx
+CLOSED_EARLY = ErrorRule(Outage, Reason.PROTOCOL, "the cloud closed the connection before the session was ready")
+POLICY_LATER = ErrorRule(Outage, Reason.PROTOCOL, "the cloud ended a running session by its policy")
 
 
-def of_error(code: str | None, *, ready: bool) -> Rule:
+def of_error(code: str | None, *, ready: bool) -> ErrorRule:
     """The rule of an error id; before the session is ready every error is a refusal of the session."""
     rule = ERRORS.get(code or "", UNKNOWN_ERROR)
     return rule if ready else rule._replace(reaction=Reaction.WATCH)
 
 
-def of_close(code: int, *, ready: bool) -> Rule:
+def of_close(code: int, *, ready: bool) -> ErrorRule:
     """The rule of a WebSocket close code; 1006 stands for a connection that ended without any."""
     if code == 1000 and not ready:
         return CLOSED_EARLY
@@ -145,7 +149,7 @@ def of_close(code: int, *, ready: bool) -> Rule:
     return CLOSE_CODES.get(code, UNKNOWN_CLOSE)
 
 
-def of_status(status: int) -> Rule:
+def of_status(status: int) -> ErrorRule:
     """The rule of the HTTP status that answered the upgrade, which was not 101."""
     fallback = SERVER_FAULT if status >= 500 else CLIENT_FAULT if status >= 400 else NO_WEBSOCKET
     return STATUSES.get(status, fallback)

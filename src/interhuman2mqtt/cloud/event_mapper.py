@@ -11,13 +11,13 @@ from typing import Any, NamedTuple
 
 from msgspec import UNSET, UnsetType
 
-from interhuman2mqtt.cloud.protocol import Message
+from interhuman2mqtt.cloud.protocol import ServerMessage
 from interhuman2mqtt.events import ACTIVE_MAX, Event, MediaChunk, Range
 from interhuman2mqtt.runtime.clock import BoxClock
 from interhuman2mqtt.runtime.redaction import redact
 
 
-class Timeline:
+class MediaClock:
     """Turns seconds of the session's media, in which the cloud counts, into MONOTONIC of this machine.
 
     Each chunk that is sent is a piece: from its `media_start` on, media runs in step with the clock from
@@ -63,7 +63,7 @@ Span = tuple[float, float]
 """Start and end on the media clock."""
 
 
-class Origin(NamedTuple):
+class MediaOrigin(NamedTuple):
     """Whose events they are."""
 
     box: str
@@ -72,7 +72,7 @@ class Origin(NamedTuple):
     """Our own UUID of the session."""
 
 
-class Interpreter:
+class EventMapper:
     """Turns the messages of one session into events, and closes what the session leaves open.
 
     The cloud gives its signals no id: at most one of each type is active, and `signal.ended` is for that one. Only the
@@ -88,7 +88,7 @@ class Interpreter:
 
     def __init__(
         self,
-        origin: Origin,
+        origin: MediaOrigin,
         *,
         clock: BoxClock,
         redact: frozenset[str] = frozenset(),
@@ -102,7 +102,7 @@ class Interpreter:
         self._redact = redact
         self._sent_before = sent_before
         self._replayed_until = -math.inf  # on the media clock
-        self._timeline = Timeline()
+        self._timeline = MediaClock()
         self._sent_until = 0.0
         self._active: dict[str, float] = {}  # signal type -> onset, in seconds of the media
         self._count = 0
@@ -118,7 +118,7 @@ class Interpreter:
         """A chunk is out."""
         self._sent_until = chunk.media_end
 
-    def interpret(self, message: Message) -> tuple[Event, ...]:
+    def interpret(self, message: ServerMessage) -> tuple[Event, ...]:
         """The events of one message: its own, after the end of a signal that it makes known."""
         self.correlation_id = message.correlation_id or self.correlation_id
         return tuple(self._events(message))
@@ -127,7 +127,7 @@ class Interpreter:
         """Ends for the signals that are still active, at the end of the media that was sent; the session is over."""
         return tuple(self._synthetic_end(kind, self._sent_until) for kind in tuple(self._active))
 
-    def _events(self, message: Message) -> Iterator[Event]:
+    def _events(self, message: ServerMessage) -> Iterator[Event]:
         start, kind = seconds_of(message.data, "start"), word_of(message.data, "signal_type")
         match message.type:
             case "signal.detected" if kind is not None:
@@ -153,11 +153,11 @@ class Interpreter:
         onset = self._active.pop(kind)
         end = max(onset, end)
         data = {"signal_type": kind, "end": end}
-        message = Message("signal.ended", None, self.correlation_id, data)
+        message = ServerMessage("signal.ended", None, self.correlation_id, data)
         return self._event(message, onset, end, synthetic=True)
 
     def _event(
-        self, message: Message, start: float | None, end: float | None, *, synthetic: bool | UnsetType = UNSET
+        self, message: ServerMessage, start: float | None, end: float | None, *, synthetic: bool | UnsetType = UNSET
     ) -> Event:
         self._count += 1
         ranges, timeline = _spans(message.data.get("ranges")), _spans(message.data.get("timeline"))

@@ -16,7 +16,7 @@ CREDIT_S = 2.0
 """Seconds that live media, which comes late now and then, may make up for at once; where a chunk is longer, its own."""
 
 
-class Pace:
+class Pacer:
     """When the next chunk may be sent. All times are seconds on one clock.
 
     Each chunk allows the next one its own length divided by `SPEED` later. Live media comes slower than that, so it is
@@ -51,7 +51,7 @@ class Proof(NamedTuple):
     """The cloud has it, and said meanwhile that it could not use it."""
 
 
-class Proofs:
+class Unacknowledged:
     """The chunks of a session in their order. Frames are ordered, so the proof of one proves all before it."""
 
     def __init__(self) -> None:

@@ -30,7 +30,7 @@ class HiddenBytes(bytes):
         return "b'***'"
 
 
-class Key:
+class ApiKey:
     """The API key, which must not be seen when a traceback shows local values."""
 
     def __init__(self, key: str) -> None:
@@ -49,7 +49,7 @@ BODY_MAX = 64 << 10
 """Bytes of an error's body that are read; its JSON has some hundred."""
 
 
-class Address(NamedTuple):
+class HostPort(NamedTuple):
     """Where to connect to."""
 
     host: str
@@ -59,7 +59,7 @@ class Address(NamedTuple):
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
-class Answer(NamedTuple):
+class HttpResponse(NamedTuple):
     """What came back on a request."""
 
     status: int
@@ -74,7 +74,7 @@ class NotHttpError(Exception):
     """What came back is not HTTP, or ended within its head."""
 
 
-async def read_answer(stream: trio.abc.ReceiveStream, *, method: str) -> Answer:
+async def read_answer(stream: trio.abc.ReceiveStream, *, method: str) -> HttpResponse:
     """Reads the answer to a request that upgrades (`GET`) or opens a tunnel (`CONNECT`); raises NotHttpError.
 
     An error that ends in the middle of its body is an error all the same: the connection was its only news.
@@ -101,7 +101,7 @@ async def read_answer(stream: trio.abc.ReceiveStream, *, method: str) -> Answer:
     if head is None:
         raise NotHttpError("it is not HTTP" if received else "nothing came back")
     headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in head.headers}
-    return Answer(head.status_code, headers, body, received)
+    return HttpResponse(head.status_code, headers, body, received)
 
 
 def _next_event(http: h11.Connection) -> object:
@@ -129,7 +129,7 @@ _REQUEST = {  # only what h11 needs to know in order to read the answer
 class Proxy(NamedTuple):
     """An HTTP proxy; its password does not print."""
 
-    address: Address
+    address: HostPort
     authorization: HiddenBytes
     """Header line with the user and password, or empty."""
 
@@ -146,7 +146,7 @@ def parse_proxy(url: str) -> Proxy | None:
         return None
     if parts.scheme != "http" or not parts.hostname:
         return None
-    return Proxy(Address(parts.hostname, port), _authorization(parts))
+    return Proxy(HostPort(parts.hostname, port), _authorization(parts))
 
 
 def _authorization(parts: SplitResult) -> HiddenBytes:
@@ -156,7 +156,7 @@ def _authorization(parts: SplitResult) -> HiddenBytes:
     return HiddenBytes(b"Proxy-Authorization: Basic %s\r\n" % base64.b64encode(pair.encode()))
 
 
-async def open_tunnel(stream: trio.abc.Stream, proxy: Proxy, target: Address) -> None:
+async def open_tunnel(stream: trio.abc.Stream, proxy: Proxy, target: HostPort) -> None:
     """Asks an HTTP proxy to connect the stream to the target; raises Outage or Refused."""
     request = f"CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n".encode()
     try:
@@ -178,18 +178,18 @@ def unreadable(error: Exception) -> str:
     return phrase(str(error)) or type(error).__name__
 
 
-class Greeting(NamedTuple):
+class UpgradeRequest(NamedTuple):
     """What the upgrade request says beyond its url."""
 
-    key: Key
+    key: ApiKey
     session_id: str
     """Our own UUID, sent as `X-Client-Request-Id`."""
     model: str | None
 
 
-def address_of(url: SplitResult) -> Address:
+def address_of(url: SplitResult) -> HostPort:
     """Host and port of the cloud."""
-    return Address(url.hostname or "", url.port or (443 if url.scheme == "wss" else 80))
+    return HostPort(url.hostname or "", url.port or (443 if url.scheme == "wss" else 80))
 
 
 def host_header(url: SplitResult) -> str:
@@ -207,7 +207,7 @@ def resource(url: SplitResult, model: str | None) -> str:
     return f"{url.path or '/'}?{query}" if query else url.path or "/"
 
 
-def headers(greeting: Greeting) -> list[tuple[bytes, bytes]]:
+def headers(greeting: UpgradeRequest) -> list[tuple[bytes, bytes]]:
     """Who asks, and for which session."""
     return [
         (b"Authorization", greeting.key.header()),

@@ -26,7 +26,7 @@ KIND_MAX = 64
 ENVELOPE = frozenset({"type", "timestamp", "correlation_id", "data"})
 
 
-class Message(Struct, frozen=True):
+class ServerMessage(Struct, frozen=True):
     """One message of the cloud, in the current dialect."""
 
     type: str
@@ -128,7 +128,7 @@ class _NotAMessageError(Exception):
     """Carries the detail of a `Malformed` out of the reading of one frame."""
 
 
-def parse(frame: str | bytes) -> tuple[Message | Malformed, ...]:
+def parse(frame: str | bytes) -> tuple[ServerMessage | Malformed, ...]:
     """The messages that one WebSocket frame carries, of whatever dialect: mostly one, for the list form many."""
     try:
         return tuple(_messages(_envelope(frame), with_raw=len(frame) <= RAW_MAX))
@@ -173,14 +173,14 @@ def _inner(value: object) -> Iterator[object]:
         yield from value
 
 
-def _messages(envelope: dict[str, Any], *, with_raw: bool) -> Iterator[Message | Malformed]:
+def _messages(envelope: dict[str, Any], *, with_raw: bool) -> Iterator[ServerMessage | Malformed]:
     timestamp = _text(envelope, "timestamp")
     correlation_id = _text(envelope, "correlation_id")
     for number, part in enumerate(_parts(envelope)):
         if number == PARTS_MAX:
             yield Malformed(f"{part.type[:KIND_MAX]}: more than {PARTS_MAX} messages in one frame")
             return
-        message = Message(part.type, timestamp, correlation_id, part.data, part.raw if with_raw else None)
+        message = ServerMessage(part.type, timestamp, correlation_id, part.data, part.raw if with_raw else None)
         yield message
         if unforeseen := _unforeseen(message):
             yield Malformed(unforeseen)
@@ -220,7 +220,7 @@ def _text(envelope: dict[str, Any], field: str) -> str | None:
     return value
 
 
-def _unforeseen(message: Message) -> str | None:
+def _unforeseen(message: ServerMessage) -> str | None:
     """What a message of a known type has that is not as documented; it is passed on as it came."""
     try:
         msgspec.convert(message.data, SHAPES.get(message.type, Struct))

@@ -5,12 +5,12 @@ import math
 import trio
 
 from interhuman2mqtt.cloud import error_table
-from interhuman2mqtt.cloud.error_table import Reaction, Rule
-from interhuman2mqtt.cloud.event_mapper import Interpreter, seconds_of, word_of
-from interhuman2mqtt.cloud.flow_control import Proofs
-from interhuman2mqtt.cloud.protocol import KIND_MAX, Malformed, Message, parse
-from interhuman2mqtt.cloud.session_types import Limits, Observer, Oddity, differences
-from interhuman2mqtt.cloud.websocket import Connection, ConnectionOver
+from interhuman2mqtt.cloud.error_table import ErrorRule, Reaction
+from interhuman2mqtt.cloud.event_mapper import EventMapper, seconds_of, word_of
+from interhuman2mqtt.cloud.flow_control import Unacknowledged
+from interhuman2mqtt.cloud.protocol import KIND_MAX, Malformed, ServerMessage, parse
+from interhuman2mqtt.cloud.session_types import Anomaly, Observer, SessionLimits, differences
+from interhuman2mqtt.cloud.websocket import ConnectionOver, WebSocketConnection
 from interhuman2mqtt.errors import Fruitless, Outage, Reason
 
 LINGER = 2.0
@@ -29,7 +29,7 @@ EXPLAINS_FOR = 30.0
 """Seconds for which an error explains the end of the connection that follows it."""
 
 
-class Hearing:
+class Receiver:
     """Receives, turns messages into events, and keeps what the sending half must know.
 
     It never waits but for the next message, because while it does no ping is answered. It cuts the sending half short
@@ -37,8 +37,8 @@ class Hearing:
     for media, and is cancelled when nothing more should be sent, so that no frame is cut in two.
     """
 
-    def __init__(self, interpreter: Interpreter, observer: Observer, proofs: Proofs) -> None:
-        self.limits = Limits()
+    def __init__(self, interpreter: EventMapper, observer: Observer, proofs: Unacknowledged) -> None:
+        self.limits = SessionLimits()
         """Those of `session.ready`, once that has come."""
         self.ready, self.answered, self.ended = trio.Event(), trio.Event(), trio.Event()
         """`session.ready` has come; `session.updated`, or what comes in its place; `session.ended`."""
@@ -54,13 +54,13 @@ class Hearing:
         self.drain_time = DRAIN_TIMEOUT
         self._interpreter = interpreter
         self._observer = observer
-        self._error: tuple[float, Rule, str] | None = None  # the last: when, what, in the cloud's own words
+        self._error: tuple[float, ErrorRule, str] | None = None  # the last: when, what, in the cloud's own words
         self._remark = ""  # the last error that is no reason for an end, yet may explain one
         self._proofs = proofs
         self._complaints, self._complained_at = 0, -math.inf
         self._over: ConnectionOver | None = None
 
-    async def listen(self, connection: Connection) -> None:
+    async def listen(self, connection: WebSocketConnection) -> None:
         """Receives until the connection is over."""
         try:
             while True:
@@ -70,7 +70,7 @@ class Hearing:
             self._over = over
             self.work.cancel()
 
-    def explanation(self) -> tuple[Rule, str]:
+    def explanation(self) -> tuple[ErrorRule, str]:
         """Why the connection is over, by the cloud's last error if it is fresh, else by the close code."""
         if self._error is not None and trio.current_time() - self._error[0] <= EXPLAINS_FOR:
             return self._error[1:]
@@ -78,17 +78,17 @@ class Hearing:
         said = error_table.phrase(f"close code {over}", f"before it {self._remark}" if self._remark else None)
         return error_table.of_close(over.code, ready=self.ready.is_set()), said
 
-    def take(self, message: Message | Malformed) -> None:
+    def take(self, message: ServerMessage | Malformed) -> None:
         """Passes a message on as events, and notes what it means for the session."""
         if isinstance(message, Malformed):
-            self._observer.noticed(Oddity.MALFORMED, message.detail)
+            self._observer.noticed(Anomaly.MALFORMED, message.detail)
             return
         overlaps = self._interpreter.overlaps
         for event in self._interpreter.interpret(message):
             self._observer.event(event)
         if self._interpreter.overlaps > overlaps:
             self._observer.noticed(
-                Oddity.OVERLAP, f"{str(message.data['signal_type'])[:KIND_MAX]} was detected twice without an end"
+                Anomaly.OVERLAP, f"{str(message.data['signal_type'])[:KIND_MAX]} was detected twice without an end"
             )
         match message.type:
             case "session.ready":
@@ -106,19 +106,19 @@ class Hearing:
                 self._complaints = 0
                 self._observer.complained(None)
 
-    def _on_ready(self, message: Message) -> None:
+    def _on_ready(self, message: ServerMessage) -> None:
         if not self.ready.is_set():
-            self.limits = Limits.from_data(message.data)
+            self.limits = SessionLimits.from_data(message.data)
             self.ready.set()
             self.work.deadline = math.inf  # whatever error came before, it was no refusal
             self._observer.ready(self.limits, self._interpreter.correlation_id)
 
-    def _on_updated(self, message: Message) -> None:
+    def _on_updated(self, message: ServerMessage) -> None:
         self.answered.set()
         for difference in differences(self.config, message.data):
-            self._observer.noticed(Oddity.CONFIG_DIFFERS, error_table.phrase(difference))
+            self._observer.noticed(Anomaly.CONFIG_DIFFERS, error_table.phrase(difference))
 
-    def _on_closing(self, message: Message) -> None:
+    def _on_closing(self, message: ServerMessage) -> None:
         asked = seconds_of(message.data, "max_drain_seconds")
         self.drain_time = min(max(0.0, asked) + LINGER, DRAIN_MAX) if asked is not None else DRAIN_TIMEOUT
         self.draining.deadline = trio.current_time() + self.drain_time
@@ -129,7 +129,7 @@ class Hearing:
         self.is_closing = True
         self._stop()
 
-    def _on_error(self, message: Message) -> None:
+    def _on_error(self, message: ServerMessage) -> None:
         code = word_of(message.data, "code")
         rule = error_table.of_error(code, ready=self.ready.is_set())
         said = error_table.phrase(code, word_of(message.data, "message"))
@@ -153,7 +153,7 @@ class Hearing:
         if self.ready.is_set() and rule.reason is Reason.MEDIA_REJECTED:
             self._on_rejected(message)
 
-    def _on_complaint(self, rule: Rule, said: str) -> None:
+    def _on_complaint(self, rule: ErrorRule, said: str) -> None:
         """An error that names no end: shown while it lasts, and an end after too many."""
         now = trio.current_time()
         self._complaints = 1 if now - self._complained_at > FORGOTTEN_AFTER else self._complaints + 1
@@ -165,7 +165,7 @@ class Hearing:
             self.failure = self.failure or Fruitless(outage.reason, detail, outage.retry_after)
             self._stop()
 
-    def _on_rejected(self, message: Message) -> None:
+    def _on_rejected(self, message: ServerMessage) -> None:
         segment = message.data.get("segment")
         chunk = self._proofs.rejected(segment if isinstance(segment, int) else None)
         if chunk is not None:

@@ -13,22 +13,30 @@ import random
 import trio
 
 from interhuman2mqtt.cloud.error_table import Reaction
-from interhuman2mqtt.cloud.event_mapper import Interpreter
-from interhuman2mqtt.cloud.flow_control import Pace, Proof, Proofs
-from interhuman2mqtt.cloud.http import Greeting, Key
-from interhuman2mqtt.cloud.receiver import LINGER, Hearing
+from interhuman2mqtt.cloud.event_mapper import EventMapper
+from interhuman2mqtt.cloud.flow_control import Pacer, Proof, Unacknowledged
+from interhuman2mqtt.cloud.http import ApiKey, UpgradeRequest
+from interhuman2mqtt.cloud.receiver import LINGER, Receiver
 from interhuman2mqtt.cloud.session_types import (
     CLOSE_FRAME,
-    Cause,
-    Limits,
+    Anomaly,
+    EndCause,
     Observer,
-    Oddity,
     SessionEnd,
-    Wishes,
+    SessionLimits,
+    SessionOptions,
     config_frame,
-    settle,
+    negotiate,
 )
-from interhuman2mqtt.cloud.websocket import CLOSE_TIMEOUT, Connection, ConnectionOver, Dial, Server, connect, dial
+from interhuman2mqtt.cloud.websocket import (
+    CLOSE_TIMEOUT,
+    ConnectionOver,
+    Dial,
+    Server,
+    WebSocketConnection,
+    connect,
+    dial,
+)
 from interhuman2mqtt.errors import Outage, Reason
 from interhuman2mqtt.events import MediaChunk, Recording
 
@@ -47,10 +55,10 @@ PATIENCE_MAX = 60.0
 async def run_session(  # noqa: PLR0913 - these are all that a session has to do with
     server: Server,
     api_key: str,
-    wishes: Wishes,
+    wishes: SessionOptions,
     recording: Recording,
     *,
-    interpreter: Interpreter,
+    interpreter: EventMapper,
     observer: Observer,
     dial: Dial = dial,
 ) -> SessionEnd:
@@ -59,7 +67,7 @@ async def run_session(  # noqa: PLR0913 - these are all that a session has to do
     However it ends, and be it by cancellation, the connection is closed and signals that are still active get an end.
     Once it is cancelled nothing more of it leaves the box.
     """
-    greeting = Greeting(Key(api_key), interpreter.origin.session, wishes.model)
+    greeting = UpgradeRequest(ApiKey(api_key), interpreter.origin.session, wishes.model)
     del api_key  # a traceback that shows local values must not show it
     session = _Session(wishes, recording, interpreter, observer)
     failure: BaseException | None = None
@@ -101,20 +109,22 @@ def _leaves(error: BaseException) -> list[BaseException]:
 class _Session:
     """The sending half."""
 
-    def __init__(self, wishes: Wishes, recording: Recording, interpreter: Interpreter, observer: Observer) -> None:
+    def __init__(
+        self, wishes: SessionOptions, recording: Recording, interpreter: EventMapper, observer: Observer
+    ) -> None:
         self._wishes = wishes
         self._recording = recording
         self._interpreter = interpreter
         self._observer = observer
-        self._proofs = Proofs()
-        self._heard = Hearing(interpreter, observer, self._proofs)
-        self._pace = Pace()
+        self._proofs = Unacknowledged()
+        self._heard = Receiver(interpreter, observer, self._proofs)
+        self._pace = Pacer()
         self._rotating = self._asked_to_end = False
-        self._cause: Cause | None = None
+        self._cause: EndCause | None = None
         self._capture: Outage | None = None
         self._failure: Outage | None = None
 
-    async def run(self, nursery: trio.Nursery, connection: Connection) -> None:
+    async def run(self, nursery: trio.Nursery, connection: WebSocketConnection) -> None:
         """From the open connection to the moment when it may be closed."""
         self._interpreter.correlation_id = connection.correlation_id
         began = trio.current_time()
@@ -135,7 +145,7 @@ class _Session:
         """What the end says of what was sent: the cloud had all of it, if it answered our session.close."""
         if not self._heard.ended.is_set():
             if self._cause is not None:
-                self._observer.noticed(Oddity.NOT_DRAINED, "the session is over before the cloud sent session.ended")
+                self._observer.noticed(Anomaly.NOT_DRAINED, "the session is over before the cloud sent session.ended")
         elif self._asked_to_end:
             for proof in self._proofs.proven():
                 self._delivered(proof, None)
@@ -148,13 +158,13 @@ class _Session:
         if self._cause is not None:
             return SessionEnd(self._cause, self._heard.ended.is_set(), self._capture)
         if self._heard.is_closing and self._heard.ready.is_set():
-            return SessionEnd(Cause.SERVER_ENDED, self._heard.ended.is_set())
+            return SessionEnd(EndCause.SERVER_ENDED, self._heard.ended.is_set())
         rule, said = self._heard.explanation()
         if rule.reaction is Reaction.ROTATE:
-            return SessionEnd(Cause.SERVER_ENDED, drained=False)
+            return SessionEnd(EndCause.SERVER_ENDED, drained=False)
         raise rule.exception(said)
 
-    async def _open(self, connection: Connection) -> None:
+    async def _open(self, connection: WebSocketConnection) -> None:
         """Waits for `session.ready`, and says what the session shall do."""
         heard = self._heard
         with trio.move_on_after(READY_TIMEOUT):
@@ -163,16 +173,16 @@ class _Session:
             raise Outage(
                 Reason.PROTOCOL, f"the cloud took the connection and sent no session.ready in {READY_TIMEOUT:g} s"
             )
-        heard.config, left_out = settle(self._wishes, heard.limits)
+        heard.config, left_out = negotiate(self._wishes, heard.limits)
         for wish in left_out:
-            self._observer.noticed(Oddity.LEFT_OUT, wish)
+            self._observer.noticed(Anomaly.LEFT_OUT, wish)
         if not heard.config:
             return
         await connection.send(config_frame(heard.config))
         with trio.move_on_after(ANSWER_TIMEOUT):
             await heard.answered.wait()
         if not heard.answered.is_set():
-            self._observer.noticed(Oddity.CONFIG_UNANSWERED, f"no session.updated in {ANSWER_TIMEOUT:g} s")
+            self._observer.noticed(Anomaly.CONFIG_UNANSWERED, f"no session.updated in {ANSWER_TIMEOUT:g} s")
 
     async def _rotate(self, began: float) -> None:
         longest = self._heard.limits.max_duration
@@ -183,7 +193,7 @@ class _Session:
             self._rotating = True
             self._recording.finish()
 
-    async def _stream(self, nursery: trio.Nursery, connection: Connection) -> None:
+    async def _stream(self, nursery: trio.Nursery, connection: WebSocketConnection) -> None:
         """Sends chunk after chunk until there is a reason to end."""
         while (chunk := await self._pull()) is not None:
             if len(chunk.payload) >= self._heard.limits.min_segment_size:
@@ -195,7 +205,7 @@ class _Session:
                 number = self._proofs.sent(chunk, trio.current_time())
                 nursery.start_soon(self._prove, connection, number)
             if chunk.last:
-                self._cause = Cause.ROTATED if self._rotating else Cause.FINISHED
+                self._cause = EndCause.ROTATED if self._rotating else EndCause.FINISHED
                 return
 
     async def _pull(self) -> MediaChunk | None:
@@ -209,16 +219,16 @@ class _Session:
             try:
                 chunk = await self._recording.next_chunk()
             except Outage as outage:
-                self._cause, self._capture = Cause.CAPTURE_ENDED, outage
+                self._cause, self._capture = EndCause.CAPTURE_ENDED, outage
                 return None
             misfit = _misfit(chunk, heard.limits)
             self._failure = self._failure or misfit
             return None if heard.stop.is_set() or misfit is not None else chunk
         if not heard.stop.is_set():
-            self._cause = Cause.NO_MEDIA
+            self._cause = EndCause.NO_MEDIA
         return None
 
-    async def _prove(self, connection: Connection, number: int) -> None:
+    async def _prove(self, connection: WebSocketConnection, number: int) -> None:
         """Waits for the pong that shows a chunk's arrival; beside the sending, which never waits for it."""
         try:
             with trio.fail_after(PONG_TIMEOUT):
@@ -238,7 +248,7 @@ class _Session:
         if proof.is_rejected:
             self._observer.rejected(proof.chunk)
 
-    async def _drain(self, connection: Connection) -> None:
+    async def _drain(self, connection: WebSocketConnection) -> None:
         """Asks for a graceful end, unless the cloud is at it, and waits for what is left."""
         heard = self._heard
         with heard.draining:
@@ -250,7 +260,7 @@ class _Session:
             await trio.sleep(LINGER)  # for the cloud to close; the other half then cancels this
 
 
-def _misfit(chunk: MediaChunk, limits: Limits) -> Outage | None:
+def _misfit(chunk: MediaChunk, limits: SessionLimits) -> Outage | None:
     """Why the cloud would not take the chunk. What is short because it is the last one is no misfit, but cannot go."""
     size, most, least = len(chunk.payload), limits.max_segment_size, limits.min_segment_size
     if size < least and not chunk.last:

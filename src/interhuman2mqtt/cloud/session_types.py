@@ -22,7 +22,7 @@ IDLE_MIN = 2.0
 """Seconds: a session that is given back sooner for want of media would be opened anew with each chunk."""
 
 
-class Limits(Struct, frozen=True, kw_only=True):
+class SessionLimits(Struct, frozen=True, kw_only=True):
     """What `session.ready` allows; seconds and bytes.
 
     The defaults are what the documentation prints and what production sent in June 2026; they stand in for values that
@@ -40,7 +40,7 @@ class Limits(Struct, frozen=True, kw_only=True):
     """The values that each session option may take; an option that is missing is not offered."""
 
     @classmethod
-    def from_data(cls, data: dict[str, Any]) -> "Limits":
+    def from_data(cls, data: dict[str, Any]) -> "SessionLimits":
         """Reads the data of `session.ready`."""
         default = cls()
         return cls(
@@ -54,7 +54,7 @@ class Limits(Struct, frozen=True, kw_only=True):
         )
 
 
-class Wishes(Struct, frozen=True, kw_only=True):
+class SessionOptions(Struct, frozen=True, kw_only=True):
     """What the configuration asks a session to do."""
 
     include: tuple[str, ...] = ()
@@ -75,7 +75,7 @@ def _options(value: object) -> dict[str, tuple[str, ...]]:
     return {name: tuple(item for item in items if isinstance(item, str)) for name, items in lists.items()}
 
 
-def settle(wishes: Wishes, limits: Limits) -> tuple[dict[str, Any], tuple[str, ...]]:
+def negotiate(wishes: SessionOptions, limits: SessionLimits) -> tuple[dict[str, Any], tuple[str, ...]]:
     """The session config to send, and what of the wishes it leaves out because the cloud does not offer it.
 
     Only offered values are sent, since the cloud may refuse a config with an unknown one as a whole (ih6001). An
@@ -120,7 +120,7 @@ def _phrase(value: object) -> str:
     return (", ".join(map(str, value)) if isinstance(value, list) else str(value or "")) or "nothing"
 
 
-class Cause(StrEnum):
+class EndCause(StrEnum):
     """Why a session ended that did not fail."""
 
     ROTATED = "rotated"
@@ -138,14 +138,14 @@ class Cause(StrEnum):
 class SessionEnd(Struct, frozen=True):
     """How a session ended that did not fail."""
 
-    cause: Cause
+    cause: EndCause
     drained: bool
     """Whether the cloud said that it has sent everything."""
     capture: Outage | None = None
     """What ended the capture, where that is the cause."""
 
 
-class Oddity(StrEnum):
+class Anomaly(StrEnum):
     """What is worth a word in the log and a count, and no reason to end the session."""
 
     LEFT_OUT = "left_out"
@@ -165,7 +165,7 @@ class Oddity(StrEnum):
 class Observer(Protocol):
     """Who wants to know of a session while it runs. Every call happens in its tasks and must not block or raise."""
 
-    def ready(self, limits: Limits, correlation_id: str | None) -> None:
+    def ready(self, limits: SessionLimits, correlation_id: str | None) -> None:
         """The session is open: from now on it may be called healthy."""
 
     def event(self, event: Event) -> None:
@@ -189,5 +189,5 @@ class Observer(Protocol):
     def too_short(self) -> None:
         """The cloud complains that chunks are too short for it."""
 
-    def noticed(self, oddity: Oddity, detail: str) -> None:
+    def noticed(self, oddity: Anomaly, detail: str) -> None:
         """Something is odd."""

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import trio
 
-from interhuman2mqtt.cloud.http import Answer, NotHttpError, read_answer
+from interhuman2mqtt.cloud.http import HttpResponse, NotHttpError, read_answer
 
 PIECE = 64 << 10
 """Bytes that are sent at a time, so that it can be seen whether a slow link still moves."""
@@ -93,7 +93,7 @@ class UpgradeStream(_Around):
 
     def __init__(self, stream: trio.abc.Stream, on_refusal: Callable[[], object]) -> None:
         super().__init__(stream)
-        self.answer: Answer | None = None
+        self.answer: HttpResponse | None = None
         self.failure: NotHttpError | None = None
         self._on_refusal = on_refusal
 

@@ -19,8 +19,8 @@ from wsproto.utilities import ProtocolError as WebSocketProtocolError
 
 from interhuman2mqtt.cloud import error_table
 from interhuman2mqtt.cloud.http import (
-    Address,
-    Greeting,
+    HostPort,
+    UpgradeRequest,
     address_of,
     headers,
     host_header,
@@ -57,7 +57,7 @@ PROTOCOL_ERRORS = (WebSocketProtocolError, h11.ProtocolError)
 
 _wrap: Any = wrap_client_stream  # its types ask for a real nursery and a socket, its code for less
 
-Dial = Callable[[Address], Awaitable[trio.abc.Stream]]
+Dial = Callable[[HostPort], Awaitable[trio.abc.Stream]]
 
 
 class Server(Struct, frozen=True):
@@ -83,12 +83,12 @@ class ConnectionOver(Exception):  # noqa: N818 - it says what happened, and most
         self.said = said
 
 
-async def dial(address: Address) -> trio.abc.Stream:
+async def dial(address: HostPort) -> trio.abc.Stream:
     """Connects by TCP; the parameter of `connect` lets tests take another way."""
     return await trio.open_tcp_stream(address.host, address.port)
 
 
-class Connection:
+class WebSocketConnection:
     """An open WebSocket. One task receives; any may send."""
 
     def __init__(self, websocket: Any, transport: ForgivingStream, reader: "_Reader") -> None:
@@ -175,7 +175,8 @@ class _Reader:
     """Stands in for the nursery in which trio-websocket starts its reader.
 
     It keeps the errors over what the cloud sent, which would otherwise cancel the whole session at any moment, and lets
-    the reader live through a cancellation, so that the close handshake can still be read. `Connection.close` ends it.
+    the reader live through a cancellation, so that the close handshake can still be read. `WebSocketConnection.close`
+    ends it.
     """
 
     def __init__(self, nursery: trio.Nursery, on_error: Callable[[], object]) -> None:
@@ -197,7 +198,9 @@ class _Reader:
                 self._on_error()
 
 
-async def connect(nursery: trio.Nursery, server: Server, greeting: Greeting, dial: Dial = dial) -> Connection:
+async def connect(
+    nursery: trio.Nursery, server: Server, greeting: UpgradeRequest, dial: Dial = dial
+) -> WebSocketConnection:
     """Opens the WebSocket, whose reader runs in the nursery; raises Outage, Overloaded or Refused.
 
     Who gets the connection must `close` it before the nursery can end.
@@ -214,7 +217,7 @@ async def connect(nursery: trio.Nursery, server: Server, greeting: Greeting, dia
     raise Outage(Reason.CLOUD_UNREACHABLE, f"{address_of(url)} did not answer within {CONNECT_TIMEOUT:g} s")
 
 
-async def _dialled(server: Server, target: Address, dial: Dial) -> trio.abc.Stream:
+async def _dialled(server: Server, target: HostPort, dial: Dial) -> trio.abc.Stream:
     if not server.proxy:
         return await _reached(target, str(target), dial)
     proxy = parse_proxy(server.proxy)
@@ -229,7 +232,7 @@ async def _dialled(server: Server, target: Address, dial: Dial) -> trio.abc.Stre
     return stream
 
 
-async def _reached(address: Address, name: str, dial: Dial) -> trio.abc.Stream:
+async def _reached(address: HostPort, name: str, dial: Dial) -> trio.abc.Stream:
     with border(Reason.CLOUD_UNREACHABLE, f"no connection to {name}"):  # such as a name that DNS cannot encode
         try:
             return await dial(address)
@@ -271,8 +274,12 @@ def _trust(ca_file: str | None) -> ssl.SSLContext:
 
 
 async def _upgraded(
-    nursery: trio.Nursery, stream: trio.abc.Stream, transport: ForgivingStream, url: SplitResult, greeting: Greeting
-) -> Connection:
+    nursery: trio.Nursery,
+    stream: trio.abc.Stream,
+    transport: ForgivingStream,
+    url: SplitResult,
+    greeting: UpgradeRequest,
+) -> WebSocketConnection:
     waiting = trio.CancelScope()
     upgrade = UpgradeStream(stream, waiting.cancel)
     reader = _Reader(nursery, waiting.cancel)
@@ -288,7 +295,7 @@ async def _upgraded(
                 max_message_size=MESSAGE_MAX,
                 receive_buffer_size=READ_SIZE,
             )
-            return Connection(websocket, transport, reader)
+            return WebSocketConnection(websocket, transport, reader)
     except BaseException:
         reader.scope.cancel()
         raise

@@ -33,7 +33,7 @@ from interhuman2mqtt.commands.watch_model import Camera, Fleet, place
 from interhuman2mqtt.commands.watch_output import line
 from interhuman2mqtt.commands.watch_terminal import Terminal, as_text
 from interhuman2mqtt.config import Mqtt
-from interhuman2mqtt.control.inbox import Incoming
+from interhuman2mqtt.control.inbox import IncomingMessage
 from interhuman2mqtt.errors import Outage, Reason
 from interhuman2mqtt.runtime import log, stdout
 from interhuman2mqtt.runtime.sanitize import clean, clean_lines
@@ -127,7 +127,7 @@ class Screen:
         """Something of our own."""
         self._console.print(clean_lines(text), style="dim", highlight=False, soft_wrap=True)
 
-    def show(self, heard: Incoming) -> None:
+    def show(self, heard: IncomingMessage) -> None:
         """A message was published."""
         where = place(BASE, heard.topic)
         if where is None or heard.payload is None:
@@ -224,7 +224,7 @@ async def _cloud(*, live: bool) -> AsyncIterator[str | None]:
         nursery.cancel_scope.cancel()
 
 
-def _show(screen: Screen, farewell: trio.Event, heard: Incoming) -> None:
+def _show(screen: Screen, farewell: trio.Event, heard: IncomingMessage) -> None:
     screen.show(heard)
     if heard.topic.endswith("/bridge/state") and b'"stopped"' in (heard.payload or b""):
         farewell.set()

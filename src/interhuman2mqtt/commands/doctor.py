@@ -15,7 +15,7 @@ from interhuman2mqtt.commands.device_holders import holders
 from interhuman2mqtt.commands.doctor_report import Check, down, failed, is_well, ok, remedy, skipped, tell, warning
 from interhuman2mqtt.commands.measure import measure
 from interhuman2mqtt.commands.pause import why_paused
-from interhuman2mqtt.config import Camera, Config, proxy, secrets
+from interhuman2mqtt.config import CameraConfig, Config, proxy, secrets
 from interhuman2mqtt.config import loader as configfile
 from interhuman2mqtt.config.problems import ConfigFileError, Severity
 from interhuman2mqtt.errors import Outage, Reason
@@ -86,7 +86,7 @@ async def _alone(check: Callable[..., Awaitable[Check]], *about: object) -> list
     return [await check(*about)]
 
 
-async def _check_camera(camera: Camera, places: trio.CapacityLimiter) -> Check:
+async def _check_camera(camera: CameraConfig, places: trio.CapacityLimiter) -> Check:
     """Whether it opens, and sends a whole group of pictures; by the code of `probe`."""
     name = f"camera {camera.id}"
     if why := await trio.to_thread.run_sync(why_paused, camera.id):
@@ -104,7 +104,7 @@ async def _check_camera(camera: Camera, places: trio.CapacityLimiter) -> Check:
     return ok(name, f"{measured.description}, a key frame every {measured.gop:g} s")
 
 
-def without_sound(name: str, camera: Camera, missing: ipc.SoundFault) -> Check:
+def without_sound(name: str, camera: CameraConfig, missing: ipc.AudioFault) -> Check:
     """Return how it stands with a camera whose microphone does not open: well where the service has it. Blocks."""
     if missing.reason is Reason.BUSY and camera.microphone is not None:
         device = alsa.node(camera.microphone.removeprefix("alsa:"))

@@ -12,14 +12,14 @@ from msgspec import structs
 from interhuman2mqtt.commands.doctor_checks import is_out_of_sight
 from interhuman2mqtt.commands.doctor_report import Check, down, failed, ok, skipped, warning
 from interhuman2mqtt.config import Config, secrets
-from interhuman2mqtt.control.inbox import Incoming
-from interhuman2mqtt.control.parser import Reader
+from interhuman2mqtt.control.inbox import IncomingMessage
+from interhuman2mqtt.control.parser import RequestParser
 from interhuman2mqtt.errors import Outage
 from interhuman2mqtt.events import Event, utc_now
 from interhuman2mqtt.publish.homeassistant import discovery
-from interhuman2mqtt.publish.message import Kind, Message
+from interhuman2mqtt.publish.message import Message, MessageKind
 from interhuman2mqtt.publish.mqtt import connection as mqtt
-from interhuman2mqtt.publish.mqtt.connect import Settings
+from interhuman2mqtt.publish.mqtt.connect import ConnectSettings
 from interhuman2mqtt.publish.mqtt.types import Ack, Endpoint
 from interhuman2mqtt.publish.topics import Topics
 from interhuman2mqtt.runtime.clock import clock_state
@@ -39,7 +39,7 @@ def acl(config: Config, instead: str = "") -> str:
     """What to allow the box, as lines for Mosquitto's acl_file; other brokers name the same topics elsewhere."""
     tree, mqtt_config = f"{config.mqtt.base_topic}/{config.box.id}", config.mqtt
     lines = [f"user {mqtt_config.username or config.box.id}", f"topic write {tree}/#"]
-    reader = Reader(mqtt_config.base_topic, config.box.id, mqtt_config.requests, discovery.birth_topic(config))
+    reader = RequestParser(mqtt_config.base_topic, config.box.id, mqtt_config.requests, discovery.birth_topic(config))
     lines += [f"topic read {topic}" for topic in reader.filters]
     if mqtt_config.discovery:
         lines.append(f"topic write {mqtt_config.discovery_prefix}/device/+/config")
@@ -66,9 +66,9 @@ async def check_broker(config: Config) -> list[Check]:
     return checks
 
 
-def _settings(config: Config) -> Settings:
+def _settings(config: Config) -> ConnectSettings:
     ref = config.mqtt.password
-    return Settings(
+    return ConnectSettings(
         mqtt=structs.replace(config.mqtt, client_id=f"{config.mqtt.client_id}-doctor"),
         read_password=lambda: None if ref is None else secrets.read(ref, what="mqtt.password").reveal(),
         endpoint=Endpoint.of(config.mqtt.url),
@@ -78,7 +78,7 @@ def _settings(config: Config) -> Settings:
     )
 
 
-def _let_in(config: Config, connection: mqtt.Connection) -> Check:
+def _let_in(config: Config, connection: mqtt.BrokerConnection) -> Check:
     tls = ", TLS verified" if config.mqtt.url.startswith("mqtts:") else ""
     said = f"{config.mqtt.url} lets us in, MQTT {connection.version}{tls}"
     if not connection.limits.retain:
@@ -86,7 +86,7 @@ def _let_in(config: Config, connection: mqtt.Connection) -> Check:
     return ok("broker", said)
 
 
-async def _check_rights(config: Config, connection: mqtt.Connection) -> list[Check]:
+async def _check_rights(config: Config, connection: mqtt.BrokerConnection) -> list[Check]:
     heard = [await _check_hearing(config, connection)]
     refused = [said for message in _tests(config) if (said := await _refusal(connection, message))]
     if refused:
@@ -99,14 +99,14 @@ async def _check_rights(config: Config, connection: mqtt.Connection) -> list[Che
     return [*heard, warning("broker, publishing", silent, look)]
 
 
-async def _check_hearing(config: Config, connection: mqtt.Connection) -> Check:
+async def _check_hearing(config: Config, connection: mqtt.BrokerConnection) -> Check:
     birth = discovery.birth_topic(config)
-    filters = Reader(config.mqtt.base_topic, config.box.id, config.mqtt.requests, birth).filters
+    filters = RequestParser(config.mqtt.base_topic, config.box.id, config.mqtt.requests, birth).filters
     if not filters:
         return skipped("broker, requests", 'mqtt.requests is "off"')
     heard = trio.Event()
 
-    def take(incoming: Incoming) -> None:
+    def take(incoming: IncomingMessage) -> None:
         if incoming.topic.endswith(PROBE):
             heard.set()
 
@@ -123,7 +123,7 @@ async def _check_hearing(config: Config, connection: mqtt.Connection) -> Check:
     return failed("broker, requests", f"no answer to a subscription in {ANSWER_S:g} s", "look into the broker's log")
 
 
-async def _check_delivery(config: Config, connection: mqtt.Connection, heard: trio.Event) -> Check:
+async def _check_delivery(config: Config, connection: mqtt.BrokerConnection, heard: trio.Event) -> Check:
     """Whether a request reaches us, for brokers that take any subscription, and then deliver nothing by it."""
     if await _refusal(connection, _a_request(config)):
         said = "may be subscribed to; whether they arrive is not known, since this user may not send any"
@@ -140,10 +140,10 @@ async def _check_delivery(config: Config, connection: mqtt.Connection, heard: tr
 def _a_request(config: Config) -> Message:
     """One that does not exist: a running service refuses it, and that is all."""
     topic = f"{config.mqtt.base_topic}/{config.box.id}{PROBE}"
-    return Message(topic=topic, payload=b"{}", kind=Kind.ANSWER, retain=False, expiry=1)
+    return Message(topic=topic, payload=b"{}", kind=MessageKind.ANSWER, retain=False, expiry=1)
 
 
-async def _refusal(connection: mqtt.Connection, message: Message) -> str | None:
+async def _refusal(connection: mqtt.BrokerConnection, message: Message) -> str | None:
     """What the broker says against a message; None where it takes it."""
     answers, answer = trio.open_memory_channel[Ack](1)
     with trio.move_on_after(ANSWER_S):

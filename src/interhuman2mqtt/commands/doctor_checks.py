@@ -16,12 +16,12 @@ from uuid import uuid4
 
 import trio
 
-from interhuman2mqtt.cloud.event_mapper import Interpreter, Origin
+from interhuman2mqtt.cloud.event_mapper import EventMapper, MediaOrigin
 from interhuman2mqtt.cloud.session import run_session
-from interhuman2mqtt.cloud.session_types import Limits, Oddity, Wishes
+from interhuman2mqtt.cloud.session_types import Anomaly, SessionLimits, SessionOptions
 from interhuman2mqtt.cloud.websocket import Server
 from interhuman2mqtt.commands.doctor_report import Check, down, failed, ok, skipped, warning
-from interhuman2mqtt.config import Camera, Config, SecretRef, secrets, urls
+from interhuman2mqtt.config import CameraConfig, Config, SecretRef, secrets, urls
 from interhuman2mqtt.config.problems import Severity
 from interhuman2mqtt.errors import Outage, Reason, Refused
 from interhuman2mqtt.events import Clock, Event, MediaChunk, utc_now
@@ -173,7 +173,7 @@ async def check_cloud(config: Config, proxy: str | None) -> list[Check]:
     return list(dict.fromkeys(checks))
 
 
-async def _check_key(config: Config, proxy: str | None, camera: Camera) -> list[Check]:
+async def _check_key(config: Config, proxy: str | None, camera: CameraConfig) -> list[Check]:
     ref = camera.api_key
     name = "key" if ref == config.interhuman.api_key else f"key of {camera.id}"
     if ref is None:
@@ -209,11 +209,11 @@ def _reached(config: Config, proxy: str | None) -> str:
     return f"{config.interhuman.url} reached, {how}{' by way of a proxy' if proxy else ''}"
 
 
-async def _open_session(config: Config, proxy: str | None, camera: Camera, key: str, watch: "_Watch") -> None:
+async def _open_session(config: Config, proxy: str | None, camera: CameraConfig, key: str, watch: "_Watch") -> None:
     """From the connection to the end in good order, with no media in between; raises Outage."""
     server = Server(config.interhuman.url, config.interhuman.ca_file, proxy)
-    interpreter = Interpreter(Origin(config.box.id, camera.id, str(uuid4())), clock=BoxClock())
-    wishes = Wishes(include=camera.include, goal_dimensions=camera.goal_dimensions, model=camera.model)
+    interpreter = EventMapper(MediaOrigin(config.box.id, camera.id, str(uuid4())), clock=BoxClock())
+    wishes = SessionOptions(include=camera.include, goal_dimensions=camera.goal_dimensions, model=camera.model)
     await run_session(server, key, wishes, _Nothing(), interpreter=interpreter, observer=watch)
 
 
@@ -238,7 +238,7 @@ class _Watch:
         self.longest = 0.0
         self.oddities: list[str] = []
 
-    def ready(self, limits: Limits, _correlation_id: str | None) -> None:
+    def ready(self, limits: SessionLimits, _correlation_id: str | None) -> None:
         """The key is good."""
         self.longest = limits.max_duration
 
@@ -260,7 +260,7 @@ class _Watch:
     def too_short(self) -> None:
         """Nothing was sent."""
 
-    def noticed(self, oddity: Oddity, detail: str) -> None:
+    def noticed(self, oddity: Anomaly, detail: str) -> None:
         """A wish that is not granted, most likely."""
-        if oddity is not Oddity.NOT_DRAINED:
+        if oddity is not Anomaly.NOT_DRAINED:
             self.oddities.append(f"{oddity.value.replace('_', ' ')}: {detail}")

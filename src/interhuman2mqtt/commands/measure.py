@@ -11,7 +11,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from interhuman2mqtt.cameras.recording import WorkerRecording
-from interhuman2mqtt.cameras.worker import Worker, start_worker
+from interhuman2mqtt.cameras.worker import CaptureProcess, start_worker
 from interhuman2mqtt.capture import ipc
 from interhuman2mqtt.capture.chunk_length import Bounds, lengths
 from interhuman2mqtt.capture.rotation import TURNED
@@ -104,7 +104,7 @@ class Measured(Struct, frozen=True, kw_only=True):
     """How often each rule about what the source sends wrongly was applied."""
     measured: float
     """Seconds of media."""
-    audio_missing: ipc.SoundFault | None = None
+    audio_missing: ipc.AudioFault | None = None
     """What is wrong with the microphone; silence was measured in its place."""
 
 
@@ -135,7 +135,7 @@ async def measure(
 class _Measuring:
     """The chunks of one recording, and the time in which they came."""
 
-    def __init__(self, command: ipc.Open, worker: Worker, opened_in: float) -> None:
+    def __init__(self, command: ipc.Open, worker: CaptureProcess, opened_in: float) -> None:
         self._command = command
         self._worker = worker
         self._opened_in = opened_in

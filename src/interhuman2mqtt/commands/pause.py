@@ -16,7 +16,7 @@ from interhuman2mqtt.commands import restart
 from interhuman2mqtt.commands.restart import NotAsked
 from interhuman2mqtt.config import loader as configfile
 from interhuman2mqtt.config.problems import ConfigFileError, did_you_mean, shown
-from interhuman2mqtt.policy.pauses import ALL, NAME, Origin, PauseError, Pauses
+from interhuman2mqtt.policy.pauses import ALL, NAME, PauseError, PauseOrigin, Pauses
 from interhuman2mqtt.runtime import state_dir
 from interhuman2mqtt.runtime.sanitize import clean_lines
 
@@ -76,7 +76,7 @@ def _command(  # noqa: PLR0913 - what a command line says, and where to answer
 
 def _pause(pauses: Pauses, camera: str | None, ask: Callable[[], str]) -> str:
     try:
-        return pauses.pause(camera, Origin.COMMAND).said
+        return pauses.pause(camera, PauseOrigin.COMMAND).said
     except PauseError as error:
         try:
             return ask()

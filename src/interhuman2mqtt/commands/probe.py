@@ -103,7 +103,7 @@ def _plan(options: Options, err: TextIO) -> Plan:
         raise Unusable(f"SOURCE {error}{instead}") from None  # whose text may hold the password
     password = _password(options)
     command = open_command(
-        config.Camera(
+        config.CameraConfig(
             id="probe",
             name="probe",
             source=options.source,

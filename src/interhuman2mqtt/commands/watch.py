@@ -24,24 +24,24 @@ from interhuman2mqtt.config import Mqtt, secrets, urls
 from interhuman2mqtt.config import loader as configfile
 from interhuman2mqtt.config.problems import BadValueError
 from interhuman2mqtt.config.secrets import borrow_credentials
-from interhuman2mqtt.control.inbox import Incoming
+from interhuman2mqtt.control.inbox import IncomingMessage
 from interhuman2mqtt.errors import ConfigError, Outage, Reason, Refused
 from interhuman2mqtt.publish.mqtt import connection as mqtt
-from interhuman2mqtt.publish.mqtt.connect import Settings
+from interhuman2mqtt.publish.mqtt.connect import ConnectSettings
 from interhuman2mqtt.publish.mqtt.subscriber import Take
 from interhuman2mqtt.publish.mqtt.types import INCOMING_PACKET_MAX, Endpoint
 from interhuman2mqtt.runtime import log, stdout
 from interhuman2mqtt.runtime.sanitize import clean_lines
-from interhuman2mqtt.supervisor import BugBudget, Health, Pauses, Waiting, keep_running
+from interhuman2mqtt.supervisor import BackoffPolicy, BugBudget, Health, RetryInfo, keep_running
 
 KEEPALIVE_S = 30
 TIMEOUT_S = 10.0
 """For one attempt to connect, and for the answer to a subscription."""
-PAUSES = Pauses(first=1.0, longest=15.0, overloaded=5.0, overloaded_longest=30.0, refused=15.0)
+PAUSES = BackoffPolicy(first=1.0, longest=15.0, overloaded=5.0, overloaded_longest=30.0, refused=15.0)
 """Somebody sits before it: shorter than the service's."""
 
 
-def settings_for(config: Mqtt, who: str, timeout: float = TIMEOUT_S) -> Settings:
+def settings_for(config: Mqtt, who: str, timeout: float = TIMEOUT_S) -> ConnectSettings:
     """How to connect as a client of its own beside the service: no will, and a client id that is nobody else's.
 
     Raises:
@@ -51,7 +51,7 @@ def settings_for(config: Mqtt, who: str, timeout: float = TIMEOUT_S) -> Settings
     def read_password() -> str | None:
         return None if config.password is None else secrets.read(config.password, what="mqtt.password").reveal()
 
-    return Settings(
+    return ConnectSettings(
         mqtt=structs.replace(config, client_id=f"interhuman-{who}-{uuid4().hex[:8]}"),
         read_password=read_password,
         endpoint=Endpoint.of(config.url),
@@ -62,7 +62,7 @@ def settings_for(config: Mqtt, who: str, timeout: float = TIMEOUT_S) -> Settings
 
 
 @asynccontextmanager
-async def listening(settings: Settings, filters: Sequence[str], take: Take) -> AsyncIterator[None]:
+async def listening(settings: ConnectSettings, filters: Sequence[str], take: Take) -> AsyncIterator[None]:
     """One connection; the block runs once the broker has confirmed the subscription, and is cancelled with its loss.
 
     Raises:
@@ -80,13 +80,13 @@ async def listening(settings: Settings, filters: Sequence[str], take: Take) -> A
 
 
 async def listen_on(  # noqa: PLR0913 - what a connection tells, each named once
-    settings: Settings,
+    settings: ConnectSettings,
     filters: Sequence[str],
     take: Take,
     *,
     begins: Callable[[], None],
     stands: Callable[[], None],
-    waits: Callable[[Waiting], None],
+    waits: Callable[[RetryInfo], None],
 ) -> None:
     """One connection after another, for ever.
 
@@ -239,7 +239,7 @@ class _Watch:
         self._stands.set()
         self._tell("connected", f"{self._settings.endpoint}", "dim")
 
-    def _wait(self, waiting: Waiting) -> None:
+    def _wait(self, waiting: RetryInfo) -> None:
         if self._options.once:
             sys.stderr.write(f"{clean_lines(waiting.outage.detail)}\n")
             self.status = exit_codes.UNAVAILABLE
@@ -253,7 +253,7 @@ class _Watch:
             self._screen.say(f"{word}: {detail}", style)
             self._news.set()
 
-    def _take(self, incoming: Incoming) -> None:
+    def _take(self, incoming: IncomingMessage) -> None:
         where = place(self._base, incoming.topic)
         if where is None or incoming.payload is None:
             return
@@ -263,7 +263,7 @@ class _Watch:
         if not self._options.once and (said := self._said(where, incoming, is_news=is_news)) is not None:
             self._put(said)
 
-    def _said(self, where: Place, incoming: Incoming, *, is_news: bool) -> Line | str | None:
+    def _said(self, where: Place, incoming: IncomingMessage, *, is_news: bool) -> Line | str | None:
         payload = incoming.payload or b""
         if self._options.json:
             return watch_output.message(where, payload)

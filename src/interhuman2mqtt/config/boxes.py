@@ -6,13 +6,13 @@ from itertools import combinations
 from interhuman2mqtt.config import urls
 from interhuman2mqtt.config.merge import Layers
 from interhuman2mqtt.config.parser import Entries
-from interhuman2mqtt.config.problems import KeyPath, Place, Report
+from interhuman2mqtt.config.problems import KeyPath, Location, ProblemReport
 
 EXCLUSIVE = ("v4l2:", "alsa:hw:", "alsa:plughw:")
 """What only one process can open; other names of ALSA may stand for a device that mixes (dsnoop)."""
 
 
-def check_shared(box: str, cameras: Mapping[str, Layers], entries: Entries, report: Report) -> None:
+def check_shared(box: str, cameras: Mapping[str, Layers], entries: Entries, report: ProblemReport) -> None:
     """Report what two cameras of one box open both: a device is an error, a network camera a warning.
 
     Two that are open at different hours may well share a device.
@@ -32,12 +32,12 @@ def check_shared(box: str, cameras: Mapping[str, Layers], entries: Entries, repo
                 report.error(place, path, f"box {box} opens the same device {both}: only one of them can have it")
 
 
-def check_unused(cameras: Mapping[str, Layers], used: set[str], entries: Entries, report: Report) -> None:
+def check_unused(cameras: Mapping[str, Layers], used: set[str], entries: Entries, report: ProblemReport) -> None:
     """Report cameras that no box runs, though they are enabled."""
     for name, camera in cameras.items():
         if name not in used and camera.value("enabled") is True:
             path: KeyPath = ("cameras", name)
-            place = entries[path].place if path in entries else Place(None, None)
+            place = entries[path].place if path in entries else Location(None, None)
             report.warning(place, path, "no box of these runs it: look at its `boxes`")
 
 

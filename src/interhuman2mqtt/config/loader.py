@@ -23,7 +23,7 @@ from interhuman2mqtt.config import boxes as boxes_module
 from interhuman2mqtt.config import merge, urls
 from interhuman2mqtt.config.model import Config
 from interhuman2mqtt.config.parser import INLINE_TABLES, INVALID, Entries, Entry, entries, is_list, keys_of, kind_of
-from interhuman2mqtt.config.problems import BadValueError, ConfigFileError, Place, Problem, Report
+from interhuman2mqtt.config.problems import BadValueError, ConfigFileError, Location, Problem, ProblemReport
 from interhuman2mqtt.config.toml_reader import read_document
 from interhuman2mqtt.config.validation import check_files, check_rules
 from interhuman2mqtt.config.value_types import NAME, RESERVED_NAMES
@@ -70,7 +70,7 @@ class _Reading(NamedTuple):
 
     found: Entries
     """All of them together, with `box.id`."""
-    report: Report
+    report: ProblemReport
     whole: bool
     """Whether all of them could be read."""
     elsewhere: bool
@@ -123,7 +123,7 @@ def check(paths: Sequence[Path], box: str | None = None) -> list[Problem]:
     return list(report.problems)
 
 
-class Fleet(NamedTuple):
+class FleetConfig(NamedTuple):
     """What some boxes run by the same files."""
 
     problems: tuple[Problem, ...]
@@ -133,9 +133,9 @@ class Fleet(NamedTuple):
     """The cameras that each runs."""
 
 
-def check_boxes(paths: Sequence[Path], boxes: Sequence[str]) -> Fleet:
+def check_boxes(paths: Sequence[Path], boxes: Sequence[str]) -> FleetConfig:
     """Everything that is wrong or doubtful on any of these boxes; files of secrets are theirs, and not looked at."""
-    report, runs = Report(paths), dict[str, tuple[str, ...]]()
+    report, runs = ProblemReport(paths), dict[str, tuple[str, ...]]()
     every: dict[str, merge.Layers] = {}
     found: Entries = {}
     for box in boxes:
@@ -147,7 +147,7 @@ def check_boxes(paths: Sequence[Path], boxes: Sequence[str]) -> Fleet:
         report.take(reading.report.problems)
     if len(runs) == len(boxes):
         boxes_module.check_unused(every, {name for names in runs.values() for name in names}, found, report)
-    return Fleet(report.problems, tuple(every), runs)
+    return FleetConfig(report.problems, tuple(every), runs)
 
 
 def _check_shared(reading: _Reading) -> tuple[str, ...]:
@@ -194,16 +194,16 @@ def _drop_ins(directory: Path) -> list[Path]:
 
 
 def _check_elsewhere(reading: _Reading, paths: Sequence[Path]) -> None:
-    aside = Report(paths)
+    aside = ProblemReport(paths)
     check_files(reading.found, aside)
     if missing := len(aside.errors):
         what = "1 secret or certificate" if missing == 1 else f"{missing} secrets and certificates"
         message = f"{what} of this box cannot be read on this machine: only `check` on the box itself can look at them"
-        reading.report.warning(Place(None, None), ("--box",), message)
+        reading.report.warning(Location(None, None), ("--box",), message)
 
 
 def _read(paths: Sequence[Path], box: str | None) -> _Reading:
-    report = Report(paths)
+    report = ProblemReport(paths)
     documents = [read_document(path, report) for path in paths]
     read = [document for document in documents if document]
     found = merge.merge(entries(document, report) for document in read)
@@ -214,12 +214,12 @@ def _read(paths: Sequence[Path], box: str | None) -> _Reading:
     return _Reading(found, report, whole, elsewhere, [document.table for document in read])
 
 
-def _settle_box(found: Entries, box: str | None, report: Report) -> bool:
+def _settle_box(found: Entries, box: str | None, report: ProblemReport) -> bool:
     """Puts `box.id` in its place: as it was asked for, else as the files have it, else by the host's name.
 
     Whether another box was asked for than that of the files or of this host.
     """
-    nowhere = Place(None, None)
+    nowhere = Location(None, None)
     found.setdefault(("box", "id"), Entry(default_box_id(socket.gethostname()), nowhere))
     own = found["box", "id"].value
     if box is not None:

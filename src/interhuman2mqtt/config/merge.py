@@ -9,7 +9,7 @@ from msgspec import NODEFAULT, Struct, structs
 from interhuman2mqtt.config import shards, urls
 from interhuman2mqtt.config.model import (
     Box,
-    Camera,
+    CameraConfig,
     CameraKeys,
     CameraTable,
     Config,
@@ -120,8 +120,8 @@ def build(entries: Entries) -> Config:
     )
 
 
-def _camera(name: str, layers: Layers) -> Camera:
-    camera = _struct(Camera, layers, id=name, name=name)
+def _camera(name: str, layers: Layers) -> CameraConfig:
+    camera = _struct(CameraConfig, layers, id=name, name=name)
     return camera if urls.is_network(camera.source) else structs.replace(camera, username=None, password=None)
 
 

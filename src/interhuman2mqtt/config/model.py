@@ -190,7 +190,7 @@ class CameraKeys(Struct, frozen=True, kw_only=True):
     framing: Framing = Framing.CONTINUOUS
 
 
-class Camera(CameraKeys, frozen=True, kw_only=True):
+class CameraConfig(CameraKeys, frozen=True, kw_only=True):
     """One camera with all that applies to it: its own keys over its profile over `defaults` over `interhuman`."""
 
     id: Annotated[str, value_types.NAME]
@@ -209,7 +209,7 @@ class Config(Struct, frozen=True, kw_only=True):
     privacy: Privacy
     log: Log
     metrics: Metrics
-    cameras: dict[str, Camera]
+    cameras: dict[str, CameraConfig]
 
 
 class CameraTable(CameraKeys, frozen=True, kw_only=True):

@@ -15,8 +15,16 @@ from msgspec import Struct, structs
 
 from interhuman2mqtt.config import value_types
 from interhuman2mqtt.config.model import Budget, File, SecretRef, Shard
-from interhuman2mqtt.config.problems import BadValueError, KeyPath, Place, Report, did_you_mean, dotted, nearest
-from interhuman2mqtt.config.value_types import Kind, named
+from interhuman2mqtt.config.problems import (
+    BadValueError,
+    KeyPath,
+    Location,
+    ProblemReport,
+    did_you_mean,
+    dotted,
+    nearest,
+)
+from interhuman2mqtt.config.value_types import ValueType, named
 
 
 class _Mark:
@@ -49,22 +57,22 @@ class Document(NamedTuple):
     table: dict[str, Any]
     lines: Mapping[KeyPath, int]
 
-    def place(self, path: KeyPath) -> Place:
+    def place(self, path: KeyPath) -> Location:
         """Where a key stands."""
-        return Place(self.file, self.lines.get(path))
+        return Location(self.file, self.lines.get(path))
 
 
 class Entry(NamedTuple):
     """A value as its type has it, INVALID, or TABLE."""
 
     value: Any
-    place: Place
+    place: Location
 
 
 Entries = dict[KeyPath, Entry]
 
 
-def entries(document: Document, report: Report) -> Entries:
+def entries(document: Document, report: ProblemReport) -> Entries:
     """All that a file says, by its path, such as ("cameras", "front", "fps")."""
     reader = _Reader(document, report)
     reader.sections(document.table)
@@ -77,15 +85,15 @@ def keys_of(struct: type[Struct]) -> dict[str, Any]:
     return {name: _present(hint) for name, hint in get_type_hints(struct, include_extras=True).items()}
 
 
-def kind_of(hint: Any) -> Kind:
+def kind_of(hint: Any) -> ValueType:
     """How a single value of an annotated type is read and written."""
     if get_origin(hint) is Annotated:
-        return next(extra for extra in get_args(hint) if isinstance(extra, Kind))
+        return next(extra for extra in get_args(hint) if isinstance(extra, ValueType))
     if get_origin(hint) is Literal:
         return value_types.choice(*get_args(hint))
     if isinstance(hint, type) and issubclass(hint, Enum):
         words = value_types.choice(*(member.value for member in hint))
-        return Kind(lambda value: hint(words.read(value)), lambda member: str(member.value), words.schema)
+        return ValueType(lambda value: hint(words.read(value)), lambda member: str(member.value), words.schema)
     return _PLAIN[hint]
 
 
@@ -95,7 +103,7 @@ def is_list(hint: Any) -> bool:
 
 
 class _Reader:
-    def __init__(self, document: Document, report: Report) -> None:
+    def __init__(self, document: Document, report: ProblemReport) -> None:
         self._document = document
         self._report = report
         self.found: Entries = {}
@@ -180,7 +188,7 @@ class _Reader:
         except BadValueError as error:
             return self._error(path, str(error))
 
-    def _read(self, path: KeyPath, value: object, kind: Kind) -> Any:
+    def _read(self, path: KeyPath, value: object, kind: ValueType) -> Any:
         try:
             return kind.read(value)
         except BadValueError as error:

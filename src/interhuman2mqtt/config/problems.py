@@ -65,7 +65,7 @@ class Severity(StrEnum):
     WARNING = "warning"
 
 
-class Place(NamedTuple):
+class Location(NamedTuple):
     """Where something stands; None for both: on the command line."""
 
     file: Path | None
@@ -104,22 +104,22 @@ class BadValueError(ValueError):
     """
 
 
-class Report:
+class ProblemReport:
     """Gathers problems of some files; the same one is said once."""
 
     def __init__(self, files: Sequence[Path]) -> None:
         self._files = files
         self._problems: dict[Problem, None] = {}
 
-    def error(self, place: Place, key: KeyPath, message: str) -> None:
+    def error(self, place: Location, key: KeyPath, message: str) -> None:
         """Something that must be mended before the service can start."""
         self.add(Severity.ERROR, place, key, message)
 
-    def warning(self, place: Place, key: KeyPath, message: str) -> None:
+    def warning(self, place: Location, key: KeyPath, message: str) -> None:
         """Something that works and is probably not meant."""
         self.add(Severity.WARNING, place, key, message)
 
-    def add(self, severity: Severity, place: Place, key: KeyPath, message: str) -> None:
+    def add(self, severity: Severity, place: Location, key: KeyPath, message: str) -> None:
         """Either of the two."""
         self._problems[Problem(place.file, place.line, dotted(key), message, severity)] = None
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from interhuman2mqtt.config.parser import Document
-from interhuman2mqtt.config.problems import KeyPath, Place, Report
+from interhuman2mqtt.config.problems import KeyPath, Location, ProblemReport
 
 _BLANK = re.compile(r"(?:[ \t\n]|#[^\n]*)*")
 _KEY = re.compile(r"""[ \t]*([A-Za-z0-9_-]+|"(?:[^"\\\n]|\\.)*"|'[^'\n]*')[ \t]*""")
@@ -162,17 +162,17 @@ class _Syntax(NamedTuple):
     line: int | None
 
 
-def read_document(file: Path, report: Report) -> Document | None:
+def read_document(file: Path, report: ProblemReport) -> Document | None:
     """A file's content, or None when it cannot be read or parsed, which is reported."""
     try:
         content = file.read_bytes()
     except OSError as error:
-        report.error(Place(file, None), (), f"cannot be read: {error.strerror}")
+        report.error(Location(file, None), (), f"cannot be read: {error.strerror}")
         return None
     parsed = _parse(file, content)
     if isinstance(parsed, Document):
         return parsed
-    report.error(Place(file, parsed.line), (), f"not TOML{parsed.message}")
+    report.error(Location(file, parsed.line), (), f"not TOML{parsed.message}")
     return None
 
 

@@ -16,7 +16,7 @@ from interhuman2mqtt.config import secrets, urls, value_types
 from interhuman2mqtt.config.merge import Layers, camera_layers, camera_names, our_cameras, runs_on, section
 from interhuman2mqtt.config.model import MODELS, STANDALONE_MIN, Framing, Interhuman, Mqtt, SecretRef
 from interhuman2mqtt.config.parser import INVALID, TABLE, Entries
-from interhuman2mqtt.config.problems import BadValueError, KeyPath, Place, Report, did_you_mean, dotted, shown
+from interhuman2mqtt.config.problems import BadValueError, KeyPath, Location, ProblemReport, did_you_mean, dotted, shown
 from interhuman2mqtt.config.units import show_duration
 
 EXTRA = "prometheus_client"
@@ -24,7 +24,7 @@ NEEDS_EXTRA = "needs prometheus-client, which is not installed: pip install 'int
 FILE_KEYS = ("ca_file", "cert_file", "key_file")
 
 
-def check_files(entries: Entries, report: Report) -> None:
+def check_files(entries: Entries, report: ProblemReport) -> None:
     """All that this box needs, reported where it is named; what only other boxes need is elsewhere."""
     for path in dict.fromkeys([("mqtt", "password"), *_of_cameras(entries)]):
         if path in entries and isinstance(entries[path].value, SecretRef):
@@ -50,12 +50,12 @@ def _of_cameras(entries: Entries) -> list[KeyPath]:
     return [path for path in (*keys, *passwords) if path]
 
 
-def _check_secret(ref: SecretRef, path: KeyPath, place: Place, report: Report) -> None:
+def _check_secret(ref: SecretRef, path: KeyPath, place: Location, report: ProblemReport) -> None:
     for severity, message in secrets.inspect(ref):
         report.add(severity, place, path, message)
 
 
-def _check_file(file: str, path: KeyPath, place: Place, report: Report) -> None:
+def _check_file(file: str, path: KeyPath, place: Location, report: ProblemReport) -> None:
     try:
         with Path(file).open("rb") as opened:
             opened.read(1)
@@ -67,7 +67,7 @@ def _check_file(file: str, path: KeyPath, place: Place, report: Report) -> None:
         report.warning(place, path, secrets.too_open(file))
 
 
-def check_rules(entries: Entries, report: Report) -> None:
+def check_rules(entries: Entries, report: ProblemReport) -> None:
     """All rules, over what the files say together; `entries` holds `box.id`."""
     interhuman = section(entries, "interhuman", Interhuman)
     cameras = {name: camera_layers(entries, name) for name in camera_names(entries)}
@@ -80,7 +80,7 @@ def check_rules(entries: Entries, report: Report) -> None:
     _check_box(entries, cameras, report)
 
 
-def _check_camera(name: str, camera: Layers, interhuman: Layers, report: Report) -> None:
+def _check_camera(name: str, camera: Layers, interhuman: Layers, report: ProblemReport) -> None:
     try:
         value_types.check_name(name)
     except BadValueError as error:
@@ -91,7 +91,7 @@ def _check_camera(name: str, camera: Layers, interhuman: Layers, report: Report)
         _blame(camera, "boxes", "names no box; leave it out for all of them, or write enabled = false", report)
 
 
-def _check_source(name: str, camera: Layers, report: Report) -> None:
+def _check_source(name: str, camera: Layers, report: ProblemReport) -> None:
     source = camera.value("source")
     if source is None:
         place = camera.entries["cameras", name].place
@@ -106,7 +106,7 @@ def _check_source(name: str, camera: Layers, report: Report) -> None:
                 _blame(camera, key, "is for cameras on the network only", report)
 
 
-def _check_times(camera: Layers, interhuman: Layers, report: Report) -> None:
+def _check_times(camera: Layers, interhuman: Layers, report: ProblemReport) -> None:
     buffer, replay, chunk = camera.value("buffer"), camera.value("replay"), interhuman.value("chunk")
     if camera.valid("buffer", "replay") and replay >= buffer:
         key = "replay" if camera.path("replay") else "buffer"
@@ -118,7 +118,7 @@ def _check_times(camera: Layers, interhuman: Layers, report: Report) -> None:
         _blame(camera, "framing", message, report)
 
 
-def _check_model(entries: Entries, interhuman: Layers, report: Report) -> None:
+def _check_model(entries: Entries, interhuman: Layers, report: ProblemReport) -> None:
     url = interhuman.value("url")
     if not isinstance(url, str):
         return
@@ -136,7 +136,7 @@ def _check_model(entries: Entries, interhuman: Layers, report: Report) -> None:
             report.warning(entry.place, path, message)
 
 
-def _check_profiles(entries: Entries, report: Report) -> None:
+def _check_profiles(entries: Entries, report: ProblemReport) -> None:
     known = [str(path[1]) for path, entry in entries.items() if path[0] == "profiles" and entry.value is TABLE]
     for path, (value, place) in entries.items():
         if path[-1] != "profile" or not isinstance(value, str):
@@ -148,7 +148,7 @@ def _check_profiles(entries: Entries, report: Report) -> None:
             report.error(place, path, f"there is no profile {shown(value)}{hint}")
 
 
-def _check_api_key(interhuman: Layers, cameras: Mapping[str, Layers], report: Report) -> None:
+def _check_api_key(interhuman: Layers, cameras: Mapping[str, Layers], report: ProblemReport) -> None:
     """A server on this machine may do without a key, or add it itself."""
     url = interhuman.value("url")
     if not isinstance(url, str) or urls.is_loopback(url):
@@ -160,7 +160,7 @@ def _check_api_key(interhuman: Layers, cameras: Mapping[str, Layers], report: Re
         report.error(place.place, ("interhuman", "api_key"), message)
 
 
-def _check_mqtt(mqtt: Layers, report: Report) -> None:
+def _check_mqtt(mqtt: Layers, report: ProblemReport) -> None:
     _needs(mqtt, "password", "username", report)
     _needs(mqtt, "cert_file", "key_file", report)
     _needs(mqtt, "key_file", "cert_file", report)
@@ -178,23 +178,23 @@ def _check_mqtt(mqtt: Layers, report: Report) -> None:
         report.warning(mqtt.entries[path].place, path, "port 8883 is used for TLS; did you mean mqtts://?")
 
 
-def _check_box(entries: Entries, cameras: Mapping[str, Layers], report: Report) -> None:
+def _check_box(entries: Entries, cameras: Mapping[str, Layers], report: ProblemReport) -> None:
     if report.errors:  # what is meant is not clear yet
         return
     box, place = entries["box", "id"]
     if not cameras:
-        report.warning(Place(None, None), ("cameras",), "there is none: nothing will be streamed")
+        report.warning(Location(None, None), ("cameras",), "there is none: nothing will be streamed")
     elif not any(runs_on(camera, box) for camera in cameras.values()):
         report.warning(place, ("box", "id"), f'no camera is enabled for box "{box}": see their keys boxes and enabled')
 
 
-def _needs(layers: Layers, key: str, other: str, report: Report) -> None:
+def _needs(layers: Layers, key: str, other: str, report: ProblemReport) -> None:
     """A key that makes sense only beside another."""
     if layers.path(key) and not layers.path(other):
         _blame(layers, key, f"needs {other} as well", report)
 
 
-def _blame(layers: Layers, key: str, message: str, report: Report) -> None:
+def _blame(layers: Layers, key: str, message: str, report: ProblemReport) -> None:
     """Reports a value where it was decided: a profile's mistake is mended in the profile."""
     path = layers.path(key) or layers.tables[0]
     report.error(layers.entries[path].place, path, message)

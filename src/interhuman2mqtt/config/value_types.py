@@ -27,7 +27,7 @@ _LINE = r"^.*\S.*$"
 _API_KEY_PREFIX = "ih_live_"
 
 
-class Kind(Struct, frozen=True, eq=False):
+class ValueType(Struct, frozen=True, eq=False):
     """Reads a value of TOML into what our types hold, and writes it back; `read` raises BadValueError."""
 
     read: Callable[[Any], Any]
@@ -90,7 +90,7 @@ def text(value: object) -> str:
     return value
 
 
-def choice(*allowed: str) -> Kind:
+def choice(*allowed: str) -> ValueType:
     """One of a few words."""
     *most, last = [f'"{word}"' for word in allowed]
     expected = f"{', '.join(most)} or {last}" if most else last
@@ -102,7 +102,7 @@ def choice(*allowed: str) -> Kind:
             raise BadValueError(f"must be {expected}, not {shown(value)}{did_you_mean(value, allowed)}")
         return value
 
-    return Kind(chosen, schema={"enum": list(allowed)})
+    return ValueType(chosen, schema={"enum": list(allowed)})
 
 
 def between(  # noqa: PLR0913 - a quantity, its limits, and how both are written
@@ -113,7 +113,7 @@ def between(  # noqa: PLR0913 - a quantity, its limits, and how both are written
     *,
     title: str = "number",
     also: Mapping[str, Any] | None = None,
-) -> Kind:
+) -> ValueType:
     """A quantity within limits, which are written as the user writes them.
 
     Args:
@@ -134,25 +134,25 @@ def between(  # noqa: PLR0913 - a quantity, its limits, and how both are written
 
     bare = {"type": _json_type(smallest), "minimum": smallest, "maximum": largest}
     either = bare if also is None else {"anyOf": [also, bare]}
-    return Kind(quantity, show, {"title": f"{title}, {low} to {high}", **either})
+    return ValueType(quantity, show, {"title": f"{title}, {low} to {high}", **either})
 
 
 def _json_type(value: object) -> str:
     return "integer" if isinstance(value, int) else "number"
 
 
-def duration(low: str, high: str) -> Kind:
+def duration(low: str, high: str) -> ValueType:
     """Seconds, written as "5s"."""
     also = units.schema(units.DURATIONS)
     return between(units.parse_duration, low, high, units.show_duration, title="duration", also=also)
 
 
-def size(low: str, high: str) -> Kind:
+def size(low: str, high: str) -> ValueType:
     """Bytes, written as "64MiB"."""
     return between(units.parse_size, low, high, units.show_size, title="size", also=units.schema(units.SIZES))
 
 
-def bitrate(low: str, high: str) -> Kind:
+def bitrate(low: str, high: str) -> ValueType:
     """Bits a second, written as "1.5M"."""
     also = units.schema(units.BITRATES)
     return between(units.parse_bitrate, low, high, units.show_bitrate, title="bits a second", also=also)
@@ -160,7 +160,7 @@ def bitrate(low: str, high: str) -> Kind:
 
 def checked(
     check: Callable[[str], object], title: str = "text", pattern: str = _LINE, *, may_be_empty: bool = False
-) -> Kind:
+) -> ValueType:
     """Some text that `check` finds nothing wrong with; kept as it was written.
 
     Args:
@@ -175,7 +175,7 @@ def checked(
         check(found)
         return found
 
-    return Kind(read, schema={"title": title, "type": "string", "pattern": pattern})
+    return ValueType(read, schema={"title": title, "type": "string", "pattern": pattern})
 
 
 def check_name(name: str) -> None:
@@ -249,14 +249,14 @@ TIMEZONE = checked(_check_timezone, "time zone")
 TOPIC = checked(_check_topic, "topic", "^[^+# /$][^+# /]*(/[^+# /]+)*$")
 CLIENT_ID = checked(_check_client_id, "text without blanks", "^[^ ]{1,128}$")
 SCHEDULE = checked(schedule.parse, "days and hours", schedule.PATTERN)
-PICTURE_SIZE = Kind(
+PICTURE_SIZE = ValueType(
     units.parse_picture,
     units.show_picture,
     {"title": "WIDTHxHEIGHT, both even", "type": "string", "pattern": units.PICTURE_PATTERN},
 )
 SHARD_INDEX = between(shards.index, 0, 9_999, int, also=shards.SCHEMA)
 SHARD_COUNT = between(shards.count, 1, 10_000, int, also=shards.SCHEMA)
-TEXT = Kind(text, schema={"title": "text", "type": "string", "pattern": _LINE})
-WHOLE = Kind(whole, schema={"title": "whole number", "type": "integer"})
-NUMBER = Kind(number, schema={"title": "number", "type": "number"})
-BOOLEAN = Kind(boolean, schema={"title": "true or false", "type": "boolean"})
+TEXT = ValueType(text, schema={"title": "text", "type": "string", "pattern": _LINE})
+WHOLE = ValueType(whole, schema={"title": "whole number", "type": "integer"})
+NUMBER = ValueType(number, schema={"title": "number", "type": "number"})
+BOOLEAN = ValueType(boolean, schema={"title": "true or false", "type": "boolean"})

@@ -14,22 +14,22 @@ import structlog
 import trio
 
 from interhuman2mqtt.control import requests
-from interhuman2mqtt.control.inbox import Inbox, Incoming
-from interhuman2mqtt.control.parser import Reader
+from interhuman2mqtt.control.inbox import Inbox, IncomingMessage
+from interhuman2mqtt.control.parser import RequestParser
 from interhuman2mqtt.control.requests import (
-    Asked,
+    Accepted,
     Birth,
     Ignored,
     Ignoring,
-    LogLevel,
-    Pause,
+    LogLevelRequest,
+    PauseRequest,
     PauseSet,
     Rejected,
-    Reload,
+    ReloadRequest,
     Request,
-    Restart,
-    Resume,
-    Snapshot,
+    RestartRequest,
+    ResumeRequest,
+    SnapshotRequest,
 )
 from interhuman2mqtt.errors import Interhuman2MqttError
 from interhuman2mqtt.publish.message import Message
@@ -47,7 +47,7 @@ QUIET_S = 60.0
 log = structlog.get_logger(__name__)
 
 
-class NotDone(Interhuman2MqttError):  # noqa: N818 - it names what happened
+class CommandError(Interhuman2MqttError):
     """A request could not be obeyed, or not wholly; the text says why, to who asked, and `data` what was done."""
 
     def __init__(self, sentence: str, data: Any = None) -> None:
@@ -55,8 +55,8 @@ class NotDone(Interhuman2MqttError):  # noqa: N818 - it names what happened
         self.data = data
 
 
-class Obeys(Protocol):
-    """Does what is asked. Each returns what the answer is to tell, as JSON, and raises NotDone."""
+class Handler(Protocol):
+    """Does what is asked. Each returns what the answer is to tell, as JSON, and raises CommandError."""
 
     async def pause(self, camera: str | None, *, by_command: bool = False) -> Any:
         """Pause a camera; None: all. `by_command`: from this machine's command line."""
@@ -80,7 +80,7 @@ class Obeys(Protocol):
         """Log from this level on."""
 
 
-class Requests:
+class RequestDispatcher:
     """Obeys what comes to one box, for as long as `run` is called.
 
     Args:
@@ -96,10 +96,10 @@ class Requests:
     def __init__(  # noqa: PLR0913 - what it is made of, each named once
         self,
         inbox: Inbox,
-        reader: Reader,
+        reader: RequestParser,
         *,
         cameras: Callable[[], Collection[str]],
-        obeys: Obeys,
+        obeys: Handler,
         publish: Callable[[Message], None],
         born: Callable[[], None],
         bugs: BugBudget,
@@ -127,9 +127,9 @@ class Requests:
             while True:
                 await self._take(await self._inbox.wait_next(), nursery)
 
-    async def _take(self, incoming: Incoming, nursery: trio.Nursery) -> None:
+    async def _take(self, incoming: IncomingMessage, nursery: trio.Nursery) -> None:
         match self._reader.read(incoming, self._cameras()):
-            case Asked() as asked:
+            case Accepted() as asked:
                 await self._pace()
                 await self._obey(asked, nursery)
             case Rejected(command, detail, answer):
@@ -144,8 +144,8 @@ class Requests:
             case Ignored() as ignored:
                 self._ignore(ignored)
 
-    async def _obey(self, asked: Asked, nursery: trio.Nursery) -> None:
-        if not isinstance(asked.request, Restart | Reload | Snapshot):
+    async def _obey(self, asked: Accepted, nursery: trio.Nursery) -> None:
+        if not isinstance(asked.request, RestartRequest | ReloadRequest | SnapshotRequest):
             await self._do(asked)
         elif self._slow.value:
             self._slow.acquire_nowait()
@@ -155,68 +155,68 @@ class Requests:
                 asked, f"{SLOW_MAX} restarts, reloads or snapshots are under way: ask again when they are done"
             )
 
-    async def _do_slowly(self, asked: Asked) -> None:
+    async def _do_slowly(self, asked: Accepted) -> None:
         try:
             await self._do(asked)
         finally:
             self._slow.release()
 
     async def do(self, command: str, request: Request, *, by_command: bool = False) -> Any:
-        """Do what is asked; returns what the answer is to tell, raises NotDone.
+        """Do what is asked; returns what the answer is to tell, raises CommandError.
 
         `by_command`: it comes from this machine's command line.
         """
         log.info("request", request=command, **_described(request))
-        if by_command and isinstance(request, Pause):
+        if by_command and isinstance(request, PauseRequest):
             return await self._survive(self._obeys.pause(request.camera, by_command=True))
         return await self._survive(self._call(request))
 
-    async def _do(self, asked: Asked) -> None:
+    async def _do(self, asked: Accepted) -> None:
         try:
             data = await self.do(asked.reply.command, asked.request)
-        except NotDone as error:
+        except CommandError as error:
             self._refuse(asked, str(error), error.data)
         else:
             self._answer("obeyed", requests.done(asked.reply, data))
 
     async def _survive(self, doing: Awaitable[Any]) -> Any:
-        """Wait for it; a bug within the budget becomes NotDone."""
+        """Wait for it; a bug within the budget becomes CommandError."""
         try:
             return await doing
-        except NotDone:
+        except CommandError:
             raise
         except Exception as error:
             if not self._bugs.allows():
                 raise
             log.exception("bug", advice="please report this")
-            raise NotDone("this met a bug of the program, see its log") from error
+            raise CommandError("this met a bug of the program, see its log") from error
 
     async def _call(self, request: Request) -> Any:
         match request:
-            case Pause(camera):
+            case PauseRequest(camera):
                 return await self._obeys.pause(camera)
-            case Resume(camera):
+            case ResumeRequest(camera):
                 return await self._obeys.resume(camera)
-            case Restart(camera):
+            case RestartRequest(camera):
                 return await self._obeys.restart(camera)
-            case Reload():
+            case ReloadRequest():
                 return await self._obeys.reload()
-            case LogLevel(level):
+            case LogLevelRequest(level):
                 return await self._obeys.log_level(level)
-            case Snapshot(camera, retain):
+            case SnapshotRequest(camera, retain):
                 return await self._obeys.snapshot(camera, retain=retain)
 
     async def _set_pause(self, level: PauseSet) -> None:
         log.info("pause/set", camera=level.camera, on=level.on, retained=level.retained)
         try:
             await self._survive(self._obeys.set_pause(level))
-        except NotDone as error:
+        except CommandError as error:
             self._counts["refused"] += 1
             log.error("pause/set was not obeyed", camera=level.camera, detail=str(error))  # noqa: TRY400 - no bug
         else:
             self._counts["obeyed"] += 1
 
-    def _refuse(self, asked: Asked, error: str, data: Any = None) -> None:
+    def _refuse(self, asked: Accepted, error: str, data: Any = None) -> None:
         self._answer("refused", requests.refused(asked.reply, error, data))
         log.info("request refused", request=asked.reply.command, detail=error)
 
@@ -243,8 +243,8 @@ class Requests:
 def _described(request: Request) -> dict[str, str | None]:
     """What a request is about, for the log."""
     match request:
-        case LogLevel(level):
+        case LogLevelRequest(level):
             return {"to": level}
-        case Reload():
+        case ReloadRequest():
             return {}
     return {"camera": request.camera}

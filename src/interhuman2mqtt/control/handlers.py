@@ -11,21 +11,21 @@ import structlog
 import trio
 
 from interhuman2mqtt.cameras.fleet import Fleet
-from interhuman2mqtt.cameras.snapshot import NoPicture, Picture
-from interhuman2mqtt.control.dispatcher import NotDone
+from interhuman2mqtt.cameras.snapshot import SnapshotError, SnapshotImage
+from interhuman2mqtt.control.dispatcher import CommandError
 from interhuman2mqtt.control.requests import Level, LogLevelData, PauseData, PauseSet, ReloadData, RestartData
-from interhuman2mqtt.policy.pauses import Origin, Outcome, PauseError
+from interhuman2mqtt.policy.pauses import Outcome, PauseError, PauseOrigin
 from interhuman2mqtt.policy.policy import Policy
 from interhuman2mqtt.publish.message import Message
 from interhuman2mqtt.publish.mqtt.direct import NotDelivered
-from interhuman2mqtt.publish.publisher import Announcer
-from interhuman2mqtt.publish.topics import Reload, Topics
+from interhuman2mqtt.publish.publisher import EventPublisher
+from interhuman2mqtt.publish.topics import ReloadInfo, Topics
 from interhuman2mqtt.runtime.log import setup as setup_log
 
 log = structlog.get_logger(__name__)
 
 
-class Snapshots:
+class SnapshotHandler:
     """Shows what the cameras of a box see now.
 
     Args:
@@ -36,7 +36,7 @@ class Snapshots:
     """
 
     def __init__(
-        self, fleet: Fleet, topics: Topics, announcer: Announcer, publish: Callable[[Message], Awaitable[None]]
+        self, fleet: Fleet, topics: Topics, announcer: EventPublisher, publish: Callable[[Message], Awaitable[None]]
     ) -> None:
         self._fleet = fleet
         self._topics = topics
@@ -44,13 +44,13 @@ class Snapshots:
         self._publish = publish
 
     async def take(self, camera: str, *, retain: bool) -> dict[str, Any]:
-        """Publish what a camera sees now; returns what the answer tells of it, raises NotDone."""
+        """Publish what a camera sees now; returns what the answer tells of it, raises CommandError."""
         found = self._fleet.cameras.get(camera)
         if found is None:
-            raise NotDone(f"no snapshot of {camera}: it is just being stopped or started")
+            raise CommandError(f"no snapshot of {camera}: it is just being stopped or started")
         told: dict[str, Any] = {}
 
-        async def deliver(picture: Picture) -> None:
+        async def deliver(picture: SnapshotImage) -> None:
             message = self._topics.snapshot(camera, picture.jpeg, picture.taken_at, retain=retain)
             if retain:
                 self._announcer.shows(camera)
@@ -59,8 +59,8 @@ class Snapshots:
 
         try:
             picture = await found.show(deliver)
-        except (NoPicture, NotDelivered) as error:
-            raise NotDone(f"no snapshot of {camera}: {error}") from error
+        except (SnapshotError, NotDelivered) as error:
+            raise CommandError(f"no snapshot of {camera}: {error}") from error
         log.info("snapshot", camera=camera, bytes=len(picture.jpeg), retained=retain)
         width, height = picture.size
         return {
@@ -71,28 +71,28 @@ class Snapshots:
         }
 
     async def take_all(self, cameras: Collection[str], *, retain: bool) -> dict[str, Any]:
-        """The same of several, side by side, by camera; raises NotDone where one of them cannot be seen."""
+        """The same of several, side by side, by camera; raises CommandError where one of them cannot be seen."""
         told: dict[str, Any] = {}
         refused: list[str] = []
 
         async def one(camera: str) -> None:
             try:
                 told[camera] = await self.take(camera, retain=retain)
-            except NotDone as error:
+            except CommandError as error:
                 refused.append(str(error))
 
         async with trio.open_nursery() as nursery:
             for camera in cameras:
                 nursery.start_soon(one, camera)
         if refused:
-            raise NotDone("; ".join(refused), {"snapshots": told})
+            raise CommandError("; ".join(refused), {"snapshots": told})
         return {"snapshots": told}
 
 
 log = structlog.get_logger(__name__)
 
 
-class Obeying:
+class CommandHandlers:
     """Obeys by the fleet, the pauses, the configuration files and the log.
 
     Args:
@@ -107,8 +107,8 @@ class Obeying:
         self,
         fleet: Fleet,
         policy: Policy,
-        snapshots: Snapshots,
-        reload: Callable[[], Awaitable[Reload]],
+        snapshots: SnapshotHandler,
+        reload: Callable[[], Awaitable[ReloadInfo]],
         log_format: Callable[[], str],
     ) -> None:
         self._fleet = fleet
@@ -119,7 +119,7 @@ class Obeying:
 
     async def pause(self, camera: str | None, *, by_command: bool = False) -> PauseData:
         """Pause a camera; None: all."""
-        return await _pause_data(self._policy.pause(camera, Origin.COMMAND if by_command else Origin.REQUEST))
+        return await _pause_data(self._policy.pause(camera, PauseOrigin.COMMAND if by_command else PauseOrigin.REQUEST))
 
     async def resume(self, camera: str | None) -> PauseData:
         """Lift every pause of a camera; None: of all."""
@@ -128,7 +128,7 @@ class Obeying:
     async def set_pause(self, level: PauseSet) -> PauseData:
         """Pause a camera, or lift its pauses."""
         if level.on:
-            return await _pause_data(self._policy.pause(level.camera, Origin.PAUSE_SET))
+            return await _pause_data(self._policy.pause(level.camera, PauseOrigin.PAUSE_SET))
         return await _pause_data(self._policy.resume(level.camera, only_level=level.retained))
 
     async def restart(self, camera: str | None) -> RestartData:
@@ -146,7 +146,7 @@ class Obeying:
         ended = await self._reload()
         if ended.problems:
             said = "\n".join(str(problem) for problem in ended.problems)
-            raise NotDone(f"the configuration is rejected, the old one goes on: {said}")
+            raise CommandError(f"the configuration is rejected, the old one goes on: {said}")
         return {"stopped": ended.stopped, "started": ended.started, "needs_restart": ended.needs_restart}
 
     async def log_level(self, level: Level) -> LogLevelData:
@@ -161,9 +161,9 @@ class Obeying:
 
 
 async def _pause_data(change: Awaitable[Outcome]) -> PauseData:
-    """What came of a change of the pauses, for the answer; raises NotDone."""
+    """What came of a change of the pauses, for the answer; raises CommandError."""
     try:
         outcome = await change
     except PauseError as error:
-        raise NotDone(str(error)) from error
+        raise CommandError(str(error)) from error
     return {"changed": outcome.changed, "paused": outcome.in_force, "detail": outcome.said}

@@ -21,7 +21,7 @@ LEVEL_PAYLOAD_MAX = 64
 log = structlog.get_logger(__name__)
 
 
-class Incoming(NamedTuple):
+class IncomingMessage(NamedTuple):
     """A message as the broker delivered it."""
 
     topic: str
@@ -50,17 +50,17 @@ class Inbox:
 
     def __init__(self, is_known: Callable[[str], bool] = lambda _topic: True) -> None:
         self._is_known = is_known
-        self._current: Incoming | None = None
+        self._current: IncomingMessage | None = None
         self._taken = trio.Event()
         self.dropped = 0
         """Messages that found no room."""
-        self._requests: deque[Incoming] = deque()
-        self._levels: OrderedDict[str, Incoming] = OrderedDict()
+        self._requests: deque[IncomingMessage] = deque()
+        self._levels: OrderedDict[str, IncomingMessage] = OrderedDict()
         self._level_next = True
         self._dropped_before: int | None = None
         self._news = trio.Event()
 
-    def put(self, incoming: Incoming) -> None:
+    def put(self, incoming: IncomingMessage) -> None:
         """Accept a message, or drop and count it. Never waits, never fails."""
         if incoming.is_level:
             self._put_level(incoming)
@@ -71,7 +71,7 @@ class Inbox:
             return
         self._news.set()
 
-    async def wait_next(self) -> Incoming:
+    async def wait_next(self) -> IncomingMessage:
         """The next message: levels and requests in turn, as far as there are both. Being cancelled loses none."""
         self._current = None
         self._taken.set()
@@ -89,14 +89,14 @@ class Inbox:
         while not self._levels.keys().isdisjoint(topics) or (self._current and self._current.topic in topics):
             await self._taken.wait()
 
-    def _next(self) -> Incoming:
+    def _next(self) -> IncomingMessage:
         if self._levels and (self._level_next or not self._requests):
             self._level_next = False
             return self._levels.popitem(last=False)[1]
         self._level_next = True
         return self._requests.popleft()
 
-    def _put_level(self, incoming: Incoming) -> None:
+    def _put_level(self, incoming: IncomingMessage) -> None:
         key = incoming.topic if self._is_known(incoming.topic) else ""
         older = self._levels.get(key)
         if incoming.payload is not None and len(incoming.payload) > LEVEL_PAYLOAD_MAX:
@@ -106,7 +106,7 @@ class Inbox:
         live = not incoming.retained or (repeated and older is not None and not older.retained)
         self._levels[key] = incoming._replace(retained=not live)
 
-    def _drop(self, incoming: Incoming) -> None:
+    def _drop(self, incoming: IncomingMessage) -> None:
         if self._dropped_before is None:
             self._dropped_before = self.dropped
             log.warning(

@@ -12,27 +12,27 @@ from msgspec import UNSET, Raw, UnsetType, structs
 
 from interhuman2mqtt.config import problems
 from interhuman2mqtt.config.problems import shown
-from interhuman2mqtt.control.inbox import PAYLOAD_MAX, Incoming
+from interhuman2mqtt.control.inbox import PAYLOAD_MAX, IncomingMessage
 from interhuman2mqtt.control.requests import (
     COMMANDS,
     LEVELS,
+    Accepted,
     Access,
-    Asked,
     Birth,
     Ignored,
     Ignoring,
     Level,
-    LogLevel,
-    Pause,
+    LogLevelRequest,
+    PauseRequest,
     PauseSet,
     Reading,
     Rejected,
-    Reload,
+    ReloadRequest,
     ReplyTo,
     Request,
-    Restart,
-    Resume,
-    Snapshot,
+    RestartRequest,
+    ResumeRequest,
+    SnapshotRequest,
     obeyed,
     refused,
 )
@@ -45,14 +45,18 @@ TRANSACTION_MAX = 1024
 RESPONSE_TOPIC_MAX = 200
 """Characters. Mosquitto ends the connection of who publishes to a topic of more than 200 levels."""
 
-_of_cameras: Mapping[str, type[Pause | Resume | Restart]] = {"pause": Pause, "resume": Resume, "restart": Restart}
+_of_cameras: Mapping[str, type[PauseRequest | ResumeRequest | RestartRequest]] = {
+    "pause": PauseRequest,
+    "resume": ResumeRequest,
+    "restart": RestartRequest,
+}
 
 
 class _Wrong(Exception):  # noqa: N818 - it names what a request is
     """The request cannot be obeyed; the text says why, to who sent it."""
 
 
-class Reader:
+class RequestParser:
     """Reads what comes to one box.
 
     Args:
@@ -80,7 +84,7 @@ class Reader:
         """Where a camera's pause is set."""
         return f"{self._tree}{camera}/pause/set"
 
-    def read(self, incoming: Incoming, cameras: Collection[str]) -> Reading:
+    def read(self, incoming: IncomingMessage, cameras: Collection[str]) -> Reading:
         """What a message asks for; `cameras` are the ids of those that there are."""
         if incoming.topic.startswith(self._requests):
             return self._read_request(incoming, cameras)
@@ -93,7 +97,7 @@ class Reader:
         what = f"a message on {shown(incoming.topic)}" if incoming.topic else "a message that cannot be read"
         return Ignored(Ignoring.ODD, what)
 
-    def _read_request(self, incoming: Incoming, cameras: Collection[str]) -> Reading:
+    def _read_request(self, incoming: IncomingMessage, cameras: Collection[str]) -> Reading:
         command = incoming.topic.removeprefix(self._requests)
         if incoming.retained:
             return Ignored(Ignoring.RETAINED, f"the request {shown(command)} is retained on the broker: clear it there")
@@ -103,7 +107,7 @@ class Reader:
             reply = structs.replace(reply, topic=self._response_topic(incoming.response_topic) or reply.topic)
             fields = _fields(incoming.payload)
             reply = structs.replace(reply, transaction=_transaction(fields))
-            return Asked(self._request(command, fields, cameras), reply)
+            return Accepted(self._request(command, fields, cameras), reply)
         except _Wrong as wrong:
             return Rejected(name, str(wrong), refused(reply, str(wrong)))
 
@@ -129,13 +133,13 @@ class Reader:
         if not obeyed(self._access):
             raise _Wrong("this box takes no request that changes it or shows people (mqtt.requests is read-only)")
         if command == "log_level":
-            return LogLevel(_log_level(fields))
+            return LogLevelRequest(_log_level(fields))
         if command == "snapshot":
-            return Snapshot(_camera(fields, cameras), _retain(fields))
-        return Reload() if command == "reload" else _of_cameras[command](_camera(fields, cameras))
+            return SnapshotRequest(_camera(fields, cameras), _retain(fields))
+        return ReloadRequest() if command == "reload" else _of_cameras[command](_camera(fields, cameras))
 
 
-def _read_level(camera: str, incoming: Incoming, cameras: Collection[str]) -> PauseSet | Ignored:
+def _read_level(camera: str, incoming: IncomingMessage, cameras: Collection[str]) -> PauseSet | Ignored:
     if camera not in cameras:
         return Ignored(Ignoring.ODD, f"pause/set of {shown(camera)}: there is no such camera here")
     word = None if incoming.payload is None else incoming.payload.strip().upper()

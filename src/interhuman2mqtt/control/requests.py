@@ -7,7 +7,7 @@ from typing import Any, Literal, TypedDict, get_args
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
-from interhuman2mqtt.publish.message import Kind, Message
+from interhuman2mqtt.publish.message import Message, MessageKind
 from interhuman2mqtt.runtime.redaction import redact, redact_deep
 
 Access = Literal["all", "read-only", "off"]
@@ -18,29 +18,29 @@ EXPIRY_S = 300
 """Seconds for which an answer is worth delivering."""
 
 
-class Pause(Struct, frozen=True):
+class PauseRequest(Struct, frozen=True):
     """Close the source and stream nothing; None: all cameras."""
 
     camera: str | None
 
 
-class Resume(Struct, frozen=True):
+class ResumeRequest(Struct, frozen=True):
     """The end of every pause of a camera; None: of all."""
 
     camera: str | None
 
 
-class Restart(Struct, frozen=True):
+class RestartRequest(Struct, frozen=True):
     """End session and capture, and begin anew; None: all cameras."""
 
     camera: str | None
 
 
-class Reload(Struct, frozen=True):
+class ReloadRequest(Struct, frozen=True):
     """Read the configuration again."""
 
 
-class Snapshot(Struct, frozen=True):
+class SnapshotRequest(Struct, frozen=True):
     """Publish what a camera sees now; None: all cameras."""
 
     camera: str | None
@@ -48,13 +48,13 @@ class Snapshot(Struct, frozen=True):
     """Whether the broker is to keep it."""
 
 
-class LogLevel(Struct, frozen=True):
+class LogLevelRequest(Struct, frozen=True):
     """Log from this level on."""
 
     level: Level
 
 
-Request = Pause | Resume | Restart | Reload | Snapshot | LogLevel
+Request = PauseRequest | ResumeRequest | RestartRequest | ReloadRequest | SnapshotRequest | LogLevelRequest
 
 COMMANDS: Mapping[str, tuple[str, ...]] = {
     "pause": ("camera",),
@@ -82,7 +82,7 @@ class ReplyTo(Struct, frozen=True, kw_only=True):
     """JSON that is echoed."""
 
 
-class Asked(Struct, frozen=True):
+class Accepted(Struct, frozen=True):
     """To be obeyed, and answered by `done` or `refused`."""
 
     request: Request
@@ -130,10 +130,10 @@ class Ignored(Struct, frozen=True):
     detail: str
 
 
-Reading = Asked | Rejected | PauseSet | Birth | Ignored
+Reading = Accepted | Rejected | PauseSet | Birth | Ignored
 
 
-class Answer(Struct, frozen=True, kw_only=True):
+class Response(Struct, frozen=True, kw_only=True):
     """`bridge/response/<command>`."""
 
     status: Literal["ok", "error"]
@@ -189,20 +189,20 @@ DATA: Mapping[str, Any] = {
 
 def done(reply: ReplyTo, data: Any = None) -> Message:
     """The answer to a request that was obeyed."""
-    return _message(reply, Answer(status="ok", data=redact_deep(data), transaction=reply.transaction))
+    return _message(reply, Response(status="ok", data=redact_deep(data), transaction=reply.transaction))
 
 
 def refused(reply: ReplyTo, error: str, data: Any = None) -> Message:
     """The answer to a request that was not, or not wholly, obeyed; `error` says why."""
-    answer = Answer(status="error", error=redact(error), data=redact_deep(data), transaction=reply.transaction)
+    answer = Response(status="error", error=redact(error), data=redact_deep(data), transaction=reply.transaction)
     return _message(reply, answer)
 
 
-def _message(reply: ReplyTo, answer: Answer) -> Message:
+def _message(reply: ReplyTo, answer: Response) -> Message:
     return Message(
         topic=reply.topic,
         payload=msgspec.json.encode(answer),
-        kind=Kind.ANSWER,
+        kind=MessageKind.ANSWER,
         retain=False,
         expiry=EXPIRY_S,
         properties=(("schema", "1"), ("type", f"response.{reply.command}")),

@@ -16,10 +16,10 @@ import msgspec
 import structlog
 import trio
 
-from interhuman2mqtt.control.dispatcher import NotDone
-from interhuman2mqtt.control.inbox import Incoming
-from interhuman2mqtt.control.parser import Reader
-from interhuman2mqtt.control.requests import Asked, Rejected, Request
+from interhuman2mqtt.control.dispatcher import CommandError
+from interhuman2mqtt.control.inbox import IncomingMessage
+from interhuman2mqtt.control.parser import RequestParser
+from interhuman2mqtt.control.requests import Accepted, Rejected, Request
 from interhuman2mqtt.runtime.redaction import redact, redact_deep
 
 NAME = "control"
@@ -36,14 +36,14 @@ ACCESS = 0o660
 log = structlog.get_logger(__name__)
 
 
-class Control:
+class UnixSocketServer:
     """Obeys what is asked by the socket.
 
     Args:
         folders: Of the daemon's state, and of its runtime: the first that can be written has the socket.
         box: The id of this box.
         cameras: The ids of the cameras that there are now.
-        obey: Does it; raises NotDone.
+        obey: Does it; raises CommandError.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class Control:
     ) -> None:
         self._folders = folders
         self._tree = f"control/{box}/bridge/request"
-        self._reader = Reader("control", box)
+        self._reader = RequestParser("control", box)
         self._cameras = cameras
         self._obey = obey
         self._places = trio.CapacityLimiter(AT_ONCE)
@@ -98,18 +98,18 @@ class Control:
     async def _answer(self, line: bytes) -> dict[str, Any]:
         try:
             data = await self._do(line)
-        except NotDone as error:
+        except CommandError as error:
             return {"status": "error", "error": redact(str(error)), "data": redact_deep(error.data)}
         return {"status": "ok", "error": None, "data": redact_deep(data)}
 
     async def _do(self, line: bytes) -> Any:
         command, payload = _parts(line)
-        match self._reader.read(Incoming(f"{self._tree}/{command}", payload), self._cameras()):
-            case Asked(request):
+        match self._reader.read(IncomingMessage(f"{self._tree}/{command}", payload), self._cameras()):
+            case Accepted(request):
                 return await self._obey(command, request)
             case Rejected(_, detail):
-                raise NotDone(detail)
-        raise NotDone("that is no request")
+                raise CommandError(detail)
+        raise CommandError("that is no request")
 
 
 def _parts(line: bytes) -> tuple[str, bytes]:
@@ -117,7 +117,7 @@ def _parts(line: bytes) -> tuple[str, bytes]:
     try:
         fields = msgspec.json.decode(line, type=dict[str, Any])
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        raise NotDone(f"that is no request: {error}") from error
+        raise CommandError(f"that is no request: {error}") from error
     return str(fields.pop("command", "")), msgspec.json.encode(fields)
 
 

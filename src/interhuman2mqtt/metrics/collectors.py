@@ -15,9 +15,9 @@ from interhuman2mqtt.cameras.camera import Camera
 from interhuman2mqtt.cameras.counters import Counters
 from interhuman2mqtt.cameras.coverage import Coverage
 from interhuman2mqtt.events import State
-from interhuman2mqtt.publish.message import Kind, Loss
-from interhuman2mqtt.publish.service import Delivery
-from interhuman2mqtt.runtime.histogram import Delays
+from interhuman2mqtt.publish.message import DropReason, MessageKind
+from interhuman2mqtt.publish.service import PublishService
+from interhuman2mqtt.runtime.histogram import Histogram
 
 PREFIX = "interhuman2mqtt"
 
@@ -35,7 +35,7 @@ def gauge(name: str, says: str, rows: Rows, labels: Sequence[str] = ()) -> Metri
     return _filled(GaugeMetricFamily(f"{PREFIX}_{name}", says, labels=labels), rows)
 
 
-def histogram(name: str, says: str, delays: Mapping[str, Delays]) -> Metric:
+def histogram(name: str, says: str, delays: Mapping[str, Histogram]) -> Metric:
     """How long something took, by camera."""
     family = HistogramMetricFamily(f"{PREFIX}_{name}", says, labels=["camera"])
     for camera, measured in delays.items():
@@ -54,7 +54,7 @@ def _filled(family: CounterMetricFamily | GaugeMetricFamily, rows: Rows) -> Metr
     return family
 
 
-def collect_delivery(delivery: Delivery, cameras: Collection[str]) -> Iterator[Metric]:
+def collect_delivery(delivery: PublishService, cameras: Collection[str]) -> Iterator[Metric]:
     """All families of the way to the broker; of the cameras only these are told."""
     yield from _outbox(delivery)
     yield from _broker(delivery)
@@ -65,7 +65,7 @@ def collect_delivery(delivery: Delivery, cameras: Collection[str]) -> Iterator[M
     )
 
 
-def _outbox(delivery: Delivery) -> Iterator[Metric]:
+def _outbox(delivery: PublishService) -> Iterator[Metric]:
     depth = delivery.outbox.depth
     yield gauge("outbox_messages", "Messages that wait for the broker.", [((), depth.rows)])
     yield gauge(
@@ -78,11 +78,11 @@ def _outbox(delivery: Delivery) -> Iterator[Metric]:
     yield gauge("outbox_oldest_seconds", "For how long the oldest waits.", [((), depth.age)])
     durable = float(delivery.outbox.trouble is None)
     yield gauge("outbox_durable", "1 while what waits would survive a restart.", [((), durable)])
-    lost: Rows = (((loss.value,), delivery.losses.counts.get(loss.value, 0)) for loss in Loss)
+    lost: Rows = (((loss.value,), delivery.losses.counts.get(loss.value, 0)) for loss in DropReason)
     yield counter("outbox_dropped_messages", "Messages that were lost, by the rule.", lost, ["rule"])
 
 
-def _broker(delivery: Delivery) -> Iterator[Metric]:
+def _broker(delivery: PublishService) -> Iterator[Metric]:
     handed, broker = delivery.handed, delivery.broker
     yield gauge("broker_connected", "1 while there is a connection.", [((), float(delivery.is_online))])
     why: Rows = [((broker.reason.value,), 1.0)] if broker is not None and broker.reason is not None else []
@@ -90,7 +90,7 @@ def _broker(delivery: Delivery) -> Iterator[Metric]:
     yield counter("broker_connections", "Connections that came about.", [((), handed.connections)])
     failures: Rows = (((reason.value,), count) for reason, count in handed.failures.items())
     yield counter("broker_failures", "Connections that were lost, or did not come about.", failures, ["reason"])
-    acknowledged: Rows = (((kind.value,), handed.acknowledged[kind]) for kind in Kind)
+    acknowledged: Rows = (((kind.value,), handed.acknowledged[kind]) for kind in MessageKind)
     yield counter("broker_acknowledged_messages", "Messages that the broker acknowledged.", acknowledged, ["kind"])
 
 

@@ -25,11 +25,11 @@ from interhuman2mqtt.config.urls import listen_address
 from interhuman2mqtt.errors import Outage, Reason
 from interhuman2mqtt.metrics import collectors
 from interhuman2mqtt.metrics.collectors import Rows, counter, gauge
-from interhuman2mqtt.publish.service import Delivery
+from interhuman2mqtt.publish.service import PublishService
 from interhuman2mqtt.publish.topics import BridgeInfo
 from interhuman2mqtt.runtime.log import Changes
-from interhuman2mqtt.runtime.watchdog import Alive
-from interhuman2mqtt.supervisor import BugBudget, Health, Waiting, keep_running
+from interhuman2mqtt.runtime.watchdog import Heartbeats
+from interhuman2mqtt.supervisor import BugBudget, Health, RetryInfo, keep_running
 
 CONNECTIONS_MAX = 8
 """At once; more are closed without a word. Prometheus needs one."""
@@ -127,9 +127,9 @@ class Sources(NamedTuple):
     info: Callable[[], BridgeInfo]
     cameras: Callable[[], Mapping[str, Camera]]
     coverage: Coverage
-    delivery: Delivery
+    delivery: PublishService
     requests: Callable[[], Mapping[str, int]]
-    alive: Alive
+    alive: Heartbeats
 
 
 class Families(Collector):
@@ -196,7 +196,7 @@ class Exporter:
         await serve(listeners, self._answer)
         return True
 
-    def _waits(self, waiting: Waiting) -> None:
+    def _waits(self, waiting: RetryInfo) -> None:
         """Told once for as long as it stays the same."""
         detail = waiting.outage.detail
         self._said.say("metrics", detail, "metrics are not served", level="error", detail=detail)

@@ -34,7 +34,7 @@ class Account(TypedDict):
     """Whether most of it is used."""
 
 
-class Budgets(TypedDict):
+class BudgetTable(TypedDict):
     """How all of them stand today, as `bridge/health` tells it."""
 
     day: str
@@ -107,7 +107,7 @@ DAMAGED = ".damaged-"
 log = structlog.get_logger(__name__)
 
 
-class Kept(Struct, frozen=True, forbid_unknown_fields=True):
+class KeptUsage(Struct, frozen=True, forbid_unknown_fields=True):
     """The whole file."""
 
     schema: Literal[1]
@@ -128,7 +128,7 @@ class BudgetFile:
         except FileNotFoundError:
             return nothing(today)
         try:
-            kept = msgspec.json.decode(content, type=Kept)
+            kept = msgspec.json.decode(content, type=KeptUsage)
         except (msgspec.MsgspecError, ValueError) as error:
             aside = self.path.with_name(f"{NAME}{DAMAGED}{today}")
             self.path.replace(aside)
@@ -147,4 +147,4 @@ class BudgetFile:
 
     def save(self, usage: Usage) -> None:
         """For good; raises OSError."""
-        state_dir.replace(self.path, msgspec.json.encode(Kept(1, usage.day, usage.days)))
+        state_dir.replace(self.path, msgspec.json.encode(KeptUsage(1, usage.day, usage.days)))

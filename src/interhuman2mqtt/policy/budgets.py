@@ -11,7 +11,7 @@ import structlog
 from interhuman2mqtt.config.units import show_duration
 from interhuman2mqtt.errors import Outage, Reason
 from interhuman2mqtt.policy.budget_store import BOX, Account
-from interhuman2mqtt.policy.budget_store import Budgets as Told
+from interhuman2mqtt.policy.budget_store import BudgetTable as Told
 from interhuman2mqtt.policy.meter import Meter
 
 WARN = 0.8

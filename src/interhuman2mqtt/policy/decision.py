@@ -10,7 +10,7 @@ from interhuman2mqtt.policy.pauses import Paused
 from interhuman2mqtt.runtime.clock import is_unset
 
 
-class Verdict(NamedTuple):
+class Decision(NamedTuple):
     """Whether a camera may stream, and why not."""
 
     allowed: bool
@@ -19,10 +19,10 @@ class Verdict(NamedTuple):
     """A sentence that stays the same for as long as its cause does."""
 
 
-ALLOWED = Verdict(allowed=True)
+ALLOWED = Decision(allowed=True)
 
 
-class Moment(NamedTuple):
+class DecisionContext(NamedTuple):
     """What is known at an instant, of all cameras alike."""
 
     at: datetime
@@ -31,7 +31,7 @@ class Moment(NamedTuple):
     """For schedules and days; None: the host's."""
 
 
-def judge(camera: config.Camera, moment: Moment, *, budgeted: bool, unpaid: str | None) -> Verdict:
+def judge(camera: config.CameraConfig, moment: DecisionContext, *, budgeted: bool, unpaid: str | None) -> Decision:
     """The verdict; the first that speaks against it is told: a pause, the clock, the schedule, the budget.
 
     Args:
@@ -41,13 +41,13 @@ def judge(camera: config.Camera, moment: Moment, *, budgeted: bool, unpaid: str 
         unpaid: Why none of it may be used, in a sentence; None: it may.
     """
     if pause := moment.paused.why(camera.id):
-        return Verdict(allowed=False, reason=Reason.PAUSED, detail=pause)
+        return Decision(allowed=False, reason=Reason.PAUSED, detail=pause)
     if (budgeted or camera.schedule) and is_unset(moment.at):
-        return Verdict(allowed=False, reason=Reason.CLOCK_UNSET, detail=_unset(moment.at))
+        return Decision(allowed=False, reason=Reason.CLOCK_UNSET, detail=_unset(moment.at))
     if not hours.is_open(camera.schedule, moment.at, moment.zone):
-        return Verdict(allowed=False, reason=Reason.OUT_OF_SCHEDULE, detail=_closed(camera.schedule, moment))
+        return Decision(allowed=False, reason=Reason.OUT_OF_SCHEDULE, detail=_closed(camera.schedule, moment))
     if unpaid:
-        return Verdict(allowed=False, reason=Reason.OVER_BUDGET, detail=unpaid)
+        return Decision(allowed=False, reason=Reason.OVER_BUDGET, detail=unpaid)
     return ALLOWED
 
 
@@ -58,7 +58,7 @@ def _unset(at: datetime) -> str:
     )
 
 
-def _closed(schedule: tuple[str, ...], moment: Moment) -> str:
+def _closed(schedule: tuple[str, ...], moment: DecisionContext) -> str:
     following = hours.next_open(schedule, moment.at, moment.zone)
     when = f"streams again {hours.show_time(following)}" if following else "does not stream within the next eight days"
     return f"outside its schedule ({'; '.join(schedule)}); it {when} local time"

@@ -29,7 +29,7 @@ READABLE = 0o644
 FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
-class Origin(StrEnum):
+class PauseOrigin(StrEnum):
     """Who paused."""
 
     COMMAND = "command"
@@ -45,21 +45,21 @@ class Origin(StrEnum):
 
 
 BY = {
-    Origin.COMMAND: "from the command line",
-    Origin.REQUEST: "by a request over MQTT",
-    Origin.PAUSE_SET: "by pause/set over MQTT",
-    Origin.DOUBT: (
+    PauseOrigin.COMMAND: "from the command line",
+    PauseOrigin.REQUEST: "by a request over MQTT",
+    PauseOrigin.PAUSE_SET: "by pause/set over MQTT",
+    PauseOrigin.DOUBT: (
         "because the folder of the state cannot be written since the machine was started, so that nobody knows whether "
         "a pause from before was lost"
     ),
-    Origin.UNKNOWN: "by a file of unknown origin",
+    PauseOrigin.UNKNOWN: "by a file of unknown origin",
 }
 
 
 class Pause(Struct, frozen=True):
     """What a file says."""
 
-    origin: Origin = Origin.UNKNOWN
+    origin: PauseOrigin = PauseOrigin.UNKNOWN
     at: datetime | None = None
 
     def __str__(self) -> str:
@@ -118,7 +118,7 @@ class PauseFolder:
         try:
             descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, READABLE)
         except FileExistsError:
-            if pause.origin is not Origin.PAUSE_SET and self.read(name).origin is Origin.PAUSE_SET:
+            if pause.origin is not PauseOrigin.PAUSE_SET and self.read(name).origin is PauseOrigin.PAUSE_SET:
                 state_dir.replace(file, content, READABLE)
             return False
         except OSError as error:

@@ -20,10 +20,22 @@ from typing import NamedTuple
 
 from interhuman2mqtt.errors import Interhuman2MqttError
 from interhuman2mqtt.events import utc_now
-from interhuman2mqtt.policy.pause_folder import BY, FULL, NAME, Origin, Pause, PauseFolder
+from interhuman2mqtt.policy.pause_folder import BY, FULL, NAME, Pause, PauseFolder, PauseOrigin
 from interhuman2mqtt.runtime import state_dir
 
-__all__ = ["ALL", "NAME", "NOTHING", "Origin", "Outcome", "Pause", "PauseError", "Paused", "Pauses", "are", "doubtful"]
+__all__ = [
+    "ALL",
+    "NAME",
+    "NOTHING",
+    "Outcome",
+    "Pause",
+    "PauseError",
+    "PauseOrigin",
+    "Paused",
+    "Pauses",
+    "are",
+    "doubtful",
+]
 
 FOLDER = "paused"
 """Within the folder of the state, and that of the runtime."""
@@ -127,7 +139,7 @@ class Pauses:
             runtime.remove([name])
 
     def _is_written(self, name: str, pause: Pause) -> bool:
-        if pause.origin is Origin.DOUBT:
+        if pause.origin is PauseOrigin.DOUBT:
             return not self.is_doubtful()
         try:
             self._write(name, pause)
@@ -154,7 +166,7 @@ class Pauses:
                 return {name: self._runtime.read(name) for name in self._runtime.names()}
         return NOTHING
 
-    def pause(self, camera: str | None, origin: Origin, held: Mapping[str, Pause] = NOTHING) -> Outcome:
+    def pause(self, camera: str | None, origin: PauseOrigin, held: Mapping[str, Pause] = NOTHING) -> Outcome:
         """Pause a camera, or all of them; raises PauseError. `held` are pauses that only the daemon knows."""
         name = checked(camera) or ALL
         try:
@@ -202,7 +214,7 @@ class Pauses:
         name = checked(camera) or ALL
         made = [folder.read(name).origin for folder in self._folders() if folder.has(name)]
         made += [held[name].origin] if name in held else []
-        meant = [origin for origin in made if origin is not Origin.PAUSE_SET]
+        meant = [origin for origin in made if origin is not PauseOrigin.PAUSE_SET]
         if not made:
             return self._outcome((), f"{camera} itself is not paused", held)
         if meant:

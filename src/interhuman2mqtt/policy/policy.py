@@ -16,16 +16,16 @@ from interhuman2mqtt import config
 from interhuman2mqtt.errors import Reason
 from interhuman2mqtt.events import utc_now
 from interhuman2mqtt.policy.budgets import Budgets
-from interhuman2mqtt.policy.decision import Moment, Verdict, judge
+from interhuman2mqtt.policy.decision import Decision, DecisionContext, judge
 from interhuman2mqtt.policy.meter import Meter
 from interhuman2mqtt.policy.pauses import (
     ALL,
     NOTHING,
-    Origin,
     Outcome,
     Pause,
     Paused,
     PauseError,
+    PauseOrigin,
     Pauses,
     are,
     checked,
@@ -34,7 +34,7 @@ from interhuman2mqtt.policy.pauses import (
 )
 from interhuman2mqtt.runtime import state_dir
 from interhuman2mqtt.runtime.blocking import Blocking
-from interhuman2mqtt.runtime.watchdog import Promise
+from interhuman2mqtt.runtime.watchdog import Heartbeat
 
 LOOK_S = 0.5
 """A pause takes effect within a second, the end of the capture included."""
@@ -47,9 +47,9 @@ log = structlog.get_logger(__name__)
 class Permit:
     """What one camera is told; it counts for as long as it is entered."""
 
-    def __init__(self, camera: config.Camera, policy: "Policy") -> None:
+    def __init__(self, camera: config.CameraConfig, policy: "Policy") -> None:
         self.camera = camera
-        self.verdict: Verdict | None = None
+        self.verdict: Decision | None = None
         """The latest; None: nobody knows yet, so it must not stream."""
         self._policy = policy
         self._news = trio.Event()
@@ -63,26 +63,26 @@ class Permit:
     ) -> None:
         self._policy.leave(self)
 
-    def tell(self, verdict: Verdict) -> None:
+    def tell(self, verdict: Decision) -> None:
         """Judged anew."""
         if verdict != self.verdict:
             self.verdict = verdict
             self._news.set()
             self._news = trio.Event()
 
-    async def wait_other(self, known: Verdict | None) -> Verdict:
+    async def wait_other(self, known: Decision | None) -> Decision:
         """The verdict, as soon as it is another than the one that is known."""
         return await self._wait(lambda verdict: verdict != known)
 
-    async def wait_refused(self) -> Verdict:
+    async def wait_refused(self) -> Decision:
         """As soon as it may stream no longer, and why."""
         return await self._wait(lambda verdict: not verdict.allowed)
 
-    async def wait_paused(self) -> Verdict:
+    async def wait_paused(self) -> Decision:
         """As soon as it is paused."""
         return await self._wait(lambda verdict: verdict.reason is Reason.PAUSED)
 
-    async def _wait(self, wanted: Callable[[Verdict], bool]) -> Verdict:
+    async def _wait(self, wanted: Callable[[Decision], bool]) -> Decision:
         while self.verdict is None or not wanted(self.verdict):
             await self._news.wait()
         return self.verdict
@@ -108,7 +108,7 @@ class Policy:
         *,
         now: Callable[[], datetime] = utc_now,
         blocking: Blocking | None = None,
-        promise: Promise = lambda _seconds: None,
+        promise: Heartbeat = lambda _seconds: None,
     ) -> None:
         self.pauses = pauses
         self.budgets = budgets
@@ -146,14 +146,14 @@ class Policy:
                 paused = doubtful(f"{self.pauses.folder}: {error.strerror}")
             self._hold({name: pause for name, pause in self._held.items() if name not in written}, paused)
 
-    async def pause(self, camera: str | None, origin: Origin) -> Outcome:
+    async def pause(self, camera: str | None, origin: PauseOrigin) -> Outcome:
         """Pause a camera, or all of them: at once, whatever becomes of writing that down. Raises PauseError.
 
         That is only for a name that no camera can have.
         """
         name = checked(camera) or ALL
         before = self._held.get(name)
-        if before is None or origin is not Origin.PAUSE_SET:
+        if before is None or origin is not PauseOrigin.PAUSE_SET:
             self._hold({**self._held, name: Pause(origin, self._now())}, self._paused)
         async with self._disk:
             try:
@@ -230,19 +230,19 @@ class Policy:
         except OSError as error:
             log.warning("the folder of the pauses was not made", detail=f"{self.pauses.folder}: {error.strerror}")
         else:
-            self._held = {**self._held, **({ALL: Pause(Origin.DOUBT)} if is_doubtful else {})}
+            self._held = {**self._held, **({ALL: Pause(PauseOrigin.DOUBT)} if is_doubtful else {})}
 
     def _judge(self) -> None:
         if self._paused is None:
             return  # nobody has looked yet
-        moment = Moment(self._now(), self._known(), self._zone)
+        moment = DecisionContext(self._now(), self._known(), self._zone)
         for permit in self._permits:
             camera = permit.camera.id
             budgeted, unpaid = self.budgets.is_budgeted(camera), self.budgets.why(camera)
             permit.tell(judge(permit.camera, moment, budgeted=budgeted, unpaid=unpaid))
 
 
-def for_box(box: config.Box, state: Path, promise: Promise) -> Policy:
+def for_box(box: config.Box, state: Path, promise: Heartbeat) -> Policy:
     """The policy of a box that keeps its state in this folder."""
     zone = ZoneInfo(box.timezone) if box.timezone else None
     per_day = box.budget.per_day if box.budget else None

@@ -18,7 +18,7 @@ ROW_COST = 700
 """Bytes of memory that a message costs beside its topic and payload, as measured with CPython 3.11."""
 
 
-class Kind(StrEnum):
+class MessageKind(StrEnum):
     """How a message waits for the broker."""
 
     EVENT = "event"
@@ -36,7 +36,7 @@ class Message(Struct, frozen=True, kw_only=True):
     topic: str
     payload: bytes
     """JSON, or a picture; empty where a retained topic is to be cleared."""
-    kind: Kind
+    kind: MessageKind
     retain: bool
     camera: str | None = None
     """Whose order it keeps; None: the bridge's own."""
@@ -65,7 +65,7 @@ QUIET = 60.0
 log = structlog.get_logger()
 
 
-class Loss(StrEnum):
+class DropReason(StrEnum):
     """By which rule a message was dropped: the same word on `bridge/health`, in metrics and in logs."""
 
     OUTBOX_FULL = "outbox_full"
@@ -80,14 +80,14 @@ class Loss(StrEnum):
     """It stood in the outbox's file and could not be read any more."""
 
 
-class OnLoss(Protocol):
+class OnDrop(Protocol):
     """Is told of every message that is dropped, with one sentence for people."""
 
-    def __call__(self, message: Message | None, loss: Loss, detail: str, /) -> None:
+    def __call__(self, message: Message | None, loss: DropReason, detail: str, /) -> None:
         """A message was dropped; None where nobody knows any more what it said."""
 
 
-class Quiet:
+class RateLimitedLogger:
     """Lets one line a minute of each kind into the log, with the number of those that it stands for."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
@@ -106,23 +106,23 @@ class Quiet:
         return total - logged
 
 
-class Losses:
+class DropLog:
     """Counts the messages dropped and logs them: the first at once, then once a minute with their number.
 
     Args:
         on_loss: Told of each message too, so that a loss can be published as an event.
     """
 
-    def __init__(self, on_loss: OnLoss | None = None, clock: Callable[[], float] = trio.current_time) -> None:
+    def __init__(self, on_loss: OnDrop | None = None, clock: Callable[[], float] = trio.current_time) -> None:
         self._on_loss = on_loss
-        self._quiet = Quiet(clock)
+        self._quiet = RateLimitedLogger(clock)
 
     @property
     def counts(self) -> Mapping[str, int]:
         """Messages dropped, by the rule's name."""
         return self._quiet.counts
 
-    def report(self, message: Message | None, loss: Loss, detail: str, /) -> None:
+    def report(self, message: Message | None, loss: DropReason, detail: str, /) -> None:
         """A message was dropped; None where nobody knows any more what it said."""
         if count := self._quiet.count(loss.value):
             total = self.counts[loss.value]

@@ -28,7 +28,7 @@ class _Rest(Struct):
     """What comes after it."""
 
 
-class Calm:
+class TopicThrottle:
     """Holds back what comes too soon, and of that only the newest.
 
     While nobody runs it, it holds on to what it has: whoever begins to listen then has to `release` it.
@@ -87,7 +87,7 @@ NOT_ALLOWED = {Reason.OUT_OF_SCHEDULE, Reason.OVER_BUDGET, Reason.CLOCK_UNSET}
 """For which a camera that waits may not be seen, whatever it could be."""
 
 
-class Announcer:
+class EventPublisher:
     """Publishes for all cameras of a box.
 
     Args:

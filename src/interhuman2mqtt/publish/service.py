@@ -13,20 +13,20 @@ import trio
 from interhuman2mqtt.config import Config, secrets
 from interhuman2mqtt.control.inbox import Inbox
 from interhuman2mqtt.errors import Outage, Reason, Refused
-from interhuman2mqtt.publish.message import Kind, Losses, Message
-from interhuman2mqtt.publish.mqtt.sender import Publisher
-from interhuman2mqtt.publish.mqtt.subscriber import Listener
+from interhuman2mqtt.publish.message import DropLog, Message, MessageKind
+from interhuman2mqtt.publish.mqtt.sender import OutboxSender
+from interhuman2mqtt.publish.mqtt.subscriber import Subscriber
 from interhuman2mqtt.publish.mqtt.types import BrokerPhase, BrokerState
 from interhuman2mqtt.publish.outbox import writer
-from interhuman2mqtt.publish.outbox.queue import Outbox
-from interhuman2mqtt.publish.outbox.writer import Keeper
+from interhuman2mqtt.publish.outbox.queue import OutboxQueue
+from interhuman2mqtt.publish.outbox.writer import StoreWriter
 from interhuman2mqtt.publish.topics import Topics
-from interhuman2mqtt.runtime.histogram import Delays
-from interhuman2mqtt.runtime.watchdog import Alive
-from interhuman2mqtt.supervisor import BugBudget, Health, Hurry, Waiting, keep_running
+from interhuman2mqtt.runtime.histogram import Histogram
+from interhuman2mqtt.runtime.watchdog import Heartbeats
+from interhuman2mqtt.supervisor import BugBudget, Health, RetryInfo, RetryNow, keep_running
 
 
-class Handed:
+class BrokerStats:
     """Connections, and what the broker acknowledged by them."""
 
     def __init__(self) -> None:
@@ -34,16 +34,16 @@ class Handed:
         """That came about."""
         self.failures = Counter[Reason]()
         """Attempts that failed, and connections that were lost."""
-        self.acknowledged = Counter[Kind]()
-        self.delays: dict[str, Delays] = {}
+        self.acknowledged = Counter[MessageKind]()
+        self.delays: dict[str, Histogram] = {}
         """From the acceptance of an event to the broker's PUBACK, by camera; with all outages in between."""
 
     def acked(self, message: Message, age: float) -> None:
         """The broker has a message that was accepted `age` seconds ago."""
         self.acknowledged[message.kind] += 1
-        if message.kind is Kind.EVENT and message.camera is not None:
+        if message.kind is MessageKind.EVENT and message.camera is not None:
             if message.camera not in self.delays:
-                self.delays[message.camera] = Delays()
+                self.delays[message.camera] = Histogram()
             self.delays[message.camera].observe(age)
 
     def keep(self, cameras: Collection[str]) -> None:
@@ -62,7 +62,7 @@ DOUBTS = 5
 STAGE = "publisher"
 
 
-class Delivery:
+class PublishService:
     """Brings messages to the broker, however often either of them is away; to be made within trio.
 
     Args:
@@ -79,16 +79,16 @@ class Delivery:
         boot_id: str,
         filters: Sequence[str],
         is_known: Callable[[str], bool],
-        alive: Alive,
+        alive: Heartbeats,
         bugs: int,
     ) -> None:
         self.inbox = Inbox(is_known)
-        self.losses = Losses()
-        self.outbox = Outbox(config.outbox, self.losses.report)
+        self.losses = DropLog()
+        self.outbox = OutboxQueue(config.outbox, self.losses.report)
         self.broker: BrokerState | None = None
         """None: not tried yet."""
-        self.handed = Handed()
-        self.hurry = Hurry()
+        self.handed = BrokerStats()
+        self.hurry = RetryNow()
         """Ends the pause between two attempts."""
         self.max_size = config.outbox.max_size
         """Bytes that the outbox may hold."""
@@ -100,9 +100,9 @@ class Delivery:
         self._was_online = False
         self._refusals = 0
         self._ended = trio.Event()
-        self._listener = Listener(filters, self.inbox.put) if filters else None
-        self._keeper = Keeper(writer.path_of(config.outbox), self.outbox, self.losses.report)
-        self._publisher = Publisher(
+        self._listener = Subscriber(filters, self.inbox.put) if filters else None
+        self._keeper = StoreWriter(writer.path_of(config.outbox), self.outbox, self.losses.report)
+        self._publisher = OutboxSender(
             config.mqtt,
             box=config.box.id,
             boot_id=boot_id,
@@ -185,7 +185,7 @@ class Delivery:
             return refused
         return Outage(refused.reason, refused.detail, refused.retry_after)
 
-    def _waits(self, waiting: Waiting) -> None:
+    def _waits(self, waiting: RetryInfo) -> None:
         self.handed.failures[waiting.outage.reason] += 1
         log.debug("broker", attempt=waiting.failures, again_in=round(waiting.seconds, 1), detail=waiting.outage.detail)
 

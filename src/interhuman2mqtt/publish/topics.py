@@ -10,9 +10,9 @@ import msgspec
 from msgspec import Struct, structs
 
 from interhuman2mqtt.events import ActiveSignal, CameraStatus, Event
-from interhuman2mqtt.policy.budget_store import Budgets
+from interhuman2mqtt.policy.budget_store import BudgetTable
 from interhuman2mqtt.publish import payloads
-from interhuman2mqtt.publish.message import Kind, Message
+from interhuman2mqtt.publish.message import Message, MessageKind
 
 LEVEL_MAX = 64
 """Characters of a topic level that comes from the cloud."""
@@ -61,7 +61,7 @@ class Mistake(Struct, frozen=True, kw_only=True):
         return ": ".join(filter(None, (where, self.key, self.message)))
 
 
-class Reload(Struct, frozen=True, kw_only=True):
+class ReloadInfo(Struct, frozen=True, kw_only=True):
     """How the last reload ended."""
 
     state: Literal["ok", "rejected"]
@@ -88,7 +88,7 @@ class BridgeInfo(Struct, frozen=True, kw_only=True):
     config: dict[str, Any]
     """The effective configuration, secrets masked."""
     cameras: tuple[str, ...]
-    reload: Reload | None = None
+    reload: ReloadInfo | None = None
     """None: there was none since the start."""
     needs_restart: tuple[str, ...] = ()
     """Sections of which the files say something else than what is in force: it waits for a restart."""
@@ -117,7 +117,7 @@ class BridgeHealth(Struct, frozen=True, kw_only=True):
     """Of the daemon, to be seen not to grow."""
     requests: Mapping[str, int]
     """Messages that came to us, by what became of them."""
-    budgets: Budgets
+    budgets: BudgetTable
     """Seconds used and allowed today, of the box and of each camera."""
     states: Mapping[str, int]
     """How many cameras are in each state, without those that none is in."""
@@ -152,7 +152,7 @@ class Topics:
         return Message(
             topic=self.of(event.camera, f"event/{name}"),
             payload=_encode(event),
-            kind=Kind.EVENT,
+            kind=MessageKind.EVENT,
             retain=False,
             camera=event.camera,
             expiry=self._expiry,
@@ -175,7 +175,7 @@ class Topics:
 
     def clear(self, topic: str) -> Message:
         """A retained topic of ours, whole as it was published, emptied."""
-        return Message(topic=topic, payload=b"", kind=Kind.STATE, retain=True, properties=_properties("state"))
+        return Message(topic=topic, payload=b"", kind=MessageKind.STATE, retain=True, properties=_properties("state"))
 
     def clear_camera(self, camera: str) -> tuple[Message, ...]:
         """Every retained topic of a camera that is no longer there, emptied."""
@@ -186,7 +186,7 @@ class Topics:
         return Message(
             topic=f"{self._prefix}/{camera}/snapshot",
             payload=jpeg,
-            kind=Kind.ANSWER,
+            kind=MessageKind.ANSWER,
             retain=retain,
             camera=camera,
             expiry=None if retain else SNAPSHOT_EXPIRY_S,
@@ -216,7 +216,7 @@ class Topics:
         return Message(
             topic=f"{prefix}/device/{object_id}/config",
             payload=payload,
-            kind=Kind.STATE,
+            kind=MessageKind.STATE,
             retain=True,
             properties=_properties("discovery"),
         )
@@ -234,7 +234,7 @@ class Topics:
         return Message(
             topic=f"{self._prefix}/{topic}",
             payload=payload,
-            kind=Kind.STATE,
+            kind=MessageKind.STATE,
             retain=True,
             camera=camera,
             properties=properties or _properties(name),

@@ -13,7 +13,7 @@ NAME_MAX = 64
 OTHER = "other"
 
 
-class Delays:
+class Histogram:
     """How long something took, each time; as a histogram of seconds."""
 
     def __init__(self) -> None:
@@ -33,7 +33,7 @@ class Delays:
             yield bound, count
 
 
-class Names:
+class BoundedCounter:
     """How often each of some names came up, which somebody else chooses: their number and length are bounded."""
 
     def __init__(self) -> None:

@@ -27,14 +27,14 @@ SLACK_S = 30.0
 """What a busy machine may add to any wait."""
 
 
-class Promise(Protocol):
+class Heartbeat(Protocol):
     """Of one stage: it moves again within so many seconds."""
 
     def __call__(self, seconds: float, /) -> None:
         """The wait that begins now lasts no longer."""
 
 
-class Stuck(NamedTuple):
+class Overdue(NamedTuple):
     """A broken promise."""
 
     stage: str
@@ -42,7 +42,7 @@ class Stuck(NamedTuple):
     """Since it was due."""
 
 
-class Alive:
+class Heartbeats:
     """The promises of all stages."""
 
     def __init__(self) -> None:
@@ -52,7 +52,7 @@ class Alive:
         """A stage moves again within so many seconds, give or take what a busy machine adds."""
         self._due[stage] = trio.current_time() + seconds + SLACK_S
 
-    def of(self, stage: str) -> Promise:
+    def of(self, stage: str) -> Heartbeat:
         """The same, for who knows only one stage."""
         return partial(self.promise, stage)
 
@@ -60,14 +60,14 @@ class Alive:
         """A stage is over, or waits for something that may never come."""
         self._due.pop(stage, None)
 
-    def stuck(self) -> tuple[Stuck, ...]:
+    def stuck(self) -> tuple[Overdue, ...]:
         """The stages that should have moved by now, the one that is due longest first."""
         now = trio.current_time()
-        late = (Stuck(stage, now - due) for stage, due in self._due.items() if due < now)
+        late = (Overdue(stage, now - due) for stage, due in self._due.items() if due < now)
         return tuple(sorted(late, key=lambda stuck: -stuck.seconds))
 
 
-class Systemd(NamedTuple):
+class SystemdNotifier(NamedTuple):
     """The way to systemd; both None where it did not start us."""
 
     address: str | None
@@ -108,12 +108,12 @@ class Systemd(NamedTuple):
         return True
 
 
-def take(environ: MutableMapping[str, str] = os.environ) -> Systemd:
+def take(environ: MutableMapping[str, str] = os.environ) -> SystemdNotifier:
     """Read what systemd left in the environment, and remove it, so that no child can speak in our name."""
     watchdog = watchdog_interval(environ)
     for name in ("WATCHDOG_USEC", "WATCHDOG_PID"):
         environ.pop(name, None)
-    return Systemd(environ.pop("NOTIFY_SOCKET", None), watchdog)
+    return SystemdNotifier(environ.pop("NOTIFY_SOCKET", None), watchdog)
 
 
 def watchdog_interval(environ: MutableMapping[str, str] = os.environ) -> float | None:
@@ -127,7 +127,7 @@ STATUS_S = 2.0
 HEALTH_S = 30.0
 
 
-class Reporter:
+class WatchdogLoop:
     """Looks at everything a few times within the watchdog's patience.
 
     Args:
@@ -137,9 +137,9 @@ class Reporter:
 
     def __init__(
         self,
-        notify: Systemd,
-        alive: Alive,
-        sentence: Callable[[Sequence[Stuck]], str],
+        notify: SystemdNotifier,
+        alive: Heartbeats,
+        sentence: Callable[[Sequence[Overdue]], str],
         publish_health: Callable[[], None],
     ) -> None:
         self._notify = notify

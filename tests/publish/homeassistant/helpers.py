@@ -2,19 +2,19 @@
 
 from typing import Any
 
-from interhuman2mqtt.config import Box, Camera, Config, Interhuman, Log, Metrics, Mqtt, Outbox, Privacy
+from interhuman2mqtt.config import Box, CameraConfig, Config, Interhuman, Log, Metrics, Mqtt, Outbox, Privacy
 from interhuman2mqtt.publish.topics import Topics
 
 TOPICS = Topics("interhuman", "lobby-1")
 SCORED = ("conversation_quality_overall", "conversation_quality_timeline")
 
 
-def a_camera(id_: str, **keys: Any) -> Camera:
+def a_camera(id_: str, **keys: Any) -> CameraConfig:
     """A camera as the configuration would have it."""
-    return Camera(**{"id": id_, "name": id_.title(), "source": "test:", "include": SCORED, **keys})
+    return CameraConfig(**{"id": id_, "name": id_.title(), "source": "test:", "include": SCORED, **keys})
 
 
-def a_config(*cameras: Camera, interhuman: dict[str, Any] | None = None, **mqtt: Any) -> Config:
+def a_config(*cameras: CameraConfig, interhuman: dict[str, Any] | None = None, **mqtt: Any) -> Config:
     """The configuration of the box lobby-1."""
     return Config(
         box=Box(id="lobby-1"),

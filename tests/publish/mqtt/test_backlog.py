@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from interhuman2mqtt.publish.outbox.store import Changes
+from interhuman2mqtt.publish.outbox.store import StoreChanges
 from publish.helpers import Bench, an_event_message, until
 from publish.lives import Life
 from support.mosquitto import mosquitto, subscribed
@@ -33,7 +33,7 @@ async def test_a_backlog_of_an_earlier_life(tmp_path: Path, path: Path, at_once:
     life = Life(path, clock=lambda: 600.0)
     write = life.store.write
 
-    def count(changes: Changes) -> None:
+    def count(changes: StoreChanges) -> None:
         nonlocal commits
         commits += 1
         write(changes)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from interhuman2mqtt.publish.message import Kind, Message
+from interhuman2mqtt.publish.message import Message, MessageKind
 from interhuman2mqtt.publish.mqtt.paho_client import Packed
 
 WORDS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=300)
@@ -26,7 +26,7 @@ def test_paho_reads_what_was_packed(
     message = Message(
         topic="t",
         payload=b"",
-        kind=Kind.EVENT,
+        kind=MessageKind.EVENT,
         retain=False,
         expiry=expiry,
         properties=tuple(properties),

@@ -11,7 +11,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersi
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from interhuman2mqtt.publish.mqtt.paho_client import Client
+from interhuman2mqtt.publish.mqtt.paho_client import PahoClient
 
 CONNACK = b"\x20\x03\x00\x00\x00"
 MESSAGES = 20
@@ -21,7 +21,7 @@ class Ends:
     """A client that is connected with us, and the answers that it told."""
 
     def __init__(self, protocol: MQTTProtocolVersion) -> None:
-        self.client = Client(CallbackAPIVersion.VERSION2, protocol=protocol)
+        self.client = PahoClient(CallbackAPIVersion.VERSION2, protocol=protocol)
         self.answers: dict[int, tuple[bool, str]] = {}
         self.client.on_publish = self._answered
         with socket.create_server(("127.0.0.1", 0)) as server:

@@ -1,9 +1,9 @@
 """Only a message that ended connections alone is given up."""
 
-from interhuman2mqtt.publish.mqtt.poison import STRIKES, STRIKES_KNOWN, Suspicion
+from interhuman2mqtt.publish.mqtt.poison import STRIKES, STRIKES_KNOWN, PoisonDetector
 
 
-def lose(suspicion: Suspicion, *keys: str) -> None:
+def lose(suspicion: PoisonDetector, *keys: str) -> None:
     for key in keys:
         suspicion.sent(key)
     suspicion.connection_lost()
@@ -11,7 +11,7 @@ def lose(suspicion: Suspicion, *keys: str) -> None:
 
 def test_the_same_first_one_again_and_again() -> None:
     """A message that is the first unanswered one at each of the last losses is convicted, once."""
-    suspicion = Suspicion()
+    suspicion = PoisonDetector()
     for _ in range(STRIKES):
         assert not suspicion.convicts("a")
         lose(suspicion, "a", "b")
@@ -24,7 +24,7 @@ def test_the_same_first_one_again_and_again() -> None:
 
 def test_an_answer_acquits() -> None:
     """A line that breaks at a message and later carries it leaves no suspicion, and all are sent together again."""
-    suspicion = Suspicion()
+    suspicion = PoisonDetector()
     for _ in range(STRIKES - 1):
         lose(suspicion, "a")
     suspicion.sent("a")
@@ -36,7 +36,7 @@ def test_an_answer_acquits() -> None:
 
 def test_one_that_was_taken_before() -> None:
     """What comes first on each connection is not convicted by a line that breaks at each beginning, but in the end."""
-    suspicion = Suspicion()
+    suspicion = PoisonDetector()
     suspicion.sent("online")
     suspicion.answered("online", comes_again=True)
     for _ in range(STRIKES_KNOWN):
@@ -47,7 +47,7 @@ def test_one_that_was_taken_before() -> None:
 
 def test_a_line_that_breaks_elsewhere() -> None:
     """Losses at different messages, or while nothing was on its way, convict nobody."""
-    suspicion = Suspicion()
+    suspicion = PoisonDetector()
     for n in range(3 * STRIKES):
         lose(suspicion, str(n))
         assert not suspicion.convicts(str(n))
@@ -58,7 +58,7 @@ def test_a_line_that_breaks_elsewhere() -> None:
 
 def test_many_that_are_lost_together_twice() -> None:
     """After a second loss each goes alone, until as many were answered as had been on their way."""
-    suspicion = Suspicion()
+    suspicion = PoisonDetector()
     alone = []
     lose(suspicion, "a", "b", "c")
     suspicion.sent("a")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from interhuman2mqtt.config import Mqtt
 from interhuman2mqtt.errors import ConfigError, Outage, Overloaded, Reason, Refused
 from interhuman2mqtt.publish.mqtt import reason_codes
-from interhuman2mqtt.publish.mqtt.types import PACKET_MAX, Endpoint, Limits, Offer, tls_context
+from interhuman2mqtt.publish.mqtt.types import PACKET_MAX, BrokerLimits, Endpoint, Offer, tls_context
 
 AT = "broker:1883"
 
@@ -70,8 +70,8 @@ def test_a_will_gives_in_to_what_the_broker_lacks() -> None:
 def test_a_packet_is_admitted_by_its_whole_size(remaining: int, largest: int) -> None:
     """A packet's size is its first byte, the length of its length, and the rest."""
     length = next(n for n in (1, 2, 3, 4, 5) if remaining < 128**n)
-    assert Limits(packet_size=largest).admit(remaining) == (1 + min(length, 4) + remaining <= largest)
-    assert Limits().admit(remaining) == (remaining <= PACKET_MAX)
+    assert BrokerLimits(packet_size=largest).admit(remaining) == (1 + min(length, 4) + remaining <= largest)
+    assert BrokerLimits().admit(remaining) == (remaining <= PACKET_MAX)
 
 
 @pytest.mark.parametrize("code", range(0x80, 0xA3))

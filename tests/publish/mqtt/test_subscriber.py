@@ -15,13 +15,13 @@ from paho.mqtt.exception import MQTTException
 from structlog.testing import capture_logs
 from trio.testing import MockClock
 
-from interhuman2mqtt.control.inbox import PAYLOAD_MAX, REQUESTS_MAX, Inbox, Incoming
-from interhuman2mqtt.control.parser import Reader
-from interhuman2mqtt.control.requests import Asked, Rejected, done
+from interhuman2mqtt.control.inbox import PAYLOAD_MAX, REQUESTS_MAX, Inbox, IncomingMessage
+from interhuman2mqtt.control.parser import RequestParser
+from interhuman2mqtt.control.requests import Accepted, Rejected, done
 from interhuman2mqtt.errors import Outage, Reason
 from interhuman2mqtt.publish.mqtt import subscriber
 from interhuman2mqtt.publish.mqtt.paho_client import packet_identifier
-from interhuman2mqtt.publish.mqtt.subscriber import Listener
+from interhuman2mqtt.publish.mqtt.subscriber import Subscriber
 from interhuman2mqtt.publish.mqtt.types import Ack
 from publish.helpers import Bench, OnSubscribe, an_event_message, listen, peer, running, small_broker, until
 from support.mosquitto import Broker, Speaker, mosquitto, speaking, subscribed
@@ -30,7 +30,7 @@ from support.netproxy import network
 TREE = "interhuman/lobby-1"
 RELOAD = f"{TREE}/bridge/request/reload"
 LEVEL = f"{TREE}/front/pause/set"
-READER = Reader("interhuman", "lobby-1")
+READER = RequestParser("interhuman", "lobby-1")
 VERSIONS = pytest.mark.parametrize("protocol", ["5", "3.1.1"])
 (PLUGIN,) = Path("/usr/lib").glob("*/mosquitto_dynamic_security.so")
 DENYING = {
@@ -52,10 +52,10 @@ class Ears:
 
     def __init__(self, url: str, **mqtt: Any) -> None:
         self.inbox = Inbox()
-        self.listener = Listener(READER.filters, self.inbox.put)
+        self.listener = Subscriber(READER.filters, self.inbox.put)
         self.bench = Bench(url, mqtt=mqtt, listener=self.listener)
 
-    async def next(self, within: float = 10.0) -> Incoming:
+    async def next(self, within: float = 10.0) -> IncomingMessage:
         """What comes next."""
         with trio.fail_after(within):
             return await self.inbox.wait_next()
@@ -64,8 +64,8 @@ class Ears:
         """Read and answer requests."""
         for _ in range(count):
             reading = READER.read(await self.next(), ["front"])
-            assert isinstance(reading, Asked | Rejected)
-            self.bench.publisher.publish(done(reading.reply) if isinstance(reading, Asked) else reading.answer)
+            assert isinstance(reading, Accepted | Rejected)
+            self.bench.publisher.publish(done(reading.reply) if isinstance(reading, Accepted) else reading.answer)
 
 
 @asynccontextmanager
@@ -95,9 +95,9 @@ async def test_requests_are_heard(tmp_path: Path, protocol: str) -> None:
     """A request and a level arrive as they were sent, not as retained, by each version of MQTT."""
     async with mosquitto(tmp_path) as broker, heard_at(broker, protocol=protocol) as (ears, speaker):
         await speaker.say(RELOAD, '{"transaction": 1}')
-        assert await ears.next() == Incoming(RELOAD, b'{"transaction": 1}')
+        assert await ears.next() == IncomingMessage(RELOAD, b'{"transaction": 1}')
         await speaker.say(LEVEL, "ON", retain=True)
-        assert await ears.next() == Incoming(LEVEL, b"ON")
+        assert await ears.next() == IncomingMessage(LEVEL, b"ON")
 
 
 async def test_we_subscribe_after_online(tmp_path: Path) -> None:
@@ -149,11 +149,11 @@ async def test_after_an_outage_of_the_broker(tmp_path: Path) -> None:
         async with heard_at(broker, ears) as (_, speaker):
             came = {incoming.topic: incoming for incoming in (await ears.next(), await ears.next())}
             assert came == {
-                LEVEL: Incoming(LEVEL, b"ON", retained=True),
-                RELOAD: Incoming(RELOAD, b"{}", retained=True),
+                LEVEL: IncomingMessage(LEVEL, b"ON", retained=True),
+                RELOAD: IncomingMessage(RELOAD, b"{}", retained=True),
             }
             await speaker.say(RELOAD)
-            assert await ears.next() == Incoming(RELOAD, b"")
+            assert await ears.next() == IncomingMessage(RELOAD, b"")
 
 
 @VERSIONS
@@ -178,7 +178,7 @@ async def test_a_huge_request_stays_at_the_broker(tmp_path: Path) -> None:
     async with mosquitto(tmp_path) as broker, heard_at(broker) as (ears, speaker):
         await speaker.say(RELOAD, b" " * 300_000)
         await speaker.say(RELOAD, "{}")
-        assert await ears.next() == Incoming(RELOAD, b"{}")
+        assert await ears.next() == IncomingMessage(RELOAD, b"{}")
 
 
 async def test_a_monster_that_is_retained(tmp_path: Path) -> None:
@@ -188,11 +188,11 @@ async def test_a_monster_that_is_retained(tmp_path: Path) -> None:
             await early.say(LEVEL, b"O" * 3_000_000, retain=True)
         with capture_logs() as logs:
             async with heard_at(broker, protocol="3.1.1") as (ears, speaker):
-                assert await ears.next() == Incoming(LEVEL, None, retained=True)
+                assert await ears.next() == IncomingMessage(LEVEL, None, retained=True)
                 await speaker.say(RELOAD)
-                assert await ears.next() == Incoming(RELOAD, b"")
+                assert await ears.next() == IncomingMessage(RELOAD, b"")
                 await speaker.say(LEVEL, "ON", retain=True)
-                assert await ears.next() == Incoming(LEVEL, b"ON")
+                assert await ears.next() == IncomingMessage(LEVEL, b"ON")
                 assert ears.bench.phases == ["connecting", "online"]
                 await until(lambda: sum("Received PUBACK from interhuman-lobby-1" in line for line in broker.log) == 3)
     assert [line["bytes"] for line in logs if "too large" in line["event"]] == [3_000_000 + 2 + len(LEVEL) + 2]
@@ -255,9 +255,9 @@ async def test_a_message_that_paho_cannot_read(tmp_path: Path, retain: bool) -> 
         async with heard_at(broker) as (ears, speaker):
             if not retain:
                 await speaker.say(LEVEL, "ON", UserProperty=("a", "\ufeff"))
-            assert await ears.next() == Incoming("", None)
+            assert await ears.next() == IncomingMessage("", None)
             await speaker.say(RELOAD)
-            assert await ears.next() == Incoming(RELOAD, b"")
+            assert await ears.next() == IncomingMessage(RELOAD, b"")
             await broker.wait_log("Received PUBACK from interhuman-lobby-1 (Mid: 2")
         assert ears.bench.phases == ["connecting", "online"]
         assert sum("Received PUBACK from interhuman-lobby-1" in line for line in broker.log) == 2
@@ -321,7 +321,7 @@ async def test_a_subscription_that_the_broker_denies(tmp_path: Path, protocol: s
             await tool.wait_topic("event/x")
             await speaker.say(RELOAD)
             await speaker.say(LEVEL, "ON")
-            assert await ears.next() == Incoming(LEVEL, b"ON")
+            assert await ears.next() == IncomingMessage(LEVEL, b"ON")
     assert ears.bench.phases == ["connecting", "online", "online"]
     detail = ears.bench.states[-1].detail or ""
     assert f"MQTT {protocol}; {TREE}/bridge/request/+ is not subscribed to: the broker refused" in detail
@@ -351,7 +351,7 @@ async def test_a_line_that_breaks_at_each_subscription(tmp_path: Path, monkeypat
             with pytest.raises(Outage):
                 await ears.bench.publisher.run_connection()
         async with running(ears.bench):
-            assert await ears.next() == Incoming(LEVEL, b"ON", retained=True)
+            assert await ears.next() == IncomingMessage(LEVEL, b"ON", retained=True)
             await until(lambda: ears.listener.trouble is None)
     assert "in a row ended when we subscribed" in repr(ears.bench.states)
 
@@ -418,7 +418,7 @@ class Stub:
             await trio.sleep_forever()
         return [Ack(code or 0, "")]
 
-    async def run(self, listener: Listener, seconds: float) -> list[float]:
+    async def run(self, listener: Subscriber, seconds: float) -> list[float]:
         """Until it ends, or for so long; returns when it was asked."""
         began = trio.current_time()
         with trio.move_on_after(seconds) as self._ends:
@@ -428,7 +428,7 @@ class Stub:
 
 async def test_how_often_we_subscribe(autojump_clock: MockClock) -> None:
     """Again after 5 s, doubling to a minute, on one connection; to ten minutes only where that ends connections."""
-    listener = Listener(["a"], lambda _: None)
+    listener = Subscriber(["a"], lambda _: None)
     assert await Stub([0x87] * 7).run(listener, 190) == [0, 5, 15, 35, 75, 135]
     assert await Stub([0]).run(listener, 3600) == [0]
     assert listener.trouble is None

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from interhuman2mqtt import config
-from interhuman2mqtt.publish.message import Kind, Loss, Message, cost
+from interhuman2mqtt.publish.message import DropReason, Message, MessageKind, cost
 from interhuman2mqtt.publish.outbox.journal import Row
-from interhuman2mqtt.publish.outbox.parked import QUARANTINE, REFUSED, Pauses
+from interhuman2mqtt.publish.outbox.parked import QUARANTINE, REFUSED, RetryPolicy
 from publish.lives import Life
 
 MAX_SIZE = 12_000
@@ -25,7 +25,7 @@ def numbered(n: int, topic: str, size: int) -> Message:
     return Message(
         topic=topic,
         payload=b"%d " % n + b"x" * size,
-        kind=Kind.EVENT,
+        kind=MessageKind.EVENT,
         retain=False,
         camera=topic.partition("/")[0],
         expiry=3600,
@@ -52,7 +52,7 @@ class DurableMachine(RuleBasedStateMachine):
         self.parked: dict[str | int, list[int]] = {}
         self.probing: set[str | int] = set()
         self.due: dict[str | int, float] = {}
-        self.pause: dict[str | int, tuple[Pauses, float]] = {}
+        self.pause: dict[str | int, tuple[RetryPolicy, float]] = {}
 
     def live(self, path: Path) -> Life:
         limits = config.Outbox(max_size=MAX_SIZE, max_age=MAX_AGE)
@@ -85,9 +85,9 @@ class DurableMachine(RuleBasedStateMachine):
     def enforce_limits(self) -> None:
         lost = []
         while sum(cost(self.put[n][0]) for n in self.held) > MAX_SIZE and (n := self.oldest()) is not None:
-            lost.append((self.put[self.drop(n)][0], Loss.OUTBOX_FULL))
+            lost.append((self.put[self.drop(n)][0], DropReason.OUTBOX_FULL))
         while (n := self.oldest()) is not None and self.now - self.put[n][1] > MAX_AGE:
-            lost.append((self.put[self.drop(n)][0], Loss.OUTBOX_AGE))
+            lost.append((self.put[self.drop(n)][0], DropReason.OUTBOX_AGE))
         assert self.life.lost == lost
         self.life.lost.clear()
 
@@ -159,7 +159,7 @@ class DurableMachine(RuleBasedStateMachine):
         assert self.life.outbox.quarantine(row) == (n not in self.parked)
         self.fail(n, [n], QUARANTINE)
 
-    def fail(self, lane: str | int, rows: list[int], pauses: Pauses) -> None:
+    def fail(self, lane: str | int, rows: list[int], pauses: RetryPolicy) -> None:
         known, pause = self.pause.get(lane, (pauses, 0.0)) if lane in self.parked else (pauses, 0.0)
         if not pause or lane in self.probing:
             self.pause[lane] = known, min(2 * pause, pauses.longest) if pause else pauses.first
@@ -180,8 +180,8 @@ class DurableMachine(RuleBasedStateMachine):
     @rule(index=st.integers(0, 20))
     def lose(self, index: int) -> None:
         n, row, _ = self.pick(index)
-        self.life.outbox.lose(row, Loss.TOO_LARGE, "too large")
-        assert self.life.lost == [(row.message, Loss.TOO_LARGE)]
+        self.life.outbox.lose(row, DropReason.TOO_LARGE, "too large")
+        assert self.life.lost == [(row.message, DropReason.TOO_LARGE)]
         self.life.lost.clear()
         self.leave(n)
 

@@ -7,10 +7,10 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from interhuman2mqtt import config
-from interhuman2mqtt.publish.message import Kind, Loss, Message, cost
+from interhuman2mqtt.publish.message import DropReason, Message, MessageKind, cost
 from interhuman2mqtt.publish.outbox.journal import Row
 from interhuman2mqtt.publish.outbox.parked import QUARANTINE, REFUSED
-from interhuman2mqtt.publish.outbox.queue import Depth, Outbox
+from interhuman2mqtt.publish.outbox.queue import Depth, OutboxQueue
 from publish.helpers import a_state_message, an_answer_message, an_event_message
 
 
@@ -19,9 +19,9 @@ class Store:
 
     def __init__(self, max_size: int = 1 << 20, max_age: float = 100.0) -> None:
         self.now = 0.0
-        self.lost: list[tuple[Message, Loss]] = []
+        self.lost: list[tuple[Message, DropReason]] = []
         limits = config.Outbox(max_size=max_size, max_age=max_age)
-        self.outbox = Outbox(limits, lambda message, loss, _: self.lost.append((message, loss)), lambda: self.now)
+        self.outbox = OutboxQueue(limits, lambda message, loss, _: self.lost.append((message, loss)), lambda: self.now)
 
     async def take(self, limit: int = 1000) -> list[Row]:
         """The next batch, which must be there already."""
@@ -149,7 +149,7 @@ async def test_when_full_the_oldest_waiting_row_goes() -> None:
     (given,) = await store.take(1)
     for message in wanted[3:]:
         store.outbox.put(message)
-    assert store.lost == [(wanted[1], Loss.OUTBOX_FULL), (wanted[2], Loss.OUTBOX_FULL)]
+    assert store.lost == [(wanted[1], DropReason.OUTBOX_FULL), (wanted[2], DropReason.OUTBOX_FULL)]
     assert messages(await store.take()) == wanted[3:]
     assert given.message is wanted[0]
 
@@ -162,7 +162,7 @@ async def test_when_all_is_on_its_way_a_new_row_goes_itself() -> None:
     await store.take()
     newer = an_event_message("front", 2, b"x" * 10)
     store.outbox.put(newer)
-    assert store.lost == [(newer, Loss.OUTBOX_FULL)]
+    assert store.lost == [(newer, DropReason.OUTBOX_FULL)]
 
 
 async def test_a_message_that_never_fits_costs_no_other() -> None:
@@ -171,7 +171,7 @@ async def test_a_message_that_never_fits_costs_no_other() -> None:
     store.outbox.put(an_event_message("front", 1))
     giant = an_event_message("front", 2, b"x" * 2000)
     store.outbox.put(giant)
-    assert store.lost == [(giant, Loss.OUTBOX_FULL)]
+    assert store.lost == [(giant, DropReason.OUTBOX_FULL)]
     assert len(await store.take()) == 1
 
 
@@ -185,10 +185,10 @@ async def test_rows_older_than_the_limit_go() -> None:
     assert store.outbox.depth.age == 5.0
     store.now = 11.0
     store.outbox.put(new)
-    assert store.lost == [(old, Loss.OUTBOX_AGE)]
+    assert store.lost == [(old, DropReason.OUTBOX_AGE)]
     store.now = 16.0
     assert messages(await store.take()) == [new]
-    assert store.lost[1:] == [(younger, Loss.OUTBOX_AGE)]
+    assert store.lost[1:] == [(younger, DropReason.OUTBOX_AGE)]
 
 
 async def test_a_closed_outbox_gives_what_it_has_and_then_nothing() -> None:
@@ -240,7 +240,7 @@ async def test_a_refused_topic_is_parked_and_the_others_go_on() -> None:
 
 async def test_who_waits_for_a_batch_wakes_for_a_parked_topic(mock_clock: MockClock) -> None:
     """`wait_batch` returns when a parked topic is due, though nothing new came."""
-    outbox = Outbox(config.Outbox(), lambda *_: None)
+    outbox = OutboxQueue(config.Outbox(), lambda *_: None)
     outbox.put(an_event_message("front", 1))
     (row,) = await outbox.wait_batch(1)
     outbox.park(row)
@@ -312,7 +312,7 @@ async def test_a_row_may_be_too_old_wherever_it_stands() -> None:
     young, old = an_event_message("front", 1), an_event_message("front", 2)
     store.outbox.restore([(1, 10.0, young), (2, 101.0, old)])
     assert messages(await store.take()) == [young]
-    assert store.lost == [(old, Loss.OUTBOX_AGE)]
+    assert store.lost == [(old, DropReason.OUTBOX_AGE)]
 
 
 async def test_a_quarantine_is_left_by_the_clock_alone() -> None:
@@ -388,7 +388,7 @@ async def test_parked_rows_obey_the_limits() -> None:
     store.now = 20.0
     for _ in range(3):
         store.outbox.put(waiting)
-    assert store.lost == [(parked, Loss.OUTBOX_FULL)]
+    assert store.lost == [(parked, DropReason.OUTBOX_FULL)]
 
 
 TOPICS = ["front/status", "back/status"]
@@ -447,8 +447,8 @@ class OutboxMachine(RuleBasedStateMachine):
     @rule()
     def rewind(self) -> None:
         again = [*messages(self.given), *self.waiting]
-        newest = {m.topic: m for m in again if m.kind is Kind.STATE}
-        self.waiting = [m for m in again if m.kind is Kind.EVENT or newest[m.topic] is m]
+        newest = {m.topic: m for m in again if m.kind is MessageKind.STATE}
+        self.waiting = [m for m in again if m.kind is MessageKind.EVENT or newest[m.topic] is m]
         self.given = []
         self.store.outbox.rewind()
 

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from interhuman2mqtt.events import ActiveSignal, utc_now
 from interhuman2mqtt.publish.outbox import quarantine
 from interhuman2mqtt.publish.outbox.row_codec import Stored
-from interhuman2mqtt.publish.outbox.store import VERSION, Changes, Damaged, Store, Unavailable, runs, salvage
+from interhuman2mqtt.publish.outbox.store import VERSION, Damaged, Store, StoreChanges, Unavailable, runs, salvage
 from interhuman2mqtt.runtime.clock import Instant
 from publish.helpers import NOON, an_event_message
 from publish.lives import destroy_a_page, left_by_a_crash
@@ -43,8 +43,8 @@ def edit(path: Path, statement: str, *values: object) -> None:
         db.execute(statement, values)
 
 
-def put(*keys: int, gone: tuple[int, ...] = (), size: int = 0) -> Changes:
-    return Changes(keys[0] if keys else 1 << 40, [a_row(key, b"x" * size) for key in keys], gone, {})
+def put(*keys: int, gone: tuple[int, ...] = (), size: int = 0) -> StoreChanges:
+    return StoreChanges(keys[0] if keys else 1 << 40, [a_row(key, b"x" * size) for key in keys], gone, {})
 
 
 @pytest.fixture
@@ -64,15 +64,15 @@ def filled(path: Path, rows: int = 60, size: int = 400) -> list[Stored]:
     store = Store(path)
     store.open()
     wanted = [a_row(key, b"%d " % key + b"x" * size) for key in range(1, rows + 1)]
-    store.write(Changes(1, wanted, [], dict.fromkeys(TOPICS, True)))
+    store.write(StoreChanges(1, wanted, [], dict.fromkeys(TOPICS, True)))
     store.close()
     return wanted
 
 
 def test_what_is_written_comes_back(path: Path, store: Store) -> None:
     """Rows and topics come back as they were written, in order, without those that are gone."""
-    store.write(Changes(1, [a_row(key) for key in (1, 2, 3)], [], {TOPICS[0]: True, TOPICS[1]: True}))
-    store.write(Changes(4, [a_row(4)], [2], {TOPICS[1]: False}))
+    store.write(StoreChanges(1, [a_row(key) for key in (1, 2, 3)], [], {TOPICS[0]: True, TOPICS[1]: True}))
+    store.write(StoreChanges(4, [a_row(4)], [2], {TOPICS[1]: False}))
     store.close()
     found = Store(path).open()
     assert found.rows == [a_row(1), a_row(3), a_row(4)]
@@ -109,7 +109,7 @@ def test_an_attempt_that_failed_leaves_nothing_behind(path: Path, store: Store) 
     store.write(put(1, 2, 3))
     store.write(put(2))
     assert store.open().rows == [a_row(1), a_row(2)]
-    store.write(Changes(2, [], [], {}))
+    store.write(StoreChanges(2, [], [], {}))
     assert store.open().rows == [a_row(1)]
 
 
@@ -363,8 +363,8 @@ def test_the_rows_are_plain_to_read(path: Path) -> None:
     assert (topic, json.loads(payload)["n"]) == ("interhuman/lobby-1/back/event/x", 1)
 
 
-def active(**cameras: tuple[ActiveSignal, ...]) -> Changes:
-    return Changes(1, [], [], {}, cameras)
+def active(**cameras: tuple[ActiveSignal, ...]) -> StoreChanges:
+    return StoreChanges(1, [], [], {}, cameras)
 
 
 def test_active_signals_are_kept_until_they_end(path: Path, store: Store) -> None:

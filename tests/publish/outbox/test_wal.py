@@ -11,7 +11,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from interhuman2mqtt.events import utc_now
-from interhuman2mqtt.publish.message import Loss
+from interhuman2mqtt.publish.message import DropReason
 from interhuman2mqtt.publish.outbox import quarantine, wal
 from interhuman2mqtt.publish.outbox.store import Store
 from publish.helpers import an_event_message
@@ -242,7 +242,7 @@ def test_a_bit_that_cannot_be_told(tmp_path: Path) -> None:
     numbers = [int(message.payload.split()[0]) for message in life.messages]
     assert numbers == sorted(set(numbers))
     assert len(numbers) >= EVENTS - 1
-    assert {loss for _, loss in life.lost} == {Loss.DAMAGED}
+    assert {loss for _, loss in life.lost} == {DropReason.DAMAGED}
 
 
 @pytest.mark.parametrize("first", [0, 40])
@@ -258,7 +258,7 @@ def test_an_outbox_of_whose_log_a_stretch_is_gone(tmp_path: Path, first: int) ->
     assert numbers == sorted(set(numbers))
     assert numbers[-1] == EVENTS - 1
     assert len(numbers) > EVENTS * 0.8
-    assert [loss for _, loss in life.lost][-1] == Loss.DAMAGED
+    assert [loss for _, loss in life.lost][-1] == DropReason.DAMAGED
 
 
 def test_a_checkpoint_empties_the_log(tmp_path: Path) -> None:

@@ -12,11 +12,11 @@ from msgspec import structs
 from structlog.testing import capture_logs
 
 from interhuman2mqtt.events import ActiveSignal
-from interhuman2mqtt.publish.message import Loss, Message
+from interhuman2mqtt.publish.message import DropReason, Message
 from interhuman2mqtt.publish.outbox import writer
 from interhuman2mqtt.publish.outbox import writer as keeper_module
 from interhuman2mqtt.publish.outbox.journal import TOGETHER
-from interhuman2mqtt.publish.outbox.store import Changes
+from interhuman2mqtt.publish.outbox.store import StoreChanges
 from interhuman2mqtt.publish.outbox.writer import GATHER
 from interhuman2mqtt.runtime.clock import Instant
 from publish.helpers import a_state_message, an_answer_message, an_event_message, until
@@ -33,11 +33,11 @@ class Watched(Life):
         began = trio.current_time()
         super().__init__(path, lambda: trio.current_time() - began)
         self.keeper._again = RETRY
-        self.commits: list[Changes] = []
+        self.commits: list[StoreChanges] = []
         self._write = self.store.write
         self.store.write = self.write  # type: ignore[method-assign]
 
-    def write(self, changes: Changes) -> None:
+    def write(self, changes: StoreChanges) -> None:
         self._write(changes)
         self.commits.append(changes)
 
@@ -241,7 +241,7 @@ async def test_a_file_that_is_damaged_at_the_start(path: Path) -> None:
             saved = life.messages
             await until(lambda: life.safe)
     assert 180 <= len(saved) < 200
-    assert {loss for _, loss in life.lost} == {Loss.DAMAGED}
+    assert {loss for _, loss in life.lost} == {DropReason.DAMAGED}
     assert any(line["event"] == "outbox file set aside" and f"{len(saved)} events" in line["detail"] for line in logs)
     later = Life(path).open()
     assert later.messages == saved
@@ -260,7 +260,7 @@ async def test_a_row_that_is_damaged(path: Path) -> None:
     db.execute("UPDATE events SET payload = x'00' WHERE key = 2")
     life.store.close()
     async with kept(Watched(path)) as life:
-        assert life.lost == [(None, Loss.DAMAGED)]
+        assert life.lost == [(None, DropReason.DAMAGED)]
         assert len(life.messages) == 2
         await until(lambda: life.safe)
     later = Life(path).open()
@@ -303,7 +303,7 @@ async def test_a_disk_that_hangs(path: Path, monkeypatch: pytest.MonkeyPatch) ->
     life = Watched(path)
     write, go_on = life.write, threading.Event()
 
-    def hang(changes: Changes) -> None:
+    def hang(changes: StoreChanges) -> None:
         go_on.wait(20)
         write(changes)
 

@@ -7,7 +7,7 @@ from interhuman2mqtt.publish.homeassistant.entity import CONFIG, DIAGNOSTIC, Jso
 from interhuman2mqtt.publish.topics import BridgeWord
 
 
-class Subject(NamedTuple):
+class BoxSubject(NamedTuple):
     """What the entities of a box are made of."""
 
     scope: Scope
@@ -21,12 +21,12 @@ class Subject(NamedTuple):
         return {"state_topic": self.bridge(name), "value_template": template(expression)}
 
 
-def components(subject: Subject) -> dict[str, Json]:
+def components(subject: BoxSubject) -> dict[str, Json]:
     """All entities of a box by their keys, which never change."""
     return {"state": _state(subject), **_sensors(subject), **_problems(subject), **_buttons(subject)}
 
 
-def _state(subject: Subject) -> Json:
+def _state(subject: BoxSubject) -> Json:
     """Always available: it says why all the others are not."""
     return subject.scope.entity(
         "sensor",
@@ -42,7 +42,7 @@ def _state(subject: Subject) -> Json:
     )
 
 
-def _sensors(subject: Subject) -> dict[str, Json]:
+def _sensors(subject: BoxSubject) -> dict[str, Json]:
     seconds: Json = {"device_class": "duration", "unit_of_measurement": "s", "suggested_display_precision": 0}
 
     def of_health(key: str, name: str, expression: str, state_class: str = "measurement", **options: Any) -> Json:
@@ -62,7 +62,7 @@ def _sensors(subject: Subject) -> dict[str, Json]:
     }
 
 
-def _problems(subject: Subject) -> dict[str, Json]:
+def _problems(subject: BoxSubject) -> dict[str, Json]:
     """What a person has to see to, with what the box says of it as attributes."""
     rejected = "('ON' if value_json.reload and value_json.reload.state == 'rejected' else 'OFF')"
     return {
@@ -89,7 +89,7 @@ def _problems(subject: Subject) -> dict[str, Json]:
     }
 
 
-def _buttons(subject: Subject) -> dict[str, Json]:
+def _buttons(subject: BoxSubject) -> dict[str, Json]:
     def button(command: str, key: str, name: str, **options: Any) -> Json:
         if not subject.obeys:
             return removed("button")

@@ -7,7 +7,7 @@ itself, and what can be asked of it, is available as long as the box is.
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from interhuman2mqtt.config import Camera, Interhuman, urls
+from interhuman2mqtt.config import CameraConfig, Interhuman, urls
 from interhuman2mqtt.errors import Reason
 from interhuman2mqtt.events import State
 from interhuman2mqtt.publish.homeassistant import entity as words
@@ -29,11 +29,11 @@ ENVELOPE = ("id", "session", "start_at", "end_at", "received_at", "replayed", "l
 """What of an event becomes attributes; `raw` would only repeat `data` in another dialect."""
 
 
-class Subject(NamedTuple):
+class CameraSubject(NamedTuple):
     """What the entities of a camera are made of."""
 
     scope: Scope
-    camera: Camera
+    camera: CameraConfig
     interhuman: Interhuman
     obeys: bool
     """Whether requests are obeyed."""
@@ -58,7 +58,7 @@ class Subject(NamedTuple):
         return {"command_topic": self.bridge(f"request/{command}"), "payload_press": press, **self.always}
 
 
-def components(subject: Subject) -> dict[str, Json]:
+def components(subject: CameraSubject) -> dict[str, Json]:
     """All entities of a camera by their keys, which never change."""
     return {
         **_people(subject),
@@ -71,7 +71,7 @@ def components(subject: Subject) -> dict[str, Json]:
     }
 
 
-def _people(subject: Subject) -> dict[str, Json]:
+def _people(subject: CameraSubject) -> dict[str, Json]:
     entity = subject.scope.entity
     active = subject.topic("state/signals")
     return {
@@ -97,13 +97,13 @@ def _people(subject: Subject) -> dict[str, Json]:
     }
 
 
-def _signals(subject: Subject) -> dict[str, Json]:
+def _signals(subject: CameraSubject) -> dict[str, Json]:
     """One for each type; those that the model does not tell are there for who wants them, and off at first."""
     usual = words.expected(urls.api_version(subject.interhuman.url), subject.camera.model)
     return {f"signal_{kind}": _signal(subject, kind, enabled=kind in usual) for kind in words.SIGNALS}
 
 
-def _signal(subject: Subject, kind: str, *, enabled: bool) -> Json:
+def _signal(subject: CameraSubject, kind: str, *, enabled: bool) -> Json:
     mine = f"value_json.signals['{kind}']"
     return subject.scope.entity(
         "binary_sensor",
@@ -116,12 +116,12 @@ def _signal(subject: Subject, kind: str, *, enabled: bool) -> Json:
     )
 
 
-def _scores(subject: Subject) -> dict[str, Json]:
+def _scores(subject: CameraSubject) -> dict[str, Json]:
     asked = "conversation_quality_overall" in subject.camera.include
     return {key: _score(subject, key) if asked else removed("sensor") for key in words.SCORES}
 
 
-def _score(subject: Subject, key: str) -> Json:
+def _score(subject: CameraSubject, key: str) -> Json:
     overall = "value_json.overall"
     present = f"{overall} is mapping and '{key}' in {overall}"
     return subject.scope.entity(
@@ -136,7 +136,7 @@ def _score(subject: Subject, key: str) -> Json:
     )
 
 
-def _event(subject: Subject) -> Json:
+def _event(subject: CameraSubject) -> Json:
     """Its messages need an `event_type`; what has none of ours comes to nothing, which Home Assistant ignores.
 
     It is available as long as the box is: a gap is told when the camera streams no more, or again.
@@ -155,7 +155,7 @@ def _event(subject: Subject) -> Json:
     )
 
 
-def _standing(subject: Subject) -> dict[str, Json]:
+def _standing(subject: CameraSubject) -> dict[str, Json]:
     entity = subject.scope.entity
     return {
         "state": entity(
@@ -188,7 +188,7 @@ def _standing(subject: Subject) -> dict[str, Json]:
     }
 
 
-def _counters(subject: Subject) -> dict[str, Json]:
+def _counters(subject: CameraSubject) -> dict[str, Json]:
     seconds: Json = {"device_class": "duration", "unit_of_measurement": "s", "suggested_display_precision": 0}
     size: Json = {"device_class": "data_size", "unit_of_measurement": "B"}
     return {
@@ -199,7 +199,7 @@ def _counters(subject: Subject) -> dict[str, Json]:
     }
 
 
-def _counter(subject: Subject, key: str, name: str, counter: str, **options: Any) -> Json:
+def _counter(subject: CameraSubject, key: str, name: str, counter: str, **options: Any) -> Json:
     """Of `bridge/health`, in which a camera that has just been added is not yet."""
     cameras, camera = "value_json.cameras", subject.camera.id
     value = template(f"({cameras}['{camera}'].{counter} if '{camera}' in {cameras} else {NOTHING})")
@@ -209,7 +209,7 @@ def _counter(subject: Subject, key: str, name: str, counter: str, **options: Any
     )
 
 
-def _controls(subject: Subject) -> dict[str, Json]:
+def _controls(subject: CameraSubject) -> dict[str, Json]:
     entity, obeys = subject.scope.entity, subject.obeys
     picture: Json = {"image_topic": subject.topic("snapshot"), "content_type": "image/jpeg", **subject.always}
     return {
@@ -224,7 +224,7 @@ def _controls(subject: Subject) -> dict[str, Json]:
     }
 
 
-def _pause(subject: Subject) -> Json:
+def _pause(subject: CameraSubject) -> Json:
     """Not retained: the broker would repeat it after every outage, against what was said to the box itself since."""
     return subject.scope.entity(
         "switch",

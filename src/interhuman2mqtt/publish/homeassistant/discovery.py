@@ -11,7 +11,7 @@ import msgspec
 import trio
 
 from interhuman2mqtt import __version__
-from interhuman2mqtt.config import Camera, Config, urls
+from interhuman2mqtt.config import CameraConfig, Config, urls
 from interhuman2mqtt.control.requests import obeyed
 from interhuman2mqtt.publish.homeassistant import bridge_entities, camera_entities
 from interhuman2mqtt.publish.homeassistant.entity import Json, Scope, available
@@ -44,7 +44,7 @@ def birth_topic(config: Config) -> str | None:
 def of_box(config: Config, topics: Topics) -> Json:
     """The box as a device."""
     scope = Scope(config.box.id, BOX)
-    subject = bridge_entities.Subject(scope, obeyed(config.mqtt.requests), topics.bridge)
+    subject = bridge_entities.BoxSubject(scope, obeyed(config.mqtt.requests), topics.bridge)
     return {
         "device": _device(scope, f"Interhuman {config.box.id}", "interhuman2mqtt"),
         "origin": ORIGIN,
@@ -54,11 +54,11 @@ def of_box(config: Config, topics: Topics) -> Json:
     }
 
 
-def of_camera(config: Config, each: Camera, topics: Topics) -> Json:
+def of_camera(config: Config, each: CameraConfig, topics: Topics) -> Json:
     """A camera as a device, connected by way of its box."""
     scope = Scope(config.box.id, each.id)
     model = "inter-1" if urls.api_version(config.interhuman.url) == 1 else each.model
-    subject = camera_entities.Subject(
+    subject = camera_entities.CameraSubject(
         scope=scope,
         camera=each,
         interhuman=config.interhuman,

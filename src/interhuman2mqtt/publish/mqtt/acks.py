@@ -8,12 +8,12 @@ from collections.abc import Callable, Mapping
 import structlog
 import trio
 
-from interhuman2mqtt.publish.message import Kind, Loss, Message, OnLoss, Quiet
+from interhuman2mqtt.publish.message import DropReason, Message, MessageKind, OnDrop, RateLimitedLogger
 from interhuman2mqtt.publish.mqtt.throttle import Throttle
 from interhuman2mqtt.publish.mqtt.types import Ack
 from interhuman2mqtt.publish.outbox import parked
 from interhuman2mqtt.publish.outbox.journal import Row
-from interhuman2mqtt.publish.outbox.queue import Outbox
+from interhuman2mqtt.publish.outbox.queue import OutboxQueue
 
 TOO_LARGE = 0x95
 HOPELESS = frozenset({0x90, TOO_LARGE, 0x99})
@@ -29,9 +29,9 @@ UNCLEAR_S = 10.0
 """Seconds between two attempts beyond which an unclear code is taken to mean the topic."""
 
 
-def rule(ack: Ack) -> Loss:
+def rule(ack: Ack) -> DropReason:
     """By which rule a message goes that is hopeless."""
-    return Loss.TOO_LARGE if ack.code == TOO_LARGE else Loss.BROKER_REFUSED
+    return DropReason.TOO_LARGE if ack.code == TOO_LARGE else DropReason.BROKER_REFUSED
 
 
 def refusal(ack: Ack) -> str:
@@ -44,7 +44,7 @@ OnAck = Callable[[Message, float], None]
 log = structlog.get_logger(__name__)
 
 
-class Answers:
+class AckHandler:
     """Sees to the outbox what the broker said.
 
     Args:
@@ -53,7 +53,7 @@ class Answers:
         on_ack: Told of each message that the broker has, and how many seconds after it was accepted.
     """
 
-    def __init__(self, outbox: Outbox, newest: Mapping[str, Message], on_loss: OnLoss, on_ack: OnAck) -> None:
+    def __init__(self, outbox: OutboxQueue, newest: Mapping[str, Message], on_loss: OnDrop, on_ack: OnAck) -> None:
         self.throttle = Throttle()
         self.again: dict[str, None] = {}
         """Topics of retained messages without a row that are to be said once more, in this order."""
@@ -61,7 +61,7 @@ class Answers:
         self._newest = newest
         self._on_loss = on_loss
         self._on_ack = on_ack
-        self._quiet = Quiet(trio.current_time)
+        self._quiet = RateLimitedLogger(trio.current_time)
 
     def to_row(self, row: Row, message: Message, ack: Ack) -> None:
         """To a row of the outbox, which was sent as `message`."""
@@ -72,7 +72,7 @@ class Answers:
                 log.info("the broker takes it again", topic=message.topic)
         elif self._passes(message, ack):
             self._outbox.put_back(row)
-        elif ack.code in HOPELESS or message.kind is Kind.ANSWER:
+        elif ack.code in HOPELESS or message.kind is MessageKind.ANSWER:
             self._outbox.lose(row, rule(ack), refusal(ack))
         elif self._outbox.park(row) and (count := self._quiet.count("parked")):
             again_in = self._outbox.pause(message.topic)
@@ -89,7 +89,7 @@ class Answers:
         elif self._newest.get(message.topic) is message:
             self._outbox.put(message)  # as a row, which is parked when it is refused too
 
-    def lose_state(self, message: Message, loss: Loss, detail: str) -> None:
+    def lose_state(self, message: Message, loss: DropReason, detail: str) -> None:
         """A retained message goes by a rule."""
         self._outbox.withdraw(message)
         self._on_loss(message, loss, detail)

@@ -20,12 +20,12 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from interhuman2mqtt.config import Mqtt
 from interhuman2mqtt.publish.message import Message
-from interhuman2mqtt.publish.mqtt.paho_client import Client
+from interhuman2mqtt.publish.mqtt.paho_client import PahoClient
 from interhuman2mqtt.publish.mqtt.types import INCOMING_MAX, INCOMING_PACKET_MAX, Endpoint, Offer, tls_context
-from interhuman2mqtt.runtime.watchdog import Promise
+from interhuman2mqtt.runtime.watchdog import Heartbeat
 
 
-class Settings(NamedTuple):
+class ConnectSettings(NamedTuple):
     """What a connection is made of. It may be printed: the password is only read where it is used."""
 
     mqtt: Mqtt
@@ -37,7 +37,7 @@ class Settings(NamedTuple):
     """Seconds; a broker that says nothing for twice as long is given up."""
     timeout: float
     """Seconds for one attempt, from DNS to CONNACK."""
-    promise: Promise = lambda _seconds: None
+    promise: Heartbeat = lambda _seconds: None
     """Told how long each wait of a connection may last."""
 
 
@@ -69,9 +69,9 @@ def _know_too_large() -> None:
 _know_too_large()
 
 
-def dial(settings: Settings, offer: Offer) -> Client:
+def dial(settings: ConnectSettings, offer: Offer) -> PahoClient:
     """Connect as far as TCP or TLS, with CONNECT queued. Blocks; raises OSError, Outage."""
-    client = Client(
+    client = PahoClient(
         CallbackAPIVersion.VERSION2,
         settings.mqtt.client_id,
         clean_session=True if offer.version == 4 else None,
@@ -120,7 +120,7 @@ async def _open_descriptor(host: str, port: int, within: float) -> int:
     raise TimeoutError
 
 
-def _send_at_once(client: Client) -> None:
+def _send_at_once(client: PahoClient) -> None:
     """Each packet when it is written: the kernel would keep it until the broker's TCP answers the one before."""
     sock = client.socket()
     if isinstance(sock, socket.socket):  # an SSLSocket is one too
@@ -144,7 +144,7 @@ def corked(sock: object, *, several: bool) -> Iterator[None]:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 0)
 
 
-def _set_will(client: Client, will: Message, offer: Offer) -> None:
+def _set_will(client: PahoClient, will: Message, offer: Offer) -> None:
     properties = _will_properties(will) if offer.version == 5 else None
     client.will_set(will.topic, will.payload, offer.will_qos, offer.will_retain, properties)
 

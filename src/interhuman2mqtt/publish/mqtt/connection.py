@@ -23,10 +23,10 @@ from paho.mqtt.reasoncodes import ReasonCode
 from interhuman2mqtt.errors import Outage, Reason
 from interhuman2mqtt.publish.message import Message
 from interhuman2mqtt.publish.mqtt import reason_codes
-from interhuman2mqtt.publish.mqtt.connect import LastError, Settings, corked, dial
-from interhuman2mqtt.publish.mqtt.paho_client import TAKEN, Client, Packed
-from interhuman2mqtt.publish.mqtt.subscriber import Hearing, reason_string
-from interhuman2mqtt.publish.mqtt.types import Ack, Limits, Offer
+from interhuman2mqtt.publish.mqtt.connect import ConnectSettings, LastError, corked, dial
+from interhuman2mqtt.publish.mqtt.paho_client import TAKEN, Packed, PahoClient
+from interhuman2mqtt.publish.mqtt.subscriber import Subscriptions, reason_string
+from interhuman2mqtt.publish.mqtt.types import Ack, BrokerLimits, Offer
 
 WINDOW = 256
 """Messages on their way at most, also where the broker would take more at once."""
@@ -58,7 +58,7 @@ class _Rejected(Exception):  # noqa: N818 - it names what happened
 
 
 @asynccontextmanager
-async def connected(settings: Settings) -> AsyncIterator["Connection"]:
+async def connected(settings: ConnectSettings) -> AsyncIterator["BrokerConnection"]:
     """A connection that stands, from CONNACK to its end.
 
     Leaving the block in the normal way sends DISCONNECT, so that there is no will; leaving it in any other way
@@ -80,7 +80,7 @@ async def connected(settings: Settings) -> AsyncIterator["Connection"]:
         connection.close()
 
 
-async def _connect(settings: Settings) -> "Connection":
+async def _connect(settings: ConnectSettings) -> "BrokerConnection":
     offer = Offer.of(settings.mqtt.protocol)
     while True:
         # brokers are known that do not even answer a version that they do not speak
@@ -96,14 +96,14 @@ async def _connect(settings: Settings) -> "Connection":
         offer = easier
 
 
-async def _attempt(settings: Settings, offer: Offer) -> "Connection":
+async def _attempt(settings: ConnectSettings, offer: Offer) -> "BrokerConnection":
     try:
         client = await trio.to_thread.run_sync(dial, settings, offer, abandon_on_cancel=True)
     except OSError as error:
         raise reason_codes.unreachable(error, str(settings.endpoint), settings.timeout) from error
     except UnicodeError as error:  # a name that DNS cannot encode
         raise Outage(Reason.BROKER_UNREACHABLE, f"no connection to {settings.endpoint}: {error}") from error
-    connection = Connection(client, settings)
+    connection = BrokerConnection(client, settings)
     try:
         await connection.greet()
     except BaseException:
@@ -112,13 +112,13 @@ async def _attempt(settings: Settings, offer: Offer) -> "Connection":
     return connection
 
 
-class Connection:
+class BrokerConnection:
     """A connection to the broker; made by `connected`, which also ends it."""
 
-    def __init__(self, client: Client, settings: Settings) -> None:
-        self.limits = Limits()
+    def __init__(self, client: PahoClient, settings: ConnectSettings) -> None:
+        self.limits = BrokerLimits()
         self.lost: Outage | None = None
-        self.hearing = Hearing(client)
+        self.hearing = Subscriptions(client)
         self._client = client
         self._at = str(settings.endpoint)
         self._keepalive = settings.keepalive
@@ -286,7 +286,7 @@ class Connection:
         self, _c: object, _u: object, _flags: object, code: ReasonCode, properties: Properties | None
     ) -> None:
         self._connack = (code.value, reason_string(properties))
-        self.limits = Limits.of(properties)
+        self.limits = BrokerLimits.of(properties)
         self._window = trio.Semaphore(min(WINDOW, self.limits.receive_maximum))
 
     def _on_disconnect(

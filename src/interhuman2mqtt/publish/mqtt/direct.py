@@ -12,7 +12,7 @@ import trio
 
 from interhuman2mqtt.errors import Interhuman2MqttError
 from interhuman2mqtt.publish.message import Message
-from interhuman2mqtt.publish.mqtt.connection import Connection, TooLarge
+from interhuman2mqtt.publish.mqtt.connection import BrokerConnection, TooLarge
 from interhuman2mqtt.publish.mqtt.types import Ack
 
 ANSWER_S = 30.0
@@ -28,17 +28,17 @@ class NotDelivered(Interhuman2MqttError):  # noqa: N818 - it names what happened
     """The broker does not have it; the text says why, and what to do."""
 
 
-class AtOnce:
+class DirectPublisher:
     """Sends on the connection that there is."""
 
     def __init__(self) -> None:
-        self._connection: Connection | None = None
+        self._connection: BrokerConnection | None = None
         self._waiting: dict[trio.CancelScope, int] = {}
         self._suspect = math.inf
         self._suspect_until = -math.inf
         self._pause = 0.0
 
-    def online(self, connection: Connection) -> None:
+    def online(self, connection: BrokerConnection) -> None:
         """From now on there is a connection."""
         self._connection = connection
 
@@ -76,7 +76,7 @@ class AtOnce:
         raise NotDelivered("the connection to the broker broke" if broke else f"no answer in {ANSWER_S:g} s")
 
 
-async def _answered(connection: Connection, message: Message) -> Ack:
+async def _answered(connection: BrokerConnection, message: Message) -> Ack:
     answers, answer = trio.open_memory_channel[Ack](1)
     try:
         await connection.publish(message, answers.send_nowait)

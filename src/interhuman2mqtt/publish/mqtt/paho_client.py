@@ -87,7 +87,7 @@ PUBLISH = 0x30
 NO_PROPERTIES = Properties(PacketTypes.PUBACK)  # type: ignore[no-untyped-call]
 
 
-class Client(paho.Client):
+class PahoClient(paho.Client):
     """A client for one connection; a new one needs a new client."""
 
     on_unreadable: Callable[[], None] | None = None

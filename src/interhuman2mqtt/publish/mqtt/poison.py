@@ -15,7 +15,7 @@ STRIKES_KNOWN = 16
 first on each connection. But what a broker takes may change."""
 
 
-class Suspicion:
+class PoisonDetector:
     """What is on its way, and which of it was the first unanswered one when the last connections were lost."""
 
     def __init__(self) -> None:

@@ -16,19 +16,19 @@ from msgspec import structs
 from interhuman2mqtt.config import Mqtt
 from interhuman2mqtt.errors import Outage, Reason, Refused
 from interhuman2mqtt.events import utc_now
-from interhuman2mqtt.publish.message import Kind, Loss, Message, OnLoss
+from interhuman2mqtt.publish.message import DropReason, Message, MessageKind, OnDrop
 from interhuman2mqtt.publish.mqtt import connection as mqtt
-from interhuman2mqtt.publish.mqtt.acks import Answers
-from interhuman2mqtt.publish.mqtt.connect import Settings
-from interhuman2mqtt.publish.mqtt.direct import AtOnce
-from interhuman2mqtt.publish.mqtt.poison import Suspicion
-from interhuman2mqtt.publish.mqtt.subscriber import Listener
+from interhuman2mqtt.publish.mqtt.acks import AckHandler
+from interhuman2mqtt.publish.mqtt.connect import ConnectSettings
+from interhuman2mqtt.publish.mqtt.direct import DirectPublisher
+from interhuman2mqtt.publish.mqtt.poison import PoisonDetector
+from interhuman2mqtt.publish.mqtt.subscriber import Subscriber
 from interhuman2mqtt.publish.mqtt.types import Ack, BrokerPhase, BrokerState, Endpoint
 from interhuman2mqtt.publish.outbox.journal import Row
-from interhuman2mqtt.publish.outbox.queue import Outbox
-from interhuman2mqtt.publish.publisher import Calm
+from interhuman2mqtt.publish.outbox.queue import OutboxQueue
+from interhuman2mqtt.publish.publisher import TopicThrottle
 from interhuman2mqtt.publish.topics import BridgeWord, Topics, mark_late
-from interhuman2mqtt.runtime.watchdog import Promise
+from interhuman2mqtt.runtime.watchdog import Heartbeat
 
 BATCH = 100
 """Rows taken out of the outbox at once."""
@@ -42,7 +42,7 @@ FAREWELL = 2.0
 log = structlog.get_logger(__name__)
 
 
-class Publisher:
+class OutboxSender:
     """Publishes messages of one box, as long as somebody calls `run_connection` again and again.
 
     Args:
@@ -66,14 +66,14 @@ class Publisher:
         *,
         box: str,
         boot_id: str,
-        outbox: Outbox,
+        outbox: OutboxQueue,
         read_password: Callable[[], str | None],
-        on_loss: OnLoss,
+        on_loss: OnDrop,
         on_state: Callable[[BrokerState], None],
         keepalive: int = 30,
         timeout: float = 10.0,
-        listener: Listener | None = None,
-        promise: Promise = lambda _seconds: None,
+        listener: Subscriber | None = None,
+        promise: Heartbeat = lambda _seconds: None,
         on_ack: Callable[[Message, float], None] = lambda _message, _age: None,
     ) -> None:
         self._topics = Topics(config.base_topic, box)
@@ -81,7 +81,7 @@ class Publisher:
         self._outbox = outbox
         self._on_state = on_state
         self._listener = listener
-        self._settings = Settings(
+        self._settings = ConnectSettings(
             mqtt=config,
             read_password=read_password,
             endpoint=Endpoint.of(config.url),
@@ -90,15 +90,15 @@ class Publisher:
             timeout=timeout,
             promise=promise,
         )
-        self._calm = Calm(outbox.put)
-        self._at_once = AtOnce()
+        self._calm = TopicThrottle(outbox.put)
+        self._at_once = DirectPublisher()
         self._kept_there: set[str] = set()
         self._told: BrokerState | None = None
-        self._suspicion = Suspicion()
+        self._suspicion = PoisonDetector()
         self._retained: dict[str, Message] = {}
         self._word: dict[str, Message] = {}
         """What we said last on `bridge/state`, by its topic."""
-        self._answers = Answers(outbox, ChainMap(self._retained, self._word), on_loss, on_ack)
+        self._answers = AckHandler(outbox, ChainMap(self._retained, self._word), on_loss, on_ack)
         self._stop_at = math.inf
         self._draining = trio.CancelScope()
 
@@ -163,7 +163,7 @@ class Publisher:
             raise
         self._tell(BrokerPhase.STOPPED, Reason.STOPPED)
 
-    async def _serve(self, connection: mqtt.Connection) -> None:
+    async def _serve(self, connection: mqtt.BrokerConnection) -> None:
         with trio.CancelScope(deadline=self._stop_at) as self._draining:
             await self._introduce(connection)
             self._at_once.online(connection)
@@ -177,14 +177,14 @@ class Publisher:
         with trio.move_on_after(FAREWELL):
             await self._say(connection, BridgeWord.STOPPED)
 
-    async def _introduce(self, connection: mqtt.Connection) -> None:
+    async def _introduce(self, connection: mqtt.BrokerConnection) -> None:
         """All retained state, and when the broker has it, `online`."""
         self._outbox.rewind()
         self._answers.again.clear()
         await self._say_states(connection, list(self._retained))
         self._tell_online(connection)
 
-    async def _say_states(self, connection: mqtt.Connection, topics: Sequence[str]) -> None:
+    async def _say_states(self, connection: mqtt.BrokerConnection, topics: Sequence[str]) -> None:
         """What is retained on these topics, and then `online`, as long as the broker has room for them."""
         again = self._answers.again
         for number, topic in enumerate(topics):
@@ -201,7 +201,7 @@ class Publisher:
         if not again:
             await self._say(connection, BridgeWord.ONLINE)
 
-    async def _say_again(self, connection: mqtt.Connection) -> None:
+    async def _say_again(self, connection: mqtt.BrokerConnection) -> None:
         """What the broker had no room for at the first time; we are subscribed meanwhile."""
         again = self._answers.again
         while again:
@@ -210,17 +210,17 @@ class Publisher:
             again.clear()
             await self._say_states(connection, topics)
 
-    async def _listen(self, connection: mqtt.Connection) -> None:
+    async def _listen(self, connection: mqtt.BrokerConnection) -> None:
         """Subscribed to only now: what is asked of us may change what has just been said."""
         if self._listener is not None:
             await self._listener.run(connection, partial(self._tell_online, connection))
 
-    def _tell_online(self, connection: mqtt.Connection) -> None:
+    def _tell_online(self, connection: mqtt.BrokerConnection) -> None:
         parts = [f"{self._settings.endpoint}, MQTT {connection.version}"]
         parts += [self._listener.trouble] if self._listener is not None and self._listener.trouble else []
         self._tell(BrokerPhase.ONLINE, detail="; ".join(parts))
 
-    async def _forward(self, connection: mqtt.Connection) -> None:
+    async def _forward(self, connection: mqtt.BrokerConnection) -> None:
         """What waits in the outbox, until it is closed and empty."""
         await self._say_again(connection)
         while rows := await self._next_rows(connection):
@@ -235,7 +235,7 @@ class Publisher:
             connection.flush()
         await connection.wait_acked()
 
-    async def _next_rows(self, connection: mqtt.Connection) -> list[Row]:
+    async def _next_rows(self, connection: mqtt.BrokerConnection) -> list[Row]:
         """As many as may be on their way together; none only after `stop`."""
         throttle = self._answers.throttle
         if throttle.active:
@@ -243,7 +243,7 @@ class Publisher:
             await throttle.wait()
         return await self._outbox.wait_batch(1 if throttle.active else BATCH)
 
-    async def _say(self, connection: mqtt.Connection, word: BridgeWord) -> None:
+    async def _say(self, connection: mqtt.BrokerConnection, word: BridgeWord) -> None:
         message = self._topics.bridge_state(word, self._boot_id, utc_now())
         topic = message.topic
         self._outbox.journal.publishes(message)
@@ -256,7 +256,7 @@ class Publisher:
         await self._send_state(connection, message)
         await connection.wait_acked()
 
-    async def _send_state(self, connection: mqtt.Connection, message: Message) -> None:
+    async def _send_state(self, connection: mqtt.BrokerConnection, message: Message) -> None:
         """Send what has no row, unless it seems to break the connection."""
         if await self._may_go(connection, message.topic):
             lose = partial(self._answers.lose_state, message)
@@ -264,7 +264,7 @@ class Publisher:
         else:
             self._answers.quarantine_state(message)
 
-    async def _may_go(self, connection: mqtt.Connection, key: str | int) -> bool:
+    async def _may_go(self, connection: mqtt.BrokerConnection, key: str | int) -> bool:
         """Wait until it is a message's turn; whether it should be sent. `key` names it on later connections too."""
         relapse = self._outbox.is_quarantined(key)
         if relapse or self._suspicion.alone:
@@ -273,17 +273,17 @@ class Publisher:
 
     async def _send(
         self,
-        connection: mqtt.Connection,
+        connection: mqtt.BrokerConnection,
         message: Message,
         key: str | int,
         answered: Callable[[Message, Ack], None],
-        lose: Callable[[Loss, str], None],
+        lose: Callable[[DropReason, str], None],
     ) -> None:
         """Send, as soon as the window allows."""
         try:
             await connection.publish(message, partial(self._answered, message, key, answered))
         except mqtt.TooLarge as error:
-            lose(Loss.TOO_LARGE, str(error))
+            lose(DropReason.TOO_LARGE, str(error))
         else:
             self._suspicion.sent(key)
             if self._outbox.is_quarantined(key):
@@ -303,7 +303,7 @@ class Publisher:
 
 def _as_published(message: Message, age: float) -> Message:
     """An event as it is after `age` seconds in the outbox."""
-    if message.kind is not Kind.EVENT:
+    if message.kind is not MessageKind.EVENT:
         return message
     payload = mark_late(message.payload) if age > LATE else message.payload
     expiry = None if message.expiry is None else max(1, message.expiry - int(age))

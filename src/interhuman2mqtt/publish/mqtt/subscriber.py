@@ -20,31 +20,31 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from interhuman2mqtt.control.inbox import PAYLOAD_MAX, Incoming
-from interhuman2mqtt.publish.message import Quiet
-from interhuman2mqtt.publish.mqtt.paho_client import Client
+from interhuman2mqtt.control.inbox import PAYLOAD_MAX, IncomingMessage
+from interhuman2mqtt.publish.message import RateLimitedLogger
+from interhuman2mqtt.publish.mqtt.paho_client import PahoClient
 from interhuman2mqtt.publish.mqtt.types import Ack
 
 if TYPE_CHECKING:
-    from interhuman2mqtt.publish.mqtt.connection import Connection
+    from interhuman2mqtt.publish.mqtt.connection import BrokerConnection
 
-Take = Callable[[Incoming], None]
+Take = Callable[[IncomingMessage], None]
 """Is handed each message that comes; must neither wait nor fail."""
 log = structlog.get_logger(__name__)
 NO_ANSWER = Ack(0x80, "its answer has a code too few")
 
 
-class Hearing:
+class Subscriptions:
     """Subscribes on one client, and hands on what comes."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: PahoClient) -> None:
         self._client = client
         self._take: Take | None = None
         self._longest = PAYLOAD_MAX
         self._answers: dict[int | None, list[Ack] | None] = {}
         """Of those subscriptions whose answer somebody waits for."""
         self._answered = trio.Event()
-        self._quiet = Quiet(trio.current_time)
+        self._quiet = RateLimitedLogger(trio.current_time)
         client.on_subscribe = self._on_subscribe
         client.on_message = self._on_message
         client.on_unreadable = self._on_unreadable
@@ -88,11 +88,11 @@ class Hearing:
         if count := self._quiet.count("oversized"):
             log.warning("a message is too large for us, and was not read", topic=name, bytes=size, count=count)
         if self._take is not None:
-            self._take(Incoming(topic=name, payload=None, retained=retained))
+            self._take(IncomingMessage(topic=name, payload=None, retained=retained))
 
     def _on_unreadable(self) -> None:
         if self._take is not None:
-            self._take(Incoming(topic="", payload=None))
+            self._take(IncomingMessage(topic="", payload=None))
 
 
 def reason_string(properties: Properties | None) -> str:
@@ -100,13 +100,13 @@ def reason_string(properties: Properties | None) -> str:
     return str(getattr(properties, "ReasonString", ""))
 
 
-def _incoming(message: paho.MQTTMessage, longest: int) -> Incoming:
+def _incoming(message: paho.MQTTMessage, longest: int) -> IncomingMessage:
     try:
         topic = message.topic
     except UnicodeDecodeError:
         topic = ""
     correlation = getattr(message.properties, "CorrelationData", None)
-    return Incoming(
+    return IncomingMessage(
         topic=topic,
         payload=bytes(message.payload) if len(message.payload) <= longest else None,
         retained=message.retain,
@@ -135,7 +135,7 @@ ANSWER_S = 30.0
 _REMEDY = "allow it to subscribe in the broker's ACL, or switch off what needs it: mqtt.requests, mqtt.discovery"
 
 
-class Listener:
+class Subscriber:
     """Subscribes to topic filters on each connection anew, and again where that fails.
 
     Args:
@@ -148,11 +148,11 @@ class Listener:
         """What we are not subscribed to and why, in one sentence; None where it is all as it should be."""
         self._subscriptions = [_Subscription(topic) for topic in filters]
         self._take = take
-        self._connection: Connection | None = None
+        self._connection: BrokerConnection | None = None
         self._asked_all = trio.Event()
         self._asking = trio.Lock()  # one SUBSCRIBE at a time, so that each waiter sees its own SUBACK
 
-    async def run(self, connection: "Connection", on_change: Callable[[], None]) -> None:
+    async def run(self, connection: "BrokerConnection", on_change: Callable[[], None]) -> None:
         """Keep subscribed until the connection ends; `on_change` is called whenever `trouble` is another one."""
         for subscription in self._subscriptions:
             subscription.connected(trio.current_time())
@@ -225,7 +225,7 @@ class _Subscription:
         self._failures = 0
         self.due = max(now, self._not_before)
 
-    async def ask(self, connection: "Connection", take: Take) -> None:
+    async def ask(self, connection: "BrokerConnection", take: Take) -> None:
         """Subscribe on this connection, once."""
         try:
             with trio.move_on_after(ANSWER_S):

@@ -89,7 +89,7 @@ class Ack(NamedTuple):
         return self.code >= 0x80
 
 
-class Limits(NamedTuple):
+class BrokerLimits(NamedTuple):
     """What the broker allows (MQTT 5, 3.2.2.3); the defaults are those of a broker that says nothing."""
 
     receive_maximum: int = 0xFFFF
@@ -100,7 +100,7 @@ class Limits(NamedTuple):
     retain: bool = True
 
     @classmethod
-    def of(cls, connack: object) -> "Limits":
+    def of(cls, connack: object) -> "BrokerLimits":
         """The limits in CONNACK's properties, of which those that the broker does not send are not even attributes."""
         return cls(
             receive_maximum=getattr(connack, "ReceiveMaximum", cls().receive_maximum),

@@ -8,7 +8,7 @@ from interhuman2mqtt.publish.message import Message
 Signals = tuple[ActiveSignal, ...]
 
 
-class Activity:
+class ActiveSignals:
     """The active signals of each camera, and what of that the store does not know yet."""
 
     def __init__(self) -> None:

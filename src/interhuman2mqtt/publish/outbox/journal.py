@@ -17,8 +17,8 @@ from typing import NamedTuple
 import trio
 
 from interhuman2mqtt.publish.message import Message
-from interhuman2mqtt.publish.outbox.active_signals import Activity, Signals
-from interhuman2mqtt.publish.outbox.retained_topics import Ledger
+from interhuman2mqtt.publish.outbox.active_signals import ActiveSignals, Signals
+from interhuman2mqtt.publish.outbox.retained_topics import RetainedTopics
 
 TOGETHER = 1000
 """Rows written by one transaction at most: beyond it the write-ahead log grows, and nothing is gained."""
@@ -52,8 +52,8 @@ class Journal:
     """Beside an outbox, which tells it what came and what left."""
 
     def __init__(self) -> None:
-        self.ledger = Ledger()
-        self.activity = Activity()
+        self.ledger = RetainedTopics()
+        self.activity = ActiveSignals()
         self._unwritten: dict[int, Row] = {}
         self._writing: dict[int, int] = {}
         self._keys: dict[int, int] = {}

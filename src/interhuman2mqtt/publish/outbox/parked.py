@@ -20,30 +20,30 @@ from typing import NamedTuple
 from interhuman2mqtt.publish.outbox.journal import Row
 
 
-class Pauses(NamedTuple):
+class RetryPolicy(NamedTuple):
     """Seconds from a failure to the next attempt: doubled from the first to the longest."""
 
     first: float
     longest: float
 
 
-REFUSED = Pauses(5.0, 300.0)
+REFUSED = RetryPolicy(5.0, 300.0)
 """Each new connection is an attempt too."""
-QUARANTINE = Pauses(60.0, 3600.0)
+QUARANTINE = RetryPolicy(60.0, 3600.0)
 """A new connection is none: an attempt may cost it."""
 
 
 class _Lane:
     """What waits together."""
 
-    def __init__(self, pauses: Pauses) -> None:
+    def __init__(self, pauses: RetryPolicy) -> None:
         self.rows: list[Row] = []
         self.probing = False
         self.due = 0.0
         self.pauses = pauses
         self.pause = 0.0
 
-    def failed(self, pauses: Pauses, now: float) -> None:
+    def failed(self, pauses: RetryPolicy, now: float) -> None:
         """An attempt came to nothing, and made it such a lane; of several that were under way only one counts."""
         if pauses is self.pauses and self.pause and not self.probing:
             return
@@ -51,7 +51,7 @@ class _Lane:
         self.pauses, self.probing, self.due = pauses, False, now + self.pause
 
 
-class Parking:
+class ParkedTopics:
     """The lanes and their rows."""
 
     def __init__(self) -> None:
@@ -157,7 +157,7 @@ class Parking:
     def _lane(self, row: Row) -> _Lane:
         return self._lanes[row.n if row.n in self._lanes else row.message.topic]
 
-    def _fail(self, key: str | int, row: Row, pauses: Pauses, now: float) -> bool:
+    def _fail(self, key: str | int, row: Row, pauses: RetryPolicy, now: float) -> bool:
         new = key not in self._lanes
         lane = self._lanes.setdefault(key, _Lane(pauses))
         lane.failed(pauses, now)

@@ -19,7 +19,7 @@ KEPT = 2
 _PARTS = ("", "-wal", "-shm")
 
 
-class Opened(NamedTuple):
+class OpenedStore(NamedTuple):
     """A store that is open."""
 
     found: Found
@@ -27,16 +27,16 @@ class Opened(NamedTuple):
     """Why the file is a new one, in which nothing of `found` stands yet; None: it is the old one."""
 
 
-def open_or_replace(store: Store, now: datetime) -> Opened:
+def open_or_replace(store: Store, now: datetime) -> OpenedStore:
     """Open a store, with a new file where the old one is damaged. Blocks; raises Unavailable."""
     try:
-        return Opened(store.open(), None)
+        return OpenedStore(store.open(), None)
     except Damaged as damage:
         store.close()
         found = salvage(store.path)
         aside = replace(store, now)
         said = f"{damage}; it was set aside as {aside.name}, {len(found.rows)} events were saved from it"
-        return Opened(found, said)
+        return OpenedStore(found, said)
 
 
 def replace(store: Store, now: datetime) -> Path:

@@ -29,9 +29,9 @@ import trio
 
 from interhuman2mqtt import config
 from interhuman2mqtt.events import ActiveSignal
-from interhuman2mqtt.publish.message import Kind, Loss, Message, OnLoss, cost
+from interhuman2mqtt.publish.message import DropReason, Message, MessageKind, OnDrop, cost
 from interhuman2mqtt.publish.outbox.journal import Journal, Row
-from interhuman2mqtt.publish.outbox.parked import Parking
+from interhuman2mqtt.publish.outbox.parked import ParkedTopics
 
 _order = attrgetter("n")
 
@@ -47,7 +47,7 @@ class Depth(NamedTuple):
     """Rows whose topic the broker refuses, or that seem to break the connection; counted in `rows` too."""
 
 
-class Outbox:
+class OutboxQueue:
     """Messages on their way to the broker, bounded in bytes and age.
 
     Args:
@@ -56,7 +56,7 @@ class Outbox:
         clock: Seconds, monotonic.
     """
 
-    def __init__(self, limits: config.Outbox, on_loss: OnLoss, clock: Callable[[], float] = trio.current_time) -> None:
+    def __init__(self, limits: config.Outbox, on_loss: OnDrop, clock: Callable[[], float] = trio.current_time) -> None:
         self.journal = Journal()
         self.trouble: str | None = None
         """Why events do not survive a restart at the moment, in one sentence; None: they do."""
@@ -65,7 +65,7 @@ class Outbox:
         self._clock = clock
         self._waiting = OrderedDict[int, Row]()  # a dict finds its first entry ever more slowly as entries leave there
         self._given: dict[int, Row] = {}
-        self._parking = Parking()
+        self._parking = ParkedTopics()
         self._states: dict[str, int] = {}
         self._bytes = 0
         self._first = 1
@@ -86,7 +86,7 @@ class Outbox:
     def events(self) -> list[Row]:
         """The rows that are to survive a restart, in their order."""
         rows = [*self._given.values(), *self._waiting.values(), *self._parking]
-        return sorted((row for row in rows if row.message.kind is Kind.EVENT), key=_order)
+        return sorted((row for row in rows if row.message.kind is MessageKind.EVENT), key=_order)
 
     def age(self, row: Row) -> float:
         """Seconds since the row was accepted."""
@@ -103,13 +103,15 @@ class Outbox:
     def put(self, message: Message) -> None:
         """Accept a message."""
         if cost(message) > self._limits.max_size:
-            self._on_loss(message, Loss.OUTBOX_FULL, f"its {cost(message)} bytes are more than outbox.max_size holds")
+            self._on_loss(
+                message, DropReason.OUTBOX_FULL, f"its {cost(message)} bytes are more than outbox.max_size holds"
+            )
             return
         self._last += 1
         row = Row(self._last, message, self._clock())
         self._bytes += cost(message)
         self.journal.publishes(message)
-        if message.kind is Kind.EVENT:
+        if message.kind is MessageKind.EVENT:
             self.journal.accepted(row)
         self._line_up(row)
         self._enforce_size()
@@ -152,7 +154,7 @@ class Outbox:
         self._left(row)
         return self._acknowledged(row.message) | self._parking.acquit(row)
 
-    def lose(self, row: Row, loss: Loss, detail: str) -> None:
+    def lose(self, row: Row, loss: DropReason, detail: str) -> None:
         """A row that was given goes by a rule."""
         if self._given.pop(row.n, None) is not None:
             self._drop(row, loss, detail)
@@ -204,7 +206,7 @@ class Outbox:
         self._states.clear()
         self._parking.reset()
         for row in sorted(again.values(), key=_order):
-            if row.n in given and row.message.kind is Kind.ANSWER:
+            if row.n in given and row.message.kind is MessageKind.ANSWER:
                 self._left(row)
             else:
                 self._line_up(row)
@@ -230,7 +232,7 @@ class Outbox:
     def _line_up(self, row: Row) -> None:
         """To the end of those that wait, or behind the parked ones of its topic."""
         topic, parked = row.message.topic, row in self._parking
-        if row.message.kind is Kind.STATE and (rival := self._state(topic)):
+        if row.message.kind is MessageKind.STATE and (rival := self._state(topic)):
             if rival.n > row.n:
                 self._left(row)
                 return
@@ -243,7 +245,7 @@ class Outbox:
             self._wait(row)
 
     def _wait(self, row: Row) -> None:
-        if row.message.kind is Kind.STATE:
+        if row.message.kind is MessageKind.STATE:
             self._states[row.message.topic] = row.n
         self._waiting[row.n] = row
 
@@ -264,7 +266,7 @@ class Outbox:
         """Whether the parking had not known it yet."""
         if self._given.pop(row.n, None) is None:
             return False
-        is_outdated = row.message.kind is Kind.STATE and self._state(row.message.topic) is not None
+        is_outdated = row.message.kind is MessageKind.STATE and self._state(row.message.topic) is not None
         new = how(row, self._clock())
         for behind in [waiting for waiting in self._waiting.values() if waiting in self._parking]:
             self._parking.add(self._take(behind.n))
@@ -297,7 +299,7 @@ class Outbox:
 
     def _take(self, n: int) -> Row:
         row = self._waiting.pop(n)
-        if row.message.kind is Kind.STATE:
+        if row.message.kind is MessageKind.STATE:
             del self._states[row.message.topic]
         return row
 
@@ -316,7 +318,7 @@ class Outbox:
     def _enforce_size(self) -> None:
         while self._bytes > self._limits.max_size and (row := self._oldest()):
             self._forget(row)
-            self._drop(row, Loss.OUTBOX_FULL, f"outbox.max_size ({self._limits.max_size} bytes) is reached")
+            self._drop(row, DropReason.OUTBOX_FULL, f"outbox.max_size ({self._limits.max_size} bytes) is reached")
 
     def _enforce_age(self) -> None:
         while (row := self._oldest()) and self._too_old(row):
@@ -327,14 +329,14 @@ class Outbox:
         return self.age(row) > self._limits.max_age
 
     def _drop_old(self, row: Row) -> None:
-        self._drop(row, Loss.OUTBOX_AGE, f"outbox.max_age ({self._limits.max_age:g} s) is over")
+        self._drop(row, DropReason.OUTBOX_AGE, f"outbox.max_age ({self._limits.max_age:g} s) is over")
 
-    def _drop(self, row: Row, loss: Loss, detail: str) -> None:
+    def _drop(self, row: Row, loss: DropReason, detail: str) -> None:
         self._left(row)
         self._parking.retry(row)
         self._on_loss(row.message, loss, detail)
 
     def _left(self, row: Row) -> None:
         self._bytes -= cost(row.message)
-        if row.message.kind is Kind.EVENT:
+        if row.message.kind is MessageKind.EVENT:
             self.journal.left(row)

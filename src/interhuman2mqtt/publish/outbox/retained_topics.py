@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from interhuman2mqtt.publish.message import Message
 
 
-class Ledger:
+class RetainedTopics:
     """Every topic on which something of ours may be retained, and what of that the store does not know yet."""
 
     def __init__(self) -> None:

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from interhuman2mqtt.events import ActiveSignal
-from interhuman2mqtt.publish.message import Kind, Message
+from interhuman2mqtt.publish.message import Message, MessageKind
 from interhuman2mqtt.runtime.clock import Instant
 
 
@@ -55,7 +55,7 @@ def decoded(row: Any) -> Stored | None:
     message = Message(
         topic=topic.decode(),
         payload=payload,
-        kind=Kind.EVENT,
+        kind=MessageKind.EVENT,
         retain=False,
         camera=about.camera,
         expiry=about.expiry,

@@ -108,7 +108,7 @@ class Found(NamedTuple):
     """The signals that are active, by camera."""
 
 
-class Changes(NamedTuple):
+class StoreChanges(NamedTuple):
     """What one transaction does."""
 
     first: int
@@ -146,7 +146,7 @@ class Store:
             topics, active = self._connection.execute(_SELECT_TOPICS), self._connection.execute(_SELECT_ACTIVE)
             return _found(rows, topics, active)
 
-    def write(self, changes: Changes) -> None:
+    def write(self, changes: StoreChanges) -> None:
         """Make the changes, for good."""
         db = self._connection
         if db is None:
@@ -268,7 +268,7 @@ def _found(rows: Iterable[Any], topics: Iterable[Any], active: Iterable[Any]) ->
     return Found(readable, decoded_topics(topics), unreadable, decoded_active(active))
 
 
-def _apply(db: sqlite3.Connection, changes: Changes) -> None:
+def _apply(db: sqlite3.Connection, changes: StoreChanges) -> None:
     db.execute("DELETE FROM events WHERE key >= ?", (changes.first,))
     db.executemany("INSERT INTO events VALUES (?, ?, ?, ?, ?)", map(encoded, changes.new))
     db.executemany("DELETE FROM events WHERE key BETWEEN ? AND ?", runs(changes.gone))

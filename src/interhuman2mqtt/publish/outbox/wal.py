@@ -30,7 +30,7 @@ WORD = 1 << 32
 Sums = tuple[int, int]
 
 
-class State(Enum):
+class WalState(Enum):
     """How a frame is."""
 
     SOUND = auto()
@@ -43,14 +43,14 @@ class State(Enum):
     """Something else is there: it was not written, or is damaged beyond that."""
 
 
-class Frame(NamedTuple):
+class WalFrame(NamedTuple):
     """One page of one transaction."""
 
     page: int
     size: int
     """Pages of the database, where it commits; else 0."""
     data: bytes
-    state: State
+    state: WalState
 
 
 class Rebuilt(NamedTuple):
@@ -94,13 +94,13 @@ def rebuild(database: Path) -> Rebuilt:
     return Rebuilt(bytes(image), is_complete)
 
 
-def _apply_all(image: bytearray, frames: Iterator[Frame], page_size: int) -> bool:
+def _apply_all(image: bytearray, frames: Iterator[WalFrame], page_size: int) -> bool:
     """Whether all are as they were written up to the last one that commits."""
     pages: dict[int, bytes] = {}
     is_complete = is_certain = True
     for frame in frames:
-        is_certain &= frame.state in (State.SOUND, State.MENDED)
-        if frame.state is State.MISSING:
+        is_certain &= frame.state in (WalState.SOUND, WalState.MENDED)
+        if frame.state is WalState.MISSING:
             continue
         pages[frame.page] = frame.data
         if frame.size:
@@ -121,7 +121,7 @@ def _apply(image: bytearray, pages: dict[int, bytes], page_size: int, length: in
             image[begins : begins + page_size] = data
 
 
-def _judged(frames: Iterator[Frame], *, header_is_sound: bool) -> str | None:
+def _judged(frames: Iterator[WalFrame], *, header_is_sound: bool) -> str | None:
     """Damage is a bit that has turned, or a frame that is missing while a *later* transaction is committed behind it.
 
     The first commit behind it may be its own, which a power cut may have left: then nobody was told that it was made.
@@ -130,9 +130,9 @@ def _judged(frames: Iterator[Frame], *, header_is_sound: bool) -> str | None:
     first = None if header_is_sound else 0
     own, behind = int(header_is_sound), 0
     for number, frame in enumerate(frames, 1):
-        if frame.state in (State.MENDED, State.TURNED):
+        if frame.state in (WalState.MENDED, WalState.TURNED):
             return f"a bit in frame {number} of its write-ahead log has turned"
-        if frame.state is State.MISSING:
+        if frame.state is WalState.MISSING:
             first = number if first is None else first
         elif first is not None and frame.size:
             behind += 1
@@ -160,7 +160,7 @@ def _format(file: BinaryIO, database: Path) -> _Format | None:
         for size, order in product(dict.fromkeys((_page_size(database), ORDINARY_PAGE)), "<>")
     ]
     for layout in [*by_header, *by_frame]:
-        if any(frame.state is State.SOUND for frame in islice(_frames(file, layout), FIRST)):
+        if any(frame.state is WalState.SOUND for frame in islice(_frames(file, layout), FIRST)):
             return layout
     return None
 
@@ -189,7 +189,7 @@ def _page_size(database: Path) -> int:
     return 65536 if size == 1 else max(size, 512)
 
 
-def _frames(file: BinaryIO, layout: _Format) -> Iterator[Frame]:
+def _frames(file: BinaryIO, layout: _Format) -> Iterator[WalFrame]:
     """All frames that do not end before their time, mended where one bit has turned."""
     file.seek(HEADER)
     before = [layout.sums]
@@ -197,24 +197,26 @@ def _frames(file: BinaryIO, layout: _Format) -> Iterator[Frame]:
         content, salts, sums = frame[:8] + frame[FRAME:], *struct.iter_unpack(">2I", frame[8:FRAME])
         state, content, summed = _state(content, (salts, sums), before, layout)
         page, size = struct.unpack(">2I", content[:8])
-        yield Frame(page, size, content[8:], state)
-        before = [sums] if state is State.SOUND else [sums, summed]  # whichever of them was right
+        yield WalFrame(page, size, content[8:], state)
+        before = [sums] if state is WalState.SOUND else [sums, summed]  # whichever of them was right
 
 
-def _state(content: bytes, said: tuple[Sums, Sums], before: list[Sums], layout: _Format) -> tuple[State, bytes, Sums]:
+def _state(
+    content: bytes, said: tuple[Sums, Sums], before: list[Sums], layout: _Format
+) -> tuple[WalState, bytes, Sums]:
     """How a frame is that says its salts and sums, its content at best, and what its sums should be."""
     salts, sums = said
     turned = _bits(salts, layout.salts)
     if turned > 1:
-        return State.MISSING, content, sums
+        return WalState.MISSING, content, sums
     if any(_sums(one, content, layout.order) == sums for one in before):
-        return State.MENDED if turned else State.SOUND, content, sums
+        return WalState.MENDED if turned else WalState.SOUND, content, sums
     summed = _sums(before[0], content, layout.order)
     one_off = [content] if _bits(summed, sums) == 1 else []
     candidates = [] if turned else [*one_off, *_mended(content, layout.order, summed, sums)]
     if len(candidates) == 1:
-        return State.MENDED, candidates[0], summed
-    return State.TURNED if candidates else State.MISSING, content, summed
+        return WalState.MENDED, candidates[0], summed
+    return WalState.TURNED if candidates else WalState.MISSING, content, summed
 
 
 def _bits(some: Sums, others: Sums) -> int:

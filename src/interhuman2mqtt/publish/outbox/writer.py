@@ -15,12 +15,12 @@ import trio
 
 from interhuman2mqtt.config import Outbox as OutboxConfig
 from interhuman2mqtt.events import utc_now
-from interhuman2mqtt.publish.message import Loss, OnLoss
+from interhuman2mqtt.publish.message import DropReason, OnDrop
 from interhuman2mqtt.publish.outbox import quarantine
 from interhuman2mqtt.publish.outbox.journal import Row, Taken
-from interhuman2mqtt.publish.outbox.queue import Outbox
+from interhuman2mqtt.publish.outbox.queue import OutboxQueue
 from interhuman2mqtt.publish.outbox.row_codec import Stored
-from interhuman2mqtt.publish.outbox.store import Changes, Damaged, Store, StoreError, Unavailable
+from interhuman2mqtt.publish.outbox.store import Damaged, Store, StoreChanges, StoreError, Unavailable
 from interhuman2mqtt.runtime import state_dir
 from interhuman2mqtt.runtime.clock import Ages
 
@@ -48,7 +48,7 @@ def path_of(config: OutboxConfig) -> Path:
     return Path(config.path) if config.path is not None else state_dir.find() / "outbox.sqlite"
 
 
-class Keeper:
+class StoreWriter:
     """The one who works with the store of an outbox.
 
     Args:
@@ -60,7 +60,7 @@ class Keeper:
     """
 
     def __init__(
-        self, path: Path, outbox: Outbox, on_loss: OnLoss, ages: Callable[[], Ages] = Ages, again: float = AGAIN
+        self, path: Path, outbox: OutboxQueue, on_loss: OnDrop, ages: Callable[[], Ages] = Ages, again: float = AGAIN
     ) -> None:
         self._store = Store(path)
         self._outbox = outbox
@@ -158,10 +158,10 @@ class Keeper:
             else:
                 self._journal.failed(taken)
 
-    def _as_changes(self, taken: Taken) -> Changes:
+    def _as_changes(self, taken: Taken) -> StoreChanges:
         ages = self._ages()
         rows = [Stored(key, ages.instant(self._outbox.age(row)), row.message) for key, row in taken.new]
-        return Changes(taken.first, rows, taken.gone, taken.topics, taken.active)
+        return StoreChanges(taken.first, rows, taken.gone, taken.topics, taken.active)
 
     async def _begin_anew(self, damage: Damaged) -> bool:
         """The file broke while it was in use: all that it held is in the outbox too."""
@@ -175,11 +175,11 @@ class Keeper:
         self._journal.begin_anew(self._outbox.events)
         return True
 
-    def _restore(self, opened: quarantine.Opened) -> None:
+    def _restore(self, opened: quarantine.OpenedStore) -> None:
         found, ages = opened.found, self._ages()
         for key in found.unreadable:
             where = f"row {key}" if key else "a stretch of the file, with nobody knows how many rows,"
-            self._on_loss(None, Loss.DAMAGED, f"{where} in {self._store.path} is unreadable")
+            self._on_loss(None, DropReason.DAMAGED, f"{where} in {self._store.path} is unreadable")
         if opened.damage is not None:
             log.error("outbox file set aside", detail=opened.damage)
         else:
