@@ -127,7 +127,7 @@ def _plain(**schema: Any) -> Payload:
 
 def _request(command: str) -> Payload:
     """The keys of a request; the payload may be empty too, which means the same as `{}`."""
-    [found] = [kind for kind in get_args(Request) if kind.__name__ == command.title().replace("_", "")]
+    [found] = [kind for kind in get_args(Request) if kind.__name__ == command.title().replace("_", "") + "Request"]
     hints = {key: get_type_hints(found)[key] for key in COMMANDS[command]}
     required = [key for key, hint in hints.items() if not _may_be_left_out(found, key, hint)]
 

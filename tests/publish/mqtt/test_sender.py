@@ -23,13 +23,13 @@ STATE = "interhuman/lobby-1/bridge/state"
 PUBLISHER = """
 import sys, trio
 from interhuman2mqtt import config
-from interhuman2mqtt.publish.message import Losses
-from interhuman2mqtt.publish.outbox.queue import Outbox
-from interhuman2mqtt.publish.mqtt.sender import Publisher
+from interhuman2mqtt.publish.message import DropLog
+from interhuman2mqtt.publish.outbox.queue import OutboxQueue
+from interhuman2mqtt.publish.mqtt.sender import OutboxSender
 mqtt = config.Mqtt(url=sys.argv[1], client_id="interhuman-lobby-1")
-losses = Losses()
-publisher = Publisher(
-    mqtt, box="lobby-1", boot_id="boot-1", outbox=Outbox(config.Outbox(), losses.report),
+losses = DropLog()
+publisher = OutboxSender(
+    mqtt, box="lobby-1", boot_id="boot-1", outbox=OutboxQueue(config.Outbox(), losses.report),
     read_password=lambda: None, on_loss=losses.report, on_state=lambda state: print(state.phase.value, flush=True),
 )
 trio.run(publisher.run_connection)

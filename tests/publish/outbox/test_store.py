@@ -324,15 +324,15 @@ WRITER = """
 import json, os, sys
 from pathlib import Path
 from interhuman2mqtt.runtime.clock import Ages
-from interhuman2mqtt.publish.message import Kind, Message
+from interhuman2mqtt.publish.message import MessageKind, Message
 from interhuman2mqtt.publish.outbox.row_codec import Stored
-from interhuman2mqtt.publish.outbox.store import Changes, Store
+from interhuman2mqtt.publish.outbox.store import StoreChanges, Store
 store = Store(Path(sys.argv[1]))
 store.open()
-message = Message(topic="a", payload=b"{}", kind=Kind.EVENT, retain=False)
+message = Message(topic="a", payload=b"{}", kind=MessageKind.EVENT, retain=False)
 for key in range(1, 4):
     os.write(1, b"begin\\n")
-    store.write(Changes(key, [Stored(key, Ages().instant(0), message)], [], {}))
+    store.write(StoreChanges(key, [Stored(key, Ages().instant(0), message)], [], {}))
     os.write(1, b"committed\\n")
 """
 
