@@ -1,6 +1,6 @@
 """What cameras say, on its way to their topics."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 
 from interhuman2mqtt.errors import Reason
 from interhuman2mqtt.events import CameraStatus, Event, State
@@ -53,6 +53,11 @@ class Announcer:
         self._cameras.pop(camera, None)
         for message in self._topics.clear_camera(camera):
             self._publish(message)
+
+    def keep(self, cameras: Container[str]) -> None:
+        """Everything goes of the others that anything was said of, as of a camera that an earlier life knew."""
+        for camera in [one for one in self._cameras if one not in cameras]:
+            self.remove(camera)
 
     def _of(self, camera: str) -> CameraTopics:
         return self._cameras.setdefault(camera, CameraTopics(self._topics, camera))
