@@ -173,6 +173,7 @@ class _Daemon:
                 self._announcer.event(self._teller.signal_end(camera, active.type, active.session))
         for camera in self._config.cameras:
             self._announcer.clear(camera)
+        self._announcer.keep(self._config.cameras)
 
     async def _reload_until_stopped(self) -> None:
         """A stop does not wait for a reload under way: the cameras that it stops are stopping already."""

@@ -1,6 +1,7 @@
 """The gap ledgers of a box, through restarts of the daemon and of the machine, and whatever the wall clock shows."""
 
 import os
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -278,19 +279,62 @@ async def test_what_was_wrong_before_a_crash(tmp_path: Path) -> None:
     ]
 
 
-async def test_a_camera_that_was_removed(tmp_path: Path) -> None:
-    """Nobody waits for a camera that is no longer there, and one that is new has no past."""
+def down(clocks: Clocks) -> None:
+    clocks.run(60)
+
+
+def cut(clocks: Clocks) -> None:
+    clocks.reboot(60)
+
+
+def cut_without_a_battery(clocks: Clocks) -> None:
+    clocks.reboot(60, NOON, synced=False)
+
+
+@pytest.mark.parametrize(
+    ("reason", "pass_by", "last"),
+    [
+        (Reason.STOPPED, down, dated(10, 70, Reason.STOPPED)),
+        (None, down, dated(10, 70, Reason.CRASHED)),
+        (None, cut, dated(10, 70, Reason.POWER_CUT)),
+        (None, cut_without_a_battery, DatedGap(at(10), None, Reason.POWER_CUT, None)),
+    ],
+)
+async def test_a_camera_that_is_removed_while_nothing_runs(
+    reason: Reason | None, pass_by: Callable[[Clocks], None], last: DatedGap, tmp_path: Path
+) -> None:
+    """The next start tells its last gap, up to then, once, and nobody waits for it; one that is new has no past."""
     clocks = Clocks()
     first = Life(tmp_path, clocks, "front", "back")
     first.delivers(10, "back")
+    first.coverage.because("back", reason)
     await first.coverage.save()
-    clocks.run(60)
+    pass_by(clocks)
     second = Life(tmp_path, clocks, "front", "new")
-    assert {camera for camera, _ in second.told} == {"front"}
+    assert [gap for camera, gap in second.told if camera == "back"] == [last]
     second.coverage.forget("new")
     await second.coverage.save()
     clocks.run(10)
     assert {camera for camera, _ in Life(tmp_path, clocks, "front", "new").told} == {"front"}
+
+
+async def test_a_camera_that_is_removed_between_two_lives_without_a_clock(tmp_path: Path) -> None:
+    """What an earlier boot left of it, and the life before this one could not date, is told without a length."""
+    clocks = Clocks()
+    first = Life(tmp_path, clocks, "front", "back")
+    first.delivers(10, "back")
+    await first.coverage.save()
+    cut_without_a_battery(clocks)
+    await Life(tmp_path, clocks, "front", "back").coverage.save()
+    down(clocks)
+    third = Life(tmp_path, clocks, "front")
+    assert [(gap.seconds, gap.reason) for camera, gap in third.told if camera == "back"] == [
+        (60.0, Reason.CRASHED),
+        (None, Reason.POWER_CUT),
+    ]
+    clocks.synced = True
+    third.coverage.settle_owed()
+    assert [camera for camera, _ in third.told].count("back") == 2
 
 
 def test_what_a_removed_camera_still_owes(tmp_path: Path) -> None:

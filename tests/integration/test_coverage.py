@@ -9,6 +9,7 @@ import trio
 
 from integration.helpers import GAP, Json, Site, box, site
 from support.clips import Clip
+from support.mosquitto import subscribed
 from support.rtsp import MOUNTS, rtsp_server
 
 MOUNT = {"/cam": MOUNTS["/h264-aac"]}
@@ -120,6 +121,24 @@ async def test_stops_and_crashes_are_gaps(tmp_path: Path) -> None:
         assert_accounted(around, tolerance=SAVED)
 
 
+async def test_a_camera_that_is_removed_while_nothing_runs(tmp_path: Path) -> None:
+    """The next start tells its last gap and ends its signals; then nothing of it is left on the broker."""
+    async with site(tmp_path) as around:
+        async with box(tmp_path, around.config({"front": FILE, "back": FILE})) as first:
+            await around.wait_event("back", "signal.detected")
+            await around.wait_event("front", "signal.detected")
+            await trio.sleep(COMMIT_S)
+            await first.kill()
+        async with box(tmp_path, around.config({"front": FILE})) as second:
+            await around.wait_event("front", "session.ready", count=2)
+            assert await second.stop() == 0
+        assert gaps(around, "back")[-1][1] == "crashed"
+        assert still_active(around, "back") == set()
+        async with subscribed(around.broker, "interhuman/+/back/#") as late:
+            await trio.sleep(COMMIT_S)
+            assert [message.topic for message in late.messages] == []
+
+
 async def test_signals_that_a_crash_left_active(tmp_path: Path) -> None:
     """Whatever was active when the daemon was killed is ended by the next life, however short the one before was."""
     async with site(tmp_path) as around:
@@ -151,10 +170,10 @@ def detections(around: Site) -> int:
     return len(around.events("front", "signal.detected"))
 
 
-def still_active(around: Site) -> set[tuple[str, str]]:
+def still_active(around: Site, camera: str = "front") -> set[tuple[str, str]]:
     """The signals, by session and type, whose end nobody told."""
     active = set()
-    for event in around.events("front"):
+    for event in around.events(camera):
         if event["type"] == "signal.detected":
             active.add((event["session"], event["data"]["signal_type"]))
         elif event["type"] == "signal.ended":

@@ -46,6 +46,8 @@ TRANSPORTS = {
     "both": GstRtsp.RTSPLowerTrans.TCP | GstRtsp.RTSPLowerTrans.UDP,
 }
 SECOND = Gst.SECOND
+LATE_S = 0.2
+"""A stream that begins so late was not merely woken late by a busy machine."""
 QUEUE_S = 10
 """What a source keeps for a client that does not read; then the oldest goes, as in a camera."""
 
@@ -107,9 +109,11 @@ class Feed(threading.Thread):
         # A source may ask for data before its neighbour has a base time, and so takes the machine's uptime for its own.
         while not self.sources[0].get_base_time():
             time.sleep(0.001)
-        skipped = self.wait_place()
-        first = self.sources[0].get_current_running_time() / SECOND
-        monotonic, wall = time.monotonic(), time.time()
+        wall = self.wait_begin()
+        late = time.time() - wall
+        first = self.sources[0].get_current_running_time() / SECOND - late
+        monotonic = time.monotonic() - late
+        skipped = round(wall % self.clip.tracks[0]["length"], 3) if self.live else 0.0
         for due, track, packet in schedule(self.clip.tracks, skipped):
             if self.stopped.wait(max(0.0, monotonic + due - time.monotonic())):
                 return
@@ -120,14 +124,15 @@ class Feed(threading.Thread):
             if kind == "video" and kind not in muted and number % self.log_every == 0:
                 log(event="frame", mount=self.mount, media=self.number, frame=number, at=wall + captured)
 
-    def wait_place(self):
-        """Seconds of the clip that the stream leaves out, as soon as it may begin."""
-        if not self.live:
-            return 0.0
-        now = time.time()
-        begin = now + -now % self.live
-        self.stopped.wait(begin - now)
-        return round(begin % self.clip.tracks[0]["length"], 3)
+    def wait_begin(self):
+        """The time.time() at which the stream begins, as soon as it has come; frozen meanwhile, it waits anew."""
+        while self.live:
+            begin = (time.time() // self.live + 1) * self.live
+            log(event="wait", mount=self.mount, media=self.number, until=begin)
+            self.stopped.wait(begin - time.time())
+            if time.time() < begin + LATE_S or self.stopped.is_set():
+                return begin
+        return time.time()
 
     def push(self, track, packet, first):
         _, _, pts, dts, data = packet

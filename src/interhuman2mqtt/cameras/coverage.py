@@ -11,7 +11,7 @@ boot left is *owed* until then. After `PATIENCE_S` it is told without a length, 
 known.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -68,27 +68,34 @@ class Coverage:
         self._trouble = Changes(log)
         self._news = trio.Event()
 
-    def resume(self, cameras: Mapping[str, object]) -> dict[str, tuple[ActiveSignal, ...]]:
+    def resume(self, cameras: Container[str]) -> Mapping[str, tuple[ActiveSignal, ...]]:
         """Read what an earlier life left, and tell the time since as gaps. Blocks.
+
+        A camera that was removed meanwhile has its last gap up to now: nobody knows when it was.
+
+        Args:
+            cameras: The ids of those that are configured.
 
         Returns:
             The signals that a life of version 0.1 left active, which wrote them here.
         """
         now = self._clock.instant()
         kept = self._file.load(now)
-        left = {name: record for name, record in kept.cameras.items() if name in cameras}
-        for name, record in left.items():
+        for name, record in kept.cameras.items():
             self._ledgers[name] = self._new_ledger(record, kept.saved, now)
         if kept.saved.is_of_boot(now):
             self._owed = kept.owed
-            for name, record in left.items():
+            for name, record in kept.cameras.items():
                 self._settle(name, record.crashed(Reason.CRASHED, kept.saved.uptime), now.uptime)
         else:
             if kept.owed:
                 self._give_up(kept.owed)  # twice started without a clock: nobody will ever know
-            self._owed = Owed(kept.saved, now.uptime, left)
+            self._owed = Owed(kept.saved, now.uptime, kept.cameras)
         self.settle_owed()
-        return {name: signals for name, signals in kept.active.items() if name in cameras}
+        for name in [one for one in self._ledgers if one not in cameras]:
+            self._give_up_one(name)
+            del self._ledgers[name]
+        return kept.active
 
     def settle_owed(self) -> None:
         """Tell what an earlier boot left, if the wall clock says by now how long that was, or never will."""
@@ -132,9 +139,7 @@ class Coverage:
 
     def forget(self, camera: str) -> None:
         """A camera was removed: what it still owes is told as gaps, and nobody waits to see more of it."""
-        if self._owed and camera in self._owed.cameras:
-            self._give_up(self._owed.only(camera))
-            self._owed = self._owed.without(camera)
+        self._give_up_one(camera)
         if ledger := self._ledgers.pop(camera, None):
             self._publish(camera, ledger.missed(self._clock.boottime()))
 
@@ -192,8 +197,14 @@ class Coverage:
         """Tell what passed between a record and the life that came next, which takes over its figures."""
         earlier = GapTracker(self._clock, record.until, record.causes)
         gaps = earlier.missed(until)
-        self._ledgers[camera].follow(earlier)
+        self.ledger(camera).follow(earlier)
         self._publish(camera, gaps)
+
+    def _give_up_one(self, camera: str) -> None:
+        """The same of one camera, which is no longer there when it could be dated."""
+        if self._owed and camera in self._owed.cameras:
+            self._give_up(self._owed.only(camera))
+            self._owed = self._owed.without(camera)
 
     def _give_up(self, owed: Owed) -> None:
         """Tell what an earlier boot left, without a length."""

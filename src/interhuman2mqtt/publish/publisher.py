@@ -6,7 +6,7 @@ needs those in between, which are in the events; and they would be two of three 
 What cameras say, on its way to their topics.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 
 import trio
 from msgspec import Struct
@@ -129,6 +129,11 @@ class EventPublisher:
         self._cameras.pop(camera, None)
         for message in self._topics.clear_camera(camera):
             self._publish(message)
+
+    def keep(self, cameras: Container[str]) -> None:
+        """Clear everything of all other cameras that anything was published of, as of one that an earlier life knew."""
+        for camera in [one for one in self._cameras if one not in cameras]:
+            self.remove(camera)
 
     def _of(self, camera: str) -> CameraTopics:
         return self._cameras.setdefault(camera, CameraTopics(self._topics, camera))

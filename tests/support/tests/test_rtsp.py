@@ -1,5 +1,6 @@
 """The camera of the rig behaves as the tests believe."""
 
+import math
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -127,6 +128,21 @@ async def test_frozen_server_says_nothing() -> None:
             assert waited.cancelled_caught
             server.thaw()
             assert b"200 OK" in bytes(await stream.receive_some())
+
+
+async def test_a_live_camera_that_hung_shows_the_time() -> None:
+    """A camera that hangs after it was asked for a stream, and before that begins, shows what is to be seen then."""
+    clip, live = QUICK._replace(gop=30), 2.0
+    async with rtsp_server({"/cam": clip}, transport="tcp", live=live) as server, trio.open_nursery() as nursery:
+        await trio.sleep(live + 0.05 - time.time() % live)
+        nursery.start_soon(in_thread, watch, server.url("/cam"), 1)
+        await server.wait_for(lambda line: line["event"] == "wait")
+        server.freeze()
+        await trio.sleep(2 * live)
+        server.thaw()
+        first = await server.wait_for(lambda line: line["event"] == "frame")
+        assert abs(math.remainder(first["at"] - first["frame"] / clip.fps, clip.seconds)) < 0.005
+        assert time.time() - first["at"] < live
 
 
 async def in_thread(work: Callable[[str, int], object], url: str, count: int) -> None:
