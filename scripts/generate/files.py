@@ -12,7 +12,7 @@ from generate.sentences import REPOSITORY
 SCHEMA = REPOSITORY / "src" / "interhuman2mqtt" / "schema"
 DOCS = REPOSITORY / "docs"
 README = REPOSITORY / "README.md"
-TABLES: Mapping[str, Callable[[], str]] = {"topics": tables.topic_table, "signals": tables.signal_table}
+TABLES: Mapping[str, Callable[[], str]] = {"signals": tables.signal_list}
 """What may stand in the README between `<!-- generated: NAME -->` and `<!-- end -->`."""
 
 _MARKED = re.compile(r"(<!-- generated: ([a-z]+) -->\n).*?(<!-- end -->)", re.DOTALL)

@@ -94,6 +94,11 @@ def signal_table() -> str:
     return _table(("signal", *vocabulary.MODELS), _signals())
 
 
+def signal_list() -> str:
+    """Return the types of signals in one line."""
+    return f"{', '.join(f'`{signal}`' for signal in entity.SIGNALS)}.\n"
+
+
 def _signals() -> Iterator[tuple[str, ...]]:
     for signal in entity.SIGNALS:
         yield f"`{signal}`", *("yes" if signal in known else "" for known in vocabulary.MODELS.values())

@@ -25,8 +25,8 @@ def test_the_tables_in_the_readme_are_as_the_code_makes_them() -> None:
 
 def test_a_marked_table_is_made_anew() -> None:
     """What stood between the marks goes, what stands around them stays."""
-    old = "a\n<!-- generated: topics -->\nold\n<!-- end -->\nb\n"
-    assert with_tables(old) == f"a\n<!-- generated: topics -->\n{tables.topic_table()}<!-- end -->\nb\n"
+    old = "a\n<!-- generated: signals -->\nold\n<!-- end -->\nb\n"
+    assert with_tables(old) == f"a\n<!-- generated: signals -->\n{tables.signal_list()}<!-- end -->\nb\n"
 
 
 @pytest.mark.parametrize("name", ["config", "events", "asyncapi"])
