@@ -177,3 +177,19 @@ async def test_dismissed_it_tears_the_session_down() -> None:
         worker.dismiss()
         await server.has_left(1)
     assert server.methods(1)[-1] == "TEARDOWN"
+
+
+async def test_leaving_a_reopened_source_tears_both_sessions_down() -> None:
+    """A camera that one process had to open anew, as its format changed, gets a TEARDOWN for each of its sessions."""
+    small, large = video(SMALL), video(SMALL._replace(size=(256, 144)))
+    later = [unit._replace(at=unit.at + 2, shown=unit.shown + 2) for unit in large.units]
+    async with scripted_camera(small._replace(units=(*small.units[:30], *later))) as server:
+        async with working(a_command(server.url())) as worker:
+            server.tracks = [large]
+            recording = worker.record("continuous", 1.0, 0.0)
+            while not (await recording.next_chunk()).last:
+                pass  # what came before the change
+            await pull(worker.record("continuous", 1.0, None), 1)
+        with trio.fail_after(5):
+            await server.has_left(2)
+    assert [server.methods(connection)[-1] for connection in (1, 2)] == ["TEARDOWN", "TEARDOWN"]
