@@ -44,7 +44,8 @@ test: packages lint lowest  ## lint, then all tests; the branches of every proce
 lowest: $(LOWEST)/complete packages  ## a sample of the tests with the lowest versions that are allowed
 	@$(LOWEST)/bin/python -m pytest -q -n $(JOBS) -p no:cacheprovider $(SAMPLE)
 
-test-full: $(STAMP) packages  ## the long grids that the default suite samples
+test-full: $(STAMP) packages  ## the long grids that the default suite samples, and a browser
+	@.ci/packages chromium
 	@$(BIN)/python -m pytest -n $(JOBS) -m full $(ARGS)
 
 box: $(STAMP)  ## a whole Debian as an edge box in QEMU, judged, about ten minutes: REL=12 or 13

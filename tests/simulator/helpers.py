@@ -230,9 +230,9 @@ async def in_memory(settings: Settings) -> AsyncIterator[Client]:
             yield client
 
 
-async def recorded(directory: Path, what: str) -> None:
+async def recorded(directory: Path, what: str, within: float = 10.0) -> None:
     """Wait until the record of a run says it; it is written by the server, after its client was told."""
-    with trio.fail_after(10):
+    with trio.fail_after(within):
         while f'"what":"{what}"' not in await trio.Path(directory / "sessions.jsonl").read_text():  # noqa: ASYNC110 - a file
             await trio.sleep(0.01)
 
