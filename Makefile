@@ -1,7 +1,7 @@
 # interhuman2mqtt: each target does its own set-up.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-full lowest box soak bench lint generate lock audit packages clean
+.PHONY: help setup demo test test-full lowest box soak bench lint generate lock audit deb packages clean
 
 export PYTHON ?= python3
 BIN := .venv/bin
@@ -12,6 +12,9 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 JOBS ?= 5
 # Of the box: which Debian.
 REL ?= 12
+# Of the package.
+DEBIAN ?= $(shell . /etc/os-release && echo $$VERSION_ID)
+ARCH ?= $(shell dpkg --print-architecture)
 # Of the soak: the same length and seed make the same storm.
 MINUTES ?= 10
 SEED ?= 1
@@ -44,7 +47,7 @@ test: packages lint lowest  ## lint, then all tests; the branches of every proce
 lowest: $(LOWEST)/complete packages  ## a sample of the tests with the lowest versions that are allowed
 	@$(LOWEST)/bin/python -m pytest -q -n $(JOBS) -p no:cacheprovider $(SAMPLE)
 
-test-full: $(STAMP) packages  ## the long grids that the default suite samples, and a browser
+test-full: $(STAMP) $(RELEASE) packages  ## the long grids that the default suite samples, and a browser
 	@.ci/packages chromium
 	@$(BIN)/python -m pytest -n $(JOBS) -m full $(ARGS)
 
@@ -75,6 +78,9 @@ lock: $(RELEASE)  ## scripts/lock after a change of dependencies; the newest of 
 
 audit: $(RELEASE)  ## known vulnerabilities of what is locked
 	@.venv-release/bin/pip-audit --strict --disable-pip --require-hashes $(foreach lock,service dev release,-r scripts/lock/$(lock).txt)
+
+deb: $(RELEASE)  ## the Debian package in dist/, with its SBOM: DEBIAN=12 or 13, ARCH=amd64 or arm64; default: as here
+	@scripts/deb/build $(DEBIAN) $(ARCH)
 
 packages:
 	@.ci/packages $(PACKAGES)

@@ -89,9 +89,6 @@ def sentence(  # noqa: PLR0913 - whoever has something to tell
     waits: Sequence[str] = (),
 ) -> str:
     """The whole daemon in one line, what is wrong first."""
-    counts = states(cameras)
-    streaming = counts.pop(State.STREAMING, 0)
-    others = ", ".join(f"{count} {state}" for state, count in sorted(counts.items()))
     parts = [f"{stage} has hung for {seconds:.0f} s" for stage, seconds in stuck]
     if reload is not None and reload.problems:
         parts.append(f"configuration rejected: {reload.problems[0]}")
@@ -101,5 +98,13 @@ def sentence(  # noqa: PLR0913 - whoever has something to tell
         phase, detail = (broker.phase, broker.detail) if broker else ("not tried", None)
         parts.append(f"broker {phase}: {detail}" if detail else f"broker {phase}")
     parts += [trouble] if trouble else []
-    parts.append(f"{streaming} of {len(cameras)} cameras streaming" + (f" ({others})" if others else ""))
-    return "; ".join(parts)
+    return "; ".join([*parts, _streaming(states(cameras))])
+
+
+def _streaming(counts: Counter[str]) -> str:
+    """Return how many cameras stream, and what the others do; where there is none, what to do."""
+    if not counts:
+        return "no camera yet: add what `interhuman2mqtt devices --toml` prints to the configuration, then reload"
+    others = ", ".join(f"{count} {state}" for state, count in sorted(counts.items()) if state != State.STREAMING)
+    streaming = f"{counts[State.STREAMING]} of {counts.total()} cameras streaming"
+    return f"{streaming} ({others})" if others else streaming

@@ -96,7 +96,6 @@ def test_it_is_installed_as_it_says(tmp_path: Path) -> None:
         "systemd/system/interhuman2mqtt.service",
         "sysusers.d/interhuman2mqtt.sysusers.conf",
         "tmpfiles.d/interhuman2mqtt.tmpfiles.conf",
-        "credstore",
     }
 
 
@@ -111,16 +110,20 @@ def test_sysusers() -> None:
 @needs_systemd
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files to another user")
 def test_tmpfiles(tmp_path: Path) -> None:
-    """systemd-tmpfiles makes the directories of the configuration, of the state and of the pauses."""
+    """systemd-tmpfiles makes the directories of the configuration, of secrets, of the state and of the pauses."""
     (tmp_path / "etc").mkdir()
     run("systemd-sysusers", f"--root={tmp_path}", str(UNIT.with_suffix(".sysusers.conf")))
     done = run("systemd-tmpfiles", "--create", f"--root={tmp_path}", str(UNIT.with_suffix(".tmpfiles.conf")))
     assert (done.returncode, done.stdout) == (0, "")
     modes = {
         path: oct((tmp_path / path).stat().st_mode & 0o7777)
-        for path in ("etc/interhuman2mqtt", "var/lib/interhuman2mqtt/paused")
+        for path in ("etc/interhuman2mqtt", "etc/credstore", "var/lib/interhuman2mqtt/paused")
     }
-    assert modes == {"etc/interhuman2mqtt": "0o750", "var/lib/interhuman2mqtt/paused": "0o2770"}
+    assert modes == {
+        "etc/interhuman2mqtt": "0o750",
+        "etc/credstore": "0o700",
+        "var/lib/interhuman2mqtt/paused": "0o2770",
+    }
 
 
 def test_no_memory_is_writable_and_executable() -> None:

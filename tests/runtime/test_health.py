@@ -46,8 +46,14 @@ def test_one_line_when_something_is_wrong() -> None:
     some["c"].standing.streams()
     assert report.sentence(some, ONLINE) == "1 of 4 cameras streaming (1 connecting, 2 offline)"
     away = BrokerState(phase=BrokerPhase.OFFLINE, reason=Reason.BROKER_LOST, detail="it went away", since=utc_now())
-    assert report.sentence({}, away) == "broker offline: it went away; 0 of 0 cameras streaming"
-    assert report.sentence({}, None) == "broker not tried; 0 of 0 cameras streaming"
+    others = "1 of 4 cameras streaming (1 connecting, 2 offline)"
+    assert report.sentence(some, away) == f"broker offline: it went away; {others}"
+    assert report.sentence(some, None) == f"broker not tried; {others}"
+
+
+def test_a_box_without_a_camera_says_what_to_do() -> None:
+    """Right after the installation, status says that there is no camera, and how to come by one."""
+    assert report.sentence({}, ONLINE).startswith("no camera yet: add what `interhuman2mqtt devices --toml` prints")
 
 
 async def test_health() -> None:

@@ -32,6 +32,13 @@ log = structlog.get_logger()
 _DEFAULT = Settings()
 
 
+def build_parser(prog: str) -> argparse.ArgumentParser:
+    """Return the parser of `simulate`."""
+    parser = argparse.ArgumentParser(prog=prog)
+    add_arguments(parser)
+    return parser
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """All options of `simulate`."""
     parser.description = "Plays the Interhuman cloud on this machine: for demos, rehearsals and tests."
@@ -194,8 +201,7 @@ def _fault(text: str) -> Fault:
 
 def main(arguments: Sequence[str] | None = None, prog: str = "python -m interhuman2mqtt.simulator") -> int:
     """Run the simulator; returns the exit status: 0 stopped, 78 it cannot run as it was told to."""
-    parser = argparse.ArgumentParser(prog=prog)
-    add_arguments(parser)
+    parser = build_parser(prog)
     try:
         trio.run(run, settings_from(parser.parse_args(arguments)))
     except ConfigError as error:

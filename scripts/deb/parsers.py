@@ -1,0 +1,28 @@
+"""The command line as a whole, for the man page and for the shells."""
+
+import argparse
+
+from interhuman2mqtt import cli
+from interhuman2mqtt.simulator.__main__ import build_parser
+
+
+def whole() -> argparse.ArgumentParser:
+    """Return the parser of the program, with that of `simulate`, which is loaded apart, in its place."""
+    parser = cli._parser()  # noqa: SLF001 - nobody else asks for it
+    subparsers(parser)["simulate"] = build_parser("interhuman2mqtt simulate")
+    return parser
+
+
+def subparsers(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
+    """Return the parser of each command, by name; changes to it are changes to the parser."""
+    return _commands(parser).choices
+
+
+def summaries(parser: argparse.ArgumentParser) -> dict[str, str]:
+    """Return what the list of commands says of each."""
+    return {choice.dest: choice.help or "" for choice in _commands(parser)._choices_actions}  # noqa: SLF001
+
+
+def _commands(parser: argparse.ArgumentParser) -> "argparse._SubParsersAction[argparse.ArgumentParser]":
+    [commands] = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]  # noqa: SLF001
+    return commands
