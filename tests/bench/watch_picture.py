@@ -15,7 +15,7 @@ from rich.console import Console
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from integration.helpers import Box, Json, Site, box, site
-from interhuman2mqtt.commands.watch import listening, settings_for
+from interhuman2mqtt.commands.watch import settings_for, subscribed
 from interhuman2mqtt.commands.watch_model import Fleet, filters, place
 from interhuman2mqtt.commands.watch_output import line
 from interhuman2mqtt.commands.watch_terminal import Screen
@@ -43,16 +43,16 @@ async def draw() -> str:
     with tempfile.TemporaryDirectory() as folder:
         async with AsyncExitStack() as stack:
             around = await stack.enter_async_context(site(Path(folder)))
-            screen.say(f"connected: localhost:{around.broker.port}; Ctrl-C ends")
+            screen.print_status(f"connected: localhost:{around.broker.port}; Ctrl-C ends")
             settings = settings_for(Mqtt(client_id="", url=around.broker.url), "picture")
             await stack.enter_async_context(
-                listening(settings, filters("interhuman"), lambda heard: take(screen, heard))
+                subscribed(settings, filters("interhuman"), lambda heard: take(screen, heard))
             )
             daemons = [await stack.enter_async_context(a_box(around, name)) for name in ("lobby-1", "hall-2", "yard-1")]
             await trio.sleep(SECONDS)
             await daemons[-1].kill()
             await trio.sleep(2)
-            console.print(screen.picture())
+            console.print(screen.render())
     return console.export_svg(title="interhuman2mqtt watch")
 
 
@@ -68,7 +68,7 @@ def take(screen: Screen, heard: IncomingMessage) -> None:
     where = place("interhuman", heard.topic)
     if where is None or heard.payload is None:
         return
-    is_news = screen.fleet.take(where, heard.payload)
+    is_news = screen.fleet.apply(where, heard.payload)
     if is_news and (said := line(where, heard.payload)) is not None:
         screen.show(said)
 

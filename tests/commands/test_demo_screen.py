@@ -15,7 +15,7 @@ def shown(*messages: IncomingMessage, terminal: bool) -> str:
     """What stands on the screen after these messages."""
     to = io.StringIO()
     with Screen(Console(file=to, force_terminal=terminal, width=90)) as screen:
-        screen.say("hello")
+        screen.print("hello")
         for message in messages:
             screen.show(message)
     return to.getvalue()

@@ -9,7 +9,7 @@ from interhuman2mqtt import cli, config
 from interhuman2mqtt.commands.doctor_broker import acl
 from interhuman2mqtt.commands.doctor_checks import _unwritable
 from interhuman2mqtt.commands.doctor_report import remedy
-from interhuman2mqtt.commands.watch import listening, settings_for
+from interhuman2mqtt.commands.watch import settings_for, subscribed
 from interhuman2mqtt.config import problems, secrets, urls
 from interhuman2mqtt.config.model import Box, Config, Interhuman, Log, Metrics, Mqtt, Outbox, Privacy
 from interhuman2mqtt.config.problems import BadValueError
@@ -60,7 +60,7 @@ async def test_mqtts_on_a_plain_port(tmp_path: Path) -> None:
     async with mosquitto(tmp_path) as broker:
         settings = settings_for(Mqtt(client_id="", url=f"mqtts://localhost:{broker.port}"), "test")
         with pytest.raises(Outage, match=r"TLS port \(often 8883\)"):
-            async with listening(settings, ["x"], lambda _: None):
+            async with subscribed(settings, ["x"], lambda _: None):
                 pass  # pragma: no cover - it does not come about
 
 

@@ -37,7 +37,7 @@ def told(*messages: tuple[str, Any]) -> Fleet:
     for topic, payload in messages:
         where = place("site/interhuman", f"site/interhuman/{topic}")
         assert where
-        fleet.take(where, b"" if payload is None else json.dumps(payload).encode())
+        fleet.apply(where, b"" if payload is None else json.dumps(payload).encode())
     return fleet
 
 
@@ -62,8 +62,8 @@ def test_what_is_cleared_is_forgotten() -> None:
     status = {"state": "streaming", "since": "2026-11-22T10:00:00Z"}
     fleet = told(("hall/front/status", status), ("hall/front/state/engagement", {"state": "engaged"}))
     assert list(fleet.boxes["hall"].cameras) == ["front"]
-    fleet.take(Place("hall", "front", "status"), b"")
-    fleet.take(Place("hall", "front", "state/engagement"), b"")
+    fleet.apply(Place("hall", "front", "status"), b"")
+    fleet.apply(Place("hall", "front", "state/engagement"), b"")
     assert fleet.boxes["hall"].cameras == {}
 
 
@@ -71,9 +71,9 @@ def test_each_attempt_is_no_news() -> None:
     """A status that only counts one more attempt is no news; one with another reason is."""
     status = {"state": "offline", "reason": "stalled", "since": "2026-11-22T10:00:00Z", "attempts": 1}
     where, fleet = Place("hall", "front", "status"), Fleet()
-    assert fleet.take(where, json.dumps(status).encode())
-    assert not fleet.take(where, json.dumps({**status, "attempts": 2}).encode())
-    assert fleet.take(where, json.dumps({**status, "reason": "unreachable"}).encode())
+    assert fleet.apply(where, json.dumps(status).encode())
+    assert not fleet.apply(where, json.dumps({**status, "attempts": 2}).encode())
+    assert fleet.apply(where, json.dumps({**status, "reason": "unreachable"}).encode())
 
 
 def test_the_files_of_most_are_the_measure() -> None:
@@ -87,9 +87,9 @@ def test_a_flood_of_names_is_bounded() -> None:
     """Who may publish cannot fill our memory with boxes or cameras."""
     fleet = Fleet()
     for n in range(BOXES_MAX + 5):
-        fleet.take(Place(f"b{n}", "bridge", "state"), b'{"state":"online"}')
+        fleet.apply(Place(f"b{n}", "bridge", "state"), b'{"state":"online"}')
     for n in range(CAMERAS_MAX + 5):
-        fleet.take(Place("b0", f"c{n}", "state/engagement"), b'{"state":"neutral"}')
+        fleet.apply(Place("b0", f"c{n}", "state/engagement"), b'{"state":"neutral"}')
     assert (len(fleet.boxes), len(fleet.boxes["b0"].cameras)) == (BOXES_MAX, CAMERAS_MAX)
 
 
@@ -99,9 +99,9 @@ def test_nonsense_is_survived(messages: list[tuple[str, str, bytes]]) -> None:
     fleet = Fleet()
     for camera, about, payload in messages:
         where = Place("hall", camera, about)
-        fleet.take(where, payload)
+        fleet.apply(where, payload)
         said = line(where, payload)
         assert said is None or f"{said.kind}{said.text}".isprintable() or said.text >= "\u3000"
         printed = watch_output.message(where, payload)
         assert printed is None or (printed.isascii() and json.loads(printed))
-    assert json.loads(watch_output.whole(fleet)).keys() == {"files_hash", "boxes"}
+    assert json.loads(watch_output.snapshot(fleet)).keys() == {"files_hash", "boxes"}

@@ -62,7 +62,7 @@ yard-1 offline for 3m  0.2.0  files aaaaaaaaaaaa  config cccccccccccc
 def fleet(messages: dict[tuple[str, str, str], Any]) -> Fleet:
     known = Fleet()
     for where, payload in messages.items():
-        known.take(Place(*where), json.dumps(payload).encode())
+        known.apply(Place(*where), json.dumps(payload).encode())
     return known
 
 
@@ -156,7 +156,7 @@ def test_events_scroll_below_the_table() -> None:
         said = line(Place("hall-1", f"cam{number}", "event/x"), json.dumps(EVENT).encode())
         assert said
         shown.show(said)
-    shown._console.print(shown.picture())
+    shown._console.print(shown.render())
     text = printed(shown)
     assert text.index("yard-1") < text.index("cam26") < text.index("cam29")
     assert "cam20" not in text
@@ -166,7 +166,7 @@ def test_events_scroll_below_the_table() -> None:
 def test_a_pipe_gets_plain_lines() -> None:
     """Where there is no terminal there are lines, with the box in each, and neither colours nor a table."""
     with screen(terminal=False) as shown:
-        shown.say("connected: [red]localhost:1883")
+        shown.print_status("connected: [red]localhost:1883")
         said = line(Place("hall-1", "north", "event/x"), json.dumps(EVENT).encode())
         assert said
         shown.show(said)
@@ -183,7 +183,7 @@ def test_a_reader_that_leaves_is_a_broken_pipe() -> None:
     file = os.fdopen(writing, "w", buffering=1)
     shown = Screen(Terminal(file=file, force_terminal=False), Fleet())
     with pytest.raises(BrokenPipeError):
-        shown.say("connected")
+        shown.print_status("connected")
     with pytest.raises(BrokenPipeError):
         file.close()
 
@@ -193,7 +193,7 @@ def test_a_camera_in_trouble_is_found_among_hundreds() -> None:
     many = {("hall-1", f"c{n:03}", "status"): {"state": "streaming", "since": BEFORE} for n in range(300)}
     trouble = {("hall-1", "zz", "status"): {"state": "refused", "reason": "unauthorized", "since": BEFORE}}
     shown = Screen(Console(file=io.StringIO(), width=80, height=24), fleet({**box("hall-1"), **many, **trouble}))
-    shown._console.print(shown.picture())
+    shown._console.print(shown.render())
     text = printed(shown)
     assert "refused" in text
     assert "and 300 more that stream" in text

@@ -27,7 +27,7 @@ class Microphone(Struct, frozen=True):
 
 
 def microphones(proc: Path = PROC, sys: Path = v4l2.SYS) -> Iterator[Microphone]:
-    """All that there are."""
+    """Return all microphones that ALSA lists."""
     for info in sorted((proc / "asound").glob("card[0-9]*/pcm[0-9]*c/info")):
         device = re.sub(r"\D", "", info.parent.name)
         card = info.parent.parent
@@ -45,7 +45,7 @@ def microphones(proc: Path = PROC, sys: Path = v4l2.SYS) -> Iterator[Microphone]
 
 
 def _formats(stream: str) -> Iterator[str]:
-    """What a USB device can capture (Documentation/sound/designs/procfile.rst)."""
+    """Return what a USB device can capture (Documentation/sound/designs/procfile.rst)."""
     for part in stream.partition("Capture:")[2].split("Altset")[1:]:
         values = dict(re.findall(r"^\s*(Format|Channels|Rates): (.*)$", part, re.MULTILINE))
         if len(values) == 3:

@@ -1,7 +1,4 @@
-"""The tools on the command line: what each is called, takes and says in its help; loaded when they are used.
-
-How a command is told which configuration to read.
-"""
+"""The arguments of the commands, and their help; a command's module is loaded when it is used."""
 
 import argparse
 import sys
@@ -30,7 +27,7 @@ SECONDS_MAX = 3600
 
 
 def add_commands(commands: "Commands") -> None:
-    """All tools, as subcommands."""
+    """Add the tools as subcommands."""
     _add_devices(commands)
     _add_probe(commands)
     _add_doctor(commands)
@@ -172,7 +169,7 @@ def _reload(parsed: argparse.Namespace) -> int:
 
 
 def _seconds(text: str) -> float:
-    """From 1 up to an hour."""
+    """Read a number of seconds from 1 up to an hour."""
     with suppress(ValueError):
         if 1 <= (seconds := float(text)) <= SECONDS_MAX:
             return seconds

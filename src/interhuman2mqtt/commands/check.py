@@ -11,7 +11,7 @@ from interhuman2mqtt.config.problems import ConfigFileError, Problem, Severity
 
 
 def check_command(arguments: Sequence[Path], box: str | None, out: TextIO) -> int:
-    """Says what is wrong, a line each, and touches nothing; 0, or 78 where there are errors.
+    """Print what is wrong, a line each, and touch nothing; return 0, or 78 where there are errors.
 
     A secret's file that is missing is an error here, though the service would start and refuse that camera only;
     one that everyone may read is a warning, as is all that works and is probably not meant. The marks at the end of
@@ -37,7 +37,7 @@ def check_command(arguments: Sequence[Path], box: str | None, out: TextIO) -> in
 
 
 def check_boxes_command(arguments: Sequence[Path], boxes: str, out: TextIO) -> int:
-    """Says for all boxes of a fleet what is wrong, and which of them runs which camera; 0, or 78 with errors.
+    """Print for all boxes of a fleet what is wrong, and which of them runs which camera; return 0, or 78.
 
     `boxes` are ids with commas between them, or the name of a file with an id a line.
     """
@@ -63,7 +63,7 @@ def _box_ids(boxes: str) -> list[str]:
 
 
 def config_command(arguments: Sequence[Path], box: str | None, out: TextIO, err: TextIO) -> int:
-    """Writes the effective configuration as TOML; 0, or 78 with the errors on `err`."""
+    """Print the effective configuration as TOML; return 0, or 78 with the errors on `err`."""
     try:
         config = configfile.load(configfile.find(arguments), box)
     except ConfigFileError as error:

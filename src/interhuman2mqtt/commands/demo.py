@@ -1,11 +1,7 @@
 """`demo`: broker, cloud, daemon and screen, started in the order in which they need each other, ended in reverse.
 
-The parts of a demo that are processes: out of reach of the terminal's Ctrl-C, so that they end in order.
-
-Each has a pipe of ours as its stdin and ends with it: nothing streams on when the terminal is closed, or the demo is
-killed.
-
-Lines on the terminal: what happens scrolls, how the cameras are stands below.
+Broker and daemon are processes out of reach of the terminal's Ctrl-C, so that they end in order. Each has a pipe
+of ours as its stdin and ends with it: nothing streams on when the terminal is closed, or the demo is killed.
 """
 
 import os
@@ -28,7 +24,7 @@ from rich.table import Table
 from rich.text import Text
 
 from interhuman2mqtt import exit_codes
-from interhuman2mqtt.commands.watch import listening, settings_for
+from interhuman2mqtt.commands.watch import settings_for, subscribed
 from interhuman2mqtt.commands.watch_model import Camera, Fleet, place
 from interhuman2mqtt.commands.watch_output import line
 from interhuman2mqtt.commands.watch_terminal import Terminal, as_text
@@ -47,18 +43,18 @@ END_S = 0.5
 
 @asynccontextmanager
 async def start_broker() -> AsyncIterator[str]:
-    """A broker on a free port of this machine; yields its URL."""
+    """Start a broker on a free port of this machine; yield its URL."""
     port = free_port()
     command = [sys.executable, "-m", "interhuman2mqtt.commands.demo_broker", str(port)]
     pipe, nothing = subprocess.PIPE, subprocess.DEVNULL
     process = await trio.lowlevel.open_process(command, stdin=pipe, stdout=pipe, stderr=nothing, start_new_session=True)
     async with ended(process):
-        if not await _said_something(process):
+        if not await _has_output(process):
             raise Outage(Reason.BROKER_UNREACHABLE, "the demo's own broker does not start: try --broker URL")
         yield f"mqtt://127.0.0.1:{port}"
 
 
-async def _said_something(process: trio.Process) -> bool:
+async def _has_output(process: trio.Process) -> bool:
     assert process.stdout is not None  # noqa: S101 - asked for when it was started
     with trio.move_on_after(START_S):
         return bool(await process.stdout.receive_some())
@@ -96,7 +92,7 @@ async def ended(process: trio.Process) -> AsyncIterator[None]:
 
 
 def free_port() -> int:
-    """A port that nobody used a moment ago."""
+    """Return a port that nobody used a moment ago."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -107,7 +103,7 @@ BASE = "interhuman"
 
 
 class Screen:
-    """Shows what is heard of one box; on something that is no terminal, the lines alone."""
+    """Shows what is message of one box; on something that is no terminal, the lines alone."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -123,18 +119,18 @@ class Screen:
         if self._live:
             self._live.stop()
 
-    def say(self, text: str) -> None:
+    def print(self, text: str) -> None:
         """Something of our own."""
         self._console.print(clean_lines(text), style="dim", highlight=False, soft_wrap=True)
 
-    def show(self, heard: IncomingMessage) -> None:
-        """A message was published."""
-        where = place(BASE, heard.topic)
-        if where is None or heard.payload is None:
+    def show(self, message: IncomingMessage) -> None:
+        """Show a message that was published."""
+        where = place(BASE, message.topic)
+        if where is None or message.payload is None:
             return
-        if (what := line(where, heard.payload)) is not None:
+        if (what := line(where, message.payload)) is not None:
             self._console.print(as_text(what, box=False), highlight=False, soft_wrap=True)
-        self._fleet.take(where, heard.payload)
+        self._fleet.apply(where, message.payload)
         if self._live:
             self._live.update(self._table(), refresh=True)
 
@@ -164,7 +160,7 @@ KEY = "INTERHUMAN_API_KEY"
 
 
 class Options(NamedTuple):
-    """What the command line asks for."""
+    """The options of the command line."""
 
     source: str
     broker: str | None
@@ -174,7 +170,7 @@ class Options(NamedTuple):
 
 
 def main(options: Options) -> int:
-    """Until Ctrl-C; returns the exit status."""
+    """Run until Ctrl-C; return the exit status."""
     console = Terminal()
     if options.live and not os.environ.get(KEY):
         console.print(f"--live needs an API key in {KEY}", style="bold red")
@@ -198,13 +194,13 @@ async def _demo(options: Options, screen: Screen) -> None:
         async with broker as mqtt, _cloud(live=options.live) as cloud:
             config = trio.Path(folder, "interhuman2mqtt.toml")
             await config.write_text(_config(options, mqtt, cloud))
-            screen.say(f"broker {mqtt}, cloud {cloud or 'the real one'}, camera {options.source}; Ctrl-C ends it all")
+            screen.print(f"broker {mqtt}, cloud {cloud or 'the real one'}, camera {options.source}; Ctrl-C ends it all")
             environment = {**os.environ, "STATE_DIRECTORY": folder, **({} if options.live else {KEY: "demo"})}
             farewell = trio.Event()
             take = partial(_show, screen, farewell)
             settings = settings_for(Mqtt(client_id="", url=mqtt, protocol=_protocol(options)), "demo")
             async with (
-                listening(settings, [f"{BASE}/{BOX}/#"], take),
+                subscribed(settings, [f"{BASE}/{BOX}/#"], take),
                 start_daemon(Path(config), environment, Path(folder, "log")) as daemon,
             ):
                 await _until_stopped(daemon, options.seconds, Path(folder, "log"))
@@ -214,7 +210,7 @@ async def _demo(options: Options, screen: Screen) -> None:
 
 @asynccontextmanager
 async def _cloud(*, live: bool) -> AsyncIterator[str | None]:
-    """The simulator, and where it is; None for the real cloud."""
+    """Start the simulator, and return its URL; None for the real cloud."""
     async with trio.open_nursery() as nursery:
         if live:
             yield None
@@ -224,9 +220,9 @@ async def _cloud(*, live: bool) -> AsyncIterator[str | None]:
         nursery.cancel_scope.cancel()
 
 
-def _show(screen: Screen, farewell: trio.Event, heard: IncomingMessage) -> None:
-    screen.show(heard)
-    if heard.topic.endswith("/bridge/state") and b'"stopped"' in (heard.payload or b""):
+def _show(screen: Screen, farewell: trio.Event, message: IncomingMessage) -> None:
+    screen.show(message)
+    if message.topic.endswith("/bridge/state") and b'"stopped"' in (message.payload or b""):
         farewell.set()
 
 

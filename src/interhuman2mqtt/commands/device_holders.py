@@ -20,7 +20,7 @@ class Holder(NamedTuple):
     """Whether it is a capture process of this program."""
 
     def __str__(self) -> str:
-        """For people."""
+        """Name the process for people."""
         return f"{self.name} (process {self.pid})"
 
 

@@ -26,7 +26,7 @@ cameras on the network: interhuman2mqtt devices --network"""
 
 
 class Roots(NamedTuple):
-    """Where the kernel tells; tests have trees of their own."""
+    """The trees in which the kernel lists devices; tests have trees of their own."""
 
     sys: Path = v4l2.SYS
     dev: Path = v4l2.DEV
@@ -53,24 +53,29 @@ class Camera(Struct, frozen=True):
 
 def devices_command(out: TextIO, *, as_toml: bool, as_json: bool, roots: Roots = Roots()) -> int:  # noqa: B008 - frozen
     """List them; 0, also where there is none, with what to look at."""
-    heard = list(microphones(roots.proc, roots.sys))
-    seen = list(cameras(roots, heard))
+    microphones_found = list(microphones(roots.proc, roots.sys))
+    cameras_found = list(cameras(roots, microphones_found))
     if as_json:
-        print(json.dumps({"cameras": msgspec.to_builtins(seen), "microphones": msgspec.to_builtins(heard)}), file=out)
-    elif not seen and not heard:
+        print(
+            json.dumps(
+                {"cameras": msgspec.to_builtins(cameras_found), "microphones": msgspec.to_builtins(microphones_found)}
+            ),
+            file=out,
+        )
+    elif not cameras_found and not microphones_found:
         print("\n".join(f"# {line}" for line in NOTHING.split("\n")) if as_toml else NOTHING, file=out)
     elif as_toml:
-        print(toml(seen, heard), file=out)
+        print(toml(cameras_found, microphones_found), file=out)
     else:
-        print(clean_lines("\n".join([*_told_cameras(seen), *_told_microphones(heard)])), file=out)
+        print(clean_lines("\n".join([*_camera_lines(cameras_found), *_microphone_lines(microphones_found)])), file=out)
     return 0
 
 
-def cameras(roots: Roots, heard: Iterable[Microphone]) -> Iterator[Camera]:
-    """All that capture pictures."""
+def cameras(roots: Roots, microphones_found: Iterable[Microphone]) -> Iterator[Camera]:
+    """Return all devices that capture video."""
     nodes = list(v4l2.nodes(roots.sys))
     serials = [node.serial for node in nodes]
-    built_in = {each.usb_path: each.microphone for each in heard if each.usb_path}
+    built_in = {each.usb_path: each.microphone for each in microphones_found if each.usb_path}
     for node in nodes:
         device = roots.dev / node.name
         note: str | None = None
@@ -103,7 +108,7 @@ def _remedy(error: OSError) -> str:
 
 
 def _names(node: v4l2.Node, roots: Roots, *, is_only: bool) -> Iterator[str]:
-    """All names that `source` takes, the most stable one first."""
+    """Return all names that `source` takes, the most stable one first."""
     if node.serial and is_only:
         yield f"v4l2:{node.serial}"
     if node.usb_path:
@@ -114,14 +119,14 @@ def _names(node: v4l2.Node, roots: Roots, *, is_only: bool) -> Iterator[str]:
     yield f"v4l2:{roots.dev / node.name}"
 
 
-def toml(seen: Iterable[Camera], heard: Iterable[Microphone]) -> str:
+def toml(cameras_found: Iterable[Camera], microphones_found: Iterable[Microphone]) -> str:
     """Tables that stand in the configuration as they are."""
     tables: dict[str, dict[str, object]] = {}
-    for camera in seen:
+    for camera in cameras_found:
         tables[_name(camera.label, tables)] = _table(camera)
     text = tomli_w.dumps({"cameras": tables}) if tables else ""
-    taken = {camera.microphone for camera in seen}
-    spare = [each for each in heard if each.microphone not in taken]
+    taken = {camera.microphone for camera in cameras_found}
+    spare = [each for each in microphones_found if each.microphone not in taken]
     return "\n".join([text.strip(), *(f'# {each.label}: microphone = "{each.microphone}"' for each in spare)]).strip()
 
 
@@ -137,14 +142,14 @@ def _table(camera: Camera) -> dict[str, object]:
 
 
 def _name(label: str, taken: Iterable[str]) -> str:
-    """A name for a table, of what the driver calls the camera."""
+    """Make the name of a table out of what the driver calls the camera."""
     name = re.sub(r"[^a-z0-9]+", "-", label.lower()).strip("-")[:32].strip("-") or "camera"
     number = sum(other == name or other.startswith(f"{name}-") for other in taken)
     return f"{name}-{number + 1}" if number else name
 
 
-def _told_cameras(seen: Iterable[Camera]) -> Iterator[str]:
-    for camera in seen:
+def _camera_lines(cameras_found: Iterable[Camera]) -> Iterator[str]:
+    for camera in cameras_found:
         yield f'{camera.label}\n  source = "{camera.source}"'
         yield from (f"    or {name}" for name in camera.names[1:])
         if camera.note:
@@ -156,8 +161,8 @@ def _told_cameras(seen: Iterable[Camera]) -> Iterator[str]:
             yield f"  by default it is opened as {camera.takes}"
 
 
-def _told_microphones(heard: Iterable[Microphone]) -> Iterator[str]:
-    for each in heard:
+def _microphone_lines(microphones_found: Iterable[Microphone]) -> Iterator[str]:
+    for each in microphones_found:
         yield f'{each.label}{" (in use)" if each.in_use else ""}\n  microphone = "{each.microphone}"'
         yield f"    or {each.numbered}"
         yield from (f"  {offered}" for offered in each.formats)

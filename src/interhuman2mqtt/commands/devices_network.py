@@ -32,7 +32,7 @@ NOTHING = """no ONVIF camera answered. What to look at:
 
 
 class Options(Struct, frozen=True, kw_only=True):
-    """What a command line says."""
+    """The options of the command line."""
 
     host: str | None
     """None: who is there is asked, and nobody any further."""
@@ -101,11 +101,11 @@ def _found(camera: NetworkCamera) -> Iterator[str]:
 def _lines(name: str, streams: Iterable[Stream]) -> Iterator[str]:
     yield name
     for stream in streams:
-        yield f"  {_said(stream)}"
+        yield f"  {_stream_line(stream)}"
         yield f"    {_usable(stream) or 'its address holds a password, or is none: it cannot be used'}"
 
 
-def _said(stream: Stream) -> str:
+def _stream_line(stream: Stream) -> str:
     gop = f", a key frame every {stream.gop_s:g} s" if stream.gop_s else ""
     sound = f", {stream.audio}" if stream.audio else ", no audio"
     video = f"{stream.codec} {stream.width}x{stream.height} {stream.fps:g} fps" if stream.codec else "no video"
@@ -113,7 +113,7 @@ def _said(stream: Stream) -> str:
 
 
 def _usable(stream: Stream) -> str | None:
-    """Its address as `source` takes it; user and password have keys of their own, whatever the camera puts there."""
+    """Return its address as `source` takes it, without the user and password that a camera may put there."""
     address = re.sub(r"^(rtsps?://)[^/@]*@", r"\1", stream.address)
     try:
         return urls.check_source(address) if urls.is_network(address) else None
@@ -122,7 +122,7 @@ def _usable(stream: Stream) -> str | None:
 
 
 def toml(name: str, host: str, streams: Iterable[Stream], options: Options) -> str:
-    """A table that stands in the configuration as it is: the best stream, and the others as comments."""
+    """Return a table that stands in the configuration as it is: the best stream, and the others as comments."""
     usable = {address: stream for stream in streams if stream.codec and (address := _usable(stream))}
     if not usable:
         return f"# {name} at {host} has no stream with video whose address can be used"
@@ -132,14 +132,14 @@ def toml(name: str, host: str, streams: Iterable[Stream], options: Options) -> s
     if options.username is not None:
         file = Path(options.password_file).absolute() if options.password_file else KEPT / f"{key}.password"
         table |= {"username": options.username, "password": {"file": str(file)}}
-    others = [f'# {_said(each)}\n# source = "{address}"' for address, each in usable.items() if address != best]
+    others = [f'# {_stream_line(each)}\n# source = "{address}"' for address, each in usable.items() if address != best]
     text = tomli_w.dumps({"cameras": {key: table}}).strip()
     typed = options.username is not None and options.password_file is None
     kept = ["# put the password into that file, for the service alone to read"] if typed else []
-    return "\n".join([f"# {_said(usable[best])}", text, *kept, *others])
+    return "\n".join([f"# {_stream_line(usable[best])}", text, *kept, *others])
 
 
 def _cost(stream: Stream) -> tuple[bool, bool, int]:
-    """What is least for the best: H.264, which is copied; not smaller than need be; and no larger."""
+    """Return a key that is least for the best: H.264, which is copied; not smaller than need be; and no larger."""
     wanted, pixels = DEFAULT_SIZE[0] * DEFAULT_SIZE[1], stream.width * stream.height
     return "264" not in stream.codec, pixels < wanted // 4, abs(pixels - wanted)

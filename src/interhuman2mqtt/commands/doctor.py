@@ -37,7 +37,7 @@ def doctor_command(
         secrets.borrow_credentials()
         checks += [doctor_checks.check_secret(key, ref) for key, ref in doctor_checks.refs(config).items()]
         checks += [*doctor_checks.check_state(config), doctor_checks.check_clock()]
-        checks += trio.run(_look_around, config, _progress(err))
+        checks += trio.run(_check_all, config, _progress(err))
     tell(checks, out, as_json=as_json)
     return 0 if is_well(checks) else exit_codes.UNAVAILABLE
 
@@ -56,8 +56,8 @@ def _check_configuration(arguments: Sequence[Path], box: str | None) -> tuple[li
     return [ok("configuration", f"{', '.join(map(str, paths))}: box {config.box.id} runs {cameras}")], config
 
 
-async def _look_around(config: Config, progress: Callable[[str], None]) -> list[Check]:
-    """What may take its time, side by side; told in the order of the chain."""
+async def _check_all(config: Config, progress: Callable[[str], None]) -> list[Check]:
+    """Check what may take its time side by side; report it in the order of the chain."""
     way = proxy.to_cloud(config.interhuman)
     cameras = trio.CapacityLimiter(CAMERAS_AT_ONCE)
     looks: dict[str, Look] = {
@@ -87,7 +87,7 @@ async def _alone(check: Callable[..., Awaitable[Check]], *about: object) -> list
 
 
 async def _check_camera(camera: CameraConfig, places: trio.CapacityLimiter) -> Check:
-    """Whether it opens, and sends a whole group of pictures; by the code of `probe`."""
+    """Check whether it opens and sends a whole GOP, by the code of `probe`."""
     name = f"camera {camera.id}"
     if why := await trio.to_thread.run_sync(why_paused, camera.id):
         return skipped(name, f"not opened: {why}")
@@ -125,7 +125,7 @@ def busy(name: str, device: Path, outage: Outage) -> Check:
 
 
 def _is_running() -> bool:
-    """Whether the service runs here."""
+    """Return whether the service runs here."""
     try:
         restart.ask(state_dir.find(), {"command": ""}, ASK_S)
     except restart.NotAsked:
@@ -134,11 +134,11 @@ def _is_running() -> bool:
 
 
 def _progress(err: TextIO) -> Callable[[str], None]:
-    """Says what is still being looked at, on a terminal."""
+    """Print what is still being checked, on a terminal."""
 
-    def tell_rest(rest: str) -> None:
+    def print_rest(rest: str) -> None:
         if err.isatty():
             err.write(f"\r\x1b[K{f'looking at: {rest}'[:78] if rest else ''}")
             err.flush()
 
-    return tell_rest
+    return print_rest

@@ -1,4 +1,4 @@
-"""What `doctor` looks at with the broker: whether it lets us in, listen, and publish, by a client id of our own.
+"""The checks of `doctor` at the broker: whether it lets us in, subscribe and publish, by a client id of our own.
 
 What is published disturbs nobody: emptied topics that do not exist, a request that there is not, and of each camera an
 event `doctor.test`, which is as well-formed as any and of a type that no consumer knows.
@@ -36,7 +36,7 @@ HEAR = ' (or set mqtt.requests = "off")'
 
 
 def acl(config: Config, instead: str = "") -> str:
-    """What to allow the box, as lines for Mosquitto's acl_file; other brokers name the same topics elsewhere."""
+    """Return the lines for Mosquitto's acl_file that allow the box what it needs."""
     tree, mqtt_config = f"{config.mqtt.base_topic}/{config.box.id}", config.mqtt
     lines = [f"user {mqtt_config.username or config.box.id}", f"topic write {tree}/#"]
     reader = RequestParser(mqtt_config.base_topic, config.box.id, mqtt_config.requests, discovery.birth_topic(config))
@@ -47,7 +47,7 @@ def acl(config: Config, instead: str = "") -> str:
 
 
 async def check_broker(config: Config) -> list[Check]:
-    """Whether it lets us in, and what it lets us do."""
+    """Check whether it lets us in, and what it lets us do."""
     ref = config.mqtt.password
     if ref is not None and is_out_of_sight(ref):
         return [skipped("broker", "its password is out of sight here")]
@@ -87,28 +87,28 @@ def _let_in(config: Config, connection: mqtt.BrokerConnection) -> Check:
 
 
 async def _check_rights(config: Config, connection: mqtt.BrokerConnection) -> list[Check]:
-    heard = [await _check_hearing(config, connection)]
+    received = [await _check_subscriptions(config, connection)]
     refused = [said for message in _tests(config) if (said := await _refusal(connection, message))]
     if refused:
         more = f" (and {len(refused) - 1} topics more)" if len(refused) > 1 else ""
-        return [*heard, failed("broker, publishing", f"{refused[0]}{more}", acl(config))]
+        return [*received, failed("broker, publishing", f"{refused[0]}{more}", acl(config))]
     if connection.version == "5":
-        return [*heard, ok("broker, publishing", f"what {config.box.id} publishes is taken")]
+        return [*received, ok("broker, publishing", f"what {config.box.id} publishes is taken")]
     silent = "nothing was refused, but MQTT 3.1.1 has no word for that: what an ACL denies is dropped in silence"
     look = "look for this box's topics with another client, or let the broker speak MQTT 5"
-    return [*heard, warning("broker, publishing", silent, look)]
+    return [*received, warning("broker, publishing", silent, look)]
 
 
-async def _check_hearing(config: Config, connection: mqtt.BrokerConnection) -> Check:
+async def _check_subscriptions(config: Config, connection: mqtt.BrokerConnection) -> Check:
     birth = discovery.birth_topic(config)
     filters = RequestParser(config.mqtt.base_topic, config.box.id, config.mqtt.requests, birth).filters
     if not filters:
         return skipped("broker, requests", 'mqtt.requests is "off"')
-    heard = trio.Event()
+    received = trio.Event()
 
     def take(incoming: IncomingMessage) -> None:
         if incoming.topic.endswith(PROBE):
-            heard.set()
+            received.set()
 
     with trio.move_on_after(ANSWER_S):
         answers = await connection.hearing.subscribe(filters, take)
@@ -119,17 +119,17 @@ async def _check_hearing(config: Config, connection: mqtt.BrokerConnection) -> C
             )
         if config.mqtt.requests == "off":
             return skipped("broker, requests", 'mqtt.requests is "off"')
-        return await _check_delivery(config, connection, heard)
+        return await _check_delivery(config, connection, received)
     return failed("broker, requests", f"no answer to a subscription in {ANSWER_S:g} s", "look into the broker's log")
 
 
-async def _check_delivery(config: Config, connection: mqtt.BrokerConnection, heard: trio.Event) -> Check:
-    """Whether a request reaches us, for brokers that take any subscription, and then deliver nothing by it."""
+async def _check_delivery(config: Config, connection: mqtt.BrokerConnection, received: trio.Event) -> Check:
+    """Check whether a request reaches us, for brokers that take any subscription and deliver nothing by it."""
     if await _refusal(connection, _a_request(config)):
         said = "may be subscribed to; whether they arrive is not known, since this user may not send any"
         return ok("broker, requests", said)
     with trio.move_on_after(DELIVERY_S):
-        await heard.wait()
+        await received.wait()
         return ok("broker, requests", "they arrive")
     said = "it took the subscription, and what was sent to it did not arrive"
     if connection.version == "5":
@@ -144,7 +144,7 @@ def _a_request(config: Config) -> Message:
 
 
 async def _refusal(connection: mqtt.BrokerConnection, message: Message) -> str | None:
-    """What the broker says against a message; None where it takes it."""
+    """Return the broker's reason against a message; None where it takes it."""
     answers, answer = trio.open_memory_channel[Ack](1)
     with trio.move_on_after(ANSWER_S):
         await connection.publish(message, answers.send_nowait)

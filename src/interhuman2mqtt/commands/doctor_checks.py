@@ -1,6 +1,6 @@
-"""What `doctor` looks at on the way to the cloud: names, TLS, and a session that is opened as the daemon would.
+"""The checks of `doctor` on this machine (secrets, state directory, clock) and on the way to the cloud.
 
-What `doctor` looks at on this machine itself: secrets, the folder of the state, the clock.
+On the way to the cloud it looks up names, speaks TLS, and opens a session as the daemon would.
 """
 
 import errno
@@ -30,7 +30,7 @@ from interhuman2mqtt.runtime.clock import BoxClock
 
 
 def refs(config: Config) -> dict[str, SecretRef]:
-    """Every secret of the configuration by the key that names it; the same one is named once."""
+    """Return every secret of the configuration by the key that names it; the same one is named once."""
     found: dict[SecretRef, str] = {}
     for camera in config.cameras.values():
         if camera.api_key is not None:
@@ -45,12 +45,12 @@ def refs(config: Config) -> dict[str, SecretRef]:
 
 
 def is_out_of_sight(ref: SecretRef) -> bool:
-    """Whether only the service itself is given a secret."""
+    """Return whether only the service itself is given a secret."""
     return ref.credential is not None and not os.environ.get("CREDENTIALS_DIRECTORY")
 
 
 def check_secret(key: str, ref: SecretRef) -> Check:
-    """Whether a secret is there for us, and for nobody else."""
+    """Check whether a secret is there for us, and for nobody else."""
     name = f"secret {key}"
     if is_out_of_sight(ref):
         return skipped(
@@ -71,7 +71,7 @@ def check_secret(key: str, ref: SecretRef) -> Check:
 
 
 def check_state(config: Config) -> Iterator[Check]:
-    """Whether events, pauses and budgets can be written down, and for how long."""
+    """Check whether events, pauses and budgets can be written down, and for how long."""
     folder = state_dir.find()
     outbox = Path(config.outbox.path).parent if config.outbox.path else folder
     for place in dict.fromkeys((folder, outbox)):
@@ -111,7 +111,7 @@ def _unwritable(folder: Path, error: OSError) -> str:
 
 
 def check_clock() -> Check:
-    """Whether times, schedules and certificates can be relied upon."""
+    """Check whether times, schedules and certificates can be relied upon."""
     now = utc_now()
     if clock.is_unset(now):
         return failed(
@@ -132,7 +132,7 @@ ON_THE_WAY = {Reason.CLOUD_UNREACHABLE, Reason.PROXY_REFUSED, Reason.TLS_FAILED}
 
 
 def hosts(config: Config, proxy: str | None) -> dict[str, str]:
-    """What is to be looked up, by who needs it; addresses need no looking up."""
+    """Return the host names to be looked up, by who needs them; addresses need no looking up."""
     named = {"the proxy" if proxy else "the cloud": proxy or config.interhuman.url, "the broker": config.mqtt.url}
     named |= {camera.id: camera.source for camera in config.cameras.values() if urls.is_network(camera.source)}
     found = {who: urlsplit(url).hostname or "" for who, url in named.items()}
@@ -148,7 +148,7 @@ def _is_address(host: str) -> bool:
 
 
 async def check_name(who: str, host: str) -> Check:
-    """Whether a host's name can be found."""
+    """Check whether a host's name can be found."""
     try:
         with trio.fail_after(DNS_S):
             found = await trio.socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
@@ -210,7 +210,7 @@ def _reached(config: Config, proxy: str | None) -> str:
 
 
 async def _open_session(config: Config, proxy: str | None, camera: CameraConfig, key: str, watch: "_Watch") -> None:
-    """From the connection to the end in good order, with no media in between; raises Outage."""
+    """Open a session and end it in good order, with no media in between; raises Outage."""
     server = Server(config.interhuman.url, config.interhuman.ca_file, proxy)
     interpreter = EventMapper(MediaOrigin(config.box.id, camera.id, str(uuid4())), clock=BoxClock())
     wishes = SessionOptions(include=camera.include, goal_dimensions=camera.goal_dimensions, model=camera.model)
@@ -228,18 +228,18 @@ class _Nothing:
         await trio.lowlevel.checkpoint()
 
     def finish(self) -> None:
-        """It is over anyway."""
+        """Ignore the end: it is over anyway."""
 
 
 class _Watch:
-    """What is heard of the session (`cloud.observer.Observer`)."""
+    """The observer of the session (`cloud.session_types.Observer`)."""
 
     def __init__(self) -> None:
         self.longest = 0.0
         self.oddities: list[str] = []
 
     def ready(self, limits: SessionLimits, _correlation_id: str | None) -> None:
-        """The key is good."""
+        """Note that the key is good."""
         self.longest = limits.max_duration
 
     def event(self, event: Event) -> None:
@@ -252,15 +252,15 @@ class _Watch:
         """There is none."""
 
     def rejected(self, chunk: MediaChunk) -> None:
-        """Nothing was sent."""
+        """Ignore it: nothing was sent."""
 
     def complained(self, outage: Outage | None) -> None:
-        """Nothing was sent that it could be about."""
+        """Ignore it: nothing was sent that it could be about."""
 
     def too_short(self) -> None:
-        """Nothing was sent."""
+        """Ignore it: nothing was sent."""
 
     def noticed(self, oddity: Anomaly, detail: str) -> None:
-        """A wish that is not granted, most likely."""
+        """Keep it: most likely a wish that is not granted."""
         if oddity is not Anomaly.NOT_DRAINED:
             self.oddities.append(f"{oddity.value.replace('_', ' ')}: {detail}")

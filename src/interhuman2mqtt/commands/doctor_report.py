@@ -1,7 +1,4 @@
-"""What to do about a reason, for the person in front of the machine; beside the sentence that says what happened.
-
-What `doctor` looks at, one by one: values, and how they are told.
-"""
+"""The outcome of `doctor`'s checks, printed a line each, with what to do about each reason."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -17,7 +14,7 @@ from interhuman2mqtt.runtime.sanitize import clean_lines
 
 
 class Status(StrEnum):
-    """How a check ended."""
+    """The outcome of a check."""
 
     OK = "ok"
     WARNING = "warning"
@@ -37,22 +34,22 @@ class Check(Struct, frozen=True):
 
 
 def ok(check: str, detail: str) -> Check:
-    """It is as it should be."""
+    """Return a check that passed."""
     return Check(check, Status.OK, redact(detail))
 
 
 def failed(check: str, detail: str, what_to_do: str) -> Check:
-    """It is not."""
+    """Return a check that failed."""
     return Check(check, Status.FAILED, redact(detail), what_to_do)
 
 
 def down(check: str, outage: Outage) -> Check:
-    """It is not, as an outage of the daemon's own words says."""
+    """Return a check that failed by an outage, in the daemon's own words."""
     return failed(check, f"{outage.reason.value}: {outage.detail}", remedy(outage))
 
 
 def warning(check: str, detail: str, what_to_do: str) -> Check:
-    """It is, with a reservation."""
+    """Return a check that passed with a reservation."""
     return Check(check, Status.WARNING, redact(detail), what_to_do)
 
 
@@ -62,12 +59,12 @@ def skipped(check: str, detail: str) -> Check:
 
 
 def is_well(checks: Iterable[Check]) -> bool:
-    """Whether nothing failed."""
+    """Return whether nothing failed."""
     return all(check.status is not Status.FAILED for check in checks)
 
 
 def tell(checks: list[Check], out: TextIO, *, as_json: bool) -> None:
-    """All of them, a line each, the remedy below it."""
+    """Print all checks, a line each, the remedy below it."""
     if as_json:
         print(json.dumps({"ok": is_well(checks), "checks": msgspec.to_builtins(checks)}), file=out)
         return
@@ -124,7 +121,7 @@ _remedies: Mapping[Reason, str] = {
 
 
 def remedy(outage: Outage) -> str:
-    """What to do about an outage."""
+    """Return what to do about an outage."""
     if "ca_file: " in outage.detail:
         return "put the certificate of the CA there, in PEM: it begins with -----BEGIN CERTIFICATE-----"
     return _remedies.get(outage.reason, "see the log of the service: journalctl -u interhuman2mqtt")

@@ -1,6 +1,6 @@
-"""Opens a source as the daemon would, in a capture process, and measures what comes; nothing leaves this machine.
+"""Open a source as the daemon would, in a capture process, and measure what comes; nothing leaves this machine.
 
-How many pictures a chunk holds, told by its structure alone (ISO/IEC 14496-12: 4.2, 8.8.4 to 8.8.8).
+Frames are counted by the structure of the chunks alone (ISO/IEC 14496-12: 4.2, 8.8.4 to 8.8.8).
 """
 
 import os
@@ -24,7 +24,7 @@ VIDEO_TRACK = 1
 
 
 def pictures(chunk: bytes) -> int:
-    """Samples of the video track in fragmented MP4."""
+    """Return the number of samples of the video track in fragmented MP4."""
     return sum(
         int.from_bytes(trun[4:8], "big")
         for traf in _within(memoryview(chunk), b"moof", b"traf")
@@ -34,7 +34,7 @@ def pictures(chunk: bytes) -> int:
 
 
 def _within(data: memoryview, *path: bytes) -> Iterator[memoryview]:
-    """The contents of all boxes at a path."""
+    """Yield the contents of all boxes at a path."""
     kind, *rest = path
     for found, content in _boxes(data):
         if found == kind:
@@ -75,7 +75,7 @@ TICKS = os.sysconf("SC_CLK_TCK")
 
 
 class Measured(Struct, frozen=True, kw_only=True):
-    """What a source turned out to be."""
+    """The measurements of a source."""
 
     description: str
     """`h264 1920x1080 (copied), aac 48000 Hz (copied)`"""
@@ -163,7 +163,7 @@ class _Measuring:
             self._cpu_to, self._to = _cpu_seconds(self._worker.pid), time.monotonic()
 
     def result(self, bounds: Bounds) -> Measured:
-        """What came of it."""
+        """Return the measurements."""
         opened, pulse = self._worker.opened, self._worker.progress.pulse
         assert opened is not None  # noqa: S101 - chunks came
         media, spent = sum(self._gops), max(self._to - self._from, 0.001)
@@ -192,7 +192,7 @@ class _Measuring:
 
 
 def why(command: ipc.Open, opened: ipc.Opened, repairs: dict[str, int]) -> str:
-    """Why the picture is copied, or encoded, and what would spare that."""
+    """Return why the video is copied, or encoded, and what would spare that."""
     if opened.video_copied:
         return "H.264 is sent as it is"
     if opened.video != "h264":
@@ -204,6 +204,6 @@ def why(command: ipc.Open, opened: ipc.Opened, repairs: dict[str, int]) -> str:
 
 
 def _cpu_seconds(pid: int) -> float:
-    """What a process has used so far, of all cores together (proc(5), /proc/pid/stat)."""
+    """Return what a process has used so far, of all cores together (proc(5), /proc/pid/stat)."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / TICKS

@@ -62,7 +62,7 @@ class Stream(Struct, frozen=True):
 
 
 class Login(NamedTuple):
-    """Who asks."""
+    """User name and password for a camera."""
 
     username: str
     password: str
@@ -89,17 +89,17 @@ class OnvifCamera:
     def streams(self) -> tuple[str, list[Stream]]:
         """Return what it is called, and its streams. Blocks; raises Outage, Refused."""
         self._ahead = self._clock()
-        answer = self._ask(DEVICE_PATH, f"<d:GetCapabilities xmlns:d={quoteattr(DEVICE)}/>")
+        answer = self._request(DEVICE_PATH, f"<d:GetCapabilities xmlns:d={quoteattr(DEVICE)}/>")
         media = soap.split(soap.text(answer, "Capabilities", "Media", "XAddr")).path or MEDIA_PATH
-        about = self._ask(DEVICE_PATH, f"<d:GetDeviceInformation xmlns:d={quoteattr(DEVICE)}/>")
+        about = self._request(DEVICE_PATH, f"<d:GetDeviceInformation xmlns:d={quoteattr(DEVICE)}/>")
         name = " ".join(filter(None, (soap.text(about, "Manufacturer"), soap.text(about, "Model"))))
-        profiles = self._ask(media, f"<m:GetProfiles xmlns:m={quoteattr(MEDIA)}/>")
+        profiles = self._request(media, f"<m:GetProfiles xmlns:m={quoteattr(MEDIA)}/>")
         every = [self._stream(media, each) for each in list(soap.every(profiles, "Profiles"))[:PROFILES_MAX]]
         return soap.printable(name) or self.host, every
 
     def _clock(self) -> timedelta:
-        """How far its clock is ahead of ours: a digest holds for some seconds of its own time only."""
-        answer = self._ask(DEVICE_PATH, f"<d:GetSystemDateAndTime xmlns:d={quoteattr(DEVICE)}/>", signed=False)
+        """Return by how many seconds its clock is ahead: a digest holds for some seconds of its own time only."""
+        answer = self._request(DEVICE_PATH, f"<d:GetSystemDateAndTime xmlns:d={quoteattr(DEVICE)}/>", signed=False)
         utc = soap.first(answer, "UTCDateTime")
         year, month, day, hour, minute, second = (int(soap.number(utc, name)) for name in CLOCK)
         try:
@@ -109,7 +109,7 @@ class OnvifCamera:
 
     def _stream(self, media: str, profile: ET.Element) -> Stream:
         video = soap.first(profile, "VideoEncoderConfiguration")
-        answer = self._ask(media, STREAM.format(media=quoteattr(MEDIA), token=escape(profile.get("token", ""))))
+        answer = self._request(media, STREAM.format(media=quoteattr(MEDIA), token=escape(profile.get("token", ""))))
         fps, gop = soap.number(video, "FrameRateLimit"), soap.number(video, "GovLength")
         return Stream(
             name=soap.printable(soap.text(profile, "Name")),
@@ -122,7 +122,7 @@ class OnvifCamera:
             address=soap.printable(soap.text(answer, "Uri")),
         )
 
-    def _ask(self, path: str, body: str, *, signed: bool = True) -> ET.Element:
+    def _request(self, path: str, body: str, *, signed: bool = True) -> ET.Element:
         """Return the answer to one request; raises Outage, Refused."""
         header = self._token() if signed and self._login else ""
         request = ENVELOPE.format(header=header, body=body).encode()

@@ -50,28 +50,28 @@ async def find_cameras(seconds: float) -> list[NetworkCamera]:
         async with trio.open_nursery() as nursery:
             for index, name in socket.if_nameindex():
                 if name != "lo":
-                    nursery.start_soon(_ask, index, found)
+                    nursery.start_soon(_probe, index, found)
             await trio.sleep_forever()
     return sorted(found.values(), key=lambda camera: (len(camera.host), camera.host))
 
 
-async def _ask(interface: int, found: dict[str, NetworkCamera]) -> None:
-    with trio.socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
-        asking.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, struct.pack("=4s4si", b"", b"", interface))
+async def _probe(interface: int, found: dict[str, NetworkCamera]) -> None:
+    with trio.socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, struct.pack("=4s4si", b"", b"", interface))
         question = QUESTION.format(id=uuid.uuid4()).encode()
         try:
-            await asking.sendto(question, (GROUP, PORT))
+            await sock.sendto(question, (GROUP, PORT))
             with trio.move_on_after(REPEAT_S):
-                await _listen(asking, found)
-            await asking.sendto(question, (GROUP, PORT))
-            await _listen(asking, found)
+                await _listen(sock, found)
+            await sock.sendto(question, (GROUP, PORT))
+            await _listen(sock, found)
         except OSError:  # the interface is down, or has no address: nobody can answer there
             return
 
 
-async def _listen(asking: trio.socket.SocketType, found: dict[str, NetworkCamera]) -> None:
+async def _listen(sock: trio.socket.SocketType, found: dict[str, NetworkCamera]) -> None:
     while len(found) < ANSWERS_MAX:
-        answer, (host, *_) = await asking.recvfrom(DATAGRAM_MAX)
+        answer, (host, *_) = await sock.recvfrom(DATAGRAM_MAX)
         for camera in answered(answer, host):
             found[camera.host] = camera
 

@@ -2,8 +2,6 @@
 
 A pause is written down first, which a daemon that hangs finds as soon as it looks; where it cannot be, the daemon is
 asked to hold it. An end of pauses is asked of the daemon first: it may hold some that are not written down.
-
-Whether a camera is paused: then the tools do not open it by its name either.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -22,7 +20,7 @@ from interhuman2mqtt.runtime.sanitize import clean_lines
 
 
 def why_paused(camera: str) -> str | None:
-    """A sentence, where it is; a folder that no service has made yet pauses nobody. Blocks."""
+    """Return why a camera is paused; None where it is not, or where no service has made the folder yet. Blocks."""
     state = state_dir.find()
     pauses = Pauses(state, state_dir.find_runtime(state))
     try:
@@ -93,7 +91,7 @@ def _resume(pauses: Pauses, camera: str | None, ask: Callable[[], str]) -> str:
 
 
 def _ask(state: Path, request: Mapping[str, str]) -> str:
-    """What the daemon did, in a sentence; raises NotAsked, also where it did not do it."""
+    """Ask the daemon, and return what it did, in a sentence; raises NotAsked, also where it did not do it."""
     answer = restart.ask(state, request, ASK_S)
     if answer["status"] != "ok":
         raise NotAsked(answer["error"])
@@ -101,7 +99,7 @@ def _ask(state: Path, request: Mapping[str, str]) -> str:
 
 
 def _unknown(camera: str, arguments: Sequence[Path], box: str | None, pauses: Pauses, err: TextIO) -> str | None:
-    """Why a name cannot be meant. A file with mistakes is no reason: the daemon may run by what stood in it before."""
+    """Return why a name cannot be meant; a file with mistakes is no reason: the daemon may run by an older one."""
     if not NAME.fullmatch(camera):
         return f"{shown(camera)} is no name of a camera: they are of a-z, 0-9, _ and -"
     try:

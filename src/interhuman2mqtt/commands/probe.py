@@ -30,7 +30,7 @@ CREDENTIALS = "give the user name by --username, and the password by --password-
 
 
 class Options(Struct, frozen=True, kw_only=True):
-    """What a command line says."""
+    """The options of the command line."""
 
     source: str
     """Or the name of a camera of the configuration."""
@@ -46,7 +46,7 @@ class Options(Struct, frozen=True, kw_only=True):
 
 
 class Plan(NamedTuple):
-    """What is opened, and what would be made of it."""
+    """A source to open, and what would be made of it."""
 
     command: ipc.Open
     bounds: Bounds
@@ -91,7 +91,7 @@ def _failed(options: Options, outage: Outage, out: TextIO, err: TextIO) -> int:
 
 
 def _plan(options: Options, err: TextIO) -> Plan:
-    """What the capture process is told; raises Unusable, Outage, ConfigError."""
+    """Decide what the capture process is to open; raises Unusable, Outage, ConfigError."""
     if ":" not in options.source:
         return _configured(options)
     try:
@@ -156,18 +156,18 @@ def _ask(username: str, err: TextIO) -> str:
 
 
 def _progress(seconds: float, err: TextIO) -> Callable[[float], None]:
-    """Says how far it is, on a terminal."""
+    """Print how far it is, on a terminal."""
 
-    def tell(passed: float) -> None:
+    def print_progress(passed: float) -> None:
         if err.isatty():
             err.write(f"\r\x1b[Kmeasuring: {passed:.0f} of {seconds:g} s")
             err.flush()
 
-    return tell
+    return print_progress
 
 
 def lines(source: str, measured: Measured) -> list[str]:
-    """A result for people."""
+    """Return a result as lines for people."""
     copied = "copied" if measured.video_copied else "encoded"
     sound = "none"
     if measured.audio is not None:

@@ -1,4 +1,4 @@
-"""The commands `restart` and `reload`: the running daemon is asked by its socket, and answers when it is done."""
+"""The commands `restart` and `reload`: they ask the running daemon by its socket, and print what came of it."""
 
 import json
 import socket
@@ -23,13 +23,13 @@ class NotAsked(Interhuman2MqttError):  # noqa: N818 - it names what happened
 
 
 def restart_command(camera: str | None, as_json: bool, out: TextIO, err: TextIO) -> int:  # noqa: FBT001 - an option
-    """Have a camera restarted, or all of them; 0, or 69 where that was not done."""
+    """Ask for the restart of a camera, or of all; return 0, or 69 where that was not done."""
     fields = {} if camera is None else {"camera": camera}
     return _command({"command": "restart", **fields}, as_json, out, err)
 
 
 def reload_command(as_json: bool, out: TextIO, err: TextIO) -> int:  # noqa: FBT001 - an option
-    """Have the configuration read again; 0, or 69 where it is not in force, and why."""
+    """Ask for a reload; return 0, or 69 where the configuration is not in force, and print why."""
     return _command({"command": "reload"}, as_json, out, err)
 
 
@@ -41,13 +41,13 @@ def _command(request: Mapping[str, str], as_json: bool, out: TextIO, err: TextIO
     if as_json:
         print(json.dumps(answer), file=out)
     elif answer["status"] == "ok":
-        print(clean_lines(_said(request["command"], answer["data"])), file=out)
+        print(clean_lines(_outcome(request["command"], answer["data"])), file=out)
     else:
         print(clean_lines(answer["error"]), file=err)
     return 0 if answer["status"] == "ok" else exit_codes.UNAVAILABLE
 
 
-def _said(command: str, data: Mapping[str, Any]) -> str:
+def _outcome(command: str, data: Mapping[str, Any]) -> str:
     if command == "restart":
         return f"restarted: {', '.join(data['cameras']) or 'there is no camera'}"
     changes = [f"{what}: {', '.join(data[what])}" for what in ("stopped", "started") if data[what]]
@@ -58,7 +58,7 @@ def _said(command: str, data: Mapping[str, Any]) -> str:
 
 
 def ask(state: Path, request: Mapping[str, Any], within: float = ANSWER_S) -> dict[str, Any]:
-    """The answer of the daemon whose state is in this folder. Blocks; raises NotAsked."""
+    """Return the answer of the daemon whose state is in this directory. Blocks; raises NotAsked."""
     runtime = state_dir.find_runtime(state)
     if runtime is not None and not (state / unix_socket.NAME).exists() and (runtime / unix_socket.NAME).exists():
         return _ask(runtime, request, within)

@@ -10,7 +10,7 @@ LONGEST = 200
 
 
 class Address(NamedTuple):
-    """What is used of a URL that a device tells."""
+    """The parts that are used of a URL that a device names."""
 
     scheme: str
     host: str
@@ -58,9 +58,9 @@ def number(root: ET.Element | None, *path: str) -> float:
         return 0.0
 
 
-def printable(said: str) -> str:
+def printable(text_found: str) -> str:
     """Return what a device says of itself so that it can be shown: no control character reaches a terminal."""
-    return "".join(character for character in said if character.isprintable())[:LONGEST]
+    return "".join(character for character in text_found if character.isprintable())[:LONGEST]
 
 
 def split(address: str) -> Address:

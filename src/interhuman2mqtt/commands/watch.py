@@ -1,6 +1,12 @@
-"""`watch`: what is heard goes to the screen, or as JSON to whoever reads it, until somebody has seen enough.
+"""`watch`: a live view of all boxes that publish to a broker, on the screen or as JSON.
 
-Hears what is published, as any consumer would: over the same kind of connection as the service's own.
+::
+
+    broker ──► listen ──► watch_model.Fleet ──► watch_terminal      for people, on a terminal or not
+                 │        watch_output.line ────────┘
+                 └──────► watch_output.message                      for scripts: --json
+
+It receives what any consumer would, over the same kind of connection as the service's own.
 """
 
 import signal
@@ -42,7 +48,7 @@ PAUSES = BackoffPolicy(first=1.0, longest=15.0, overloaded=5.0, overloaded_longe
 
 
 def settings_for(config: Mqtt, who: str, timeout: float = TIMEOUT_S) -> ConnectSettings:
-    """How to connect as a client of its own beside the service: no will, and a client id that is nobody else's.
+    """Return how to connect beside the service: without a will, and with a client id that is nobody else's.
 
     Raises:
         ConfigError: `mqtt.url` is none.
@@ -62,7 +68,7 @@ def settings_for(config: Mqtt, who: str, timeout: float = TIMEOUT_S) -> ConnectS
 
 
 @asynccontextmanager
-async def listening(settings: ConnectSettings, filters: Sequence[str], take: Take) -> AsyncIterator[None]:
+async def subscribed(settings: ConnectSettings, filters: Sequence[str], take: Take) -> AsyncIterator[None]:
     """One connection; the block runs once the broker has confirmed the subscription, and is cancelled with its loss.
 
     Raises:
@@ -79,34 +85,34 @@ async def listening(settings: ConnectSettings, filters: Sequence[str], take: Tak
         yield
 
 
-async def listen_on(  # noqa: PLR0913 - what a connection tells, each named once
+async def keep_subscribed(  # noqa: PLR0913 - what a connection tells, each named once
     settings: ConnectSettings,
     filters: Sequence[str],
     take: Take,
     *,
-    begins: Callable[[], None],
-    stands: Callable[[], None],
-    waits: Callable[[RetryInfo], None],
+    on_attempt: Callable[[], None],
+    on_subscribed: Callable[[], None],
+    on_retry: Callable[[RetryInfo], None],
 ) -> None:
     """One connection after another, for ever.
 
     Args:
         settings: How to connect.
-        filters: What to listen to.
-        take: Is handed what comes; must neither wait nor fail.
-        begins: Called before a connection is tried: what was heard by the one before may not be true any more.
-        stands: Called when it hears.
-        waits: Told why it ended, or did not come about, and when it is tried again.
+        filters: The topic filters.
+        take: Receives each message; must neither wait nor fail.
+        on_attempt: Called before a connection is tried: what the one before received may not be true any more.
+        on_subscribed: Called when it is subscribed.
+        on_retry: Called with why it ended, or did not come about, and when it is tried again.
     """
 
-    async def hear(health: Health) -> bool:
-        begins()
-        async with listening(settings, filters, take):
+    async def connect(health: Health) -> bool:
+        on_attempt()
+        async with subscribed(settings, filters, take):
             health.well()
-            stands()
+            on_subscribed()
             await trio.sleep_forever()
 
-    await keep_running(hear, waits, BugBudget(0), PAUSES)
+    await keep_running(connect, on_retry, BugBudget(0), PAUSES)
 
 
 EVERY_S = 0.25
@@ -114,7 +120,7 @@ EVERY_S = 0.25
 CLOCK_S = 1.0
 """Between two pictures, at most: ages grow."""
 SETTLED_S = 0.5
-"""Nothing came for so long: what the broker retains has been told."""
+"""Nothing came for so long: what the broker retains has come."""
 ONCE_S = 10.0
 """For `--once`, from the subscription on: a fleet never falls silent."""
 WAITING_MAX = 10_000
@@ -122,7 +128,7 @@ WAITING_MAX = 10_000
 
 
 class Options(NamedTuple):
-    """What the command line asks for."""
+    """The options of the command line."""
 
     broker: str | None = None
     config: Sequence[Path] = ()
@@ -134,7 +140,7 @@ class Options(NamedTuple):
 
 
 def main(options: Options) -> int:
-    """Until Ctrl-C; returns the exit status. Raises ConfigError."""
+    """Run until Ctrl-C; return the exit status. Raises ConfigError."""
     log.setup("error", "console")
     watch = _Watch(options, _mqtt(options), Screen(Terminal(), Fleet()))
     try:
@@ -145,7 +151,7 @@ def main(options: Options) -> int:
 
 
 def _mqtt(options: Options) -> Mqtt:
-    """The broker of the files, or that of the command line, with the credentials of files that are named as well."""
+    """Return the broker of the files, or that of the command line with the credentials of files that are named."""
     mqtt = Mqtt(client_id="")
     borrow_credentials()
     if options.config or options.broker is None:
@@ -174,7 +180,7 @@ class _Watch:
         self._over = trio.CancelScope()
 
     async def run(self) -> None:
-        """Until a signal, the end of the time, or of what `--once` waits for."""
+        """Run until a signal, the end of the time, or of what `--once` waits for."""
         with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals, self._over:
             if self._options.seconds is not None:
                 self._over.deadline = trio.current_time() + self._options.seconds
@@ -186,20 +192,27 @@ class _Watch:
 
     async def _listen(self) -> None:
         about = filters(self._base)
-        await listen_on(self._settings, about, self._take, begins=self._begin, stands=self._stand, waits=self._wait)
+        await keep_subscribed(
+            self._settings,
+            about,
+            self._receive,
+            on_attempt=self._begin,
+            on_subscribed=self._on_subscribed,
+            on_retry=self._on_retry,
+        )
 
     async def _once(self) -> None:
         await self._stands.wait()
         with trio.move_on_after(ONCE_S):
-            while await self._hears_more():
+            while await self._waits_for_more():
                 pass
         if self._options.json:
-            _write(watch_output.whole(self._screen.fleet))
+            _write(watch_output.snapshot(self._screen.fleet))
         else:
-            self._screen.whole()
+            self._screen.print_all()
         self._over.cancel()
 
-    async def _hears_more(self) -> bool:
+    async def _waits_for_more(self) -> bool:
         self._news = trio.Event()
         with trio.move_on_after(SETTLED_S):
             await self._news.wait()
@@ -222,48 +235,48 @@ class _Watch:
             sys.stderr.write(f"{self._lost} lines left out: they come faster than they can be printed\n")
             self._lost = 0
         while self._waiting:
-            said = self._waiting.popleft()
-            if isinstance(said, Line):
-                self._screen.show(said)
+            line_shown = self._waiting.popleft()
+            if isinstance(line_shown, Line):
+                self._screen.show(line_shown)
             else:
-                _write(said)
+                _write(line_shown)
         if not self._options.json:
             self._screen.refresh()
 
     def _begin(self) -> None:
-        """What was true until now may have changed unheard: it stands until the broker tells what it retains."""
+        """Forget what may have changed while nothing was received, until the broker sends what it retains."""
         self._stale = True
 
-    def _stand(self) -> None:
+    def _on_subscribed(self) -> None:
         self._renew()
         self._stands.set()
-        self._tell("connected", f"{self._settings.endpoint}", "dim")
+        self._log_broker("connected", f"{self._settings.endpoint}", "dim")
 
-    def _wait(self, waiting: RetryInfo) -> None:
+    def _on_retry(self, waiting: RetryInfo) -> None:
         if self._options.once:
             sys.stderr.write(f"{clean_lines(waiting.outage.detail)}\n")
             self.status = exit_codes.UNAVAILABLE
             self._over.cancel()
-        self._tell("not connected", f"{waiting.outage.detail}; again in {waiting.seconds:.0f} s", "bold red")
+        self._log_broker("not connected", f"{waiting.outage.detail}; again in {waiting.seconds:.0f} s", "bold red")
 
-    def _tell(self, word: str, detail: str, style: str) -> None:
+    def _log_broker(self, word: str, detail: str, style: str) -> None:
         if self._options.json and not self._options.once:
-            self._put(watch_output.broker(word, detail))
+            self._print(watch_output.broker(word, detail))
         elif not self._options.once:
-            self._screen.say(f"{word}: {detail}", style)
+            self._screen.print_status(f"{word}: {detail}", style)
             self._news.set()
 
-    def _take(self, incoming: IncomingMessage) -> None:
+    def _receive(self, incoming: IncomingMessage) -> None:
         where = place(self._base, incoming.topic)
         if where is None or incoming.payload is None:
             return
         self._renew()
-        is_news = self._screen.fleet.take(where, incoming.payload)
+        is_news = self._screen.fleet.apply(where, incoming.payload)
         self._news.set()
-        if not self._options.once and (said := self._said(where, incoming, is_news=is_news)) is not None:
-            self._put(said)
+        if not self._options.once and (line_shown := self._line_of(where, incoming, is_news=is_news)) is not None:
+            self._print(line_shown)
 
-    def _said(self, where: Place, incoming: IncomingMessage, *, is_news: bool) -> Line | str | None:
+    def _line_of(self, where: Place, incoming: IncomingMessage, *, is_news: bool) -> Line | str | None:
         payload = incoming.payload or b""
         if self._options.json:
             return watch_output.message(where, payload)
@@ -275,9 +288,9 @@ class _Watch:
             self._screen.fleet = Fleet()
             self._stale = False
 
-    def _put(self, said: Line | str) -> None:
+    def _print(self, line_shown: Line | str) -> None:
         self._lost += len(self._waiting) == WAITING_MAX
-        self._waiting.append(said)
+        self._waiting.append(line_shown)
         self._news.set()
 
 

@@ -1,8 +1,6 @@
-"""What is known of all boxes: folded out of their retained topics, one message after another; no I/O.
+"""The state of all boxes, folded out of their retained topics (`<base>/<box>/<camera or bridge>/<rest>`); no I/O.
 
-Where on the broker something stands: `<base>/<box>/<camera or bridge>/<rest>`.
-
-What is read of the contract's payloads: no more than is shown, and of the types that it must have to be shown.
+Of the payloads no more is read than is shown, and only of the types that it must have to be shown.
 """
 
 from collections import Counter
@@ -18,7 +16,7 @@ BELOW = ("+/bridge/state", "+/bridge/info", "+/bridge/health", "+/+/status", "+/
 
 
 class Place(NamedTuple):
-    """What a topic is about."""
+    """The parts of a topic: box, camera, and the rest."""
 
     box: str
     camera: str
@@ -28,12 +26,12 @@ class Place(NamedTuple):
 
 
 def filters(base: str) -> list[str]:
-    """What is subscribed to, to see all boxes below a base topic; neither requests nor their answers."""
+    """Return the topic filters of all boxes below a base topic, without requests and their answers."""
     return [f"{base}/{below}" for below in BELOW]
 
 
 def place(base: str, topic: str) -> Place | None:
-    """What a topic is about; None where it is none of ours."""
+    """Return the parts of a topic; None where it is none of ours."""
     if not topic.startswith(f"{base}/"):
         return None
     levels = topic[len(base) + 1 :].split("/", 2)
@@ -122,7 +120,7 @@ Payload = TypeVar("Payload", bound=Struct)
 
 
 def read(payload: bytes, type_: type[Payload]) -> Payload | None:
-    """A payload; None where it is not what the contract says, or empty."""
+    """Return a payload; None where it is not what the contract says, or empty."""
     try:
         return msgspec.json.decode(payload, type=type_)
     except (ValueError, RecursionError):  # which msgspec's own errors are, too
@@ -136,14 +134,14 @@ CAMERAS_MAX = 1_000
 
 @dataclass
 class Camera:
-    """What one camera's topics say now."""
+    """One camera, as its topics say."""
 
     status: Status | None = None
     engagement: Engagement | None = None
     signals: Signals | None = None
     quality: Quality | None = None
 
-    def take(self, about: str, payload: bytes) -> None:
+    def apply(self, about: str, payload: bytes) -> None:
         """One of its topics changed; an empty one is forgotten."""
         match about:
             case "status":
@@ -169,7 +167,7 @@ class Camera:
 
 @dataclass
 class Box:
-    """What one box's topics say now."""
+    """One box, as its topics say."""
 
     state: BridgeState | None = None
     info: Info | None = None
@@ -182,11 +180,11 @@ class Box:
         """Whether its statuses hold: those of a box that is gone are its last words."""
         return self.state is not None and self.state.state == "online"
 
-    def take(self, about: str, payload: bytes) -> None:
+    def apply(self, about: str, payload: bytes) -> None:
         """One of its bridge's topics changed."""
         match about:
             case "state":
-                self._take_state(read(payload, BridgeState))
+                self._apply_state(read(payload, BridgeState))
             case "info":
                 self.info = read(payload, Info)
             case "health":
@@ -198,13 +196,13 @@ class Box:
             return True
         camera = self.cameras.setdefault(place.camera, Camera())
         before = camera.word
-        camera.take(place.about, payload)
+        camera.apply(place.about, payload)
         if not camera.is_known:
             del self.cameras[place.camera]
         return place.about != "status" or camera.word != before
 
-    def _take_state(self, state: BridgeState | None) -> None:
-        """The will of an earlier life may come late, and says nothing of this one."""
+    def _apply_state(self, state: BridgeState | None) -> None:
+        """Take the box's state, but not the will of an earlier life, which may come late."""
         if state is not None and state.state == "online":
             self._boot = state.boot_id
         elif state is not None and self.is_online and state.boot_id != self._boot:
@@ -218,13 +216,13 @@ class Fleet:
     def __init__(self) -> None:
         self.boxes: dict[str, Box] = {}
 
-    def take(self, place: Place, payload: bytes) -> bool:
-        """A message came; False where it only says again how a camera stands, as each failed attempt does."""
+    def apply(self, place: Place, payload: bytes) -> bool:
+        """Take a message; return False where it only repeats a camera's status, as each failed attempt does."""
         if place.box not in self.boxes and (not payload or len(self.boxes) >= BOXES_MAX):
             return True
         box = self.boxes.setdefault(place.box, Box())
         if place.camera == BRIDGE:
-            box.take(place.about, payload)
+            box.apply(place.about, payload)
             return True
         return box.take_camera(place, payload)
 

@@ -1,6 +1,6 @@
-"""What is published, as lines for people; no I/O.
+"""Messages as lines for people, or as JSON for scripts; no I/O.
 
-The same for scripts: JSON, in which nothing but ASCII stands, so that no terminal obeys what somebody published.
+The JSON is pure ASCII, so that no terminal obeys what somebody published.
 """
 
 import json
@@ -28,7 +28,7 @@ class Line(NamedTuple):
 
 
 def line(place: Place, payload: bytes) -> Line | None:
-    """What to say about a message; None for those that repeat what another one says, and for nonsense."""
+    """Return a message as a line; None for those that repeat what another one says, and for nonsense."""
     if place.camera == BRIDGE and place.about == "state":
         return _bridge(place, read(payload, BridgeState))
     if place.about == "status":
@@ -123,7 +123,7 @@ _KINDS: dict[Any, str] = {"conversation_quality": "quality"}
 
 
 def message(place: Place, payload: bytes) -> str | None:
-    """A message as a line; None where it is not JSON. One that was cleared has `data: null`."""
+    """Return a message as a line of JSON; None where it is not JSON. One that was cleared has `data: null`."""
     try:
         data = msgspec.json.decode(payload) if payload else None
     except (ValueError, RecursionError):
@@ -132,14 +132,14 @@ def message(place: Place, payload: bytes) -> str | None:
     return json.dumps({"box": place.box, "camera": camera, "about": place.about, "data": data})
 
 
-def whole(fleet: Fleet) -> str:
-    """All that is known now, as one line."""
+def snapshot(fleet: Fleet) -> str:
+    """Return all that is known now, as one line."""
     boxes = {name: _box(box) for name, box in sorted(fleet.boxes.items())}
     return json.dumps({"files_hash": fleet.files_hash, "boxes": boxes})
 
 
 def broker(word: str, detail: str) -> str:
-    """How it is with the broker, as a line."""
+    """Return the state of the connection to the broker, as a line."""
     return json.dumps({"broker": word, "detail": detail})
 
 

@@ -1,6 +1,6 @@
-"""All boxes and their cameras as a table for a terminal, of 80 columns or more.
+"""The table of all boxes and their cameras, and the screen that shows it above the events that scroll by.
 
-The terminal: the table stands, what happens scrolls below it. In a pipe there are lines alone, without colours.
+In a pipe there are lines alone, without colours.
 """
 
 from collections import deque
@@ -35,7 +35,7 @@ STYLES = {
 
 
 def table(fleet: Fleet, width: int, now: datetime, *, only_trouble: bool = False) -> RenderableType:
-    """The whole fleet. With `only_trouble` cameras that stream are only counted."""
+    """Return the whole fleet as a table. With `only_trouble` cameras that stream are only counted."""
     parts: list[RenderableType] = [_heading(fleet), _rows(width, [[Text(name, "bold") for name in COLUMNS]])]
     for name, box in sorted(fleet.boxes.items()):
         parts.append(_box_line(name, box, fleet.files_hash, now))
@@ -129,7 +129,7 @@ def _state(status: Status | None) -> Text:
 
 
 def _lag(name: str, camera: Camera, box: Box, now: datetime) -> str:
-    """How far behind the present what the cloud has of a camera ends."""
+    """Return how far the media that the cloud has of a camera is behind the present."""
     if camera.status is not None and camera.status.gap is not None:
         return span((now - camera.status.gap.start_at).total_seconds())
     told = _counters(name, box).get("lag_seconds")
@@ -137,7 +137,7 @@ def _lag(name: str, camera: Camera, box: Box, now: datetime) -> str:
 
 
 def _gaps(name: str, camera: Camera, box: Box, now: datetime) -> str:
-    """How much of its time the cloud never got, since the daemon was started; an open gap included."""
+    """Return how much of its time was not analysed since the daemon was started; an open gap included."""
     seconds = _counters(name, box).get("gap_seconds", 0.0)
     if camera.status is not None and camera.status.gap is not None:
         seconds += max(0.0, (now - camera.status.gap.start_at).total_seconds())
@@ -153,7 +153,7 @@ def _text(text: str, style: str = "") -> Text:
 
 
 def span(seconds: float) -> str:
-    """A length of time in at most five characters: 0.4s, 12s, 3m, 2h, 5d."""
+    """Format a length of time in at most five characters: 0.4s, 12s, 3m, 2h, 5d."""
     if seconds < 10:
         return f"{max(0.0, seconds):.1f}s"
     for unit, size, longest in (("s", 1, 120), ("m", 60, 7200), ("h", 3600, 172_800)):
@@ -213,8 +213,8 @@ class Screen:
             self.refresh()
             self._live.stop()
 
-    def say(self, text: str, style: str = "dim") -> None:
-        """How it is with the broker."""
+    def print_status(self, text: str, style: str = "dim") -> None:
+        """Show the state of the connection to the broker."""
         self._headline = Text(clean(text), style, no_wrap=True, overflow="ellipsis")
         if not self._live:
             self._print(self._headline)
@@ -230,10 +230,10 @@ class Screen:
     def refresh(self) -> None:
         """Draw everything as it is now, on a terminal."""
         if self._live:
-            self._live.update(self.picture(), refresh=True)
+            self._live.update(self.render(), refresh=True)
 
-    def picture(self, *, height: int | None = None) -> Group:
-        """All of it, as high as the terminal: where there are too many cameras, those that stream go first."""
+    def render(self, *, height: int | None = None) -> Group:
+        """Return all of it, as high as the terminal: where there are too many cameras, those that stream go first."""
         height = height or self._console.height
         whole = [table(self.fleet, self._console.width, utc_now(), only_trouble=little) for little in (False, True)]
         fits = next((shown for shown in whole if self._height(shown) + 2 <= height), whole[-1])
@@ -241,7 +241,7 @@ class Screen:
         below = list(self._lines)[-room:] if room else []
         return Group(self._headline, fits, *below)
 
-    def whole(self) -> None:
+    def print_all(self) -> None:
         """Print the table once, however long."""
         self._console.print(table(self.fleet, self._console.width, utc_now()))
 
@@ -253,7 +253,7 @@ class Screen:
 
 
 def as_text(line: Line, *, box: bool = True) -> Text:
-    """A line as it is printed: when, where, what; `box` where there may be several."""
+    """Return a line as it is printed: when, where, what; with `box` where there may be several."""
     where = line.camera if not box else line.box if line.camera == BRIDGE else f"{line.box}/{line.camera}"
     text = Text(
         f"{line.at.astimezone():%H:%M:%S}  {where:<{18 if box else 8}} ", "dim", no_wrap=True, overflow="ellipsis"

@@ -1,7 +1,4 @@
-"""`python -m interhuman2mqtt.simulator`: the command `simulate` by itself.
-
-The command `simulate`: its arguments, and running it.
-"""
+"""The command `simulate`, also as `python -m interhuman2mqtt.simulator`: its options, and running it."""
 
 import argparse
 import signal
@@ -40,7 +37,7 @@ def build_parser(prog: str) -> argparse.ArgumentParser:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """All options of `simulate`."""
+    """Add all options of `simulate`."""
     parser.description = "Plays the Interhuman cloud on this machine: for demos, rehearsals and tests."
     parser.epilog = help_text()
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
@@ -116,7 +113,7 @@ def _add_analysis(parser: argparse.ArgumentParser) -> None:
 
 
 def settings_from(namespace: argparse.Namespace) -> Settings:
-    """The parsed command line as values; raises ConfigError where options do not fit together."""
+    """Return the parsed command line as values; raises ConfigError where options do not fit together."""
     if (namespace.cert is None) != (namespace.cert_key is None):
         raise ConfigError("--cert and --cert-key belong together")
     host, port = namespace.listen

@@ -1,4 +1,4 @@
-"""Who may open a session: credentials, scopes, models, and how many at once. No I/O."""
+"""Admission to a session: credentials, scopes, models, and how many at once. No I/O."""
 
 from collections import Counter, deque
 from typing import NamedTuple
@@ -26,7 +26,7 @@ class TurnedAway(Exception):  # noqa: N818 - the server's answer, not a fault of
 
 
 class Applicant(NamedTuple):
-    """What an upgrade request says."""
+    """An upgrade request, as far as it decides on the session."""
 
     version: Version
     model: str | None
@@ -39,7 +39,7 @@ class Applicant(NamedTuple):
 
 
 def read_request(target: str, headers: list[tuple[bytes, bytes]], subprotocols: tuple[str, ...]) -> Applicant | None:
-    """What an upgrade request says; None where there is no such endpoint."""
+    """Parse an upgrade request; None where there is no such endpoint."""
     url = urlsplit(target)
     version = _PATHS.get(url.path)
     if version is None:
@@ -67,7 +67,7 @@ class Admission:
         self._cut: dict[str, deque[float]] = {}
 
     def admit(self, applicant: Applicant, now: float) -> Terms:
-        """The terms of the session, its place taken until `leave`; raises TurnedAway.
+        """Return the terms of the session, its slot held until `leave`; raises TurnedAway.
 
         Args:
             applicant: Who comes, and what for.
@@ -89,7 +89,7 @@ class Admission:
             self._cut.setdefault(applicant.credential or "", deque()).append(now + self._settings.linger)
 
     def _lingering(self, credential: str, now: float) -> int:
-        """How many sessions still count whose connections were cut."""
+        """Return how many sessions still count whose connections were cut."""
         cut = self._cut.setdefault(credential, deque())
         while cut and cut[0] <= now:
             cut.popleft()

@@ -1,9 +1,7 @@
-"""When the analysis says what: windows, cadence periods and coverage, all on the session's media clock. Pure.
+"""The cadence of the analysis: windows, periods and coverage on the session's media clock, in each dialect. Pure.
 
 Media up to a window's end must have been received before the window is looked at, so events come in bursts, as those
 of the real service do.
-
-What a window shows, told in each of the dialects that clients have met. Pure.
 """
 
 from typing import Any
@@ -23,7 +21,7 @@ class Speaker:
         """Only v1 names it."""
 
     def tell(self, look: Look) -> list[Message]:
-        """All that one window has to say."""
+        """Return the messages of one window."""
         signals = {
             Dialect.LIFE_CYCLE: self._life_cycle,
             Dialect.INTERVAL: self._interval,
@@ -32,7 +30,7 @@ class Speaker:
         return [*self._engagement(look), *signals(look)]
 
     def farewell(self, active: tuple[str, ...], end: float) -> list[Message]:
-        """The session ends: every signal that is still active ends with it, where the dialect has such a message."""
+        """Return the messages of a session's end: each active signal ends, where the dialect has such a message."""
         if self._dialect is not Dialect.LIFE_CYCLE:
             return []
         return [Message("signal.ended", {"signal_type": name, "end": end}) for name in active]
@@ -78,12 +76,12 @@ class Speaker:
 
 
 def _span(signal: Signal, look: Look) -> dict[str, float]:
-    """The part of a signal that one window saw."""
+    """Return the part of a signal that one window saw."""
     return {"start": max(signal.start, look.start), "end": look.end}
 
 
 def sprinkle(messages: list[Message], window: int) -> list[Message]:
-    """The same with what a newer server might add: fields nobody knows, and every third window types nobody knows."""
+    """Add what a newer server might send: fields nobody knows, and every third window a type nobody knows."""
     richer = [Message(kind, {**data, "x_confidence": 0.5, "x_detail": None}) for kind, data in messages]
     if window % 3 == 0:
         richer.append(Message("gaze.updated", {"target": "screen", "start": float(window), "nested": {"a": [1, None]}}))
@@ -120,7 +118,7 @@ class Analysis:
         self._scored = 0
 
     def advance(self, report: Report, config: SessionConfig) -> list[Message]:
-        """What follows from the media of one report, under the configuration in force when it was sent."""
+        """Return what follows from the media of one report, under the configuration in force when it was sent."""
         self._clock = report.clock
         self._keyframes += report.keyframes
         self._skipped += report.skipped
@@ -131,7 +129,7 @@ class Analysis:
         return messages
 
     def finish(self) -> list[Message]:
-        """The media is over: what was active ends."""
+        """Return what follows from the end of the media: what was active ends."""
         return self._speaker.farewell(self._subject.leave(), _seconds(self._clock))
 
     @property
@@ -191,7 +189,7 @@ class Analysis:
         return [Message("coverage.degraded", {"ranges": ranges, "reason": "video_gap"})]
 
     def _fresh(self, start: float) -> float:
-        """The first moment of a window that no window before it saw and that was received."""
+        """Return the first moment of a window that no window before it saw and that was received."""
         fresh = max(self._seen_until, start)
         for begin, end in self._skipped:
             if begin <= fresh < end:
@@ -199,7 +197,7 @@ class Analysis:
         return _seconds(fresh)
 
     def _hole(self, start: float, end: float) -> Span | None:
-        """The skipped range that swallows a whole span."""
+        """Return the skipped range that swallows a whole span."""
         self._skipped = [span for span in self._skipped if span[1] > min(start, self._seen_until)]
         return next((span for span in self._skipped if span[0] <= start and end <= span[1]), None)
 

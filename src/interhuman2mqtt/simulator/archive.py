@@ -67,7 +67,7 @@ class Archive:
                 file.write(payload)
 
     def close(self) -> None:
-        """The run is over."""
+        """Close the archive at the end of the run."""
         if self._log is not None:
             self._log.close()
 
@@ -89,13 +89,13 @@ class SessionRecord:
         self._archive.write(what, self.session, self._request_id, **more)
 
     def chunk(self, index: int, payload: bytes) -> None:
-        """A binary frame arrived: it opens a file, or continues the open one."""
+        """Store a binary frame: it opens a file, or continues the open one."""
         file = self._file_of(payload)
         self.write("chunk", index=index, size=len(payload), file=file)
         self._archive.append(file, payload)
 
     def _file_of(self, payload: bytes) -> str:
-        """The file that a frame belongs to: what is malformed stays apart, so that the rest can be played."""
+        """Return the file that a frame belongs to: what is malformed stays apart, so that the rest can be played."""
         try:
             shape = inspect(payload, self._open_format)
         except Answer:

@@ -35,7 +35,7 @@ class Line:
         self._hung_up: int | None = None
 
     async def receive(self) -> str | bytes | None:
-        """The next frame; None once the connection is closed, by whomever."""
+        """Return the next frame; None once the connection is closed, by whomever."""
         try:
             frame: str | bytes = await self._connection.get_message()
         except ConnectionClosed:
@@ -61,7 +61,7 @@ class Line:
         return True
 
     async def close(self, code: int, reason: str = "") -> None:
-        """The close handshake, ended by force where the client does not take part."""
+        """Close by the handshake, ended by force where the client does not take part."""
         if self._hung_up is None and self._connection.closed is None:
             self._hung_up = code
         self.place.close()
@@ -78,7 +78,7 @@ class Line:
         await trio.aclose_forcefully(self._stream)
 
     def ended(self) -> tuple[int, str]:
-        """The close code, and who closed, client or server; the server too where it is being stopped."""
+        """Return the close code, and who closed, client or server; the server too where it is being stopped."""
         if self._hung_up is not None:
             return self._hung_up, "server"
         reason = self._connection.closed

@@ -1,6 +1,4 @@
-"""One file: its tracks checked, every packet's time checked, its pictures decoded.
-
-What a binary frame is: whether it opens a file or continues one, told by how it begins and what is open. No I/O.
+"""One file: the kind of each binary frame, its tracks, every packet's time, and its decoded frames.
 
 A WebM that is open is continued by whatever does not open another file: browsers cut their recordings anywhere. Of
 Chromium's MediaRecorder every blob but the first begins one byte inside a SimpleBlock. Fragmented MP4 they cut at a
@@ -28,7 +26,7 @@ _MP4_CONTINUES = (b"moof", b"styp", b"sidx", b"emsg", b"prft", b"free", b"mfra")
 
 
 class Shape(Struct, frozen=True):
-    """What one binary frame is."""
+    """The kind of one binary frame."""
 
     format: str
     """The demuxer's name: mp4 or matroska; of a frame that continues a file, that of the file it could continue."""
@@ -59,7 +57,7 @@ def inspect(payload: bytes, within: str | None = None) -> Shape:
 
 
 def _boxes(payload: bytes) -> Iterator[bytes]:
-    """The type of each top-level box, which must fill the payload exactly."""
+    """Yield the type of each top-level box, which must fill the payload exactly."""
     at = 0
     while at < len(payload):
         size = int.from_bytes(payload[at : at + 4], "big")
@@ -88,14 +86,14 @@ if TYPE_CHECKING:  # only for the type checker is a packet generic
 
 
 class Readable(Protocol):
-    """What a demuxer reads from; it need not seek."""
+    """A file that a demuxer reads from; it need not seek."""
 
     def read(self, size: int, /) -> bytes:
-        """At most so many bytes; none at the end."""
+        """Return at most so many bytes; none at the end."""
 
 
 class Rules(Struct, frozen=True):
-    """What the model wants to see."""
+    """The demands of the model on the media."""
 
     video: bool = True
     audio: bool = True
@@ -104,7 +102,7 @@ class Rules(Struct, frozen=True):
 
 
 class Tally:
-    """What was found since it was last taken; its clock runs on through all files of a session."""
+    """The findings since it was last taken; its clock runs on through all files of a session."""
 
     def __init__(self) -> None:
         self.clock = 0.0
@@ -126,11 +124,11 @@ class Tally:
         self.packet(self.clock, self.clock + seconds)
 
     def keyframe(self, at: float) -> None:
-        """A picture that can be decoded by itself."""
+        """Count a frame that can be decoded by itself."""
         self._keyframes.append(at)
 
     def take(self) -> tuple[float, Span | None, tuple[float, ...], tuple[Span, ...]]:
-        """The clock, the span of the packets, key frames and skipped ranges."""
+        """Return the clock, the span of the packets, key frames and skipped ranges."""
         taken = (self.clock, self.span, tuple(self._keyframes), tuple(self._skipped))
         self.span = None
         self._keyframes.clear()
@@ -189,7 +187,7 @@ def _check_codec(track: Track, known: frozenset[str]) -> None:
 
 
 def _packets(container: InputContainer, tracks: list[Track]) -> Iterator["Packet"]:
-    """All packets but the empty ones that only flush decoders."""
+    """Yield all packets but the empty ones that only flush decoders."""
     try:
         for packet in container.demux(tracks):
             if packet.size:

@@ -61,12 +61,12 @@ CATALOGUE: dict[str, ApiError] = {error.code: error for error in _ERRORS}
 
 
 def lookup(code: str) -> ApiError:
-    """The documented error, or one of that id with nothing known about it, as a newer server would send."""
+    """Return the documented error, or one of that id with nothing known about it, as a newer server would send."""
     return CATALOGUE.get(code) or ApiError(code, "Unknown error", 500, 1011)
 
 
 class Answer(Exception):  # noqa: N818 - the server's answer to a mistake of the client's, not a fault of ours
-    """What a client sent earns an `error` envelope; the session goes on."""
+    """An `error` envelope that a client has earned by what it sent; the session goes on."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)

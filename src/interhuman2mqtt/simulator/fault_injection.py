@@ -1,4 +1,4 @@
-"""Makes the faults of a running session happen."""
+"""The faults of a running session, made to happen at their moments."""
 
 import json
 import math
@@ -52,19 +52,19 @@ class Gauge:
         self._changed = trio.Event()
 
     def set(self, value: float) -> None:
-        """It has risen."""
+        """Raise it, and wake who waits for that."""
         self.value = value
         self._changed.set()
         self._changed = trio.Event()
 
     async def wait_for(self, value: float) -> None:
-        """Until it is at least so much."""
+        """Wait until it is at least so much."""
         while self.value < value:
             await self._changed.wait()
 
 
 class Gauges:
-    """What faults wait for, and what they hold up."""
+    """The counters that faults wait for, and what they hold up."""
 
     def __init__(self) -> None:
         self.chunks = Gauge()
@@ -75,7 +75,7 @@ class Gauges:
         """The error that each chunk is answered with from now on."""
 
     async def wait_until(self, when: When) -> None:
-        """Until the moment of a fault; seconds of the session count from now."""
+        """Wait for the moment of a fault; seconds of the session count from now."""
         if when.clock is Clock.SESSION:
             await trio.sleep(when.value)
         else:
@@ -83,13 +83,13 @@ class Gauges:
             await gauge.wait_for(when.value)
 
     async def stop_reading(self, seconds: float | None) -> None:
-        """For so long, or for ever."""
+        """Stop reading for so long, or for ever."""
         self.reading = trio.Event()
         await trio.sleep(math.inf if seconds is None else seconds)
         self.read_on()
 
     def read_on(self) -> None:
-        """A stall is over, at the latest with its connection."""
+        """End a stall, at the latest with its connection."""
         self.reading.set()
 
 

@@ -17,7 +17,7 @@ class FaultError(ValueError):
 
 
 class Stage(StrEnum):
-    """Where in a session's life a kind of fault belongs."""
+    """A stage in a session's life, to which a kind of fault belongs."""
 
     HANDSHAKE = "handshake"
     RUNNING = "running"
@@ -25,7 +25,7 @@ class Stage(StrEnum):
 
 
 class Clock(StrEnum):
-    """What WHEN counts."""
+    """The quantity that WHEN counts."""
 
     SESSION = "session"
     MEDIA = "media"
@@ -103,7 +103,7 @@ class Fault(Struct, frozen=True, kw_only=True):
 
 
 def help_text() -> str:
-    """All kinds, one line each, for `--help`."""
+    """Return all kinds, one line each, for `--help`."""
     lines = [f"  {name + kind.argument:<24} {kind.help}" for name, kind in KINDS.items()]
     grammar = (
         "faults: --fault KIND[=ARG][@WHEN][,session=N][,times=N][,every][,close=CODE]\n"
@@ -165,7 +165,7 @@ class Planned:
         return self._left == 0
 
     def claim(self) -> bool:
-        """Whether it happens now; says yes as often as was asked for."""
+        """Decide whether it happens now; says yes as often as was asked for."""
         if self.spent:
             return False
         if self._left is not None:
@@ -180,7 +180,7 @@ class FaultPlan:
         self._planned = [Planned(fault) for fault in faults]
 
     def coming(self, stage: Stage, session: int) -> list[Planned]:
-        """The faults of a stage that may still happen to this session, in the order of the command line."""
+        """Return the faults of a stage that may still happen to this session, in the order of the command line."""
         return [
             planned
             for planned in self._planned
@@ -188,6 +188,6 @@ class FaultPlan:
         ]
 
     def take(self, stage: Stage, session: int) -> Fault | None:
-        """The first fault of a stage that needs no waiting, claimed."""
+        """Claim the first fault of a stage that needs no waiting, and return it."""
         coming = self.coming(stage, session)
         return coming[0].fault if coming and coming[0].claim() else None

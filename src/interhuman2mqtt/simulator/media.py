@@ -27,7 +27,7 @@ class Chunk(Struct, frozen=True):
 
 
 class Report(Struct, frozen=True):
-    """What was found since the report before; times are seconds on the session's media clock."""
+    """The findings since the report before; times are seconds on the session's media clock."""
 
     clock: float
     """The end of the media received so far."""
@@ -100,7 +100,7 @@ class Reader:
         return self._report()
 
     def _take(self) -> Chunk | None:
-        """The next frame, whatever it is."""
+        """Return the next frame."""
         if not self._over:
             chunk = self._fetch(self._report())
             self._over = chunk is None
@@ -139,7 +139,7 @@ class Reader:
             raise Answer("ih5004", "The segment continues a stream whose beginning was not received or was unusable.")
 
     def _continue(self, shape: Shape) -> bytes | None:
-        """The frame before is used up: the next that continues the open file; None where it ends."""
+        """Return the next frame that continues the open file, once the one before is used up; None where it ends."""
         self._check_yield(BARREN_MAX[shape.format])
         while (chunk := self._take()) is not None:
             try:

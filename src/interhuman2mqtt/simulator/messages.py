@@ -17,14 +17,14 @@ from interhuman2mqtt.simulator.settings import (
 
 
 class Message(NamedTuple):
-    """What the server says, before it gets its envelope."""
+    """A message of the server, before it gets its envelope."""
 
     type: str
     data: dict[str, Any]
 
 
 class Terms(Struct, frozen=True, kw_only=True):
-    """What a credential was admitted to."""
+    """The terms that a credential was admitted to."""
 
     version: Version
     model: str | None
@@ -49,7 +49,7 @@ class Close(NamedTuple):
 
 
 def envelope(message: Message, correlation_id: str) -> str:
-    """The JSON text of one message, its keys in the order that was seen from the real server."""
+    """Return the JSON text of one message, its keys in the order that was seen from the real server."""
     now = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
     body = {"timestamp": now, "correlation_id": correlation_id, "type": message.type, "data": message.data}
     return msgspec.json.encode(body).decode()
@@ -105,14 +105,14 @@ class _Frame(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ConfigRules:
-    """What a session configuration may say on this session, and what it leads to."""
+    """The rules for a session's configuration, and what it leads to."""
 
     def __init__(self, settings: Settings, terms: Terms) -> None:
         self._settings = settings
         self._terms = terms
 
     def initial(self) -> SessionConfig:
-        """What is in force before the first configuration."""
+        """Return what is in force before the first configuration."""
         return SessionConfig(goal_dimensions=self._dimensions(None), model=self._terms.model)
 
     def read(self, text: str, now: SessionConfig, *, media_sent: bool) -> SessionConfig | Close:

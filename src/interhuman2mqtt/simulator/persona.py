@@ -1,4 +1,4 @@
-"""The person in the picture, invented: what each window of the analysis shows of them. Pure and repeatable."""
+"""The invented person in front of the camera, as each window of the analysis shows them. Pure and repeatable."""
 
 from random import Random
 
@@ -44,7 +44,7 @@ class Signal(Struct, frozen=True):
 
 
 class Look(Struct, frozen=True, kw_only=True):
-    """What one window shows, against the one before."""
+    """One window of the analysis, against the one before."""
 
     start: float
     end: float
@@ -60,7 +60,7 @@ class Look(Struct, frozen=True, kw_only=True):
 
 
 def signal_types(terms: Terms, model: str | None) -> tuple[str, ...]:
-    """The types that a model reports, from the vendor's stream skill (v2) and reference page (v1)."""
+    """Return the types that a model reports, from the vendor's stream skill (v2) and reference page (v1)."""
     if terms.version is Version.V1:
         return tuple(_RATIONALES)
     return _AUDIO_TYPES if model == INTER_2_AUDIO else _V2_TYPES
@@ -76,7 +76,7 @@ class Subject:
         self._quiet = _LONGEST_QUIET
 
     def look(self, number: int, start: float, end: float, fresh: float, types: tuple[str, ...]) -> Look:
-        """What a window shows.
+        """Return what a window shows.
 
         Args:
             number: Of the window, from 0.
@@ -106,17 +106,17 @@ class Subject:
         )
 
     def leave(self) -> tuple[str, ...]:
-        """The session ends: the types that were still active."""
+        """End the session; return the types that were still active."""
         ended, self._active = _types(self._active), ()
         return ended
 
     def scores(self, period: int) -> dict[str, float]:
-        """The conversation quality of one cadence period, 0 to 100; the index is the mean of the five."""
+        """Return the conversation quality of one cadence period, 0 to 100; the index is the mean of the five."""
         random = Random(f"{self._seed}/quality/{period}")  # noqa: S311 - repeatable on purpose
         return with_index({name: float(random.randint(35, 85)) for name in GOAL_DIMENSIONS})
 
     def _level(self, random: Random) -> str | None:
-        """The engagement's new level; None where it stays."""
+        """Return the engagement's new level; None where it stays."""
         if self._engagement is None:
             self._engagement = random.choice(LEVELS[:2])
         elif random.random() < 0.3:
@@ -126,7 +126,7 @@ class Subject:
         return self._engagement
 
     def _new(self, random: Random, start: float, types: list[str]) -> tuple[Signal, ...]:
-        """A signal that begins: in the first window, and at the latest after two windows without any."""
+        """Return a signal that begins: in the first window, and at the latest after two windows without any."""
         self._quiet = 0 if self._active else self._quiet + 1
         due = self._quiet > _LONGEST_QUIET
         if len(self._active) >= MAX_ACTIVE or (not due and random.random() > 0.35):
@@ -145,7 +145,7 @@ def _older(signal: Signal) -> Signal:
 
 
 def _changed(random: Random, signal: Signal) -> Signal:
-    """The same signal with another probability."""
+    """Return the same signal with another probability."""
     return structs.replace(signal, probability=random.choice([p for p in PROBABILITIES if p != signal.probability]))
 
 

@@ -34,7 +34,7 @@ log = structlog.get_logger()
 
 
 class Address(NamedTuple):
-    """Where a simulator listens."""
+    """An address that a simulator listens on."""
 
     host: str
     port: int
@@ -48,7 +48,7 @@ class Address(NamedTuple):
 
 
 class Gateway(NamedTuple):
-    """What stands between for a while, and answers in the API's place."""
+    """A gateway that stands between for a while, and answers in the API's place."""
 
     status: int
     until: float
@@ -104,7 +104,7 @@ def _tls(settings: Settings) -> ssl.SSLContext | None:
 
 
 class Simulator:
-    """What all connections share."""
+    """The state that all connections share."""
 
     def __init__(self, settings: Settings) -> None:
         self._run = Run(settings, FaultPlan(settings.faults))
@@ -114,7 +114,7 @@ class Simulator:
         self._gateway: Gateway | None = None
 
     def close(self) -> None:
-        """The run is over."""
+        """Close what the run holds open."""
         self._archive.close()
 
     async def serve_stream(self, stream: trio.abc.Stream) -> None:
@@ -142,7 +142,7 @@ class Simulator:
         return None
 
     async def _answer(self, request: WebSocketRequest, stream: trio.abc.Stream) -> None:
-        """A session, or the reason why there is none."""
+        """Admit a session, or return the reason why there is none."""
         applicant = read_request(request.path, request.headers, request.proposed_subprotocols)
         if applicant is None:
             await self._reject(
@@ -205,7 +205,7 @@ class Simulator:
     async def _reject(
         self, request: WebSocketRequest, applicant: Applicant | None, away: TurnedAway, status: int
     ) -> None:
-        """An HTTP status with the API's JSON body instead of the upgrade."""
+        """Answer with an HTTP status and the API's JSON body instead of the upgrade."""
         self._refused(applicant, code=away.error.code, status=status)
         correlation_id = str(uuid4())
         body = {
@@ -224,7 +224,7 @@ class Simulator:
         log.info("client refused", **how)
 
     async def _misbehave(self, guest: "_Guest", fault: Fault) -> None:
-        """A fault instead of the handshake's proper end."""
+        """Play a fault instead of the handshake's proper end."""
         record = SessionRecord(self._archive, None, guest.applicant.request_id, guest.correlation_id)
         record.write("fault", kind=fault.kind, argument=fault.argument)
         if fault.kind == "silence":

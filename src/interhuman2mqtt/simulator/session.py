@@ -26,7 +26,7 @@ WAITING_CHUNKS = 2
 
 
 class Run(NamedTuple):
-    """What all sessions of a run share."""
+    """The parts that all sessions of a run share."""
 
     settings: Settings
     plan: FaultPlan
@@ -63,7 +63,7 @@ class Session:
         self._reading_media = trio.CancelScope()
 
     async def run(self) -> None:
-        """Until the connection is closed and everything that came has been read."""
+        """Serve until the connection is closed and everything that came has been read."""
         self._line.place.callback(self._gauges.read_on)
         self._last_media = trio.current_time()
         await self._line.send(messages.ready(self._settings, self._terms))
@@ -144,11 +144,11 @@ class Session:
             return None
 
     def _fetch(self, report: Report) -> Chunk | None:
-        """Called in the reader's thread."""
+        """Take a frame from the reader's thread."""
         return trio.from_thread.run(self._exchange, report)
 
     async def _exchange(self, report: Report) -> Chunk | None:
-        """What the reader asks for: its report is taken, the next frame is given."""
+        """Take the reader's report, and return the next frame."""
         await self._publish(report)
         following = await self._next()
         if following is None:
@@ -201,7 +201,7 @@ class Session:
         await self._limit("ih6004")
 
     async def _limit_idle(self) -> None:
-        """Only media counts as activity; whether configuration or pings do at the real service is not known."""
+        """End an idle session. Only media counts as activity; configuration and pings do not."""
         while (deadline := self._last_media + self._settings.limits.idle_timeout) > trio.current_time():  # noqa: ASYNC110 - the deadline moves
             await trio.sleep_until(deadline)
         if not self._draining:

@@ -1,4 +1,4 @@
-"""How the simulated cloud behaves, as frozen values."""
+"""The settings of the simulated cloud, as frozen values."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -34,14 +34,14 @@ class Dialect(StrEnum):
 
 
 class Decode(StrEnum):
-    """How much of the media is decoded; every packet is demuxed and its time checked in any case."""
+    """The share of the media that is decoded; every packet is demuxed and its time checked in any case."""
 
     KEYFRAMES = "keyframes"
     ALL = "all"
 
 
 class RequireAudio(StrEnum):
-    """Whether media without sound is answered with ih5008."""
+    """The kinds of media without audio that are answered with ih5008."""
 
     AUTO = "auto"
     """On v2 only, whose model wants both."""
@@ -60,7 +60,7 @@ class Key(Struct, frozen=True):
 
 
 class Limits(Struct, frozen=True, kw_only=True):
-    """What `session.ready` tells; the defaults are production's, seen in June 2026."""
+    """The limits that `session.ready` names; the defaults are production's, seen in June 2026."""
 
     idle_timeout: int = 300
     """seconds without media"""
@@ -77,7 +77,7 @@ class Limits(Struct, frozen=True, kw_only=True):
 
 
 class Pace(Struct, frozen=True, kw_only=True):
-    """When the analysis says something, in seconds of media."""
+    """The cadence of the analysis, in seconds of media."""
 
     window: float = 8.0
     stride: float = 3.0
