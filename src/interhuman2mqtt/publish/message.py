@@ -14,9 +14,6 @@ from msgspec import Struct
 
 from interhuman2mqtt.events import ActiveSignal
 
-ROW_COST = 700
-"""Bytes of memory that a message costs beside its topic and payload, as measured with CPython 3.11."""
-
 
 class MessageKind(StrEnum):
     """How a message waits for the broker."""
@@ -52,11 +49,6 @@ class Message(Struct, frozen=True, kw_only=True):
     """A state that may change many times a second; it is told less often (`calm`)."""
     active: tuple[ActiveSignal, ...] | None = None
     """The signals of its camera that are active from then on, so that a later life can end them; None: as before."""
-
-
-def cost(message: Message) -> int:
-    """Bytes that a message takes while it waits; about those that it takes in the store's file, too."""
-    return len(message.topic) + len(message.payload) + ROW_COST
 
 
 QUIET = 60.0

@@ -5,7 +5,7 @@ from interhuman2mqtt.publish.mqtt.poison import STRIKES, STRIKES_KNOWN, PoisonDe
 
 def lose(suspicion: PoisonDetector, *keys: str) -> None:
     for key in keys:
-        suspicion.sent(key)
+        suspicion.in_flight[key] = None
     suspicion.connection_lost()
 
 
@@ -27,7 +27,7 @@ def test_an_answer_acquits() -> None:
     suspicion = PoisonDetector()
     for _ in range(STRIKES - 1):
         lose(suspicion, "a")
-    suspicion.sent("a")
+    suspicion.in_flight["a"] = None
     suspicion.answered("a")
     assert not suspicion.alone
     lose(suspicion, "a")
@@ -37,7 +37,7 @@ def test_an_answer_acquits() -> None:
 def test_one_that_was_taken_before() -> None:
     """What comes first on each connection is not convicted by a line that breaks at each beginning, but in the end."""
     suspicion = PoisonDetector()
-    suspicion.sent("online")
+    suspicion.in_flight["online"] = None
     suspicion.answered("online", comes_again=True)
     for _ in range(STRIKES_KNOWN):
         assert not suspicion.convicts("online")
@@ -61,12 +61,12 @@ def test_many_that_are_lost_together_twice() -> None:
     suspicion = PoisonDetector()
     alone = []
     lose(suspicion, "a", "b", "c")
-    suspicion.sent("a")
+    suspicion.in_flight["a"] = None
     suspicion.answered("a")
     alone.append(suspicion.alone)
     lose(suspicion, "b", "c")
     for key in "b", "c":
         alone.append(suspicion.alone)
-        suspicion.sent(key)
+        suspicion.in_flight[key] = None
         suspicion.answered(key)
     assert [*alone, suspicion.alone] == [False, True, True, False]

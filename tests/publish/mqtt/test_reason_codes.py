@@ -70,8 +70,9 @@ def test_a_will_gives_in_to_what_the_broker_lacks() -> None:
 def test_a_packet_is_admitted_by_its_whole_size(remaining: int, largest: int) -> None:
     """A packet's size is its first byte, the length of its length, and the rest."""
     length = next(n for n in (1, 2, 3, 4, 5) if remaining < 128**n)
-    assert BrokerLimits(packet_size=largest).admit(remaining) == (1 + min(length, 4) + remaining <= largest)
-    assert BrokerLimits().admit(remaining) == (remaining <= PACKET_MAX)
+    admitted = remaining <= BrokerLimits(packet_size=largest).remaining_max
+    assert admitted == (length <= 4 and 1 + length + remaining <= largest)
+    assert BrokerLimits().remaining_max == PACKET_MAX
 
 
 @pytest.mark.parametrize("code", range(0x80, 0xA3))

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from interhuman2mqtt import config
-from interhuman2mqtt.publish.message import DropReason, Message, MessageKind, cost
+from interhuman2mqtt.publish.message import DropReason, Message, MessageKind
 from interhuman2mqtt.publish.outbox.journal import Row
 from interhuman2mqtt.publish.outbox.parked import QUARANTINE, REFUSED, RetryPolicy
+from interhuman2mqtt.publish.outbox.queue import cost
 from publish.lives import Life
 
 MAX_SIZE = 12_000

@@ -7,10 +7,10 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from interhuman2mqtt import config
-from interhuman2mqtt.publish.message import DropReason, Message, MessageKind, cost
+from interhuman2mqtt.publish.message import DropReason, Message, MessageKind
 from interhuman2mqtt.publish.outbox.journal import Row
 from interhuman2mqtt.publish.outbox.parked import QUARANTINE, REFUSED
-from interhuman2mqtt.publish.outbox.queue import Depth, OutboxQueue
+from interhuman2mqtt.publish.outbox.queue import Depth, OutboxQueue, cost
 from publish.helpers import a_state_message, an_answer_message, an_event_message
 
 

@@ -6,9 +6,7 @@ never hears of it, and the socket goes with the client.
 
 import logging
 import socket
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
@@ -125,23 +123,6 @@ def _send_at_once(client: PahoClient) -> None:
     sock = client.socket()
     if isinstance(sock, socket.socket):  # an SSLSocket is one too
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-
-
-@contextmanager
-def corked(sock: object, *, several: bool) -> Iterator[None]:
-    """Let the kernel gather several packets, which costs both ends less than one by one.
-
-    Linux only (tcp(7), TCP_CORK); elsewhere each goes by itself.
-    """
-    if not (several and isinstance(sock, socket.socket) and sys.platform == "linux"):
-        yield
-        return
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
-    try:
-        yield
-    finally:
-        if sock.fileno() >= 0:  # paho closes it where writing fails
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 0)
 
 
 def _set_will(client: PahoClient, will: Message, offer: Offer) -> None:

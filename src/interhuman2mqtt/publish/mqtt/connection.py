@@ -23,8 +23,8 @@ from paho.mqtt.reasoncodes import ReasonCode
 from interhuman2mqtt.errors import Outage, Reason
 from interhuman2mqtt.publish.message import Message
 from interhuman2mqtt.publish.mqtt import reason_codes
-from interhuman2mqtt.publish.mqtt.connect import ConnectSettings, LastError, corked, dial
-from interhuman2mqtt.publish.mqtt.paho_client import TAKEN, Packed, PahoClient
+from interhuman2mqtt.publish.mqtt.connect import ConnectSettings, LastError, dial
+from interhuman2mqtt.publish.mqtt.paho_client import TAKEN, Packed, PahoClient, corked
 from interhuman2mqtt.publish.mqtt.subscriber import Subscriptions, reason_string
 from interhuman2mqtt.publish.mqtt.types import Ack, BrokerLimits, Offer
 
@@ -117,6 +117,7 @@ class BrokerConnection:
 
     def __init__(self, client: PahoClient, settings: ConnectSettings) -> None:
         self.limits = BrokerLimits()
+        self._remaining_max = self.limits.remaining_max
         self.lost: Outage | None = None
         self.hearing = Subscriptions(client)
         self._client = client
@@ -152,7 +153,7 @@ class BrokerConnection:
         packed = 0 if properties is None else len(properties)
         # Two bytes each for the topic's length and the packet identifier.
         size = 2 + len(message.topic.encode()) + 2 + packed + len(message.payload)
-        if not self.limits.admit(size):
+        if size > self._remaining_max:
             raise TooLarge(f"the broker at {self._at} takes packets of {self.limits.packet_size} bytes, not {size}")
         if self.lost is None and self._window.value > 0:
             self._window.acquire_nowait()  # without a turn of the loop for each message
@@ -287,6 +288,7 @@ class BrokerConnection:
     ) -> None:
         self._connack = (code.value, reason_string(properties))
         self.limits = BrokerLimits.of(properties)
+        self._remaining_max = self.limits.remaining_max
         self._window = trio.Semaphore(min(WINDOW, self.limits.receive_maximum))
 
     def _on_disconnect(

@@ -19,10 +19,12 @@ class PoisonDetector:
     """What is on its way, and which of it was the first unanswered one when the last connections were lost."""
 
     def __init__(self) -> None:
-        self._on_its_way: dict[Hashable, None] = {}
+        self.in_flight: dict[Hashable, None] = {}
+        """What was sent and not answered, oldest first; a key is the same each time that its message is sent."""
         self._known: set[Hashable] = set()
         """Which of those that are sent on each connection were answered before."""
-        self._suspect: Hashable = None
+        self.suspect: Hashable = None
+        """The first unanswered one of the last connection that was lost; while there is none all may go together."""
         self._strikes = 0
         self._owed = 0
         """Answers until as many have come as were missing when the last connection was lost."""
@@ -36,7 +38,7 @@ class PoisonDetector:
 
     def convicts(self, key: Hashable, *, relapse: bool = False) -> bool:
         """Whether this message belongs in quarantine; says so once. One loss is enough where it was there before."""
-        guilty = key == self._suspect and self._strikes >= (1 if relapse else self.limit(key))
+        guilty = key == self.suspect and self._strikes >= (1 if relapse else self.limit(key))
         if guilty:
             self._strikes = self._owed = self._careful = 0
         return guilty
@@ -45,17 +47,13 @@ class PoisonDetector:
         """How many losses in a row it takes to convict this message."""
         return STRIKES_KNOWN if key in self._known else STRIKES
 
-    def sent(self, key: Hashable) -> None:
-        """A message is on its way; `key` is the same each time that it is sent."""
-        self._on_its_way[key] = None
-
     def answered(self, key: Hashable, *, comes_again: bool = False) -> None:
         """The broker has said something to it, good or bad; `comes_again`: it is sent on the next connection too."""
         if comes_again:
             self._known.add(key)
-        self._on_its_way.pop(key, None)
+        self.in_flight.pop(key, None)
         self._owed, self._careful = max(0, self._owed - 1), max(0, self._careful - 1)
-        if key == self._suspect:
+        if key == self.suspect:
             self._strikes = 0
 
     def connection_lost(self) -> None:
@@ -64,9 +62,9 @@ class PoisonDetector:
         A broker that closes on one of many takes the answers to others with it (RFC 9293, 3.10.7.4: what follows is
         reset), so the first unanswered one need not be it. When that happens again, each of them goes alone.
         """
-        self._careful = len(self._on_its_way) if self._owed else 0
-        self._owed = len(self._on_its_way)
-        first = next(iter(self._on_its_way), None)
-        self._strikes = 0 if first is None else self._strikes + 1 if first == self._suspect else 1
-        self._suspect = first
-        self._on_its_way.clear()
+        self._careful = len(self.in_flight) if self._owed else 0
+        self._owed = len(self.in_flight)
+        first = next(iter(self.in_flight), None)
+        self._strikes = 0 if first is None else self._strikes + 1 if first == self.suspect else 1
+        self.suspect = first
+        self.in_flight.clear()

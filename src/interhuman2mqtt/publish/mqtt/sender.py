@@ -192,7 +192,7 @@ class OutboxSender:
             message = self._retained.get(topic)
             if message is not None and not self._outbox.is_quarantined(topic):  # else its row waits to be tried alone
                 await self._send_state(connection, message)
-            if self._answers.throttle.active:
+            if self._is_throttled():
                 await connection.wait_acked()
             if again:
                 again.update(dict.fromkeys(topics[number:]))
@@ -237,11 +237,14 @@ class OutboxSender:
 
     async def _next_rows(self, connection: mqtt.BrokerConnection) -> list[Row]:
         """As many as may be on their way together; none only after `stop`."""
-        throttle = self._answers.throttle
-        if throttle.active:
+        if self._is_throttled():
             await connection.wait_acked()
-            await throttle.wait()
-        return await self._outbox.wait_batch(1 if throttle.active else BATCH)
+            await self._answers.throttle.wait()
+        return await self._outbox.wait_batch(1 if self._is_throttled() else BATCH)
+
+    def _is_throttled(self) -> bool:
+        """Decide whether messages go one at a time: a refusal in the middle of many would change their order."""
+        return trio.current_time() < self._answers.throttle.active_until
 
     async def _say(self, connection: mqtt.BrokerConnection, word: BridgeWord) -> None:
         message = self._topics.bridge_state(word, self._boot_id, utc_now())
@@ -267,9 +270,10 @@ class OutboxSender:
     async def _may_go(self, connection: mqtt.BrokerConnection, key: str | int) -> bool:
         """Wait until it is a message's turn; whether it should be sent. `key` names it on later connections too."""
         relapse = self._outbox.is_quarantined(key)
-        if relapse or self._suspicion.alone:
+        suspected = self._suspicion.suspect is not None
+        if relapse or (suspected and self._suspicion.alone):
             await connection.wait_acked()
-        return not self._suspicion.convicts(key, relapse=relapse)
+        return not (suspected and self._suspicion.convicts(key, relapse=relapse))
 
     async def _send(
         self,
@@ -285,7 +289,7 @@ class OutboxSender:
         except mqtt.TooLarge as error:
             lose(DropReason.TOO_LARGE, str(error))
         else:
-            self._suspicion.sent(key)
+            self._suspicion.in_flight[key] = None
             if self._outbox.is_quarantined(key):
                 await connection.wait_acked()  # if it breaks the connection, no other is on its way
 

@@ -21,16 +21,13 @@ class Throttle:
         self.pause = 0.0
         """Seconds that the last refusal made us wait; 0 once a message was taken."""
         self._until = -math.inf
-        self._refused_at = -math.inf
-
-    @property
-    def active(self) -> bool:
-        """Whether messages go one at a time: a refusal in the middle of many would change their order."""
-        return trio.current_time() < self._refused_at + CALM_S
+        self.active_until = -math.inf
+        """Until then messages go one at a time."""
 
     def refused(self) -> None:
         """The broker had no room for a message; of several that were on their way only the first one counts."""
-        self._refused_at = now = trio.current_time()
+        now = trio.current_time()
+        self.active_until = now + CALM_S
         if now >= self._until:
             self.pause = min(2 * self.pause or FIRST_S, LONGEST_S)
             self._until = now + self.pause

@@ -109,16 +109,15 @@ class BrokerLimits(NamedTuple):
             retain=bool(getattr(connack, "RetainAvailable", True)),
         )
 
-    def admit(self, remaining: int) -> bool:
-        """Whether a packet with `remaining` bytes after its fixed header may be sent."""
+    @property
+    def remaining_max(self) -> int:
+        """Bytes that a packet may have after its fixed header: a byte, and one to four for the length (MQTT 5, 1.5.5).
+
+        Reckoned once a connection, where each message would have to count the bytes of its own length.
+        """
         if self.packet_size is None:
-            return remaining <= PACKET_MAX
-        return 1 + _length_of_length(remaining) + remaining <= self.packet_size
-
-
-def _length_of_length(remaining: int) -> int:
-    """Bytes of a packet's variable byte integer (MQTT 5, 1.5.5)."""
-    return next((n for n in (1, 2, 3) if remaining < 1 << 7 * n), 4)
+            return PACKET_MAX
+        return max(min(self.packet_size - 1 - digits, (1 << 7 * digits) - 1) for digits in (1, 2, 3, 4))
 
 
 def tls_context(mqtt: Mqtt) -> ssl.SSLContext:

@@ -10,18 +10,20 @@ Invariants:
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from itertools import islice, takewhile
 from typing import NamedTuple
 
 import trio
 
+from interhuman2mqtt.events import ActiveSignal
 from interhuman2mqtt.publish.message import Message
-from interhuman2mqtt.publish.outbox.active_signals import ActiveSignals, Signals
-from interhuman2mqtt.publish.outbox.retained_topics import RetainedTopics
 
 TOGETHER = 1000
 """Rows written by one transaction at most: beyond it the write-ahead log grows, and nothing is gained."""
+
+
+Signals = tuple[ActiveSignal, ...]
 
 
 class Row(NamedTuple):
@@ -46,6 +48,96 @@ class Taken(NamedTuple):
     topics: dict[str, bool]
     active: dict[str, Signals]
     """By camera."""
+
+
+class RetainedTopics:
+    """Every topic on which something of ours may be retained, and what of that the store does not know yet."""
+
+    def __init__(self) -> None:
+        self.topics: set[str] = set()
+        self.changes: dict[str, bool] = {}
+        """What the store is still to be told: topics that are ours (True), and that are no longer."""
+        self._newest: dict[str, Message] = {}
+
+    def publishes(self, message: Message) -> bool:
+        """It is about to be published; whether that is news for the store."""
+        if not message.retain:
+            return False
+        self._newest[message.topic] = message
+        if not message.payload or message.topic in self.topics:
+            return False
+        self.topics.add(message.topic)
+        self.changes[message.topic] = True
+        return True
+
+    def acknowledged(self, message: Message) -> bool:
+        """The broker has it; whether that is news for the store: it is when nothing is retained any more."""
+        empties = message.retain and not message.payload and self._newest.get(message.topic) == message
+        if not empties or message.topic not in self.topics:
+            return False
+        self.topics.remove(message.topic)
+        self.changes[message.topic] = False
+        return True
+
+    def restore(self, topics: Iterable[str]) -> None:
+        """An earlier life left these."""
+        self.topics |= {topic for topic in topics if self.changes.get(topic, True)}
+
+    def take(self) -> dict[str, bool]:
+        """The changes, which the store is told now."""
+        changes, self.changes = self.changes, {}
+        return changes
+
+    def give_back(self, changes: Mapping[str, bool]) -> None:
+        """The store was not told after all."""
+        self.changes = {**changes, **self.changes}
+
+    def tell_all(self) -> None:
+        """The store knows nothing any more."""
+        self.changes = {**self.changes, **dict.fromkeys(self.topics, True)}
+
+
+class ActiveSignals:
+    """The active signals of each camera, and what of that the store does not know yet."""
+
+    def __init__(self) -> None:
+        self.active: dict[str, Signals] = {}
+        """By camera; none without any."""
+        self.changes: dict[str, Signals] = {}
+        """What the store is still to be told."""
+
+    def publishes(self, message: Message) -> bool:
+        """Take over what a message says of its camera; return whether that is news for the store."""
+        camera, signals = message.camera, message.active
+        if camera is None or signals is None or signals == self.active.get(camera, ()):
+            return False
+        self._set(camera, signals)
+        self.changes[camera] = signals
+        return True
+
+    def restore(self, found: Mapping[str, Signals]) -> None:
+        """An earlier life left these active."""
+        for camera, signals in found.items():
+            if camera not in self.changes:
+                self._set(camera, signals)
+
+    def take(self) -> dict[str, Signals]:
+        """Return the changes, which the store is told now."""
+        changes, self.changes = self.changes, {}
+        return changes
+
+    def give_back(self, changes: Mapping[str, Signals]) -> None:
+        """The store was not told after all."""
+        self.changes = {**changes, **self.changes}
+
+    def tell_all(self) -> None:
+        """The store knows nothing any more."""
+        self.changes = {**self.active, **self.changes}
+
+    def _set(self, camera: str, signals: Signals) -> None:
+        self.active.pop(camera, None)
+        if signals:
+            self.active[camera] = signals
 
 
 class Journal:

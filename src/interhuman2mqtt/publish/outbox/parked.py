@@ -55,41 +55,41 @@ class ParkedTopics:
     """The lanes and their rows."""
 
     def __init__(self) -> None:
-        self._lanes: dict[str | int, _Lane] = {}
-        """By topic, or by the number of an event in quarantine."""
+        self.lanes: dict[str | int, _Lane] = {}
+        """By topic, or by the number of an event in quarantine; mostly none, so that the queue looks here first."""
 
     def __contains__(self, row: Row) -> bool:
         """Whether a row belongs here: by itself, or with its topic."""
-        return row.n in self._lanes or row.message.topic in self._lanes
+        return row.n in self.lanes or row.message.topic in self.lanes
 
     def __iter__(self) -> Iterator[Row]:
-        return (row for lane in self._lanes.values() for row in lane.rows)
+        return (row for lane in self.lanes.values() for row in lane.rows)
 
     def __len__(self) -> int:
-        return sum(len(lane.rows) for lane in self._lanes.values())
+        return sum(len(lane.rows) for lane in self.lanes.values())
 
     @property
     def oldest(self) -> Row | None:
         """The row that came first."""
-        return min((lane.rows[0] for lane in self._lanes.values() if lane.rows), default=None)
+        return min((lane.rows[0] for lane in self.lanes.values() if lane.rows), default=None)
 
     @property
     def due(self) -> float:
         """When the next lane is to be tried; infinite where none is."""
-        return min((lane.due for lane in self._lanes.values() if lane.rows and not lane.probing), default=math.inf)
+        return min((lane.due for lane in self.lanes.values() if lane.rows and not lane.probing), default=math.inf)
 
     def has_topic(self, topic: str) -> bool:
         """Whether the rows of a topic belong here."""
-        return topic in self._lanes
+        return topic in self.lanes
 
     def is_quarantined(self, key: str | int) -> bool:
         """Whether a state's topic, or an event by its number, is in quarantine, also while it is tried."""
-        lane = self._lanes.get(key)
+        lane = self.lanes.get(key)
         return lane is not None and lane.pauses is QUARANTINE
 
     def refuse(self, row: Row, now: float) -> bool:
         """The broker refused a row; whether its topic had been fine until now."""
-        self._lanes.pop(row.n, None)
+        self.lanes.pop(row.n, None)
         return self._fail(row.message.topic, row, REFUSED, now)
 
     def quarantine(self, row: Row, now: float) -> bool:
@@ -98,7 +98,7 @@ class ParkedTopics:
 
     def pause(self, topic: str) -> float:
         """Seconds from the last failure of a topic's lane to the next attempt."""
-        return self._lanes[topic].pause
+        return self.lanes[topic].pause
 
     def add(self, row: Row) -> None:
         """A row that belongs here."""
@@ -107,15 +107,15 @@ class ParkedTopics:
     def remove(self, row: Row) -> None:
         """A row leaves, not to the broker."""
         self._lane(row).rows.remove(row)
-        self._lanes.pop(row.n, None)
+        self.lanes.pop(row.n, None)
 
     def of(self, topic: str) -> list[Row]:
         """The rows of a topic."""
-        return list(self._lanes[topic].rows) if topic in self._lanes else []
+        return list(self.lanes[topic].rows) if topic in self.lanes else []
 
     def release(self, topic: str) -> list[Row]:
         """The broker takes the topic: its rows, which are here no longer."""
-        lane = self._lanes.pop(topic, None)
+        lane = self.lanes.pop(topic, None)
         if lane is None:
             return []
         if lane.pauses is QUARANTINE:
@@ -124,7 +124,7 @@ class ParkedTopics:
 
     def acquit(self, row: Row) -> bool:
         """The broker has a row; whether that had been in quarantine by itself."""
-        lane = self._lanes.pop(row.n, None)
+        lane = self.lanes.pop(row.n, None)
         if lane is not None:
             self._hurry()
         return lane is not None
@@ -136,7 +136,7 @@ class ParkedTopics:
         """
         due = [
             lane
-            for lane in self._lanes.values()
+            for lane in self.lanes.values()
             if lane.rows and not lane.probing and (lane.due <= now or (connected and lane.pauses is REFUSED))
         ]
         for lane in due:
@@ -145,26 +145,26 @@ class ParkedTopics:
 
     def retry(self, row: Row) -> None:
         """What was out to try a lane left another way: the next row may."""
-        self._lanes.pop(row.n, None)
-        if row.message.topic in self._lanes:
-            self._lanes[row.message.topic].probing = False
+        self.lanes.pop(row.n, None)
+        if row.message.topic in self.lanes:
+            self.lanes[row.message.topic].probing = False
 
     def reset(self) -> None:
         """A connection ended: whatever was out to try a lane comes back, or is no more."""
-        for lane in self._lanes.values():
+        for lane in self.lanes.values():
             lane.probing = False
 
     def _lane(self, row: Row) -> _Lane:
-        return self._lanes[row.n if row.n in self._lanes else row.message.topic]
+        return self.lanes[row.n if row.n in self.lanes else row.message.topic]
 
     def _fail(self, key: str | int, row: Row, pauses: RetryPolicy, now: float) -> bool:
-        new = key not in self._lanes
-        lane = self._lanes.setdefault(key, _Lane(pauses))
+        new = key not in self.lanes
+        lane = self.lanes.setdefault(key, _Lane(pauses))
         lane.failed(pauses, now)
         insort(lane.rows, row)
         return new
 
     def _hurry(self) -> None:
-        for lane in self._lanes.values():
+        for lane in self.lanes.values():
             if lane.pauses is QUARANTINE:
                 lane.due = -math.inf
