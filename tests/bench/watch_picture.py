@@ -15,9 +15,9 @@ from rich.console import Console
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from integration.helpers import Box, Json, Site, box, site
-from interhuman2mqtt.commands.watch import settings_for, subscribed
 from interhuman2mqtt.commands.watch_model import Fleet, filters, place
 from interhuman2mqtt.commands.watch_output import line
+from interhuman2mqtt.commands.watch_subscription import settings_for, subscribed
 from interhuman2mqtt.commands.watch_terminal import Screen
 from interhuman2mqtt.config import Mqtt
 from interhuman2mqtt.control.inbox import IncomingMessage

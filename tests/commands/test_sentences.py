@@ -9,7 +9,7 @@ from interhuman2mqtt import cli, config
 from interhuman2mqtt.commands.doctor_broker import acl
 from interhuman2mqtt.commands.doctor_checks import _unwritable
 from interhuman2mqtt.commands.doctor_report import remedy
-from interhuman2mqtt.commands.watch import settings_for, subscribed
+from interhuman2mqtt.commands.watch_subscription import settings_for, subscribed
 from interhuman2mqtt.config import problems, secrets, urls
 from interhuman2mqtt.config.model import Box, Config, Interhuman, Log, Metrics, Mqtt, Outbox, Privacy
 from interhuman2mqtt.config.problems import BadValueError

@@ -11,7 +11,8 @@ from rich.console import Console
 
 from interhuman2mqtt.commands.watch_model import Fleet, Place
 from interhuman2mqtt.commands.watch_output import line
-from interhuman2mqtt.commands.watch_terminal import Screen, Terminal, span, table
+from interhuman2mqtt.commands.watch_table import Detail, natural, span, table
+from interhuman2mqtt.commands.watch_terminal import Screen, Terminal, as_text
 from interhuman2mqtt.runtime.sanitize import clean
 
 NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
@@ -48,14 +49,14 @@ FLEET: dict[tuple[str, str, str], Any] = {
 PICTURE = """\
 2 of 3 boxes online, 1 of 3 cameras streaming; 1 with other files than most
 camera          state               engagement  signals        qual   lag  gaps
-hall-1 online for 3m  12 waiting  0.2.0  files aaaaaaaaaaaa  config cccccccccccc
-  north         streaming           engaged     stress,          61  0.4s   65s
-                                                hesitation
 lobby-1 online for 3m  0.2.0  files bbbbbbbbbbbb  config cccccccccccc
   front         connecting                                             3m    3m
                 cloud_unreachable
 yard-1 offline for 3m  0.2.0  files aaaaaaaaaaaa  config cccccccccccc
   gate          was streaming
+hall-1 online for 3m  12 waiting  0.2.0  files aaaaaaaaaaaa  config cccccccccccc
+  north         streaming           engaged     stress,          61  0.4s   65s
+                                                hesitation
 """
 
 
@@ -89,12 +90,64 @@ def test_wider_terminals_are_used(width: int) -> None:
 
 
 def test_trouble_stays_when_room_is_short() -> None:
-    """Where only trouble fits, cameras that stream are counted, those of a box that is gone are not among them."""
-    text = drawn(fleet(FLEET), only_trouble=True)
+    """Where not all fits, boxes that are well have a line each below those in trouble, which keep their cameras."""
+    text = drawn(fleet(FLEET), detail=Detail.TROUBLE)
     assert "north" not in text
-    assert "and 1 more that stream" in text
-    assert "front" in text
-    assert "gate" in text
+    assert text.splitlines()[-1] == "hall-1  1 of 1 streaming  1 engaged  hesitation, stress  lag 0.4s"
+    assert text.index("front") < text.index("gate") < text.index("hall-1")
+
+
+def test_names_are_in_the_order_of_people() -> None:
+    """Box 2 stands before box 10, with digits of any script, and however long a number is."""
+    names = ["hall-10", "hall-2", "hall-\u0662", "9" * 30, "a", ""]
+    assert sorted(names[:2], key=natural) == ["hall-2", "hall-10"]
+    assert len(sorted(names, key=natural)) == len(names)
+
+
+def test_thirty_boxes_fit_a_small_terminal() -> None:
+    """On 80x24 trouble stands first, the arrows lead to the last box, and a third is left for events."""
+    shown = Screen(Console(file=io.StringIO(), width=80, height=24), thirty_boxes())
+    for number in range(30):
+        said = line(Place("box-1", f"cam{number}", "event/x"), json.dumps(EVENT).encode())
+        assert said
+        shown._lines.append(as_text(said))
+    first = rendered(shown)
+    assert len(first) == 23
+    assert [row.split()[0] for row in first[3:5]] == ["box-7", "front"]
+    assert [row.split()[0] for row in first[6:9]] == ["box-1", "box-2", "box-3"]
+    assert sum("engagement neutral" in row for row in first) == 24 // 3
+    for _ in range(60):
+        shown.view.press("down")
+    last = rendered(shown)
+    assert any(row.startswith("box-30 ") for row in last)
+    assert last[1:3] == first[1:3]
+
+
+def test_a_filter_shows_what_is_meant() -> None:
+    """A part of a name leaves the boxes and cameras that hold it; Esc shows all again."""
+    shown = Screen(Console(file=io.StringIO(), width=80, height=24), thirty_boxes())
+    for key in ["/", "b", "o", "x", "-", "3", "enter"]:
+        assert not shown.view.press(key)
+    rows = rendered(shown)
+    assert rows[1] == "/box-3   (Esc: all)"
+    assert [row.split()[0] for row in rows if row.startswith("box-")] == ["box-3", "box-30"]
+    shown.view.press("esc")
+    assert len([row for row in rendered(shown) if row.startswith("box-")]) > 10
+
+
+def thirty_boxes() -> Fleet:
+    messages: dict[tuple[str, str, str], Any] = {}
+    for number in range(1, 31):
+        messages |= box(f"box-{number}")
+        state = {"state": "refused", "reason": "unauthorized"} if number == 7 else {"state": "streaming"}
+        messages[f"box-{number}", "front", "status"] = {**state, "since": BEFORE}
+    return fleet(messages)
+
+
+def rendered(shown: Screen) -> list[str]:
+    shown._console.file = io.StringIO()
+    shown._console.print(shown.render())
+    return [row.rstrip() for row in printed(shown).splitlines()]
 
 
 EVIL = "\x1b]0;owned\x07[bold red]x[/]\u202egnp\n\x9b31m"

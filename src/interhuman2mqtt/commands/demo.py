@@ -24,9 +24,9 @@ from rich.table import Table
 from rich.text import Text
 
 from interhuman2mqtt import exit_codes
-from interhuman2mqtt.commands.watch import settings_for, subscribed
 from interhuman2mqtt.commands.watch_model import Camera, Fleet, place
 from interhuman2mqtt.commands.watch_output import line
+from interhuman2mqtt.commands.watch_subscription import settings_for, subscribed
 from interhuman2mqtt.commands.watch_terminal import Terminal, as_text
 from interhuman2mqtt.config import Mqtt
 from interhuman2mqtt.control.inbox import IncomingMessage

@@ -9,111 +9,33 @@
 It receives what any consumer would, over the same kind of connection as the service's own.
 """
 
+import os
 import signal
 import sys
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
-from uuid import uuid4
 
 import trio
 from msgspec import structs
 
 from interhuman2mqtt import exit_codes
 from interhuman2mqtt.commands import watch_output
+from interhuman2mqtt.commands.watch_keys import parse_keys, single_keys
 from interhuman2mqtt.commands.watch_model import Fleet, Place, filters, place
 from interhuman2mqtt.commands.watch_output import Line, line
+from interhuman2mqtt.commands.watch_subscription import keep_subscribed, settings_for
 from interhuman2mqtt.commands.watch_terminal import Screen, Terminal
-from interhuman2mqtt.config import Mqtt, secrets, urls
+from interhuman2mqtt.config import Mqtt, urls
 from interhuman2mqtt.config import loader as configfile
 from interhuman2mqtt.config.problems import BadValueError
 from interhuman2mqtt.config.secrets import borrow_credentials
 from interhuman2mqtt.control.inbox import IncomingMessage
-from interhuman2mqtt.errors import ConfigError, Outage, Reason, Refused
-from interhuman2mqtt.publish.mqtt import connection as mqtt
-from interhuman2mqtt.publish.mqtt.connect import ConnectSettings
-from interhuman2mqtt.publish.mqtt.subscriber import Take
-from interhuman2mqtt.publish.mqtt.types import INCOMING_PACKET_MAX, Endpoint
+from interhuman2mqtt.errors import ConfigError
 from interhuman2mqtt.runtime import log, stdout
 from interhuman2mqtt.runtime.sanitize import clean_lines
-from interhuman2mqtt.supervisor import BackoffPolicy, BugBudget, Health, RetryInfo, keep_running
-
-KEEPALIVE_S = 30
-TIMEOUT_S = 10.0
-"""For one attempt to connect, and for the answer to a subscription."""
-PAUSES = BackoffPolicy(first=1.0, longest=15.0, overloaded=5.0, overloaded_longest=30.0, refused=15.0)
-"""Somebody sits before it: shorter than the service's."""
-
-
-def settings_for(config: Mqtt, who: str, timeout: float = TIMEOUT_S) -> ConnectSettings:
-    """Return how to connect beside the service: without a will, and with a client id that is nobody else's.
-
-    Raises:
-        ConfigError: `mqtt.url` is none.
-    """
-
-    def read_password() -> str | None:
-        return None if config.password is None else secrets.read(config.password, what="mqtt.password").reveal()
-
-    return ConnectSettings(
-        mqtt=structs.replace(config, client_id=f"interhuman-{who}-{uuid4().hex[:8]}"),
-        read_password=read_password,
-        endpoint=Endpoint.of(config.url),
-        will=None,
-        keepalive=KEEPALIVE_S,
-        timeout=timeout,
-    )
-
-
-@asynccontextmanager
-async def subscribed(settings: ConnectSettings, filters: Sequence[str], take: Take) -> AsyncIterator[None]:
-    """One connection; the block runs once the broker has confirmed the subscription, and is cancelled with its loss.
-
-    Raises:
-        Outage: the broker does not answer, does not let us listen, or went away.
-    """
-    async with mqtt.connected(settings) as connection:
-        with trio.move_on_after(settings.timeout) as patience:
-            answers = await connection.hearing.subscribe(filters, take, INCOMING_PACKET_MAX)
-        if patience.cancelled_caught:
-            raise Outage(Reason.BROKER_LOST, f"the broker at {settings.endpoint} does not answer a subscription")
-        if refused := [(topic, ack) for topic, ack in zip(filters, answers, strict=False) if ack.refused]:
-            topic, ack = refused[0]
-            raise Refused(Reason.BROKER_REFUSED, f"the broker does not let us subscribe to {topic}: {ack.text}")
-        yield
-
-
-async def keep_subscribed(  # noqa: PLR0913 - what a connection tells, each named once
-    settings: ConnectSettings,
-    filters: Sequence[str],
-    take: Take,
-    *,
-    on_attempt: Callable[[], None],
-    on_subscribed: Callable[[], None],
-    on_retry: Callable[[RetryInfo], None],
-) -> None:
-    """One connection after another, for ever.
-
-    Args:
-        settings: How to connect.
-        filters: The topic filters.
-        take: Receives each message; must neither wait nor fail.
-        on_attempt: Called before a connection is tried: what the one before received may not be true any more.
-        on_subscribed: Called when it is subscribed.
-        on_retry: Called with why it ended, or did not come about, and when it is tried again.
-    """
-
-    async def connect(health: Health) -> bool:
-        on_attempt()
-        async with subscribed(settings, filters, take):
-            health.well()
-            on_subscribed()
-            await trio.sleep_forever()
-
-    await keep_running(connect, on_retry, BugBudget(0), PAUSES)
-
+from interhuman2mqtt.supervisor import RetryInfo
 
 EVERY_S = 0.25
 """Between two pictures, at least."""
@@ -187,6 +109,8 @@ class _Watch:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._listen)
                 nursery.start_soon(self._once if self._options.once else self._follow)
+                if self._screen.is_live and not (self._options.once or self._options.json):
+                    nursery.start_soon(self._read_keys, sys.stdin.fileno())
                 await anext(signals)
                 self._over.cancel()
 
@@ -229,6 +153,17 @@ class _Watch:
                         await self._news.wait()
             finally:
                 self._show()
+
+    async def _read_keys(self, descriptor: int) -> None:
+        with single_keys(descriptor) as can_read:
+            while can_read:
+                await trio.lowlevel.wait_readable(descriptor)
+                typed = os.read(descriptor, 256)
+                if not typed:
+                    return
+                if any(self._screen.view.press(key) for key in parse_keys(typed)):
+                    self._over.cancel()
+                self._news.set()
 
     def _show(self) -> None:
         if self._lost:
