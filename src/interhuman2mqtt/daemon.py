@@ -25,10 +25,9 @@ from msgspec import structs
 
 from interhuman2mqtt import health as report
 from interhuman2mqtt.cameras.context import CameraContext
-from interhuman2mqtt.cameras.coverage import Coverage, DatedGap
+from interhuman2mqtt.cameras.coverage import Coverage
 from interhuman2mqtt.cameras.fleet import Change, Fleet
 from interhuman2mqtt.cameras.gap_events import CameraEvents
-from interhuman2mqtt.cameras.gaps import AudioGap
 from interhuman2mqtt.cameras.refusal_doubt import Accepted
 from interhuman2mqtt.cameras.session_slots import SessionSlots
 from interhuman2mqtt.cloud.websocket import Server
@@ -99,7 +98,6 @@ class _Daemon:
         self._bugs = int(os.environ.get("INTERHUMAN2MQTT_BUGS", BUGS))
         self._topics = Topics(config.mqtt.base_topic, config.box.id, config.outbox.max_age)
         self._clock = BoxClock()
-        self._teller = CameraEvents(config.box.id, self._boot_id, self._clock)
         self._reloader = Reloader(load, self._take_over, notify, self._reloaded)
         self._reload: ReloadInfo | None = None
         self._waits: tuple[str, ...] = ()
@@ -126,9 +124,10 @@ class _Daemon:
             alive=self._alive,
             bugs=self._bugs,
         )
-        self._announcer = EventPublisher(self._topics, self._delivery.publish)
+        self._announcer = EventPublisher(self._topics, self._delivery.sender)
+        self._teller = CameraEvents(self._config.box.id, self._boot_id, self._clock, self._announcer)
         self._home = HomeAssistant(self._topics, self._delivery.publish, self._delivery.repeat)
-        self._coverage = Coverage(state_dir.find() / "coverage.json", self._tell_gap, self._clock)
+        self._coverage = Coverage(state_dir.find() / "coverage.json", self._teller, self._clock)
         with receiving() as signals:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._endings.run, signals, nursery.cancel_scope)
@@ -170,7 +169,7 @@ class _Daemon:
         left = {**self._coverage.resume(self._config.cameras), **self._delivery.outbox.active_signals()}
         for camera, signals in left.items():
             for active in signals:
-                self._announcer.event(self._teller.signal_end(camera, active.type, active.session))
+                self._teller.publish_signal_end(camera, active)
         for camera in self._config.cameras:
             self._announcer.clear(camera)
         self._announcer.keep(self._config.cameras)
@@ -241,8 +240,7 @@ class _Daemon:
             coverage=self._coverage,
             policy=self._policy,
             clock=self._clock,
-            publish_event=self._announcer.event,
-            publish_status=self._announcer.status,
+            publisher=self._announcer,
             alive=self._alive,
             bugs=self._bugs,
         )
@@ -255,10 +253,6 @@ class _Daemon:
                 for camera in self._fleet.cameras.values():
                     camera.standing.redate()
             await trio.sleep(LOOK_S)
-
-    def _tell_gap(self, camera: str, gap: DatedGap | AudioGap) -> None:
-        told = self._teller.audio(camera, gap) if isinstance(gap, AudioGap) else self._teller.gap(camera, gap)
-        self._announcer.event(told)
 
     def _new_requests(self) -> RequestDispatcher:
         return RequestDispatcher(

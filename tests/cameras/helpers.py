@@ -46,17 +46,17 @@ class Heard:
         self.gaps: list[DatedGap] = []
         self._more = trio.Event()
 
-    def status(self, status: CameraStatus) -> None:
+    def publish_status(self, status: CameraStatus) -> None:
         """A camera's status changed."""
         self.statuses.append(status)
         self._wake()
 
-    def event(self, event: Event) -> None:
+    def publish_event(self, event: Event) -> None:
         """A camera's event."""
         self.events.append(event)
         self._wake()
 
-    def gap(self, _camera: str, gap: DatedGap | AudioGap) -> None:
+    def publish_gap(self, _camera: str, gap: DatedGap | AudioGap) -> None:
         """Time of a camera that was not analysed."""
         if isinstance(gap, DatedGap):
             self.gaps.append(gap)
@@ -109,11 +109,10 @@ def shared(url: str, heard: Heard, **changes: Any) -> CameraContext:
         redact=frozenset(),
         places=SessionSlots(0),
         accepted=Accepted(),
-        coverage=Coverage(Path(os.devnull), heard.gap, CLOCK),
+        coverage=Coverage(Path(os.devnull), heard, CLOCK),
         policy=free(),
         clock=CLOCK,
-        publish_event=heard.event,
-        publish_status=heard.status,
+        publisher=heard,
         alive=Heartbeats(),
         bugs=0,
         pauses=AT_ONCE,

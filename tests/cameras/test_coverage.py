@@ -10,12 +10,13 @@ import structlog
 from msgspec import UNSET
 from trio.testing import MockClock
 
+from cameras.helpers import Heard
 from interhuman2mqtt.cameras.coverage import SAVE_S, Coverage, DatedGap
 from interhuman2mqtt.cameras.gap_events import CameraEvents
 from interhuman2mqtt.cameras.gaps import AudioGap
 from interhuman2mqtt.cameras.status import StatusTracker
 from interhuman2mqtt.errors import Reason
-from interhuman2mqtt.events import ActiveSignal, CameraStatus, Clock, MediaChunk
+from interhuman2mqtt.events import ActiveSignal, Clock, MediaChunk
 from support.clocks import NOON, Clocks
 
 DAY_S = 86400.0
@@ -44,14 +45,15 @@ class Life:
         self.told: list[tuple[str, DatedGap]] = []
         self.coverage = Coverage(
             folder / "coverage.json",
-            self._tell,
+            self,
             clocks.box_clock(),
         )
         self.left = self.coverage.resume(dict.fromkeys(cameras or ("front",)))
         for camera in cameras or ("front",):
             self.coverage.ledger(camera)
 
-    def _tell(self, camera: str, gap: DatedGap | AudioGap) -> None:
+    def publish_gap(self, camera: str, gap: DatedGap | AudioGap) -> None:
+        """Note a gap."""
         assert isinstance(gap, DatedGap)
         self.told.append((camera, gap))
 
@@ -179,7 +181,7 @@ async def test_a_clock_that_never_gets_right(tmp_path: Path) -> None:
     third.coverage.settle_owed()
     unknown = DatedGap(at(10), None, Reason.POWER_CUT, None)
     assert [gap for _, gap in third.told if gap.seconds is None] == [unknown]
-    event = CameraEvents("lobby-1", "life", clocks.box_clock()).gap("front", unknown)
+    event = CameraEvents("lobby-1", "life", clocks.box_clock(), Heard()).gap("front", unknown)
     assert (event.start_at, event.end_at, event.ranges_at, event.clock) == (at(10), None, UNSET, Clock.UNKNOWN)
     assert event.data == {"reason": "power_cut", "seconds": None}
 
@@ -258,9 +260,9 @@ async def test_when_the_last_media_left_is_remembered(tmp_path: Path) -> None:
 
 def last_media(life: Life) -> datetime | None:
     """When the last media of the camera left, by its status."""
-    told: list[CameraStatus] = []
-    StatusTracker("front", told.append, life.coverage.ledger("front"), life.clocks.box_clock())
-    return told[0].last_media_at
+    heard = Heard()
+    StatusTracker("front", heard, life.coverage.ledger("front"), life.clocks.box_clock())
+    return heard.statuses[0].last_media_at
 
 
 async def test_what_was_wrong_before_a_crash(tmp_path: Path) -> None:

@@ -10,67 +10,67 @@ from interhuman2mqtt.cameras.recording import ResumePosition, StartPoint
 REPLAY_S = 4.0
 
 
-def a_session(frontier: ResumePosition, start: float, until: float, delivered: float | None = None) -> None:
+def a_session(resume: ResumePosition, start: float, until: float, delivered: float | None = None) -> None:
     """A session that is sent each second from `start` to `until`, and breaks."""
     for second in range(round(start), round(until)):
-        frontier.sent(second, second + 1.0)
+        resume.sent(second, second + 1.0)
     if delivered is not None:
-        frontier.delivered(delivered)
-    frontier.over(in_order=False)
+        resume.delivered(delivered)
+    resume.session_ended(drained=False)
 
 
 def test_the_first_recording_begins_with_the_first_gop() -> None:
     """At zero, with nothing to replay."""
-    assert ResumePosition(REPLAY_S).begin() == StartPoint(0.0, 0.0, 0.0)
+    assert ResumePosition(REPLAY_S).start_point() == StartPoint(0.0, 0.0, 0.0)
 
 
 def test_after_a_break_what_is_not_proven_comes_again_and_a_replay_before_it() -> None:
     """The recording begins with the first GOP that is not known to be delivered, minus the replay."""
-    frontier = ResumePosition(REPLAY_S)
-    a_session(frontier, 0, 20, delivered=18)
-    assert frontier.begin() == StartPoint(18.0, REPLAY_S, 0.0)
-    assert frontier.sent_s == 20.0
+    resume = ResumePosition(REPLAY_S)
+    a_session(resume, 0, 20, delivered=18)
+    assert resume.start_point() == StartPoint(18.0, REPLAY_S, 0.0)
+    assert resume.sent_s == 20.0
 
 
 def test_after_an_end_in_good_order_there_is_no_replay() -> None:
     """The next recording begins at exactly the next GOP."""
-    frontier = ResumePosition(REPLAY_S)
-    frontier.sent(0, 20)
-    frontier.delivered(20)
-    frontier.over(in_order=True)
-    assert frontier.begin() == StartPoint(20.0, 0.0, 0.0)
+    resume = ResumePosition(REPLAY_S)
+    resume.sent(0, 20)
+    resume.delivered(20)
+    resume.session_ended(drained=True)
+    assert resume.start_point() == StartPoint(20.0, 0.0, 0.0)
 
 
 def test_a_session_that_delivered_nothing_new_is_not_replayed_again() -> None:
     """It begins at the first GOP that was not delivered; what was sent twice is never sent a third time."""
-    frontier = ResumePosition(REPLAY_S)
-    a_session(frontier, 0, 20, delivered=18)
-    a_session(frontier, 14, 16, delivered=16)
-    assert frontier.begin() == StartPoint(18.0, 0.0, 16.0)
+    resume = ResumePosition(REPLAY_S)
+    a_session(resume, 0, 20, delivered=18)
+    a_session(resume, 14, 16, delivered=16)
+    assert resume.start_point() == StartPoint(18.0, 0.0, 16.0)
 
 
 def test_an_attempt_that_sent_nothing_changes_nothing() -> None:
     """The cloud may be away for long: the session that broke before is replayed all the same."""
-    frontier = ResumePosition(REPLAY_S)
-    a_session(frontier, 0, 20, delivered=18)
-    begin = frontier.begin()
+    resume = ResumePosition(REPLAY_S)
+    a_session(resume, 0, 20, delivered=18)
+    begin = resume.start_point()
     for _ in range(3):
-        frontier.over(in_order=False)
-        assert frontier.begin() == begin
+        resume.session_ended(drained=False)
+        assert resume.start_point() == begin
 
 
 def test_what_was_sent_twice_is_given_up() -> None:
     """Where it was never proven to have arrived, that is a hole, and what comes next goes on."""
-    frontier = ResumePosition(REPLAY_S)
-    a_session(frontier, 0, 20)
-    a_session(frontier, 0, 12)
-    assert frontier.begin() == StartPoint(12.0, 0.0, 12.0)
+    resume = ResumePosition(REPLAY_S)
+    a_session(resume, 0, 20)
+    a_session(resume, 0, 12)
+    assert resume.start_point() == StartPoint(12.0, 0.0, 12.0)
 
 
 def test_news_is_what_no_session_delivered_before() -> None:
     """A replayed chunk that arrives is none."""
-    frontier = ResumePosition(REPLAY_S)
-    assert [frontier.delivered(end) for end in (5.0, 3.0, 5.0, 6.0)] == [True, False, False, True]
+    resume = ResumePosition(REPLAY_S)
+    assert [resume.delivered(end) for end in (5.0, 3.0, 5.0, 6.0)] == [True, False, False, True]
 
 
 sessions = st.tuples(
@@ -86,27 +86,27 @@ sessions = st.tuples(
 @example([(0, 0, 20, 18, False), (4, 0, 30, 0, False), (0, 0, 30, 30, True)])
 def test_any_sequence_of_sessions(life: list[tuple[int, int, int, int, bool]]) -> None:
     """No GOP is sent three times, none is skipped unless it was sent twice or is gone, and all of them move on."""
-    frontier = ResumePosition(REPLAY_S)
+    resume = ResumePosition(REPLAY_S)
     times_sent: Counter[int] = Counter()
     gone = proven_until = 0
-    for back, evicted, count, proven, in_order in life:
-        begin = frontier.begin()
+    for back, evicted, count, proven, drained in life:
+        begin = resume.start_point()
         assert begin.floor_s <= begin.from_s
         assert all(times_sent[gop] == 2 or gop < gone for gop in range(proven_until, round(begin.from_s)))
         gone = max(gone, round(begin.from_s) - 12 + evicted)
         earliest = max(round(begin.from_s - min(back, begin.replay_s)), round(begin.floor_s), gone)
-        before = frontier.sent_s, begin.floor_s, frontier.undelivered_s
+        before = resume.sent_s, begin.floor_s, resume.undelivered_s
         for gop in range(earliest, earliest + count):
-            frontier.sent(gop, gop + 1.0)
+            resume.sent(gop, gop + 1.0)
             times_sent[gop] += 1
-        arrived = earliest + (count if in_order else min(proven, count))
+        arrived = earliest + (count if drained else min(proven, count))
         if arrived > earliest:
-            frontier.delivered(arrived)
+            resume.delivered(arrived)
             proven_until = max(proven_until, arrived)
-        frontier.over(in_order=in_order)
-        after = frontier.sent_s, frontier.begin().floor_s, frontier.undelivered_s
+        resume.session_ended(drained=drained)
+        after = resume.sent_s, resume.start_point().floor_s, resume.undelivered_s
         assert all(later >= sooner for sooner, later in zip(before, after, strict=True))
         assert (after != before) == (count > 0)
-        if in_order:
-            assert frontier.begin().replay_s == 0.0
+        if drained:
+            assert resume.start_point().replay_s == 0.0
     assert max(times_sent.values(), default=0) <= 2

@@ -9,7 +9,7 @@ from msgspec import structs
 from interhuman2mqtt.cameras.gaps import GapTracker
 from interhuman2mqtt.cameras.status import AudioCondition, StatusTracker
 from interhuman2mqtt.errors import Outage, Overloaded, Reason, Refused
-from interhuman2mqtt.events import CameraStatus, Range, State
+from interhuman2mqtt.events import CameraStatus, Event, Range, State
 from interhuman2mqtt.policy.decision import Decision
 from interhuman2mqtt.runtime.redaction import hide
 from support.clocks import NOON, Clocks
@@ -26,7 +26,15 @@ class Told:
         self.clocks = Clocks()
         clock = self.clocks.box_clock()
         self.ledger = GapTracker(clock, clock.boottime())
-        self.standing = StatusTracker("front", self.statuses.append, self.ledger, clock)
+        self.standing = StatusTracker("front", self, self.ledger, clock)
+
+    def publish_status(self, status: CameraStatus) -> None:
+        """Note a status."""
+        self.statuses.append(status)
+
+    def publish_event(self, event: Event) -> None:
+        """Take no event."""
+        raise AssertionError(event)
 
     def last(self) -> tuple[State, Reason | None]:
         return self.statuses[-1].state, self.statuses[-1].reason

@@ -11,13 +11,13 @@ import trio
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cameras.helpers import Heard
 from interhuman2mqtt.cameras.gaps import GapTracker
 from interhuman2mqtt.cameras.stall_detector import Timeouts
 from interhuman2mqtt.cameras.status import StatusTracker
 from interhuman2mqtt.cameras.worker import CaptureProcess, frames
 from interhuman2mqtt.capture import ipc
 from interhuman2mqtt.errors import Outage, Reason
-from interhuman2mqtt.events import CameraStatus
 from interhuman2mqtt.runtime.clock import BoxClock
 
 CLOCK = BoxClock()
@@ -56,10 +56,10 @@ def a_header(kind: str) -> st.SearchStrategy[bytes]:
 headers = st.sampled_from(list(FIELDS)).flatmap(a_header) | st.binary(max_size=100)
 
 
-def a_worker(statuses: list[CameraStatus]) -> CaptureProcess:
+def a_worker(heard: Heard) -> CaptureProcess:
     """The daemon's side, without a process."""
     made = CaptureProcess(cast("trio.Process", SimpleNamespace()), 20.0)
-    made.on_opened = StatusTracker("front", statuses.append, GapTracker(CLOCK, 0.0), CLOCK).captures
+    made.on_opened = StatusTracker("front", heard, GapTracker(CLOCK, 0.0), CLOCK).captures
     made.record("continuous", 1.0, None)
     return made
 
@@ -70,8 +70,8 @@ def test_no_frame_is_a_bug(found: list[bytes], payload: bytes) -> None:
 
     async def take() -> None:
         await trio.lowlevel.checkpoint()  # trio's clock runs only in trio
-        statuses: list[CameraStatus] = []
-        taken = a_worker(statuses)
+        heard = Heard()
+        taken = a_worker(heard)
         recording = taken.recordings[1]
         for header in found:
             try:
@@ -81,10 +81,10 @@ def test_no_frame_is_a_bug(found: list[bytes], payload: bytes) -> None:
                 str(error).encode()
             except Outage as outage:
                 msgspec.json.encode(outage.detail)
-        standing = StatusTracker("front", statuses.append, GapTracker(CLOCK, 0.0), CLOCK)
+        standing = StatusTracker("front", heard, GapTracker(CLOCK, 0.0), CLOCK)
         if taken.outage:
             standing.capture_failed(taken.outage, 1)
-        msgspec.json.encode(statuses)
+        msgspec.json.encode(heard.statuses)
         for chunk in recording._chunks:
             assert chunk.media_end >= chunk.media_start
             msgspec.json.encode(CLOCK.utc(CLOCK.since_boot(chunk.captured_from)))

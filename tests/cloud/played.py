@@ -108,7 +108,7 @@ class Tape:
         self.events: list[Event] = []
         self.chunks: list[MediaChunk] = []
         self.proven: list[tuple[MediaChunk, float | None]] = []
-        self.oddities: list[tuple[Anomaly, str]] = []
+        self.anomalies: list[tuple[Anomaly, str]] = []
         self.refused: list[MediaChunk] = []
         self.complaints: list[Outage | None] = []
 
@@ -134,8 +134,8 @@ class Tape:
     def too_short(self) -> None:
         """Its recordings are as long as they are."""
 
-    def noticed(self, oddity: Anomaly, detail: str) -> None:
-        self.oddities.append((oddity, detail))
+    def on_anomaly(self, anomaly: Anomaly, detail: str) -> None:
+        self.anomalies.append((anomaly, detail))
 
     @property
     def types(self) -> list[str]:

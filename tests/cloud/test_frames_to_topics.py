@@ -81,7 +81,7 @@ def test_any_frames_can_be_published(frames: list[str | bytes]) -> None:
     sent = sum(len(frame.encode() if isinstance(frame, str) else frame) for frame in frames)
     for message in published:
         assert_publishable(message, sent)
-    for _, detail in tape.oddities:
+    for _, detail in tape.anomalies:
         assert len(detail) < 500
         detail.encode()
 
@@ -112,7 +112,7 @@ def test_a_frame_does_not_multiply() -> None:
     published, tape = trio.run(heard, list[str | bytes]([frame]))
     assert sum(len(message.payload) for message in published) < 3 * len(frame)
     assert len([m for m in published if "/event/" in m.topic]) == PARTS_MAX
-    assert (Anomaly.MALFORMED, f"signal.detected: more than {PARTS_MAX} messages in one frame") in tape.oddities
+    assert (Anomaly.MALFORMED, f"signal.detected: more than {PARTS_MAX} messages in one frame") in tape.anomalies
 
 
 def test_active_signals_take_a_bounded_place() -> None:

@@ -161,45 +161,6 @@ def test_a_null_end_is_the_life_cycle() -> None:
     assert parse_all(json.dumps(envelope("signal.detected", data))) == [("signal.detected", data)]
 
 
-def test_v0_results() -> None:
-    """The sections of a v0 result become the messages that carry them today."""
-    sent = {
-        "status": "result",
-        "segment": 2,
-        "correlation_id": "c",
-        "signals": [{"type": "Agreement", "start": 5, "end": 10, "probability": "high", "rationale": "nods"}],
-        "engagement_state": [{"start": 5, "end": 10, "state": "engaged"}],
-        "conversation_quality": {"overall": {"clarity": 50}, "timeline": []},
-    }
-    assert parse_all(json.dumps(sent)) == [
-        ("signal.detected", {"signal_type": "Agreement", "start": 5, "probability": "high", "rationale": "nods"}),
-        ("signal.ended", {"signal_type": "Agreement", "end": 10}),
-        ("engagement.updated", {"start": 5, "end": 10, "state": "engaged"}),
-        ("conversation_quality.updated", {"overall": {"clarity": 50}, "timeline": []}),
-    ]
-    quality = parse(json.dumps(sent))[-1]
-    assert isinstance(quality, ServerMessage)
-    assert quality.correlation_id == "c"
-    assert quality.raw == {
-        "status": "result",
-        "segment": 2,
-        "correlation_id": "c",
-        "conversation_quality": sent["conversation_quality"],
-    }
-
-
-def test_v0_without_results() -> None:
-    """The other v0 messages keep their status as the type, and an empty result says nothing."""
-    assert parse_all('{"status":"processing","segment":2,"correlation_id":"c","bytes":1200000}') == [
-        ("segment.processing", {"segment": 2, "bytes": 1200000})
-    ]
-    assert parse_all('{"status":"completed","segment":2}') == [("segment.completed", {"segment": 2})]
-    assert parse('{"status":"result","segment":2}') == ()
-    broken, said = parse('{"status":"result","engagement_state":[7],"segment":2}')
-    assert isinstance(broken, ServerMessage)
-    assert isinstance(said, Malformed)
-
-
 @pytest.mark.parametrize(
     "frame",
     [
@@ -234,11 +195,11 @@ def test_errors_in_other_clothes(frame: str) -> None:
         ('{"type":"x","data":' + '{"a":' * MAX_DEPTH + "1" + "}" * MAX_DEPTH + "}", "nested too deeply"),
         ("7", "a JSON int where an object belongs"),
         ("[]", "a JSON list where"),
-        ("{}", "neither `type` nor `status` nor `error_id`"),
+        ("{}", "neither `type` nor `error_id`"),
         ('{"type":""}', "`type` is empty"),
         ('{"type":7}', "`type` is a JSON int"),
         ('{"type":null}', "`type` is empty"),
-        ('{"status":7}', "`status` is a JSON int"),
+        ('{"status":"result","signals":[]}', "neither `type` nor `error_id`"),
         ('{"type":"x","timestamp":7}', "`timestamp` is a JSON int"),
         ('{"type":"x","correlation_id":[]}', "`correlation_id` is a JSON list"),
         ('{"type":"x","data":[]}', "x: `data` is a JSON list"),

@@ -51,7 +51,7 @@ async def test_a_session_from_open_to_ended(autojump_clock: MockClock) -> None:
         "session.ended",
     ]
     assert [event.id.rpartition("/")[2] for event in tape.events] == ["1", "2", "3", "4", "5", "6"]
-    assert tape.oddities == []
+    assert tape.anomalies == []
 
 
 async def test_nothing_is_sent_before_ready(autojump_clock: MockClock) -> None:
@@ -191,7 +191,7 @@ async def test_what_the_config_leaves_out_and_what_the_cloud_makes_of_it(autojum
         include=("conversation_quality_overall", "nonsense"), goal_dimensions=("energy",), model="inter-2"
     )
     await converse(act, Film([chunk(0, last=True)]), tape, wishes=wishes)
-    assert tape.oddities == [
+    assert tape.anomalies == [
         (Anomaly.LEFT_OUT, "include: nonsense"),
         (Anomaly.LEFT_OUT, "goal_dimensions: energy"),
         (Anomaly.CONFIG_DIFFERS, "include: asked for conversation_quality_overall, got nothing"),
@@ -204,7 +204,7 @@ async def test_a_config_that_is_not_answered(autojump_clock: MockClock) -> None:
     tape = Tape()
     end = await converse(Cloud.serve, Film([chunk(0, last=True)]), tape, wishes=WISHES)
     assert end == SessionEnd(EndCause.FINISHED, drained=True)
-    assert tape.oddities == [(Anomaly.CONFIG_UNANSWERED, "no session.updated in 10 s")]
+    assert tape.anomalies == [(Anomaly.CONFIG_UNANSWERED, "no session.updated in 10 s")]
 
 
 async def test_malformed_frames_end_nothing(autojump_clock: MockClock) -> None:
@@ -220,7 +220,7 @@ async def test_malformed_frames_end_nothing(autojump_clock: MockClock) -> None:
 
     tape = Tape()
     await converse(act, Film([chunk(0, last=True)], every=1.0), tape)
-    assert [oddity for oddity, _ in tape.oddities] == [Anomaly.MALFORMED] * 4
+    assert [anomaly for anomaly, _ in tape.anomalies] == [Anomaly.MALFORMED] * 4
     assert "signal.ended" in tape.types
 
 
@@ -239,7 +239,7 @@ async def test_a_signal_that_is_detected_twice(autojump_clock: MockClock) -> Non
     await converse(act, Film([chunk(0), chunk(1, last=True)], every=1.0), tape)
     ends = [event for event in tape.events if event.type == "signal.ended"]
     assert [(event.synthetic, event.data["end"]) for event in ends] == [(True, 1.25), (True, 4.0)]
-    assert [oddity for oddity, _ in tape.oddities] == [Anomaly.OVERLAP]
+    assert [anomaly for anomaly, _ in tape.anomalies] == [Anomaly.OVERLAP]
 
 
 async def test_unknown_messages_are_events(autojump_clock: MockClock) -> None:

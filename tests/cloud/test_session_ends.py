@@ -217,7 +217,7 @@ async def test_a_cloud_that_does_not_finish(autojump_clock: MockClock) -> None:
     began = autojump_clock.current_time()
     assert await converse(act, Film([chunk(0, last=True)]), tape) == SessionEnd(EndCause.FINISHED, drained=False)
     assert autojump_clock.current_time() - began == pytest.approx(7, abs=0.1)
-    assert [oddity for oddity, _ in tape.oddities] == [Anomaly.NOT_DRAINED]
+    assert [anomaly for anomaly, _ in tape.anomalies] == [Anomaly.NOT_DRAINED]
 
 
 async def test_a_bug_in_the_recording_comes_out_as_it_is(autojump_clock: MockClock) -> None:

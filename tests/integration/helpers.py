@@ -121,7 +121,12 @@ class Box:
     async def start(self) -> None:
         """Start it; it may still be starting when this returns."""
         command = [sys.executable, "-m", "interhuman2mqtt", "run", "--config", str(self.file)]
-        self._process = await start_process(command, {**os.environ, **self._env})
+        self._process = await start_process(command, self.environment)
+
+    @property
+    def environment(self) -> Json:
+        """What it is started with."""
+        return {**os.environ, **self._env}
 
     @property
     def process(self) -> RigProcess:

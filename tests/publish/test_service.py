@@ -54,7 +54,7 @@ async def pauses(folder: Path, outcomes: Iterator[Exception | None]) -> list[flo
         assert isinstance(outcome, Exception)
         raise outcome
 
-    delivery._publisher.run_connection = run_connection  # type: ignore[method-assign]
+    delivery.sender.run_connection = run_connection  # type: ignore[method-assign]
     with trio.CancelScope() as scope:
         await delivery._run()
     return [begin - end for begin, end in zip(began[1:], ended, strict=True)]

@@ -66,7 +66,7 @@ async def test_health() -> None:
     losses.report(message, DropReason.TOO_LARGE, "too large")
     all_cameras = cameras("front")
     all_cameras["front"].counters.chunks_sent = 7
-    coverage = Coverage(Path(os.devnull), lambda _camera, _gap: None, BoxClock())
+    coverage = Coverage(Path(os.devnull), Heard(), BoxClock())
     health = report.health(
         0.0, outbox, losses, all_cameras, coverage=coverage, budgets=NO_BUDGETS, requests={"obeyed": 5}
     )

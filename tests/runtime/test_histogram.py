@@ -5,7 +5,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from msgspec import UNSET
 
-from interhuman2mqtt.cameras.counters import KEPT, Counters, SendLog
+from interhuman2mqtt.cameras.counters import Counters
+from interhuman2mqtt.cameras.session_listener import SENT_MAX, SendLog
 from interhuman2mqtt.capture import ipc
 from interhuman2mqtt.events import Clock, Event, MediaChunk
 from interhuman2mqtt.publish.message import Message, MessageKind
@@ -84,25 +85,25 @@ def event(start: float | None, end: float | None, *, synthetic: bool = False) ->
 def test_an_event_is_dated_from_the_sending_of_its_media() -> None:
     """The delay of an event counts from when the chunk with the newest media that it names was out."""
     times = iter([10.0, 11.0, 12.0, *[20.0] * 9])
-    sendings = SendLog(Clocks(NOON).box_clock(), lambda: next(times))
+    sent = SendLog(Clocks(NOON).box_clock(), lambda: next(times))
     for number in range(3):
-        sendings.sent(chunk(number))
-    assert sendings.until(event(0.5, 1.5)) == 9.0
-    assert sendings.until(event(0.5, None)) == 10.0
-    assert sendings.until(event(0.0, 1.0)) == 10.0
-    assert sendings.until(event(0.0, 3.0)) == 8.0
-    assert sendings.until(event(0.0, 3.5)) is None
-    assert sendings.until(event(None, None)) is None
-    assert sendings.until(event(0.0, 1.0, synthetic=True)) is None
+        sent.add(chunk(number))
+    assert sent.delay(event(0.5, 1.5)) == 9.0
+    assert sent.delay(event(0.5, None)) == 10.0
+    assert sent.delay(event(0.0, 1.0)) == 10.0
+    assert sent.delay(event(0.0, 3.0)) == 8.0
+    assert sent.delay(event(0.0, 3.5)) is None
+    assert sent.delay(event(None, None)) is None
+    assert sent.delay(event(0.0, 1.0, synthetic=True)) is None
 
 
 def test_old_sendings_are_forgotten() -> None:
     """Of media that was sent long ago nothing is known, and nothing is guessed."""
-    sendings = SendLog(Clocks(NOON).box_clock(), lambda: 0.0)
-    for number in range(KEPT + 5):
-        sendings.sent(chunk(number))
-    assert sendings.until(event(0.0, 1.0)) is None
-    assert sendings.until(event(0.0, 20.0)) == 0.0
+    sent = SendLog(Clocks(NOON).box_clock(), lambda: 0.0)
+    for number in range(SENT_MAX + 5):
+        sent.add(chunk(number))
+    assert sent.delay(event(0.0, 1.0)) is None
+    assert sent.delay(event(0.0, 20.0)) == 0.0
 
 
 def test_delays_of_cameras_that_are_gone_go_too() -> None:

@@ -145,7 +145,7 @@ class Camera:
     def __init__(self, camera: config.CameraConfig, shared: CameraContext) -> None:
         self.config = camera
         self.counters = Counters()
-        self.standing = StatusTracker(camera.id, shared.publish_status, shared.coverage.ledger(camera.id), shared.clock)
+        self.standing = StatusTracker(camera.id, shared.publisher, shared.coverage.ledger(camera.id), shared.clock)
         self._shared = shared
         self._bugs = Quarantine(shared.bugs)
         self._scope = trio.CancelScope()

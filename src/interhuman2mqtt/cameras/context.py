@@ -1,7 +1,6 @@
 """What the cameras of a box have in common."""
 
-from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from interhuman2mqtt.cameras.coverage import Coverage
 from interhuman2mqtt.cameras.refusal_doubt import Accepted
@@ -17,8 +16,18 @@ from interhuman2mqtt.runtime.watchdog import Heartbeats
 from interhuman2mqtt.supervisor import BackoffPolicy
 
 
+class CameraPublisher(Protocol):
+    """What cameras publish by; `publish.publisher` has it, and cameras know no more of that stage."""
+
+    def publish_event(self, event: Event) -> None:
+        """Publish an event of a camera. Never waits."""
+
+    def publish_status(self, status: CameraStatus) -> None:
+        """Publish how a camera is now. Never waits."""
+
+
 class CameraContext(NamedTuple):
-    """The surroundings of a camera."""
+    """What a camera is given of its surroundings: the same for all cameras of a configuration."""
 
     box: str
     server: Server
@@ -29,8 +38,7 @@ class CameraContext(NamedTuple):
     coverage: Coverage
     policy: Policy
     clock: BoxClock
-    publish_event: Callable[[Event], None]
-    publish_status: Callable[[CameraStatus], None]
+    publisher: CameraPublisher
     alive: Heartbeats
     bugs: int
     """How many bugs of one camera are survived in an hour."""

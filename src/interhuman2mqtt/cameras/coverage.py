@@ -11,10 +11,10 @@ boot left is *owed* until then. After `PATIENCE_S` it is told without a length, 
 known.
 """
 
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Container, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import structlog
 import trio
@@ -44,23 +44,30 @@ class DatedGap(NamedTuple):
     seconds: float | None
 
 
+class GapPublisher(Protocol):
+    """What gaps are published by."""
+
+    def publish_gap(self, camera: str, gap: DatedGap | AudioGap) -> None:
+        """Publish a range of a camera's time that was not analysed, or not with its audio."""
+
+
 class Coverage:
     """All ledgers of a box.
 
     Args:
         file: Where they are kept.
-        tell: Called for each gap of a camera, once it is closed; for one of its sound alone when it begins, too.
+        events: Publishes each gap of a camera, once it is closed; one of its audio alone when it begins, too.
         clock: What time is reckoned on, and dated by.
     """
 
     def __init__(
         self,
         file: Path,
-        tell: Callable[[str, DatedGap | AudioGap], None],
+        events: GapPublisher,
         clock: BoxClock,
     ) -> None:
         self._file = CoverageFile(file)
-        self._tell = tell
+        self._events = events
         self._clock = clock
         self._ledgers: dict[str, GapTracker] = {}
         self._owed: Owed | None = None
@@ -131,7 +138,7 @@ class Coverage:
     def audio(self, camera: str, gap: AudioGap) -> None:
         """Silence is sent in place of a camera's sound, or was until now."""
         log.info("sound", camera=camera, missing=gap.end is None, reason=gap.reason)
-        self._tell(camera, gap)
+        self._events.publish_gap(camera, gap)
 
     def rejected(self, camera: str, chunk: MediaChunk) -> None:
         """The cloud could not use a chunk that was delivered."""
@@ -211,13 +218,13 @@ class Coverage:
         for camera, record in owed.cameras.items():
             reason = record.crashed(Reason.POWER_CUT, owed.saved.uptime).causes[-1].reason or Reason.POWER_CUT
             log.info("gap", camera=camera, reason=reason, seconds=None)
-            self._tell(camera, DatedGap(_dated(record.until, owed.saved), None, reason, None))
+            self._events.publish_gap(camera, DatedGap(_dated(record.until, owed.saved), None, reason, None))
 
     def _publish(self, camera: str, gaps: tuple[Gap, ...]) -> None:
         for gap in gaps:
             log.info("gap", camera=camera, reason=gap.reason, seconds=round(gap.seconds, 1))
             start_at, end_at = self._clock.utc(gap.start), self._clock.utc(gap.end)
-            self._tell(camera, DatedGap(start_at, end_at, gap.reason, gap.seconds))
+            self._events.publish_gap(camera, DatedGap(start_at, end_at, gap.reason, gap.seconds))
             self._news.set()
 
 

@@ -4,9 +4,10 @@ from itertools import count
 
 from msgspec import UNSET
 
+from interhuman2mqtt.cameras.context import CameraPublisher
 from interhuman2mqtt.cameras.coverage import DatedGap
 from interhuman2mqtt.cameras.gaps import AudioGap
-from interhuman2mqtt.events import AudioGapData, Clock, Event, GapData, Range
+from interhuman2mqtt.events import ActiveSignal, AudioGapData, Clock, Event, GapData, Range
 from interhuman2mqtt.runtime.clock import BoxClock
 
 GAP = "coverage.gap"
@@ -14,17 +15,27 @@ DEGRADED = "coverage.degraded"
 
 
 class CameraEvents:
-    """Makes the events of one life of the daemon.
+    """Makes and publishes the events of one life of the daemon.
 
     Args:
         boot_id: The scope of their ids, which belong to no session.
     """
 
-    def __init__(self, box: str, boot_id: str, clock: BoxClock) -> None:
+    def __init__(self, box: str, boot_id: str, clock: BoxClock, publisher: CameraPublisher) -> None:
+        self._publisher = publisher
         self._box = box
         self._boot_id = boot_id
         self._clock = clock
         self._numbers = count(1)
+
+    def publish_gap(self, camera: str, gap: DatedGap | AudioGap) -> None:
+        """Publish a range of a camera's time that was not analysed, or not with its audio."""
+        event = self.audio(camera, gap) if isinstance(gap, AudioGap) else self.gap(camera, gap)
+        self._publisher.publish_event(event)
+
+    def publish_signal_end(self, camera: str, signal: ActiveSignal) -> None:
+        """Publish the end of a signal that an earlier life of this daemon left active."""
+        self._publisher.publish_event(self.signal_end(camera, signal.type, signal.session))
 
     def gap(self, camera: str, gap: DatedGap) -> Event:
         """`coverage.gap`: media that never reached the analysis, or never existed."""

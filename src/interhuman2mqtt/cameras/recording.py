@@ -55,8 +55,8 @@ class ResumePosition:
         self._replays = False
         self._has_sent = self._has_news = False  # of the session under way
 
-    def begin(self) -> StartPoint:
-        """Where the next recording begins."""
+    def start_point(self) -> StartPoint:
+        """Return where the next recording begins."""
         from_s = max(self.undelivered_s, self._twice_s)
         return StartPoint(from_s, self._replay_s if self._replays else 0.0, self._twice_s)
 
@@ -75,13 +75,13 @@ class ResumePosition:
             self._has_news = True
         return is_news
 
-    def over(self, *, in_order: bool) -> None:
-        """The session ended: in order where the cloud said that it has sent all that it had to say.
+    def session_ended(self, *, drained: bool) -> None:
+        """Note that the session ended: drained where the cloud said that it has sent all that it had to say.
 
         Else it broke, and is replayed if it delivered anything new. An attempt that never sent anything changes
         nothing: the session before it is still to be replayed.
         """
-        if in_order:
+        if drained:
             self._replays = False
         elif self._has_sent:
             self._replays = self._has_news

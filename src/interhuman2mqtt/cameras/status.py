@@ -1,12 +1,12 @@
 """How a camera stands: one state out of what its capture and its session say, published when it changes."""
 
 import logging
-from collections.abc import Callable
 from typing import NamedTuple
 
 import structlog
 from msgspec import structs
 
+from interhuman2mqtt.cameras.context import CameraPublisher
 from interhuman2mqtt.cameras.gaps import GapTracker
 from interhuman2mqtt.errors import Lingering, Outage, Overloaded, Reason, Refused
 from interhuman2mqtt.events import AudioMissing, CameraStatus, Range, State
@@ -44,15 +44,13 @@ class StatusTracker:
     """A camera's status; a capture that is down says more than the session that misses it.
 
     Args:
-        publish: Told of each status that differs from the one before it.
+        publisher: Publishes each status that differs from the one before it.
         ledger: Told of each reason for which media is missing.
         clock: Dates what is published.
     """
 
-    def __init__(
-        self, camera: str, publish: Callable[[CameraStatus], None], ledger: GapTracker, clock: BoxClock
-    ) -> None:
-        self._publish = publish
+    def __init__(self, camera: str, publisher: CameraPublisher, ledger: GapTracker, clock: BoxClock) -> None:
+        self._publisher = publisher
         self._ledger = ledger
         self._capture: Condition | None = STARTING
         self._session = STARTING
@@ -71,7 +69,7 @@ class StatusTracker:
         )
         self._status = self._published = self._dated()
         ledger.because(Reason.STARTING, self._since)
-        publish(self._status)
+        publisher.publish_status(self._status)
 
     @property
     def status(self) -> CameraStatus:
@@ -192,7 +190,7 @@ class StatusTracker:
         )
         if _essence(self._status) != _essence(self._published):
             self._published = self._status
-            self._publish(self._status)
+            self._publisher.publish_status(self._status)
         if changed:
             self._ledger.because(None if word.state is State.STREAMING else word.reason, self._since)
             log.log(

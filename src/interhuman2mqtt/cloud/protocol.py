@@ -1,8 +1,8 @@
 """Frames of the cloud to messages; no I/O.
 
 The current dialect ("life cycle") is an envelope ``{"type", "timestamp", "correlation_id", "data"}``; older ones are
-translated into it by `dialects`. Nothing that a server can send raises here: what cannot be understood becomes a
-`Malformed`, and the session goes on.
+translated into it by `legacy_messages`, which no message of the current one enters. Nothing that a server can send
+raises here: what cannot be understood becomes a `Malformed`, and the session goes on.
 """
 
 from collections.abc import Iterator
@@ -120,7 +120,7 @@ SHAPES: dict[str, type[Struct]] = {
 """What `data` of a known type is documented to look like. What differs is passed on all the same, and said: one number
 in the place of a word must not cost an event.
 
-`session.ready` is missing on purpose: its limits have defaults, see `terms.Limits`.
+`session.ready` is missing on purpose: its limits have defaults, see `session_types.SessionLimits`.
 """
 
 
@@ -189,11 +189,9 @@ def _messages(envelope: dict[str, Any], *, with_raw: bool) -> Iterator[ServerMes
 def _parts(envelope: dict[str, Any]) -> Iterator[legacy_messages.Part]:
     if "type" in envelope:
         return _typed(envelope)
-    if "status" in envelope:
-        return legacy_messages.of_status(_text(envelope, "status") or "", envelope)
     if "error_id" in envelope:
         return iter([legacy_messages.of_error(envelope)])
-    raise _NotAMessageError("an object with neither `type` nor `status` nor `error_id`")
+    raise _NotAMessageError("an object with neither `type` nor `error_id`")
 
 
 def _typed(envelope: dict[str, Any]) -> Iterator[legacy_messages.Part]:
@@ -207,7 +205,7 @@ def _typed(envelope: dict[str, Any]) -> Iterator[legacy_messages.Part]:
         data = {}
     if not isinstance(data, dict):
         raise _NotAMessageError(f"{kind[:KIND_MAX]}: `data` is a JSON {type(data).__name__}, not an object")
-    if kind == "signal.detected":
+    if kind == "signal.detected" and ("signals" in data or data.get("end") is not None):
         return legacy_messages.of_detected(data, envelope)
     raw = None if envelope.keys() <= ENVELOPE else envelope
     return iter([legacy_messages.Part(kind, data, raw)])

@@ -81,13 +81,13 @@ class Receiver:
     def take(self, message: ServerMessage | Malformed) -> None:
         """Passes a message on as events, and notes what it means for the session."""
         if isinstance(message, Malformed):
-            self._observer.noticed(Anomaly.MALFORMED, message.detail)
+            self._observer.on_anomaly(Anomaly.MALFORMED, message.detail)
             return
         overlaps = self._interpreter.overlaps
         for event in self._interpreter.interpret(message):
             self._observer.event(event)
         if self._interpreter.overlaps > overlaps:
-            self._observer.noticed(
+            self._observer.on_anomaly(
                 Anomaly.OVERLAP, f"{str(message.data['signal_type'])[:KIND_MAX]} was detected twice without an end"
             )
         match message.type:
@@ -116,7 +116,7 @@ class Receiver:
     def _on_updated(self, message: ServerMessage) -> None:
         self.answered.set()
         for difference in differences(self.config, message.data):
-            self._observer.noticed(Anomaly.CONFIG_DIFFERS, error_table.phrase(difference))
+            self._observer.on_anomaly(Anomaly.CONFIG_DIFFERS, error_table.phrase(difference))
 
     def _on_closing(self, message: ServerMessage) -> None:
         asked = seconds_of(message.data, "max_drain_seconds")

@@ -145,7 +145,9 @@ class _Session:
         """What the end says of what was sent: the cloud had all of it, if it answered our session.close."""
         if not self._heard.ended.is_set():
             if self._cause is not None:
-                self._observer.noticed(Anomaly.NOT_DRAINED, "the session is over before the cloud sent session.ended")
+                self._observer.on_anomaly(
+                    Anomaly.NOT_DRAINED, "the session is over before the cloud sent session.ended"
+                )
         elif self._asked_to_end:
             for proof in self._proofs.proven():
                 self._delivered(proof, None)
@@ -175,14 +177,14 @@ class _Session:
             )
         heard.config, left_out = negotiate(self._wishes, heard.limits)
         for wish in left_out:
-            self._observer.noticed(Anomaly.LEFT_OUT, wish)
+            self._observer.on_anomaly(Anomaly.LEFT_OUT, wish)
         if not heard.config:
             return
         await connection.send(config_frame(heard.config))
         with trio.move_on_after(ANSWER_TIMEOUT):
             await heard.answered.wait()
         if not heard.answered.is_set():
-            self._observer.noticed(Anomaly.CONFIG_UNANSWERED, f"no session.updated in {ANSWER_TIMEOUT:g} s")
+            self._observer.on_anomaly(Anomaly.CONFIG_UNANSWERED, f"no session.updated in {ANSWER_TIMEOUT:g} s")
 
     async def _rotate(self, began: float) -> None:
         longest = self._heard.limits.max_duration

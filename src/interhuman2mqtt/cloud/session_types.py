@@ -189,5 +189,5 @@ class Observer(Protocol):
     def too_short(self) -> None:
         """The cloud complains that chunks are too short for it."""
 
-    def noticed(self, oddity: Anomaly, detail: str) -> None:
-        """Something is odd."""
+    def on_anomaly(self, anomaly: Anomaly, detail: str) -> None:
+        """Receive an anomaly, with a phrase about it."""

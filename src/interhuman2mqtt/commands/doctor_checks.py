@@ -186,9 +186,9 @@ async def _check_key(config: Config, proxy: str | None, camera: CameraConfig) ->
     except Outage as outage:
         return _judged(config, proxy, name, outage)
     reached = ok("cloud", _reached(config, proxy))
-    if watch.oddities:
+    if watch.anomalies:
         what = "the service leaves it out; take it out of the configuration, or choose another model or version"
-        return [reached, warning(name, f"accepted; {'; '.join(watch.oddities)}", what)]
+        return [reached, warning(name, f"accepted; {'; '.join(watch.anomalies)}", what)]
     return [reached, ok(name, f"accepted: a session may last {watch.longest / 60:g} min")]
 
 
@@ -236,7 +236,7 @@ class _Watch:
 
     def __init__(self) -> None:
         self.longest = 0.0
-        self.oddities: list[str] = []
+        self.anomalies: list[str] = []
 
     def ready(self, limits: SessionLimits, _correlation_id: str | None) -> None:
         """Note that the key is good."""
@@ -260,7 +260,7 @@ class _Watch:
     def too_short(self) -> None:
         """Ignore it: nothing was sent."""
 
-    def noticed(self, oddity: Anomaly, detail: str) -> None:
+    def on_anomaly(self, anomaly: Anomaly, detail: str) -> None:
         """Keep it: most likely a wish that is not granted."""
-        if oddity is not Anomaly.NOT_DRAINED:
-            self.oddities.append(f"{oddity.value.replace('_', ' ')}: {detail}")
+        if anomaly is not Anomaly.NOT_DRAINED:
+            self.anomalies.append(f"{anomaly.value.replace('_', ' ')}: {detail}")

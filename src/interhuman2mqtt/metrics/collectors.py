@@ -116,7 +116,11 @@ PARTS: dict[str, tuple[str, str, Callable[[Counters], Mapping[Any, int]]]] = {
     "uplink_failures": ("Sessions that did not come about, or broke.", "reason", lambda c: c.session_failures),
     "uplink_session_ends": ("Sessions that ended in good order.", "cause", lambda c: c.session_ends),
     "server_events": ("Events of the cloud.", "type", lambda c: c.event_types.counts),
-    "server_oddities": ("What the cloud did against its protocol, and cost no session.", "oddity", lambda c: c.odd),
+    "server_oddities": (
+        "What the cloud did against its protocol, and cost no session.",
+        "oddity",
+        lambda c: c.anomalies,
+    ),
 }
 
 

@@ -7,6 +7,7 @@ What cameras say, on its way to their topics.
 """
 
 from collections.abc import Callable, Container
+from typing import Protocol
 
 import trio
 from msgspec import Struct
@@ -87,37 +88,40 @@ NOT_ALLOWED = {Reason.OUT_OF_SCHEDULE, Reason.OVER_BUDGET, Reason.CLOCK_UNSET}
 """For which a camera that waits may not be seen, whatever it could be."""
 
 
+class MessageSender(Protocol):
+    """What messages go to the broker by (`mqtt.sender`)."""
+
+    def publish(self, message: Message) -> None:
+        """Accept a message, in order. Never waits."""
+
+
 class EventPublisher:
-    """Publishes for all cameras of a box.
+    """Publishes for all cameras of a box."""
 
-    Args:
-        publish: Accepts each message, in order.
-    """
-
-    def __init__(self, topics: Topics, publish: Callable[[Message], None]) -> None:
+    def __init__(self, topics: Topics, sender: MessageSender) -> None:
         self._topics = topics
-        self._publish = publish
+        self._sender = sender
         self._cameras: dict[str, CameraTopics] = {}
         self._shown: set[str] = set()
 
-    def event(self, event: Event) -> None:
-        """An event, and the states that it changes."""
+    def publish_event(self, event: Event) -> None:
+        """Publish an event, and the states that it changes."""
         for message in self._of(event.camera).messages(event):
-            self._publish(message)
+            self._sender.publish(message)
 
-    def status(self, status: CameraStatus) -> None:
-        """How a camera stands; nothing is known of who is before one that does not look."""
-        self._publish(self._topics.status(status))
+    def publish_status(self, status: CameraStatus) -> None:
+        """Publish how a camera is; nothing is known of who is before one that does not look."""
+        self._sender.publish(self._topics.status(status))
         if status.state in {State.PAUSED, State.STOPPED} or status.reason in NOT_ALLOWED:
             self.clear(status.camera)
 
     def clear(self, camera: str) -> None:
         """Nothing is known of a camera any more: its retained states go."""
         for message in self._of(camera).clear():
-            self._publish(message)
+            self._sender.publish(message)
         if camera in self._shown:
             self._shown.remove(camera)
-            self._publish(self._topics.clear_snapshot(camera))
+            self._sender.publish(self._topics.clear_snapshot(camera))
 
     def shows(self, camera: str) -> None:
         """A picture of a camera is about to be retained, and goes with its states."""
@@ -128,7 +132,7 @@ class EventPublisher:
         self.clear(camera)
         self._cameras.pop(camera, None)
         for message in self._topics.clear_camera(camera):
-            self._publish(message)
+            self._sender.publish(message)
 
     def keep(self, cameras: Container[str]) -> None:
         """Clear everything of all other cameras that anything was published of, as of one that an earlier life knew."""

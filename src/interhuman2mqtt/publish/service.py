@@ -102,7 +102,7 @@ class PublishService:
         self._ended = trio.Event()
         self._listener = Subscriber(filters, self.inbox.put) if filters else None
         self._keeper = StoreWriter(writer.path_of(config.outbox), self.outbox, self.losses.report)
-        self._publisher = OutboxSender(
+        self.sender = OutboxSender(
             config.mqtt,
             box=config.box.id,
             boot_id=boot_id,
@@ -127,16 +127,16 @@ class PublishService:
 
     def publish(self, message: Message) -> None:
         """Accept a message. Never waits."""
-        self._publisher.publish(message)
+        self.sender.publish(message)
 
     def repeat(self, first: Collection[str]) -> None:
         """Publish all that is retained once more, if there is a broker: the next one is told it all anyway."""
         if self.broker is not None and self.broker.phase is BrokerPhase.ONLINE:
-            self._publisher.repeat(first)
+            self.sender.repeat(first)
 
     async def publish_at_once(self, message: Message) -> None:
         """Publish beside the outbox, or not at all; raises NotDelivered."""
-        await self._publisher.publish_at_once(message)
+        await self.sender.publish_at_once(message)
 
     async def receive_levels(self, topics: Sequence[str]) -> None:
         """Return once what the broker retains on topics of levels was obeyed; at once where it cannot be asked."""
@@ -151,13 +151,13 @@ class PublishService:
 
     def sweep(self) -> None:
         """Clear what is retained of ours and nobody publishes any more: of cameras that are gone, or renamed."""
-        for topic in self.outbox.retained_topics() - self._publisher.topics:
+        for topic in self.outbox.retained_topics() - self.sender.topics:
             self.publish(self._topics.clear(topic))
 
     async def say_goodbye(self) -> None:
         """Drain the outbox, where there is a broker to drain it to; the keeper says what is left in it."""
         if self.is_online:
-            self._publisher.stop(FAREWELL_S)
+            self.sender.stop(FAREWELL_S)
             with trio.move_on_after(FAREWELL_S + MARGIN_S):
                 await self._ended.wait()
 
@@ -170,7 +170,7 @@ class PublishService:
     async def _connect(self, health: Health) -> bool:
         self._health = health
         try:
-            await self._publisher.run_connection()
+            await self.sender.run_connection()
         except Refused as refused:
             raise self._doubted(refused) from refused
         return False
