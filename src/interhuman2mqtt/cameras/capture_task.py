@@ -18,6 +18,7 @@ from interhuman2mqtt.cameras.worker_log import WorkerLog
 from interhuman2mqtt.capture import ipc
 from interhuman2mqtt.config import secrets
 from interhuman2mqtt.errors import Outage, Reason
+from interhuman2mqtt.runtime.notifier import Notifier
 from interhuman2mqtt.supervisor import Health
 
 log = structlog.get_logger(__name__)
@@ -41,8 +42,7 @@ class CaptureTask:
         self._silent: AudioCondition | None = None
         self._last: CaptureProcess | None = None
         self._has_failed = False
-        self._opened = trio.Event()
-        self._pulled_out = trio.Event()
+        self._opened, self._pulled_out = Notifier(), Notifier()
 
     async def run(self, health: Health) -> bool:
         """One worker, from its start until its source fails, which is raised."""
@@ -79,8 +79,9 @@ class CaptureTask:
         worker.on_sound = self._hear
         health.well()
         self._has_failed = False
-        self.worker, self._pulled_out = worker, trio.Event()
+        self.worker = worker
         self._opened.set()
+        self._pulled_out.clear()
         try:
             await worker.ended.wait()
             with trio.move_on_after(LAST_MEDIA_S):
@@ -136,8 +137,6 @@ class CaptureTask:
 
     def _forget(self) -> None:
         self.worker = None
-        if self._opened.is_set():  # else somebody may be waiting for it already
-            self._opened = trio.Event()
         self._pulled_out.set()
 
 

@@ -25,6 +25,7 @@ from interhuman2mqtt.errors import Reason
 from interhuman2mqtt.events import ActiveSignal, MediaChunk
 from interhuman2mqtt.runtime.clock import BoxClock, Instant, is_unset
 from interhuman2mqtt.runtime.log import Changes
+from interhuman2mqtt.runtime.notifier import Notifier
 
 SAVE_S, SOON_S = 10.0, 1.0
 PATIENCE_S = 600.0
@@ -73,7 +74,7 @@ class Coverage:
         self._owed: Owed | None = None
         self._written: object = None
         self._trouble = Changes(log)
-        self._news = trio.Event()
+        self._news = Notifier()
 
     def resume(self, cameras: Container[str]) -> Mapping[str, tuple[ActiveSignal, ...]]:
         """Read what an earlier life left, and tell the time since as gaps. Blocks.
@@ -153,7 +154,6 @@ class Coverage:
     async def keep(self) -> None:
         """Write what changed, at once and every `SAVE_S` seconds; a gap that was told soon, lest it is told twice."""
         while True:
-            self._news = trio.Event()  # before the writing, during which a gap may come
             self.settle_owed()
             await self.save()
             await trio.sleep(SOON_S)

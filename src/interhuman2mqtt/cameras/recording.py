@@ -26,6 +26,7 @@ from interhuman2mqtt.capture import ipc
 from interhuman2mqtt.errors import Outage, Reason
 from interhuman2mqtt.events import MediaChunk, Recording
 from interhuman2mqtt.policy.budgets import Budgets
+from interhuman2mqtt.runtime.notifier import Notifier
 
 
 class StartPoint(NamedTuple):
@@ -116,7 +117,7 @@ class WorkerRecording:
         self._number = number
         self._least_s = least_s
         self._chunks: deque[MediaChunk] = deque()
-        self._news = trio.Event()
+        self._arrivals = Notifier()
         self._finishing = trio.Event()
         self._limit: ipc.Limit | None = None
 
@@ -144,8 +145,7 @@ class WorkerRecording:
         while not self._chunks:
             if self._worker.gone.is_set():
                 raise self._worker.outage or Outage(Reason.CAPTURE_CRASHED, "the capture process ended")
-            self._news = trio.Event()
-            await self._news.wait()
+            await self._arrivals.wait()
 
     async def rest(self, seconds: float) -> None:
         """Pull nothing for so long, or until it is to end."""
@@ -179,11 +179,11 @@ class WorkerRecording:
                 captured_at=chunk.end_s + chunk.anchor_s,
             )
         )
-        self._news.set()
+        self._arrivals.set()
 
     def wake(self) -> None:
         """The worker is gone: whoever waits must hear of it."""
-        self._news.set()
+        self._arrivals.set()
 
 
 class BudgetedRecording:
