@@ -20,7 +20,7 @@ from interhuman2mqtt.commands.watch_output import line
 from interhuman2mqtt.commands.watch_subscription import settings_for, subscribed
 from interhuman2mqtt.commands.watch_terminal import Screen
 from interhuman2mqtt.config import Mqtt
-from interhuman2mqtt.control.inbox import IncomingMessage
+from interhuman2mqtt.publish.mqtt.types import IncomingMessage
 from support.clips import Clip
 
 SECONDS = 40.0

@@ -5,7 +5,7 @@ import io
 from rich.console import Console
 
 from interhuman2mqtt.commands.demo import Screen
-from interhuman2mqtt.control.inbox import IncomingMessage
+from interhuman2mqtt.publish.mqtt.types import IncomingMessage
 
 STATUS = b'{"camera":"front","state":"offline","reason":"busy","detail":null,"since":"2026-11-22T10:00:00Z"}'
 TOPIC = "interhuman/demo/front"

@@ -14,7 +14,7 @@ from interhuman2mqtt.config import problems, secrets, urls
 from interhuman2mqtt.config.model import Box, Config, Interhuman, Log, Metrics, Mqtt, Outbox, Privacy
 from interhuman2mqtt.config.problems import BadValueError
 from interhuman2mqtt.errors import Outage, Reason, Refused
-from interhuman2mqtt.publish.mqtt.types import tls_context
+from interhuman2mqtt.publish.mqtt.tls import tls_context
 from support.mosquitto import mosquitto
 
 

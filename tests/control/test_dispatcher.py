@@ -11,9 +11,10 @@ from structlog.testing import capture_logs
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from interhuman2mqtt.control.dispatcher import BURST, EVERY_S, QUIET_S, SLOW_MAX, CommandError, RequestDispatcher
-from interhuman2mqtt.control.inbox import Inbox, IncomingMessage
+from interhuman2mqtt.control.inbox import Inbox
 from interhuman2mqtt.control.parser import RequestParser
 from interhuman2mqtt.control.requests import Level, PauseSet
+from interhuman2mqtt.publish.mqtt.types import IncomingMessage
 from interhuman2mqtt.supervisor import BugBudget
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from interhuman2mqtt.control.inbox import REQUESTS_MAX, Inbox, IncomingMessage
+from interhuman2mqtt.control.inbox import REQUESTS_MAX, Inbox
+from interhuman2mqtt.publish.mqtt.types import IncomingMessage
 
 
 def a_request(n: int) -> IncomingMessage:

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from interhuman2mqtt.control.inbox import IncomingMessage
 from interhuman2mqtt.control.parser import RESPONSE_TOPIC_MAX, TRANSACTION_MAX, RequestParser
 from interhuman2mqtt.control.requests import (
     COMMANDS,
@@ -31,6 +30,7 @@ from interhuman2mqtt.control.requests import (
     refused,
 )
 from interhuman2mqtt.publish.message import Message, MessageKind
+from interhuman2mqtt.publish.mqtt.types import IncomingMessage
 from interhuman2mqtt.runtime.log import hide
 
 TREE = "interhuman/lobby-1"

@@ -29,8 +29,8 @@ from interhuman2mqtt.commands.watch_output import line
 from interhuman2mqtt.commands.watch_subscription import settings_for, subscribed
 from interhuman2mqtt.commands.watch_terminal import Terminal, as_text
 from interhuman2mqtt.config import Mqtt
-from interhuman2mqtt.control.inbox import IncomingMessage
 from interhuman2mqtt.errors import Outage, Reason
+from interhuman2mqtt.publish.mqtt.types import IncomingMessage
 from interhuman2mqtt.runtime import log, stdout
 from interhuman2mqtt.runtime.sanitize import clean, clean_lines
 from interhuman2mqtt.simulator.server import serve

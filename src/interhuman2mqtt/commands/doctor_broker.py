@@ -12,15 +12,15 @@ from msgspec import structs
 from interhuman2mqtt.commands.doctor_checks import is_out_of_sight
 from interhuman2mqtt.commands.doctor_report import Check, down, failed, ok, skipped, warning
 from interhuman2mqtt.config import Config, secrets
-from interhuman2mqtt.control.inbox import IncomingMessage
 from interhuman2mqtt.control.parser import RequestParser
 from interhuman2mqtt.errors import Outage
 from interhuman2mqtt.events import Event, utc_now
 from interhuman2mqtt.publish.homeassistant import discovery
 from interhuman2mqtt.publish.message import Message, MessageKind
-from interhuman2mqtt.publish.mqtt import connection as mqtt
-from interhuman2mqtt.publish.mqtt.connect import ConnectSettings
-from interhuman2mqtt.publish.mqtt.types import Ack, Endpoint
+from interhuman2mqtt.publish.mqtt import connect as mqtt
+from interhuman2mqtt.publish.mqtt.connect import ConnectSettings, Endpoint
+from interhuman2mqtt.publish.mqtt.connection import BrokerConnection
+from interhuman2mqtt.publish.mqtt.types import Ack, IncomingMessage
 from interhuman2mqtt.publish.topics import Topics
 from interhuman2mqtt.runtime.clock import clock_state
 from interhuman2mqtt.supervisor import leaves
@@ -78,7 +78,7 @@ def _settings(config: Config) -> ConnectSettings:
     )
 
 
-def _let_in(config: Config, connection: mqtt.BrokerConnection) -> Check:
+def _let_in(config: Config, connection: BrokerConnection) -> Check:
     tls = ", TLS verified" if config.mqtt.url.startswith("mqtts:") else ""
     said = f"{config.mqtt.url} lets us in, MQTT {connection.version}{tls}"
     if not connection.limits.retain:
@@ -86,7 +86,7 @@ def _let_in(config: Config, connection: mqtt.BrokerConnection) -> Check:
     return ok("broker", said)
 
 
-async def _check_rights(config: Config, connection: mqtt.BrokerConnection) -> list[Check]:
+async def _check_rights(config: Config, connection: BrokerConnection) -> list[Check]:
     received = [await _check_subscriptions(config, connection)]
     refused = [said for message in _tests(config) if (said := await _refusal(connection, message))]
     if refused:
@@ -99,7 +99,7 @@ async def _check_rights(config: Config, connection: mqtt.BrokerConnection) -> li
     return [*received, warning("broker, publishing", silent, look)]
 
 
-async def _check_subscriptions(config: Config, connection: mqtt.BrokerConnection) -> Check:
+async def _check_subscriptions(config: Config, connection: BrokerConnection) -> Check:
     birth = discovery.birth_topic(config)
     filters = RequestParser(config.mqtt.base_topic, config.box.id, config.mqtt.requests, birth).filters
     if not filters:
@@ -111,7 +111,7 @@ async def _check_subscriptions(config: Config, connection: mqtt.BrokerConnection
             received.set()
 
     with trio.move_on_after(ANSWER_S):
-        answers = await connection.hearing.subscribe(filters, take)
+        answers = await connection.subscriptions.subscribe(filters, take)
         refused = [topic for topic, ack in zip(filters, answers, strict=False) if ack.refused]
         if refused:
             return failed(
@@ -123,7 +123,7 @@ async def _check_subscriptions(config: Config, connection: mqtt.BrokerConnection
     return failed("broker, requests", f"no answer to a subscription in {ANSWER_S:g} s", "look into the broker's log")
 
 
-async def _check_delivery(config: Config, connection: mqtt.BrokerConnection, received: trio.Event) -> Check:
+async def _check_delivery(config: Config, connection: BrokerConnection, received: trio.Event) -> Check:
     """Check whether a request reaches us, for brokers that take any subscription and deliver nothing by it."""
     if await _refusal(connection, _a_request(config)):
         said = "may be subscribed to; whether they arrive is not known, since this user may not send any"
@@ -143,7 +143,7 @@ def _a_request(config: Config) -> Message:
     return Message(topic=topic, payload=b"{}", kind=MessageKind.ANSWER, retain=False, expiry=1)
 
 
-async def _refusal(connection: mqtt.BrokerConnection, message: Message) -> str | None:
+async def _refusal(connection: BrokerConnection, message: Message) -> str | None:
     """Return the broker's reason against a message; None where it takes it."""
     answers, answer = trio.open_memory_channel[Ack](1)
     with trio.move_on_after(ANSWER_S):

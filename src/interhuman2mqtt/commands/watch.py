@@ -31,8 +31,8 @@ from interhuman2mqtt.config import Mqtt, urls
 from interhuman2mqtt.config import loader as configfile
 from interhuman2mqtt.config.problems import BadValueError
 from interhuman2mqtt.config.secrets import borrow_credentials
-from interhuman2mqtt.control.inbox import IncomingMessage
 from interhuman2mqtt.errors import ConfigError
+from interhuman2mqtt.publish.mqtt.types import IncomingMessage
 from interhuman2mqtt.runtime import log, stdout
 from interhuman2mqtt.runtime.sanitize import clean_lines
 from interhuman2mqtt.supervisor import RetryInfo

@@ -9,10 +9,10 @@ from msgspec import structs
 
 from interhuman2mqtt.config import Mqtt, secrets
 from interhuman2mqtt.errors import Outage, Reason, Refused
-from interhuman2mqtt.publish.mqtt import connection as mqtt
-from interhuman2mqtt.publish.mqtt.connect import ConnectSettings
-from interhuman2mqtt.publish.mqtt.subscriber import Take
-from interhuman2mqtt.publish.mqtt.types import INCOMING_PACKET_MAX, Endpoint
+from interhuman2mqtt.publish.mqtt import connect as mqtt
+from interhuman2mqtt.publish.mqtt.connect import ConnectSettings, Endpoint
+from interhuman2mqtt.publish.mqtt.subscriptions import OnMessage
+from interhuman2mqtt.publish.mqtt.types import INCOMING_PACKET_MAX
 from interhuman2mqtt.supervisor import BackoffPolicy, BugBudget, Health, RetryInfo, keep_running
 
 KEEPALIVE_S = 30
@@ -43,7 +43,7 @@ def settings_for(config: Mqtt, who: str, timeout: float = TIMEOUT_S) -> ConnectS
 
 
 @asynccontextmanager
-async def subscribed(settings: ConnectSettings, filters: Sequence[str], take: Take) -> AsyncIterator[None]:
+async def subscribed(settings: ConnectSettings, filters: Sequence[str], on_message: OnMessage) -> AsyncIterator[None]:
     """One connection; the block runs once the broker has confirmed the subscription, and is cancelled with its loss.
 
     Raises:
@@ -51,7 +51,7 @@ async def subscribed(settings: ConnectSettings, filters: Sequence[str], take: Ta
     """
     async with mqtt.connected(settings) as connection:
         with trio.move_on_after(settings.timeout) as patience:
-            answers = await connection.hearing.subscribe(filters, take, INCOMING_PACKET_MAX)
+            answers = await connection.subscriptions.subscribe(filters, on_message, INCOMING_PACKET_MAX)
         if patience.cancelled_caught:
             raise Outage(Reason.BROKER_LOST, f"the broker at {settings.endpoint} does not answer a subscription")
         if refused := [(topic, ack) for topic, ack in zip(filters, answers, strict=False) if ack.refused]:
@@ -63,7 +63,7 @@ async def subscribed(settings: ConnectSettings, filters: Sequence[str], take: Ta
 async def keep_subscribed(  # noqa: PLR0913 - what a connection tells, each named once
     settings: ConnectSettings,
     filters: Sequence[str],
-    take: Take,
+    on_message: OnMessage,
     *,
     on_attempt: Callable[[], None],
     on_subscribed: Callable[[], None],
@@ -74,7 +74,7 @@ async def keep_subscribed(  # noqa: PLR0913 - what a connection tells, each name
     Args:
         settings: How to connect.
         filters: The topic filters.
-        take: Receives each message; must neither wait nor fail.
+        on_message: Receives each message; must neither wait nor fail.
         on_attempt: Called before a connection is tried: what the one before received may not be true any more.
         on_subscribed: Called when it is subscribed.
         on_retry: Called with why it ended, or did not come about, and when it is tried again.
@@ -82,7 +82,7 @@ async def keep_subscribed(  # noqa: PLR0913 - what a connection tells, each name
 
     async def connect(health: Health) -> bool:
         on_attempt()
-        async with subscribed(settings, filters, take):
+        async with subscribed(settings, filters, on_message):
             health.well()
             on_subscribed()
             await trio.sleep_forever()

@@ -14,7 +14,7 @@ import structlog
 import trio
 
 from interhuman2mqtt.control import requests
-from interhuman2mqtt.control.inbox import Inbox, IncomingMessage
+from interhuman2mqtt.control.inbox import Inbox
 from interhuman2mqtt.control.parser import RequestParser
 from interhuman2mqtt.control.requests import (
     Accepted,
@@ -33,6 +33,7 @@ from interhuman2mqtt.control.requests import (
 )
 from interhuman2mqtt.errors import Interhuman2MqttError
 from interhuman2mqtt.publish.message import Message
+from interhuman2mqtt.publish.mqtt.types import IncomingMessage
 from interhuman2mqtt.supervisor import BugBudget
 
 SLOW_MAX = 4

@@ -7,38 +7,17 @@ flood costs the last word. Levels of cameras that do not exist have one place fo
 
 from collections import OrderedDict, deque
 from collections.abc import Callable, Collection
-from typing import NamedTuple
 
 import structlog
 import trio
 
-PAYLOAD_MAX = 64 << 10
-"""Bytes; no request of ours is nearly as large."""
+from interhuman2mqtt.publish.mqtt.types import IncomingMessage
+
 REQUESTS_MAX = 128
 LEVEL_PAYLOAD_MAX = 64
 """Bytes; `OFF` has three."""
 
 log = structlog.get_logger(__name__)
-
-
-class IncomingMessage(NamedTuple):
-    """A message as the broker delivered it."""
-
-    topic: str
-    """Empty where it, or anything else of the message, cannot be read."""
-    payload: bytes | None
-    """None: there were more than `PAYLOAD_MAX` bytes, which are not kept."""
-    retained: bool = False
-    """Out of the broker's store, not said just now."""
-    response_topic: str | None = None
-    """MQTT 5: where the answer is to go."""
-    correlation: bytes | None = None
-    """MQTT 5: what the answer is to carry."""
-
-    @property
-    def is_level(self) -> bool:
-        """Whether the newest one on its topic is all that matters."""
-        return self.topic.endswith("/pause/set")
 
 
 class Inbox:

@@ -12,7 +12,6 @@ from msgspec import UNSET, Raw, UnsetType, structs
 
 from interhuman2mqtt.config import problems
 from interhuman2mqtt.config.problems import shown
-from interhuman2mqtt.control.inbox import PAYLOAD_MAX, IncomingMessage
 from interhuman2mqtt.control.requests import (
     COMMANDS,
     LEVELS,
@@ -36,6 +35,7 @@ from interhuman2mqtt.control.requests import (
     obeyed,
     refused,
 )
+from interhuman2mqtt.publish.mqtt.types import PAYLOAD_MAX, IncomingMessage
 from interhuman2mqtt.publish.topics import level
 
 WORD_MAX = 64

@@ -17,9 +17,9 @@ import structlog
 import trio
 
 from interhuman2mqtt.control.dispatcher import CommandError
-from interhuman2mqtt.control.inbox import IncomingMessage
 from interhuman2mqtt.control.parser import RequestParser
 from interhuman2mqtt.control.requests import Accepted, Rejected, Request
+from interhuman2mqtt.publish.mqtt.types import IncomingMessage
 from interhuman2mqtt.runtime.redaction import redact, redact_deep
 
 NAME = "control"

@@ -123,9 +123,7 @@ IN_PACKET = {
 
 def test_the_insides_of_paho_are_where_they_were() -> None:
     """A paho whose private parts have moved is told by this sentence, before riddles of other tests."""
-    moved = (
-        "paho's inside has moved: look at publish/client.py and at packing.py, then raise its bound in pyproject.toml"
-    )
+    moved = "paho's inside has moved: look at publish/mqtt/paho_client.py, then raise its bound in pyproject.toml"
     for name, arguments in PRIVATE.items():
         method = getattr(paho.Client, name, None)
         assert method is not None, f"{moved}: {name} is gone"
@@ -136,7 +134,7 @@ def test_the_insides_of_paho_are_where_they_were() -> None:
     assert client._out_messages == {}, f"{moved}: what is on its way is kept another way"
     assert isinstance(ReasonCode.names[0x95], dict), f"{moved}: the names of reason codes are kept another way"
     assert callable(getattr(Properties, "pack", None)), f"{moved}: properties are packed another way"
-    for name in ("open_tcp", "on_unreadable", "on_oversized", "has_read_ahead", "is_discarding", "_read", "_taken"):
+    for name in ("open_tcp", "on_unreadable", "on_oversized", "has_read_ahead", "is_discarding", "_read", "_consumed"):
         assert not hasattr(client, name), f"{moved}: it has a {name} of its own now"
 
 

@@ -18,9 +18,8 @@ from msgspec import structs
 from trio.testing import MockClock
 
 from interhuman2mqtt.errors import Outage, Overloaded, Reason, Refused
-from interhuman2mqtt.publish.mqtt.connect import dial
-from interhuman2mqtt.publish.mqtt.connection import ACK_PATIENCE
-from interhuman2mqtt.publish.mqtt.types import Offer
+from interhuman2mqtt.publish.mqtt.connect import Offer, open_client
+from interhuman2mqtt.publish.mqtt.connection import ACK_TIMEOUT_S
 from publish.helpers import (
     Bench,
     Script,
@@ -257,7 +256,7 @@ async def test_a_broker_that_never_acknowledges(mock_clock: MockClock) -> None:
 
         for _ in range(40):
             await trio.testing.wait_all_tasks_blocked(0.01)
-            mock_clock.jump(ACK_PATIENCE / 20)
+            mock_clock.jump(ACK_TIMEOUT_S / 20)
         await trio.testing.wait_all_tasks_blocked(0.01)
     assert caught[0].reason is Reason.BROKER_LOST
     assert "did not answer for 60 s" in caught[0].detail
@@ -297,7 +296,7 @@ def test_a_write_that_fails_tells_what_waits_to_be_read(
         judging = threading.Thread(target=judge)
         judging.start()
         url = f"mqtts://127.0.0.1:{listener.getsockname()[1]}"
-        client = dial(Bench(url, mqtt={"ca_file": str(tmp_path / "ca.pem")}).publisher._settings, Offer())
+        client = open_client(Bench(url, mqtt={"ca_file": str(tmp_path / "ca.pem")}).publisher._settings, Offer())
         judging.join()
     sock = client.socket()
     assert isinstance(sock, ssl.SSLSocket)

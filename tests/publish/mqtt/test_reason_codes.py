@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from interhuman2mqtt.config import Mqtt
 from interhuman2mqtt.errors import ConfigError, Outage, Overloaded, Reason, Refused
 from interhuman2mqtt.publish.mqtt import reason_codes
-from interhuman2mqtt.publish.mqtt.types import PACKET_MAX, BrokerLimits, Endpoint, Offer, tls_context
+from interhuman2mqtt.publish.mqtt.connect import Endpoint, Offer
+from interhuman2mqtt.publish.mqtt.tls import tls_context
+from interhuman2mqtt.publish.mqtt.types import PACKET_MAX, BrokerLimits
 
 AT = "broker:1883"
 

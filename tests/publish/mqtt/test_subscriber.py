@@ -15,14 +15,14 @@ from paho.mqtt.exception import MQTTException
 from structlog.testing import capture_logs
 from trio.testing import MockClock
 
-from interhuman2mqtt.control.inbox import PAYLOAD_MAX, REQUESTS_MAX, Inbox, IncomingMessage
+from interhuman2mqtt.control.inbox import REQUESTS_MAX, Inbox
 from interhuman2mqtt.control.parser import RequestParser
 from interhuman2mqtt.control.requests import Accepted, Rejected, done
 from interhuman2mqtt.errors import Outage, Reason
 from interhuman2mqtt.publish.mqtt import subscriber
 from interhuman2mqtt.publish.mqtt.paho_client import packet_identifier
 from interhuman2mqtt.publish.mqtt.subscriber import Subscriber
-from interhuman2mqtt.publish.mqtt.types import Ack
+from interhuman2mqtt.publish.mqtt.types import PAYLOAD_MAX, Ack, IncomingMessage
 from publish.helpers import Bench, OnSubscribe, an_event_message, listen, peer, running, small_broker, until
 from support.mosquitto import Broker, Speaker, mosquitto, speaking, subscribed
 from support.netproxy import network
@@ -73,7 +73,7 @@ async def heard_at(broker: Broker, ears: Ears | None = None, **mqtt: Any) -> Asy
     """A publisher that has subscribed, and somebody who sends requests."""
     ears = ears or Ears(broker.url, **mqtt)
     async with speaking(broker) as speaker, running(ears.bench):
-        await until(lambda: all(s.due == math.inf or s.trouble for s in ears.listener._subscriptions))
+        await until(lambda: all(s.due == math.inf or s.trouble for s in ears.listener._filters))
         yield ears, speaker
 
 
@@ -367,17 +367,17 @@ async def test_a_broker_that_hangs_up_on_a_subscription() -> None:
     broker = small_broker(hang_up)
     async with peer(broker, broker, broker, small_broker(suback(1))) as url:
         ears = Ears(url, protocol="3.1.1")
-        for _ in range(subscriber.PATIENCE):
+        for _ in range(subscriber.LOST_IN_A_ROW):
             with pytest.raises(Outage):
                 await ears.bench.publisher.run_connection()
         async with running(ears.bench):
             await until(lambda: "in a row ended when we subscribed" in (ears.bench.states[-1].detail or ""))
             ears.bench.publisher.publish(an_event_message("front", 1))
             await until(lambda: ears.bench.outbox.depth.rows == 0)
-            await until(lambda: len(asked) == 2 * subscriber.PATIENCE + 1)
-        assert asked == [*READER.filters * subscriber.PATIENCE, READER.filters[0]]
+            await until(lambda: len(asked) == 2 * subscriber.LOST_IN_A_ROW + 1)
+        assert asked == [*READER.filters * subscriber.LOST_IN_A_ROW, READER.filters[0]]
         assert READER.filters[0] not in (ears.listener.trouble or "")
-        ears.listener._subscriptions[1]._not_before = 0.0  # as if its pause were over
+        ears.listener._filters[1]._not_before = 0.0  # as if its pause were over
         async with running(ears.bench):
             await until(lambda: ears.bench.states[-1].detail and "subscribed" not in ears.bench.states[-1].detail)
             await until(lambda: ears.listener.trouble is None)
@@ -402,7 +402,7 @@ class Stub:
 
     def __init__(self, answers: list[int | None]) -> None:
         self.lost: Outage | None = None
-        self.hearing = self
+        self.subscriptions = self
         self.asked_at: list[float] = []
         self._answers = answers
         self._ends = trio.CancelScope()

@@ -12,7 +12,6 @@ import trio
 
 from interhuman2mqtt import __version__
 from interhuman2mqtt.config import CameraConfig, Config, urls
-from interhuman2mqtt.control.requests import obeyed
 from interhuman2mqtt.publish.homeassistant import bridge_entities, camera_entities
 from interhuman2mqtt.publish.homeassistant.entity import Json, Scope, available
 from interhuman2mqtt.publish.message import Message
@@ -44,7 +43,7 @@ def birth_topic(config: Config) -> str | None:
 def of_box(config: Config, topics: Topics) -> Json:
     """The box as a device."""
     scope = Scope(config.box.id, BOX)
-    subject = bridge_entities.BoxSubject(scope, obeyed(config.mqtt.requests), topics.bridge)
+    subject = bridge_entities.BoxSubject(scope, _takes_requests(config), topics.bridge)
     return {
         "device": _device(scope, f"Interhuman {config.box.id}", "interhuman2mqtt"),
         "origin": ORIGIN,
@@ -62,7 +61,7 @@ def of_camera(config: Config, each: CameraConfig, topics: Topics) -> Json:
         scope=scope,
         camera=each,
         interhuman=config.interhuman,
-        obeys=obeyed(config.mqtt.requests),
+        obeys=_takes_requests(config),
         topic=partial(topics.of, each.id),
         bridge=topics.bridge,
         always={"availability": [_online(topics)]},
@@ -74,6 +73,10 @@ def of_camera(config: Config, each: CameraConfig, topics: Topics) -> Json:
         "availability_mode": "all",
         "components": camera_entities.components(subject),
     }
+
+
+def _takes_requests(config: Config) -> bool:
+    return config.mqtt.requests == "all"
 
 
 def _device(scope: Scope, name: str, model: str) -> Json:

@@ -1,17 +1,16 @@
-"""One connection to the broker: paho's client, driven by trio. No thread does I/O; only connecting needs one.
+"""One connection to the broker: paho's client, driven by trio's own readiness calls.
 
-What paho leaves to its user, and is done here:
+No thread does I/O. What paho leaves to its user, and is done here:
 
-- `connect` blocks for DNS, TCP and TLS, so it runs in a thread (`dial.py`).
 - A lost connection shows in a return code, or in a socket that is gone, never in an exception: `_check` looks at both.
-- It knows the broker's receive maximum and largest packet, and enforces neither; nor how much we take (`client.py`).
-- A client that connects again repeats what it had sent. Ours lives for one connection; repeating is the outbox's work.
+- paho knows the broker's receive maximum and largest packet, and enforces neither.
+- It has no limit on how long a PUBACK may take.
 """
 
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
-from typing import Any
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any, Protocol
 
 import paho.mqtt.client as paho
 import trio
@@ -20,27 +19,28 @@ from paho.mqtt.exception import MQTTException
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from interhuman2mqtt.errors import Outage, Reason
+from interhuman2mqtt.errors import Outage
 from interhuman2mqtt.publish.message import Message
 from interhuman2mqtt.publish.mqtt import reason_codes
-from interhuman2mqtt.publish.mqtt.connect import ConnectSettings, LastError, dial
-from interhuman2mqtt.publish.mqtt.paho_client import TAKEN, Packed, PahoClient, corked
-from interhuman2mqtt.publish.mqtt.subscriber import Subscriptions, reason_string
-from interhuman2mqtt.publish.mqtt.types import Ack, BrokerLimits, Offer
+from interhuman2mqtt.publish.mqtt.paho_client import SUCCESS, PahoClient, corked
+from interhuman2mqtt.publish.mqtt.properties import PublishProperties, reason_string
+from interhuman2mqtt.publish.mqtt.subscriptions import Subscriptions
+from interhuman2mqtt.publish.mqtt.types import Ack, BrokerLimits
+from interhuman2mqtt.runtime.watchdog import Heartbeat
 
 WINDOW = 256
 """Messages on their way at most, also where the broker would take more at once."""
 
-ACK_PATIENCE = 60.0
+ACK_TIMEOUT_S = 60.0
 """Seconds without any PUBACK, while messages wait for theirs, after which the connection is given up."""
 
-TICK = 1.0
-"""Seconds between two looks at the keepalive."""
+KEEPALIVE_CHECK_S = 1.0
+"""Seconds between two checks of the keepalive."""
 
-GOODBYE = 2.0
+DISCONNECT_S = 2.0
 """Seconds in which DISCONNECT must be gone, lest the broker publishes the will."""
 
-ACCEPTED = Ack(TAKEN.value, str(TAKEN))
+ACCEPTED = Ack(SUCCESS.value, str(SUCCESS))
 """The answer to almost every message."""
 
 
@@ -48,8 +48,8 @@ class TooLarge(Exception):  # noqa: N818 - it names what happened
     """The broker takes no packet of this size; nothing was sent."""
 
 
-class _Rejected(Exception):  # noqa: N818 - it names what happened
-    """CONNECT was answered by a code of failure, or by closing (None); `outage` is what that means to others."""
+class ConnectRejected(Exception):  # noqa: N818 - it names what happened
+    """CONNECT was answered by a code of failure, or by closing (None); `outage` is the error for everybody else."""
 
     def __init__(self, code: int | None, outage: Outage) -> None:
         super().__init__(outage.detail)
@@ -57,73 +57,35 @@ class _Rejected(Exception):  # noqa: N818 - it names what happened
         self.outage = outage
 
 
-@asynccontextmanager
-async def connected(settings: ConnectSettings) -> AsyncIterator["BrokerConnection"]:
-    """A connection that stands, from CONNACK to its end.
+class SocketErrors(Protocol):
+    """Keeps the last error that paho met on the socket."""
 
-    Leaving the block in the normal way sends DISCONNECT, so that there is no will; leaving it in any other way
-    closes the socket, so that there is. When the connection is lost the block is cancelled.
-
-    Raises:
-        Outage: It did not come about, or was lost; the kind and the reason say why.
-    """
-    connection = await _connect(settings)
-    try:
-        async with trio.open_nursery() as nursery:
-            connection.drive(nursery)
-            yield connection
-            nursery.cancel_scope.cancel()
-        if connection.lost is not None:
-            raise connection.lost
-        await connection.say_goodbye()
-    finally:
-        connection.close()
-
-
-async def _connect(settings: ConnectSettings) -> "BrokerConnection":
-    offer = Offer.of(settings.mqtt.protocol)
-    while True:
-        # brokers are known that do not even answer a version that they do not speak
-        answer = _Rejected(None, reason_codes.silent(str(settings.endpoint), settings.timeout))
-        with trio.move_on_after(settings.timeout):
-            try:
-                return await _attempt(settings, offer)
-            except _Rejected as rejected:
-                answer = rejected
-        easier = offer.after(answer.code)
-        if easier is None:
-            raise answer.outage from answer
-        offer = easier
-
-
-async def _attempt(settings: ConnectSettings, offer: Offer) -> "BrokerConnection":
-    try:
-        client = await trio.to_thread.run_sync(dial, settings, offer, abandon_on_cancel=True)
-    except OSError as error:
-        raise reason_codes.unreachable(error, str(settings.endpoint), settings.timeout) from error
-    except UnicodeError as error:  # a name that DNS cannot encode
-        raise Outage(Reason.BROKER_UNREACHABLE, f"no connection to {settings.endpoint}: {error}") from error
-    connection = BrokerConnection(client, settings)
-    try:
-        await connection.greet()
-    except BaseException:
-        connection.close()
-        raise
-    return connection
+    last: OSError | None
 
 
 class BrokerConnection:
-    """A connection to the broker; made by `connected`, which also ends it."""
+    """A connection to the broker; made by `connect.connected`, which also ends it.
 
-    def __init__(self, client: PahoClient, settings: ConnectSettings) -> None:
+    Args:
+        client: With its socket connected and CONNECT queued.
+        errors: What went wrong on that socket.
+        endpoint: Host and port, for people.
+        keepalive: Seconds of MQTT's keepalive.
+        heartbeat: Called with how long each wait may last.
+    """
+
+    def __init__(
+        self, client: PahoClient, errors: SocketErrors, endpoint: str, keepalive: int, heartbeat: Heartbeat
+    ) -> None:
         self.limits = BrokerLimits()
         self._remaining_max = self.limits.remaining_max
         self.lost: Outage | None = None
-        self.hearing = Subscriptions(client)
+        self.subscriptions = Subscriptions(client)
         self._client = client
-        self._at = str(settings.endpoint)
-        self._keepalive = settings.keepalive
-        self._promise = settings.promise
+        self._errors = errors
+        self._endpoint = endpoint
+        self._keepalive = keepalive
+        self._heartbeat = heartbeat
         self._connack: tuple[int, str] | None = None
         self._disconnect: tuple[bool, int, str] | None = None
         self._acks: dict[int, Callable[[Ack], None]] = {}
@@ -133,8 +95,7 @@ class BrokerConnection:
         self._all_acked = trio.Event()
         self._to_write = trio.Event()
         self._scope = trio.CancelScope()
-        self._errors = LastError()
-        self._listen()
+        self._set_callbacks()
 
     @property
     def version(self) -> str:
@@ -142,19 +103,21 @@ class BrokerConnection:
         return "5" if self._client.protocol == MQTTProtocolVersion.MQTTv5 else "3.1.1"
 
     async def publish(self, message: Message, on_ack: Callable[[Ack], None]) -> None:
-        """Take a message as soon as fewer are on their way than the broker allows; `on_ack` is told its answer.
+        """Queue a message as soon as fewer are on their way than the broker allows.
 
-        It is written by `flush`, or else with the next turn of the loop.
+        It is written by `flush`, or else with the next turn of the loop. `on_ack` is called with the answer.
 
         Raises:
             TooLarge: The broker takes no packet of this size; nothing was sent.
         """
-        properties = Packed(message) if self.version == "5" else None
+        properties = PublishProperties(message) if self.version == "5" else None
         packed = 0 if properties is None else len(properties)
         # Two bytes each for the topic's length and the packet identifier.
         size = 2 + len(message.topic.encode()) + 2 + packed + len(message.payload)
         if size > self._remaining_max:
-            raise TooLarge(f"the broker at {self._at} takes packets of {self.limits.packet_size} bytes, not {size}")
+            raise TooLarge(
+                f"the broker at {self._endpoint} takes packets of {self.limits.packet_size} bytes, not {size}"
+            )
         if self.lost is None and self._window.value > 0:
             self._window.acquire_nowait()  # without a turn of the loop for each message
         else:
@@ -168,7 +131,7 @@ class BrokerConnection:
         self._unwritten += 1
 
     def flush(self) -> None:
-        """Write what was taken, as far as the socket takes it at once; the rest is written when it does."""
+        """Write what is queued, as far as the socket takes it at once; the rest is written when it does."""
         several, self._unwritten = self._unwritten > 1, 0
         with corked(self._client.socket(), several=several):
             self._check(self._client.loop_write())
@@ -179,8 +142,8 @@ class BrokerConnection:
             self._all_acked = trio.Event()
             await self._all_acked.wait()
 
-    async def greet(self) -> None:
-        """Send CONNECT and wait for CONNACK; raises _Rejected, Outage."""
+    async def handshake(self) -> None:
+        """Send CONNECT and wait for CONNACK; raises ConnectRejected, Outage."""
         rc = MQTTErrorCode.MQTT_ERR_SUCCESS
         while self._connack is None and rc == MQTTErrorCode.MQTT_ERR_SUCCESS:
             rc = await self._write_some() if self._client.want_write() else await self._read_some()
@@ -188,18 +151,18 @@ class BrokerConnection:
             raise self._no_connack(rc)
         code, text = self._connack
         if code != 0:
-            raise _Rejected(code, reason_codes.connack(code, text, self._at))
+            raise ConnectRejected(code, reason_codes.connack(code, text, self._endpoint))
 
     def drive(self, nursery: trio.Nursery) -> None:
         """Keep the connection going in `nursery`, which is cancelled when it is lost."""
         self._scope = nursery.cancel_scope
         nursery.start_soon(self._read)
         nursery.start_soon(self._write)
-        nursery.start_soon(self._tick)
+        nursery.start_soon(self._watch_keepalive)
 
-    async def say_goodbye(self) -> None:
+    async def disconnect(self) -> None:
         """Send DISCONNECT, so that the broker keeps the will to itself."""
-        with trio.move_on_after(GOODBYE, shield=True):
+        with trio.move_on_after(DISCONNECT_S, shield=True):
             rc = self._client.disconnect()
             while rc == MQTTErrorCode.MQTT_ERR_SUCCESS and self._client.want_write():
                 rc = await self._write_some()
@@ -226,57 +189,56 @@ class BrokerConnection:
             self._to_write = trio.Event()
             await self._to_write.wait()
 
-    async def _tick(self) -> None:
+    async def _watch_keepalive(self) -> None:
         while True:
-            self._promise(TICK)
-            await trio.sleep(TICK)
+            self._heartbeat(KEEPALIVE_CHECK_S)
+            await trio.sleep(KEEPALIVE_CHECK_S)
             self._check(self._client.loop_misc())
-            if self._acks and trio.current_time() - self._progress_at > ACK_PATIENCE:
-                self._fail(reason_codes.unanswered(self._at, ACK_PATIENCE))
+            if self._acks and trio.current_time() - self._progress_at > ACK_TIMEOUT_S:
+                self._fail(reason_codes.unanswered(self._endpoint, ACK_TIMEOUT_S))
 
     async def _read_some(self) -> MQTTErrorCode:
         sock = self._client.socket()
         if self._client.has_read_ahead or (isinstance(sock, ssl.SSLSocket) and sock.pending()):
             await trio.lowlevel.checkpoint()
         else:
-            await _ready(trio.lowlevel.wait_readable, sock)
+            await _wait_ready(trio.lowlevel.wait_readable, sock)
         try:
             return self._client.loop_read()
         except MQTTException:  # a packet that is none
             return MQTTErrorCode.MQTT_ERR_PROTOCOL
 
     async def _write_some(self) -> MQTTErrorCode:
-        await _ready(trio.lowlevel.wait_writable, self._client.socket())
+        await _wait_ready(trio.lowlevel.wait_writable, self._client.socket())
         return self._client.loop_write()
 
     def _check(self, rc: MQTTErrorCode) -> None:
         if rc != MQTTErrorCode.MQTT_ERR_SUCCESS or self._client.socket() is None:
-            self._fail(self._why(rc))
+            self._fail(self._outage(rc))
 
     def _fail(self, outage: Outage) -> None:
-        """The first sign of the end says most; what follows only comes of it."""
+        """End the connection, for the first reason that there was: what follows only comes of it."""
         if self.lost is None:
             self.lost = outage
         self._scope.cancel()
 
-    def _why(self, rc: MQTTErrorCode) -> Outage:
+    def _outage(self, rc: MQTTErrorCode) -> Outage:
         from_broker, code, text = self._disconnect or (False, 0, "")
         if from_broker:
-            return reason_codes.disconnect(code, text, self._at)
+            return reason_codes.disconnect(code, text, self._endpoint)
         if code == reason_codes.KEEPALIVE_TIMEOUT:
-            return reason_codes.unanswered(self._at, self._keepalive)
+            return reason_codes.unanswered(self._endpoint, self._keepalive)
         if rc == MQTTErrorCode.MQTT_ERR_PROTOCOL:
-            return reason_codes.not_mqtt(self._at, self.version)
-        return reason_codes.lost(self._at, self._errors.last)
+            return reason_codes.not_mqtt(self._endpoint, self.version)
+        return reason_codes.lost(self._endpoint, self._errors.last)
 
     def _no_connack(self, rc: MQTTErrorCode) -> Exception:
         if rc == MQTTErrorCode.MQTT_ERR_CONN_LOST and reason_codes.is_closing(self._errors.last):
-            return _Rejected(None, reason_codes.closed_at_connect(self._at))
-        return self._why(rc)
+            return ConnectRejected(None, reason_codes.closed_at_connect(self._endpoint))
+        return self._outage(rc)
 
-    def _listen(self) -> None:
+    def _set_callbacks(self) -> None:
         client = self._client
-        client.enable_logger(self._errors.logger)
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
         client.on_publish = self._on_publish
@@ -300,7 +262,7 @@ class BrokerConnection:
         on_ack = self._acks.pop(mid)
         self._progress_at = trio.current_time()
         self._window.release()
-        on_ack(ACCEPTED if code is TAKEN else Ack(code.value, reason_string(properties) or str(code)))
+        on_ack(ACCEPTED if code is SUCCESS else Ack(code.value, reason_string(properties) or str(code)))
         if not self._acks:
             self._all_acked.set()
 
@@ -311,8 +273,8 @@ class BrokerConnection:
         trio.lowlevel.notify_closing(sock)
 
 
-async def _ready(wait: Callable[[Any], Awaitable[None]], sock: Any) -> None:
-    """Wait for a socket that paho may have closed, or close meanwhile; its next return code tells then."""
+async def _wait_ready(wait: Callable[[Any], Awaitable[None]], sock: Any) -> None:
+    """Wait for a socket that paho may have closed, or close meanwhile: then its next return code is an error."""
     with suppress(trio.ClosedResourceError):
         if sock is None:
             await trio.lowlevel.checkpoint()

@@ -17,13 +17,13 @@ from interhuman2mqtt.config import Mqtt
 from interhuman2mqtt.errors import Outage, Reason, Refused
 from interhuman2mqtt.events import utc_now
 from interhuman2mqtt.publish.message import DropReason, Message, MessageKind, OnDrop
-from interhuman2mqtt.publish.mqtt import connection as mqtt
 from interhuman2mqtt.publish.mqtt.acks import AckHandler
-from interhuman2mqtt.publish.mqtt.connect import ConnectSettings
+from interhuman2mqtt.publish.mqtt.connect import ConnectSettings, Endpoint, connected
+from interhuman2mqtt.publish.mqtt.connection import BrokerConnection, TooLarge
 from interhuman2mqtt.publish.mqtt.direct import DirectPublisher
 from interhuman2mqtt.publish.mqtt.poison import PoisonDetector
 from interhuman2mqtt.publish.mqtt.subscriber import Subscriber
-from interhuman2mqtt.publish.mqtt.types import Ack, BrokerPhase, BrokerState, Endpoint
+from interhuman2mqtt.publish.mqtt.types import Ack, BrokerPhase, BrokerState
 from interhuman2mqtt.publish.outbox.journal import Row
 from interhuman2mqtt.publish.outbox.queue import OutboxQueue
 from interhuman2mqtt.publish.publisher import TopicThrottle
@@ -88,7 +88,7 @@ class OutboxSender:
             will=self._topics.bridge_state(BridgeWord.OFFLINE, boot_id, None),
             keepalive=keepalive,
             timeout=timeout,
-            promise=promise,
+            heartbeat=promise,
         )
         self._calm = TopicThrottle(outbox.put)
         self._at_once = DirectPublisher()
@@ -151,7 +151,7 @@ class OutboxSender:
         if self._told is None:
             self._tell(BrokerPhase.CONNECTING)
         try:
-            async with mqtt.connected(self._settings) as connection:
+            async with connected(self._settings) as connection:
                 try:
                     await self._serve(connection)
                 finally:
@@ -163,7 +163,7 @@ class OutboxSender:
             raise
         self._tell(BrokerPhase.STOPPED, Reason.STOPPED)
 
-    async def _serve(self, connection: mqtt.BrokerConnection) -> None:
+    async def _serve(self, connection: BrokerConnection) -> None:
         with trio.CancelScope(deadline=self._stop_at) as self._draining:
             await self._introduce(connection)
             self._at_once.online(connection)
@@ -177,14 +177,14 @@ class OutboxSender:
         with trio.move_on_after(FAREWELL):
             await self._say(connection, BridgeWord.STOPPED)
 
-    async def _introduce(self, connection: mqtt.BrokerConnection) -> None:
+    async def _introduce(self, connection: BrokerConnection) -> None:
         """All retained state, and when the broker has it, `online`."""
         self._outbox.rewind()
         self._answers.again.clear()
         await self._say_states(connection, list(self._retained))
         self._tell_online(connection)
 
-    async def _say_states(self, connection: mqtt.BrokerConnection, topics: Sequence[str]) -> None:
+    async def _say_states(self, connection: BrokerConnection, topics: Sequence[str]) -> None:
         """What is retained on these topics, and then `online`, as long as the broker has room for them."""
         again = self._answers.again
         for number, topic in enumerate(topics):
@@ -201,7 +201,7 @@ class OutboxSender:
         if not again:
             await self._say(connection, BridgeWord.ONLINE)
 
-    async def _say_again(self, connection: mqtt.BrokerConnection) -> None:
+    async def _say_again(self, connection: BrokerConnection) -> None:
         """What the broker had no room for at the first time; we are subscribed meanwhile."""
         again = self._answers.again
         while again:
@@ -210,17 +210,17 @@ class OutboxSender:
             again.clear()
             await self._say_states(connection, topics)
 
-    async def _listen(self, connection: mqtt.BrokerConnection) -> None:
+    async def _listen(self, connection: BrokerConnection) -> None:
         """Subscribed to only now: what is asked of us may change what has just been said."""
         if self._listener is not None:
             await self._listener.run(connection, partial(self._tell_online, connection))
 
-    def _tell_online(self, connection: mqtt.BrokerConnection) -> None:
+    def _tell_online(self, connection: BrokerConnection) -> None:
         parts = [f"{self._settings.endpoint}, MQTT {connection.version}"]
         parts += [self._listener.trouble] if self._listener is not None and self._listener.trouble else []
         self._tell(BrokerPhase.ONLINE, detail="; ".join(parts))
 
-    async def _forward(self, connection: mqtt.BrokerConnection) -> None:
+    async def _forward(self, connection: BrokerConnection) -> None:
         """What waits in the outbox, until it is closed and empty."""
         await self._say_again(connection)
         while rows := await self._next_rows(connection):
@@ -235,7 +235,7 @@ class OutboxSender:
             connection.flush()
         await connection.wait_acked()
 
-    async def _next_rows(self, connection: mqtt.BrokerConnection) -> list[Row]:
+    async def _next_rows(self, connection: BrokerConnection) -> list[Row]:
         """As many as may be on their way together; none only after `stop`."""
         if self._is_throttled():
             await connection.wait_acked()
@@ -246,7 +246,7 @@ class OutboxSender:
         """Decide whether messages go one at a time: a refusal in the middle of many would change their order."""
         return trio.current_time() < self._answers.throttle.active_until
 
-    async def _say(self, connection: mqtt.BrokerConnection, word: BridgeWord) -> None:
+    async def _say(self, connection: BrokerConnection, word: BridgeWord) -> None:
         message = self._topics.bridge_state(word, self._boot_id, utc_now())
         topic = message.topic
         self._outbox.journal.publishes(message)
@@ -259,7 +259,7 @@ class OutboxSender:
         await self._send_state(connection, message)
         await connection.wait_acked()
 
-    async def _send_state(self, connection: mqtt.BrokerConnection, message: Message) -> None:
+    async def _send_state(self, connection: BrokerConnection, message: Message) -> None:
         """Send what has no row, unless it seems to break the connection."""
         if await self._may_go(connection, message.topic):
             lose = partial(self._answers.lose_state, message)
@@ -267,7 +267,7 @@ class OutboxSender:
         else:
             self._answers.quarantine_state(message)
 
-    async def _may_go(self, connection: mqtt.BrokerConnection, key: str | int) -> bool:
+    async def _may_go(self, connection: BrokerConnection, key: str | int) -> bool:
         """Wait until it is a message's turn; whether it should be sent. `key` names it on later connections too."""
         relapse = self._outbox.is_quarantined(key)
         suspected = self._suspicion.suspect is not None
@@ -277,7 +277,7 @@ class OutboxSender:
 
     async def _send(
         self,
-        connection: mqtt.BrokerConnection,
+        connection: BrokerConnection,
         message: Message,
         key: str | int,
         answered: Callable[[Message, Ack], None],
@@ -286,7 +286,7 @@ class OutboxSender:
         """Send, as soon as the window allows."""
         try:
             await connection.publish(message, partial(self._answered, message, key, answered))
-        except mqtt.TooLarge as error:
+        except TooLarge as error:
             lose(DropReason.TOO_LARGE, str(error))
         else:
             self._suspicion.in_flight[key] = None

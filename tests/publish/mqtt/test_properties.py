@@ -8,7 +8,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from interhuman2mqtt.publish.message import Message, MessageKind
-from interhuman2mqtt.publish.mqtt.paho_client import Packed
+from interhuman2mqtt.publish.mqtt.properties import PublishProperties
 
 WORDS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=300)
 
@@ -33,7 +33,7 @@ def test_paho_reads_what_was_packed(
         content_type=content_type,
         correlation=correlation,
     )
-    wire = Packed(message).pack()
+    wire = PublishProperties(message).pack()
     found: Any = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
     _, length = found.unpack(wire)
     assert length == len(wire)
