@@ -264,6 +264,19 @@ async def test_each_connection_tries_each_parked_topic_once() -> None:
     assert store.outbox.depth.parked == 2
 
 
+async def test_a_refusal_leaves_the_row_that_tries_another_topic_on_its_way() -> None:
+    """A topic whose row waits to try it is tried, also where another topic is refused just then."""
+    store = Store()
+    for camera in ("front", "door"):
+        store.outbox.put(an_event_message(camera, 1))
+    front, door = await store.take()
+    store.outbox.park(door)
+    store.outbox.rewind()
+    [front] = await store.take(1)
+    store.outbox.park(front)
+    assert messages(await store.take()) == [door.message]
+
+
 async def test_of_a_parked_state_only_the_newest_waits() -> None:
     """A newer state replaces the parked one of its topic, whether that waits, tries, or was just refused."""
     store = Store()

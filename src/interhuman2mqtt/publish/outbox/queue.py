@@ -281,7 +281,9 @@ class OutboxQueue:
             return False
         is_outdated = row.message.kind is MessageKind.STATE and self._state(row.message.topic) is not None
         new = how(row, self._clock())
-        for behind in [waiting for waiting in self._waiting.values() if waiting in self._parking]:
+        # Of this topic alone: another parked topic may have a row on its way to try it, which its lane counts as out.
+        topic = row.message.topic
+        for behind in [one for one in self._waiting.values() if one.message.topic == topic and one in self._parking]:
             self._parking.add(self._take(behind.n))
         if is_outdated:
             self._parking.remove(row)
