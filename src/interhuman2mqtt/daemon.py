@@ -1,29 +1,32 @@
-"""START HERE: who starts whom, and who stops last.
+"""START HERE: what the service is made of, and in which order it starts and stops.
 
 ::
 
-    run ──► delivery ──── events and states to MQTT; outlives all others, so that their last words go out
-        ├─► policy ────── pauses, schedules, budgets: which cameras may stream now
-        ├─► reporter ──── health, systemd's status and its watchdog
-        ├─► requests ──── what MQTT asks for: pause, restart, snapshot ...
-        ├─► control ───── the same for commands of this machine
-        └─► fleet ─────── a Camera each: capture and session
-                ▲
-        signals ┘         SIGHUP: reload, on a terminal stop · SIGTERM, SIGINT: stop in order · a second one: at once
+    main ──► service ─────── events and states to MQTT; outlives all others, so that their last messages go out
+         ├─► policy ──────── pauses, schedules, budgets: which cameras may stream now
+         ├─► watchdog loop ─ health, systemd's status and its watchdog
+         ├─► dispatcher ──── requests by MQTT: pause, restart, snapshot ...
+         ├─► unix socket ─── the same for commands of this machine
+         └─► fleet ───────── a Camera each: capture and session
+                 ▲
+         signals ┘           SIGHUP: reload, on a terminal stop · SIGTERM, SIGINT: stop in order · a second one: at once
+
+Two nurseries say the order of the end: what publishes runs in the outer one, the cameras in the inner one. A camera's
+last gap, its `stopped` and the ends of its signals are made while it stops, so the outbox must still take them then,
+and is drained only when no camera can add to it any more. One nursery for both would be simpler, but a bug would then
+cancel the store's last commit together with the cameras, whose last events would come after it.
 """
 
 import os
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import structlog
 import trio
-from msgspec import structs
 
-from interhuman2mqtt import health as report
+from interhuman2mqtt import health
 from interhuman2mqtt.cameras.context import CameraContext
 from interhuman2mqtt.cameras.coverage import Coverage
 from interhuman2mqtt.cameras.fleet import Change, Fleet
@@ -44,31 +47,24 @@ from interhuman2mqtt.publish.homeassistant.discovery import HomeAssistant
 from interhuman2mqtt.publish.publisher import EventPublisher
 from interhuman2mqtt.publish.service import PublishService
 from interhuman2mqtt.publish.topics import ReloadInfo, Topics
-from interhuman2mqtt.reload import Reloader
+from interhuman2mqtt.reload import Reloader, RunningConfig
 from interhuman2mqtt.runtime import state_dir, watchdog
 from interhuman2mqtt.runtime.clock import BoxClock
 from interhuman2mqtt.runtime.dns import Resolver
 from interhuman2mqtt.runtime.lifeline import Endings, receiving
 from interhuman2mqtt.runtime.log import setup as setup_log
 from interhuman2mqtt.runtime.process import keep_private
-from interhuman2mqtt.runtime.watchdog import Heartbeats, Overdue, WatchdogLoop
+from interhuman2mqtt.runtime.watchdog import Heartbeats, WatchdogLoop
 from interhuman2mqtt.supervisor import BugBudget
-
-if TYPE_CHECKING:
-    from interhuman2mqtt.metrics.server import Exporter
 
 log = structlog.get_logger(__name__)
 
-FIXED = ("box", "mqtt", "outbox", "metrics")
-"""Sections that a reload does not take over."""
-LOOK_S = 0.5
-"""Seconds between two looks at the clocks."""
 BUGS = 3
 """How many bugs of one camera, or of the publisher, are survived in an hour."""
 
 
 def run(arguments: Sequence[Path], box: str | None = None, *, lifeline: bool = False) -> None:
-    """The service; returns when it was stopped. Raises ConfigError and InUse; anything else is a bug.
+    """Run the service until it is stopped. Raise ConfigError and InUse; anything else is a bug.
 
     `lifeline`: stop when stdin ends, too.
     """
@@ -83,239 +79,222 @@ def run(arguments: Sequence[Path], box: str | None = None, *, lifeline: bool = F
         notify = watchdog.take()
         loaded = load()
         setup_log(loaded.config.log.level, loaded.config.log.format)
-        trio.run(_Daemon(loaded, notify, load, lifeline=lifeline).run)
+        trio.run(_main, loaded, notify, load, Endings(lifeline=lifeline))
 
 
-class _Daemon:
-    """Wires the stages together."""
+async def _main(loaded: Loaded, notify: watchdog.SystemdNotifier, load: Callable[[], Loaded], endings: Endings) -> None:
+    """Run the daemon until a signal ends it: what is opened last is closed first."""
+    trio.socket.set_custom_hostname_resolver(Resolver())
+    with receiving() as signals:
+        async with trio.open_nursery() as services:
+            services.start_soon(endings.run, signals, services.cancel_scope)
+            async with trio.open_nursery() as cameras:
+                daemon = Daemon(loaded, notify, load, Fleet(cameras))
+                await daemon.start(services)
+                await daemon.serve(endings)
+                await daemon.stop_cameras()
+            await daemon.close()
+            services.cancel_scope.cancel()
+    log.info("stopped")
+
+
+class Daemon:
+    """Builds the parts, each with what it needs, and joins them.
+
+    Args:
+        load: Reads and checks the files anew; raises ConfigError.
+    """
 
     def __init__(
-        self, loaded: Loaded, notify: watchdog.SystemdNotifier, load: Callable[[], Loaded], *, lifeline: bool = False
+        self, loaded: Loaded, notify: watchdog.SystemdNotifier, load: Callable[[], Loaded], fleet: Fleet
     ) -> None:
-        self._config, self._files_hash = config, _ = loaded
+        config, boot_id, state = loaded.config, str(uuid4()), state_dir.find()
+        box, bugs = config.box.id, int(os.environ.get("INTERHUMAN2MQTT_BUGS", BUGS))
+        self._running = RunningConfig(*loaded)
         self._notify = notify
-        self._boot_id = str(uuid4())
-        self._bugs = int(os.environ.get("INTERHUMAN2MQTT_BUGS", BUGS))
-        self._topics = Topics(config.mqtt.base_topic, config.box.id, config.outbox.max_age)
+        self._boot_id = boot_id
+        self._bugs = bugs
+        self._fleet = fleet
         self._clock = BoxClock()
-        self._reloader = Reloader(load, self._take_over, notify, self._reloaded)
-        self._reload: ReloadInfo | None = None
-        self._waits: tuple[str, ...] = ()
-        """Sections that wait for a restart."""
-        self._alive = Heartbeats()
-        self._places = SessionSlots(config.interhuman.max_sessions)
+        self._heartbeats = Heartbeats()
+        self._slots = SessionSlots(config.interhuman.max_sessions)
         self._accepted = Accepted()
-        birth = discovery.birth_topic(config)
-        self._reader = RequestParser(config.mqtt.base_topic, config.box.id, config.mqtt.requests, birth)
-        self._policy = policy.for_box(config.box, state_dir.find(), self._alive.of("policy"))
-        self._expected: frozenset[str] = frozenset()
-        self._endings = Endings(lifeline=lifeline)
-
-    async def run(self) -> None:
-        """Until a signal says so."""
-        self._began = trio.current_time()
-        trio.socket.set_custom_hostname_resolver(Resolver())
-        self._delivery = PublishService(
-            self._config,
+        self._policy = policy.for_box(config.box, state, self._heartbeats.of("policy"))
+        self._topics = Topics(config.mqtt.base_topic, box, config.outbox.max_age)
+        self._parser = RequestParser(config.mqtt.base_topic, box, config.mqtt.requests, discovery.birth_topic(config))
+        self._service = PublishService(
+            config,
             self._topics,
-            boot_id=self._boot_id,
-            filters=self._reader.filters,
-            is_known=lambda topic: topic in map(self._reader.pause_topic, self._cameras()),
-            alive=self._alive,
-            bugs=self._bugs,
+            boot_id=boot_id,
+            filters=self._parser.filters,
+            is_known=self._is_pause_topic,
+            alive=self._heartbeats,
+            bugs=bugs,
         )
-        self._announcer = EventPublisher(self._topics, self._delivery.sender)
-        self._teller = CameraEvents(self._config.box.id, self._boot_id, self._clock, self._announcer)
-        self._home = HomeAssistant(self._topics, self._delivery.publish, self._delivery.repeat)
-        self._coverage = Coverage(state_dir.find() / "coverage.json", self._teller, self._clock)
-        with receiving() as signals:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._endings.run, signals, nursery.cancel_scope)
-                await self._live()
-                nursery.cancel_scope.cancel()
+        self._publisher = EventPublisher(self._topics, self._service.sender)
+        self._home_assistant = HomeAssistant(self._topics, self._service)
+        self._camera_events = CameraEvents(box, boot_id, self._clock, self._publisher)
+        self._coverage = Coverage(state / "coverage.json", self._camera_events, self._clock)
+        self._reloader = Reloader(load, self, notify)
+        self._dispatcher = RequestDispatcher(
+            self._service.inbox,
+            self._parser,
+            cameras=self._cameras,
+            obeys=self._new_handlers(),
+            publish=self._service.publish,
+            born=self._home_assistant.born,
+            bugs=BugBudget(bugs),
+        )
+        self._health = health.HealthReporter(
+            self._topics,
+            self._running,
+            service=self._service,
+            fleet=fleet,
+            coverage=self._coverage,
+            policy=self._policy,
+            dispatcher=self._dispatcher,
+        )
+        self._info = health.info(self._running, boot_id)
 
-    async def _live(self) -> None:
-        """What is opened last is closed first."""
-        async with trio.open_nursery() as nursery:
-            await self._delivery.start(nursery)
-            nursery.start_soon(self._policy.run)
-            self._home.announce(self._config)
-            nursery.start_soon(self._home.run)
-            self._publish_info()
-            self._take_up()
-            nursery.start_soon(self._coverage.keep)
-            async with trio.open_nursery() as cameras:
-                self._fleet = Fleet(cameras)
-                nursery.start_soon(self._watch_clock)
-                self._requests = self._new_requests()
-                await self._fleet.apply(self._config.cameras, self._shared(self._config))
-                self._delivery.sweep()
-                nursery.start_soon(self._reporter().run)
-                self._serve_metrics(nursery)
-                self._notify.ready()
-                log.info("started", box=self._config.box.id, cameras=list(self._config.cameras))
-                await self._reload_until_stopped()
-                self._notify.stopping()
-                log.info("stopping")
-                await self._fleet.stop()
-            await self._coverage.save()
-            await self._policy.close()
-            await self._delivery.say_goodbye()
-            nursery.cancel_scope.cancel()
-        log.info("stopped")
+    async def start(self, services: trio.Nursery) -> None:
+        """Start everything, in the order in which each needs those before it, and say so to systemd.
 
-    def _take_up(self) -> None:
-        """Tell what an earlier life could not: the time since, the ends of its signals; the rest of it is cleared."""
-        left = {**self._coverage.resume(self._config.cameras), **self._delivery.outbox.active_signals()}
+        Neither the broker, nor the cloud, nor any camera is waited for: a box that boots with its network down must
+        not look failed to systemd, which would restart it for ever.
+        """
+        await self._service.start(services)
+        services.start_soon(self._policy.run)
+        self._home_assistant.announce(self._running.config)
+        services.start_soon(self._home_assistant.run)
+        self._service.publish(self._topics.bridge_info(self._info))
+        self._resume()
+        services.start_soon(self._coverage.keep)
+        services.start_soon(self._fleet.follow_clock, self._clock)
+        await self._fleet.apply(self._running.config.cameras, self._new_context(self._running.config))
+        self._service.sweep()
+        watchdog_loop = WatchdogLoop(self._notify, self._heartbeats, self._health.sentence, self._health.publish)
+        services.start_soon(watchdog_loop.run)
+        self._serve_metrics(services)
+        self._notify.ready()
+        log.info("started", box=self._running.config.box.id, cameras=list(self._running.config.cameras))
+
+    def _resume(self) -> None:
+        """Publish what an earlier life could not: the gap since, the ends of its signals; clear what else it left."""
+        cameras = self._running.config.cameras
+        left = {**self._coverage.resume(cameras), **self._service.outbox.active_signals()}
         for camera, signals in left.items():
-            for active in signals:
-                self._teller.publish_signal_end(camera, active)
-        for camera in self._config.cameras:
-            self._announcer.clear(camera)
-        self._announcer.keep(self._config.cameras)
+            for signal in signals:
+                self._camera_events.publish_signal_end(camera, signal)
+        for camera in cameras:
+            self._publisher.clear(camera)
+        self._publisher.keep(cameras)
 
-    async def _reload_until_stopped(self) -> None:
-        """A stop does not wait for a reload under way: the cameras that it stops are stopping already."""
+    async def serve(self, endings: Endings) -> None:
+        """Take requests and reload, until it is to stop.
+
+        A stop does not wait for a reload under way: the cameras that it stops are stopping already.
+        """
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._reload_when_asked)
-            nursery.start_soon(self._requests.run)
-            nursery.start_soon(self._new_control().run)
-            await self._endings.stop.wait()
+            nursery.start_soon(self._reloader.run, endings)
+            nursery.start_soon(self._dispatcher.run)
+            nursery.start_soon(self._new_unix_socket().run)
+            await endings.stop.wait()
             nursery.cancel_scope.cancel()
 
-    async def _reload_when_asked(self) -> None:
-        while True:
-            await self._endings.wait_hangup()
-            await self._reloader.reload()
+    async def stop_cameras(self) -> None:
+        """Let each camera end its recording, drain its session and say its last."""
+        self._notify.stopping()
+        log.info("stopping")
+        await self._fleet.stop()
 
-    async def _take_over(self, loaded: Loaded) -> Change:
-        config = loaded.config
-        self._waits = tuple(name for name in FIXED if getattr(config, name) != getattr(self._config, name))
-        if self._waits:
-            log.warning("changed sections wait for a restart", needs_restart=self._waits)
-        if config.log != self._config.log:
+    async def close(self) -> None:
+        """Write down what the next life has to know, and drain the outbox; no camera runs any more."""
+        await self._coverage.save()
+        await self._policy.close()
+        await self._service.say_goodbye()
+
+    async def take_over(self, loaded: Loaded) -> Change:
+        """Make a configuration the one in force: see `reload`."""
+        config, before = loaded.config, self._running.config
+        self._running.note_fixed(config)
+        if config.log != before.log:
             setup_log(config.log.level, config.log.format)
-        gone = [name for name in self._config.cameras if name not in config.cameras]
-        self._places.resize(config.interhuman.max_sessions)
-        self._delivery.hurry.now()  # the broker's password may have been mended
-        await self._expect(set(config.cameras) - set(self._config.cameras))
-        change = await self._fleet.apply(config.cameras, self._shared(config))
-        self._config = structs.replace(config, **{name: getattr(self._config, name) for name in FIXED})
-        self._home.announce(self._config)
-        for name in gone:
+        self._slots.resize(config.interhuman.max_sessions)
+        self._service.hurry.now()  # the broker's password may have been mended
+        await self._expect(frozenset(config.cameras) - frozenset(before.cameras))
+        change = await self._fleet.apply(config.cameras, self._new_context(config))
+        self._running.replace(loaded)
+        self._home_assistant.announce(self._running.config)
+        for name in [name for name in before.cameras if name not in config.cameras]:
             self._coverage.forget(name)
-            self._announcer.remove(name)
-        self._delivery.handed.keep(config.cameras)
-        self._delivery.sweep()
-        self._files_hash, self._expected = loaded.files_hash, frozenset()
+            self._publisher.remove(name)
+        self._service.handed.keep(config.cameras)
+        self._service.sweep()
         log.info("configuration reloaded", stopped=change.stopped, started=change.started)
-        return change._replace(needs_restart=self._waits)
+        return change._replace(needs_restart=self._running.needs_restart)
 
-    async def _expect(self, added: Collection[str]) -> None:
-        """Obey what the broker retains for cameras that are about to be added, before they begin."""
-        self._expected = frozenset(added)
-        if added and self._config.mqtt.requests == "all":
-            await self._delivery.receive_levels([*map(self._reader.pause_topic, sorted(added))])
+    def reloaded(self, reload: ReloadInfo) -> None:
+        """Publish how a reload ended."""
+        self._running.last_reload = reload
+        self._info = health.info(self._running, self._boot_id)
+        self._service.publish(self._topics.bridge_info(self._info))
 
-    def _cameras(self) -> Collection[str]:
-        """The ids of the cameras that there are, and are about to be."""
-        return {*self._config.cameras, *self._expected}
+    async def _expect(self, added: frozenset[str]) -> None:
+        """Wait for the pauses that the broker retains for cameras that are about to be added: they begin paused."""
+        self._running.expected = added
+        if added and self._running.config.mqtt.requests == "all":
+            await self._service.receive_levels([*map(self._parser.pause_topic, sorted(added))])
 
-    def _reloaded(self, reload: ReloadInfo) -> None:
-        self._reload = reload
-        self._publish_info()
+    def _cameras(self) -> frozenset[str]:
+        return frozenset(self._running.cameras)
 
-    def _publish_info(self) -> None:
-        self._info = report.info(Loaded(self._config, self._files_hash), self._boot_id, self._reload, self._waits)
-        self._delivery.publish(self._topics.bridge_info(self._info))
+    def _is_pause_topic(self, topic: str) -> bool:
+        return topic in map(self._parser.pause_topic, self._running.cameras)
 
-    def _shared(self, config: Config) -> CameraContext:
+    def _new_context(self, config: Config) -> CameraContext:
         return CameraContext(
-            box=self._config.box.id,
+            box=self._running.config.box.id,
             server=Server(config.interhuman.url, config.interhuman.ca_file, proxy.to_cloud(config.interhuman)),
             chunk_s=config.interhuman.chunk,
             redact=frozenset(config.privacy.redact),
-            places=self._places,
+            places=self._slots,
             accepted=self._accepted,
             coverage=self._coverage,
             policy=self._policy,
             clock=self._clock,
-            publisher=self._announcer,
-            alive=self._alive,
+            publisher=self._publisher,
+            alive=self._heartbeats,
             bugs=self._bugs,
         )
 
-    async def _watch_clock(self) -> None:
-        """Look at the clocks often, for that is how exactly a suspension is dated; publish what a setting changes."""
-        while True:
-            if step_s := self._clock.take_step():
-                log.warning("the clock was set", by_seconds=round(step_s, 3), clock=self._clock.state)
-                for camera in self._fleet.cameras.values():
-                    camera.standing.redate()
-            await trio.sleep(LOOK_S)
-
-    def _new_requests(self) -> RequestDispatcher:
-        return RequestDispatcher(
-            self._delivery.inbox,
-            self._reader,
-            cameras=self._cameras,
-            obeys=self._new_obeying(),
-            publish=self._delivery.publish,
-            born=self._home.born,
-            bugs=BugBudget(self._bugs),
+    def _new_handlers(self) -> CommandHandlers:
+        snapshots = SnapshotHandler(self._fleet, self._topics, self._publisher, self._service.publish_at_once)
+        return CommandHandlers(
+            self._fleet, self._policy, snapshots, self._reloader.reload, lambda: self._running.config.log.format
         )
 
-    def _new_control(self) -> UnixSocketServer:
+    def _new_unix_socket(self) -> UnixSocketServer:
         state = state_dir.find()
         folders = [folder for folder in (state, state_dir.find_runtime(state)) if folder is not None]
-        obey = partial(self._requests.do, by_command=True)
-        return UnixSocketServer(folders, self._config.box.id, lambda: self._config.cameras, obey)
+        handle = partial(self._dispatcher.do, by_command=True)
+        return UnixSocketServer(folders, self._running.config.box.id, lambda: self._running.config.cameras, handle)
 
-    def _new_obeying(self) -> CommandHandlers:
-        snapshots = SnapshotHandler(self._fleet, self._topics, self._announcer, self._delivery.publish_at_once)
-        return CommandHandlers(
-            self._fleet, self._policy, snapshots, self._reloader.reload, lambda: self._config.log.format
-        )
-
-    def _reporter(self) -> WatchdogLoop:
-        return WatchdogLoop(self._notify, self._alive, self._sentence, self._publish_health)
-
-    def _serve_metrics(self, nursery: trio.Nursery) -> None:
-        listen = self._config.metrics.listen
-        if listen is not None and validation.has_extra():
-            nursery.start_soon(self._exporter(listen).run)
-        elif listen is not None:  # the cameras are worth more than their numbers
+    def _serve_metrics(self, services: trio.Nursery) -> None:
+        listen = self._running.config.metrics.listen
+        if listen is None:
+            return
+        if not validation.has_extra():  # the cameras are worth more than their numbers
             log.error("metrics are not served", detail=f"metrics.listen {validation.NEEDS_EXTRA}")
-
-    def _exporter(self, listen: str) -> "Exporter":
+            return
         from interhuman2mqtt.metrics.server import Exporter, Sources  # noqa: PLC0415 - an extra, which may be missing
 
         sources = Sources(
-            box=self._config.box.id,
+            box=self._running.config.box.id,
             info=lambda: self._info,
             cameras=lambda: self._fleet.cameras,
             coverage=self._coverage,
-            delivery=self._delivery,
-            requests=lambda: self._requests.counts,
-            alive=self._alive,
+            delivery=self._service,
+            requests=lambda: self._dispatcher.counts,
+            alive=self._heartbeats,
         )
-        return Exporter(listen, sources, BugBudget(self._bugs))
-
-    def _sentence(self, stuck: Sequence[Overdue]) -> str:
-        broker, trouble = self._delivery.broker, self._delivery.outbox.trouble
-        return report.sentence(
-            self._fleet.cameras, broker, trouble=trouble, stuck=stuck, reload=self._reload, waits=self._waits
-        )
-
-    def _publish_health(self) -> None:
-        health = report.health(
-            self._began,
-            self._delivery.outbox,
-            self._delivery.losses,
-            self._fleet.cameras,
-            coverage=self._coverage,
-            budgets=self._policy.budgets.told(),
-            requests=self._requests.counts,
-            subscriptions=self._delivery.unsubscribed,
-        )
-        self._delivery.publish(self._topics.bridge_health(health))
+        services.start_soon(Exporter(listen, sources, BugBudget(self._bugs)).run)

@@ -1,4 +1,4 @@
-"""What the daemon says of itself: `bridge/info`, `bridge/health`, and one line for systemd."""
+"""The daemon's own state: `bridge/info`, `bridge/health`, and one line for systemd."""
 
 import tomllib
 from collections import Counter
@@ -9,33 +9,87 @@ import trio
 from interhuman2mqtt import __version__
 from interhuman2mqtt.cameras.camera import Camera
 from interhuman2mqtt.cameras.coverage import Coverage
+from interhuman2mqtt.cameras.fleet import Fleet
 from interhuman2mqtt.config import loader as configfile
-from interhuman2mqtt.config.loader import Loaded
+from interhuman2mqtt.control.dispatcher import RequestDispatcher
 from interhuman2mqtt.events import State, utc_now
 from interhuman2mqtt.policy.budget_store import BudgetTable
+from interhuman2mqtt.policy.policy import Policy
 from interhuman2mqtt.publish.message import DropLog
 from interhuman2mqtt.publish.mqtt.types import BrokerPhase, BrokerState
 from interhuman2mqtt.publish.outbox.queue import OutboxQueue
-from interhuman2mqtt.publish.topics import BridgeHealth, BridgeInfo, ReloadInfo
+from interhuman2mqtt.publish.service import PublishService
+from interhuman2mqtt.publish.topics import BridgeHealth, BridgeInfo, ReloadInfo, Topics
+from interhuman2mqtt.reload import RunningConfig
 from interhuman2mqtt.runtime.watchdog import Overdue
 
 
-def info(loaded: Loaded, boot_id: str, reload: ReloadInfo | None, waits: tuple[str, ...] = ()) -> BridgeInfo:
-    """What this box runs; `waits`: the sections that wait for a restart."""
-    config = loaded.config
+class HealthReporter:
+    """Reports how everything is, as often as it is asked to; uptime counts from when it is made."""
+
+    def __init__(  # noqa: PLR0913 - whatever may be unwell
+        self,
+        topics: Topics,
+        running: RunningConfig,
+        *,
+        service: PublishService,
+        fleet: Fleet,
+        coverage: Coverage,
+        policy: Policy,
+        dispatcher: RequestDispatcher,
+    ) -> None:
+        self._began = trio.current_time()
+        self._topics = topics
+        self._running = running
+        self._service = service
+        self._fleet = fleet
+        self._coverage = coverage
+        self._policy = policy
+        self._dispatcher = dispatcher
+
+    def publish(self) -> None:
+        """Publish `bridge/health`."""
+        report = health(
+            self._began,
+            self._service.outbox,
+            self._service.losses,
+            self._fleet.cameras,
+            coverage=self._coverage,
+            budgets=self._policy.budgets.told(),
+            requests=self._dispatcher.counts,
+            subscriptions=self._service.unsubscribed,
+        )
+        self._service.publish(self._topics.bridge_health(report))
+
+    def sentence(self, stuck: Sequence[Overdue]) -> str:
+        """Return the whole daemon in one line, the stages that hang first."""
+        running, service = self._running, self._service
+        return sentence(
+            self._fleet.cameras,
+            service.broker,
+            trouble=service.outbox.trouble,
+            stuck=stuck,
+            reload=running.last_reload,
+            waits=running.needs_restart,
+        )
+
+
+def info(running: RunningConfig, boot_id: str) -> BridgeInfo:
+    """Return what this box runs."""
+    config = running.config
     return BridgeInfo(
         version=__version__,
         boot_id=boot_id,
         config_hash=configfile.config_hash(config),
-        files_hash=loaded.files_hash,
+        files_hash=running.files_hash,
         config=tomllib.loads(configfile.effective_toml(config)),
         cameras=tuple(config.cameras),
-        reload=reload,
-        needs_restart=waits,
+        reload=running.last_reload,
+        needs_restart=running.needs_restart,
     )
 
 
-def health(  # noqa: PLR0913 - whoever has something to tell
+def health(  # noqa: PLR0913 - whatever may be unwell
     began: float,
     outbox: OutboxQueue,
     losses: DropLog,
@@ -46,7 +100,7 @@ def health(  # noqa: PLR0913 - whoever has something to tell
     requests: Mapping[str, int],
     subscriptions: str | None = None,
 ) -> BridgeHealth:
-    """How it goes; `began` is trio's time at the start, `requests` counts those by what became of them.
+    """Return `bridge/health`; `began` is trio's time at the start, `requests` counts those by what became of them.
 
     `subscriptions` says what we are not subscribed to.
     """
@@ -70,16 +124,16 @@ def health(  # noqa: PLR0913 - whoever has something to tell
 
 
 def sections(names: Sequence[str]) -> str:
-    """Sections of the configuration, as the file has them."""
+    """Return sections of the configuration, as the file has them."""
     return ", ".join(f"[{name}]" for name in names)
 
 
 def states(cameras: Mapping[str, Camera]) -> Counter[str]:
-    """How many cameras are in each state."""
+    """Return how many cameras are in each state."""
     return Counter(camera.standing.status.state for camera in cameras.values())
 
 
-def sentence(  # noqa: PLR0913 - whoever has something to tell
+def sentence(  # noqa: PLR0913 - whatever may be unwell
     cameras: Mapping[str, Camera],
     broker: BrokerState | None,
     *,
@@ -88,7 +142,7 @@ def sentence(  # noqa: PLR0913 - whoever has something to tell
     reload: ReloadInfo | None = None,
     waits: Sequence[str] = (),
 ) -> str:
-    """The whole daemon in one line, what is wrong first."""
+    """Return the whole daemon in one line, what is wrong first."""
     parts = [f"{stage} has hung for {seconds:.0f} s" for stage, seconds in stuck]
     if reload is not None and reload.problems:
         parts.append(f"configuration rejected: {reload.problems[0]}")

@@ -1,16 +1,13 @@
 """When Home Assistant is told."""
 
 from collections.abc import Collection
-from typing import TYPE_CHECKING
 
 import trio
 from trio.testing import MockClock
 
 from interhuman2mqtt.publish.homeassistant.discovery import DELAY_S, QUIET_S, HomeAssistant
+from interhuman2mqtt.publish.message import Message
 from publish.homeassistant.helpers import TOPICS, a_camera, a_config
-
-if TYPE_CHECKING:
-    from interhuman2mqtt.publish.message import Message
 
 PREFIX = "homeassistant/device/interhuman_lobby-1"
 
@@ -22,9 +19,14 @@ class Told:
         self.messages: list[Message] = []
         self.repeats: list[float] = []
         self.first: Collection[str] = ()
-        self.home = HomeAssistant(TOPICS, self.messages.append, self._repeat)
+        self.home = HomeAssistant(TOPICS, self)
 
-    def _repeat(self, first: Collection[str]) -> None:
+    def publish(self, message: Message) -> None:
+        """Note a message."""
+        self.messages.append(message)
+
+    def repeat(self, first: Collection[str]) -> None:
+        """Note when all was to be repeated."""
         self.first = sorted(first)
         self.repeats.append(trio.current_time())
 

@@ -4,8 +4,9 @@ When Home Assistant is told: at the start, when something changed, and when it h
 """
 
 import random
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from functools import partial
+from typing import Protocol
 
 import msgspec
 import trio
@@ -100,20 +101,22 @@ QUIET_S = 30.0
 """Between two such answers, whoever says however often that it has started."""
 
 
+class RetainedSender(Protocol):
+    """What discovery is published by (`publish.service`)."""
+
+    def publish(self, message: Message) -> None:
+        """Accept a message, in order. Never waits."""
+
+    def repeat(self, first: Collection[str]) -> None:
+        """Publish all that is retained once more, what is on these topics first."""
+
+
 class HomeAssistant:
-    """Keeps Home Assistant told.
+    """Publishes discovery: at the start, when something changed, and when Home Assistant has itself just started."""
 
-    Args:
-        publish: Accepts each message, in order.
-        repeat: Publishes all that is retained once more, what is on these topics first.
-    """
-
-    def __init__(
-        self, topics: Topics, publish: Callable[[Message], None], repeat: Callable[[Collection[str]], None]
-    ) -> None:
+    def __init__(self, topics: Topics, sender: RetainedSender) -> None:
         self._topics = topics
-        self._publish = publish
-        self._repeat = repeat
+        self._sender = sender
         self._told: dict[str, Message] = {}
         self._birth = trio.Event()
 
@@ -121,10 +124,10 @@ class HomeAssistant:
         """Publish what differs from what was told before; who is gone, goes there too."""
         wanted = {message.topic: message for message in messages(config, self._topics)}
         for topic in self._told.keys() - wanted.keys():
-            self._publish(self._topics.clear(topic))
+            self._sender.publish(self._topics.clear(topic))
         for topic, message in wanted.items():
             if self._told.get(topic) != message:
-                self._publish(message)
+                self._sender.publish(message)
         self._told = wanted
 
     def born(self) -> None:
@@ -137,5 +140,5 @@ class HomeAssistant:
             await self._birth.wait()
             await trio.sleep(random.uniform(0.0, DELAY_S))  # noqa: S311 - to spread a load, not to keep a secret
             self._birth = trio.Event()
-            self._repeat(self._told.keys())
+            self._sender.repeat(self._told.keys())
             await trio.sleep(QUIET_S)
