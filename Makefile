@@ -9,7 +9,7 @@ STAMP := .venv/complete
 RELEASE := .venv-release/complete
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 # Most tests wait for processes, so there are more of them at a time than cores.
-JOBS ?= 5
+JOBS ?= 7
 # Of the box: which Debian.
 REL ?= 12
 # Of the package.

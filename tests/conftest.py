@@ -13,8 +13,8 @@ from interhuman2mqtt.runtime import redaction
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("patient")
 
-LONGEST = ("test_resume.py", "test_soak.py", "test_camera_faults.py")
-WHOLE_RUNS = ("system", "soak", "consumers", "home", "tools", "supervise")
+LONGEST = ("test_resume.py", "test_soak.py", "test_consumers.py", "test_camera_faults.py", "test_asyncapi.py")
+WHOLE_RUNS = ("integration", "soak", "homeassistant", "commands", "cameras")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
