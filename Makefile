@@ -21,7 +21,7 @@ SEED ?= 1
 
 # A sample of the tests, of each library that the package needs, for the oldest versions that pyproject.toml allows.
 LOWEST := .venv-lowest
-SAMPLE := $(addprefix tests/,publish/mqtt/test_paho_client.py publish/mqtt/test_properties.py publish/mqtt/test_connection.py \
+SAMPLE := $(addprefix tests/,publish/mqtt/test_paho_client.py publish/mqtt/test_publish_properties.py publish/mqtt/test_connection.py \
 	cloud/test_protocol.py cloud/test_session.py metrics/test_start.py commands/test_watch_terminal.py commands/test_demo_screen.py \
 	integration/test_whole_run.py::test_a_file)
 

@@ -16,8 +16,8 @@ TRACER = Path(__file__).with_name("event_tracer.py")
 CAMERA = {"source": "test:", "size": "160x96", "fps": 10}
 MOST = 14
 """Modules between the frame's arrival and the bytes on the broker's socket."""
-HELPERS = {"runtime/clock.py", "runtime/redaction.py", "runtime/histogram.py"}
-"""Dates, hides and counts for everybody; no event is handed to them, and none goes on from there."""
+HELPERS = {"runtime/clock.py", "runtime/redaction.py", "runtime/histogram.py", "runtime/notifier.py"}
+"""Dates, hides, counts and wakes for everybody; no event is handed to them, and none goes on from there."""
 
 
 def documented() -> list[tuple[str, str]]:
@@ -47,7 +47,7 @@ async def traced(folder: Path) -> list[list[tuple[str, str]]]:
 async def test_the_way_of_one_event(tmp_path: Path) -> None:
     """From the cloud's frame to the broker's socket an event enters the documented modules, at most 14, in that order.
 
-    Beside them the few helpers of `runtime` that date, hide and count.
+    Beside them the few helpers of `runtime` that date, hide, count and wake.
     """
     ways = await traced(tmp_path)
     rows = documented()

@@ -8,7 +8,7 @@ from pathlib import Path
 from interhuman2mqtt import config
 from interhuman2mqtt.events import utc_now
 from interhuman2mqtt.publish.message import DropReason, Message
-from interhuman2mqtt.publish.outbox import quarantine
+from interhuman2mqtt.publish.outbox import salvage
 from interhuman2mqtt.publish.outbox.queue import OutboxQueue
 from interhuman2mqtt.publish.outbox.writer import StoreWriter
 from interhuman2mqtt.runtime.clock import Ages, Instant
@@ -45,17 +45,17 @@ class Life:
 
     def open(self) -> "Life":
         """Open the file, as the keeper does."""
-        self.keeper._restore(quarantine.open_or_replace(self.store, utc_now()))
+        self.keeper._restore(salvage.open_or_replace(self.store, utc_now()))
         return self
 
     def commit(self, *, believed: bool = True) -> None:
         """Write all that there is to write; `believed`: whether the store is heard to say that it did."""
-        taken = self.outbox.journal.take()
-        self.store.write(self.keeper._as_changes(taken))
+        batch = self.outbox.journal.next_batch()
+        self.store.write(self.keeper._as_changes(batch))
         if believed:
-            self.outbox.journal.written(taken)
+            self.outbox.journal.written(batch)
         else:
-            self.outbox.journal.failed(taken)
+            self.outbox.journal.failed(batch)
 
     def crash(self, folder: Path) -> Path:
         """What kill -9 leaves: the store's file in another folder, as it is on the disk now."""

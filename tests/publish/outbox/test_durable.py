@@ -11,9 +11,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from interhuman2mqtt import config
 from interhuman2mqtt.publish.message import DropReason, Message, MessageKind
-from interhuman2mqtt.publish.outbox.journal import Row
 from interhuman2mqtt.publish.outbox.parked import QUARANTINE, REFUSED, RetryPolicy
-from interhuman2mqtt.publish.outbox.queue import cost
+from interhuman2mqtt.publish.outbox.rows import Row, cost
 from publish.lives import Life
 
 MAX_SIZE = 12_000
@@ -181,7 +180,7 @@ class DurableMachine(RuleBasedStateMachine):
     @rule(index=st.integers(0, 20))
     def lose(self, index: int) -> None:
         n, row, _ = self.pick(index)
-        self.life.outbox.lose(row, DropReason.TOO_LARGE, "too large")
+        self.life.outbox.drop(row, DropReason.TOO_LARGE, "too large")
         assert self.life.lost == [(row.message, DropReason.TOO_LARGE)]
         self.life.lost.clear()
         self.leave(n)
@@ -209,7 +208,7 @@ class DurableMachine(RuleBasedStateMachine):
     @rule()
     def commit_that_fails(self) -> None:
         journal = self.life.outbox.journal
-        journal.failed(journal.take())
+        journal.failed(journal.next_batch())
 
     @rule()
     def crash(self) -> None:

@@ -8,9 +8,9 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from interhuman2mqtt import config
 from interhuman2mqtt.publish.message import DropReason, Message, MessageKind
-from interhuman2mqtt.publish.outbox.journal import Row
 from interhuman2mqtt.publish.outbox.parked import QUARANTINE, REFUSED
-from interhuman2mqtt.publish.outbox.queue import Depth, OutboxQueue, cost
+from interhuman2mqtt.publish.outbox.queue import OutboxQueue
+from interhuman2mqtt.publish.outbox.rows import Depth, Row, cost
 from publish.helpers import a_state_message, an_answer_message, an_event_message
 
 
@@ -131,11 +131,11 @@ async def test_a_state_that_the_broker_has_already_needs_no_row() -> None:
     store = Store()
     old, new = a_state_message("front/status", "1"), a_state_message("front/status", "2")
     store.outbox.put(old)
-    store.outbox.settle(old)
+    store.outbox.acknowledge_state(old)
     assert store.outbox.depth == Depth(0, 0, 0.0)
-    store.outbox.settle(old)
+    store.outbox.acknowledge_state(old)
     store.outbox.put(new)
-    store.outbox.settle(old)
+    store.outbox.acknowledge_state(old)
     assert messages(await store.take()) == [new]
 
 
@@ -313,7 +313,7 @@ async def test_a_state_that_got_through_another_way_lets_its_topic_go() -> None:
     (row,) = await store.take()
     store.outbox.park(row)
     store.outbox.rewind()
-    store.outbox.settle(state)
+    store.outbox.acknowledge_state(state)
     store.outbox.put(newer)
     assert messages(await store.take()) == [newer]
 
@@ -347,7 +347,7 @@ async def test_a_quarantine_is_left_by_the_clock_alone() -> None:
             store.now += QUARANTINE.first
             store.outbox.rewind()
         assert rows == [row]
-        assert store.outbox.is_quarantined(row.n)
+        assert store.outbox.parked.is_quarantined(row.n)
         store.outbox.rewind()  # the connection broke
         assert await store.take() == [row]
         pauses.append(store.now - began)
@@ -443,7 +443,7 @@ class OutboxMachine(RuleBasedStateMachine):
 
     @rule(limit=st.integers(1, 5))
     def take(self, limit: int) -> None:
-        self.store.outbox._enforce_age()
+        self.store.outbox._enforce_limits()
         self.forget_lost()
         if not self.waiting:
             return

@@ -18,9 +18,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from interhuman2mqtt.events import ActiveSignal, utc_now
-from interhuman2mqtt.publish.outbox import quarantine
+from interhuman2mqtt.publish.outbox import salvage
 from interhuman2mqtt.publish.outbox.row_codec import Stored
-from interhuman2mqtt.publish.outbox.store import VERSION, Damaged, Store, StoreChanges, Unavailable, runs, salvage
+from interhuman2mqtt.publish.outbox.store import VERSION, Damaged, Store, StoreChanges, Unavailable, runs
 from interhuman2mqtt.runtime.clock import Instant
 from publish.helpers import NOON, an_event_message
 from publish.lives import destroy_a_page, left_by_a_crash
@@ -204,7 +204,7 @@ def test_a_file_that_cannot_be_used(tmp_path: Path, make: Callable[[Path], None]
     make(path)
     before = path.read_bytes()
     store = Store(path)
-    opened = quarantine.open_or_replace(store, NOON)
+    opened = salvage.open_or_replace(store, NOON)
     assert says in (opened.damage or "")
     assert f"{saved} events were saved" in (opened.damage or "")
     assert len(opened.found.rows) == saved
@@ -220,7 +220,7 @@ def test_the_newest_two_are_kept(tmp_path: Path) -> None:
     for hour in range(4):
         garbage(path)
         Path(f"{path}-wal").write_bytes(b"x")
-        quarantine.replace(Store(path), NOON + timedelta(hours=hour))
+        salvage.replace(Store(path), NOON + timedelta(hours=hour))
     names = sorted(file.name for file in tmp_path.iterdir() if "damaged" in file.name)
     assert [re.sub(r".*T(\d\d)0000\.0*Z", r"\1", name) for name in names] == ["14", "14-wal", "15", "15-wal"]
 
@@ -255,7 +255,7 @@ def test_a_page_that_is_destroyed(path: Path) -> None:
     """With a page in the middle of the table gone, the rows before and after it are saved."""
     rows = filled(path, rows=200)
     destroy_a_page(path)
-    opened = quarantine.open_or_replace(Store(path), utc_now())
+    opened = salvage.open_or_replace(Store(path), utc_now())
     assert opened.found.rows[0] == rows[0]
     assert opened.found.rows[-1] == rows[-1]
     assert 180 <= len(opened.found.rows) < 200
@@ -288,7 +288,7 @@ def test_no_damage_is_a_crash_or_a_lie(
     rows, content, log_content = sample()
     path.write_bytes(content if log else damaged(content, flips, keep))
     Path(f"{path}-wal").write_bytes(damaged(log_content, flips, keep) if log else log_content)
-    opened = quarantine.open_or_replace(store := Store(path), utc_now())
+    opened = salvage.open_or_replace(store := Store(path), utc_now())
     messages = [row.message for row in opened.found.rows]
     assert messages == [row.message for row in rows if row.message in messages]
     assert opened.found.retained <= set(TOPICS)
@@ -317,7 +317,7 @@ def sample() -> tuple[list[Stored], bytes, bytes]:
 def test_salvage_of_what_never_was(tmp_path: Path) -> None:
     """Nothing can be read of an empty file, and that is no error."""
     (tmp_path / "empty").touch()
-    assert salvage(tmp_path / "empty").rows == []
+    assert salvage.salvage(tmp_path / "empty").rows == []
 
 
 WRITER = """

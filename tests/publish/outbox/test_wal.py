@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 
 from interhuman2mqtt.events import utc_now
 from interhuman2mqtt.publish.message import DropReason
-from interhuman2mqtt.publish.outbox import quarantine, wal
+from interhuman2mqtt.publish.outbox import salvage, wal
 from interhuman2mqtt.publish.outbox.store import Store
 from publish.helpers import an_event_message
 from publish.lives import Life, left_by_a_crash
@@ -282,7 +282,7 @@ def test_an_image_that_is_none(tmp_path: Path) -> None:
         if int.from_bytes(log[begins : begins + 4]) == 1:
             log[begins + 24 : begins + 4120] = b"\xff" * 4096
     Path(f"{path}-wal").write_bytes(log)
-    opened = quarantine.open_or_replace(store := Store(path), utc_now())
+    opened = salvage.open_or_replace(store := Store(path), utc_now())
     store.close()
     assert opened.found.rows == []
     assert opened.found.unreadable == [0]

@@ -15,9 +15,9 @@ from interhuman2mqtt.events import ActiveSignal
 from interhuman2mqtt.publish.message import DropReason, Message
 from interhuman2mqtt.publish.outbox import writer
 from interhuman2mqtt.publish.outbox import writer as keeper_module
-from interhuman2mqtt.publish.outbox.journal import TOGETHER
+from interhuman2mqtt.publish.outbox.journal import BATCH_MAX
 from interhuman2mqtt.publish.outbox.store import StoreChanges
-from interhuman2mqtt.publish.outbox.writer import GATHER
+from interhuman2mqtt.publish.outbox.writer import GATHER_S
 from interhuman2mqtt.runtime.clock import Instant
 from publish.helpers import a_state_message, an_answer_message, an_event_message, until
 from publish.lives import BEGAN, Life, destroy_a_page, events_in
@@ -32,7 +32,7 @@ class Watched(Life):
     def __init__(self, path: Path) -> None:
         began = trio.current_time()
         super().__init__(path, lambda: trio.current_time() - began)
-        self.keeper._again = RETRY
+        self.keeper._retry = RETRY
         self.commits: list[StoreChanges] = []
         self._write = self.store.write
         self.store.write = self.write  # type: ignore[method-assign]
@@ -80,14 +80,14 @@ async def test_events_are_written_together(path: Path, tmp_path: Path) -> None:
 
 async def test_what_the_broker_has_first_is_never_written(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A thousand events that are acknowledged before their commit cost the disk nothing."""
-    monkeypatch.setattr(keeper_module, "RIPE", 1.0)  # a busy machine must not make them late
+    monkeypatch.setattr(keeper_module, "OLD_ENOUGH_S", 1.0)  # a busy machine must not make them late
     async with kept(Watched(path)) as life:
         for n in range(1000):
             life.put(n)
             for row in await life.outbox.wait_batch(1):
                 life.outbox.done(row)
             await trio.lowlevel.checkpoint()
-        await trio.sleep(GATHER * 3)
+        await trio.sleep(GATHER_S * 3)
         assert life.commits == []
 
 
@@ -100,16 +100,16 @@ async def test_deletions_wait_for_each_other(path: Path, tmp_path: Path) -> None
             life.outbox.done(row)
             await trio.sleep(0.01)
         await until(lambda: life.safe)
-        assert [len(commit.gone) for commit in life.commits] == [0, 20]
+        assert [len(commit.removed) for commit in life.commits] == [0, 20]
         assert events_in(path, tmp_path / "copy") == []
 
 
 async def test_many_are_written_in_pieces(path: Path) -> None:
     """A long backlog is written by a few commits, none of them without bound."""
     async with kept(Watched(path)) as life:
-        life.put(*range(2 * TOGETHER + 5))
+        life.put(*range(2 * BATCH_MAX + 5))
         await until(lambda: life.safe)
-        assert [len(commit.new) for commit in life.commits] == [TOGETHER, TOGETHER, 5]
+        assert [len(commit.new) for commit in life.commits] == [BATCH_MAX, BATCH_MAX, 5]
 
 
 async def test_the_next_life_gets_what_is_left(path: Path) -> None:
@@ -136,7 +136,7 @@ async def test_topics_are_written_once(path: Path) -> None:
             life.outbox.put(a_state_message("front/status", str(n)))
             life.outbox.put(a_state_message("back/status", str(n)))
             await until(lambda: life.safe)
-            await trio.sleep(GATHER * 2)
+            await trio.sleep(GATHER_S * 2)
         assert len(life.commits) == 1
         life.outbox.put(a_state_message("back/status", ""))
         rows = await life.outbox.wait_batch(10)
@@ -299,7 +299,7 @@ def test_a_clock_that_jumps(path: Path) -> None:
 
 async def test_a_disk_that_hangs(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A write that does not return is told as trouble; the loop turns meanwhile, and the write is made good later."""
-    monkeypatch.setattr(writer, "PATIENCE", 0.2)
+    monkeypatch.setattr(writer, "DISK_TIMEOUT_S", 0.2)
     life = Watched(path)
     write, go_on = life.write, threading.Event()
 
@@ -322,7 +322,7 @@ async def test_a_disk_that_hangs(path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 async def test_the_log_is_brought_into_the_file_when_it_is_quiet(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """After a while without anything to write nothing is in the write-ahead log any more."""
-    monkeypatch.setattr(writer, "QUIET", 0.01)
+    monkeypatch.setattr(writer, "CHECKPOINT_S", 0.01)
     async with kept(Watched(path)) as life:
         life.put(1)
         await until(lambda: life.commits and Path(f"{path}-wal").stat().st_size == 0)
@@ -348,7 +348,7 @@ async def test_active_signals_are_written_when_they_change(path: Path) -> None:
         life.outbox.put(signals("back"))  # nothing is active, and nothing was
         [row] = await life.outbox.wait_batch(10)
         life.outbox.done(row)
-        await trio.sleep(4 * GATHER)
+        await trio.sleep(4 * GATHER_S)
         assert len(life.commits) == 1
     later = Life(path).open()
     assert later.outbox.active_signals() == {"front": (ActiveSignal("stress", "s1"), ActiveSignal("interest", "s1"))}
@@ -367,7 +367,7 @@ def test_active_signals_outlive_a_damaged_file(path: Path) -> None:
     life.commit()
     life.store.close()
     path.unlink()
-    life.outbox.journal.begin_anew(life.outbox.events)
+    life.outbox.journal.write_all(life.outbox.events)
     life.store.open()
     life.commit()
     life.store.close()

@@ -12,8 +12,8 @@ from interhuman2mqtt.publish.message import DropReason, Message, MessageKind, On
 from interhuman2mqtt.publish.mqtt.throttle import Throttle
 from interhuman2mqtt.publish.mqtt.types import Ack
 from interhuman2mqtt.publish.outbox import parked
-from interhuman2mqtt.publish.outbox.journal import Row
 from interhuman2mqtt.publish.outbox.queue import OutboxQueue
+from interhuman2mqtt.publish.outbox.rows import Row
 
 TOO_LARGE = 0x95
 HOPELESS = frozenset({0x90, TOO_LARGE, 0x99})
@@ -73,15 +73,15 @@ class AckHandler:
         elif self._passes(message, ack):
             self._outbox.put_back(row)
         elif ack.code in HOPELESS or message.kind is MessageKind.ANSWER:
-            self._outbox.lose(row, rule(ack), refusal(ack))
+            self._outbox.drop(row, rule(ack), refusal(ack))
         elif self._outbox.park(row) and (count := self._quiet.count("parked")):
-            again_in = self._outbox.pause(message.topic)
+            again_in = self._outbox.parked.retry_delay(message.topic)
             log.warning("topics parked", count=count, topic=message.topic, again_in=again_in, detail=refusal(ack))
 
     def to_state(self, message: Message, ack: Ack) -> None:
         """To a retained message that was sent without a row."""
         if not ack.refused:
-            self._outbox.settle(message)
+            self._outbox.acknowledge_state(message)
         elif self._passes(message, ack):
             self.again[message.topic] = None
         elif ack.code in HOPELESS:
@@ -106,7 +106,7 @@ class AckHandler:
 
     def _passes(self, message: Message, ack: Ack) -> bool:
         """Whether a refusal is about the moment and not about the message; then all of them wait for a moment."""
-        about_topic = self._outbox.is_parked(message.topic) or self.throttle.pause > UNCLEAR_S
+        about_topic = self._outbox.parked.has_topic(message.topic) or self.throttle.pause > UNCLEAR_S
         if ack.code not in QUOTA and (ack.code not in UNCLEAR or about_topic):
             return False
         self.throttle.refused()

@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 
 import trio
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
 
 from interhuman2mqtt.config import Mqtt
 from interhuman2mqtt.errors import ConfigError, Outage, Reason
@@ -17,9 +19,9 @@ from interhuman2mqtt.publish.message import Message
 from interhuman2mqtt.publish.mqtt import reason_codes
 from interhuman2mqtt.publish.mqtt.connection import BrokerConnection, ConnectRejected
 from interhuman2mqtt.publish.mqtt.paho_client import PahoClient
-from interhuman2mqtt.publish.mqtt.properties import connect_properties, will_properties
 from interhuman2mqtt.publish.mqtt.reason_codes import QOS_NOT_SUPPORTED, RETAIN_NOT_SUPPORTED, UNSUPPORTED_VERSION
 from interhuman2mqtt.publish.mqtt.tls import tls_context
+from interhuman2mqtt.publish.mqtt.types import INCOMING_MAX, INCOMING_PACKET_MAX
 from interhuman2mqtt.runtime.watchdog import Heartbeat
 
 PORTS = {"mqtt": 1883, "mqtts": 8883}
@@ -188,7 +190,7 @@ def open_client(settings: ConnectSettings, offer: Offer) -> PahoClient:
         client.tls_set_context(tls_context(settings.mqtt))
     endpoint = settings.endpoint
     if offer.version == 5:
-        properties = connect_properties()
+        properties = _connect_properties()
         client.connect(endpoint.host, endpoint.port, settings.keepalive, clean_start=True, properties=properties)
     else:
         client.connect(endpoint.host, endpoint.port, settings.keepalive)
@@ -226,9 +228,26 @@ def _disable_nagle(client: PahoClient) -> None:
 
 
 def _set_will(client: PahoClient, will: Message, offer: Offer) -> None:
-    properties = will_properties(will) if offer.version == 5 else None
+    properties = _will_properties(will) if offer.version == 5 else None
     client.will_set(will.topic, will.payload, offer.will_qos, offer.will_retain, properties)
 
 
 def _keep_queued(*_: object) -> None:
     """Write nothing yet."""
+
+
+def _connect_properties() -> Properties:
+    """Return the properties of CONNECT: how much the broker may send us."""
+    properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+    properties.MaximumPacketSize = INCOMING_PACKET_MAX
+    properties.ReceiveMaximum = INCOMING_MAX
+    return properties
+
+
+def _will_properties(will: Message) -> Properties:
+    """Return the properties of a will."""
+    properties = Properties(PacketTypes.WILLMESSAGE)  # type: ignore[no-untyped-call]
+    properties.PayloadFormatIndicator = 1  # UTF-8
+    properties.ContentType = will.content_type
+    properties.UserProperty = list(will.properties)
+    return properties

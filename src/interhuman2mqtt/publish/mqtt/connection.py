@@ -22,8 +22,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from interhuman2mqtt.errors import Outage
 from interhuman2mqtt.publish.message import Message
 from interhuman2mqtt.publish.mqtt import reason_codes
-from interhuman2mqtt.publish.mqtt.paho_client import SUCCESS, PahoClient, corked
-from interhuman2mqtt.publish.mqtt.properties import PublishProperties, reason_string
+from interhuman2mqtt.publish.mqtt.paho_client import SUCCESS, PahoClient, PublishProperties, corked, reason_string
 from interhuman2mqtt.publish.mqtt.subscriptions import Subscriptions
 from interhuman2mqtt.publish.mqtt.types import Ack, BrokerLimits
 from interhuman2mqtt.runtime.watchdog import Heartbeat

@@ -24,8 +24,8 @@ from interhuman2mqtt.publish.mqtt.direct import DirectPublisher
 from interhuman2mqtt.publish.mqtt.poison import PoisonDetector
 from interhuman2mqtt.publish.mqtt.subscriber import Subscriber
 from interhuman2mqtt.publish.mqtt.types import Ack, BrokerPhase, BrokerState
-from interhuman2mqtt.publish.outbox.journal import Row
 from interhuman2mqtt.publish.outbox.queue import OutboxQueue
+from interhuman2mqtt.publish.outbox.rows import Row
 from interhuman2mqtt.publish.publisher import TopicThrottle
 from interhuman2mqtt.publish.topics import BridgeWord, Topics, mark_late
 from interhuman2mqtt.runtime.watchdog import Heartbeat
@@ -132,7 +132,7 @@ class OutboxSender:
         if message.retain:
             self._retained.pop(message.topic, None)
             self._kept_there.add(message.topic)
-            self._outbox.journal.publishes(structs.replace(message, payload=b"-"))  # which need not hold the picture
+            self._outbox.journal.publishing(structs.replace(message, payload=b"-"))  # which need not hold the picture
         await self._at_once.send(message)
 
     def stop(self, within: float) -> None:
@@ -190,7 +190,7 @@ class OutboxSender:
         for number, topic in enumerate(topics):
             self._calm.release(topic)  # into the outbox, lest an older one follow
             message = self._retained.get(topic)
-            if message is not None and not self._outbox.is_quarantined(topic):  # else its row waits to be tried alone
+            if message is not None and not self._is_quarantined(topic):  # else its row waits to be tried alone
                 await self._send_state(connection, message)
             if self._is_throttled():
                 await connection.wait_acked()
@@ -230,7 +230,7 @@ class OutboxSender:
                 if not await self._may_go(connection, key):
                     self._answers.quarantine(row)
                     continue
-                lose = partial(self._outbox.lose, row)
+                lose = partial(self._outbox.drop, row)
                 await self._send(connection, message, key, partial(self._answers.to_row, row), lose)
             connection.flush()
         await connection.wait_acked()
@@ -249,11 +249,11 @@ class OutboxSender:
     async def _say(self, connection: BrokerConnection, word: BridgeWord) -> None:
         message = self._topics.bridge_state(word, self._boot_id, utc_now())
         topic = message.topic
-        self._outbox.journal.publishes(message)
+        self._outbox.journal.publishing(message)
         if topic in self._word:
             self._outbox.withdraw(self._word[topic])
         self._word[topic] = message
-        if word is BridgeWord.ONLINE and self._outbox.is_quarantined(topic):
+        if word is BridgeWord.ONLINE and self._is_quarantined(topic):
             self._outbox.put(message)  # to be tried alone
             return
         await self._send_state(connection, message)
@@ -269,11 +269,14 @@ class OutboxSender:
 
     async def _may_go(self, connection: BrokerConnection, key: str | int) -> bool:
         """Wait until it is a message's turn; whether it should be sent. `key` names it on later connections too."""
-        relapse = self._outbox.is_quarantined(key)
+        relapse = self._is_quarantined(key)
         suspected = self._suspicion.suspect is not None
         if relapse or (suspected and self._suspicion.alone):
             await connection.wait_acked()
         return not (suspected and self._suspicion.convicts(key, relapse=relapse))
+
+    def _is_quarantined(self, key: str | int) -> bool:
+        return bool(self._outbox.parked.lanes) and self._outbox.parked.is_quarantined(key)
 
     async def _send(
         self,
@@ -290,7 +293,7 @@ class OutboxSender:
             lose(DropReason.TOO_LARGE, str(error))
         else:
             self._suspicion.in_flight[key] = None
-            if self._outbox.is_quarantined(key):
+            if self._is_quarantined(key):
                 await connection.wait_acked()  # if it breaks the connection, no other is on its way
 
     def _answered(self, message: Message, key: str | int, answered: Callable[[Message, Ack], None], ack: Ack) -> None:

@@ -11,8 +11,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from interhuman2mqtt.publish.message import RateLimitedLogger
-from interhuman2mqtt.publish.mqtt.paho_client import PahoClient
-from interhuman2mqtt.publish.mqtt.properties import reason_string
+from interhuman2mqtt.publish.mqtt.paho_client import PahoClient, reason_string
 from interhuman2mqtt.publish.mqtt.types import PAYLOAD_MAX, Ack, IncomingMessage
 
 OnMessage = Callable[[IncomingMessage], None]

@@ -1,159 +1,108 @@
-"""What the store is still to be told of the outbox: rows to write, rows to delete, topics. In memory; no I/O.
+"""Changes of the outbox that the store does not know yet: rows to write, rows to delete, topics. In memory; no I/O.
 
 Invariants:
 
 1. A row that left before it was taken for writing is never written.
 2. A row that was written is deleted once it left, whatever happened between.
 3. Rows are written in the order of acceptance, so the order of their keys is that order.
-4. What was taken and not written is taken again by the next `take`, from the same key on: an error does not say
+4. What was taken and not written is taken again by the next `next_batch`, from the same key on: an error does not say
    whether the commit was made, so that what is there from this key on has to go in any case.
 """
 
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from itertools import islice, takewhile
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 import trio
 
 from interhuman2mqtt.events import ActiveSignal
 from interhuman2mqtt.publish.message import Message
+from interhuman2mqtt.publish.outbox.rows import Row
+from interhuman2mqtt.runtime.notifier import Notifier
 
-TOGETHER = 1000
+BATCH_MAX = 1000
 """Rows written by one transaction at most: beyond it the write-ahead log grows, and nothing is gained."""
 
-
+Value = TypeVar("Value")
 Signals = tuple[ActiveSignal, ...]
 
 
-class Row(NamedTuple):
-    """A message in the outbox."""
-
-    n: int
-    """The order of acceptance."""
-    message: Message
-    accepted_at: float
-    """On the outbox's clock, in seconds."""
-
-
-class Taken(NamedTuple):
-    """What one transaction is to do."""
+class Batch(NamedTuple):
+    """The work of one transaction."""
 
     first: int
     """The key of the first new row, if there is any; what stands there from an attempt that failed has to go."""
     new: list[tuple[int, Row]]
     """With their keys."""
-    gone: list[int]
+    removed: list[int]
     """Keys."""
     topics: dict[str, bool]
+    """Retained topics that are ours from now on (True), and those that are no longer."""
     active: dict[str, Signals]
     """By camera."""
 
 
-class RetainedTopics:
-    """Every topic on which something of ours may be retained, and what of that the store does not know yet."""
+class DurableMap(Generic[Value]):
+    """Values by key that outlive the daemon, and which of them the store does not know yet; an empty one means none."""
 
     def __init__(self) -> None:
-        self.topics: set[str] = set()
-        self.changes: dict[str, bool] = {}
-        """What the store is still to be told: topics that are ours (True), and that are no longer."""
-        self._newest: dict[str, Message] = {}
+        self.values: dict[str, Value] = {}
+        self.pending: dict[str, Value] = {}
+        """Changes that are still to be written; those that are empty are still to be deleted."""
 
-    def publishes(self, message: Message) -> bool:
-        """It is about to be published; whether that is news for the store."""
-        if not message.retain:
-            return False
-        self._newest[message.topic] = message
-        if not message.payload or message.topic in self.topics:
-            return False
-        self.topics.add(message.topic)
-        self.changes[message.topic] = True
-        return True
+    def set(self, key: str, value: Value) -> None:
+        """Set a value, or remove it, and note that for the store."""
+        self._set(key, value)
+        self.pending[key] = value
 
-    def acknowledged(self, message: Message) -> bool:
-        """The broker has it; whether that is news for the store: it is when nothing is retained any more."""
-        empties = message.retain and not message.payload and self._newest.get(message.topic) == message
-        if not empties or message.topic not in self.topics:
-            return False
-        self.topics.remove(message.topic)
-        self.changes[message.topic] = False
-        return True
+    def restore(self, found: Mapping[str, Value]) -> None:
+        """Add what an earlier life left, where nothing newer is known."""
+        for key, value in found.items():
+            if key not in self.pending:
+                self._set(key, value)
 
-    def restore(self, topics: Iterable[str]) -> None:
-        """An earlier life left these."""
-        self.topics |= {topic for topic in topics if self.changes.get(topic, True)}
-
-    def take(self) -> dict[str, bool]:
-        """The changes, which the store is told now."""
-        changes, self.changes = self.changes, {}
+    def pop_pending(self) -> dict[str, Value]:
+        """Return the changes, which are written now."""
+        changes, self.pending = self.pending, {}
         return changes
 
-    def give_back(self, changes: Mapping[str, bool]) -> None:
-        """The store was not told after all."""
-        self.changes = {**changes, **self.changes}
+    def put_back(self, changes: Mapping[str, Value]) -> None:
+        """Take back changes that were not written after all; newer ones win."""
+        self.pending = {**changes, **self.pending}
 
-    def tell_all(self) -> None:
-        """The store knows nothing any more."""
-        self.changes = {**self.changes, **dict.fromkeys(self.topics, True)}
+    def write_all(self) -> None:
+        """Mark every value as pending: the store is a new one."""
+        self.pending = {**self.values, **self.pending}
 
-
-class ActiveSignals:
-    """The active signals of each camera, and what of that the store does not know yet."""
-
-    def __init__(self) -> None:
-        self.active: dict[str, Signals] = {}
-        """By camera; none without any."""
-        self.changes: dict[str, Signals] = {}
-        """What the store is still to be told."""
-
-    def publishes(self, message: Message) -> bool:
-        """Take over what a message says of its camera; return whether that is news for the store."""
-        camera, signals = message.camera, message.active
-        if camera is None or signals is None or signals == self.active.get(camera, ()):
-            return False
-        self._set(camera, signals)
-        self.changes[camera] = signals
-        return True
-
-    def restore(self, found: Mapping[str, Signals]) -> None:
-        """An earlier life left these active."""
-        for camera, signals in found.items():
-            if camera not in self.changes:
-                self._set(camera, signals)
-
-    def take(self) -> dict[str, Signals]:
-        """Return the changes, which the store is told now."""
-        changes, self.changes = self.changes, {}
-        return changes
-
-    def give_back(self, changes: Mapping[str, Signals]) -> None:
-        """The store was not told after all."""
-        self.changes = {**changes, **self.changes}
-
-    def tell_all(self) -> None:
-        """The store knows nothing any more."""
-        self.changes = {**self.active, **self.changes}
-
-    def _set(self, camera: str, signals: Signals) -> None:
-        self.active.pop(camera, None)
-        if signals:
-            self.active[camera] = signals
+    def _set(self, key: str, value: Value) -> None:
+        self.values.pop(key, None)
+        if value:
+            self.values[key] = value
 
 
 class Journal:
-    """Beside an outbox, which tells it what came and what left."""
+    """Follows an outbox, which calls it with what came and what left."""
+
+    # Why a journal beside the queue, and not a database that is the queue: most events are acknowledged within a round
+    # trip, long before any commit would be due. A queue in SQLite writes and deletes each of them, two pages of flash
+    # and an fsync an event, for ever. Here a row that leaves before its commit costs the disk nothing (invariant 1): an
+    # SD card of a box whose broker is up sees almost no writes.
 
     def __init__(self) -> None:
-        self.ledger = RetainedTopics()
-        self.activity = ActiveSignals()
+        self.topics = DurableMap[bool]()
+        """Every topic on which something of ours may be retained, what earlier lives left included."""
+        self.signals = DurableMap[Signals]()
+        """The active signals, by camera."""
+        self._newest: dict[str, Message] = {}
         self._unwritten: dict[int, Row] = {}
         self._writing: dict[int, int] = {}
         self._keys: dict[int, int] = {}
-        self._gone: deque[int] = deque()
+        self._removed: deque[int] = deque()
         self._next_key = 1
-        self._doubtful = False
-        self._underway = False
-        self._changed = trio.Event()
+        self._is_doubtful = False
+        self._is_writing = False
+        self._changed = Notifier()
 
     @property
     def unwritten(self) -> int:
@@ -162,28 +111,32 @@ class Journal:
 
     @property
     def pending(self) -> bool:
-        """Whether the store is not told all yet."""
-        return self.urgent or bool(self._gone) or self._doubtful or self._underway
+        """True while the store does not know all."""
+        return self.urgent or bool(self._removed) or self._is_doubtful or self._is_writing
 
     @property
     def urgent(self) -> bool:
-        """Whether there is more to write than deletions, which may wait: a repeat carries the same id."""
-        return bool(self._unwritten or self.ledger.changes or self.activity.changes)
+        """True while there is more to write than deletions, which may wait: a repeat carries the same id."""
+        return bool(self._unwritten or self.topics.pending or self.signals.pending)
 
     async def wait(self, *, urgent: bool) -> None:
         """Wait until something is to be written; where `urgent`, more than deletions."""
         await trio.lowlevel.checkpoint()
         while not (self.urgent if urgent else self.pending):
-            self._changed = trio.Event()
             await self._changed.wait()
 
-    def accepted(self, row: Row) -> None:
-        """An event came."""
+    def add(self, row: Row) -> None:
+        """Note an event that was accepted."""
         self._unwritten[row.n] = row
         self._changed.set()
 
-    def left(self, row: Row) -> None:
-        """A row left the outbox."""
+    def add_stored(self, row: Row, key: int) -> None:
+        """Note an event that an earlier life has written."""
+        self._keys[row.n] = key
+        self._next_key = max(self._next_key, key + 1)
+
+    def remove(self, row: Row) -> None:
+        """Note that a row left the outbox."""
         self._unwritten.pop(row.n, None)
         self._writing.pop(row.n, None)
         key = self._keys.pop(row.n, None)
@@ -191,69 +144,72 @@ class Journal:
             self.delete([key])
 
     def delete(self, keys: Iterable[int]) -> None:
-        """Rows of the file are not needed."""
-        self._gone.extend(keys)
+        """Note rows of the file that are not needed."""
+        self._removed.extend(keys)
         self._changed.set()
 
-    def publishes(self, message: Message) -> None:
-        """A message is about to be published."""
-        is_topic, is_signal = self.ledger.publishes(message), self.activity.publishes(message)
-        if is_topic or is_signal:
+    def publishing(self, message: Message) -> None:
+        """Note what a message that is about to be published makes true."""
+        if message.retain:
+            self._newest[message.topic] = message
+            if message.payload and message.topic not in self.topics.values:
+                self.topics.set(message.topic, True)  # noqa: FBT003 - the value of the map
+        camera, signals = message.camera, message.active
+        if camera is not None and signals is not None and signals != self.signals.values.get(camera, ()):
+            self.signals.set(camera, signals)
+        if self.urgent:
             self._changed.set()
 
     def acknowledged(self, message: Message) -> None:
-        """The broker has a message."""
-        if self.ledger.acknowledged(message):
+        """Note that the broker has a message: nothing is retained on a topic any more that it has emptied."""
+        empties = message.retain and not message.payload and self._newest.get(message.topic) == message
+        if empties and message.topic in self.topics.values:
+            self.topics.set(message.topic, False)  # noqa: FBT003 - the value of the map
             self._changed.set()
 
-    def found(self, row: Row, key: int) -> None:
-        """An earlier life has written this row."""
-        self._keys[row.n] = key
-        self._next_key = max(self._next_key, key + 1)
-
-    def worth(self, ripe: Callable[[Row], bool]) -> bool:
-        """Whether there is anything to write but rows that are not ripe."""
+    def has_work(self, old_enough: Callable[[Row], bool]) -> bool:
+        """Decide whether there is anything to write but rows that are not old enough."""
         oldest = next(iter(self._unwritten.values()), None)
-        others = self._gone or self.ledger.changes or self.activity.changes or self._doubtful
-        return bool(others) or (oldest is not None and ripe(oldest))
+        others = self._removed or self.topics.pending or self.signals.pending or self._is_doubtful
+        return bool(others) or (oldest is not None and old_enough(oldest))
 
-    def take(self, ripe: Callable[[Row], bool] = lambda _: True) -> Taken:
-        """What is to be written now, of the rows those that are ripe; `written` or `failed` must follow."""
-        rows = takewhile(ripe, self._unwritten.values())
-        new = list(enumerate(islice(rows, TOGETHER), self._next_key))
+    def next_batch(self, old_enough: Callable[[Row], bool] = lambda _: True) -> Batch:
+        """Return what is to be written now, of the rows the old enough ones; `written` or `failed` must follow."""
+        rows = takewhile(old_enough, self._unwritten.values())
+        new = list(enumerate(islice(rows, BATCH_MAX), self._next_key))
         for key, row in new:
             del self._unwritten[row.n]
             self._writing[row.n] = key
-        gone, self._gone = list(self._gone), deque()
-        self._underway = True
-        return Taken(self._next_key, new, gone, self.ledger.take(), self.activity.take())
+        removed, self._removed = list(self._removed), deque()
+        self._is_writing = True
+        return Batch(self._next_key, new, removed, self.topics.pop_pending(), self.signals.pop_pending())
 
-    def written(self, taken: Taken) -> None:
-        """It is on the disk."""
-        self._next_key += len(taken.new)
-        self._doubtful = self._underway = False
-        for key, row in taken.new:
+    def written(self, batch: Batch) -> None:
+        """Note that a batch is on the disk."""
+        self._next_key += len(batch.new)
+        self._is_doubtful = self._is_writing = False
+        for key, row in batch.new:
             if self._writing.pop(row.n, None) is None:
                 self.delete([key])
             else:
                 self._keys[row.n] = key
 
-    def failed(self, taken: Taken) -> None:
-        """It may be on the disk or not, and counts as not."""
-        self._doubtful, self._underway = True, False
-        again = {row.n: row for _, row in taken.new if self._writing.pop(row.n, None) is not None}
+    def failed(self, batch: Batch) -> None:
+        """Note that a batch may be on the disk or not; it counts as not."""
+        self._is_doubtful, self._is_writing = True, False
+        again = {row.n: row for _, row in batch.new if self._writing.pop(row.n, None) is not None}
         self._unwritten = {**again, **self._unwritten}
-        self._gone.extendleft(reversed(taken.gone))
-        self.ledger.give_back(taken.topics)
-        self.activity.give_back(taken.active)
+        self._removed.extendleft(reversed(batch.removed))
+        self.topics.put_back(batch.topics)
+        self.signals.put_back(batch.active)
 
-    def begin_anew(self, rows: Iterable[Row]) -> None:
-        """The file is a new one: all that is in the outbox is to be written to it."""
+    def write_all(self, rows: Iterable[Row]) -> None:
+        """Begin with an empty file: these rows, all that is in the outbox, are to be written to it."""
         self._unwritten = {row.n: row for row in rows}
         self._writing.clear()
         self._keys.clear()
-        self._gone.clear()
+        self._removed.clear()
         self._next_key = 1
-        self._doubtful = False
-        self.ledger.tell_all()
-        self.activity.tell_all()
+        self._is_doubtful = False
+        self.topics.write_all()
+        self.signals.write_all()

@@ -17,7 +17,11 @@ from bisect import insort
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from interhuman2mqtt.publish.outbox.journal import Row
+from interhuman2mqtt.publish.outbox.rows import Row
+
+# MQTT has two obvious answers to a refusal: drop the message, or try it again before all others. Dropping loses what an
+# ACL that is mended in a minute would let through; trying again blocks every camera of the box behind one topic that a
+# typo in the ACL denies. A parked topic costs one message per attempt, and nobody else anything.
 
 
 class RetryPolicy(NamedTuple):
@@ -34,21 +38,25 @@ QUARANTINE = RetryPolicy(60.0, 3600.0)
 
 
 class _Lane:
-    """What waits together."""
+    """Rows that wait together."""
 
-    def __init__(self, pauses: RetryPolicy) -> None:
+    def __init__(self, policy: RetryPolicy) -> None:
         self.rows: list[Row] = []
-        self.probing = False
+        self.is_probing = False
         self.due = 0.0
-        self.pauses = pauses
-        self.pause = 0.0
+        self.policy = policy
+        self.delay = 0.0
 
-    def failed(self, pauses: RetryPolicy, now: float) -> None:
-        """An attempt came to nothing, and made it such a lane; of several that were under way only one counts."""
-        if pauses is self.pauses and self.pause and not self.probing:
+    def failed(self, policy: RetryPolicy, now: float) -> None:
+        """Set the next attempt after one that failed, by the policy of its failure.
+
+        Of several attempts that were under way only one counts.
+        """
+        is_same = policy is self.policy
+        if is_same and self.delay and not self.is_probing:
             return
-        self.pause = min(2 * self.pause, pauses.longest) if self.pause and pauses is self.pauses else pauses.first
-        self.pauses, self.probing, self.due = pauses, False, now + self.pause
+        self.delay = min(2 * self.delay, policy.longest) if self.delay and is_same else policy.first
+        self.policy, self.is_probing, self.due = policy, False, now + self.delay
 
 
 class ParkedTopics:
@@ -59,7 +67,7 @@ class ParkedTopics:
         """By topic, or by the number of an event in quarantine; mostly none, so that the queue looks here first."""
 
     def __contains__(self, row: Row) -> bool:
-        """Whether a row belongs here: by itself, or with its topic."""
+        """Decide whether a row belongs here: by itself, or with its topic."""
         return row.n in self.lanes or row.message.topic in self.lanes
 
     def __iter__(self) -> Iterator[Row]:
@@ -70,101 +78,103 @@ class ParkedTopics:
 
     @property
     def oldest(self) -> Row | None:
-        """The row that came first."""
+        """The row that was accepted first."""
         return min((lane.rows[0] for lane in self.lanes.values() if lane.rows), default=None)
 
     @property
     def due(self) -> float:
-        """When the next lane is to be tried; infinite where none is."""
-        return min((lane.due for lane in self.lanes.values() if lane.rows and not lane.probing), default=math.inf)
+        """Time of the next attempt of any lane; infinite where there is none."""
+        return min((lane.due for lane in self.lanes.values() if lane.rows and not lane.is_probing), default=math.inf)
 
     def has_topic(self, topic: str) -> bool:
-        """Whether the rows of a topic belong here."""
+        """Decide whether the rows of a topic belong here, also while one of them is out to try it."""
         return topic in self.lanes
 
     def is_quarantined(self, key: str | int) -> bool:
-        """Whether a state's topic, or an event by its number, is in quarantine, also while it is tried."""
+        """Decide whether a state's topic, or an event by its number, is in quarantine, also while it is tried."""
         lane = self.lanes.get(key)
-        return lane is not None and lane.pauses is QUARANTINE
+        return lane is not None and lane.policy is QUARANTINE
 
     def refuse(self, row: Row, now: float) -> bool:
-        """The broker refused a row; whether its topic had been fine until now."""
+        """Park a row that the broker refused; return whether its topic had been fine until now."""
         self.lanes.pop(row.n, None)
         return self._fail(row.message.topic, row, REFUSED, now)
 
     def quarantine(self, row: Row, now: float) -> bool:
-        """A row seems to break the connection; whether that is news."""
+        """Park a row that seems to break the connection; return whether that is news."""
         return self._fail(row.message.topic if row.message.retain else row.n, row, QUARANTINE, now)
 
-    def pause(self, topic: str) -> float:
-        """Seconds from the last failure of a topic's lane to the next attempt."""
-        return self.lanes[topic].pause
+    def retry_delay(self, topic: str) -> float:
+        """Return the seconds from the last failure of a topic's lane to the next attempt."""
+        return self.lanes[topic].delay
 
     def add(self, row: Row) -> None:
-        """A row that belongs here."""
+        """Add a row to its lane."""
         insort(self._lane(row).rows, row)
 
     def remove(self, row: Row) -> None:
-        """A row leaves, not to the broker."""
+        """Remove a row that does not go to the broker."""
         self._lane(row).rows.remove(row)
         self.lanes.pop(row.n, None)
 
-    def of(self, topic: str) -> list[Row]:
-        """The rows of a topic."""
+    def rows_of(self, topic: str) -> list[Row]:
+        """Return the rows of a topic."""
         return list(self.lanes[topic].rows) if topic in self.lanes else []
 
-    def release(self, topic: str) -> list[Row]:
-        """The broker takes the topic: its rows, which are here no longer."""
+    def release_topic(self, topic: str) -> list[Row]:
+        """Remove the lane of a topic that the broker takes, and return its rows."""
         lane = self.lanes.pop(topic, None)
         if lane is None:
             return []
-        if lane.pauses is QUARANTINE:
-            self._hurry()
+        if lane.policy is QUARANTINE:
+            self._retry_quarantine_now()
         return lane.rows
 
-    def acquit(self, row: Row) -> bool:
-        """The broker has a row; whether that had been in quarantine by itself."""
+    def release_row(self, row: Row) -> bool:
+        """Remove the lane of a row that the broker has; return whether it had one of its own."""
         lane = self.lanes.pop(row.n, None)
         if lane is not None:
-            self._hurry()
+            self._retry_quarantine_now()
         return lane is not None
 
-    def probe(self, now: float, *, connected: bool = False) -> list[Row]:
-        """A row of each lane that is due at `now`, taken out to try it.
+    def pop_due(self, now: float, *, connected: bool = False) -> list[Row]:
+        """Remove and return the probe of each lane that is due.
 
-        Where we have just `connected` each topic that was refused is due.
+        Args:
+            now: On the outbox's clock.
+            connected: We have just connected, so that each topic that was refused is due.
         """
         due = [
             lane
             for lane in self.lanes.values()
-            if lane.rows and not lane.probing and (lane.due <= now or (connected and lane.pauses is REFUSED))
+            if lane.rows and not lane.is_probing and (lane.due <= now or (connected and lane.policy is REFUSED))
         ]
         for lane in due:
-            lane.probing = True
+            lane.is_probing = True
         return [lane.rows.pop(0) for lane in due]
 
-    def retry(self, row: Row) -> None:
-        """What was out to try a lane left another way: the next row may."""
+    def probe_ended(self, row: Row) -> None:
+        """Handle that a probe left another way: the next row may try the lane."""
         self.lanes.pop(row.n, None)
         if row.message.topic in self.lanes:
-            self.lanes[row.message.topic].probing = False
+            self.lanes[row.message.topic].is_probing = False
 
-    def reset(self) -> None:
-        """A connection ended: whatever was out to try a lane comes back, or is no more."""
+    def connection_ended(self) -> None:
+        """Handle that every probe comes back, or is no more."""
         for lane in self.lanes.values():
-            lane.probing = False
+            lane.is_probing = False
 
     def _lane(self, row: Row) -> _Lane:
         return self.lanes[row.n if row.n in self.lanes else row.message.topic]
 
-    def _fail(self, key: str | int, row: Row, pauses: RetryPolicy, now: float) -> bool:
-        new = key not in self.lanes
-        lane = self.lanes.setdefault(key, _Lane(pauses))
-        lane.failed(pauses, now)
+    def _fail(self, key: str | int, row: Row, policy: RetryPolicy, now: float) -> bool:
+        is_new = key not in self.lanes
+        lane = self.lanes.setdefault(key, _Lane(policy))
+        lane.failed(policy, now)
         insort(lane.rows, row)
-        return new
+        return is_new
 
-    def _hurry(self) -> None:
+    def _retry_quarantine_now(self) -> None:
         for lane in self.lanes.values():
-            if lane.pauses is QUARANTINE:
+            if lane.policy is QUARANTINE:
                 lane.due = -math.inf

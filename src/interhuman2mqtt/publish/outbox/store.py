@@ -1,4 +1,4 @@
-"""The file behind the outbox: SQLite over one connection. Plain calls that block, for a thread; no trio here.
+"""The file behind the outbox: SQLite over one connection. Calls block, for a thread; no trio here.
 
 Invariants:
 
@@ -6,7 +6,7 @@ Invariants:
    synchronous=FULL.
 2. A row comes back as it was written, in the order of the keys, or it is counted as unreadable: each has a checksum.
    One that is unreadable costs no other.
-3. Nobody else has the file open meanwhile: a second daemon on the same file is told so.
+3. Nobody else has the file open meanwhile: a second daemon on the same file gets `Unavailable`.
 4. A file that cannot be used is never overwritten; `Damaged` asks for it to be set aside. So does one of whose log
    SQLite would leave out committed transactions without a word (`wal`).
 
@@ -27,9 +27,8 @@ The last table came later; whoever does not know it leaves it alone.
 
 import os
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
-from functools import partial
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -51,8 +50,7 @@ VERSION = 1
 WAL_MAX = 4 << 20
 """Bytes to which the write-ahead log is cut back."""
 BUSY_S = 0.5
-PROBES = 100_000
-"""Keys looked up one by one, at most, between what can be read from both ends of a damaged table."""
+"""Seconds to wait for a lock of somebody else's."""
 
 _SCHEMA = f"""
 BEGIN IMMEDIATE;
@@ -66,9 +64,9 @@ _SCHEMA_ACTIVE = """
 CREATE TABLE IF NOT EXISTS active (camera TEXT PRIMARY KEY, signals TEXT NOT NULL, checksum INTEGER NOT NULL)
     WITHOUT ROWID
 """
-_SELECT = "SELECT key, topic, payload, envelope, checksum FROM events"
-_SELECT_TOPICS = "SELECT topic, checksum FROM retained"
-_SELECT_ACTIVE = "SELECT camera, signals, checksum FROM active"
+SELECT_EVENTS = "SELECT key, topic, payload, envelope, checksum FROM events"
+SELECT_TOPICS = "SELECT topic, checksum FROM retained"
+SELECT_ACTIVE = "SELECT camera, signals, checksum FROM active"
 
 _passing = {
     sqlite3.SQLITE_PERM: "it must not be written: check who owns it",
@@ -81,7 +79,7 @@ _passing = {
     sqlite3.SQLITE_PROTOCOL: "another process has it open: does a second daemon run with the same outbox.path?",
     sqlite3.SQLITE_NOLFS: "its disk takes no file of this size: set outbox.path to another",
 }
-"""SQLite's codes that say nothing about the content of the file, and what to do. Every other one means damage."""
+"""Codes of SQLite that say nothing about the content of the file, and what to do. Every other one means damage."""
 
 
 class StoreError(Exception):
@@ -97,7 +95,7 @@ class Damaged(StoreError):  # noqa: N818 - it names what happened
 
 
 class Found(NamedTuple):
-    """What was in the file."""
+    """Content of the file."""
 
     rows: list[Stored]
     """In the order of their keys."""
@@ -109,13 +107,13 @@ class Found(NamedTuple):
 
 
 class StoreChanges(NamedTuple):
-    """What one transaction does."""
+    """Work of one transaction."""
 
     first: int
     """From this key on there are the rows of `new` and no others, whatever an attempt that failed may have left."""
     new: Sequence[Stored]
     """Their keys ascend from `first`."""
-    gone: Sequence[int]
+    removed: Sequence[int]
     """Keys."""
     retained: Mapping[str, bool]
     """Topics that are ours from now on (True), and those that are no longer."""
@@ -126,6 +124,11 @@ class StoreChanges(NamedTuple):
 class Store:
     """One file. Call `open` first; every method blocks and raises StoreError."""
 
+    # SQLite because a box is switched off at any moment: a transaction that was committed with synchronous=FULL is on
+    # the disk, and Python brings the library. persist-queue, which is made for this, is made for threads, and has no
+    # limit by bytes or by age; a log file of our own would need the checksums, the compaction and the recovery that
+    # SQLite has, and their tests.
+
     def __init__(self, path: Path) -> None:
         self.path = path
         self._connection: sqlite3.Connection | None = None
@@ -134,24 +137,24 @@ class Store:
     def open(self) -> Found:
         """Open the file, or make it, and read all that it holds."""
         self.close()
-        with _translated(self.path):
+        with translated(self.path):
             _touch(self.path)
             if damage := wal.damage(self.path):
                 raise Damaged(f"{self.path} is damaged: {damage}")
             self._inode = _inode(self.path)
-            self._connection = _connect(self.path)
+            self._connection = connect(self.path)
             _check(self._connection, self.path)
             _prepare(self._connection)
-            rows = self._connection.execute(f"{_SELECT} ORDER BY key")
-            topics, active = self._connection.execute(_SELECT_TOPICS), self._connection.execute(_SELECT_ACTIVE)
-            return _found(rows, topics, active)
+            rows = self._connection.execute(f"{SELECT_EVENTS} ORDER BY key")
+            topics, active = self._connection.execute(SELECT_TOPICS), self._connection.execute(SELECT_ACTIVE)
+            return decode_all(rows, topics, active)
 
     def write(self, changes: StoreChanges) -> None:
-        """Make the changes, for good."""
+        """Write the changes; when this returns they are on the disk."""
         db = self._connection
         if db is None:
             raise Unavailable(f"{self.path} is not open")
-        with _translated(self.path):
+        with translated(self.path):
             if _inode(self.path) != self._inode:
                 raise Damaged(f"{self.path} was removed or replaced while it was in use")
             db.execute("BEGIN IMMEDIATE")
@@ -166,48 +169,15 @@ class Store:
     def checkpoint(self) -> None:
         """Bring what the write-ahead log holds into the file: there it can be saved row by row, should a bit turn."""
         if self._connection is not None:
-            with _translated(self.path):
+            with translated(self.path):
                 self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def close(self) -> None:
         """Let go of the file, if it is open."""
         connection, self._connection = self._connection, None
         if connection is not None:
-            with _translated(self.path):
+            with translated(self.path):
                 connection.close()
-
-
-def salvage(path: Path) -> Found:
-    """What can still be read of a damaged file, or of one of another format."""
-    with _translated(path):
-        rebuilt = wal.rebuild(path) if wal.damage(path) else None
-    if rebuilt is None:
-        return _salvaged(path, partial(_connect, path))
-    try:
-        found = _salvaged(path, partial(_connect_image, rebuilt.image))
-    except Unavailable:  # there is no disk that could be in the way: it is the image
-        return Found([], frozenset(), [0])
-    is_told = rebuilt.is_complete or 0 in found.unreadable
-    return found if is_told else found._replace(unreadable=[*found.unreadable, 0])
-
-
-def _salvaged(path: Path, connect: Callable[[], sqlite3.Connection]) -> Found:
-    try:
-        with _translated(path), closing(connect()) as db:
-            rows, complete = _rows_around_damage(db)
-            topics, _ = _until_damage(db, _SELECT_TOPICS)
-            active, _ = _until_damage(db, _SELECT_ACTIVE)
-            found = _found(rows, topics, active)
-    except Damaged:
-        return Found([], frozenset(), [0])
-    return found if complete else found._replace(unreadable=[*found.unreadable, 0])
-
-
-def _connect_image(image: bytes) -> sqlite3.Connection:
-    db = sqlite3.connect(":memory:", isolation_level=None)
-    db.text_factory = bytes
-    db.deserialize(image)
-    return db
 
 
 def _touch(path: Path) -> None:
@@ -231,7 +201,8 @@ def _inode(path: Path) -> tuple[int, int] | None:
     return status.st_dev, status.st_ino
 
 
-def _connect(path: Path) -> sqlite3.Connection:
+def connect(path: Path) -> sqlite3.Connection:
+    """Open a file for this connection alone."""
     db = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
     db.text_factory = bytes  # text that is damaged must not be an error of its own
     # Before the first look into the file: then there is no memory shared with others, which a full disk could break.
@@ -240,7 +211,7 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 
 def _check(db: sqlite3.Connection, path: Path) -> None:
-    """Raises Damaged where a file that is not empty is not ours, or not whole; nothing is written to it."""
+    """Raise Damaged where a file that is not empty is not ours, or not whole; nothing is written to it."""
     [version] = db.execute("PRAGMA user_version").fetchone()
     if version > VERSION:
         raise Damaged(f"{path} was written by a newer version of this program (format {version})")
@@ -253,7 +224,7 @@ def _check(db: sqlite3.Connection, path: Path) -> None:
 
 
 def _prepare(db: sqlite3.Connection) -> None:
-    """How it is written from now on; the tables, where it is new."""
+    """Set how the file is written from now on, and make the tables where it is new."""
     for setting in ("journal_mode = WAL", "synchronous = FULL", f"journal_size_limit = {WAL_MAX}"):
         db.execute(f"PRAGMA {setting}").fetchall()
     if db.execute("PRAGMA user_version").fetchone() == (0,):
@@ -261,7 +232,8 @@ def _prepare(db: sqlite3.Connection) -> None:
     db.execute(_SCHEMA_ACTIVE)
 
 
-def _found(rows: Iterable[Any], topics: Iterable[Any], active: Iterable[Any]) -> Found:
+def decode_all(rows: Iterable[Any], topics: Iterable[Any], active: Iterable[Any]) -> Found:
+    """Return what rows of the three tables say, and the keys of those that cannot be read."""
     pairs = [(row[0], decoded(row)) for row in rows]
     unreadable = [key for key, row in pairs if row is None]
     readable = [row for _, row in pairs if row is not None]
@@ -271,7 +243,7 @@ def _found(rows: Iterable[Any], topics: Iterable[Any], active: Iterable[Any]) ->
 def _apply(db: sqlite3.Connection, changes: StoreChanges) -> None:
     db.execute("DELETE FROM events WHERE key >= ?", (changes.first,))
     db.executemany("INSERT INTO events VALUES (?, ?, ?, ?, ?)", map(encoded, changes.new))
-    db.executemany("DELETE FROM events WHERE key BETWEEN ? AND ?", runs(changes.gone))
+    db.executemany("DELETE FROM events WHERE key BETWEEN ? AND ?", runs(changes.removed))
     ours = (encoded_topic(topic) for topic, is_ours in changes.retained.items() if is_ours)
     db.executemany("INSERT OR REPLACE INTO retained VALUES (?, ?)", ours)
     cleared = ((topic,) for topic, is_ours in changes.retained.items() if not is_ours)
@@ -283,47 +255,15 @@ def _apply(db: sqlite3.Connection, changes: StoreChanges) -> None:
 
 
 def runs(keys: Iterable[int]) -> Iterator[tuple[int, int]]:
-    """The first and the last of each run of keys: events mostly leave as they came, and one statement deletes many."""
+    """Return the first and the last of each run of keys: events mostly leave as they came."""
     for _, run in groupby(enumerate(sorted(set(keys))), lambda numbered: numbered[1] - numbered[0]):
         several = [key for _, key in run]
         yield several[0], several[-1]
 
 
-def _rows_around_damage(db: sqlite3.Connection) -> tuple[list[Any], bool]:
-    """All rows that can be reached, in their order, and whether that is known to be all there were."""
-    forward, complete = _until_damage(db, f"{_SELECT} ORDER BY key")
-    if complete:
-        return forward, True
-    backward, _ = _until_damage(db, f"{_SELECT} ORDER BY key DESC")
-    if not (forward or backward):
-        return [], False
-    rows = {row[0]: row for row in [*forward, *backward]}
-    first = forward[-1][0] + 1 if forward else backward[-1][0] - PROBES
-    last = backward[-1][0] if backward else first + PROBES
-    for key in range(first, min(last, first + PROBES)):
-        rows |= {row[0]: row for row in _until_damage(db, f"{_SELECT} WHERE key = {key}")[0]}
-    return [rows[key] for key in sorted(rows)], False
-
-
-def _until_damage(db: sqlite3.Connection, query: str) -> tuple[list[Any], bool]:
-    """The rows of a query up to where the file cannot be read, and whether it could be to the end.
-
-    Keys that repeat are damage too, and without this rule there might be no end of them.
-    """
-    rows: list[Any] = []
-    try:
-        for row in db.execute(query):
-            if rows and row[0] == rows[-1][0]:
-                return rows, False
-            rows.append(row)
-    except sqlite3.Error:
-        return rows, False
-    return rows, True
-
-
 @contextmanager
-def _translated(path: Path) -> Iterator[None]:
-    """SQLite's and the system's errors as ours."""
+def translated(path: Path) -> Iterator[None]:
+    """Raise SQLite's and the system's errors as ours."""
     try:
         yield
     except sqlite3.Error as error:

@@ -1,8 +1,7 @@
 """Keeps the store in step with the outbox: opens it, commits in groups, and goes on without it where it fails.
 
-What comes is gathered for a moment and then written by one transaction, so that a row whose PUBACK comes within that
-moment costs the disk nothing. Publishing does not wait for any of this. While the store fails the events wait in
-memory, and all of them are written once it works again.
+Publishing does not wait for any of this. While the store fails the events wait in memory, and all of them are written
+once it works again.
 """
 
 from collections.abc import Callable
@@ -16,90 +15,96 @@ import trio
 from interhuman2mqtt.config import Outbox as OutboxConfig
 from interhuman2mqtt.events import utc_now
 from interhuman2mqtt.publish.message import DropReason, OnDrop
-from interhuman2mqtt.publish.outbox import quarantine
-from interhuman2mqtt.publish.outbox.journal import Row, Taken
+from interhuman2mqtt.publish.outbox import salvage
+from interhuman2mqtt.publish.outbox.journal import Batch
 from interhuman2mqtt.publish.outbox.queue import OutboxQueue
 from interhuman2mqtt.publish.outbox.row_codec import Stored
+from interhuman2mqtt.publish.outbox.rows import Row
 from interhuman2mqtt.publish.outbox.store import Damaged, Store, StoreChanges, StoreError, Unavailable
 from interhuman2mqtt.runtime import state_dir
 from interhuman2mqtt.runtime.clock import Ages
 
-GATHER = 0.05
+# Group commit. A commit of its own for each event costs an fsync each, some milliseconds on an SSD and tens of them on
+# an SD card, which wears out by them: 50 events a second would be 50 flushes of the flash. And it would be for nothing,
+# as the broker's PUBACK mostly comes within a round trip of a few milliseconds. So new rows are gathered for 50 ms, and
+# of those only what is older than 25 ms is written: that is ten round trips of a local broker, and no more than a
+# person notices of a power cut. An event that neither the broker nor the disk has is at most some 75 ms old.
+GATHER_S = 0.05
 """Seconds for which new rows are gathered into one commit."""
-RIPE = 0.025
-"""Seconds that a row waits for its PUBACK before it is worth a commit."""
-QUIET = 60.0
+OLD_ENOUGH_S = 0.025
+"""Seconds that a row waits for its PUBACK before it is written."""
+DELETE_S = 1.0
+"""Seconds for which deletions are gathered: what comes back after a crash is repeated with the same id."""
+CHECKPOINT_S = 60.0
 """Seconds without anything to write after which the write-ahead log is brought into the file."""
-LAZY = 1.0
-"""Seconds for which deletions are."""
-AGAIN = 10.0
+RETRY_S = 10.0
 """Seconds between two attempts with a store that fails."""
-PATIENCE = 30.0
-"""Seconds after which a disk that does not answer is called one that fails."""
-FAREWELL = 5.0
-"""Seconds for the last commit."""
+DISK_TIMEOUT_S = 30.0
+"""Seconds after which a disk that does not answer counts as one that fails."""
+LAST_COMMIT_S = 5.0
+"""Seconds for the last commits."""
 
 Result = TypeVar("Result")
 log = structlog.get_logger(__name__)
 
 
 def path_of(config: OutboxConfig) -> Path:
-    """Where the outbox is stored."""
+    """Return where the outbox is stored."""
     return Path(config.path) if config.path is not None else state_dir.find() / "outbox.sqlite"
 
 
 class StoreWriter:
-    """The one who works with the store of an outbox.
+    """Writes an outbox to its store.
 
     Args:
         path: The store's file, which need not exist.
         outbox: What is kept; its `trouble` is set here.
-        on_loss: Told of each event that the file held and that cannot be read any more.
-        ages: How old what is found is, and what to write of what is new.
-        again: Seconds between two attempts with a store that fails.
+        on_drop: Called for each event that the file held and that cannot be read any more.
+        ages: Turns ages into instants that a later life can read, and back.
+        retry: Seconds between two attempts with a store that fails.
     """
 
     def __init__(
-        self, path: Path, outbox: OutboxQueue, on_loss: OnDrop, ages: Callable[[], Ages] = Ages, again: float = AGAIN
+        self, path: Path, outbox: OutboxQueue, on_drop: OnDrop, ages: Callable[[], Ages] = Ages, retry: float = RETRY_S
     ) -> None:
         self._store = Store(path)
         self._outbox = outbox
         self._journal = outbox.journal
-        self._on_loss = on_loss
+        self._on_drop = on_drop
         self._ages = ages
-        self._again = again
+        self._retry = retry
         self._is_open = False
-        self._has_log = False
-        """Whether something was committed since the log was brought into the file."""
+        self._has_wal = False
+        """True where something was committed since the write-ahead log was brought into the file."""
         self._damage: Damaged | None = None
         self._one_at_a_time = trio.CapacityLimiter(1)
 
     async def open(self) -> None:
         """Read what an earlier life left into the outbox; where that fails, `run` tries it again."""
         try:
-            opened = await self._in_thread(partial(quarantine.open_or_replace, self._store, utc_now()))
+            opened = await self._in_thread(partial(salvage.open_or_replace, self._store, utc_now()))
         except StoreError as error:
-            self._tell(error)
+            self._report(error)
             return
         self._is_open = True
         self._restore(opened)
-        self._tell(None)
+        self._report(None)
 
     async def run(self) -> None:
         """Commit what comes and goes, until cancelled; then all that is left, and close the store."""
         try:
             while True:
                 await self._wait_for_work()
-                if not await self._commit(RIPE):
-                    await trio.sleep(self._again)
+                if not await self._commit(OLD_ENOUGH_S):
+                    await trio.sleep(self._retry)
         finally:
-            with trio.move_on_after(FAREWELL, shield=True):
+            with trio.move_on_after(LAST_COMMIT_S, shield=True):
                 await self._finish()
-            self._say_farewell()
+            self._log_unsent()
 
     async def _wait_for_work(self) -> None:
-        if self._has_log:
-            with trio.move_on_after(QUIET) as quiet:
+        if self._has_wal:
+            with trio.move_on_after(CHECKPOINT_S) as quiet:
                 await self._journal.wait(urgent=False)
             if quiet.cancelled_caught:
                 await self._checkpoint()
@@ -107,38 +112,38 @@ class StoreWriter:
             await trio.lowlevel.checkpoint()
             return
         await self._journal.wait(urgent=False)
-        with trio.move_on_after(LAZY):
+        with trio.move_on_after(DELETE_S):
             await self._journal.wait(urgent=True)
-        await trio.sleep(GATHER)
+        await trio.sleep(GATHER_S)
 
-    async def _commit(self, ripe_after: float) -> bool:
-        """Write what there is, of the rows those that are so old, or open the store first; whether that went well."""
+    async def _commit(self, min_age: float) -> bool:
+        """Write what there is, of the rows those that are so old, or open the store first; return whether it worked."""
 
-        def ripe(row: Row) -> bool:
-            return self._outbox.age(row) >= ripe_after
+        def old_enough(row: Row) -> bool:
+            return self._outbox.age(row) >= min_age
 
         if not self._is_open:
             await self.open()
             return self._is_open
         if self._damage is not None:
-            return await self._begin_anew(self._damage)
-        if not self._journal.worth(ripe):
+            return await self._replace_file(self._damage)
+        if not self._journal.has_work(old_enough):
             return True
-        taken = self._journal.take(ripe)
+        batch = self._journal.next_batch(old_enough)
         try:
-            await self._write(taken)
+            await self._write(batch)
         except Damaged as damage:
             self._damage = damage
             return True
         except StoreError as error:
-            self._tell(error)
+            self._report(error)
             return False
-        self._tell(None)
+        self._report(None)
         return True
 
     async def _checkpoint(self) -> None:
-        """Not urgent, and tried again after the next commit: what fails here is safe in the log."""
-        self._has_log = False
+        """Bring the write-ahead log into the file; where that fails all is safe in the log, and it is tried again."""
+        self._has_wal = False
         try:
             await self._in_thread(self._store.checkpoint)
         except Damaged as damage:
@@ -146,61 +151,61 @@ class StoreWriter:
         except StoreError as error:
             log.warning("the outbox file's log cannot be brought into it", detail=str(error))
 
-    async def _write(self, taken: Taken) -> None:
+    async def _write(self, batch: Batch) -> None:
         written = False
         try:
-            await self._in_thread(partial(self._store.write, self._as_changes(taken)))
+            await self._in_thread(partial(self._store.write, self._as_changes(batch)))
             written = True
         finally:
             if written:
-                self._has_log = True
-                self._journal.written(taken)
+                self._has_wal = True
+                self._journal.written(batch)
             else:
-                self._journal.failed(taken)
+                self._journal.failed(batch)
 
-    def _as_changes(self, taken: Taken) -> StoreChanges:
+    def _as_changes(self, batch: Batch) -> StoreChanges:
         ages = self._ages()
-        rows = [Stored(key, ages.instant(self._outbox.age(row)), row.message) for key, row in taken.new]
-        return StoreChanges(taken.first, rows, taken.gone, taken.topics, taken.active)
+        rows = [Stored(key, ages.instant(self._outbox.age(row)), row.message) for key, row in batch.new]
+        return StoreChanges(batch.first, rows, batch.removed, batch.topics, batch.active)
 
-    async def _begin_anew(self, damage: Damaged) -> bool:
-        """The file broke while it was in use: all that it held is in the outbox too."""
+    async def _replace_file(self, damage: Damaged) -> bool:
+        """Replace a file that broke while it was in use: all that it held is in the outbox too."""
         try:
-            path = await self._in_thread(partial(quarantine.replace, self._store, utc_now()))
+            path = await self._in_thread(partial(salvage.replace, self._store, utc_now()))
         except StoreError as error:
-            self._tell(error)
+            self._report(error)
             return False
         log.error("outbox file set aside", detail=f"{damage}; it was set aside as {path.name}, and nothing is lost")
         self._damage = None
-        self._journal.begin_anew(self._outbox.events)
+        self._journal.write_all(self._outbox.events)
         return True
 
-    def _restore(self, opened: quarantine.OpenedStore) -> None:
+    def _restore(self, opened: salvage.OpenedStore) -> None:
         found, ages = opened.found, self._ages()
         for key in found.unreadable:
             where = f"row {key}" if key else "a stretch of the file, with nobody knows how many rows,"
-            self._on_loss(None, DropReason.DAMAGED, f"{where} in {self._store.path} is unreadable")
+            self._on_drop(None, DropReason.DAMAGED, f"{where} in {self._store.path} is unreadable")
         if opened.damage is not None:
             log.error("outbox file set aside", detail=opened.damage)
         else:
             self._journal.delete(key for key in found.unreadable if key)
         in_file = opened.damage is None
         self._outbox.restore((row.key if in_file else None, ages.age(row.accepted), row.message) for row in found.rows)
-        self._journal.ledger.restore(found.retained)
-        self._journal.activity.restore(found.active)
+        self._journal.topics.restore(dict.fromkeys(found.retained, True))
+        self._journal.signals.restore(found.active)
         if not in_file:
-            self._journal.ledger.tell_all()
-            self._journal.activity.tell_all()
+            self._journal.topics.write_all()
+            self._journal.signals.write_all()
         if found.rows:
             log.info("events of an earlier life", events=len(found.rows))
 
     async def _finish(self) -> None:
-        """The last commits; whatever they cannot do is told by `_say_farewell`."""
+        """Commit what is left; what cannot be is logged by `_log_unsent`."""
         while self._journal.pending and await self._commit(0.0):
             pass
         await self._in_thread(self._store.close)
 
-    def _say_farewell(self) -> None:
+    def _log_unsent(self) -> None:
         lost = self._journal.unwritten
         kept = len(self._outbox.events) - lost
         if kept:
@@ -209,12 +214,12 @@ class StoreWriter:
             log.error("events are lost with this stop", events=lost, detail=self._outbox.trouble)
 
     async def _in_thread(self, call: Callable[[], Result]) -> Result:
-        """One call of the store's; one that a dying disk holds up is left behind, and nothing else begins before."""
-        with trio.move_on_after(PATIENCE):
+        """Call the store in a thread; one that a dying disk holds up is abandoned, and the next waits for its end."""
+        with trio.move_on_after(DISK_TIMEOUT_S):
             return await trio.to_thread.run_sync(call, limiter=self._one_at_a_time, abandon_on_cancel=True)
-        raise Unavailable(f"{self._store.path}: its disk has not answered for {PATIENCE:g} s")
+        raise Unavailable(f"{self._store.path}: its disk has not answered for {DISK_TIMEOUT_S:g} s")
 
-    def _tell(self, error: StoreError | None) -> None:
+    def _report(self, error: StoreError | None) -> None:
         trouble = None if error is None else f"events are not safe from a restart: {error}"
         if trouble == self._outbox.trouble:
             return

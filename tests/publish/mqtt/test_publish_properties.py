@@ -8,7 +8,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from interhuman2mqtt.publish.message import Message, MessageKind
-from interhuman2mqtt.publish.mqtt.properties import PublishProperties
+from interhuman2mqtt.publish.mqtt.paho_client import PublishProperties
 
 WORDS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=300)
 
