@@ -1,10 +1,10 @@
-"""The configuration: what may stand in the TOML files, how they become one, and what is wrong with them.
+"""The configuration: TOML files, parsed, merged, validated, with every problem at its line.
 
 ::
 
-    file ──► tomlfile, tomllines ──► tables, kinds ──► rules, presence ──► effective ──► keys.Config
-     find     parse, lines of keys    values by key     what fits           defaults,      what the
-                                                        together            profiles       daemon runs by
+    file ──► toml_reader ──► parser, value_types ──► validation ──► merge ──► model.Config
+     find     parse, lines     values by key          what fits      defaults,   what the
+                                                      together       profiles    daemon runs by
 """
 
 from interhuman2mqtt.config.model import (

@@ -1,4 +1,4 @@
-"""What one file means for all boxes of a fleet: which box runs which camera, and what two of them cannot share."""
+"""The boxes of a fleet by one file: which box runs which camera, and what two cameras of a box cannot share."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
@@ -51,7 +51,7 @@ def matrix(boxes: Mapping[str, Sequence[str]], cameras: Sequence[str]) -> Iterat
 
 
 def _sources(camera: Layers) -> Iterator[tuple[str, KeyPath]]:
-    """What a camera opens that another may want too, and where that is said."""
+    """Yield what a camera opens that another may want too, and where that stands."""
     for key in ("source", "microphone"):
         value, path = camera.value(key), camera.path(key)
         if isinstance(value, str) and path is not None and (value.startswith(EXCLUSIVE) or urls.is_network(value)):

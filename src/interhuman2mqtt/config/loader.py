@@ -1,6 +1,4 @@
-"""The configuration files: found, read, merged, judged, and written back as what they mean together.
-
-Short marks of what a box runs by, to be compared across a fleet.
+"""The loader: finds the files, reads, merges and validates them, and writes the effective configuration back as TOML.
 
 `config_hash` is of the effective configuration: it changes when this box does something else, and differs from box to
 box. `files_hash` is of what the files say: it is the same on all boxes that were given the same files, whichever
@@ -32,12 +30,12 @@ DIGITS = 12
 
 
 def of_text(text: str) -> str:
-    """The mark of a text."""
+    """Return the hash of a text."""
     return hashlib.sha256(text.encode()).hexdigest()[:DIGITS]
 
 
 def of_files(tables: Iterable[Mapping[str, Any]]) -> str:
-    """The mark of parsed files, in the order in which they are merged."""
+    """Return the hash of parsed files, in the order in which they are merged."""
     merged: dict[str, Any] = {}
     for table in tables:
         merged = _merged(merged, table)
@@ -58,7 +56,7 @@ DEFAULT_FILE = Path("/etc/interhuman2mqtt/interhuman2mqtt.toml")
 
 
 class Loaded(NamedTuple):
-    """What a box runs by."""
+    """The configuration that a box runs by, and its hash."""
 
     config: Config
     files_hash: str
@@ -66,7 +64,7 @@ class Loaded(NamedTuple):
 
 
 class _Reading(NamedTuple):
-    """What some files say."""
+    """The content of some files."""
 
     found: Entries
     """All of them together, with `box.id`."""
@@ -79,7 +77,7 @@ class _Reading(NamedTuple):
 
 
 def find(arguments: Sequence[Path]) -> list[Path]:
-    """The files to read, in order: each one given (or the default), then `conf.d/*.toml` beside it in name order.
+    """Return the files to read, in order: each one given (or the default), then `conf.d/*.toml` beside it by name.
 
     No file is named twice. Raises ConfigFileError where a `conf.d` cannot be looked into.
     """
@@ -91,7 +89,7 @@ def find(arguments: Sequence[Path]) -> list[Path]:
 
 
 def load(paths: Sequence[Path], box: str | None = None) -> Config:
-    """The effective configuration of this box, or of the one named by `box`; reads exactly these files.
+    """Return the effective configuration of this box, or of the one named by `box`; reads exactly these files.
 
     Raises:
         ConfigFileError: with every error in them. Secrets are not read, so that none of them can be missing.
@@ -100,7 +98,7 @@ def load(paths: Sequence[Path], box: str | None = None) -> Config:
 
 
 def load_marked(paths: Sequence[Path], box: str | None = None) -> Loaded:
-    """The same, with the mark of the files; raises as `load` does."""
+    """Return the effective configuration with the hash of the files; raises as `load` does."""
     reading = _read(paths, box)
     if reading.report.errors:
         raise ConfigFileError(reading.report.errors)
@@ -108,7 +106,7 @@ def load_marked(paths: Sequence[Path], box: str | None = None) -> Loaded:
 
 
 def check(paths: Sequence[Path], box: str | None = None) -> list[Problem]:
-    """Everything that is wrong or doubtful, file by file; looks at the files of secrets and of TLS as well.
+    """Return everything that is wrong or doubtful, by file; looks at the files of secrets and of TLS as well.
 
     Those of another box are seldom on this machine: one warning then stands for all that are not.
     """
@@ -124,7 +122,7 @@ def check(paths: Sequence[Path], box: str | None = None) -> list[Problem]:
 
 
 class FleetConfig(NamedTuple):
-    """What some boxes run by the same files."""
+    """The configurations that some boxes run by the same files."""
 
     problems: tuple[Problem, ...]
     cameras: tuple[str, ...]
@@ -134,7 +132,7 @@ class FleetConfig(NamedTuple):
 
 
 def check_boxes(paths: Sequence[Path], boxes: Sequence[str]) -> FleetConfig:
-    """Everything that is wrong or doubtful on any of these boxes; files of secrets are theirs, and not looked at."""
+    """Return everything that is wrong or doubtful on any of these boxes; files of secrets are not looked at."""
     report, runs = ProblemReport(paths), dict[str, tuple[str, ...]]()
     every: dict[str, merge.Layers] = {}
     found: Entries = {}
@@ -151,14 +149,14 @@ def check_boxes(paths: Sequence[Path], boxes: Sequence[str]) -> FleetConfig:
 
 
 def _check_shared(reading: _Reading) -> tuple[str, ...]:
-    """The cameras of the box that was read for, after a look at what they share."""
+    """Return the cameras of the box that was read for, after a look at what they share."""
     ours = merge.our_cameras(reading.found)
     boxes_module.check_shared(str(reading.found["box", "id"].value), ours, reading.found, reading.report)
     return tuple(ours)
 
 
 def effective_toml(config: Config) -> str:
-    """A configuration as a TOML file that means the same on its own; of secrets it says where they are."""
+    """Return a configuration as a TOML file that means the same on its own; of secrets it says where they are."""
     sections = {
         name: _written(getattr(config, name))
         for name in ("box", "interhuman", "mqtt", "outbox", "privacy", "log", "metrics")
@@ -178,7 +176,7 @@ def config_hash(config: Config) -> str:
 
 
 def default_box_id(host: str) -> str:
-    """The name of a host made fit for topics: `Lobby 1.example.org` gives lobby-1-example-org."""
+    """Return the name of a host made fit for topics: `Lobby 1.example.org` gives lobby-1-example-org."""
     name = re.sub(r"[^a-z0-9_-]+", "-", host.lower()).strip("-")[:64]
     return f"box-{name}".rstrip("-") if not name or name in RESERVED_NAMES else name
 
@@ -215,7 +213,7 @@ def _read(paths: Sequence[Path], box: str | None) -> _Reading:
 
 
 def _settle_box(found: Entries, box: str | None, report: ProblemReport) -> bool:
-    """Puts `box.id` in its place: as it was asked for, else as the files have it, else by the host's name.
+    """Put `box.id` in its place: as it was asked for, else as the files have it, else by the host's name.
 
     Whether another box was asked for than that of the files or of this host.
     """
@@ -232,7 +230,7 @@ def _settle_box(found: Entries, box: str | None, report: ProblemReport) -> bool:
 
 
 def _written(struct: Struct) -> dict[str, Any]:
-    """A table as TOML; what is None is left out. A camera's name and source come first."""
+    """Return a table as TOML; what is None is left out. A camera's name and source come first."""
     values = {key: (getattr(struct, key), hint) for key, hint in keys_of(type(struct)).items()}
     ordered = sorted(values, key=lambda key: key not in ("name", "source"))
     return {key: _value(*values[key]) for key in ordered if values[key][0] is not None}

@@ -1,4 +1,4 @@
-"""From the entries of all files to the effective configuration: layers, defaults, and which cameras are this box's."""
+"""The merge: entries of all files to the effective configuration, in layers over defaults, with this box's cameras."""
 
 from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
@@ -41,22 +41,22 @@ class Layers(NamedTuple):
     """So many of the tables stand for all keys, the others for `SHARED_KEYS` only; None: all of them."""
 
     def path(self, key: str) -> KeyPath | None:
-        """Where a key is decided; None: nowhere, it has its default."""
+        """Return where a key is decided; None: nowhere, it has its default."""
         inherited = self.tables if key in SHARED_KEYS else self.tables[: self.own]
         return next((path for table in inherited if (path := (*table, key)) in self.entries), None)
 
     def value(self, key: str) -> Any:
-        """The value of a key, its default (None where it has none), or INVALID."""
+        """Return the value of a key, its default (None where it has none), or INVALID."""
         path = self.path(key)
         return self.defaults.get(key) if path is None else self.entries[path].value
 
     def valid(self, *keys: str) -> bool:
-        """Whether none of the values is one that was reported already."""
+        """Return whether none of the values is one that was reported already."""
         return INVALID not in [self.value(key) for key in keys]
 
 
 def merge(files: Iterable[Entries]) -> Entries:
-    """The entries of all files, the later winning; a table stands where it was opened first."""
+    """Return the entries of all files, the later winning; a table stands where it was opened first."""
     merged: Entries = {}
     for found in files:
         tables = {path: merged[path] for path, entry in found.items() if entry.value is TABLE and path in merged}
@@ -65,17 +65,17 @@ def merge(files: Iterable[Entries]) -> Entries:
 
 
 def section(entries: Entries, name: str, struct: type[Struct]) -> Layers:
-    """A table that stands alone."""
+    """Return a table that stands alone."""
     return Layers(entries, ((name,),), _defaults(struct))
 
 
 def camera_names(entries: Entries) -> list[str]:
-    """All cameras in the order of the files, those of other boxes too."""
+    """Return all cameras in the order of the files, those of other boxes too."""
     return [str(path[1]) for path, entry in entries.items() if path[0] == "cameras" and entry.value is TABLE]
 
 
 def camera_layers(entries: Entries, name: str) -> Layers:
-    """A camera's own keys over its profile over `[defaults]` over `[interhuman]`."""
+    """Return a camera's own keys over its profile over `[defaults]` over `[interhuman]`."""
     own: KeyPath = ("cameras", name)
     layers = Layers(entries, (own, ("defaults",)), _CAMERA_DEFAULTS)
     profile = ("profiles", layers.value("profile"))
@@ -83,12 +83,12 @@ def camera_layers(entries: Entries, name: str) -> Layers:
 
 
 def runs_on(camera: Layers, box: str) -> bool:
-    """Whether a camera is enabled and its `boxes` match this one; of some shards one runs it."""
+    """Return whether a camera is enabled and its `boxes` match this one; of some shards one runs it."""
     return camera.value("enabled") is True and any(fnmatchcase(box, pattern) for pattern in camera.value("boxes"))
 
 
 def our_cameras(entries: Entries) -> dict[str, Layers]:
-    """The cameras that this box is to run, by their ids; without those of which that cannot be told."""
+    """Return the cameras that this box is to run, by their ids; without those of which that is not known."""
     about = section(entries, "box", Box)
     box, shard = about.value("id"), about.value("shard")
     if INVALID in (box, shard):
@@ -106,7 +106,7 @@ def _in_shard(camera: str, shard: Shard | None) -> bool:
 
 
 def build(entries: Entries) -> Config:
-    """The effective configuration, from entries without a fault and with `box.id`."""
+    """Return the effective configuration, from entries without a fault and with `box.id`."""
     box = _struct(Box, section(entries, "box", Box))
     return Config(
         box=box,

@@ -1,7 +1,7 @@
-"""The TOML file as frozen types: what a key is called, what it holds, and what it is when it is left out.
+"""The model: each table of the TOML file as a frozen type, with the type, the limits and the default of each key.
 
 `Config` is the effective configuration that the daemon runs by. `File` is what may stand in a file, from which
-`file.load` makes it. Beside the type of each key stands its kind, which reads and writes it (`value_types.py`).
+`loader.load` makes it. Beside the type of each key stands its value type, which reads and writes it (`value_types.py`).
 """
 
 from enum import StrEnum
@@ -27,14 +27,14 @@ STANDALONE_MIN = 3.0
 
 
 class Framing(StrEnum):
-    """What a chunk is: the next piece of one stream, or a file of its own."""
+    """The kind of a chunk: the next piece of one stream, or a file of its own."""
 
     CONTINUOUS = "continuous"
     STANDALONE = "standalone"
 
 
 class SecretRef(Struct, frozen=True, forbid_unknown_fields=True):
-    """Where a secret is to be found; exactly one of the three, else BadValueError."""
+    """The place of a secret; exactly one of the three, else BadValueError."""
 
     credential: Annotated[str, value_types.CREDENTIAL_NAME] | None = None
     """A credential of systemd's, fixed while the unit runs."""
@@ -49,7 +49,7 @@ class SecretRef(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Budget(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How much may be streamed."""
+    """The time that may be streamed."""
 
     per_day: Annotated[float, value_types.duration("1s", "1000d")]
     """Seconds of streaming per local day."""
@@ -132,27 +132,27 @@ class Outbox(Struct, frozen=True, kw_only=True):
 
 
 class Privacy(Struct, frozen=True, kw_only=True):
-    """What never leaves the box."""
+    """The fields that never leave the box."""
 
     redact: tuple[Annotated[str, value_types.TEXT], ...] = ()
 
 
 class Log(Struct, frozen=True, kw_only=True):
-    """What is written to the journal or the terminal."""
+    """The level and the format of the log."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["auto", "console", "json"] = "auto"
 
 
 class Metrics(Struct, frozen=True, kw_only=True):
-    """What Prometheus may ask for."""
+    """The address for Prometheus."""
 
     listen: Annotated[str, value_types.checked(urls.listen_address, "HOST:PORT or a port")] | None = None
     """HOST:PORT, or a port of 127.0.0.1; None: nobody listens."""
 
 
 class CameraKeys(Struct, frozen=True, kw_only=True):
-    """What may be said of a camera, a profile and all cameras alike."""
+    """The keys that a camera, a profile and all cameras have alike."""
 
     username: Annotated[str, value_types.TEXT] | None = None
     password: SecretRef | None = None
@@ -213,7 +213,7 @@ class Config(Struct, frozen=True, kw_only=True):
 
 
 class CameraTable(CameraKeys, frozen=True, kw_only=True):
-    """What may stand in `[cameras.NAME]`, `[profiles.NAME]` and `[defaults]`; loading uses up the last three."""
+    """The keys of `[cameras.NAME]`, `[profiles.NAME]` and `[defaults]`; loading uses up the last three."""
 
     name: Annotated[str, value_types.TEXT] | None = None
     source: Annotated[str, _SOURCE] | None = None
@@ -223,7 +223,7 @@ class CameraTable(CameraKeys, frozen=True, kw_only=True):
 
 
 class File(Struct, frozen=True, kw_only=True):
-    """What may stand in a file; no key is required in any one file."""
+    """The tables of a file; no key is required in any one file."""
 
     box: Box
     interhuman: Interhuman

@@ -1,4 +1,4 @@
-"""From a parsed TOML file to typed entries: every key is looked at, every mistake is reported, none ends the reading.
+"""The parser: a TOML document to typed entries; every key is read, every mistake is reported, none ends the reading.
 
 Entries are flat, a value by its path. So files are merged by `dict.update`: tables key by key, and the later file wins.
 A secret's or a budget's inline table is one value, which a later file replaces as a whole.
@@ -58,7 +58,7 @@ class Document(NamedTuple):
     lines: Mapping[KeyPath, int]
 
     def place(self, path: KeyPath) -> Location:
-        """Where a key stands."""
+        """Return where a key stands."""
         return Location(self.file, self.lines.get(path))
 
 
@@ -73,7 +73,7 @@ Entries = dict[KeyPath, Entry]
 
 
 def entries(document: Document, report: ProblemReport) -> Entries:
-    """All that a file says, by its path, such as ("cameras", "front", "fps")."""
+    """Return all that a file says, by its path, such as ("cameras", "front", "fps")."""
     reader = _Reader(document, report)
     reader.sections(document.table)
     return reader.found
@@ -81,12 +81,12 @@ def entries(document: Document, report: ProblemReport) -> Entries:
 
 @cache
 def keys_of(struct: type[Struct]) -> dict[str, Any]:
-    """The keys of a table and their annotated types, without the None of those that may be left out."""
+    """Return the keys of a table and their annotated types, without the None of those that may be left out."""
     return {name: _present(hint) for name, hint in get_type_hints(struct, include_extras=True).items()}
 
 
 def kind_of(hint: Any) -> ValueType:
-    """How a single value of an annotated type is read and written."""
+    """Return how a single value of an annotated type is read and written."""
     if get_origin(hint) is Annotated:
         return next(extra for extra in get_args(hint) if isinstance(extra, ValueType))
     if get_origin(hint) is Literal:
@@ -98,7 +98,7 @@ def kind_of(hint: Any) -> ValueType:
 
 
 def is_list(hint: Any) -> bool:
-    """Whether a type is written as a list."""
+    """Return whether a type is written as a list."""
     return get_origin(hint) is tuple
 
 
@@ -136,7 +136,7 @@ class _Reader:
             self._put((*path, key), self._value((*path, key), value, hint))
 
     def _known(self, path: KeyPath, table: dict[str, Any], struct: type[Struct]) -> Iterator[tuple[str, Any, Any]]:
-        """The keys of a table that it may have, with their types; the others are reported."""
+        """Return the keys of a table that it may have, with their types; report the others."""
         known = keys_of(struct)
         for key, value in table.items():
             if key in known:
@@ -203,7 +203,7 @@ class _Reader:
 
 
 def _home(key: str) -> str:
-    """The tables in which a key may stand, as they are written: `[mqtt] or [cameras.NAME]`."""
+    """Return the tables in which a key may stand, as they are written: `[mqtt] or [cameras.NAME]`."""
     sections = {f"[{name}]": hint for name, hint in keys_of(File).items() if get_origin(hint) is not dict}
     sections["[cameras.NAME]"] = sections.pop("[defaults]")
     return " or ".join(title for title, struct in sections.items() if key in keys_of(struct))

@@ -1,6 +1,6 @@
-"""What is wrong with a configuration, and where: gathered, never raised one by one, so that a person sees all of it.
+"""Problems of a configuration, each with its place: gathered, never raised one by one, so that people see all of them.
 
-Which of the known words was probably meant.
+Where a word is not known, the known one that was probably meant is suggested.
 """
 
 import json
@@ -38,7 +38,7 @@ SYNONYMS = {
 
 
 def nearest(word: str, known: Collection[str], likeness: float = 0.7) -> str | None:
-    """The known word that was probably meant, if one is near; 1 is the same word, 0 has nothing in common."""
+    """Return the known word that was probably meant, if one is near; 1 is the same word, 0 has nothing in common."""
     lowered = {name.lower(): name for name in known}
     synonyms = (name for name in SYNONYMS.get(word.lower(), ()) if name in known)
     swapped = (name for name in known if sorted(name.lower()) == sorted(word.lower()))
@@ -59,14 +59,14 @@ BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
 
 class Severity(StrEnum):
-    """Whether the service would start."""
+    """The gravity of a problem: an error keeps the service from starting."""
 
     ERROR = "error"
     WARNING = "warning"
 
 
 class Location(NamedTuple):
-    """Where something stands; None for both: on the command line."""
+    """The place of a problem; None for both: on the command line."""
 
     file: Path | None
     line: int | None
@@ -140,7 +140,7 @@ class ProblemReport:
 
 
 def dotted(key: KeyPath) -> str:
-    """A key as TOML writes it, `cameras."Front desk".source`; the numbers of list items are left to the line."""
+    """Return a key as TOML writes it, `cameras."Front desk".source`; numbers of list items are left to the line."""
     return ".".join(_part(part) for part in key if isinstance(part, str))
 
 
@@ -149,7 +149,7 @@ def _part(name: str) -> str:
 
 
 def shown(text: str) -> str:
-    """A piece of the user's text in quotes, on one line and not long; hidden where it might hold credentials."""
+    """Return a piece of the user's text in quotes, on one line and short; hidden where it might hold credentials."""
     if "@" in text or "://" in text or "=" in text or text.startswith("ih_"):
         return '"***"'
     short = text if len(text) <= 40 else text[:37] + "..."

@@ -6,7 +6,7 @@ from interhuman2mqtt.config.model import Interhuman
 
 
 def to_cloud(interhuman: Interhuman) -> str | None:
-    """The configured one, else the environment's; an empty one is none."""
+    """Return the configured proxy, else the environment's; an empty one is none."""
     if interhuman.proxy is not None:
         return interhuman.proxy or None
     if interhuman.url.startswith("ws:"):

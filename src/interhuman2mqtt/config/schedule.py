@@ -1,6 +1,6 @@
-"""When a camera may stream: `Mon-Fri 08:00-18:00` as a value; no clock, no I/O.
+"""Schedules such as `Mon-Fri 08:00-18:00`: parsed, open at an instant or not, and when next.
 
-The hours of a schedule on the clock of the wall: when they come next, through the nights in which clocks change.
+The next opening is found on the wall's clock, through the nights in which clocks change.
 """
 
 import re
@@ -31,7 +31,7 @@ class Window(NamedTuple):
     """Minutes since midnight, 1 to 1440; at or before `start`: of the next day."""
 
     def covers(self, at: datetime) -> bool:
-        """Whether a local time lies within; the start does, the end does not."""
+        """Return whether a local time lies within; the start does, the end does not."""
         minute, today = at.hour * 60 + at.minute, at.weekday()
         if self.start < self.end:
             return today in self.days and self.start <= minute < self.end
@@ -40,7 +40,7 @@ class Window(NamedTuple):
 
 
 def covers(windows: Iterable[Window], at: datetime) -> bool:
-    """Whether any of the windows covers a local time."""
+    """Return whether any of the windows covers a local time."""
     return any(window.covers(at) for window in windows)
 
 
@@ -62,7 +62,7 @@ def _days(text: str | None) -> frozenset[int]:
 
 
 def _range(text: str) -> list[int]:
-    """The days of `Wed` or `Fri-Mon`, which may run past Sunday."""
+    """Return the days of `Wed` or `Fri-Mon`, which may run past Sunday."""
     ends = [_day(name) for name in text.split("-")]
     if len(ends) > 2:
         raise BadValueError(f"{shown(text)} is no range of days; write Mon-Fri")
@@ -90,17 +90,17 @@ DAY_NAMES = [day.capitalize() for day in DAYS]
 
 
 def local(at: datetime, zone: tzinfo | None) -> datetime:
-    """What the wall shows at an instant; without a zone the host's."""
+    """Return what the wall shows at an instant; without a zone the host's."""
     return at.astimezone(zone)
 
 
 def is_open(entries: tuple[str, ...], at: datetime, zone: tzinfo | None) -> bool:
-    """Whether a schedule covers an instant; an empty one always does."""
+    """Return whether a schedule covers an instant; an empty one always does."""
     return not entries or covers(parsed(entries), local(at, zone))
 
 
 def next_open(entries: tuple[str, ...], at: datetime, zone: tzinfo | None) -> datetime | None:
-    """The first whole minute after an instant that a schedule covers, as the wall will show it.
+    """Return the first whole minute after an instant that a schedule covers, as the wall will show it.
 
     An hour that comes twice counts twice, one that is left out never comes: None where there is none in eight days.
     """
@@ -109,7 +109,7 @@ def next_open(entries: tuple[str, ...], at: datetime, zone: tzinfo | None) -> da
 
 @lru_cache(maxsize=64)
 def _next_open(entries: tuple[str, ...], minute: datetime, zone: tzinfo | None) -> datetime | None:
-    """The same, once a minute for all cameras of a schedule: a week of minutes takes milliseconds."""
+    """Find it once a minute for all cameras of a schedule: a week of minutes takes milliseconds."""
     windows = parsed(entries)
     starts = {window.start for window in windows}
     before = local(minute, zone)
@@ -124,11 +124,11 @@ def _next_open(entries: tuple[str, ...], minute: datetime, zone: tzinfo | None) 
 
 
 def show_time(wall: datetime) -> str:
-    """A time for people: Mon 2026-11-23 08:00."""
+    """Return a time for people: Mon 2026-11-23 08:00."""
     return f"{DAY_NAMES[wall.weekday()]} {wall:%Y-%m-%d %H:%M}"
 
 
 @lru_cache(maxsize=256)
 def parsed(entries: tuple[str, ...]) -> tuple[Window, ...]:
-    """The windows of a schedule that `check` has found good."""
+    """Return the windows of a schedule that `check` has found good."""
     return tuple(parse(entry) for entry in entries)

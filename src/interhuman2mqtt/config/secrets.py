@@ -28,7 +28,7 @@ class Secret:
         self._text = text
 
     def reveal(self) -> str:
-        """The text itself, for the one place that needs it."""
+        """Return the text itself, for the one place that needs it."""
         return self._text
 
     def __repr__(self) -> str:
@@ -55,7 +55,7 @@ class _UnusableError(Exception):
 
 
 def read(ref: SecretRef, *, what: str) -> Secret:
-    """The secret that a reference means, without the newline at its end; reads the environment or a small file.
+    """Return the secret that a reference means, without the newline at its end; reads the environment or a small file.
 
     From now on no log line shows it.
 
@@ -77,7 +77,7 @@ def read(ref: SecretRef, *, what: str) -> Secret:
 
 
 def current(ref: SecretRef | None, *, what: str) -> Secret | str | None:
-    """What a reference means now, for comparing: the secret, or why there is none; None where none is asked for."""
+    """Return what a reference means now, to compare: the secret, or why there is none; None where none is asked for."""
     try:
         return None if ref is None else read(ref, what=what)
     except Refused as refused:
@@ -85,7 +85,7 @@ def current(ref: SecretRef | None, *, what: str) -> Secret | str | None:
 
 
 def inspect(ref: SecretRef) -> Iterator[tuple[Severity, str]]:
-    """What would go wrong with a secret, and how it could be kept better; a sentence each.
+    """Return what would go wrong with a secret, and how it could be kept better; a sentence each.
 
     A credential exists only while the service runs, so elsewhere nothing is said of it. This user may see less than
     the service's, and has another environment: that makes warnings.
@@ -124,7 +124,7 @@ def stamp(path: Path) -> tuple[int, ...]:
 
 
 def readable_by_everyone(path: str) -> bool:
-    """Whether any user of this machine may read a file."""
+    """Return whether any user of this machine may read a file."""
     try:
         return bool(Path(path).stat().st_mode & stat.S_IROTH)
     except OSError:
@@ -132,7 +132,7 @@ def readable_by_everyone(path: str) -> bool:
 
 
 def too_open(path: str) -> str:
-    """What to say of a file that everyone may read."""
+    """Return a sentence for a file that everyone may read."""
     return f"file {path} is readable by everyone; mend it with: chmod o-r {quote(path)}"
 
 

@@ -1,7 +1,8 @@
-"""Boxes that share one list of cameras, each taking its part: whose part a camera is in.
+"""Shards: boxes that share one list of cameras, each taking its part.
 
 Rendezvous hashing: each shard draws a number for each camera, always the same, and the highest has it. So a camera
 that moves when the count grows by one moves to the new shard, and about one camera in as many as there are shards does.
+Taking the camera's hash modulo the count lost: it moves nearly all of them, each with a gap.
 """
 
 import hashlib
@@ -27,17 +28,17 @@ _ORDINAL = re.compile(r"(?:.*-)?([0-9]{1,6})")
 
 
 def owner(camera: str, count: int) -> int:
-    """The index of the shard that runs a camera, of so many."""
+    """Return the index of the shard that runs a camera, of so many."""
     return max(range(count), key=lambda index: hashlib.blake2b(f"{camera}/{index}".encode(), digest_size=8).digest())
 
 
 def index(value: object) -> int:
-    """A number, or that at the end of a variable such as the name of a pod; raises BadValueError."""
+    """Read a number, or that at the end of a variable such as the name of a pod; raises BadValueError."""
     return _number(value, _ORDINAL, "a number, nor ends in one as cam-3 does")
 
 
 def count(value: object) -> int:
-    """A number, or that in a variable; raises BadValueError."""
+    """Read a number, or that in a variable; raises BadValueError."""
     return _number(value, _NUMBER, "a number")
 
 

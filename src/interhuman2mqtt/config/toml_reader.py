@@ -1,8 +1,7 @@
-"""On which line a TOML file says what: the standard library's parser does not tell, and a person wants to know.
+"""One TOML file from disk: parsed, with the lines of its keys; its syntax errors in words for people.
 
-The parser has accepted the text before it comes here, so that this needs no grammar, only the borders between tokens.
-
-One TOML file from disk: parsed, with the lines of its keys; its syntax errors in words for people.
+tomllib does not say on which line a key stands, nor does any other TOML library for Python. It has accepted the text
+before the lines are looked for, so the scanner needs no grammar, only the borders between tokens.
 """
 
 import re
@@ -27,7 +26,7 @@ _PLAIN = re.compile(r"[^,\]}#\n]*")
 
 
 def key_lines(text: str) -> dict[KeyPath, int]:
-    """The line, from 1, of each table, key and list item of a valid TOML text, by its path.
+    """Return the line, from 1, of each table, key and list item of a valid TOML text, by its path.
 
     A table that is opened more than once, by `[a.b]` and `[a.c]`, stands where it is opened first.
     """
@@ -65,7 +64,7 @@ class _Scanner:
         return self._newest(path, line)
 
     def _newest(self, path: KeyPath, line: int) -> KeyPath:
-        """The table that a name in a header means: of an array of tables the last."""
+        """Return the table that a name in a header means: of an array of tables the last."""
         self._lines.setdefault(path, line)
         if path not in self._lengths:
             return path
@@ -74,7 +73,7 @@ class _Scanner:
         return item
 
     def _pair(self, table: KeyPath) -> None:
-        """Reads `a.b = value`."""
+        """Read `a.b = value`."""
         line, key = self._line(), self._key()
         for depth in range(1, len(key) + 1):
             self._lines.setdefault((*table, *key[:depth]), line)
@@ -126,7 +125,7 @@ class _Scanner:
 
 
 def _name(token: str) -> str:
-    """A key without its quotes and escapes."""
+    """Return a key without its quotes and escapes."""
     if token[0] not in "\"'":
         return token
     (name,) = tomllib.loads(f"{token} = 0")
@@ -163,7 +162,7 @@ class _Syntax(NamedTuple):
 
 
 def read_document(file: Path, report: ProblemReport) -> Document | None:
-    """A file's content, or None when it cannot be read or parsed, which is reported."""
+    """Return a file's content, or None when it cannot be read or parsed, which is reported."""
     try:
         content = file.read_bytes()
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Durations, sizes, bitrates and picture sizes: from what people write to numbers, and back without loss."""
+"""Durations, sizes, bitrates and frame sizes: from what people write to numbers, and back without loss."""
 
 import re
 from collections.abc import Mapping
@@ -49,7 +49,7 @@ def parse_picture(value: object) -> tuple[int, int]:
 
 
 def schema(units: Mapping[str, str | int]) -> dict[str, str]:
-    """What JSON Schema can say of a quantity in quotes."""
+    """Return what JSON Schema can say of a quantity in quotes."""
     return {"type": "string", "pattern": f"^[0-9]{{1,15}}(\\.[0-9]{{1,9}})? ?({'|'.join(units)})$"}
 
 

@@ -52,7 +52,7 @@ def check_cloud(url: str) -> str:
 
 
 def is_known_path(url: str) -> bool:
-    """Whether this version knows the API behind an `interhuman.url`; a newer one is tried as the newest it knows."""
+    """Return whether this version knows the API of an `interhuman.url`; a newer one is tried as the newest known."""
     return url.endswith(_API_PATHS)
 
 
@@ -62,7 +62,7 @@ def api_version(url: str) -> int:
 
 
 def is_loopback(url: str) -> bool:
-    """Whether the host of a URL is this machine, by its name or number alone."""
+    """Return whether the host of a URL is this machine, by its name or number alone."""
     host = urlsplit(url).hostname or ""
     try:
         return ip_address(host).is_loopback
@@ -101,7 +101,7 @@ def check_proxy(url: str) -> str:
 
 
 def check_source(source: str) -> str:
-    """A camera's `source`; raises BadValueError."""
+    """Check a camera's `source`; raises BadValueError."""
     scheme, colon, rest = source.partition(":")
     match scheme:
         case "rtsp" | "rtsps" | "http" | "https" | "rtmp":
@@ -120,14 +120,14 @@ def check_source(source: str) -> str:
 
 
 def check_microphone(microphone: str) -> str:
-    """A camera's `microphone`; raises BadValueError."""
+    """Check a camera's `microphone`; raises BadValueError."""
     if not microphone.startswith("alsa:") or microphone == "alsa:":
         raise BadValueError("must be a sound device of ALSA such as alsa:hw:1,0; `arecord -l` lists them")
     return microphone
 
 
 def is_network(source: str) -> bool:
-    """Whether a source is a camera on the network, which may want a password."""
+    """Return whether a source is a camera on the network, which may want a password."""
     return source.startswith(("rtsp:", "rtsps:", "http:", "https:", "rtmp:"))
 
 
@@ -148,7 +148,7 @@ def _check_network(source: str, scheme: str) -> str:
 
 
 def _unreadable(url: str) -> str:
-    """What is wrong with the host or the port of an address, as far as that can be said without quoting it."""
+    """Return what is wrong with the host or port of an address, as far as that can be said without quoting it."""
     port = url.partition("://")[2].partition("/")[0].rpartition(":")[2]
     if port.isdecimal() and int(port) >= 1 << 16:
         return f"has a port that does not exist: {port[:10]} is more than 65535"
@@ -156,7 +156,7 @@ def _unreadable(url: str) -> str:
 
 
 def _split(url: str, schemes: Collection[str], expected: str, instead: str) -> SplitResult:
-    """The parts of a URL that has one of the schemes, names a host, and holds no credentials; raises BadValueError.
+    """Return the parts of a URL with one of the schemes and a host, and without credentials; raises BadValueError.
 
     Args:
         url: The URL.

@@ -1,10 +1,7 @@
-"""Rules that join several keys: what no single value shows to be wrong. No I/O.
+"""Validation across keys, and of the files that a configuration names; reads, never writes.
 
-A value that was reported already is INVALID, and what would follow from it is not said.
-
-Whether the files and variables that a configuration names are there, and who may read them; reads, never writes.
-
-The service itself starts without them: a camera whose password is missing is `refused`, and so on.
+A value that was reported already is INVALID, and what would follow from it is not reported. Missing secrets are no
+errors: a camera whose password is missing is `refused`, and the service starts without it.
 """
 
 from collections.abc import Mapping
@@ -25,7 +22,7 @@ FILE_KEYS = ("ca_file", "cert_file", "key_file")
 
 
 def check_files(entries: Entries, report: ProblemReport) -> None:
-    """All that this box needs, reported where it is named; what only other boxes need is elsewhere."""
+    """Check all that this box needs, reported where it is named; what only other boxes need is elsewhere."""
     for path in dict.fromkeys([("mqtt", "password"), *_of_cameras(entries)]):
         if path in entries and isinstance(entries[path].value, SecretRef):
             _check_secret(entries[path].value, path, entries[path].place, report)
@@ -38,12 +35,12 @@ def check_files(entries: Entries, report: ProblemReport) -> None:
 
 
 def has_extra() -> bool:
-    """Whether what `[metrics]` needs is installed."""
+    """Return whether what `[metrics]` needs is installed."""
     return find_spec(EXTRA) is not None
 
 
 def _of_cameras(entries: Entries) -> list[KeyPath]:
-    """Where the secrets of this box's cameras are named."""
+    """Yield where the secrets of this box's cameras are named."""
     ours = our_cameras(entries).values()
     keys = [camera.path("api_key") for camera in ours]
     passwords = [camera.path("password") for camera in ours if urls.is_network(str(camera.value("source")))]
@@ -68,7 +65,7 @@ def _check_file(file: str, path: KeyPath, place: Location, report: ProblemReport
 
 
 def check_rules(entries: Entries, report: ProblemReport) -> None:
-    """All rules, over what the files say together; `entries` holds `box.id`."""
+    """Check all rules, over what the files say together; `entries` holds `box.id`."""
     interhuman = section(entries, "interhuman", Interhuman)
     cameras = {name: camera_layers(entries, name) for name in camera_names(entries)}
     _check_mqtt(section(entries, "mqtt", Mqtt), report)
@@ -149,7 +146,7 @@ def _check_profiles(entries: Entries, report: ProblemReport) -> None:
 
 
 def _check_api_key(interhuman: Layers, cameras: Mapping[str, Layers], report: ProblemReport) -> None:
-    """A server on this machine may do without a key, or add it itself."""
+    """Check that there is one, unless the cloud is a server on this machine, which may do without or add it."""
     url = interhuman.value("url")
     if not isinstance(url, str) or urls.is_loopback(url):
         return
@@ -189,12 +186,12 @@ def _check_box(entries: Entries, cameras: Mapping[str, Layers], report: ProblemR
 
 
 def _needs(layers: Layers, key: str, other: str, report: ProblemReport) -> None:
-    """A key that makes sense only beside another."""
+    """Check a key that makes sense only beside another."""
     if layers.path(key) and not layers.path(other):
         _blame(layers, key, f"needs {other} as well", report)
 
 
 def _blame(layers: Layers, key: str, message: str, report: ProblemReport) -> None:
-    """Reports a value where it was decided: a profile's mistake is mended in the profile."""
+    """Report a value where it was decided: a profile's mistake is mended in the profile."""
     path = layers.path(key) or layers.tables[0]
     report.error(layers.entries[path].place, path, message)

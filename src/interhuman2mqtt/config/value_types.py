@@ -1,6 +1,6 @@
-"""What a value of the TOML file may be: how it is read, and how it is written back.
+"""The types of values: how each is read from TOML, written back, and described in JSON Schema.
 
-A kind stands beside its type in `config.py`: `Annotated[float, duration("5s", "1h")]`.
+A value type stands beside the type of a key in `model.py`: `Annotated[float, duration("5s", "1h")]`.
 """
 
 import re
@@ -37,7 +37,7 @@ class ValueType(Struct, frozen=True, eq=False):
 
 
 def named(value: object) -> str:
-    """What a value of TOML is, without its content."""
+    """Return what a value of TOML is, without its content."""
     names = {
         bool: "true or false",
         int: "a number",
@@ -59,7 +59,7 @@ def number(value: object) -> float:
 
 
 def whole(value: object) -> int:
-    """A whole number of 64 bits."""
+    """Read a whole number of 64 bits."""
     if isinstance(value, bool) or not isinstance(value, int):
         raise BadValueError(f"must be a whole number, not {named(value)}")
     if not abs(value) < 2**63:
@@ -68,19 +68,19 @@ def whole(value: object) -> int:
 
 
 def show_number(value: float) -> float:
-    """A number as people write it: 15, not 15.0."""
+    """Write a number as people do: 15, not 15.0."""
     return int(value) if value.is_integer() else value
 
 
 def boolean(value: object) -> bool:
-    """`true` or `false`."""
+    """Read `true` or `false`."""
     if not isinstance(value, bool):
         raise BadValueError(f"must be true or false without quotes, not {named(value)}")
     return value
 
 
 def text(value: object) -> str:
-    """Some printable text on one line."""
+    """Read some printable text on one line."""
     if not isinstance(value, str):
         raise BadValueError(f"must be a string, not {named(value)}")
     if not value.strip():
@@ -114,7 +114,7 @@ def between(  # noqa: PLR0913 - a quantity, its limits, and how both are written
     title: str = "number",
     also: Mapping[str, Any] | None = None,
 ) -> ValueType:
-    """A quantity within limits, which are written as the user writes them.
+    """Read a quantity within limits, which are written as the user writes them.
 
     Args:
         read: Reads one; raises BadValueError.
@@ -161,7 +161,7 @@ def bitrate(low: str, high: str) -> ValueType:
 def checked(
     check: Callable[[str], object], title: str = "text", pattern: str = _LINE, *, may_be_empty: bool = False
 ) -> ValueType:
-    """Some text that `check` finds nothing wrong with; kept as it was written.
+    """Read a text that `check` finds nothing wrong with; kept as it was written.
 
     Args:
         check: Raises BadValueError.
@@ -179,7 +179,7 @@ def checked(
 
 
 def check_name(name: str) -> None:
-    """A name of a box or a camera, which is a level of its topics."""
+    """Check a name of a box or a camera, which is a level of its topics."""
     if not _NAME.fullmatch(name):
         raise BadValueError(f"{shown(name)} must be 1 to 64 of a-z, 0-9, _ and -: it becomes part of topics")
     if name in RESERVED_NAMES:
@@ -202,7 +202,7 @@ def _check_credential(name: str) -> None:
 
 
 def check_model(name: str) -> None:
-    """A model of the cloud, known to this version or not; raises BadValueError."""
+    """Check a model of the cloud, known to this version or not; raises BadValueError."""
     if not _MODEL.fullmatch(name):
         raise BadValueError('must be a name such as "inter-2"')
 

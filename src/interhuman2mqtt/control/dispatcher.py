@@ -1,4 +1,4 @@
-"""Requests out of the inbox, one at a time: read, obeyed, answered.
+"""The dispatcher: requests out of the inbox, one at a time, handled and answered.
 
 What is done in a moment is done at once and in order. What may take long, such as draining a session for a restart,
 goes on beside the others, a few at a time. The pace is bounded, so that a flood of requests fills the inbox, which
@@ -123,7 +123,7 @@ class RequestDispatcher:
         return {"obeyed": 0, "refused": 0, **self._counts, "dropped": self._inbox.dropped}
 
     async def run(self) -> None:
-        """For ever. A bug within the budget costs the request that met it, and no other."""
+        """Answer requests for ever. A bug within the budget costs the request that met it, and no other."""
         async with trio.open_nursery() as nursery:
             while True:
                 await self._take(await self._inbox.wait_next(), nursery)
@@ -242,7 +242,7 @@ class RequestDispatcher:
 
 
 def _described(request: Request) -> dict[str, str | None]:
-    """What a request is about, for the log."""
+    """Return what a request is about, for the log."""
     match request:
         case LogLevelRequest(level):
             return {"to": level}

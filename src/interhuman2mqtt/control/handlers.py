@@ -1,6 +1,6 @@
-"""What the daemon does when it is asked to: the requests of `requests.Obeys`, in terms of its parts.
+"""The handlers of requests, in terms of the daemon's parts: pause, resume, restart, reload, snapshot, log level.
 
-Pictures on request: taken by a camera's worker, published at once, and stored nowhere on the box.
+A snapshot is taken by a camera's worker, published at once, and stored nowhere on the box.
 """
 
 from collections.abc import Awaitable, Callable, Collection
@@ -71,7 +71,7 @@ class SnapshotHandler:
         }
 
     async def take_all(self, cameras: Collection[str], *, retain: bool) -> dict[str, Any]:
-        """The same of several, side by side, by camera; raises CommandError where one of them cannot be seen."""
+        """Take snapshots of several, side by side, by camera; raises CommandError where one of them cannot be seen."""
         told: dict[str, Any] = {}
         refused: list[str] = []
 
@@ -161,7 +161,7 @@ class CommandHandlers:
 
 
 async def _pause_data(change: Awaitable[Outcome]) -> PauseData:
-    """What came of a change of the pauses, for the answer; raises CommandError."""
+    """Return what came of a change of the pauses, for the answer; raises CommandError."""
     try:
         outcome = await change
     except PauseError as error:

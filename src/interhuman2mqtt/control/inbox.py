@@ -1,4 +1,4 @@
-"""What the broker sent us and nobody has looked at yet: bounded, and never in the way of who reads the socket.
+"""Incoming messages that nobody has handled yet: bounded, and never in the way of who reads the socket.
 
 Two lanes. A request says what to do: when too many wait, the newest is dropped, for those before it are about to be
 answered. A level says how something is to be (`<camera>/pause/set`): of each camera only the newest waits, so that no
@@ -51,7 +51,7 @@ class Inbox:
         self._news.set()
 
     async def wait_next(self) -> IncomingMessage:
-        """The next message: levels and requests in turn, as far as there are both. Being cancelled loses none."""
+        """Wait for the next message: levels and requests in turn, where there are both. Cancelled, it loses none."""
         self._current = None
         self._taken.set()
         self._taken = trio.Event()
@@ -96,7 +96,7 @@ class Inbox:
         self.dropped += 1
 
     def _tell_room(self) -> None:
-        """The flood is over once nothing waits any more: room for one is no news while it lasts."""
+        """Log that a flood is over once nothing waits any more: room for one is no news while it lasts."""
         if self._dropped_before is not None and not (self._requests or self._levels):
             log.warning("requests are heard again", dropped=self.dropped - self._dropped_before)
             self._dropped_before = None

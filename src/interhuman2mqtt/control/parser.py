@@ -1,7 +1,7 @@
-"""What a message of the broker's asks of us. No I/O.
+"""Messages of the broker parsed to requests. No I/O.
 
-Whoever may publish on the broker may send anything. So whatever comes is read to its end here: as something to obey,
-as something to refuse with a sentence, or as something to ignore. Nothing raises.
+Whoever may publish on the broker may send anything. So whatever comes is read to its end here: as something to handle,
+to reject with a sentence, or to ignore. Nothing raises.
 """
 
 from collections.abc import Collection, Mapping
@@ -81,11 +81,11 @@ class RequestParser:
         return asked if self._birth is None else (*asked, self._birth)
 
     def pause_topic(self, camera: str) -> str:
-        """Where a camera's pause is set."""
+        """Return the topic on which a camera's pause is set."""
         return f"{self._tree}{camera}/pause/set"
 
     def read(self, incoming: IncomingMessage, cameras: Collection[str]) -> Reading:
-        """What a message asks for; `cameras` are the ids of those that there are."""
+        """Return what a message asks for; `cameras` are the ids of those that there are."""
         if incoming.topic.startswith(self._requests):
             return self._read_request(incoming, cameras)
         if incoming.topic.startswith(self._tree) and incoming.is_level:
@@ -112,7 +112,7 @@ class RequestParser:
             return Rejected(name, str(wrong), refused(reply, str(wrong)))
 
     def _response_topic(self, topic: str | None) -> str | None:
-        """The topic that the request names, if it is one to which we may be sent."""
+        """Return the topic that the request names, if it is one to which we may be sent."""
         if topic is None:
             return None
         ours = f"{topic}/".startswith(self._tree) and not topic.startswith(self._responses)
@@ -152,7 +152,7 @@ def _read_level(camera: str, incoming: IncomingMessage, cameras: Collection[str]
 
 
 def _fields(payload: bytes | None) -> dict[str, Any]:
-    """The object that a payload is; an empty payload is an empty one."""
+    """Return the object that a payload is; an empty payload is an empty one."""
     if payload is None:
         raise _Wrong(f"the payload has more than {PAYLOAD_MAX} bytes")
     if not payload.strip():
@@ -169,7 +169,7 @@ def _fields(payload: bytes | None) -> dict[str, Any]:
 
 
 def _transaction(fields: Mapping[str, Any]) -> Raw | UnsetType:
-    """What the answer is to echo, if anything."""
+    """Return what the answer is to echo, if anything."""
     if "transaction" not in fields:
         return UNSET
     value = fields["transaction"]

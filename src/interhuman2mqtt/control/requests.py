@@ -1,4 +1,4 @@
-"""What may be asked of us by MQTT, and how it is answered: values, which `reading` makes of messages. No I/O."""
+"""The requests that may come, by MQTT or the local socket, and their responses: values that `parser` makes. No I/O."""
 
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
@@ -68,12 +68,12 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
 
 
 def obeyed(access: Access) -> bool:
-    """Whether requests are obeyed: today each of them changes something, or shows people."""
+    """Decide whether requests are carried out: today each of them changes something, or shows people."""
     return access == "all"
 
 
 class ReplyTo(Struct, frozen=True, kw_only=True):
-    """Where an answer goes, and what it carries besides."""
+    """The address of an answer, and what it carries besides."""
 
     topic: str
     command: str
@@ -146,7 +146,7 @@ class Response(Struct, frozen=True, kw_only=True):
 
 
 class PauseData(TypedDict):
-    """What a pause or its end came to."""
+    """The outcome of a pause or of its end."""
 
     changed: Sequence[str]
     """The cameras whose pauses were made or lifted; `all` may be among them."""
@@ -157,13 +157,13 @@ class PauseData(TypedDict):
 
 
 class RestartData(TypedDict):
-    """What a restart came to."""
+    """The outcome of a restart."""
 
     cameras: Sequence[str]
 
 
 class ReloadData(TypedDict):
-    """What a reload came to; a camera that changed is among both."""
+    """The outcome of a reload; a camera that changed is among both."""
 
     stopped: Sequence[str]
     started: Sequence[str]
@@ -172,7 +172,7 @@ class ReloadData(TypedDict):
 
 
 class LogLevelData(TypedDict):
-    """What the log level is now."""
+    """The log level that holds now."""
 
     level: Level
 
@@ -188,12 +188,12 @@ DATA: Mapping[str, Any] = {
 
 
 def done(reply: ReplyTo, data: Any = None) -> Message:
-    """The answer to a request that was obeyed."""
+    """Return the answer to a request that was carried out."""
     return _message(reply, Response(status="ok", data=redact_deep(data), transaction=reply.transaction))
 
 
 def refused(reply: ReplyTo, error: str, data: Any = None) -> Message:
-    """The answer to a request that was not, or not wholly, obeyed; `error` says why."""
+    """Return the answer to a request that was not, or not wholly, carried out; `error` says why."""
     answer = Response(status="error", error=redact(error), data=redact_deep(data), transaction=reply.transaction)
     return _message(reply, answer)
 

@@ -1,4 +1,4 @@
-"""Requests from this machine itself: a socket in the folder of the state, which needs neither a broker nor a network.
+"""Requests from this machine itself, by a socket in the state directory: without a broker, without a network.
 
 One line of JSON in, `{"command": "restart", "camera": "front"}`, one line out, as `bridge/response/<command>` has it.
 It asks for what `bridge/request/<command>` offers, whatever `mqtt.requests` says: who may open the socket is a matter
@@ -62,7 +62,7 @@ class UnixSocketServer:
         self._threads = trio.CapacityLimiter(1)
 
     async def run(self) -> None:
-        """For ever; where there can be no socket, the log says why, and all else goes on."""
+        """Serve for ever; where there can be no socket, the log says why, and all else goes on."""
         complaints = []
         for folder in self._folders:
             try:
@@ -113,7 +113,7 @@ class UnixSocketServer:
 
 
 def _parts(line: bytes) -> tuple[str, bytes]:
-    """The command, and the fields of the request as they would come by MQTT."""
+    """Return the command, and the fields of the request as they would come by MQTT."""
     try:
         fields = msgspec.json.decode(line, type=dict[str, Any])
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
@@ -133,7 +133,7 @@ async def _read_line(stream: trio.SocketStream) -> bytes | None:
 
 
 def listen(folder: Path) -> socket.socket:
-    """The socket, where no other daemon listens. Blocks; raises OSError."""
+    """Open the socket, where no other daemon listens. Blocks; raises OSError."""
     folder.mkdir(parents=True, exist_ok=True)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
     try:
@@ -163,7 +163,7 @@ def _make_room(address: str) -> None:
 
 @contextmanager
 def address_in(folder: Path) -> Iterator[str]:
-    """The socket's path by way of a descriptor: whole, it may be longer than the 108 bytes of unix(7)."""
+    """Return the socket's path by way of a descriptor: whole, it may be longer than the 108 bytes of unix(7)."""
     descriptor = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         yield f"/proc/self/fd/{descriptor}/{NAME}"

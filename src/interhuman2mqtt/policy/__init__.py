@@ -4,7 +4,7 @@
 
     paused/ ─► pause_folder ─► pauses ┐
     clock, box.timezone ──────────────┤
-    schedule ────► hours ─────────────┼──► verdict.judge ──► policy.Permit ──► cameras.camera
-    budget.json ─► meter ──► budgets ─┘         pure          one per camera
-                     usage, budgetfile
+    config.schedule ──────────────────┼──► decision.judge ──► policy.Permit ──► cameras.camera
+    budget.json ─► meter ──► budgets ─┘         pure           one per camera
+                     budget_store
 """

@@ -1,6 +1,6 @@
-"""How many seconds were streamed on which local day. Pure: days and counts in, counts out.
+"""`budget.json`: the seconds that were streamed, by local day and account, as a later life has to know them. Blocks.
 
-`budget.json`: what was streamed, as a later life of the daemon has to know it. Everything here blocks.
+`Usage` is pure: days and seconds in, days and seconds out.
 """
 
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ Counts = dict[str, float]
 
 
 class Account(TypedDict):
-    """How one of them stands today."""
+    """The budget of one camera, or of the box, as it stands today."""
 
     used: float
     """seconds"""
@@ -35,7 +35,7 @@ class Account(TypedDict):
 
 
 class BudgetTable(TypedDict):
-    """How all of them stand today, as `bridge/health` tells it."""
+    """All budgets as they stand today, as `bridge/health` publishes them."""
 
     day: str
     box: Account
@@ -47,7 +47,7 @@ class BudgetTable(TypedDict):
 
 
 class Usage(Struct, frozen=True):
-    """What was streamed.
+    """The seconds that were streamed, by day.
 
     The past is kept because clocks step back: who comes to a day again finds what was counted then, and beside it
     what was counted since, so that no day is ever given twice.
@@ -74,12 +74,12 @@ class Usage(Struct, frozen=True):
         return structs.replace(self, days={**self.days, self.day: {**self.today, **counts}})
 
     def move(self, counts: Counts, old: date, new: date) -> "Usage":
-        """What was counted on one day was used on another."""
+        """Move what was counted on one day to the day on which it was used."""
         less = {account: max(0.0, used - counts.get(account, 0.0)) for account, used in self.days.get(old, {}).items()}
         return structs.replace(self, days={**self.days, old: less, new: _sum([self.days.get(new, {}), counts])})
 
     def turn(self, day: date) -> "Usage":
-        """The clock shows another day."""
+        """Begin another day, as the clock shows."""
         if day == self.day:
             return self
         today = self.days.get(day, {})
@@ -91,7 +91,7 @@ class Usage(Struct, frozen=True):
 
 
 def nothing(day: date) -> Usage:
-    """Nothing was streamed yet."""
+    """Return the usage of a box that has streamed nothing yet."""
     return Usage(day, {})
 
 
@@ -122,7 +122,7 @@ class BudgetFile:
         self.path = state / NAME
 
     def load(self, today: date) -> Usage:
-        """What was streamed; nothing where there is no file. One that is damaged is set aside. Raises OSError."""
+        """Return what was streamed; nothing where there is no file. A damaged one is quarantined. Raises OSError."""
         try:
             content = self.path.read_bytes()
         except FileNotFoundError:
@@ -138,7 +138,7 @@ class BudgetFile:
         return Usage(kept.day, kept.days).turn(today)
 
     def held(self, today: date) -> Path | None:
-        """A damaged file that was set aside today: how much of the day's budgets it had counted nobody knows."""
+        """Return a damaged file that was quarantined today: how much of the budgets it had counted nobody knows."""
         for aside in sorted(self.path.parent.glob(f"{NAME}{DAMAGED}*")):
             day = aside.name.removeprefix(f"{NAME}{DAMAGED}")
             if day >= today.isoformat():
@@ -146,5 +146,5 @@ class BudgetFile:
         return None
 
     def save(self, usage: Usage) -> None:
-        """For good; raises OSError."""
+        """Write it for good; raises OSError."""
         state_dir.replace(self.path, msgspec.json.encode(KeptUsage(1, usage.day, usage.days)))

@@ -41,17 +41,17 @@ class Budgets:
         self._changed = self.meter.changed = changed
 
     def limit(self, camera: str, per_day: float | None) -> None:
-        """A camera's own budget; None: it has none, or is gone."""
+        """Return a camera's own budget; None: it has none, or is gone."""
         self._limits.pop(camera, None)
         if per_day is not None:
             self._limits[camera] = per_day
 
     def is_budgeted(self, camera: str) -> bool:
-        """Whether the camera or the box has a budget."""
+        """Return whether the camera or the box has a budget."""
         return bool(self._limited(camera))
 
     def why(self, camera: str) -> str | None:
-        """Why a camera must not stream, in a sentence; None: it may, or has no budget."""
+        """Return why a camera must not stream, in a sentence; None: it may, or has no budget."""
         limited = self._limited(camera)
         if not limited:
             return None
@@ -77,7 +77,7 @@ class Budgets:
         await self.meter.cover(limited)
 
     def told(self) -> Told:
-        """For `bridge/health`."""
+        """Return all budgets for `bridge/health`."""
         usage = self.meter.usage
         cameras = {*self._limits, *usage.today} - {BOX}
         return {

@@ -1,4 +1,4 @@
-"""The verdict on one camera. Pure: what is known goes in, what may be done comes out."""
+"""The decision on one camera: the facts go in, whether it may stream comes out. Pure."""
 
 from datetime import datetime, tzinfo
 from typing import NamedTuple
@@ -11,7 +11,7 @@ from interhuman2mqtt.runtime.clock import is_unset
 
 
 class Decision(NamedTuple):
-    """Whether a camera may stream, and why not."""
+    """The answer to whether a camera may stream, and why not."""
 
     allowed: bool
     reason: Reason | None = None
@@ -23,7 +23,7 @@ ALLOWED = Decision(allowed=True)
 
 
 class DecisionContext(NamedTuple):
-    """What is known at an instant, of all cameras alike."""
+    """The facts of an instant that a decision rests on, of all cameras alike."""
 
     at: datetime
     paused: Paused
@@ -32,7 +32,7 @@ class DecisionContext(NamedTuple):
 
 
 def judge(camera: config.CameraConfig, moment: DecisionContext, *, budgeted: bool, unpaid: str | None) -> Decision:
-    """The verdict; the first that speaks against it is told: a pause, the clock, the schedule, the budget.
+    """Decide; the first that speaks against it is the reason: a pause, the clock, the schedule, the budget.
 
     Args:
         camera: Its id and schedule count.

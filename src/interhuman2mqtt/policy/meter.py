@@ -3,10 +3,9 @@
 As a disk that is written for each chunk would not live long, it is written ahead, a slice at a time: after a crash up
 to SLICE_S of each account that was in use are lost to it. An orderly end writes what was really used.
 
-What was charged lately, by when on BOOTTIME: where the wall clock is set it moves to the day that it now was on.
-
-Else each setting of the clock would give a day once more, or take it away: a box without a battery streams on a day of
-the past until NTP comes, and a clock that was a day ahead for an hour would cost tomorrow that hour, too.
+What was charged lately is kept by when it was on BOOTTIME: where the wall clock is set it moves to the day that it now
+was on. Else each setting of the clock would give a day once more, or take it away: a box without a battery streams on a
+day of the past until NTP comes, and a clock that was a day ahead for an hour would cost tomorrow that hour, too.
 """
 
 import time
@@ -154,7 +153,7 @@ class Meter:
         self._usage = usage
 
     def charge(self, camera: str, seconds: float) -> None:
-        """A camera uses so much more, and so does the box."""
+        """Charge so much more to a camera, and so to the box."""
         self._usage = self.usage.add(camera, seconds)
         self._recent.note(self._boottime(), self._usage.day, {camera: seconds, BOX: seconds})
 
@@ -218,7 +217,7 @@ class Meter:
             self._said.say("file", "written", "what is streamed is counted", level="debug")
 
     def _reserving(self, in_use: set[str], ahead: float) -> Usage:
-        """What to write: ahead for those in use, for others not less than before; but in the end what is so."""
+        """Return what to write: ahead for those in use, for others not less than before; but in the end what is so."""
         usage = self.usage
         before = self._kept.days.get(usage.day, {}) if ahead else {}
         counts = {account: max(used, before.get(account, 0.0)) for account, used in usage.today.items()}
@@ -234,7 +233,7 @@ class Meter:
             raise Outage(Reason.OVER_BUDGET, self.doubt or self.trouble) from error
 
     def _follow_clock(self) -> None:
-        """Where the wall clock was set, what was used lately goes with it to the day that it is by now."""
+        """Move what was used lately to the day that it is by now, where the wall clock was set."""
         offset_s = self._utc_offset_s()
         if abs(offset_s - self._set_at) > SET_S:
             self._set_at = offset_s

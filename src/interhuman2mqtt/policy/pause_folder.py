@@ -30,7 +30,7 @@ FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
 class PauseOrigin(StrEnum):
-    """Who paused."""
+    """The source of a pause."""
 
     COMMAND = "command"
     """`interhuman2mqtt pause`."""
@@ -57,7 +57,7 @@ BY = {
 
 
 class Pause(Struct, frozen=True):
-    """What a file says."""
+    """The content of a pause's file."""
 
     origin: PauseOrigin = PauseOrigin.UNKNOWN
     at: datetime | None = None

@@ -47,7 +47,7 @@ NOTHING: Mapping[str, Pause] = {}
 
 
 class Paused(NamedTuple):
-    """What the folders say."""
+    """The pauses that hold, out of all folders."""
 
     pauses: Mapping[str, Pause] = NOTHING
     """By camera, or ALL."""
@@ -55,7 +55,7 @@ class Paused(NamedTuple):
     """Why it cannot be told, in a sentence; then all are paused."""
 
     def why(self, camera: str) -> str | None:
-        """A sentence, where the camera is paused."""
+        """Return a sentence, where the camera is paused."""
         if self.doubt:
             return self.doubt
         if ALL in self.pauses:
@@ -66,7 +66,7 @@ class Paused(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What came of a wish to pause or resume."""
+    """The outcome of a wish to pause or resume."""
 
     changed: tuple[str, ...]
     """The pauses that were made or lifted; ALL may be among them."""
@@ -148,7 +148,7 @@ class Pauses:
         return True
 
     def read(self) -> Paused:
-        """What holds now."""
+        """Return what holds now."""
         try:
             pauses = {name: self._state.read(name) for name in self._state.names()}
         except OSError as error:
@@ -225,7 +225,7 @@ class Pauses:
         return [self._state] if self._runtime is None else [self._state, self._runtime]
 
     def _outcome(self, changed: tuple[str, ...], said: str, held: Mapping[str, Pause]) -> Outcome:
-        """What was done, and what holds after it, be it other than what was wished."""
+        """Return what was done, and what holds after it, be it other than what was wished."""
         paused = self.read()
         if paused.doubt:
             return Outcome(changed, (ALL,), f"{said}; {paused.doubt}")
@@ -239,24 +239,24 @@ class Pauses:
 
 
 def doubtful(trouble: str) -> Paused:
-    """All are paused, because it cannot be told whether they are."""
+    """Return that all are paused, because it cannot be told whether they are."""
     return Paused(doubt=f"whether it is paused is not known, so it is: {trouble}")
 
 
 def checked(camera: str | None) -> str | None:
-    """The name of a camera, which comes from anywhere and becomes that of a file; raises PauseError."""
+    """Return the name of a camera, which comes from anywhere and becomes that of a file; raises PauseError."""
     if camera is not None and not NAME.fullmatch(camera):
         raise PauseError("that is no name of a camera: they are of a-z, 0-9, _ and -", permission=False)
     return camera
 
 
 def shown(name: str) -> str:
-    """A pause's name for people."""
+    """Return a pause's name for people."""
     return "all cameras" if name == ALL else name
 
 
 def are(name: str) -> str:
-    """The same with its verb."""
+    """Return a pause's name for people, with its verb."""
     return "all cameras are" if name == ALL else f"{name} is"
 
 
@@ -265,7 +265,7 @@ def _lifted(names: tuple[str, ...]) -> str:
 
 
 def holding(names: tuple[str, ...]) -> str:
-    """What is paused, in a sentence."""
+    """Return what is paused, in a sentence."""
     if ALL in names:
         return "all cameras are paused now (`interhuman2mqtt resume` lifts that)"
     return f"paused now: {', '.join(names)}" if names else "nothing is paused now"

@@ -1,4 +1,4 @@
-"""Who may stream now: looked at all the time, and told to whom it concerns when it changes."""
+"""The policy: looks at pauses, schedules and budgets all the time, and informs the permits when a decision changes."""
 
 import logging
 from collections.abc import Callable, Collection, Mapping
@@ -45,7 +45,7 @@ log = structlog.get_logger(__name__)
 
 
 class Permit:
-    """What one camera is told; it counts for as long as it is entered."""
+    """The permission of one camera; it counts for as long as it is entered."""
 
     def __init__(self, camera: config.CameraConfig, policy: "Policy") -> None:
         self.camera = camera
@@ -71,15 +71,15 @@ class Permit:
             self._news = trio.Event()
 
     async def wait_other(self, known: Decision | None) -> Decision:
-        """The verdict, as soon as it is another than the one that is known."""
+        """Wait for another decision than the one that is known, and return it."""
         return await self._wait(lambda verdict: verdict != known)
 
     async def wait_refused(self) -> Decision:
-        """As soon as it may stream no longer, and why."""
+        """Wait until it may stream no longer, and return why."""
         return await self._wait(lambda verdict: not verdict.allowed)
 
     async def wait_paused(self) -> Decision:
-        """As soon as it is paused."""
+        """Wait until it is paused."""
         return await self._wait(lambda verdict: verdict.reason is Reason.PAUSED)
 
     async def _wait(self, wanted: Callable[[Decision], bool]) -> Decision:
@@ -188,7 +188,7 @@ class Policy:
         return outcome
 
     def _hold(self, held: Mapping[str, Pause], paused: Paused | None) -> None:
-        """These pauses are not written down, and that is what is."""
+        """Take over pauses that are not written down, and those that are; log and judge where that changes anything."""
         self._held = held
         if paused is None:
             return
@@ -200,26 +200,26 @@ class Policy:
         self._judge()
 
     def _known(self) -> Paused:
-        """What holds, as far as it is known."""
+        """Return what holds, as far as it is known."""
         paused = self._paused or Paused()
         return Paused({**self._held, **paused.pauses}, paused.doubt)
 
     def see(self, paused: Paused) -> None:
-        """What the folder says now."""
+        """Read what the folder says now."""
         self._hold(self._held, paused)
 
     async def close(self) -> None:
-        """The cameras are gone: write what they have used."""
+        """Write what the cameras have used, which are gone."""
         await self.budgets.meter.close()
 
     def enter(self, permit: Permit) -> None:
-        """From now on it is told."""
+        """Keep a permit informed from now on."""
         self.budgets.limit(permit.camera.id, permit.camera.budget.per_day if permit.camera.budget else None)
         self._permits.append(permit)
         self._judge()
 
     def leave(self, permit: Permit) -> None:
-        """Its camera is over."""
+        """Let go of a permit, whose camera is over."""
         self._permits.remove(permit)
         self.budgets.limit(permit.camera.id, None)
 
@@ -243,7 +243,7 @@ class Policy:
 
 
 def for_box(box: config.Box, state: Path, promise: Heartbeat) -> Policy:
-    """The policy of a box that keeps its state in this folder."""
+    """Return the policy of a box that keeps its state in this directory."""
     zone = ZoneInfo(box.timezone) if box.timezone else None
     per_day = box.budget.per_day if box.budget else None
     pauses = Pauses(state, state_dir.find_runtime(state))

@@ -1,1 +1,1 @@
-"""What every stage needs of the operating system and of the log."""
+"""The ground under every stage: clocks, log, state directory, watchdog, and what else the operating system gives."""

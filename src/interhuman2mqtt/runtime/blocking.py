@@ -1,4 +1,4 @@
-"""Calls that may hang in the kernel, such as those to a disk that is failing: waited for only so long."""
+"""Calls in a thread with a time limit, for what may hang in the kernel, such as a disk that is failing."""
 
 import errno
 from collections.abc import Callable
@@ -21,7 +21,7 @@ class Blocking:
         self._one = trio.CapacityLimiter(1)
 
     async def run(self, call: Callable[[], Result]) -> Result:
-        """What the call returns; raises what it raises, and OSError where it takes too long, which it then goes on to.
+        """Return what the call returns; raise what it raises, or OSError where it takes too long.
 
         Who is cancelled leaves the call to itself, too.
         """

@@ -1,4 +1,4 @@
-"""The box's clocks: the one that time is reckoned on, and the one that is only read to say when something happened.
+"""The box's clocks: BOOTTIME, on which time is reckoned, and REALTIME, which only dates what happened.
 
 ========= =========================================================================================================
 BOOTTIME  seconds since the machine was started, suspended ones included. Nothing sets it: all that has to outlive a
@@ -11,9 +11,8 @@ So REALTIME minus BOOTTIME changes when the clock is set, and BOOTTIME minus MON
 NTP slews by the rate of the kernel's time, which all three have in common (clock_gettime(2), adjtimex(2)): that moves
 neither difference, and what is more than the noise of reading them is a step.
 
-How old a stored event is, when the clock may have jumped and the machine may have been restarted meanwhile.
-
-No clock tells that in every case, so each row carries two. Within one boot of the machine the time since the boot is
+The age of a stored event, where the clock may have jumped and the machine may have been restarted meanwhile, is known
+by no clock in every case, so each row carries two. Within one boot of the machine the time since the boot is
 right, whatever happens to the wall clock. Across boots there is only the wall clock, and it is believed only where it
 was synchronised both times: a box without a battery starts in the past, and an event must not be dropped as too old
 because the clock was set. What cannot be told counts from the reopening of the store, plus what a restart takes.
@@ -82,7 +81,7 @@ class Sleep(NamedTuple):
 
 
 class Instant(Struct, frozen=True):
-    """When something happened, on clocks that outlive a process."""
+    """A moment on clocks that outlive a process."""
 
     wall: Seconds
     """Unix time."""
@@ -94,7 +93,7 @@ class Instant(Struct, frozen=True):
     """Seconds since that boot, suspended ones included."""
 
     def is_of_boot(self, now: "Instant") -> bool:
-        """Whether it happened since the machine was started last, so that both can be compared without any date."""
+        """Return whether it was since the machine was started last, so that both can be compared without any date."""
         return self.boot == now.boot != "" and self.uptime <= now.uptime
 
 
@@ -209,12 +208,12 @@ def _read_once() -> Reading:
 
 
 def is_unset(at: datetime) -> bool:
-    """Whether a clock that shows this is plainly wrong, as after a power cut where nothing keeps the time."""
+    """Return whether a clock that shows this is plainly wrong, as after a power cut where nothing keeps the time."""
     return at < MADE_AT
 
 
 def clock_state() -> Clock:
-    """`synced` where NTP or the like keeps the clock; `unknown` where nothing does, or it cannot be told."""
+    """Return `synced` where NTP or the like keeps the clock; `unknown` where nothing does, or it is not known."""
     try:
         state = _libc().adjtimex(_TIMEX)
     except (OSError, AttributeError):
@@ -235,7 +234,7 @@ RESTART = 31.0
 
 
 def now() -> Instant:
-    """The present on all clocks."""
+    """Return the present on all clocks."""
     return Instant(
         wall=time.time(),
         synced=clock_state() is Clock.SYNCED,
@@ -255,7 +254,7 @@ class Ages:
         self._now = read()
 
     def instant(self, age: float) -> Instant:
-        """What was `age` seconds before the present."""
+        """Return the moment `age` seconds before the present."""
         present = self._now
         return Instant(present.wall - age, present.synced, present.boot, present.uptime - age)
 

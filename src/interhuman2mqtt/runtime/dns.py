@@ -1,4 +1,4 @@
-"""Names of hosts are looked up in threads of their own: a silent DNS server must not use up those of the disk.
+"""DNS lookups in threads of their own: a silent DNS server must not use up those of the disk.
 
 Trio looks names up in its one pool of threads, where each silent lookup (10 s and more, resolv.conf(5)) keeps one of 40
 from pauses, commits and process starts. The cameras' names have a limit of their own, so that a box full of cameras

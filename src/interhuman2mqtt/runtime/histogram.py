@@ -1,4 +1,4 @@
-"""What is counted where it happens, so cheaply that it always is: Prometheus asks for it, if anybody does."""
+"""A latency histogram and a counter with bounded labels: so cheap that they always count, and are read on request."""
 
 from bisect import bisect_left
 from collections import Counter
@@ -14,7 +14,7 @@ OTHER = "other"
 
 
 class Histogram:
-    """How long something took, each time; as a histogram of seconds."""
+    """A histogram of durations, in seconds."""
 
     def __init__(self) -> None:
         self.total = 0.0
@@ -26,7 +26,7 @@ class Histogram:
         self.total += max(0.0, seconds)
 
     def cumulative(self) -> Iterator[tuple[float, int]]:
-        """How often it took at most so long, from the shortest bound to infinity."""
+        """Return how often it took at most so long, from the shortest bound to infinity."""
         count = 0
         for bound, more in zip((*BOUNDS, float("inf")), self._counts, strict=True):
             count += more
@@ -34,13 +34,13 @@ class Histogram:
 
 
 class BoundedCounter:
-    """How often each of some names came up, which somebody else chooses: their number and length are bounded."""
+    """A counter by names that somebody else chooses: their number and length are bounded."""
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
 
     def add(self, name: str, count: int = 1) -> None:
-        """A name came up."""
+        """Count a name."""
         short = name[:NAME_MAX]
         known = short in self.counts or len(self.counts) < NAMES_MAX
         self.counts[short if known else OTHER] += count

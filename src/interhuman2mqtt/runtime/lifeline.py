@@ -1,4 +1,4 @@
-"""What the daemon ends with: signals, the terminal that it was started on, or whoever started it."""
+"""The ends of the daemon: signals, the end of its terminal, or of the process that started it."""
 
 import os
 import signal
@@ -34,7 +34,7 @@ class Endings:
         self._hangup = trio.Event()
 
     async def run(self, signals: AsyncIterator[int], everything: trio.CancelScope) -> None:
-        """For ever; a second signal, and patience that ends, cancel everything."""
+        """Wait for signals, for ever; a second one, and patience that ends, cancel everything."""
         async with trio.open_nursery() as nursery:
             if self._lifeline:
                 nursery.start_soon(self._end_with_starter, everything)
@@ -66,6 +66,6 @@ class Endings:
 
 
 def _has_terminal() -> bool:
-    """Whether SIGHUP means that our terminal is gone: there is one, and nobody (nohup) has said to stay."""
+    """Return whether SIGHUP means that our terminal is gone: there is one, and nobody (nohup) has said to stay."""
     is_there = any(os.isatty(descriptor) for descriptor in (0, 1, 2))
     return is_there and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN

@@ -103,17 +103,17 @@ def json_line(logger: WrappedLogger, method: str, event: EventDict) -> str:
 
 
 def fit_for_terminal(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Every text of the line without what a terminal obeys; the console shows all others as Python writes them."""
+    """Strip every text of the line of what a terminal obeys; the console shows all else as Python writes it."""
     return {key: clean_lines(value) if isinstance(value, str) else value for key, value in event.items()}
 
 
 def journal_line(logger: WrappedLogger, method: str, event: EventDict) -> str:
-    """The same, with the priority that the journal takes off again."""
+    """Return the line as JSON, with the priority that the journal takes off again."""
     return f"<{PRIORITIES[event['level']]}>{json_line(logger, method, event)}"
 
 
 def is_journal(stream: TextIO) -> bool:
-    """Whether a stream leads to systemd's journal: $JOURNAL_STREAM says which device and inode do (systemd.exec(5))."""
+    """Return whether a stream leads to the journal, by the device and inode of $JOURNAL_STREAM (systemd.exec(5))."""
     try:
         status = os.fstat(stream.fileno())
     except (OSError, ValueError):  # a stream in memory has no descriptor
@@ -122,7 +122,7 @@ def is_journal(stream: TextIO) -> bool:
 
 
 def without_secrets(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Every string of the line, however deep, redacted; after exceptions have become text. Its level is our own."""
+    """Redact every string of the line, however deep, after exceptions have become text. Its level is our own."""
     return {key: value if key == "level" else redact_deep(value) for key, value in event.items()}
 
 
@@ -147,7 +147,7 @@ PREPARE: list[Processor] = [
 
 @dataclass
 class Said:
-    """What was said last about something, and how often it came again since."""
+    """The last line about something, and how often it came again since."""
 
     state: object
     level: str

@@ -1,4 +1,4 @@
-"""What a process asks of the kernel about its own memory: that it stays private, and that it stays within bounds."""
+"""Limits of a process: no core dump, bounded memory, a place among the first to go. No trio: the worker uses it too."""
 
 import ctypes
 import os
@@ -13,7 +13,7 @@ FIRST_TO_GO = "500"
 
 
 def keep_private() -> None:
-    """No core is left when this process crashes, and no other process of its user may look into it.
+    """Let no core be left when this process crashes, and no other process of its user look into it.
 
     The limit alone would not do: where cores go through a pipe (core(5), `core_pattern`), as to systemd-coredump, the
     kernel heeds only whether the process may be dumped. An exec allows it again, so each process asks for itself.
@@ -26,7 +26,7 @@ def keep_private() -> None:
 
 
 def bound(size: int) -> None:
-    """From now on no more than so many bytes; then allocations fail, here and nowhere else on this machine.
+    """Bound the memory of this process to so many bytes; beyond it allocations fail, here and nowhere else.
 
     Measured is what belongs to this process alone (RLIMIT_DATA), not the address space, of which libraries and threads
     take much and use little.
@@ -35,7 +35,7 @@ def bound(size: int) -> None:
 
 
 def be_first_to_go() -> None:
-    """Where memory runs out the kernel ends this process rather than the one that can start another."""
+    """Let the kernel end this process, where memory runs out, rather than the one that can start another."""
     with suppress(OSError):  # a sandbox may forbid it: then the kernel chooses by size, which is a good guess too
         Path("/proc/self/oom_score_adj").write_text(FIRST_TO_GO)
 

@@ -1,4 +1,4 @@
-"""Every secret that was loaded, and how to keep it out of any text.
+"""All secrets that were loaded, and the masking of them in any text.
 
 A secret is found as it is, URL-encoded (`rtsp://viewer:p%40ss@...`), as JSON and Python write it in quotes, and in
 base64, also where it is only a part of what was encoded (`Authorization: Basic` holds `user:password`).
@@ -26,7 +26,7 @@ _pattern: re.Pattern[str] | None = None
 
 
 def hide(secret: str) -> None:
-    """From now on this secret shows in no log line and no text that went through `redact`."""
+    """Let this secret show in no log line and no text that goes through `redact` from now on."""
     global _forms, _pattern  # noqa: PLW0603 - the secrets of a process are one list, which grows only
     if len(secret) >= SHORTEST:
         _forms = _forms | set(forms(secret))  # anew: another thread may be walking through the old one
@@ -35,7 +35,7 @@ def hide(secret: str) -> None:
 
 
 def _matching(form: str) -> str:
-    """A short form only where it stands alone: `***word` would tell what a password is that many words begin with."""
+    """Return a pattern; a short form only where it stands alone: `***word` would give away a common word."""
     if len(form) >= ALONE_BELOW:
         return re.escape(form)
     before, after = (r"(?<!\w)" if form[0].isalnum() else ""), (r"(?!\w)" if form[-1].isalnum() else "")
@@ -43,12 +43,12 @@ def _matching(form: str) -> str:
 
 
 def redact(text: str) -> str:
-    """The text with a mark in place of each secret."""
+    """Return the text with a mark in place of each secret."""
     return _pattern.sub(MARK, text) if _pattern else text
 
 
 def redact_deep(value: object) -> object:
-    """The same for all that JSON can hold; bytes become the text that they are, anything else its `str`."""
+    """Redact all that JSON can hold; bytes become the text that they are, anything else its `str`."""
     match value:
         case str():
             return redact(value)
@@ -63,14 +63,14 @@ def redact_deep(value: object) -> object:
 
 
 def as_text(value: object) -> str:
-    """A value that JSON does not know, as people would write it."""
+    """Return a value that JSON does not know, as people would write it."""
     if isinstance(value, bytes | bytearray):
         return bytes(value).decode(errors="backslashreplace")
     return repr(value) if isinstance(value, BaseException) else str(value)
 
 
 def forms(secret: str) -> Iterator[str]:
-    """All the ways in which a secret is commonly written."""
+    """Return all the ways in which a secret is commonly written."""
     yield secret
     yield json.dumps(secret)[1:-1]
     yield json.dumps(secret, ensure_ascii=False)[1:-1]
@@ -87,7 +87,7 @@ def forms(secret: str) -> Iterator[str]:
 
 
 def base64_fragment(secret: bytes, before: int, encode: Callable[[bytes], bytes]) -> str:
-    """What a secret always looks like in base64 when `before` bytes, counted modulo 3, stand in front of it.
+    """Return the part of a secret's base64 that is the same whatever `before` bytes (modulo 3) stand in front of it.
 
     Base64 writes 6 bits a character: the characters that the neighbours have a bit in are left out.
     """

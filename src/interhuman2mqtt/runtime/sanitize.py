@@ -14,7 +14,7 @@ _obeyed = re.compile("[\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
 
 def clean(text: object, longest: int = LONG) -> str:
-    """A text on one line, in which nothing moves the cursor, changes a colour or hides what stands beside it."""
+    """Return a text on one line, in which nothing moves the cursor, changes a colour or hides what stands beside it."""
     shown = str(text)[: longest + 1]
     safe = "".join("\ufffd" if unicodedata.category(sign) in _HARMFUL else sign for sign in shown)
     return safe if len(safe) <= longest else f"{safe[: longest - 1]}…"

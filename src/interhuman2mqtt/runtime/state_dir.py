@@ -1,4 +1,4 @@
-"""What must survive a restart: where it is kept, and how a small file is replaced without ever being half written.
+"""The state directory: where it is, its lock, and how a small file is replaced without ever being half written.
 
 ::
 
@@ -29,7 +29,7 @@ OURS = ("budget.json", "coverage.json", "outbox.sqlite")
 
 
 def find(environ: Mapping[str, str] = os.environ, system: Path = SYSTEM) -> Path:
-    """The folder of the daemon's state, which need not exist yet.
+    """Return the daemon's state directory, which need not exist yet.
 
     Commands find the daemon's without systemd's variable too: it is the system's where that exists or we are root,
     else the user's own ($XDG_STATE_HOME, XDG Base Directory Specification).

@@ -1,4 +1,4 @@
-"""What becomes of the standard output once nobody reads it."""
+"""Standard output whose reader has gone."""
 
 import os
 import sys

@@ -1,15 +1,11 @@
-"""What the daemon tells systemd: sd_notify(3), without a library.
+"""Heartbeats, sd_notify, and the loop that feeds the watchdog of systemd only while every heartbeat comes in time.
 
-The socket's address is taken out of the environment at the start, so that no worker inherits it: only the main
-process may speak for the unit. Without systemd, or when it does not listen just then, nothing is told, and the answer
-is False.
+Everything in this program that waits does so for a bounded time, and says how long before it waits. Who is overdue
+hangs: by a bug, or in a call into the system that does not return.
 
-Who has promised to move again, and by when: the watchdog of systemd is fed only while every promise is kept.
-
-Everything in this program that waits does so for a bounded time, and says how long before it waits. Who breaks such a
-promise hangs: by a bug, or in a call into the system that does not return.
-
-Tells systemd how it goes and feeds its watchdog; and every now and then asks for `bridge/health`.
+sd_notify(3) is a datagram on a socket, so it is written here: the libraries for it want libsystemd, or block. The
+socket's address is taken out of the environment at the start, so that no worker inherits it: only the main process may
+speak for the unit. Without systemd, or when it does not listen just then, nothing is sent, and the answer is False.
 """
 
 import os
@@ -31,7 +27,7 @@ class Heartbeat(Protocol):
     """Of one stage: it moves again within so many seconds."""
 
     def __call__(self, seconds: float, /) -> None:
-        """The wait that begins now lasts no longer."""
+        """Expect the wait that begins now to last no longer."""
 
 
 class Overdue(NamedTuple):
@@ -49,19 +45,19 @@ class Heartbeats:
         self._due: dict[str, float] = {}
 
     def promise(self, stage: str, seconds: float) -> None:
-        """A stage moves again within so many seconds, give or take what a busy machine adds."""
+        """Expect a stage to move again within so many seconds, give or take what a busy machine adds."""
         self._due[stage] = trio.current_time() + seconds + SLACK_S
 
     def of(self, stage: str) -> Heartbeat:
-        """The same, for who knows only one stage."""
+        """Return the heartbeat of one stage, for who knows only that."""
         return partial(self.promise, stage)
 
     def withdraw(self, stage: str) -> None:
-        """A stage is over, or waits for something that may never come."""
+        """Expect no more of a stage: it is over, or waits for something that may never come."""
         self._due.pop(stage, None)
 
     def stuck(self) -> tuple[Overdue, ...]:
-        """The stages that should have moved by now, the one that is due longest first."""
+        """Return the stages that should have moved by now, the one that is due longest first."""
         now = trio.current_time()
         late = (Overdue(stage, now - due) for stage, due in self._due.items() if due < now)
         return tuple(sorted(late, key=lambda stuck: -stuck.seconds))
@@ -76,7 +72,7 @@ class SystemdNotifier(NamedTuple):
     """Seconds within which systemd wants to hear `alive`, or it kills us; half of it is a good interval."""
 
     def ready(self) -> bool:
-        """The configuration is loaded and the tasks run; also the end of `reloading`, for better or worse."""
+        """Notify that the configuration is loaded and the tasks run; also after `reloading`, however it went."""
         return self.tell("READY=1")
 
     def status(self, sentence: str) -> bool:
@@ -84,15 +80,15 @@ class SystemdNotifier(NamedTuple):
         return self.tell(f"STATUS={' '.join(redact(sentence).split())}")
 
     def reloading(self) -> bool:
-        """A reload begins; `ready` must follow in any case."""
+        """Notify that a reload begins; `ready` must follow in any case."""
         return self.tell("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
 
     def stopping(self) -> bool:
-        """The stop has begun."""
+        """Notify that the stop has begun."""
         return self.tell("STOPPING=1")
 
     def alive(self) -> bool:
-        """All is moving; to be said only by who has just seen it."""
+        """Feed the watchdog; only for who has just seen everything move."""
         return self.tell("WATCHDOG=1")
 
     def tell(self, *assignments: str) -> bool:
@@ -149,7 +145,7 @@ class WatchdogLoop:
         self._said: str | None = None
 
     async def run(self) -> None:
-        """For ever; that it runs shows that the loop turns."""
+        """Feed the watchdog for ever; that it runs shows that the loop turns."""
         every = min(STATUS_S, (self._notify.watchdog or STATUS_S * 2) / 2)
         health_at = trio.current_time()
         while True:
@@ -160,7 +156,7 @@ class WatchdogLoop:
             await trio.sleep(every)
 
     def _tell(self) -> None:
-        """The watchdog hears nothing from a daemon of which a part hangs: systemd then starts it anew."""
+        """Feed the watchdog unless a part of the daemon hangs: systemd then starts it anew."""
         stuck = self._alive.stuck()
         sentence = self._sentence(stuck)
         if sentence != self._said:
