@@ -56,6 +56,8 @@ class Camera:
     """what was captured before that comes then, at once"""
     stall: tuple[float, float] = (0.0, 0.0)
     """from and to: nothing comes, and then all of it"""
+    silent: int = 0
+    """pictures without a stamp, at first"""
     repairs: Counter[str] = field(default_factory=Counter)
 
     def packets(self, seconds: float) -> Iterator[tuple[int, float, float]]:
@@ -79,7 +81,9 @@ class Camera:
         opening: Preroll | None = Preroll(timelines, VIDEO, anchor, self.repairs)
         placed: list[Placed] = []
         for track, true, at in self.packets(seconds):
-            said = round((self.video, self.sound)[track](true) / timelines[track].tick_s)
+            said = None
+            if track == SOUND or true >= (self.silent - 0.5) / self.fps:
+                said = round((self.video, self.sound)[track](true) / timelines[track].tick_s)
             packet = SimpleNamespace(stream_index=track, pts=said, dts=said, true=true)
             due = [Arrived(cast("Any", packet), at)]
             if opening and opening.hold(due[0]):

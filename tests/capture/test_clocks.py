@@ -1,12 +1,19 @@
 """Whatever a camera's clocks say, time goes on as its packets come, for hours; no track drags the other."""
 
+from collections import Counter
+from fractions import Fraction
 from itertools import pairwise
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from capture.material import a_command, numbers
 from capture.scripted import SOUND, VIDEO, ZERO, Camera, Judged, Placed, honest, judged, running
 from capture.workers import film, pull, working
+from interhuman2mqtt.capture.clock_rate import ClockRate
+from interhuman2mqtt.capture.preroll import Arrived, Preroll
+from interhuman2mqtt.capture.timestamps import ClockAnchor, TimestampRepair
 from support.clips import Clip
 from support.scripted_camera import scripted_camera
 from support.scripted_tracks import Track
@@ -136,6 +143,43 @@ def test_what_a_sender_report_sets_right_is_believed() -> None:
     placed = camera.run(60)
     assert camera.repairs == {}
     assert max(steps(placed, SOUND)) == pytest.approx(0.25, abs=1e-3)
+
+
+@pytest.mark.parametrize("step", [0.2, 0.38, -0.38])
+@pytest.mark.parametrize("at", [1.5, 1.7, 1.9])
+@pytest.mark.parametrize("fps", [10, 25])
+def test_a_sender_report_while_a_source_opens_is_no_wrong_rate(step: float, at: float, fps: float) -> None:
+    """One step of a clock in its first second is a step, and not a rate."""
+    camera = Camera(video=lambda seconds: seconds + (step if seconds > at else 0), fps=fps)
+    assert_true(judged(camera.run(15)))
+    assert "rate" not in camera.repairs
+
+
+@pytest.mark.parametrize("begins", [5.8, 0.4, -5.8])
+@pytest.mark.parametrize("silent", [1, 3])
+@pytest.mark.parametrize("burst", [0.0, 2.5])
+def test_first_pictures_without_a_stamp(begins: float, silent: int, burst: float) -> None:
+    """They are before the one that follows them, whatever time it claims: there is no hole behind them, nor a knot."""
+    camera = Camera(video=lambda seconds: seconds + begins, sound=lambda seconds: seconds + begins, silent=silent)
+    camera.burst = burst
+    placed = camera.run(15)
+    assert max(steps(placed, VIDEO)) == pytest.approx(1 / camera.fps, abs=1e-3)
+    assert min(steps(placed, VIDEO)) == pytest.approx(1 / camera.fps, abs=1e-3)
+    assert_true(judged(placed))
+    assert camera.repairs == {"no_stamps": silent}
+
+
+def test_a_source_that_ends_with_its_first_burst() -> None:
+    """What comes at once has no rate: its pictures are as far apart as they claim."""
+    repairs: Counter[str] = Counter()
+    timeline = TimestampRepair(Fraction(1, 90_000), ClockAnchor(), repairs, ClockRate())
+    opening = Preroll({VIDEO: timeline}, VIDEO, ClockAnchor(), repairs)
+    for number in range(20):
+        packet = SimpleNamespace(stream_index=VIDEO, pts=number * 9000, dts=number * 9000)
+        assert opening.hold(Arrived(cast("Any", packet), ZERO + number * 0.001))
+    stamps = [timeline.place(each.pts, each.dts, at) for each, at in opening.release(None)]
+    assert [stamp.pts for stamp in stamps] == [number * 9000 for number in range(20)]
+    assert repairs == {}
 
 
 @pytest.mark.parametrize("begins", [0.7, -0.7, 40_000.0, -40_000.0])

@@ -11,7 +11,7 @@ right. So only the most punctual packet of each half second counts, and
 
 from collections import deque
 from collections.abc import Sequence
-from statistics import median
+from statistics import mean, median
 from typing import NamedTuple
 
 BUCKET_S = 0.5
@@ -39,6 +39,8 @@ OPENING_SURE = 40
 """While a source opens a lie is called one from this deviation on, where it is so many times the jitter seen, or
 more where fewer than ten packets are seen: 40 divided by their number."""
 OPENING_PACKETS = 4
+STEADY = 0.4
+"""What each half of an opening says of a lie is so much of the whole at least."""
 RATE_MIN = 0.005
 """A clock that is slower stands still (milliseconds that are taken for ticks of 90 kHz have 0.011)."""
 
@@ -144,22 +146,36 @@ class ClockRate:
 def opening_rate(claims: Sequence[tuple[float, float]]) -> float:
     """The rate of a clock out of (claim, arrival) in seconds, seen while a source opens and its first burst is over.
 
-    It is 1 unless the least squares say otherwise by much more than their own residue.
+    It is 1 unless the least squares say otherwise by much more than their own residue, and in each half of the time: a
+    sender report that sets a track right is a step, which is in one of them at most.
     """
     if len(claims) < OPENING_PACKETS:
         return 1.0
-    zero_claim, zero_at = claims[0]
-    points = [(at - zero_at, claim - zero_claim) for claim, at in claims]
-    mean_at = sum(at for at, _ in points) / len(points)
-    mean_claim = sum(claim for _, claim in points) / len(points)
-    square = sum((at - mean_at) ** 2 for at, _ in points)
-    if not square:
-        return 1.0
-    rate = sum((at - mean_at) * (claim - mean_claim) for at, claim in points) / square
-    squares = sum((claim - mean_claim - rate * (at - mean_at)) ** 2 for at, claim in points)
-    residue = (squares / (len(points) - 2)) ** 0.5
-    deviation = abs(rate - 1) * points[-1][0]
+    line = _fitted(claims)
+    halves = _fitted(claims[: len(claims) // 2 + 1]), _fitted(claims[len(claims) // 2 :])
+    deviation = abs(line.rate - 1) * (claims[-1][1] - claims[0][1])
     # in seconds of arrival: a clock that is fast by ten scatters by ten times as much
-    sure = max(OPENING_JITTER, OPENING_SURE / len(points))
-    is_lie = deviation >= max(OPENING_LIE_S, sure * residue / max(rate, 1.0))
-    return rate if is_lie and rate > RATE_MIN else 1.0
+    sure = max(OPENING_JITTER, OPENING_SURE / len(claims))
+    is_lie = deviation >= max(OPENING_LIE_S, sure * line.residue / max(line.rate, 1.0))
+    is_steady = all((half.rate - 1) / (line.rate - 1) >= STEADY for half in halves) if is_lie else False
+    return line.rate if is_steady and line.rate > RATE_MIN else 1.0
+
+
+class _Line(NamedTuple):
+    """A straight line through claims by their arrival."""
+
+    rate: float
+    residue: float
+    """in seconds, what the claims are off it (root of the mean square)"""
+
+
+def _fitted(claims: Sequence[tuple[float, float]]) -> _Line:
+    """The line of least squares; of rate 1 where all came at once."""
+    mean_at = mean(at for _, at in claims)
+    mean_claim = mean(claim for claim, _ in claims)
+    square = sum((at - mean_at) ** 2 for _, at in claims)
+    if not square:
+        return _Line(1.0, 0.0)
+    rate = sum((at - mean_at) * (claim - mean_claim) for claim, at in claims) / square
+    squares = sum((claim - mean_claim - rate * (at - mean_at)) ** 2 for claim, at in claims)
+    return _Line(rate, (squares / max(len(claims) - 2, 1)) ** 0.5)

@@ -7,6 +7,8 @@ packet is (which becomes the anchor), and how far the tracks are apart. So nothi
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from itertools import pairwise
+from statistics import median
 from typing import NamedTuple
 
 from interhuman2mqtt.capture.clock_rate import opening_rate
@@ -16,6 +18,8 @@ from interhuman2mqtt.capture.tracks import AvPacket
 OPENING_S = 1.2
 BURST_S = 0.3
 """The burst is over by then."""
+LOOKED_AT = 8
+"""So many packets after the first tell how far they are apart, in whatever order they are shown."""
 APART_S = 0.3
 """By so much more than the network and an encoder explain, tracks are put side by side by their arrival."""
 
@@ -57,16 +61,35 @@ class Preroll:
         held, self._held = self._held, []
         if not held:
             return
-        zero_s = _claimed_s(held[0].packet, self._timelines[held[0].packet.stream_index])
         came = {index: [each for each in held if each.packet.stream_index == index] for index in self._timelines}
+        for mine in came.values():
+            self._stamp_first(mine)
+        zero_s = _claimed_s(held[0].packet, self._timelines[held[0].packet.stream_index])
         levels = {index: self._begin(self._timelines[index], mine, zero_s, held[0].at) for index, mine in came.items()}
         self._stand_together(levels, begin_s, min(self._placed_s(each) for each in held))
         yield from held
 
+    def _stamp_first(self, mine: list[Arrived]) -> None:
+        """Stamp what came before the first packet of a track that has a stamp, each a step before the next.
+
+        FFmpeg's RTSP stamps no first packet, and from a sender report on it counts from that: where one comes between
+        the first packet and the second, as after a stall while the source opens, the first is anywhere but at zero.
+        """
+        first = next((place for place, each in enumerate(mine) if _is_stamped(each.packet)), 0)
+        if not first:
+            return
+        claims = sorted(_claim(each.packet) for each in mine[first : first + LOOKED_AT])
+        steps = [later - earlier for earlier, later in pairwise(claims) if later > earlier]
+        apart_s = mine[first].at - mine[first - 1].at  # all there is of a camera that sends a picture a second
+        step = round(median(steps)) if steps else round(apart_s / float(mine[first].packet.time_base))
+        for back, each in enumerate(reversed(mine[:first]), 1):
+            each.packet.pts = each.packet.dts = claims[0] - back * step
+            self._repairs["no_stamps"] += 1
+
     def _begin(self, timeline: TimestampRepair, mine: list[Arrived], zero_s: float, opened: float) -> float | None:
         """Begin one timeline; returns its level: the least delay of a packet that came after the burst."""
         after = [each for each in mine if each.at - opened >= BURST_S] or mine
-        claims = [(_claimed_s(each.packet, timeline), each.at) for each in after]
+        claims = [(_claimed_s(each.packet, timeline), each.at) for each in mine if each.at - opened >= BURST_S]
         first_s = _claimed_s(mine[0].packet, timeline) if mine else zero_s
         timeline.begin(first_s, first_s - zero_s, 1 / opening_rate(claims))
         return min((each.at - self._placed_s(each) for each in after), default=None)
@@ -98,6 +121,10 @@ class Preroll:
             return 0.0  # the camera knows better than a network
         self._repairs["apart"] += 1
         return apart_s
+
+
+def _is_stamped(packet: AvPacket) -> bool:
+    return packet.pts is not None or packet.dts is not None
 
 
 def _claim(packet: AvPacket) -> int:

@@ -7,7 +7,7 @@ cannot:
 ==================  ====================================================================================
 no_dts              the packet follows the one before it, where its PTS says that it is not far away (B-frames, whose
                     first DTS no RTSP server tells), else the DTS is the PTS
-no_stamps           neither PTS nor DTS (the first packet of FFmpeg's RTSP): it follows the one before it, or is at zero
+no_stamps           neither PTS nor DTS: it follows the one before it; the first one (FFmpeg's RTSP) precedes the second
 no_pts              the PTS is the DTS (true for every stream without B-frames)
 far_pts             a PTS more than `REORDER_MAX_S` after its DTS is the DTS: no picture waits for so long to be shown
 repeated            a DTS that does not rise by itself is one tick after the one before it
