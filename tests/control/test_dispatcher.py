@@ -10,7 +10,7 @@ import trio
 from structlog.testing import capture_logs
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from interhuman2mqtt.control.dispatcher import BURST, EVERY_S, QUIET_S, SLOW_MAX, CommandError, RequestDispatcher
+from interhuman2mqtt.control.dispatcher import BURST, EVERY_S, LOG_EVERY_S, SLOW_MAX, CommandError, RequestDispatcher
 from interhuman2mqtt.control.inbox import Inbox
 from interhuman2mqtt.control.parser import RequestParser
 from interhuman2mqtt.control.requests import Level, PauseSet
@@ -225,7 +225,7 @@ async def test_what_is_ignored_is_told_once(autojump_clock: MockClock) -> None:
                 await trio.sleep(1)
             desk.level("frunt", "ON")
             desk.level("front", "")
-            await trio.sleep(QUIET_S)
+            await trio.sleep(LOG_EVERY_S)
             desk.ask("restart", retained=True)
             await trio.sleep(1)
     assert desk.obedient.asked == []

@@ -2,7 +2,7 @@
 
 from structlog.testing import capture_logs
 
-from interhuman2mqtt.publish.message import QUIET, DropLog, DropReason
+from interhuman2mqtt.publish.message import LOG_EVERY_S, DropLog, DropReason
 from publish.helpers import an_event_message
 
 MESSAGE = an_event_message("front", 1)
@@ -26,7 +26,7 @@ def test_the_log_has_the_first_and_then_one_line_a_minute() -> None:
     with capture_logs() as logs:
         for _ in range(1000):
             losses.report(MESSAGE, DropReason.BROKER_REFUSED, "not authorized")
-        now = QUIET
+        now = LOG_EVERY_S
         losses.report(MESSAGE, DropReason.BROKER_REFUSED, "not authorized")
     assert [(line["count"], line["total"]) for line in logs] == [(1, 1), (1000, 1001)]
     assert logs[0]["rule"] == "broker_refused"

@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from interhuman2mqtt.runtime import clock
-from interhuman2mqtt.runtime.clock import PROGRAM_EXISTS, RESTART, Ages, Instant
+from interhuman2mqtt.runtime.clock import BUILD_DATE, RESTART, Ages, Instant
 
+PROGRAM_EXISTS = BUILD_DATE.timestamp()
 NOW = Instant(wall=PROGRAM_EXISTS + 1e6, synced=True, boot="b", uptime=5000.0)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import structlog
 
-from interhuman2mqtt.runtime.log import Changes, complain, hide, redact, setup
+from interhuman2mqtt.runtime.log import RateLimitedLogger, complain, hide, redact, setup
 
 
 @pytest.fixture(autouse=True)
@@ -186,11 +186,11 @@ def events(stream: io.StringIO) -> list[str]:
 
 def test_a_state_is_logged_once(said: io.StringIO) -> None:
     """A thousand failures of one kind are one line, and their number is told when the state changes."""
-    changes = Changes()
+    limited = RateLimitedLogger()
     for attempt in range(1000):
-        changes.say("front", "unreachable", "camera offline", level="warning", attempt=attempt)
+        limited.emit("front", "unreachable", "camera offline", level="warning", attempt=attempt)
     assert events(said) == ["camera offline"]
-    changes.say("front", "streaming", "camera streaming")
+    limited.emit("front", "streaming", "camera streaming")
     assert events(said) == ["camera offline", "camera offline (repeated 999 times)", "camera streaming"]
     assert [line["level"] for line in lines(said)] == ["warning", "warning", "info"]
     assert lines(said)[1]["attempt"] == 999
@@ -199,10 +199,10 @@ def test_a_state_is_logged_once(said: io.StringIO) -> None:
 def test_a_state_that_lasts_is_recalled(said: io.StringIO) -> None:
     """A state that goes on failing is recalled now and then, with how often."""
     clock = Clock()
-    changes = Changes(remind_after=3600, clock=clock)
+    limited = RateLimitedLogger(every=3600, clock=clock)
     for minute in range(150):
         clock.now = minute * 60.0
-        changes.say("front", "unreachable", "camera offline", level="warning")
+        limited.emit("front", "unreachable", "camera offline", level="warning")
     assert events(said) == [
         "camera offline",
         "camera offline (repeated 60 times)",
@@ -212,10 +212,10 @@ def test_a_state_that_lasts_is_recalled(said: io.StringIO) -> None:
 
 def test_things_do_not_mix(said: io.StringIO) -> None:
     """Each thing has a state of its own, and a change without repeats is told plainly."""
-    changes = Changes()
-    changes.say("front", "a", "front a")
-    changes.say("back", "b", "back b")
-    changes.say("front", "b", "front b")
+    limited = RateLimitedLogger()
+    limited.emit("front", "a", "front a")
+    limited.emit("back", "b", "back b")
+    limited.emit("front", "b", "front b")
     assert events(said) == ["front a", "back b", "front b"]
 
 

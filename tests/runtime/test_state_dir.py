@@ -63,3 +63,21 @@ def test_the_old_content_stays_where_it_cannot_be_replaced(tmp_path: Path) -> No
     with pytest.raises(OSError, match="directory"):
         state_dir.replace(file, b"new")
     assert file.read_bytes() == b"old"
+
+
+def test_the_newest_damaged_files_are_kept(tmp_path: Path) -> None:
+    """A damaged file is moved with all that belongs to it; the newest two are kept, and no other file goes."""
+    file = tmp_path / "outbox.sqlite"
+    (tmp_path / "outbox.sqlite2.damaged-1").touch()
+    for stamp in ("20261101Z", "20261102Z", "20261103Z"):
+        file.write_text(stamp)
+        Path(f"{file}-wal").write_text(stamp)
+        assert state_dir.quarantine(file, stamp, ("", "-wal", "-shm")).read_text() == stamp
+        assert not file.exists()
+    assert sorted(one.name for one in tmp_path.iterdir()) == [
+        "outbox.sqlite.damaged-20261102Z",
+        "outbox.sqlite.damaged-20261102Z-wal",
+        "outbox.sqlite.damaged-20261103Z",
+        "outbox.sqlite.damaged-20261103Z-wal",
+        "outbox.sqlite2.damaged-1",
+    ]

@@ -24,7 +24,7 @@ from interhuman2mqtt.cameras.gaps import AudioGap, Gap, GapTracker
 from interhuman2mqtt.errors import Reason
 from interhuman2mqtt.events import ActiveSignal, MediaChunk
 from interhuman2mqtt.runtime.clock import BoxClock, Instant, is_unset
-from interhuman2mqtt.runtime.log import Changes
+from interhuman2mqtt.runtime.log import RateLimitedLogger
 from interhuman2mqtt.runtime.notifier import Notifier
 
 SAVE_S, SOON_S = 10.0, 1.0
@@ -73,7 +73,7 @@ class Coverage:
         self._ledgers: dict[str, GapTracker] = {}
         self._owed: Owed | None = None
         self._written: object = None
-        self._trouble = Changes(log)
+        self._trouble = RateLimitedLogger(log)
         self._news = Notifier()
 
     def resume(self, cameras: Container[str]) -> Mapping[str, tuple[ActiveSignal, ...]]:
@@ -171,10 +171,10 @@ class Coverage:
             await trio.to_thread.run_sync(self._file.save, kept)
         except OSError as error:
             detail = f"{self._file.path}: {error.strerror}: after a restart the gap before it will begin too early"
-            self._trouble.say("file", "unwritable", "coverage cannot be written", level="error", detail=detail)
+            self._trouble.emit("file", "unwritable", "coverage cannot be written", level="error", detail=detail)
         else:
             self._written = state
-            self._trouble.say("file", "written", "coverage is written", level="debug")
+            self._trouble.emit("file", "written", "coverage is written", level="debug")
 
     def told(self, camera: str) -> dict[str, float]:
         """Seconds of a camera since the daemon started: settled, delivered, missing; and since it was settled last."""

@@ -15,7 +15,7 @@ from msgspec import Struct, structs
 
 from interhuman2mqtt.cameras.gaps import GapTracker, Interruption
 from interhuman2mqtt.errors import Reason
-from interhuman2mqtt.events import ActiveSignal
+from interhuman2mqtt.events import ActiveSignal, utc_now
 from interhuman2mqtt.runtime import state_dir
 from interhuman2mqtt.runtime.clock import Instant, Seconds, is_unset
 
@@ -104,7 +104,7 @@ class CoverageFile:
         self.path = path
 
     def load(self, now: Instant) -> KeptCoverage:
-        """Return what an earlier life left; nothing where there is no file. A damaged one is set aside."""
+        """Return what an earlier life left; nothing where there is no file. A damaged one is quarantined."""
         try:
             content = self.path.read_bytes()
             if msgspec.json.decode(content, type=_Format).schema == 1:
@@ -113,11 +113,16 @@ class CoverageFile:
         except FileNotFoundError:
             return KeptCoverage(2, now)
         except (OSError, msgspec.MsgspecError, ValueError, OverflowError) as error:
-            aside = self.path.with_name(f"{self.path.name}.damaged")
-            detail = f"{self.path} cannot be read ({error}); it is now {aside.name}, and the gap before it is not told"
+            what = self._quarantine()
+            detail = f"{self.path} cannot be read ({error}); {what}, and the gap before it is not published"
             log.error("coverage is lost", detail=detail)  # noqa: TRY400 - no traceback: it is the file's fault
-            _set_aside(self.path, aside)
             return KeptCoverage(2, now)
+
+    def _quarantine(self) -> str:
+        try:
+            return f"it is now {state_dir.quarantine(self.path, f'{utc_now():%Y%m%dT%H%M%SZ}').name}"
+        except OSError as error:
+            return f"it cannot be moved away ({error.strerror or error})"
 
     def save(self, kept: KeptCoverage) -> None:
         """Write it, for good; raises OSError."""
@@ -143,10 +148,3 @@ def _upgraded(old: _Kept1, now: Instant) -> KeptCoverage:
     }
     active = {name: record.active for name, record in old.cameras.items() if record.active}
     return KeptCoverage(2, saved, cameras, active=active)
-
-
-def _set_aside(file: Path, aside: Path) -> None:
-    try:
-        file.replace(aside)
-    except OSError as error:
-        log.warning("a damaged file cannot be set aside", file=str(file), detail=error.strerror)

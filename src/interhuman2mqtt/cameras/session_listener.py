@@ -18,7 +18,7 @@ from interhuman2mqtt.cloud.session_types import Anomaly, SessionLimits
 from interhuman2mqtt.errors import Outage
 from interhuman2mqtt.events import Event, MediaChunk
 from interhuman2mqtt.runtime.clock import BoxClock
-from interhuman2mqtt.runtime.log import Changes
+from interhuman2mqtt.runtime.log import RateLimitedLogger
 from interhuman2mqtt.supervisor import Health
 
 log = structlog.get_logger(__name__)
@@ -77,7 +77,7 @@ class SessionMemory(Protocol):
     min_chunk_s: float
     """How long a chunk must be at least, as far as the cloud has complained of shorter ones."""
     resume: ResumePosition
-    anomalies: Changes
+    anomalies: RateLimitedLogger
 
     def accepted(self, endpoint_and_key: int) -> None:
         """Note that the cloud opened a session."""
@@ -180,7 +180,7 @@ class SessionListener:
         self._counters.oddities += 1
         self._counters.anomalies[anomaly] += 1
         kind = f"{anomaly} {detail}" if anomaly is Anomaly.LEFT_OUT else anomaly.value
-        self._memory.anomalies.say(kind, None, "session", level="warning", anomaly=anomaly.value, detail=detail)
+        self._memory.anomalies.emit(kind, None, "session", level="warning", anomaly=anomaly.value, detail=detail)
 
     def _limit_chunks(self) -> None:
         limits = self._limits

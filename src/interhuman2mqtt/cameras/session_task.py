@@ -18,7 +18,7 @@ from interhuman2mqtt.cloud.session import run_session
 from interhuman2mqtt.cloud.session_types import EndCause, SessionEnd, SessionOptions
 from interhuman2mqtt.config import secrets
 from interhuman2mqtt.errors import Lingering, Outage, Reason, Refused
-from interhuman2mqtt.runtime.log import Changes
+from interhuman2mqtt.runtime.log import RateLimitedLogger
 from interhuman2mqtt.supervisor import Health
 
 log = structlog.get_logger(__name__)
@@ -47,7 +47,7 @@ class SessionTask:
         self.resume = ResumePosition(camera.replay)
         self.min_chunk_s = 0.0
         """How long a chunk must be at least, as far as the cloud has complained of shorter ones."""
-        self.anomalies = Changes(log)
+        self.anomalies = RateLimitedLogger(log)
         self._camera = camera
         self._context = context
         self._capture = capture

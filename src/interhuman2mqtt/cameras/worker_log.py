@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import structlog
 
-from interhuman2mqtt.runtime.log import Changes
+from interhuman2mqtt.runtime.log import RateLimitedLogger
 from interhuman2mqtt.runtime.redaction import redact
 
 LINES = 30
@@ -48,7 +48,7 @@ class WorkerLog:
         shape = _numbers.sub("#", text)
         if text and self._may_say(shape):
             level = "debug" if _of_ffmpeg.match(text) else "warning"
-            self._changes.say(shape, None, "capture process says", level=level, line=text)
+            self._changes.emit(shape, None, "capture process says", level=level, line=text)
 
     def _may_say(self, shape: str) -> bool:
         """Whether a line of this shape may still be said, or was said already and will only be counted."""
@@ -70,4 +70,4 @@ class WorkerLog:
 
     def _forget(self) -> None:
         self._known: set[str] = set()
-        self._changes = Changes(self._log, REMIND_S, self._clock)
+        self._changes = RateLimitedLogger(self._log, REMIND_S, self._clock)

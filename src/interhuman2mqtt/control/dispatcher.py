@@ -34,6 +34,7 @@ from interhuman2mqtt.control.requests import (
 from interhuman2mqtt.errors import Interhuman2MqttError
 from interhuman2mqtt.publish.message import Message
 from interhuman2mqtt.publish.mqtt.types import IncomingMessage
+from interhuman2mqtt.runtime.log import RateLimitedLogger
 from interhuman2mqtt.supervisor import BugBudget
 
 SLOW_MAX = 4
@@ -42,7 +43,7 @@ EVERY_S = 0.05
 """Seconds between two requests, in the long run."""
 BURST = 64
 """Requests that are obeyed without a pause between them."""
-QUIET_S = 60.0
+LOG_EVERY_S = 60.0
 """Between two lines of the log about messages that are ignored for the same reason."""
 
 log = structlog.get_logger(__name__)
@@ -113,7 +114,7 @@ class RequestDispatcher:
         self._born = born
         self._bugs = bugs
         self._counts: Counter[str] = Counter()
-        self._logged: dict[Ignoring, tuple[float, int]] = {}
+        self._log_limit = RateLimitedLogger(log, LOG_EVERY_S, trio.current_time)
         self._slow = trio.Semaphore(SLOW_MAX)
         self._paid_until = -math.inf
 
@@ -232,13 +233,11 @@ class RequestDispatcher:
         await trio.sleep_until(self._paid_until)
 
     def _ignore(self, ignored: Ignored) -> None:
-        """Count it; the log tells the first at once, then once a minute how many there were."""
+        """Count it; the first is logged at once, then once a minute how many there were."""
         self._counts[ignored.why] += 1
-        total, now = self._counts[ignored.why], trio.current_time()
-        last, told = self._logged.get(ignored.why, (-QUIET_S, 0))
-        if ignored.why is not Ignoring.CLEARED and now - last >= QUIET_S:
-            self._logged[ignored.why] = (now, total)
-            log.warning("message ignored", why=ignored.why.value, count=total - told, detail=ignored.detail)
+        count = self._log_limit.count(ignored.why.value)
+        if count and ignored.why is not Ignoring.CLEARED:
+            log.warning("message ignored", why=ignored.why.value, count=count, detail=ignored.detail)
 
 
 def _described(request: Request) -> dict[str, str | None]:

@@ -27,7 +27,7 @@ from interhuman2mqtt.metrics import collectors
 from interhuman2mqtt.metrics.collectors import Rows, counter, gauge
 from interhuman2mqtt.publish.service import PublishService
 from interhuman2mqtt.publish.topics import BridgeInfo
-from interhuman2mqtt.runtime.log import Changes
+from interhuman2mqtt.runtime.log import RateLimitedLogger
 from interhuman2mqtt.runtime.watchdog import Heartbeats
 from interhuman2mqtt.supervisor import BugBudget, Health, RetryInfo, keep_running
 
@@ -179,7 +179,7 @@ class Exporter:
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(Families(sources))
         ProcessCollector(registry=self._registry)
-        self._said = Changes(log)
+        self._log_changes = RateLimitedLogger(log)
         self._kept: dict[str, tuple[float, bytes]] = {}
 
     async def run(self) -> None:
@@ -192,14 +192,16 @@ class Exporter:
         except OSError as error:
             raise Outage(_reason(error), f"metrics.listen: {self._host}:{self._port}: {_remedy(error)}") from error
         health.well()
-        self._said.say("metrics", "served", "metrics are served", at=f"http://{self._host}:{self._port}/metrics")
+        self._log_changes.emit(
+            "metrics", "served", "metrics are served", at=f"http://{self._host}:{self._port}/metrics"
+        )
         await serve(listeners, self._answer)
         return True
 
     def _waits(self, waiting: RetryInfo) -> None:
         """Told once for as long as it stays the same."""
         detail = waiting.outage.detail
-        self._said.say("metrics", detail, "metrics are not served", level="error", detail=detail)
+        self._log_changes.emit("metrics", detail, "metrics are not served", level="error", detail=detail)
 
     def _answer(self, path: str, accept: str) -> HttpAnswer:
         match path:

@@ -101,8 +101,6 @@ def _sum(all_counts: list[Counts]) -> Counts:
 
 
 NAME = "budget.json"
-DAMAGED = ".damaged-"
-"""Between the name and the local day on which the file was found so."""
 
 log = structlog.get_logger(__name__)
 
@@ -130,19 +128,16 @@ class BudgetFile:
         try:
             kept = msgspec.json.decode(content, type=KeptUsage)
         except (msgspec.MsgspecError, ValueError) as error:
-            aside = self.path.with_name(f"{NAME}{DAMAGED}{today}")
-            self.path.replace(aside)
-            state_dir.sync_folder(aside.parent)
-            log.error("the file of the budgets is damaged", set_aside=str(aside), detail=str(error))  # noqa: TRY400
+            moved = state_dir.quarantine(self.path, str(today))
+            log.error("the file of the budgets is damaged", quarantined=str(moved), detail=str(error))  # noqa: TRY400
             return nothing(today)
         return Usage(kept.day, kept.days).turn(today)
 
     def held(self, today: date) -> Path | None:
         """Return a damaged file that was quarantined today: how much of the budgets it had counted nobody knows."""
-        for aside in sorted(self.path.parent.glob(f"{NAME}{DAMAGED}*")):
-            day = aside.name.removeprefix(f"{NAME}{DAMAGED}")
-            if day >= today.isoformat():
-                return aside
+        for moved in sorted(self.path.parent.glob(f"{NAME}{state_dir.DAMAGED}*")):
+            if moved.name.removeprefix(f"{NAME}{state_dir.DAMAGED}") >= today.isoformat():
+                return moved
         return None
 
     def save(self, usage: Usage) -> None:

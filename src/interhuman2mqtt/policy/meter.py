@@ -25,7 +25,7 @@ from interhuman2mqtt.events import utc_now
 from interhuman2mqtt.policy.budget_store import BOX, BudgetFile, Counts, Usage, nothing
 from interhuman2mqtt.runtime.blocking import Blocking
 from interhuman2mqtt.runtime.clock import is_unset
-from interhuman2mqtt.runtime.log import Changes
+from interhuman2mqtt.runtime.log import RateLimitedLogger
 
 DAY_S = 25 * 3600.0
 """The longest local day. What is older belongs to no present day, whatever the clock shows."""
@@ -129,7 +129,7 @@ class Meter:
         self._loaded = False
         self._wanted = trio.Event()
         self._writing = trio.Lock()
-        self._said = Changes(log)
+        self._log_changes = RateLimitedLogger(log)
 
     @property
     def usage(self) -> Usage:
@@ -214,7 +214,7 @@ class Meter:
                 self._in_use |= in_use
                 raise
             self._kept, self.trouble = kept, None
-            self._said.say("file", "written", "what is streamed is counted", level="debug")
+            self._log_changes.emit("file", "written", "what is streamed is counted", level="debug")
 
     def _reserving(self, in_use: set[str], ahead: float) -> Usage:
         """Return what to write: ahead for those in use, for others not less than before; but in the end what is so."""
@@ -228,7 +228,7 @@ class Meter:
             return await self._blocking.run(call)
         except OSError as error:
             self.trouble = f"{error.filename or self._file.path} cannot be {done}: {error.strerror}"
-            self._said.say("file", self.trouble, "nothing can be counted", level="warning", detail=self.trouble)
+            self._log_changes.emit("file", self.trouble, "nothing can be counted", level="warning", detail=self.trouble)
             self.changed()
             raise Outage(Reason.OVER_BUDGET, self.doubt or self.trouble) from error
 

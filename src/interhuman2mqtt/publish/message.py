@@ -3,7 +3,6 @@
 What happens to a message that cannot be delivered: a rule with a name, counted, logged and told. Never silence.
 """
 
-from collections import Counter
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import Protocol
@@ -13,6 +12,7 @@ import trio
 from msgspec import Struct
 
 from interhuman2mqtt.events import ActiveSignal
+from interhuman2mqtt.runtime.log import RateLimitedLogger
 
 
 class MessageKind(StrEnum):
@@ -51,8 +51,8 @@ class Message(Struct, frozen=True, kw_only=True):
     """The signals of its camera that are active from then on, so that a later life can end them; None: as before."""
 
 
-QUIET = 60.0
-"""Seconds between two log lines about the same rule."""
+LOG_EVERY_S = 60.0
+"""Between two log lines about the same rule."""
 
 log = structlog.get_logger()
 
@@ -79,25 +79,6 @@ class OnDrop(Protocol):
         """A message was dropped; None where nobody knows any more what it said."""
 
 
-class RateLimitedLogger:
-    """Lets one line a minute of each kind into the log, with the number of those that it stands for."""
-
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self.counts: Counter[str] = Counter()
-        self._clock = clock
-        self._logged: dict[str, tuple[float, int]] = {}
-
-    def count(self, kind: str) -> int:
-        """One more of a kind; how many a line stands for that is logged now, and 0 where none should be."""
-        self.counts[kind] += 1
-        now, total = self._clock(), self.counts[kind]
-        last, logged = self._logged.get(kind, (-QUIET, 0))
-        if now - last < QUIET:
-            return 0
-        self._logged[kind] = (now, total)
-        return total - logged
-
-
 class DropLog:
     """Counts the messages dropped and logs them: the first at once, then once a minute with their number.
 
@@ -107,16 +88,16 @@ class DropLog:
 
     def __init__(self, on_loss: OnDrop | None = None, clock: Callable[[], float] = trio.current_time) -> None:
         self._on_loss = on_loss
-        self._quiet = RateLimitedLogger(clock)
+        self._log_limit = RateLimitedLogger(log, LOG_EVERY_S, clock)
 
     @property
     def counts(self) -> Mapping[str, int]:
         """Messages dropped, by the rule's name."""
-        return self._quiet.counts
+        return self._log_limit.counts
 
     def report(self, message: Message | None, loss: DropReason, detail: str, /) -> None:
         """A message was dropped; None where nobody knows any more what it said."""
-        if count := self._quiet.count(loss.value):
+        if count := self._log_limit.count(loss.value):
             total = self.counts[loss.value]
             topic = None if message is None else message.topic
             log.warning("messages dropped", rule=loss.value, count=count, total=total, topic=topic, detail=detail)

@@ -36,7 +36,7 @@ TIME_ERROR = 5
 _TIMEX = ctypes.create_string_buffer(256)
 """More than the size of struct timex on any architecture; its first word, zero, asks and changes nothing."""
 
-MADE_AT = datetime(2026, 11, 1, tzinfo=UTC)
+BUILD_DATE = datetime(2026, 11, 1, tzinfo=UTC)
 """When this version was made, or shortly before: a clock that shows an earlier time was never set."""
 
 NOISE_S = 0.001
@@ -209,7 +209,7 @@ def _read_once() -> Reading:
 
 def is_unset(at: datetime) -> bool:
     """Return whether a clock that shows this is plainly wrong, as after a power cut where nothing keeps the time."""
-    return at < MADE_AT
+    return at < BUILD_DATE
 
 
 def clock_state() -> Clock:
@@ -225,9 +225,6 @@ def clock_state() -> Clock:
 def _libc() -> ctypes.CDLL:
     return ctypes.CDLL(None)
 
-
-PROGRAM_EXISTS = MADE_AT.timestamp()
-"""No event was accepted before this: a clock that says so is not set."""
 
 RESTART = 31.0
 """Seconds that a machine is down at least when it restarts, so that what waited through it counts as late."""
@@ -263,6 +260,6 @@ class Ages:
         present = self._now
         if then.boot == present.boot != "":
             return max(0.0, present.uptime - then.uptime)
-        if then.synced and present.synced and PROGRAM_EXISTS <= then.wall <= present.wall:
+        if then.synced and present.synced and BUILD_DATE.timestamp() <= then.wall <= present.wall:
             return max(RESTART, present.wall - then.wall)
         return RESTART

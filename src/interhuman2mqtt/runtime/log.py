@@ -8,11 +8,13 @@ Logging never blocks and never raises: a full disk, a reader that stands still o
 
 import atexit
 import logging
+import math
 import os
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TextIO
 
 import structlog
@@ -22,7 +24,7 @@ from interhuman2mqtt.runtime.log_writer import LogWriter
 from interhuman2mqtt.runtime.redaction import hide, redact, redact_deep
 from interhuman2mqtt.runtime.sanitize import clean_lines, escape_json
 
-__all__ = ["Changes", "complain", "drain", "guard_streams", "hide", "redact", "setup"]
+__all__ = ["RateLimitedLogger", "complain", "drain", "guard_streams", "hide", "redact", "setup"]
 
 PRIORITIES = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
 """syslog(3), which the journal speaks"""
@@ -146,8 +148,8 @@ PREPARE: list[Processor] = [
 
 
 @dataclass
-class Said:
-    """The last line about something, and how often it came again since."""
+class _Entry:
+    """The last line of a key, and how often it came again since."""
 
     state: object
     level: str
@@ -157,36 +159,68 @@ class Said:
     repeated: int = 0
 
 
-@dataclass
-class Changes:
-    """Logs a state when it changes, and only counts while it stays the same.
+class RateLimitedLogger:
+    """Keeps what happens again and again from filling the log, and loses no count of it.
 
-    The count is told when the state changes, and every `remind_after` seconds while it does not.
+    What is in a state is logged by `emit` when the state changes. What only happens is asked of `count`: the first time
+    is worth a line at once, the others one line together.
+
+    Args:
+        log: The logger of who logs.
+        every: Seconds after which a line may come again though nothing changed.
+        clock: Seconds, of a clock that nobody sets.
     """
 
-    log: FilteringBoundLogger = field(default_factory=structlog.get_logger)
-    remind_after: float = 3600.0
-    clock: Callable[[], float] = time.monotonic
-    _said: dict[str, Said] = field(default_factory=dict)
+    def __init__(
+        self,
+        log: FilteringBoundLogger | None = None,
+        every: float = 3600.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.counts: Counter[str] = Counter()
+        """How often each key was counted."""
+        self._log = log if log is not None else structlog.get_logger()
+        self._every = every
+        self._clock = clock
+        self._entries: dict[str, _Entry] = {}
+        self._counted: dict[str, tuple[float, int]] = {}
 
-    def say(self, about: str, state: object, event: str, *, level: str = "info", **values: object) -> None:
-        """Something is in a state: `event` and `values` describe it where `state` is not what it was."""
-        last = self._said.get(about)
+    def emit(self, key: str, state: object, event: str, *, level: str = "info", **values: object) -> None:
+        """Log that `key` is in a state; while that stays the same only count, and log the count now and then.
+
+        Args:
+            key: What is in the state.
+            state: Compared with the one before.
+            event: The line, with `values`.
+            level: Of the line.
+            values: Its fields.
+        """
+        last = self._entries.get(key)
         if last and last.state == state:
             last.event, last.values = event, values
             last.repeated += 1
-            if self.clock() - last.at >= self.remind_after:
-                self._tell_repeats(last)
+            if self._clock() - last.at >= self._every:
+                self._emit_repeats(last)
             return
         if last:
-            self._tell_repeats(last)
-        self._said[about] = Said(state, level, event, values, self.clock())
+            self._emit_repeats(last)
+        self._entries[key] = _Entry(state, level, event, values, self._clock())
         self._write(level, event, values)
 
-    def _tell_repeats(self, said: Said) -> None:
-        if said.repeated:
-            self._write(said.level, f"{said.event} (repeated {said.repeated} times)", said.values)
-        said.repeated, said.at = 0, self.clock()
+    def count(self, key: str) -> int:
+        """Count one more; return how many a line stands for that is to be logged now, and 0 where none is."""
+        self.counts[key] += 1
+        now, total = self._clock(), self.counts[key]
+        last, logged = self._counted.get(key, (-math.inf, 0))
+        if now - last < self._every:
+            return 0
+        self._counted[key] = (now, total)
+        return total - logged
+
+    def _emit_repeats(self, entry: _Entry) -> None:
+        if entry.repeated:
+            self._write(entry.level, f"{entry.event} (repeated {entry.repeated} times)", entry.values)
+        entry.repeated, entry.at = 0, self._clock()
 
     def _write(self, level: str, event: str, values: dict[str, object]) -> None:
-        self.log.log(logging.getLevelNamesMapping()[level.upper()], event, **values)
+        self._log.log(logging.getLevelNamesMapping()[level.upper()], event, **values)

@@ -11,6 +11,7 @@
 """
 
 import fcntl
+import glob
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
@@ -24,6 +25,9 @@ SYSTEM_RUNTIME = Path("/run/interhuman2mqtt")
 """What `RuntimeDirectory=interhuman2mqtt` of the unit makes."""
 BOOT = Path("/proc/sys/kernel/random/boot_id")
 """Another one after each start of the machine (proc(5))."""
+DAMAGED = ".damaged-"
+"""Between the name of a quarantined file and when that was."""
+QUARANTINED_MAX = 2
 OURS = ("budget.json", "coverage.json", "outbox.sqlite")
 """What the names of the daemon's own files begin with."""
 
@@ -118,6 +122,30 @@ def replace(path: Path, content: bytes, mode: int = 0o600) -> None:
         os.fsync(file.fileno())
     draft.replace(path)
     sync_folder(path.parent)
+
+
+def quarantine(file: Path, stamp: str, parts: tuple[str, ...] = ("",)) -> Path:
+    """Move a file that cannot be used out of the way, as evidence; of those that were moved before the newest is kept.
+
+    More would fill the disk of a box whose disk damages them. Blocks; raises OSError.
+
+    Args:
+        file: What cannot be used.
+        stamp: When, in a form that sorts; part of the new name.
+        parts: Endings of the names of files that belong together.
+
+    Returns:
+        The new path of `file`.
+    """
+    for old in sorted(file.parent.glob(f"{glob.escape(file.name)}{DAMAGED}*[0-9Z]"))[: 1 - QUARANTINED_MAX]:
+        for part in parts:
+            Path(f"{old}{part}").unlink(missing_ok=True)
+    moved = file.with_name(f"{file.name}{DAMAGED}{stamp}")
+    for part in parts:
+        with suppress(FileNotFoundError):
+            Path(f"{file}{part}").rename(f"{moved}{part}")
+    sync_folder(moved.parent)
+    return moved
 
 
 def sync_folder(folder: Path) -> None:

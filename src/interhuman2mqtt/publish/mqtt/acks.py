@@ -8,12 +8,13 @@ from collections.abc import Callable, Mapping
 import structlog
 import trio
 
-from interhuman2mqtt.publish.message import DropReason, Message, MessageKind, OnDrop, RateLimitedLogger
+from interhuman2mqtt.publish.message import LOG_EVERY_S, DropReason, Message, MessageKind, OnDrop
 from interhuman2mqtt.publish.mqtt.throttle import Throttle
 from interhuman2mqtt.publish.mqtt.types import Ack
 from interhuman2mqtt.publish.outbox import parked
 from interhuman2mqtt.publish.outbox.queue import OutboxQueue
 from interhuman2mqtt.publish.outbox.rows import Row
+from interhuman2mqtt.runtime.log import RateLimitedLogger
 
 TOO_LARGE = 0x95
 HOPELESS = frozenset({0x90, TOO_LARGE, 0x99})
@@ -61,7 +62,7 @@ class AckHandler:
         self._newest = newest
         self._on_loss = on_loss
         self._on_ack = on_ack
-        self._quiet = RateLimitedLogger(trio.current_time)
+        self._quiet = RateLimitedLogger(log, LOG_EVERY_S, trio.current_time)
 
     def to_row(self, row: Row, message: Message, ack: Ack) -> None:
         """To a row of the outbox, which was sent as `message`."""

@@ -10,9 +10,10 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from interhuman2mqtt.publish.message import RateLimitedLogger
+from interhuman2mqtt.publish.message import LOG_EVERY_S
 from interhuman2mqtt.publish.mqtt.paho_client import PahoClient, reason_string
 from interhuman2mqtt.publish.mqtt.types import PAYLOAD_MAX, Ack, IncomingMessage
+from interhuman2mqtt.runtime.log import RateLimitedLogger
 
 OnMessage = Callable[[IncomingMessage], None]
 """Called with each message that comes; must neither wait nor fail."""
@@ -31,7 +32,7 @@ class Subscriptions:
         self._answers: dict[int | None, list[Ack] | None] = {}
         """Of those subscriptions whose answer somebody waits for."""
         self._answered = trio.Event()
-        self._log_limit = RateLimitedLogger(trio.current_time)
+        self._log_limit = RateLimitedLogger(log, LOG_EVERY_S, trio.current_time)
         client.on_subscribe = self._on_subscribe
         client.on_message = self._on_message
         client.on_unreadable = self._on_unreadable

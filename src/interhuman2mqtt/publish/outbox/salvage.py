@@ -7,7 +7,7 @@
 
 import sqlite3
 from collections.abc import Callable
-from contextlib import closing, suppress
+from contextlib import closing
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -26,12 +26,9 @@ from interhuman2mqtt.publish.outbox.store import (
     decode_all,
     translated,
 )
-from interhuman2mqtt.runtime.state_dir import sync_folder
+from interhuman2mqtt.runtime.state_dir import quarantine
 
-KEPT_FILES = 2
-"""Files that were set aside, at most: more would fill the disk of a box whose disk damages them."""
-
-_PARTS = ("", "-wal", "-shm")
+PARTS = ("", "-wal", "-shm")
 PROBES = 100_000
 """Keys looked up one by one, at most, between what can be read from both ends of a damaged table."""
 
@@ -59,23 +56,12 @@ def open_or_replace(store: Store, now: datetime) -> OpenedStore:
 def replace(store: Store, now: datetime) -> Path:
     """Set the file aside, under the path that is returned, and open a new one. Blocks; raises Unavailable."""
     store.close()
-    aside = store.path.with_name(f"{store.path.name}.damaged-{now:%Y%m%dT%H%M%S.%fZ}")
     try:
-        _make_room(store.path)
-        for part in _PARTS:
-            with suppress(FileNotFoundError):
-                Path(f"{store.path}{part}").rename(f"{aside}{part}")
-        sync_folder(aside.parent)
+        moved = quarantine(store.path, f"{now:%Y%m%dT%H%M%S.%fZ}", PARTS)
     except OSError as error:
         raise Unavailable(f"{store.path} is damaged and cannot be set aside: {error.strerror or error}") from error
     store.open()
-    return aside
-
-
-def _make_room(path: Path) -> None:
-    for old in sorted(path.parent.glob(f"{path.name}.damaged-*Z"))[: 1 - KEPT_FILES]:
-        for part in _PARTS:
-            Path(f"{old}{part}").unlink(missing_ok=True)
+    return moved
 
 
 def salvage(path: Path) -> Found:
