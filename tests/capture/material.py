@@ -6,18 +6,21 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from interhuman2mqtt.capture import ipc
 from interhuman2mqtt.capture.device import open_source
-from interhuman2mqtt.capture.reader import Counts, ReaderState, SourceReader
-from interhuman2mqtt.capture.recorder import Recorder, Tracks
+from interhuman2mqtt.capture.reader import CaptureState, PacketCounts, SourceReader
+from interhuman2mqtt.capture.recorder import Recorder
 from interhuman2mqtt.capture.ring import Ring
 from interhuman2mqtt.capture.timestamps import ClockAnchor
-from interhuman2mqtt.capture.track_selection import SourceHints, choose
+from interhuman2mqtt.capture.track_selection import SourceHints, select_tracks
 from interhuman2mqtt.errors import Outage
 from interhuman2mqtt.supervisor import leaves
 from support.clips import Clip, frame_numbers, made
+
+if TYPE_CHECKING:
+    from interhuman2mqtt.capture.tracks import Tracks
 
 SMALL = Clip(size=(192, 108), seconds=8, fps=15, gop=15)
 """120 frames with AAC, in eight GOPs."""
@@ -60,25 +63,25 @@ class Captured:
 
     def __init__(self, limit_s: float = 600.0, limit_bytes: int = WHOLE) -> None:
         self.ring = Ring(limit_s, limit_bytes)
-        self.takes: dict[int, Tracks] = {}
+        self.tracks: dict[int, Tracks] = {}
         self.anchor = ClockAnchor()
-        self.counts = Counts()
+        self.counts = PacketCounts()
         self.opened: ipc.Opened | None = None
         self._numbers = 0
 
-    def read(self, path: Path, adjustment: SourceHints = SourceHints(), **changes: Any) -> None:  # noqa: B008 - frozen
-        """Capture a whole file as the next take."""
+    def read(self, path: Path, hints: SourceHints = SourceHints(), **changes: Any) -> None:  # noqa: B008 - frozen
+        """Capture a whole file as the next epoch."""
         command = a_command(path, **changes)
-        feeds = [feed._replace(paced=False) for feed in open_source(command)]
-        tracks, self.opened, _ = choose(command, feeds, adjustment)
-        self.ring.cut(has_sound=tracks.sound is not None)
-        self.takes[self.ring.take] = tracks
-        shared = ReaderState(self.ring, threading.Condition(), self.anchor, self.counts)
-        take = SourceReader(shared, feeds, tracks, adjustment, may_encode=command.video == "auto")
+        feed = open_source(command)._replace(paced=False)
+        tracks, self.opened, _ = select_tracks(command, feed, hints)
+        self.ring.begin_epoch(has_audio=tracks.audio is not None)
+        self.tracks[self.ring.epoch] = tracks
+        shared = CaptureState(self.ring, threading.Condition(), self.anchor, self.counts)
+        reader = SourceReader(shared, feed, tracks, hints, may_encode=command.video == "auto")
         try:
-            take.read(feeds[0])
+            reader.read(feed)
         finally:
-            feeds[0].close()
+            feed.close()
         # the whole file came at once, but the anchor is settled only some time after the last surprise
         self.anchor.observe(time.monotonic() - self.anchor.seconds, time.monotonic() + 1)
 
@@ -98,8 +101,8 @@ class Captured:
 
     def cut(self, recording: Recorder, *, source_ended: bool = False) -> Cut | None:
         """What one pull gets."""
-        recording.pulled = True
-        return recording.cut(self.takes, source_ended=source_ended)
+        recording.is_pulled = True
+        return recording.next_chunk(self.tracks, source_ended=source_ended)
 
     def next(self, recording: Recorder, *, source_ended: bool = False) -> Cut:
         """What one pull gets that must get something."""
@@ -109,7 +112,7 @@ class Captured:
 
     def cuts(self, recording: Recorder, *, source_ended: bool = False) -> Iterator[Cut]:
         """Every chunk that pulling gives, as long as it gives one."""
-        while not recording.ended and (cut := self.cut(recording, source_ended=source_ended)):
+        while not recording.is_ended and (cut := self.cut(recording, source_ended=source_ended)):
             yield cut
 
 

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 from typing import Any, NamedTuple, cast
 
 from interhuman2mqtt.capture.clock_rate import ClockRate
-from interhuman2mqtt.capture.preroll import Arrived, Preroll
+from interhuman2mqtt.capture.preroll import ArrivedPacket, Preroll
 from interhuman2mqtt.capture.timestamps import ClockAnchor, TimestampRepair
 
 VIDEO, SOUND = 0, 1
@@ -38,7 +38,7 @@ class Placed(NamedTuple):
     at: float
     """seconds on the timeline"""
     anchor: float
-    settled: bool
+    is_settled: bool
 
 
 @dataclass
@@ -76,7 +76,7 @@ class Camera:
         anchor = ClockAnchor()
         timelines = {
             VIDEO: TimestampRepair(Fraction(1, 90_000), anchor, self.repairs, ClockRate()),
-            SOUND: TimestampRepair(Fraction(1, 16_000), anchor, self.repairs, ClockRate(), leads=False),
+            SOUND: TimestampRepair(Fraction(1, 16_000), anchor, self.repairs, ClockRate(), sets_anchor=False),
         }
         opening: Preroll | None = Preroll(timelines, VIDEO, anchor, self.repairs)
         placed: list[Placed] = []
@@ -85,7 +85,7 @@ class Camera:
             if track == SOUND or true >= (self.silent - 0.5) / self.fps:
                 said = round((self.video, self.sound)[track](true) / timelines[track].tick_s)
             packet = SimpleNamespace(stream_index=track, pts=said, dts=said, true=true)
-            due = [Arrived(cast("Any", packet), at)]
+            due = [ArrivedPacket(cast("Any", packet), at)]
             if opening and opening.hold(due[0]):
                 continue
             if opening:
@@ -95,7 +95,7 @@ class Camera:
                 stamp = timeline.place(each.pts, each.dts, arrival)
                 seconds_placed = stamp.dts * timeline.tick_s
                 true_at = cast("Any", each).true
-                placed.append(Placed(each.stream_index, true_at, seconds_placed, anchor.seconds, anchor.settled))
+                placed.append(Placed(each.stream_index, true_at, seconds_placed, anchor.seconds, anchor.is_settled))
         return placed
 
 
@@ -123,7 +123,7 @@ class Judged(NamedTuple):
 
 def judged(placed: list[Placed]) -> Judged:
     """Compare with the truth."""
-    first = next(each for each in placed if each.settled)
+    first = next(each for each in placed if each.is_settled)
     wrong = [(each.track, each.at + first.anchor - ZERO - each.true, each) for each in placed]
     pictures = [error for track, error, _ in wrong if track == VIDEO]
     fresh = [

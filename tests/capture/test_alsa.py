@@ -14,7 +14,7 @@ from capture.material import SMALL, a_command, numbers
 from capture.workers import PATIENT, film, pull, working
 from interhuman2mqtt.cameras.worker import start_worker
 from interhuman2mqtt.capture import bundled_libraries
-from interhuman2mqtt.capture.alsa import Address, Roots, address, fault, refusal
+from interhuman2mqtt.capture.alsa import HardwareAddress, Roots, explain_refusal, find_fault, parse_name
 from interhuman2mqtt.errors import Outage, Reason, Refused
 
 OPEN = """
@@ -79,23 +79,23 @@ async def test_the_capture_process_is_told_where_to_look(monkeypatch: pytest.Mon
 @pytest.mark.parametrize(
     ("name", "meant"),
     [
-        ("hw", Address("0")),
-        ("hw:1", Address("1")),
-        ("hw:0,1", Address("0", 1)),
-        ("hw:0,1,2", Address("0", 1, 2)),
-        ("hw:CARD=Loopback,DEV=1", Address("Loopback", 1)),
-        ("hw:Loopback,1", Address("Loopback", 1)),
-        ("plughw:CARD=PCH,DEV=0,SUBDEV=3", Address("PCH", 0, 3)),
-        ("dsnoop:CARD=PCH", Address("PCH")),
+        ("hw", HardwareAddress("0")),
+        ("hw:1", HardwareAddress("1")),
+        ("hw:0,1", HardwareAddress("0", 1)),
+        ("hw:0,1,2", HardwareAddress("0", 1, 2)),
+        ("hw:CARD=Loopback,DEV=1", HardwareAddress("Loopback", 1)),
+        ("hw:Loopback,1", HardwareAddress("Loopback", 1)),
+        ("plughw:CARD=PCH,DEV=0,SUBDEV=3", HardwareAddress("PCH", 0, 3)),
+        ("dsnoop:CARD=PCH", HardwareAddress("PCH")),
         ("default", None),
         ("hw:0,one", None),
         ("hw:0,1,2,3", None),
         ("hw:NAME=1", None),
     ],
 )
-def test_names_of_the_hardware(name: str, meant: Address | None) -> None:
+def test_names_of_the_hardware(name: str, meant: HardwareAddress | None) -> None:
     """By position and by keyword, as alsa-lib takes them."""
-    assert address(name) == meant
+    assert parse_name(name) == meant
 
 
 @pytest.fixture
@@ -117,7 +117,7 @@ def card(tmp_path: Path) -> Roots:
 
 def test_a_device_that_is_well(card: Roots) -> None:
     """By its number, its id and with a subdevice."""
-    assert [fault(name, card) for name in ("hw:1", "hw:USB,0", "plughw:CARD=USB,DEV=0,SUBDEV=0")] == [None] * 3
+    assert [find_fault(name, card) for name in ("hw:1", "hw:USB,0", "plughw:CARD=USB,DEV=0,SUBDEV=0")] == [None] * 3
 
 
 @pytest.mark.parametrize(
@@ -133,7 +133,7 @@ def test_a_device_that_is_well(card: Roots) -> None:
 )
 def test_faults_that_the_kernel_tells(card: Roots, name: str, kind: type[Outage], reason: Reason, said: str) -> None:
     """Absent card, absent device, one that only plays, a node that is missing, an absent subdevice."""
-    found = fault(name, card)
+    found = find_fault(name, card)
     assert found
     assert (type(found), found.reason) == (kind, reason)
     assert found.detail.startswith(f"microphone alsa:{name}: ")
@@ -142,7 +142,7 @@ def test_faults_that_the_kernel_tells(card: Roots, name: str, kind: type[Outage]
 
 def test_a_machine_without_sound(tmp_path: Path) -> None:
     """No card at all is a sentence of its own."""
-    found = fault("hw:0", Roots(tmp_path, tmp_path, tmp_path))
+    found = find_fault("hw:0", Roots(tmp_path, tmp_path, tmp_path))
     assert found
     assert (found.reason, found.detail) == (
         Reason.NOT_FOUND,
@@ -176,7 +176,7 @@ def test_faults_that_opening_tells(  # noqa: PLR0917 - one fault
         return real(path, flags)
 
     monkeypatch.setattr(os, "open", refuse)
-    found = fault("hw:1,0", card)
+    found = find_fault("hw:1,0", card)
     assert found
     assert (type(found), found.reason) == (kind, reason)
     assert said in found.detail
@@ -189,10 +189,10 @@ def test_a_device_that_is_shared(card: Roots, monkeypatch: pytest.MonkeyPatch) -
         raise OSError(errno.EBUSY, str(path))
 
     monkeypatch.setattr(os, "open", refuse)
-    assert fault("dsnoop:CARD=USB,DEV=0", card) is None
-    assert fault("sysdefault:CARD=USB", card) is None
-    assert fault("hw:CARD=USB,DEV=0", card)
-    assert fault("dsnoop:CARD=Loopback", card)
+    assert find_fault("dsnoop:CARD=USB,DEV=0", card) is None
+    assert find_fault("sysdefault:CARD=USB", card) is None
+    assert find_fault("hw:CARD=USB,DEV=0", card)
+    assert find_fault("dsnoop:CARD=Loopback", card)
 
 
 OWN = """
@@ -228,7 +228,7 @@ async def test_a_microphone_beside_a_camera(
 def test_a_subdevice_that_is_taken(card: Roots) -> None:
     """Another one of the device being free does not help."""
     (card.proc / "asound/card1/pcm0c/sub0/status").write_text("state: RUNNING\nowner_pid   : 77\n")
-    found = fault("hw:1,0,0", card)
+    found = find_fault("hw:1,0,0", card)
     assert found
     assert (found.reason, found.detail) == (Reason.BUSY, "microphone alsa:hw:1,0,0 is in use by a process (process 77)")
 
@@ -246,6 +246,6 @@ def test_a_subdevice_that_is_taken(card: Roots) -> None:
 )
 def test_what_ffmpeg_prints_is_the_reason(card: Roots, said: str, kind: type[Outage], reason: Reason) -> None:
     """Of names that only the configuration of ALSA explains, nothing else tells it."""
-    found = refusal("default", said, card)
+    found = explain_refusal("default", said, card)
     assert (type(found), found.reason) == (kind, reason)
     assert found.detail.startswith("microphone alsa:default")

@@ -9,7 +9,7 @@ from capture.material import a_command, numbers
 from capture.test_device import outage
 from capture.workers import film, pull, working
 from interhuman2mqtt.capture import ipc
-from interhuman2mqtt.capture.audio_selection import Announced, announced
+from interhuman2mqtt.capture.audio_selection import SdpTrack, parse_sdp
 from interhuman2mqtt.capture.ffmpeg_log import LogLine
 from interhuman2mqtt.errors import Reason, Refused
 from support.clips import Clip
@@ -92,9 +92,9 @@ a=sendonly
 
 def test_what_a_camera_announces() -> None:
     """Payload types without a name (RFC 3551), several in one section, and directions."""
-    assert announced([LogLine(40, "tcp", "connected"), LogLine(40, "rtsp", SDP)]) == [
-        Announced("video", "H264", is_back_channel=False),
-        Announced("audio", "RTP payload type 0", is_back_channel=False),
-        Announced("audio", "PCMA", is_back_channel=True),
+    assert parse_sdp([LogLine(40, "tcp", "connected"), LogLine(40, "rtsp", SDP)]) == [
+        SdpTrack("video", "H264", is_back_channel=False),
+        SdpTrack("audio", "RTP payload type 0", is_back_channel=False),
+        SdpTrack("audio", "PCMA", is_back_channel=True),
     ]
-    assert announced([]) == []
+    assert parse_sdp([]) == []

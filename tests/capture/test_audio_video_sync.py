@@ -18,12 +18,12 @@ import pytest
 from capture.scripted import ZERO, Camera, Clock, running
 from interhuman2mqtt.capture import demuxer
 from interhuman2mqtt.capture.clock_rate import ClockRate
-from interhuman2mqtt.capture.demuxer import packets
+from interhuman2mqtt.capture.demuxer import read_packets
 from interhuman2mqtt.capture.device import Feed
+from interhuman2mqtt.capture.encoders import EncodedAudio
 from interhuman2mqtt.capture.preroll import Preroll
 from interhuman2mqtt.capture.ring import Packet
 from interhuman2mqtt.capture.timestamps import ClockAnchor, TimestampRepair
-from interhuman2mqtt.capture.tracks import EncodedAudio
 
 if TYPE_CHECKING:
     from av.audio.stream import AudioStream
@@ -132,14 +132,14 @@ def apart(microphone: Microphone, video: Clock, seconds: float, monkeypatch: pyt
     feed = sound_card(microphone, seconds, clock, chance)
     stream = cast("AudioStream", feed.container.streams[0])
     anchor = ClockAnchor()
-    first = next(each for each in pictures if each.settled)
+    first = next(each for each in pictures if each.is_settled)
     anchor.observe(0.0, first.anchor)
-    timeline = TimestampRepair(Fraction(1, 1_000_000), anchor, Counter(), ClockRate(counted=True), leads=False)
+    timeline = TimestampRepair(Fraction(1, 1_000_000), anchor, Counter(), ClockRate(counted=True), sets_anchor=False)
     opening: Preroll | None = Preroll({0: timeline}, None, anchor, Counter())
     sound = EncodedAudio("aac", RATE, "mono")
-    sound.listen(stream, timeline.time_base)
+    sound.use_input(stream, timeline.time_base)
     made: list[Packet] = []
-    for arrived in packets(feed):
+    for arrived in read_packets(feed):
         due = [arrived]
         if opening:
             if opening.hold(arrived):
@@ -147,7 +147,7 @@ def apart(microphone: Microphone, video: Clock, seconds: float, monkeypatch: pyt
             due, opening = list(opening.release(None)), None
         for packet, at in due:
             packet.pts, packet.dts = timeline.place(packet.pts, packet.dts, at)
-            made += sound.put(packet)
+            made += sound.convert(packet)
     shown = [(each.true, each.at) for each in pictures if each.track == 0]
     seen = [
         beep - shown_at(shown, round((beep + first.anchor - ZERO) / EVERY_S) * EVERY_S) for beep in beeps(made, sound)
@@ -202,7 +202,7 @@ def sine(frames: int, stamped: Clock, rate: int = RATE, drop: range = range(0)) 
     container = raw_sound()
     stream = container.streams.audio[0]
     sound = EncodedAudio("aac", RATE, "mono")
-    sound.listen(stream, Fraction(1, 1000))
+    sound.use_input(stream, Fraction(1, 1000))
     size = rate // 50
     made: list[Packet] = []
     for number in range(frames):
@@ -212,7 +212,7 @@ def sine(frames: int, stamped: Clock, rate: int = RATE, drop: range = range(0)) 
         packet: Any = av.Packet(array("h", (round(10_000 * math.sin(2 * math.pi * 200 * t)) for t in times)).tobytes())
         packet.pts = packet.dts = round(stamped(number / 50) * 1000)
         packet.time_base = Fraction(1, 1000)
-        made += sound.put(packet)
+        made += sound.convert(packet)
     return made, sound
 
 

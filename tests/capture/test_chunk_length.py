@@ -12,11 +12,11 @@ from msgspec import structs
 
 from capture.material import SMALL, Captured, Cut, captured
 from interhuman2mqtt.capture import ipc
-from interhuman2mqtt.capture.chunk_length import SHORT_OF_CHUNK, Bounds, lengths
-from interhuman2mqtt.capture.recorder import Recorder, Tracks
+from interhuman2mqtt.capture.chunk_length import SHORT_OF_CHUNK, Bounds, chunk_lengths
+from interhuman2mqtt.capture.recorder import Recorder
 from interhuman2mqtt.capture.ring import Packet, Ring
 from interhuman2mqtt.capture.timestamps import ClockAnchor
-from interhuman2mqtt.capture.tracks import Copied
+from interhuman2mqtt.capture.tracks import CopiedTrack, Tracks
 from support.clips import opened
 
 TICKS = 90_000
@@ -32,9 +32,9 @@ class Camera:
     def __init__(self, fps: float, framing: str, chunk_s: float, least_s: float | None = None) -> None:
         whole = small()
         self.ring = Ring(60.0, 32 << 20)
-        self.ring.cut(has_sound=False)
-        self.tracks = {1: Tracks(whole.takes[1].video, None)}
-        assert isinstance(self.tracks[1].video, Copied)
+        self.ring.begin_epoch(has_audio=False)
+        self.tracks = {1: Tracks(whole.tracks[1].video, None)}
+        assert isinstance(self.tracks[1].video, CopiedTrack)
         self._tick_s = self.tracks[1].video.tick_s
         key, other = whole.ring.gop(0).video[:2]
         self._data = {True: key.data, False: other.data}
@@ -76,8 +76,8 @@ class Camera:
 
     def pull(self, *, source_ended: bool = False) -> Cut | None:
         """What there is now."""
-        self.recording.pulled = True
-        return self.recording.cut(self.tracks, source_ended=source_ended)
+        self.recording.is_pulled = True
+        return self.recording.next_chunk(self.tracks, source_ended=source_ended)
 
 
 _small: list[Captured] = []
@@ -110,19 +110,19 @@ def live(camera: Camera, gops: Sequence[int]) -> Iterator[Left]:
 def judge(camera: Camera, gops: Sequence[int], chunks: list[Left], chunk_s: float, least_s: float) -> None:
     """What must hold of the chunks that have left, whatever the GOPs are like."""
     starts = [camera.time_of(frames) for frames in accumulate(gops, initial=0)]
-    lengths = [end_s - start_s for start_s, end_s in pairwise(starts)]
+    chunk_lengths = [end_s - start_s for start_s, end_s in pairwise(starts)]
     wanted_s = max(chunk_s, least_s)
     for before, chunk in pairwise(chunks):
         assert chunk.head.start_s == before.head.end_s, "GOPs are left out or come twice"
     for chunk in chunks:
         start_s, end_s = chunk.head.start_s, chunk.head.end_s
-        assert (chunk.head.lost, chunk.head.holes, chunk.head.last) == ((), (), False)
+        assert (chunk.head.lost, chunk.head.gaps, chunk.head.last) == ((), (), False)
         assert end_s - start_s > max(chunk_s * SHORT_OF_CHUNK, least_s) - ROUNDING_S
         first_border = next((border for border in starts if border > start_s + wanted_s - ROUNDING_S), starts[-1])
         assert end_s < first_border + ROUNDING_S, "it grew beyond the first border behind what was asked"
         assert chunk.at == pytest.approx(end_s, abs=0.002), "it left later than its last GOP was whole"
     end_s = chunks[-1].head.end_s if chunks else 0.0
-    assert starts[-1] - end_s < wanted_s + max(lengths), "it stays behind live"
+    assert starts[-1] - end_s < wanted_s + max(chunk_lengths), "it stays behind live"
 
 
 def judge_media(camera: Camera, chunks: list[Left], *, standalone: bool, least_s: float) -> None:
@@ -207,10 +207,10 @@ def test_gops_of_every_length(fps: float) -> None:
     st.floats(0.5, 30.0),
 )
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-def test_gops_of_irregular_lengths(fps: float, lengths: list[float], framing: str, chunk_s: float) -> None:
+def test_gops_of_irregular_lengths(fps: float, chunk_lengths: list[float], framing: str, chunk_s: float) -> None:
     """Whatever the lengths of GOPs are, one after the other, chunks leave in time, and no GOP is left out."""
     chunk_s = max(chunk_s, 3.0) if framing == "standalone" else chunk_s
-    gops = [max(1, min(round(length * fps), int(4.5 * fps))) for length in lengths]
+    gops = [max(1, min(round(length * fps), int(4.5 * fps))) for length in chunk_lengths]
     many = 1 + int(3 * chunk_s * fps / sum(gops))
     run(fps, gops * many, framing, chunk_s)
 
@@ -218,8 +218,10 @@ def test_gops_of_irregular_lengths(fps: float, lengths: list[float], framing: st
 def test_an_odd_gop_costs_nothing() -> None:
     """One of 1.3 s among many of 2 s makes one chunk longer; all others are as they were, and none waits."""
     camera = Camera(10.0, "continuous", 2.0)
-    lengths = [round(chunk.head.end_s - chunk.head.start_s, 3) for chunk in live(camera, [20, 20, 13, 20, 20, 20])]
-    assert lengths == [2.0, 2.0, 3.3, 2.0, 2.0]
+    chunk_lengths = [
+        round(chunk.head.end_s - chunk.head.start_s, 3) for chunk in live(camera, [20, 20, 13, 20, 20, 20])
+    ]
+    assert chunk_lengths == [2.0, 2.0, 3.3, 2.0, 2.0]
 
 
 def test_what_is_asked_for_is_what_comes_where_the_gops_allow_it() -> None:
@@ -235,10 +237,10 @@ def test_a_backlog_is_cut_as_live_media_is() -> None:
     camera = Camera(10.0, "continuous", 2.0)
     for number in range(12 * 20 + 1):
         camera.show(key=number % 12 == 0)
-    lengths = []
+    chunk_lengths = []
     while cut := camera.pull():
-        lengths.append(round(cut[0].end_s - cut[0].start_s, 3))
-    assert lengths == [2.4] * 10
+        chunk_lengths.append(round(cut[0].end_s - cut[0].start_s, 3))
+    assert chunk_lengths == [2.4] * 10
 
 
 def test_what_the_ring_cannot_hold_leaves_before_it_falls_off() -> None:
@@ -275,7 +277,7 @@ def test_a_rest_that_is_too_short_is_the_next_recordings() -> None:
     camera = Camera(10.0, "standalone", 3.0, least_s=3.0)
     chunks = list(live(camera, [20] * 3))
     assert [chunk.head.end_s for chunk in chunks] == pytest.approx([4.0])
-    camera.recording.finishing = True
+    camera.recording.is_finishing = True
     last = camera.pull()
     assert last is not None
     assert (last[0].last, last[0].start_s, last[0].end_s, last[1]) == (True, 4.0, 4.0, b"")
@@ -304,7 +306,7 @@ def test_a_rest_before_another_format_is_a_hole() -> None:
     """No recording ever sends it; the one that begins with it tells it, and goes on with the new format."""
     camera = Camera(10.0, "standalone", 3.0, least_s=3.0)
     list(live(camera, [20] * 3))
-    camera.ring.cut(has_sound=False)
+    camera.ring.begin_epoch(has_audio=False)
     camera.tracks[2] = camera.tracks[1]
     last = camera.pull()
     assert last is not None
@@ -312,7 +314,7 @@ def test_a_rest_before_another_format_is_a_hole() -> None:
     camera.begin(from_s=last[0].end_s)
     assert camera.pull() is None
     [chunk] = live(camera, [20] * 3)
-    assert chunk.head.holes == ((4.0, chunk.head.start_s),)
+    assert chunk.head.gaps == ((4.0, chunk.head.start_s),)
     assert chunk.payload
 
 
@@ -325,7 +327,7 @@ def test_a_camera_that_stood_still_is_no_long_picture() -> None:
     camera.show(key=True)
     cut = camera.pull()
     assert cut is not None
-    [hole] = cut[0].holes
+    [hole] = cut[0].gaps
     assert hole == pytest.approx((1.9, 7.0))
     with opened(cut[1]) as file:
         assert file.duration == pytest.approx(2.0 * 1e6, rel=0.01)
@@ -333,6 +335,6 @@ def test_a_camera_that_stood_still_is_no_long_picture() -> None:
 
 def test_chunks_are_foretold() -> None:
     """`probe` says how long chunks will be by the same rule, out of the GOPs that it saw."""
-    assert lengths([1.2] * 5, Bounds(2.0)) == pytest.approx([2.4, 2.4])
-    assert lengths([2.0, 2.0, 1.3, 2.0], Bounds(2.0)) == pytest.approx([2.0, 2.0, 3.3])
-    assert lengths([2.0] * 4, Bounds(3.0, 3.0)) == pytest.approx([4.0, 4.0])
+    assert chunk_lengths([1.2] * 5, Bounds(2.0)) == pytest.approx([2.4, 2.4])
+    assert chunk_lengths([2.0, 2.0, 1.3, 2.0], Bounds(2.0)) == pytest.approx([2.0, 2.0, 3.3])
+    assert chunk_lengths([2.0] * 4, Bounds(3.0, 3.0)) == pytest.approx([4.0, 4.0])

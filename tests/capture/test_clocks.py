@@ -12,7 +12,7 @@ from capture.material import a_command, numbers
 from capture.scripted import SOUND, VIDEO, ZERO, Camera, Judged, Placed, honest, judged, running
 from capture.workers import film, pull, working
 from interhuman2mqtt.capture.clock_rate import ClockRate
-from interhuman2mqtt.capture.preroll import Arrived, Preroll
+from interhuman2mqtt.capture.preroll import ArrivedPacket, Preroll
 from interhuman2mqtt.capture.timestamps import ClockAnchor, TimestampRepair
 from support.clips import Clip
 from support.scripted_camera import scripted_camera
@@ -176,7 +176,7 @@ def test_a_source_that_ends_with_its_first_burst() -> None:
     opening = Preroll({VIDEO: timeline}, VIDEO, ClockAnchor(), repairs)
     for number in range(20):
         packet = SimpleNamespace(stream_index=VIDEO, pts=number * 9000, dts=number * 9000)
-        assert opening.hold(Arrived(cast("Any", packet), ZERO + number * 0.001))
+        assert opening.hold(ArrivedPacket(cast("Any", packet), ZERO + number * 0.001))
     stamps = [timeline.place(each.pts, each.dts, at) for each, at in opening.release(None)]
     assert [stamp.pts for stamp in stamps] == [number * 9000 for number in range(20)]
     assert repairs == {}

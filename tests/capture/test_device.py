@@ -37,11 +37,9 @@ MOUNT = {"/cam": SMALL}
 def opening(command: ipc.Open) -> Outage | None:
     """Why a source does not open; None where it does."""
     try:
-        feeds = open_source(command)
+        open_source(command).close()
     except Outage as outage:
         return outage
-    for feed in feeds:
-        feed.close()
     return None
 
 
@@ -259,10 +257,10 @@ def test_what_is_no_camera() -> None:
 
 def test_the_test_picture() -> None:
     """`test:` needs nothing, and has sound."""
-    (feed,) = open_source(a_command(size=(320, 180), fps=5.0))
+    feed = open_source(a_command(size=(320, 180), fps=5.0))
     picture = feed.container.streams.video[0]
     assert (picture.width, picture.height, picture.average_rate) == (320, 180, Fraction(5))
-    assert (feed.sound is not None, feed.paced, feed.loops) == (True, True, False)
+    assert (feed.audio is not None, feed.paced, feed.loops) == (True, True, False)
     feed.close()
 
 
@@ -325,17 +323,17 @@ def test_a_camera_is_found_by_its_serial_number_or_its_usb_path(tmp_path: Path, 
     usb("video0", "1-1.4", "ABC123")
     usb("video2", "1-1.3", None)
     dev = Path("/dev")
-    assert v4l2.find("ABC123", tmp_path, dev) == Path("/dev/video0")
-    assert v4l2.find("1-1.4", tmp_path, dev) == Path("/dev/video0")
-    assert v4l2.find("1-1.3", tmp_path, dev) == Path("/dev/video2")
-    assert v4l2.find("/dev/video7", tmp_path, dev) == Path("/dev/video7")
+    assert v4l2.find_device("ABC123", tmp_path, dev) == Path("/dev/video0")
+    assert v4l2.find_device("1-1.4", tmp_path, dev) == Path("/dev/video0")
+    assert v4l2.find_device("1-1.3", tmp_path, dev) == Path("/dev/video2")
+    assert v4l2.find_device("/dev/video7", tmp_path, dev) == Path("/dev/video7")
 
 
 def test_the_second_node_of_a_camera_is_passed_over(tmp_path: Path, usb: Callable[..., None]) -> None:
     """It carries metadata, no pictures."""
     usb("video0", "1-1.4", "ABC123", 1)
     usb("video1", "1-1.4", "ABC123", 0)
-    assert v4l2.find("ABC123", tmp_path, Path("/dev")) == Path("/dev/video1")
+    assert v4l2.find_device("ABC123", tmp_path, Path("/dev")) == Path("/dev/video1")
 
 
 def test_a_camera_that_is_not_found_tells_those_that_are_there(tmp_path: Path, usb: Usb) -> None:
@@ -344,7 +342,7 @@ def test_a_camera_that_is_not_found_tells_those_that_are_there(tmp_path: Path, u
     platform = tmp_path / "class/video4linux/video9"
     (platform / "device").mkdir(parents=True)
     with pytest.raises(Outage, match="'XYZ'") as none:
-        v4l2.find("XYZ", tmp_path, Path("/dev"))
+        v4l2.find_device("XYZ", tmp_path, Path("/dev"))
     assert none.value.reason is Reason.NOT_FOUND
     assert "/dev/video0 (serial ABC123, USB path 1-1.4); /dev/video9 (serial none" in none.value.detail
 
@@ -353,13 +351,13 @@ def test_an_empty_name_is_no_camera(tmp_path: Path, usb: Usb) -> None:
     """A camera without a serial number is not found by having none."""
     usb("video0", "1-1.4", None)
     with pytest.raises(Outage, match="no camera has"):
-        v4l2.find("", tmp_path, Path("/dev"))
+        v4l2.find_device("", tmp_path, Path("/dev"))
 
 
 AT = """
 from pathlib import Path
 from interhuman2mqtt.capture import __main__ as worker, v4l2
-v4l2.find.__defaults__ = Path({!r}), Path({!r})
+v4l2.find_device.__defaults__ = Path({!r}), Path({!r})
 worker.main()
 """
 
@@ -420,14 +418,14 @@ def test_a_node_that_the_kernel_has_forgotten_is_not_there(tmp_path: Path) -> No
     """Nor one that is not ours to open yet: udev makes nodes before it gives them to their group."""
     number = f"{os.major(Path('/dev/null').stat().st_rdev)}:{os.minor(Path('/dev/null').stat().st_rdev)}"
     (tmp_path / "dev/char").mkdir(parents=True)
-    assert not v4l2.is_there("/dev/null", tmp_path)
+    assert not v4l2.is_available("/dev/null", tmp_path)
     (tmp_path / "dev/char" / number).touch()
-    assert v4l2.is_there("/dev/null", tmp_path)
+    assert v4l2.is_available("/dev/null", tmp_path)
     closed = tmp_path / "video0"
     closed.touch(mode=0o600)
-    assert v4l2.is_there(str(closed), tmp_path)
+    assert v4l2.is_available(str(closed), tmp_path)
     with as_nobody():
-        assert not v4l2.is_there(str(closed), tmp_path)
+        assert not v4l2.is_available(str(closed), tmp_path)
 
 
 ONLY_MJPEG = (v4l2_formats.Format("MJPG", "Motion-JPEG", (v4l2_formats.Size(1280, 720, 30.0, (30.0,)),)),)
@@ -494,7 +492,7 @@ def test_a_node_that_captures_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Such as the second one of a camera, which carries metadata."""
 
     def formats(_device: Path) -> None:
-        raise v4l2_formats.NoCamera
+        raise v4l2_formats.NotACamera
 
     monkeypatch.setattr(v4l2_formats, "formats", formats)
     found = opening(a_command("v4l2:/dev/null"))

@@ -14,8 +14,8 @@ from capture.test_reader import films
 from interhuman2mqtt.capture import demuxer
 from interhuman2mqtt.capture.capture_thread import Capture
 from interhuman2mqtt.capture.device import Feed, open_source
-from interhuman2mqtt.capture.file_player import PlaybackClock, played
-from interhuman2mqtt.capture.preroll import Arrived
+from interhuman2mqtt.capture.file_player import PlaybackClock, play
+from interhuman2mqtt.capture.preroll import ArrivedPacket
 from support.clips import Clip, made, packet_times
 
 CLIP = Clip(size=(192, 108), fps=15, gop=15, seconds=4)
@@ -30,7 +30,7 @@ class Kind(NamedTuple):
     suffix: str
     options: str
     clip: Clip = CLIP
-    has_sound: bool = True
+    has_audio: bool = True
     inputs: str = "-i {clip}"
     numbered: bool = True
     """Whether the pictures can still be read after an encoder has had them."""
@@ -58,12 +58,12 @@ FILES = {
     "webm": Kind("webm", "-c:v libvpx -b:v 1M -g 15 -deadline realtime -cpu-used 8 -c:a libopus"),
     "mpg": Kind("mpg", "-c:v mpeg2video -r 25 -b:v 1M -c:a mp2", fps=25, numbered=False),
     "wmv": Kind("asf", "-c:v wmv2 -b:v 1M -c:a wmav2"),
-    "raw h264": Kind("h264", "-an -c copy", has_sound=False),
-    "raw h264 with B-frames": Kind("h264", "-an -c copy", REORDERED, has_sound=False),
+    "raw h264": Kind("h264", "-an -c copy", has_audio=False),
+    "raw h264 with B-frames": Kind("h264", "-an -c copy", REORDERED, has_audio=False),
     "raw h265": Kind(
-        "h265", "-an -c:v libx265 -preset ultrafast -x265-params log-level=none:bframes=0", has_sound=False
+        "h265", "-an -c:v libx265 -preset ultrafast -x265-params log-level=none:bframes=0", has_audio=False
     ),
-    "mjpeg": Kind("mjpeg", "-an -c:v mjpeg -q:v 3 -f mjpeg", has_sound=False, fps=25),
+    "mjpeg": Kind("mjpeg", "-an -c:v mjpeg -q:v 3 -f mjpeg", has_audio=False, fps=25),
     "sound longer": Kind("mp4", "-c copy -map 0:v -map 1:a", inputs="-i {clip} -i {long}"),
     "sound shorter": Kind("mp4", "-c:v copy -c:a aac -af atrim=end=2.5"),
     "video later": Kind("mp4", "-c copy -map 0:v -map 1:a", inputs="-itsoffset 1.5 -i {clip} -i {long}"),
@@ -132,15 +132,15 @@ def length(name: str) -> float:
     return kind.clip.seconds * (1 + kind.suffix.count("+"))
 
 
-def playing(feed: Feed, seconds: float) -> Iterator[Arrived]:
+def playing(feed: Feed, seconds: float) -> Iterator[ArrivedPacket]:
     """What is played in so long a time."""
     ticking = Ticking()
-    return takewhile(lambda arrived: arrived.at < 500 + seconds, played(feed, ticking.clock))
+    return takewhile(lambda arrived: arrived.at < 500 + seconds, play(feed, ticking.clock))
 
 
 def tracks(name: str, passes: float) -> dict[str, list[tuple[float, float]]]:
     """Time on the timeline and of arrival of each packet, by the kind of its track."""
-    [feed] = open_source(a_command(file(name)))
+    feed = open_source(a_command(file(name)))
     found: dict[str, list[tuple[float, float]]] = {"video": [], "audio": []}
     try:
         for packet, at in playing(feed, length(name) * passes):
@@ -168,7 +168,7 @@ def test_a_file_plays_in_real_time_and_again(name: str) -> None:
     if fps and name != "edit list":  # whose length is another one
         assert len(video) == pytest.approx(fps * (length(name) * PASSES - SURPLUS.get(name, 0)), abs=8)
     assert all(at - stamp == pytest.approx(0, abs=0.5) for stamp, at in found["video"])
-    assert bool(found["audio"]) is FILES[name].has_sound
+    assert bool(found["audio"]) is FILES[name].has_audio
     sound = [stamp for stamp, _ in found["audio"]]
     steps = [after - before for before, after in pairwise(sound)]
     assert all(0 < step < HOLES.get(name, 0.0) + 0.15 for step in steps)
@@ -177,7 +177,7 @@ def test_a_file_plays_in_real_time_and_again(name: str) -> None:
 @pytest.mark.parametrize("name", WHOLE)
 def test_what_is_made_of_a_file(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two passes are one film: every picture once and in its order, nothing repaired, sound as long as the video."""
-    monkeypatch.setattr(demuxer, "played", lambda feed: playing(feed, length(name) * 2))
+    monkeypatch.setattr(demuxer, "play", lambda feed: playing(feed, length(name) * 2))
     capture = Capture(a_command(file(name)))
     capture.run()
     assert capture.counts.repairs.keys() <= UNTOLD.get(name, set())

@@ -77,7 +77,7 @@ def test_no_frame_is_a_bug(found: list[bytes], payload: bytes) -> None:
             try:
                 taken.take(ipc.unpack_frame(header), payload)
                 taken.progress.judge(Timeouts())
-            except ipc.WireError as error:
+            except ipc.IpcError as error:
                 str(error).encode()
             except Outage as outage:
                 msgspec.json.encode(outage.detail)
@@ -112,7 +112,7 @@ def test_rubbish_instead_of_frames(rubbish: bytes) -> None:
     try:
         for header, _ in frames(bytearray(rubbish)):
             ipc.unpack_frame(header)
-    except ipc.WireError:
+    except ipc.IpcError:
         return
     if len(rubbish) >= ipc.PREFIX.size:
         header, payload = struct.unpack(">II", rubbish[: ipc.PREFIX.size])
@@ -134,5 +134,5 @@ def test_rubbish_instead_of_frames(rubbish: bytes) -> None:
 )
 def test_what_is_refused(header: bytes) -> None:
     """Depth, text, times and ranges that would fail somewhere behind the pipe fail at the pipe."""
-    with pytest.raises(ipc.WireError):
+    with pytest.raises(ipc.IpcError):
         ipc.unpack_frame(header)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from capture import odd_films
 from capture.material import captured, media, numbers
-from interhuman2mqtt.capture.parameter_sets import KeyFrames, exp_golomb, read_head, recovery_frames
+from interhuman2mqtt.capture.parameter_sets import KeyFrameChecker, exp_golomb, read_head, recovery_frames
 from interhuman2mqtt.capture.ring import Packet
 
 START = b"\x00\x00\x00\x01"
@@ -55,24 +55,24 @@ def test_numbers_of_exp_golomb() -> None:
 
 def test_what_recovers_later_is_no_beginning() -> None:
     """An I frame of an open GOP is one, and an IDR picture in any case."""
-    keys = KeyFrames(b"")
-    assert keys.trouble(annexb(RECOVERS_AT_ONCE, SLICE)) is None
-    assert keys.trouble(annexb(RECOVERS_AFTER_14, IDR)) is None
+    keys = KeyFrameChecker(b"")
+    assert keys.check(annexb(RECOVERS_AT_ONCE, SLICE)) is None
+    assert keys.check(annexb(RECOVERS_AFTER_14, IDR)) is None
     for _ in range(2):
-        assert keys.trouble(annexb(RECOVERS_AFTER_14, SLICE)) == "no_beginning"
-        assert keys.trouble(annexb(IDR)) is None
-    found = [keys.trouble(annexb(RECOVERS_AFTER_14, SLICE)) for _ in range(2)]
+        assert keys.check(annexb(RECOVERS_AFTER_14, SLICE)) == "no_beginning"
+        assert keys.check(annexb(IDR)) is None
+    found = [keys.check(annexb(RECOVERS_AFTER_14, SLICE)) for _ in range(2)]
     assert found == ["no_beginning", "intra_refresh"]
 
 
 def test_a_key_frame_gets_the_parameter_sets_that_it_lacks() -> None:
     """Those that were in band last, where the stream's own are others: they may have been sent once only."""
     bare = Packet(0, 0, 1, key=True, size=7, data=annexb(IDR))
-    keys = KeyFrames(annexb(SPS, PPS))
+    keys = KeyFrameChecker(annexb(SPS, PPS))
     assert keys.complete(bare) is bare
-    keys.trouble(annexb(SPS, PPS, IDR))
+    keys.check(annexb(SPS, PPS, IDR))
     assert keys.complete(bare) is bare
-    keys.trouble(annexb(SPS, b"\x68\xcf", IDR))
+    keys.check(annexb(SPS, b"\x68\xcf", IDR))
     completed = keys.complete(bare)
     assert read_head(completed.data, 0).sets == (SPS, b"\x68\xcf")
     assert completed.size == len(completed.data)

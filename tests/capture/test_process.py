@@ -29,19 +29,19 @@ from interhuman2mqtt.capture import __main__ as worker
 HANGS = (
     PRELUDE
     + """
-worker.Capture._run_take = lambda *_: time.sleep(3600)
+worker.Capture._run_epoch = lambda *_: time.sleep(3600)
 worker.main()
 """
 )
 PRINTS = (
     PRELUDE
     + """
-take = worker.Capture._run_take
+run_epoch = worker.Capture._run_epoch
 def noisy(*arguments):
     print("a stray print", flush=True)
     os.write(1, b"and one of a library in C")
-    take(*arguments)
-worker.Capture._run_take = noisy
+    run_epoch(*arguments)
+worker.Capture._run_epoch = noisy
 worker.main()
 """
 )
@@ -50,7 +50,7 @@ BUG = (
     + """
 def buggy(*_):
     raise LookupError("a bug")
-worker.Capture._run_take = buggy
+worker.Capture._run_epoch = buggy
 worker.main()
 """
 )
@@ -59,7 +59,7 @@ BUG_WITH_A_SECRET = (
     + """
 def buggy(capture, *_):
     raise LookupError(capture.command)
-worker.Capture._run_take = buggy
+worker.Capture._run_epoch = buggy
 worker.main()
 """
 )
@@ -68,7 +68,7 @@ BUG_IN_MAIN = (
     + """
 def buggy(*_):
     raise LookupError("a bug")
-worker.Worker._due = buggy
+worker.Worker._due_frames = buggy
 worker.main()
 """
 )

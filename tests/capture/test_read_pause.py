@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from capture.material import a_command
 from interhuman2mqtt.capture import ipc
 from interhuman2mqtt.capture.device import open_source
-from interhuman2mqtt.capture.reader import END_S, LEAST_S, PUNCTUAL_S, REST_S, WAITING_MAX, rest_s
+from interhuman2mqtt.capture.reader import BACKLOG_MAX, BEFORE_END_S, PAUSE_MIN_S, PAUSE_S, PUNCTUAL_S, read_pause
 from interhuman2mqtt.capture.ring import Packet, Ring
 from interhuman2mqtt.capture.timestamps import SETTLED_S, ClockAnchor
 from support.rtsp import rtsp_server
@@ -21,9 +21,9 @@ FRAME_MS = 40
 class Read:
     """A ring that is filled with pictures, and when each of them was read; reading takes no time."""
 
-    def __init__(self, size: int = 10, *, has_sound: bool = False) -> None:
+    def __init__(self, size: int = 10, *, has_audio: bool = False) -> None:
         self.ring = Ring(60.0, 1 << 30)
-        self.ring.cut(has_sound=has_sound)
+        self.ring.begin_epoch(has_audio=has_audio)
         self.anchor = ClockAnchor()
         self.now = 0.0
         self.delays: list[float] = []
@@ -40,7 +40,7 @@ class Read:
             self.key_delays.append(self.now - there)
         self.anchor.observe(ms * MS, self.now)
         self.ring.add_video(Packet(ms, ms, FRAME_MS, key, self._size, b""), ms * MS)
-        return rest_s(self.ring, self.anchor, ms * MS, self.now)
+        return read_pause(self.ring, self.anchor, ms * MS, self.now)
 
     def gops(self, *frames: int, late: float = 0.0) -> None:
         """Read GOPs of so many pictures, one after the other, and rest in between."""
@@ -61,7 +61,7 @@ def test_a_gop_that_grows_is_read_in_bursts() -> None:
     """Within a GOP packets wait for each other."""
     read = Read()
     read.gops(25, 25)
-    assert read.picture(50 * FRAME_MS, key=True) == REST_S
+    assert read.picture(50 * FRAME_MS, key=True) == PAUSE_S
 
 
 def test_the_end_of_a_gop_is_not_missed() -> None:
@@ -74,11 +74,11 @@ def test_the_end_of_a_gop_is_not_missed() -> None:
 
 def test_a_gop_that_waits_for_its_sound_is_not_kept_waiting() -> None:
     """While a whole GOP waits for its sound only, each packet is read as it comes."""
-    read = Read(has_sound=True)
+    read = Read(has_audio=True)
     read.gops(25, 25)
-    read.ring.add_sound(Packet(990, 990, 20, key=True, size=1, data=b""), 0.99)
+    read.ring.add_audio(Packet(990, 990, 20, key=True, size=1, data=b""), 0.99)
     assert read.picture(50 * FRAME_MS, key=True) == 0
-    read.ring.add_sound(Packet(2010, 2010, 20, key=True, size=1, data=b""), 2.01)
+    read.ring.add_audio(Packet(2010, 2010, 20, key=True, size=1, data=b""), 2.01)
     assert read.picture(51 * FRAME_MS) > 0
 
 
@@ -96,7 +96,7 @@ def test_what_has_piled_up_is_read_on() -> None:
 
 def test_a_camera_of_many_bytes_rests_for_less() -> None:
     """What waits is less than the kernel's buffer surely holds."""
-    size = WAITING_MAX // 2
+    size = BACKLOG_MAX // 2
     read = Read(size)
     read.gops(25, 25)
     assert read.picture(50 * FRAME_MS, key=True) == pytest.approx(2 * FRAME_MS * MS, rel=0.05)
@@ -115,7 +115,7 @@ def test_whatever_a_camera_does_nothing_piles_up(gops: list[tuple[int, float]]) 
     read = Read()
     for frames, late in gops:
         read.gops(frames, late=late)
-    assert max(read.delays) <= REST_S + PUNCTUAL_S + max(late for _, late in gops)
+    assert max(read.delays) <= PAUSE_S + PUNCTUAL_S + max(late for _, late in gops)
 
 
 def test_a_rest_ends_before_the_end_of_the_gop() -> None:
@@ -124,8 +124,8 @@ def test_a_rest_ends_before_the_end_of_the_gop() -> None:
     read.gops(25, 25)
     rests = [read.picture((50 + number) * FRAME_MS, key=number == 0) for number in range(25)]
     for number, rest in enumerate(rests):
-        left = (25 - number) * FRAME_MS * MS - END_S
-        assert rest == pytest.approx(min(REST_S, left)) if left >= LEAST_S else rest == 0
+        left = (25 - number) * FRAME_MS * MS - BEFORE_END_S
+        assert rest == pytest.approx(min(PAUSE_S, left)) if left >= PAUSE_MIN_S else rest == 0
 
 
 async def test_only_tcp_keeps_what_is_not_read() -> None:
@@ -138,9 +138,9 @@ async def test_only_tcp_keeps_what_is_not_read() -> None:
 
 
 def is_buffered(command: ipc.Open) -> bool:
-    (feed,) = open_source(command)
+    feed = open_source(command)
     feed.close()
-    return feed.buffered
+    return feed.is_buffered
 
 
 def test_gops_that_take_turns_are_not_missed() -> None:

@@ -14,8 +14,8 @@ from capture import odd_films
 from capture.material import SMALL, a_command, crafted, numbers
 from interhuman2mqtt.capture import capture_thread as capture_module
 from interhuman2mqtt.capture import ipc, microphone
-from interhuman2mqtt.capture import reader as take_module
-from interhuman2mqtt.capture.capture_thread import REOPENS, Capture
+from interhuman2mqtt.capture import reader as reader_module
+from interhuman2mqtt.capture.capture_thread import REOPENS_MAX, Capture
 from interhuman2mqtt.capture.device import Feed, open_source
 from interhuman2mqtt.capture.reader import ReopenSource
 from interhuman2mqtt.capture.recorder import Recorder
@@ -31,10 +31,10 @@ RARE = Clip(size=(192, 108), fps=15, gop=150, seconds=16, audio=None)
 def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Files are read as fast as they can be."""
 
-    def hurried(command: ipc.Open, *, encode: bool = False) -> list[Feed]:
-        return [feed._replace(paced=False) for feed in open_source(command, encode=encode)]
+    def unpaced(command: ipc.Open, *, encode: bool = False) -> Feed:
+        return open_source(command, encode=encode)._replace(paced=False)
 
-    monkeypatch.setattr(capture_module, "open_source", hurried)
+    monkeypatch.setattr(capture_module, "open_source", unpaced)
 
 
 def run(path: Path, video: str = "auto") -> Capture:
@@ -59,22 +59,22 @@ def films(capture: Capture) -> list[bytes]:
     found: list[bytes] = []
     ring = capture.ring
     serial = ring.first
-    while serial < ring.sealed:
+    while serial < ring.complete_end:
         command = ipc.Record(recording=1, framing="continuous", chunk_s=600, from_s=ring.gop(serial).start_s)
         recording = Recorder(command, ring, capture.anchor)
-        recording.pulled = True
-        cut = recording.cut(capture.takes, source_ended=True)
+        recording.is_pulled = True
+        cut = recording.next_chunk(capture.tracks, source_ended=True)
         assert cut
         found.append(cut[1])
-        take = ring.gop(serial).take
-        while serial < ring.sealed and ring.gop(serial).take == take:
+        take = ring.gop(serial).epoch
+        while serial < ring.complete_end and ring.gop(serial).epoch == take:
             serial += 1
     return found
 
 
 def assert_one_timeline(capture: Capture) -> None:
     ring = capture.ring
-    gops = [ring.gop(serial) for serial in range(ring.first, ring.sealed)]
+    gops = [ring.gop(serial) for serial in range(ring.first, ring.complete_end)]
     assert all(before.end_s <= after.start_s for before, after in pairwise(gops))
 
 
@@ -87,7 +87,9 @@ def test_key_frames_that_are_too_rare_are_noticed_and_encoded() -> None:
     *_, encoded = films(capture)
     assert numbers(encoded) == list(range(len(numbers(encoded))))
     newest = [
-        gop.start_s for gop in map(capture.ring.gop, range(capture.ring.first, capture.ring.sealed)) if gop.take == 2
+        gop.start_s
+        for gop in map(capture.ring.gop, range(capture.ring.first, capture.ring.complete_end))
+        if gop.epoch == 2
     ]
     assert [after - before for before, after in pairwise(newest)] == pytest.approx([1.0] * (len(newest) - 1))
     assert_one_timeline(capture)
@@ -139,7 +141,7 @@ def test_parameter_sets_that_change_open_the_source_anew(monkeypatch: pytest.Mon
     monkeypatch.setattr(
         capture_module,
         "open_source",
-        lambda _command, **_: [feed._replace(paced=False) for feed in open_source(a_command(next(opened)))],
+        lambda _command, **_: open_source(a_command(next(opened)))._replace(paced=False),
     )
     capture = run(path)
     assert capture.counts.repairs["format_changed"] == 1
@@ -155,7 +157,7 @@ def test_tracks_of_takes_that_fell_off_the_ring_are_forgotten() -> None:
     for _ in range(3):
         capture.outage = None
         capture.run()
-    assert list(capture.takes) == [2, 3]
+    assert list(capture.tracks) == [2, 3]
 
 
 def a_camera_and_a_microphone(monkeypatch: pytest.MonkeyPatch, *openings: float | Outage) -> Capture:
@@ -175,7 +177,7 @@ def a_camera_and_a_microphone(monkeypatch: pytest.MonkeyPatch, *openings: float 
         capture_module, "open_source", lambda _command, **_: open_source(a_command(camera.path(), loop=False))
     )
     monkeypatch.setattr(microphone, "open_microphone", beside)
-    monkeypatch.setattr(microphone, "PAUSE_S", 0.05)
+    monkeypatch.setattr(microphone, "RETRY_S", 0.05)
     return Capture(a_command("v4l2:/dev/video0", microphone="alsa:hw:1"))
 
 
@@ -232,11 +234,11 @@ def test_a_microphone_that_comes_later(monkeypatch: pytest.MonkeyPatch) -> None:
     assert_whole(capture)
     assert loud(capture) >= {SECONDS - 2, SECONDS - 1}
     assert 0 not in loud(capture)
-    assert capture.sound_fault is None
+    assert capture.audio_fault is None
 
 
 def _described(capture: Capture) -> str:
-    capture.look_at_microphone()
+    capture.refresh_description()
     return capture.opened.description if capture.opened else ""
 
 
@@ -254,7 +256,7 @@ def test_a_camera_that_fails_while_it_runs(monkeypatch: pytest.MonkeyPatch) -> N
     def unplugged(feed: Feed) -> Iterator[tuple[AvPacket, float]]:
         raise OSError(errno.ENODEV, "No such device")
 
-    monkeypatch.setattr(take_module, "packets", unplugged)
+    monkeypatch.setattr(reader_module, "read_packets", unplugged)
     capture = Capture(a_command(SMALL.path()))
     capture.run()
     assert capture.outage
@@ -271,7 +273,7 @@ def test_a_source_that_changes_all_the_time(monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setattr(Capture, "_read", changes)
     outage = captured_until_it_ends(a_command(SMALL._replace(audio=None).path()))
-    assert len(opened) == REOPENS + 1
+    assert len(opened) == REOPENS_MAX + 1
     assert max(opened) - min(opened) <= 2 * (os.cpu_count() or 1)
     assert outage.reason is Reason.INVALID_MEDIA
     assert "again and again" in outage.detail
@@ -283,7 +285,7 @@ def test_pictures_that_are_of_no_use(monkeypatch: pytest.MonkeyPatch) -> None:
     path = SMALL._replace(gop=SMALL.frames).path()
     outage = captured_until_it_ends(a_command(path, video="copy", buffer_s=1.0))
     assert outage.reason is Reason.INVALID_MEDIA
-    assert "for 1 s none to begin with" in outage.detail
+    assert "for 1 s nothing to begin with" in outage.detail
 
 
 def test_pictures_whose_size_nobody_tells(tmp_path: Path) -> None:
@@ -296,7 +298,7 @@ def test_pictures_whose_size_nobody_tells(tmp_path: Path) -> None:
         file.write_bytes(b"".join(bytes(part) for packet in rest for part in annex_b.filter(packet)))
     outage = captured_until_it_ends(a_command(file))
     assert (outage.reason, type(outage)) == (Reason.INVALID_MEDIA, Outage)
-    assert "no picture whose size can be told" in str(outage)
+    assert "no video whose size can be told" in str(outage)
 
 
 @pytest.mark.parametrize("path", [odd_films.refreshed, odd_films.refreshed_film])

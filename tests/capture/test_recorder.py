@@ -73,7 +73,7 @@ def test_the_second_recording_goes_on_where_the_first_ended() -> None:
     whole = captured(SMALL)
     first = whole.record()
     begin = [cut for cut in (whole.cut(first), whole.cut(first)) if cut]
-    first.finishing = True
+    first.is_finishing = True
     begin += list(whole.cuts(first))
     assert begin[-1][0].last
     second = list(whole.cuts(whole.record(from_s=begin[-1][0].end_s), source_ended=True))
@@ -107,9 +107,9 @@ def test_only_what_is_asked_for_is_cut() -> None:
     """One pull gets one chunk, and none as long as nothing is whole."""
     whole = captured(SMALL)
     recording = whole.record(chunk_s=4.0)
-    assert recording.cut(whole.takes, source_ended=False) is None
+    assert recording.next_chunk(whole.tracks, source_ended=False) is None
     assert whole.cut(recording)
-    assert recording.cut(whole.takes, source_ended=False) is None
+    assert recording.next_chunk(whole.tracks, source_ended=False) is None
     assert whole.cut(recording)
     assert whole.cut(recording) is None
 
@@ -179,12 +179,12 @@ def test_a_camera_that_stood_still_is_told_apart_from_what_was_lost() -> None:
     whole = captured(SMALL)
     recording = whole.record(chunk_s=2.0)
     whole.next(recording)
-    whole.ring.gop(2).holes.append((2.2, 2.9))
+    whole.ring.gop(2).gaps.append((2.2, 2.9))
     whole.ring.gop(3).end_s -= 0.1
     fourth = whole.ring.gop(4).start_s
     held, _ = whole.next(recording)
-    assert (held.lost, held.holes) == ((), ((2.2, 2.9),))
-    [(start, end)] = whole.next(recording)[0].holes
+    assert (held.lost, held.gaps) == ((), ((2.2, 2.9),))
+    [(start, end)] = whole.next(recording)[0].gaps
     start = round(start, 9)
     assert (start, end) == (round(fourth - 0.1, 9), fourth)
     whole.ring.limit_s = 2.5
@@ -192,7 +192,7 @@ def test_a_camera_that_stood_still_is_told_apart_from_what_was_lost() -> None:
     oldest = whole.ring.gop(whole.ring.first).start_s
     whole.ring.evicted_s -= 1.0
     again, _ = whole.next(whole.record(from_s=2.5))
-    assert (again.lost, again.holes) == (((2.5, oldest - 1.0),), ((oldest - 1.0, oldest),))
+    assert (again.lost, again.gaps) == (((2.5, oldest - 1.0),), ((oldest - 1.0, oldest),))
 
 
 def test_a_replay_begins_before_what_is_wanted() -> None:
@@ -240,7 +240,7 @@ def test_a_recording_whose_take_fell_off_ends_empty() -> None:
     recording = whole.record(chunk_s=1.0)
     whole.cut(recording)
     whole.read(SILENT.path())
-    while whole.ring.oldest_take == 1:
+    while whole.ring.oldest_epoch == 1:
         whole.ring.limit_bytes = whole.ring.size - 1
         whole.ring._evict()
     (head, payload), *_ = whole.cuts(recording)
@@ -252,7 +252,7 @@ def test_a_take_that_brought_nothing_yet_ends_a_recording() -> None:
     whole = captured(SMALL)
     recording = whole.record(chunk_s=8.0)
     whole.cut(recording)
-    whole.ring.cut(has_sound=True)
+    whole.ring.begin_epoch(has_audio=True)
     head, payload = whole.next(recording)
     assert (head.last, payload) == (True, b"")
 
@@ -262,10 +262,10 @@ def test_finishing_gives_a_last_chunk_even_if_it_is_empty() -> None:
     whole = captured(SMALL)
     recording = whole.record(chunk_s=8.0)
     head, _ = whole.next(recording)
-    recording.finishing = True
+    recording.is_finishing = True
     last, payload = whole.next(recording)
     assert (last.last, payload, last.start_s, last.end_s) == (True, b"", head.end_s, head.end_s)
-    assert recording.ended
+    assert recording.is_ended
 
 
 def test_a_recording_without_any_gop() -> None:
@@ -309,7 +309,7 @@ def test_a_recording_that_begins_behind_the_growing_gop_waits() -> None:
     whole = Captured()
     whole.read(SMALL.path())
     growing = whole.ring.newest()
-    assert growing >= whole.ring.sealed
+    assert growing >= whole.ring.complete_end
     recording = whole.record(from_s=whole.ring.end_s + 1)
     assert whole.cut(recording) is None
     head, payload = whole.next(recording, source_ended=True)

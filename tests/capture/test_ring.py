@@ -7,7 +7,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from interhuman2mqtt.capture.ring import APART_S, SOUND_PATIENCE_S, Gop, Packet, Ring
+from interhuman2mqtt.capture.ring import AUDIO_WAIT_S, GOP_MIN_S, Gop, Packet, Ring
 
 MS = 0.001
 
@@ -19,7 +19,7 @@ def a_packet(ms: int, *, key: bool = True, size: int = 10) -> Packet:
 
 def a_ring(limit_s: float = 60.0, limit_bytes: int = 1 << 20) -> Ring:
     ring = Ring(limit_s, limit_bytes)
-    ring.cut(has_sound=True)
+    ring.begin_epoch(has_audio=True)
     return ring
 
 
@@ -30,7 +30,7 @@ def see(ring: Ring, *milliseconds: int, key: bool = False) -> None:
 
 def hear(ring: Ring, *milliseconds: int) -> None:
     for ms in milliseconds:
-        ring.add_sound(a_packet(ms), ms * MS)
+        ring.add_audio(a_packet(ms), ms * MS)
 
 
 def gops(ring: Ring) -> list[Gop]:
@@ -38,7 +38,7 @@ def gops(ring: Ring) -> list[Gop]:
 
 
 def sounds(ring: Ring) -> list[list[int]]:
-    return [[int(packet.data) for _, packet in gop.sound] for gop in gops(ring)]
+    return [[int(packet.data) for _, packet in gop.audio] for gop in gops(ring)]
 
 
 def test_pictures_before_the_first_key_frame_are_not_kept() -> None:
@@ -56,18 +56,18 @@ def test_a_gop_is_sealed_when_the_next_begins_and_the_sound_is_there() -> None:
     hear(ring, 0, 500)
     see(ring, 500)
     see(ring, 1000, key=True)
-    assert ring.sealed == 0
+    assert ring.complete_end == 0
     hear(ring, 1000)
-    assert ring.sealed == 1
+    assert ring.complete_end == 1
     assert ring.gop(0).end_s == 1.0
 
 
 def test_without_a_sound_track_nothing_waits_for_sound() -> None:
     """A GOP is whole with the next key frame."""
     ring = a_ring()
-    ring.cut(has_sound=False)
+    ring.begin_epoch(has_audio=False)
     see(ring, 0, 1000, key=True)
-    assert ring.sealed == 1
+    assert ring.complete_end == 1
 
 
 def test_sound_that_stops_is_waited_for_with_patience() -> None:
@@ -76,10 +76,10 @@ def test_sound_that_stops_is_waited_for_with_patience() -> None:
     see(ring, 0, key=True)
     hear(ring, 0)
     see(ring, 1000, key=True)
-    see(ring, 1000 + round(SOUND_PATIENCE_S * 1000) - 40)
-    assert ring.sealed == 0
-    see(ring, 1000 + round(SOUND_PATIENCE_S * 1000))
-    assert ring.sealed == 1
+    see(ring, 1000 + round(AUDIO_WAIT_S * 1000) - 40)
+    assert ring.complete_end == 0
+    see(ring, 1000 + round(AUDIO_WAIT_S * 1000))
+    assert ring.complete_end == 1
 
 
 def test_sound_belongs_to_the_gop_of_its_time_not_of_its_place() -> None:
@@ -109,7 +109,7 @@ def test_sound_too_late_for_its_gop_goes_to_the_oldest_open_one() -> None:
     see(ring, 0, key=True)
     hear(ring, 0)
     see(ring, 1000, 2000, 3000, key=True)
-    sealed = ring.sealed
+    sealed = ring.complete_end
     assert sealed > 0
     hear(ring, 500)
     assert sounds(ring)[:sealed] == [[0], []]
@@ -146,7 +146,7 @@ def test_a_second_key_frame_that_never_comes_does_not_fill_the_memory(limits: tu
 def test_the_newest_and_the_first_at_a_time() -> None:
     """A cursor begins at the newest GOP, or at the first one at or after a time, or behind all."""
     ring = a_ring()
-    assert (ring.newest(), ring.find(0.0), ring.end_s, ring.oldest_take) == (0, 0, 0.0, 1)
+    assert (ring.newest(), ring.find(0.0), ring.end_s, ring.oldest_epoch) == (0, 0, 0.0, 1)
     see(ring, 0, 1000, 2000, key=True)
     assert ring.newest() == 2
     assert [ring.find(at) for at in (0.0, 0.5, 1.0, 2.0, 2.5)] == [0, 1, 1, 2, 3]
@@ -157,7 +157,7 @@ def test_a_border_is_found_however_the_take_after_it_begins() -> None:
     ring = a_ring()
     see(ring, 0, 1000, key=True)
     see(ring, 1500)
-    ring.cut(has_sound=False)
+    ring.begin_epoch(has_audio=False)
     ring.add_video(a_packet(1500), 1.4999)
     assert ring.find(ring.gop(1).end_s) == 2
 
@@ -166,7 +166,7 @@ def test_going_back_for_a_replay() -> None:
     """In whole GOPs, at least as long as was asked for, a little jitter aside; not before a time, nor into a take."""
     ring = a_ring()
     see(ring, 0, 1000, 2010, 3000, key=True)
-    ring.cut(has_sound=False)
+    ring.begin_epoch(has_audio=False)
     see(ring, 4000, 5000, 6010, 7000, 8000, key=True)
     assert [ring.rewind(8, seconds, 0.0) for seconds in (0.0, 0.5, 1.0, 2.0, 2.5, 4.0, 9.0)] == [8, 7, 7, 6, 5, 4, 4]
     assert [ring.rewind(8, 9.0, floor) for floor in (4.0, 4.5, 6.01, 7.0, 8.0, 99.0)] == [4, 5, 6, 7, 8, 8]
@@ -178,7 +178,7 @@ def test_going_back_for_a_replay() -> None:
 def test_nothing_is_replayed_from_the_older_half_of_a_full_ring() -> None:
     """It would soon cost what was never sent."""
     ring = a_ring(limit_s=8.0)
-    ring.cut(has_sound=False)
+    ring.begin_epoch(has_audio=False)
     see(ring, *range(0, 9000, 1000), key=True)
     assert (ring.first, ring.rewind(5, 4.0, 0.0)) == (0, 1)
     see(ring, 9000, key=True)
@@ -189,17 +189,17 @@ def test_a_new_take_begins_with_a_key_frame_and_seals_the_old() -> None:
     """What is there can be read, and nothing of the new format is added to it."""
     ring = a_ring()
     see(ring, 0, key=True)
-    ring.cut(has_sound=False)
-    assert (ring.sealed, ring.take, ring.oldest_take) == (1, 2, 1)
+    ring.begin_epoch(has_audio=False)
+    assert (ring.complete_end, ring.epoch, ring.oldest_epoch) == (1, 2, 1)
     assert ring.newest() == 1  # which is not there yet: a recording of the present waits for it
     see(ring, 1000)
     see(ring, 2000, key=True)
-    assert [gop.take for gop in gops(ring)] == [1, 2]
-    assert ring.gop(0).end_s == APART_S
+    assert [gop.epoch for gop in gops(ring)] == [1, 2]
+    assert ring.gop(0).end_s == GOP_MIN_S
 
 
 def holes(ring: Ring) -> list[tuple[float, float]]:
-    return [(round(start, 3), round(end, 3)) for gop in gops(ring) for start, end in gop.holes]
+    return [(round(start, 3), round(end, 3)) for gop in gops(ring) for start, end in gop.gaps]
 
 
 def test_a_camera_that_stands_still_leaves_a_hole() -> None:
@@ -207,7 +207,7 @@ def test_a_camera_that_stands_still_leaves_a_hole() -> None:
     ring = a_ring()
     see(ring, 0, key=True)
     see(ring, 40, 80, 5080, 5120)
-    assert ring.open_gop_s == pytest.approx(0.12)
+    assert ring.growing_gop_s == pytest.approx(0.12)
     see(ring, 9120, key=True)
     assert holes(ring) == [(0.08, 5.08), (5.12, 9.12)]
     see(ring, 9080, 9160, 10_160)
@@ -239,10 +239,10 @@ class Flood(RuleBasedStateMachine):
         self.frozen: dict[int, tuple[object, ...]] = {}
         self.put = 0
 
-    @initialize(limit_s=st.floats(0.5, 8.0), limit_bytes=st.integers(20, 2000), has_sound=st.booleans())
-    def begin(self, limit_s: float, limit_bytes: int, has_sound: bool) -> None:  # noqa: FBT001 - Hypothesis's
+    @initialize(limit_s=st.floats(0.5, 8.0), limit_bytes=st.integers(20, 2000), has_audio=st.booleans())
+    def begin(self, limit_s: float, limit_bytes: int, has_audio: bool) -> None:  # noqa: FBT001 - Hypothesis's
         self.ring = Ring(limit_s, limit_bytes)
-        self.ring.cut(has_sound=has_sound)
+        self.ring.begin_epoch(has_audio=has_audio)
 
     @rule(step=st.integers(1, 1500), key=st.booleans(), size=st.integers(1, 200), early=st.integers(0, 4000))
     def picture(self, step: int, key: bool, size: int, early: int) -> None:  # noqa: FBT001 - Hypothesis's
@@ -253,17 +253,17 @@ class Flood(RuleBasedStateMachine):
     @rule(offset=st.integers(-3000, 3000), size=st.integers(1, 50))
     def sound(self, offset: int, size: int) -> None:
         at = max(self.now + offset, 0)
-        self.ring.add_sound(a_packet(at, size=size), at * MS)
+        self.ring.add_audio(a_packet(at, size=size), at * MS)
 
-    @rule(has_sound=st.booleans())
-    def cut(self, has_sound: bool) -> None:  # noqa: FBT001 - Hypothesis's
-        self.ring.cut(has_sound=has_sound)
+    @rule(has_audio=st.booleans())
+    def cut(self, has_audio: bool) -> None:  # noqa: FBT001 - Hypothesis's
+        self.ring.begin_epoch(has_audio=has_audio)
 
     @precondition(lambda self: len(self.ring) > 0)
     @rule()
     def close(self) -> None:
         self.ring.close()
-        assert self.ring.sealed == self.ring.first + len(self.ring)
+        assert self.ring.complete_end == self.ring.first + len(self.ring)
 
     @invariant()
     def gops_are_whole_and_in_order(self) -> None:
@@ -274,17 +274,17 @@ class Flood(RuleBasedStateMachine):
     @invariant()
     def a_border_names_one_gop(self) -> None:
         ring = self.ring
-        for serial in range(ring.first, ring.sealed):
+        for serial in range(ring.first, ring.complete_end):
             assert ring.find(ring.gop(serial).start_s) == serial
             assert ring.find(ring.gop(serial).end_s) == serial + 1
 
     @invariant()
     def sealed_gops_never_change(self) -> None:
         ring = self.ring
-        assert ring.first <= ring.sealed <= ring.first + len(ring)
-        for serial in range(ring.first, ring.sealed):
+        assert ring.first <= ring.complete_end <= ring.first + len(ring)
+        for serial in range(ring.first, ring.complete_end):
             gop = ring.gop(serial)
-            content = gop.start_s, gop.end_s, gop.take, tuple(gop.video), tuple(gop.sound), gop.size
+            content = gop.start_s, gop.end_s, gop.epoch, tuple(gop.video), tuple(gop.audio), gop.size
             assert self.frozen.setdefault(serial, content) == content
 
     @invariant()
@@ -292,16 +292,16 @@ class Flood(RuleBasedStateMachine):
         ring = self.ring
         assert ring.seconds <= ring.limit_s
         assert ring.size <= ring.limit_bytes
-        packets = [p for gop in gops(ring) for p in (*gop.video, *(packet for _, packet in gop.sound))]
+        packets = [p for gop in gops(ring) for p in (*gop.video, *(packet for _, packet in gop.audio))]
         assert ring.size == sum(packet.size for packet in packets) == sum(gop.size for gop in gops(ring))
 
     @invariant()
     def sound_of_open_gops_is_in_its_time(self) -> None:
         ring = self.ring
-        open_gops = gops(ring)[ring.sealed - ring.first :]
+        open_gops = gops(ring)[ring.complete_end - ring.first :]
         for number, gop in enumerate(open_gops):
-            assert number == 0 or all(seconds >= gop.start_s for seconds, _ in gop.sound)
-            assert gop is open_gops[-1] or all(seconds < gop.end_s for seconds, _ in gop.sound)
+            assert number == 0 or all(seconds >= gop.start_s for seconds, _ in gop.audio)
+            assert gop is open_gops[-1] or all(seconds < gop.end_s for seconds, _ in gop.audio)
 
 
 TestFlood = Flood.TestCase

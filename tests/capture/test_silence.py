@@ -15,8 +15,14 @@ from av.audio.codeccontext import AudioCodecContext
 from capture.material import a_command, numbers
 from capture.workers import film, working
 from interhuman2mqtt.capture.ring import Packet, Ring
-from interhuman2mqtt.capture.silence import GapFiller, SilentAudio, low_complexity, quiet, quiet_of
-from interhuman2mqtt.capture.tracks import AvPacket, Copied
+from interhuman2mqtt.capture.silence import (
+    GapFilledAudio,
+    SilentPacket,
+    parse_aac_config,
+    silent_packet,
+    silent_packet_for,
+)
+from interhuman2mqtt.capture.tracks import AvPacket, CopiedTrack
 from support.clips import Clip, opened, packet_times
 from support.scripted_camera import scripted_camera
 from support.scripted_tracks import Track, pausing, sound, video
@@ -133,14 +139,14 @@ HE_AAC_24_STEREO = bytes.fromhex("2b118800")
 )
 def test_the_silence_has_the_parameters_of_the_sound(config: bytes, core: tuple[int, str] | None) -> None:
     """They are read from what the camera announces."""
-    assert low_complexity(config) == core
+    assert parse_aac_config(config) == core
 
 
 @pytest.mark.parametrize(("codec", "name"), [("aac", "aac"), ("libopus", "opus")])
 @pytest.mark.parametrize("layout", ["mono", "stereo"])
 def test_silence_is_silent(codec: str, name: str, layout: str) -> None:
     """Each packet decodes to zeros, also behind another and without what was before it."""
-    made = quiet(codec, 48_000, layout)
+    made = silent_packet(codec, 48_000, layout)
     decoder = AudioCodecContext.create(name, "r")
     assert isinstance(decoder, AudioCodecContext)
     decoder.sample_rate, decoder.layout = 48_000, layout
@@ -151,10 +157,10 @@ def test_silence_is_silent(codec: str, name: str, layout: str) -> None:
     assert made.seconds == Fraction(frames[-1].samples, 48_000)
 
 
-def a_track() -> GapFiller:
+def a_track() -> GapFilledAudio:
     with opened(CLIP.path()) as file:
         stream = file.streams.audio[0]
-        return GapFiller(Copied(stream, Fraction(1, 48_000)), quiet_of(stream))
+        return GapFilledAudio(CopiedTrack(stream, Fraction(1, 48_000)), silent_packet_for(stream))
 
 
 def a_packet(seconds: float) -> AvPacket:
@@ -171,8 +177,8 @@ def test_sound_that_is_late_is_no_pause() -> None:
     made = []
     for number in range(400):
         now = number * STEP_S
-        made += [out.data for out in track.until(now + 2.0, now)]
-        made += [out.data for out in track.put(a_packet(now), now)]
+        made += [out.data for out in track.fill_until(now + 2.0, now)]
+        made += [out.data for out in track.convert(a_packet(now), now)]
     assert set(made) == {b"sound"}
 
 
@@ -183,8 +189,8 @@ def test_a_burst_after_a_stall_is_no_pause() -> None:
     for number in range(400):
         captured = number * STEP_S
         now = captured if captured < 3.0 else max(captured, 6.0)
-        made += [out.data for out in track.until(captured, now)]
-        made += [out.data for out in track.put(a_packet(captured), now)]
+        made += [out.data for out in track.fill_until(captured, now)]
+        made += [out.data for out in track.convert(a_packet(captured), now)]
     assert set(made) == {b"sound"}
 
 
@@ -194,18 +200,18 @@ def test_sound_that_was_held_back_is_no_pause() -> None:
     made = []
     for number in range(60):
         now = number * STEP_S
-        made += [out.data for out in track.until(now, now)]
-        track.comes(now)
+        made += [out.data for out in track.fill_until(now, now)]
+        track.expect(now)
     for number in range(60):
-        made += [out.data for out in track.put(a_packet(number * STEP_S), number * STEP_S)]
-        made += [out.data for out in track.until(60 * STEP_S, 60 * STEP_S)]
+        made += [out.data for out in track.convert(a_packet(number * STEP_S), number * STEP_S)]
+        made += [out.data for out in track.fill_until(60 * STEP_S, 60 * STEP_S)]
     assert set(made) == {b"sound"}
 
 
 def test_a_hole_of_the_picture_is_not_filled() -> None:
     """Where there is no video, there is no silence."""
     track = a_track()
-    fill = partial(track.until)
+    fill = partial(track.fill_until)
     assert [out for second in range(5) for out in fill(float(second), float(second))]
     after = list(fill(60.0, 60.0))
     assert after[0].pts == 60 * 48_000
@@ -220,9 +226,9 @@ def test_no_group_waits_for_sound_that_has_paused() -> None:
         at = number / 15
         picture = Packet(number, number, 1, number % 15 == 0, 1, b"p")
         ring.add_video(picture, at)
-        for out in track.until(ring.end_s, at):
-            ring.add_sound(out, out.pts / 48_000)
-        if picture.key and ring.is_waiting:
+        for out in track.fill_until(ring.end_s, at):
+            ring.add_audio(out, out.pts / 48_000)
+        if picture.key and ring.waits_for_audio:
             waited.append(round(at))
     assert waited == [1]
 
@@ -230,6 +236,6 @@ def test_no_group_waits_for_sound_that_has_paused() -> None:
 def test_what_nobody_can_fill_stays_as_it_is() -> None:
     """A track of rare parameters that is to be copied has holes."""
     with opened(CLIP.path()) as file:
-        track = GapFiller(Copied(file.streams.audio[0], Fraction(1, 48_000)), None)
-    assert [out for second in range(9) for out in track.until(float(second), float(second))] == []
-    assert isinstance(quiet("aac", 8000, "mono"), SilentAudio)
+        track = GapFilledAudio(CopiedTrack(file.streams.audio[0], Fraction(1, 48_000)), None)
+    assert [out for second in range(9) for out in track.fill_until(float(second), float(second))] == []
+    assert isinstance(silent_packet("aac", 8000, "mono"), SilentPacket)

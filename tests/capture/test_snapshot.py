@@ -26,7 +26,7 @@ def number_of(jpeg: bytes) -> int | None:
 def seen(whole: Captured, width_max: int = 1280) -> tuple[ipc.Snapshot, bytes]:
     """The picture of a ring that was filled before, as a worker's thread takes it."""
     capture = Capture(a_command())
-    capture.ring, capture.takes, capture.anchor = whole.ring, whole.takes, whole.anchor
+    capture.ring, capture.tracks, capture.anchor = whole.ring, whole.tracks, whole.anchor
     return snapshot.SnapshotTaker(capture).take(ipc.TakeSnapshot(number=7, width_max=width_max))
 
 
@@ -62,7 +62,7 @@ def test_it_ends_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_there_is_none_yet() -> None:
     """Before the first key frame the answer says so."""
     told, jpeg = seen(Captured())
-    assert (jpeg, told.error) == (b"", "no picture has come yet that begins a group")
+    assert (jpeg, told.error) == (b"", "no key frame has come yet")
 
 
 def test_broken_pictures_are_no_crash() -> None:
@@ -73,7 +73,7 @@ def test_broken_pictures_are_no_crash() -> None:
     gop.video = [packet._replace(data=b"\x00\x00\x00\x02\x09\x10") for packet in gop.video]
     told, jpeg = seen(whole)
     assert jpeg == b""
-    assert told.error == "none of the newest pictures could be decoded"
+    assert told.error == "none of the newest frames could be decoded"
 
 
 async def test_a_worker_goes_on_meanwhile() -> None:

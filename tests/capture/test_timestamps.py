@@ -267,7 +267,7 @@ def test_the_anchor_follows_a_drifting_clock() -> None:
 def test_the_anchor_before_the_first_packet() -> None:
     """There is nothing to tell yet."""
     assert ClockAnchor().seconds == 0.0
-    assert not ClockAnchor().settled
+    assert not ClockAnchor().is_settled
 
 
 def test_the_anchor_settles_when_it_gets_no_better() -> None:
@@ -275,9 +275,9 @@ def test_the_anchor_settles_when_it_gets_no_better() -> None:
     anchor = ClockAnchor()
     for number in range(50):
         anchor.observe(number * 0.04, 2.0)
-        assert not anchor.settled
+        assert not anchor.is_settled
     anchor.observe(2.0, 2.0)
     anchor.observe(2.2, 2.2)
-    assert not anchor.settled
+    assert not anchor.is_settled
     anchor.observe(2.3, 2.3)
-    assert anchor.settled
+    assert anchor.is_settled

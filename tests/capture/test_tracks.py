@@ -12,9 +12,10 @@ from av.audio.stream import AudioStream
 from av.video.stream import VideoStream
 
 from capture.material import SMALL, Captured, captured, crafted, media, numbers
+from interhuman2mqtt.capture.encoders import EncodedAudio, EncodedVideo
 from interhuman2mqtt.capture.ring import Packet
-from interhuman2mqtt.capture.silence import GapFiller, quiet
-from interhuman2mqtt.capture.tracks import Copied, EncodedAudio, EncodedVideo, SilentTrack, Track
+from interhuman2mqtt.capture.silence import SILENT_RATE, GapFilledAudio, SilentTrack, silent_packet
+from interhuman2mqtt.capture.tracks import CopiedTrack, Track
 from interhuman2mqtt.errors import Reason, Refused
 from support.clips import Clip, add_audio, add_video, draw, opened, packet_times, sing
 
@@ -31,12 +32,12 @@ def film(whole: Captured) -> bytes:
 
 
 def starts(whole: Captured) -> list[float]:
-    return [whole.ring.gop(serial).start_s for serial in range(whole.ring.first, whole.ring.sealed)]
+    return [whole.ring.gop(serial).start_s for serial in range(whole.ring.first, whole.ring.complete_end)]
 
 
 def sound_of(whole: Captured) -> list[Packet]:
-    gops = map(whole.ring.gop, range(whole.ring.first, whole.ring.sealed))
-    return [packet for gop in gops for _, packet in gop.sound]
+    gops = map(whole.ring.gop, range(whole.ring.first, whole.ring.complete_end))
+    return [packet for gop in gops for _, packet in gop.audio]
 
 
 def assert_seamless(packets: list[Packet]) -> None:
@@ -189,7 +190,7 @@ def test_silence_follows_the_picture_without_gap_or_overlap() -> None:
     whole = captured(H264)
     packets = sound_of(whole)
     assert_seamless(packets)
-    assert packets[-1].pts / SilentTrack.RATE == pytest.approx(whole.ring.end_s, abs=0.05)
+    assert packets[-1].pts / SILENT_RATE == pytest.approx(whole.ring.end_s, abs=0.05)
     with opened(film(whole)) as file:
         loudest = max(abs(value) for frame in file.decode(audio=0) for value in memoryview(frame.planes[0]).cast("f"))
     assert loudest < 0.001
@@ -198,10 +199,10 @@ def test_silence_follows_the_picture_without_gap_or_overlap() -> None:
 def test_silence_does_not_fill_a_hole_of_the_picture() -> None:
     """Where the picture jumps, by more than a second, the silence jumps with it."""
     silence = SilentTrack()
-    assert_seamless([packet for n in range(20) for packet in silence.until(n * 0.1)])
-    after = list(silence.until(60.0))
-    assert after[0].pts == 60 * SilentTrack.RATE
-    assert list(silence.until(59.0)) == []
+    assert_seamless([packet for n in range(20) for packet in silence.fill_until(n * 0.1)])
+    after = list(silence.fill_until(60.0))
+    assert after[0].pts == 60 * SILENT_RATE
+    assert list(silence.fill_until(59.0)) == []
 
 
 def heard(clip: Clip, changed: Callable[[int], int | None], codec: str = "aac") -> list[Packet]:
@@ -210,15 +211,15 @@ def heard(clip: Clip, changed: Callable[[int], int | None], codec: str = "aac") 
         stream = file.streams.audio[0]
         assert isinstance(stream, AudioStream)
         track = EncodedAudio(codec, 8000, "mono")
-        track.listen(stream, Fraction(1, 8000))
-        filled = GapFiller(track, quiet(codec, 8000, "mono"))
+        track.use_input(stream, Fraction(1, 8000))
+        filled = GapFilledAudio(track, silent_packet(codec, 8000, "mono"))
         out: list[Packet] = []
         for packet in file.demux(stream):
             if not packet.size or packet.pts is None or (pts := changed(packet.pts)) is None:
                 continue
             packet.pts = packet.dts = pts
             packet.time_base = Fraction(1, 8000)
-            out += filled.put(packet, 0.0)
+            out += filled.convert(packet, 0.0)
         return out
 
 
@@ -275,7 +276,7 @@ def test_tracks_are_what_the_ring_expects() -> None:
         picture = file.streams.video[0]
         assert isinstance(picture, VideoStream)
         tracks: list[Track] = [
-            Copied(picture, Fraction(1, 90_000)),
+            CopiedTrack(picture, Fraction(1, 90_000)),
             EncodedVideo(picture, Fraction(1, 90_000), None, None, None),
             EncodedAudio("aac", 48_000, "stereo"),
         ]

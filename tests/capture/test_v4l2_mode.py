@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from interhuman2mqtt.capture.v4l2_formats import Format, Size
-from interhuman2mqtt.capture.v4l2_mode import FORMATS, Wanted, choose_mode, named
+from interhuman2mqtt.capture.v4l2_mode import FORMATS, Wanted, choose_mode, format_names
 from interhuman2mqtt.config.model import CameraKeys
 
 FULL = (30.0, 24.0, 20.0, 15.0, 10.0, 7.5, 5.0)
@@ -113,7 +113,7 @@ def test_what_is_not_offered_is_not_taken(camera: tuple[Format, ...], form: str)
 
 def test_formats_are_named_as_in_the_configuration() -> None:
     """Each once, what we do not know left out."""
-    assert named(BCM2835) == ["yu12", "yuyv", "rgb3", "mjpeg", "h264", "uyvy", "nv12", "bgr3"]
+    assert format_names(BCM2835) == ["yu12", "yuyv", "rgb3", "mjpeg", "h264", "uyvy", "nv12", "bgr3"]
 
 
 SIZES = st.tuples(st.sampled_from(range(160, 4097, 16)), st.sampled_from(range(120, 2161, 8)))

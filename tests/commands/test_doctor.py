@@ -304,7 +304,7 @@ def test_a_microphone_in_use(monkeypatch: pytest.MonkeyPatch, *, runs: bool, sta
     """A camera that opens without its microphone works, and may not always; where the service has it, all is well."""
     monkeypatch.setattr(doctor_module, "holders", lambda _device: iter([Holder(7, "python3", is_capture=True)]))
     monkeypatch.setattr(doctor_module, "_is_running", lambda: runs)
-    monkeypatch.setattr(alsa, "node", lambda _name: Path("/dev/snd/pcmC0D0c"))
+    monkeypatch.setattr(alsa, "device_node", lambda _name: Path("/dev/snd/pcmC0D0c"))
     camera = config.CameraConfig(id="front", name="Front", source="test:", microphone="alsa:hw:0")
     missing = ipc.AudioFault(reason=Reason.BUSY, detail="microphone alsa:hw:0 is in use by python3 (process 7)")
     check = doctor_module.without_sound("camera front", camera, missing)

@@ -102,7 +102,7 @@ class Book:
         """When the broker got each signal, by session and type, whose end it has not got."""
         self.breaches: list[str] = []
         """What is wrong whatever else happens."""
-        self.settled: set[str] = set()
+        self.is_settled: set[str] = set()
         """Scopes that were judged, and forgotten."""
         self._places = 0
         self._on_first_ack = on_first_ack
@@ -162,7 +162,7 @@ class Book:
         self.counts["published"] += 1
         name, _, number = event.id.rpartition("/")
         name = name.rpartition("/")[2]
-        if name in self.settled:
+        if name in self.is_settled:
             self.breach(f"{event.id} was published again long after its session was over")
             return
         scope = self.scopes.setdefault(name, Scope(event.camera))

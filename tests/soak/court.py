@@ -62,7 +62,7 @@ class Court:
         self._keep_media(session, until, None if scope is None else scope.zero_at)
         del self._site.archive.sessions[session.name]
         if book.scopes.pop(session.name, None):
-            book.settled.add(session.name)
+            book.is_settled.add(session.name)
 
     def _settle_own(self) -> None:
         """What the daemon said beside its sessions."""

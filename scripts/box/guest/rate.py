@@ -11,7 +11,7 @@ SECONDS = 6
 
 _, source, form = [*sys.argv, "auto"][:3]
 command = open_command(config.CameraConfig(id="usb", name="usb", source=source, format=form, size=(1280, 720)))
-feed = open_source(command)[0]
+feed = open_source(command)
 times = []
 for packet in feed.container.demux(video=0):
     times.append(float(packet.pts * packet.time_base))

@@ -175,7 +175,7 @@ class WorkerRecording:
                 last=chunk.last,
                 source_start=chunk.start_s,
                 source_end=chunk.end_s,
-                holes=chunk.holes,
+                holes=chunk.gaps,
                 captured_at=chunk.end_s + chunk.anchor_s,
             )
         )

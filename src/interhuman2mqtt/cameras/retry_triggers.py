@@ -25,12 +25,12 @@ async def watch_plug(source: str, capturing: CaptureTask, hurry: RetryNow) -> No
     scheme, _, name = source.partition(":")
     if scheme != "v4l2":
         return
-    was_there = v4l2.is_there(name)
+    was_there = v4l2.is_available(name)
     while True:
         await trio.sleep(PLUG_LOOK_S)
         if capturing.worker is not None:
             continue
-        is_there = v4l2.is_there(name)
+        is_there = v4l2.is_available(name)
         if is_there and not was_there:
             log.info("plugged in", source=source)
             hurry.now()

@@ -90,7 +90,7 @@ class StallDetector:
         """Return why silence is sent in place of sound that is due; None while sound comes, or none is due."""
         if self.pulse is None:
             return None
-        if fault := self.pulse.sound_fault:
+        if fault := self.pulse.audio_fault:
             return AudioStall(fault.reason, fault.detail, 0.0)
         seconds = trio.current_time() - self._sound_at
         if not self.pulse.audio_expected or seconds <= timeouts.stall:

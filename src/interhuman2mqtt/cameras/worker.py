@@ -149,7 +149,7 @@ class CaptureProcess:
                 buffer += data
                 for header, payload in frames(buffer):
                     self.take(ipc.unpack_frame(header), payload)
-        except ipc.WireError as error:
+        except ipc.IpcError as error:
             raise Outage(Reason.CAPTURE_CRASHED, f"the capture process sent rubbish: {error}") from error
         status = await self._process.wait()
         with trio.move_on_after(LAST_WORDS_S):

@@ -21,7 +21,7 @@ HARDWARE = (*EXCLUSIVE, "dsnoop", "sysdefault")
 ARGUMENTS = ("CARD", "DEV", "SUBDEV")
 
 
-class Address(NamedTuple):
+class HardwareAddress(NamedTuple):
     """The hardware that a name of ALSA means."""
 
     card: str
@@ -39,7 +39,7 @@ class Roots(NamedTuple):
     proc: Path = PROC
 
 
-def address(name: str) -> Address | None:
+def parse_name(name: str) -> HardwareAddress | None:
     """Return the hardware that a name such as `hw:CARD=USB,DEV=0` or `plughw:1,0` means.
 
     None for a name that only the configuration of ALSA explains (`default`, a plug-in's), or that is malformed.
@@ -54,12 +54,12 @@ def address(name: str) -> Address | None:
             return None
         given[key if is_named else ARGUMENTS[place]] = value if is_named else argument
     try:
-        return Address(given["CARD"], int(given["DEV"]), int(given["SUBDEV"]))
+        return HardwareAddress(given["CARD"], int(given["DEV"]), int(given["SUBDEV"]))
     except ValueError:
         return None
 
 
-def variants(name: str) -> list[tuple[str, dict[str, str]]]:
+def open_attempts(name: str) -> list[tuple[str, dict[str, str]]]:
     """Return what to try for a name, with FFmpeg's options, until one opens.
 
     FFmpeg asks for two channels of 16 bits and nothing else, which a device of one channel, or of 24 bits, refuses to
@@ -70,12 +70,12 @@ def variants(name: str) -> list[tuple[str, dict[str, str]]]:
     return [(name, {}), (name, {"channels": "1"}), *converted]
 
 
-def fault(name: str, roots: Roots = Roots()) -> Outage | None:  # noqa: B008 - frozen
+def find_fault(name: str, roots: Roots = Roots()) -> Outage | None:  # noqa: B008 - frozen
     """Return why a microphone cannot be opened now.
 
     None where nothing is seen to be wrong with its hardware, or its name does not say which that is.
     """
-    hardware = address(name)
+    hardware = parse_name(name)
     if hardware is None:
         return None
     what = f"microphone alsa:{name}"
@@ -91,26 +91,26 @@ def fault(name: str, roots: Roots = Roots()) -> Outage | None:  # noqa: B008 - f
     card = f"sound card {cards[number]}"
     found = _devices(roots.sys, number, "c")
     if hardware.device in found:
-        return _of_device(what, f"C{number}", hardware, roots) if name.partition(":")[0] in EXCLUSIVE else None
+        return _device_fault(what, f"C{number}", hardware, roots) if name.partition(":")[0] in EXCLUSIVE else None
     if hardware.device in _devices(roots.sys, number, "p"):
         return Refused(Reason.UNSUPPORTED, f"{what}: device {hardware.device} of {card} only plays{_others(found)}")
     return Outage(Reason.NOT_FOUND, f"{what}: {card} has no device {hardware.device} that captures{_others(found)}")
 
 
-def node(name: str, roots: Roots = Roots()) -> Path | None:  # noqa: B008 - frozen
+def device_node(name: str, roots: Roots = Roots()) -> Path | None:  # noqa: B008 - frozen
     """Return the file in /dev of the hardware that a name means; None where it means none that is there."""
-    hardware = address(name)
+    hardware = parse_name(name)
     cards = _cards(roots.sys)
     number = next((number for number, known in cards.items() if hardware and hardware.card in {number, known}), None)
     return roots.dev / f"snd/pcmC{number}D{hardware.device}c" if hardware and number is not None else None
 
 
-def refusal(name: str, said: str, roots: Roots = Roots()) -> Outage:  # noqa: B008 - frozen
+def explain_refusal(name: str, said: str, roots: Roots = Roots()) -> Outage:  # noqa: B008 - frozen
     """Return what the error is that FFmpeg prints (`... (Device or resource busy)`), as one sentence."""
     what = f"microphone alsa:{name}"
     for number in (errno.EBUSY, errno.EACCES, errno.EPERM, errno.ENODEV):
         if said.endswith(f"({os.strerror(number)})"):
-            return _refused(what, number)
+            return _open_error(what, number)
     if said.endswith(f"({os.strerror(errno.ENOENT)})"):
         if not _cards(roots.sys):
             return _without_cards(what)
@@ -133,7 +133,10 @@ def _cards(sys: Path) -> dict[str, str]:
 
 
 def _devices(sys: Path, card: str, direction: str) -> list[int]:
-    nodes = (re.fullmatch(rf"pcmC{card}D(\d+){direction}", node.name) for node in (sys / "class/sound").glob("pcm*"))
+    nodes = (
+        re.fullmatch(rf"pcmC{card}D(\d+){direction}", device_node.name)
+        for device_node in (sys / "class/sound").glob("pcm*")
+    )
     return sorted(int(found[1]) for found in nodes if found)
 
 
@@ -142,15 +145,15 @@ def _others(devices: list[int]) -> str:
     return f"; those that capture: {', '.join(map(str, devices))}" if devices else "; none of it captures"
 
 
-def _of_device(what: str, card: str, hardware: Address, roots: Roots) -> Outage | None:
+def _device_fault(what: str, card: str, hardware: HardwareAddress, roots: Roots) -> Outage | None:
     """What is wrong with a device that the kernel has."""
     info = roots.proc / f"asound/card{card[1:]}/pcm{hardware.device}c"
-    for node in (f"control{card}", f"pcm{card}D{hardware.device}c"):
-        path = roots.dev / "snd" / node
+    for device_node in (f"control{card}", f"pcm{card}D{hardware.device}c"):
+        path = roots.dev / "snd" / device_node
         try:
             os.close(os.open(path, os.O_RDWR | os.O_NONBLOCK))
         except OSError as error:
-            return _refused(f"{what}: {path}", error.errno or 0, _holder(info, hardware.subdevice, roots.proc))
+            return _open_error(f"{what}: {path}", error.errno or 0, _holder(info, hardware.subdevice, roots.proc))
     if hardware.subdevice >= 0 and info.is_dir():
         if not (info / f"sub{hardware.subdevice}").is_dir():
             return Outage(Reason.NOT_FOUND, f"{what}: device {hardware.device} has no subdevice {hardware.subdevice}")
@@ -159,7 +162,7 @@ def _of_device(what: str, card: str, hardware: Address, roots: Roots) -> Outage 
     return None
 
 
-def _refused(what: str, number: int, holder: str = "") -> Outage:
+def _open_error(what: str, number: int, holder: str = "") -> Outage:
     """What the system's refusal to open a device means."""
     match number:
         case errno.EBUSY | errno.EAGAIN:

@@ -1,12 +1,14 @@
-"""Where the libraries inside PyAV's wheel look for files, said by the environment instead of by their build.
+"""The environment that tells the libraries inside PyAV's wheel where the system has their files."""
 
-They were built with the prefix /tmp/vendor, below which any local user can plant what they would take: alsa-lib a
-configuration that names shared objects to load, and the objects, GnuTLS a policy that allows what nobody should. On a
-machine where nobody did, ALSA finds no configuration at all and opens no device. So each such path is set here, to the
-system's own where the system has it, else to what this package ships.
-
-It has to stand in the environment before `av` is imported, because GnuTLS reads its own while it is loaded.
-"""
+# They were built with the prefix /tmp/vendor, below which any local user can plant what they would load: alsa-lib a
+# configuration that names shared objects, and the objects; GnuTLS a policy that allows what nobody should. On a machine
+# where nobody did, ALSA finds no configuration at all and opens no device. So each such path is set here, to the
+# system's own where it exists, else to the small `alsa.conf` of this package: slim images have no libasound2-data, and
+# to require it lost, since a few lines suffice for `hw:`, `plughw:`, `dsnoop:`. Checking for files below /tmp before
+# each opening was refused as a race. The user's own values of these variables win.
+#
+# It has to stand in the environment before `av` is imported, because GnuTLS reads its own while it is loaded: so this
+# module is one of its own, and imports nothing that imports `av`.
 
 import platform
 from collections.abc import Mapping
@@ -14,14 +16,14 @@ from pathlib import Path
 from typing import Final
 
 SHIPPED: Final = Path(__file__).parent
-"""Holds our `alsa.conf`, and nothing else that alsa-lib would look for."""
+"""The folder of our `alsa.conf`, and nothing else that alsa-lib would look for."""
 ALSA: Final = Path("/usr/share/alsa")
 PLUGINS: Final = ("/usr/lib/{machine}-linux-gnu/alsa-lib", "/usr/lib64/alsa-lib", "/usr/lib/alsa-lib")
 """Of Debian and its kin, of Fedora's and SUSE's, of Arch's and Alpine's."""
 
 
 def environment(given: Mapping[str, str], alsa: Path = ALSA, plugins: tuple[str, ...] = PLUGINS) -> dict[str, str]:
-    """Return the variables that the libraries read, with what `given` says of them left as it is.
+    """Return the variables that the libraries read; those in `given` are left as they are.
 
     With the system's `alsa.conf` every name works that works for `arecord` (`default`, `dsnoop:`, PipeWire's); without
     it (slim images have none) those of the hardware do.

@@ -7,9 +7,13 @@ A chunk ends at the first border at or after the length that was asked for. It e
 2. A GOP leaves at the latest with the one that reaches the asked length, counted from where its chunk begins.
 3. None is shorter than the least that the cloud takes, whatever else was asked.
 
-An end within a tenth of the asked length, and none elsewhere, was tried: GOPs of 1.15 to 1.75 s never made a chunk of
-2 s. So was the border nearest to the asked length alone: it makes chunks of two thirds where the GOP is just that.
 """
+
+# Why not simpler: an end within a tenth of the asked length, and none elsewhere, was tried: GOPs of 1.15 to 1.75 s
+# never made a chunk of 2 s, so that such a camera never sent a byte, and one GOP of 1.3 s among many of 2 s stood still
+# for a minute. So was the border nearest to the asked length alone: it makes chunks of two thirds where the GOP is just
+# that. A chunk that may end within a GOP was refused: the next one could not be decoded by itself, nor sent again
+# alone.
 
 import math
 from collections.abc import Iterable
@@ -25,7 +29,7 @@ ROUNDING_S = 1e-6
 
 
 class Bounds(NamedTuple):
-    """How long and how large chunks are to be."""
+    """The limits of length and size that chunks are to keep."""
 
     wanted_s: float
     least_s: float = 0.0
@@ -35,7 +39,7 @@ class Bounds(NamedTuple):
     """A longer or larger one is not taken; where one GOP is more than that, its chunk is too."""
 
     def within(self, buffer_s: float, buffer_bytes: int) -> "Bounds":
-        """The same for a ring of that size: what it cannot hold while it grows must leave before."""
+        """Return the limits for a ring of that size: what it cannot hold while it grows must be sent before."""
         return Bounds(
             min(self.wanted_s, self.most_s, buffer_s / 2),
             min(self.least_s, max(buffer_s / 2, LEAST_HELD_S)),
@@ -54,7 +58,7 @@ class GrowingChunk:
 
     @property
     def seconds(self) -> float:
-        """How long it is by now."""
+        """Its length so far."""
         return self.gops[-1].end_s - self.gops[0].start_s if self.gops else 0.0
 
     @property
@@ -73,20 +77,20 @@ class GrowingChunk:
         return is_nearest or seconds >= wanted_s or self._size >= self._bounds.most_bytes / 2
 
     def has_room(self, gop: Gop) -> bool:
-        """Whether it may grow by this GOP; what is too short by itself has to."""
+        """Decide whether it may grow by this GOP; what is too short by itself has to."""
         if not self.gops or not self.reaches_least:
             return True
         seconds, size = gop.end_s - self.gops[0].start_s, self._size + gop.size
         return seconds <= self._bounds.most_s + ROUNDING_S and size <= self._bounds.most_bytes
 
     def add(self, gop: Gop) -> None:
-        """Grow."""
+        """Append the next GOP."""
         self.gops.append(gop)
         self._size += gop.size
 
 
-def lengths(gops_s: Iterable[float], bounds: Bounds) -> list[float]:
-    """How long the chunks of GOPs of these lengths are, in seconds; a last one that is not whole is none."""
+def chunk_lengths(gops_s: Iterable[float], bounds: Bounds) -> list[float]:
+    """Return the lengths in seconds of the chunks of GOPs of these lengths, without a last one that is not whole."""
     found: list[float] = []
     chunk, end_s = GrowingChunk(bounds), 0.0
     for gop_s in gops_s:

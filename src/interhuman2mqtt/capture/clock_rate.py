@@ -1,4 +1,4 @@
-"""How fast a track's clock runs, judged by arrival, which is the truth in the long run.
+"""The rate of a track's clock, judged by arrival, which is the truth in the long run.
 
 A packet's *delay* is its arrival less its time on the timeline. It is never less than the network's own delay, often
 more (jitter, a stall and the burst after it), and its least value, its *level*, stays the same as long as the clock is
@@ -20,27 +20,27 @@ BUCKET_PACKETS = 8
 BUCKETS = 128
 """About a minute: what is late for longer than that is not late but a clock that is slow."""
 SPANS = (4, 8, 16, 32, 64, BUCKETS - 1)
-"""Buckets over which a straight line is looked for: a gross lie shows in two seconds, one of half a percent in 40."""
-LIE_S = 0.2
+"""Buckets over which a straight line is looked for: a gross error shows in two seconds, one of half a percent in 40."""
+DEVIATION_S = 0.2
 LONG_SPAN = 16
-"""The least deviation that is called a lie: a third of it may be jitter, and half a second is what we promise. Over
+"""The least deviation that makes a clock wrong: a third of it may be jitter, and half a second is what we promise. Over
 so many buckets half of it is enough, and of a clock that was wrong before a quarter."""
 STRAIGHT = 0.3
-"""How far a line may be from straight, as a share of its height; a step is off by half."""
+"""The tolerance of a line's straightness, as a share of its height; a step is off by half."""
 FOLLOW_S = 30.0
 DRIFT_MAX = 0.01
 """A drift is made good in this time, but never by more than one percent of a second each second: nobody hears that."""
-LOST_S = 0.06
-LOST_BUCKETS = 2
-"""What is late by so much, for a second, was not only read late by a busy machine."""
-OPENING_LIE_S = 0.1
+LOSS_S = 0.06
+LOSS_BUCKETS = 2
+"""Audio that is late by so much, for a second, was not only read late by a busy machine."""
+OPENING_DEVIATION_S = 0.1
 OPENING_JITTER = 4
 OPENING_SURE = 40
-"""While a source opens a lie is called one from this deviation on, where it is so many times the jitter seen, or
-more where fewer than ten packets are seen: 40 divided by their number."""
+"""While a source opens a clock is wrong from this deviation on, where it is so many times the jitter seen, or more
+where fewer than ten packets are seen: 40 divided by their number."""
 OPENING_PACKETS = 4
 STEADY = 0.4
-"""What each half of an opening says of a lie is so much of the whole at least."""
+"""The least share of the whole deviation that each half of an opening has to show."""
 RATE_MIN = 0.005
 """A clock that is slower stands still (milliseconds that are taken for ticks of 90 kHz have 0.011)."""
 
@@ -51,13 +51,13 @@ class Bucket(NamedTuple):
     at: float
     """arrival of the most punctual one"""
     delay: float
-    """its delay, as it would be without all moves since the beginning"""
+    """its delay, as it would be without all shifts since the beginning"""
     spread: float
-    """how much more the least punctual one had"""
+    """the delay that the least punctual one had on top"""
 
 
 class ClockRate:
-    """Watches one track.
+    """The watch on the clock of one track.
 
     Args:
         counted: Whether its times are a count of samples, so that what is late for good was lost.
@@ -67,48 +67,48 @@ class ClockRate:
         self._counted = counted
         self.level: float | None = None
         """The delay that the track should have; None until it is known."""
-        self.lied = False
-        """Whether the clock was found to be wrong: how much is known the better the longer it is seen."""
-        self._moved = 0.0
+        self.was_wrong = False
+        """Whether the clock was found to be wrong: by how much is known the better the longer it is seen."""
+        self._shifted_s = 0.0
         self._buckets: deque[Bucket] = deque(maxlen=BUCKETS)
         self._open: list[tuple[float, float]] = []
         """arrival and delay of the packets of the newest bucket"""
 
     def observe(self, seconds: float, arrival: float) -> bool:
-        """A packet of `seconds` on the timeline came at `arrival`; returns whether there is something new to judge."""
-        self._open.append((arrival, arrival - seconds + self._moved))
+        """Note that a packet of `seconds` on the timeline came at `arrival`; return whether a bucket is full."""
+        self._open.append((arrival, arrival - seconds + self._shifted_s))
         if len(self._open) < BUCKET_PACKETS or arrival - self._open[0][0] < BUCKET_S:
             return False
         at, delay = min(self._open, key=lambda packet: packet[1])
         self._buckets.append(Bucket(at, delay, max(packet[1] for packet in self._open) - delay))
         self._open = []
         if self.level is None or self._is_better(self.level):
-            self.level = delay - self._moved
+            self.level = delay - self._shifted_s
         return True
 
     def _is_better(self, level: float) -> bool:
-        """Whether packets have become more punctual at once, and stay so: the network was slow, not the clock."""
+        """Decide whether packets became more punctual at once, and stay so: the network was slow, not the clock."""
         newest = [bucket.delay for bucket in list(self._buckets)[-SPANS[0] :]]
-        is_flat = len(newest) == SPANS[0] and max(newest) - min(newest) < LIE_S / 4
-        return is_flat and max(newest) - self._moved < level - LIE_S / 2
+        is_flat = len(newest) == SPANS[0] and max(newest) - min(newest) < DEVIATION_S / 4
+        return is_flat and max(newest) - self._shifted_s < level - DEVIATION_S / 2
 
-    def moved(self, seconds: float) -> None:
-        """From here on the track's times are so much later than they would have been."""
-        self._moved += seconds
+    def shifted(self, seconds: float) -> None:
+        """Note that the track's times are so much later from here on than they would have been."""
+        self._shifted_s += seconds
 
     def restart(self) -> None:
-        """What was seen says nothing about what comes; the level stays."""
+        """Forget what was seen, since it says nothing about what follows; the level stays."""
         self._buckets.clear()
         self._open = []
-        self._moved = 0.0
+        self._shifted_s = 0.0
 
-    def lie(self) -> float | None:
-        """Seconds that the timeline counts in a true second, where they are not one by more than jitter explains."""
+    def wrong_rate(self) -> float | None:
+        """Return the seconds that the timeline counts in a true one, where they differ by more than jitter explains."""
         for span in SPANS:
             if len(self._buckets) <= span:
                 return None
             points = [self._buckets[-1 - span * quarter // 4] for quarter in (4, 3, 2, 1, 0)]
-            least = LIE_S / 4 if self.lied else LIE_S / 2 if span >= LONG_SPAN else LIE_S
+            least = DEVIATION_S / 4 if self.was_wrong else DEVIATION_S / 2 if span >= LONG_SPAN else DEVIATION_S
             rate = self._slope(points, least)
             if rate is not None:
                 return rate
@@ -119,45 +119,45 @@ class ClockRate:
         rise, run = last.delay - first.delay, last.at - first.at
         noise = median(point.spread for point in points)
         off = max(abs(point.delay - first.delay - rise * (point.at - first.at) / run) for point in points)
-        late = last.delay - self._moved - (self.level or 0.0)
-        is_lie = abs(rise) >= max(least, 2 * noise) and off <= STRAIGHT * abs(rise)
+        late = last.delay - self._shifted_s - (self.level or 0.0)
+        is_wrong = abs(rise) >= max(least, 2 * noise) and off <= STRAIGHT * abs(rise)
         # what is late and gets less so comes back from a stall
         rate = 1 - rise / run
-        return rate if is_lie and rate > RATE_MIN and late * rise > 0 and abs(late) >= least / 2 else None
+        return rate if is_wrong and rate > RATE_MIN and late * rise > 0 and abs(late) >= least / 2 else None
 
     @property
-    def lost(self) -> float:
-        """How many seconds of samples a sound card has lost: those after them are all late, and stay so."""
-        newest = [bucket.delay for bucket in list(self._buckets)[-LOST_BUCKETS:]]
-        if not self._counted or self.level is None or len(newest) < LOST_BUCKETS:
+    def lost_s(self) -> float:
+        """The seconds of samples that a sound card has lost: those after them are all late, and stay so."""
+        newest = [bucket.delay for bucket in list(self._buckets)[-LOSS_BUCKETS:]]
+        if not self._counted or self.level is None or len(newest) < LOSS_BUCKETS:
             return 0.0
-        late = min(newest) - self._moved - self.level
-        return late if late > LOST_S else 0.0
+        late = min(newest) - self._shifted_s - self.level
+        return late if late > LOSS_S else 0.0
 
     @property
     def drift(self) -> float:
-        """By how much faster the timeline should run, to come back to its level."""
+        """The excess rate at which the timeline should run, to come back to its level."""
         if self.level is None or len(self._buckets) < BUCKETS:
             return 0.0
-        late = min(bucket.delay for bucket in self._buckets) - self._moved - self.level
+        late = min(bucket.delay for bucket in self._buckets) - self._shifted_s - self.level
         return min(max(late / FOLLOW_S, -DRIFT_MAX), DRIFT_MAX)
 
 
 def opening_rate(claims: Sequence[tuple[float, float]]) -> float:
-    """The rate of a clock out of (claim, arrival) in seconds, seen while a source opens and its first burst is over.
+    """Return the rate of a clock by (claim, arrival) in seconds, seen while a source opens, after its first burst.
 
     It is 1 unless the least squares say otherwise by much more than their own residue, and in each half of the time: a
     sender report that sets a track right is a step, which is in one of them at most.
     """
     if len(claims) < OPENING_PACKETS:
         return 1.0
-    line = _fitted(claims)
-    halves = _fitted(claims[: len(claims) // 2 + 1]), _fitted(claims[len(claims) // 2 :])
+    line = _fit_line(claims)
+    halves = _fit_line(claims[: len(claims) // 2 + 1]), _fit_line(claims[len(claims) // 2 :])
     deviation = abs(line.rate - 1) * (claims[-1][1] - claims[0][1])
     # in seconds of arrival: a clock that is fast by ten scatters by ten times as much
     sure = max(OPENING_JITTER, OPENING_SURE / len(claims))
-    is_lie = deviation >= max(OPENING_LIE_S, sure * line.residue / max(line.rate, 1.0))
-    is_steady = all((half.rate - 1) / (line.rate - 1) >= STEADY for half in halves) if is_lie else False
+    is_wrong = deviation >= max(OPENING_DEVIATION_S, sure * line.residue / max(line.rate, 1.0))
+    is_steady = all((half.rate - 1) / (line.rate - 1) >= STEADY for half in halves) if is_wrong else False
     return line.rate if is_steady and line.rate > RATE_MIN else 1.0
 
 
@@ -166,11 +166,11 @@ class _Line(NamedTuple):
 
     rate: float
     residue: float
-    """in seconds, what the claims are off it (root of the mean square)"""
+    """The distance of the claims from it, in seconds (root of the mean square)."""
 
 
-def _fitted(claims: Sequence[tuple[float, float]]) -> _Line:
-    """The line of least squares; of rate 1 where all came at once."""
+def _fit_line(claims: Sequence[tuple[float, float]]) -> _Line:
+    """Return the line of least squares; of rate 1 where all came at once."""
     mean_at = mean(at for _, at in claims)
     mean_claim = mean(claim for claim, _ in claims)
     square = sum((at - mean_at) ** 2 for _, at in claims)

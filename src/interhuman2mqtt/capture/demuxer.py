@@ -8,57 +8,57 @@ from typing import TYPE_CHECKING, cast
 from av.stream import Stream
 
 from interhuman2mqtt.capture.device import Feed
-from interhuman2mqtt.capture.file_player import played
-from interhuman2mqtt.capture.preroll import Arrived
+from interhuman2mqtt.capture.file_player import play
+from interhuman2mqtt.capture.preroll import ArrivedPacket
 
 if TYPE_CHECKING:
     from av.audio.stream import AudioStream
 
 PARSED = ("h264", "hevc")
-"""What RTP carries in pieces whose last one FFmpeg does not look for."""
+"""Codecs that RTP carries in pieces whose last one FFmpeg does not look for."""
 
 
-def packets(feed: Feed) -> Iterator[Arrived]:
-    """The packets of a feed with their arrival on CLOCK_MONOTONIC; a file's in real time, again and again."""
-    streams = [feed.container.streams[index] for index in (feed.video, feed.sound) if index is not None]
+def read_packets(feed: Feed) -> Iterator[ArrivedPacket]:
+    """Return the packets of a feed with their arrival on CLOCK_MONOTONIC; a file's in real time, again and again."""
+    streams = [feed.container.streams[index] for index in (feed.video, feed.audio) if index is not None]
     if feed.clock == "samples":
-        yield from _counted(feed, streams)
+        yield from _counted_packets(feed, streams)
     elif feed.clock == "camera":
-        yield from _arrived(feed, streams)
+        yield from _camera_packets(feed, streams)
     elif feed.paced:
-        yield from played(feed)
+        yield from play(feed)
     else:
         yield from (arrived for arrived in _demuxed(feed, streams) if arrived.packet.size)
 
 
-def _demuxed(feed: Feed, streams: list[Stream]) -> Iterator[Arrived]:
-    """All packets of the streams: first what was read when the source was opened."""
+def _demuxed(feed: Feed, streams: list[Stream]) -> Iterator[ArrivedPacket]:
+    """Return all packets of the streams: first those that were read when the source was opened."""
     used = {stream.index for stream in streams}
-    while feed.read:
-        arrived = feed.read.popleft()
+    while feed.already_read:
+        arrived = feed.already_read.popleft()
         if arrived.packet.stream_index in used:
             yield arrived
     for packet in feed.container.demux(streams):
-        yield Arrived(packet, time.monotonic())
+        yield ArrivedPacket(packet, time.monotonic())
 
 
-def _arrived(feed: Feed, streams: list[Stream]) -> Iterator[Arrived]:
-    """The packets of a camera: a picture of H.264 is given away when the next one begins, and came before that.
+def _camera_packets(feed: Feed, streams: list[Stream]) -> Iterator[ArrivedPacket]:
+    """Return the packets of a camera, a frame of H.264 as arriving when FFmpeg returned the one before it.
 
-    It had begun to come when the one before it was given away. At one picture a second this is a whole second.
+    FFmpeg returns a frame only when the next one begins. At one frame a second it is a whole second late.
     """
     is_held_back = any(stream.type == "video" and stream.codec_context.name in PARSED for stream in streams)
     begun: float | None = None
     for packet, at in _demuxed(feed, streams):
         if packet.size and packet.stream_index == feed.video and is_held_back:
-            yield Arrived(packet, at if begun is None else begun)
+            yield ArrivedPacket(packet, at if begun is None else begun)
             begun = at
         elif packet.size:
-            yield Arrived(packet, at)
+            yield ArrivedPacket(packet, at)
 
 
-def _counted(feed: Feed, streams: list[Stream]) -> Iterator[Arrived]:
-    """Sound dated by its samples, whatever it is stamped with; a packet's first sample came when the packet before did.
+def _counted_packets(feed: Feed, streams: list[Stream]) -> Iterator[ArrivedPacket]:
+    """Return audio dated by its samples, whatever its stamps; a packet's first sample came when the packet before did.
 
     A sound card's stamps are of the wall clock, which is set now and then. Its samples are as steady as its crystal.
     """
@@ -70,4 +70,4 @@ def _counted(feed: Feed, streams: list[Stream]) -> Iterator[Arrived]:
             arrival = time.monotonic()
             packet.pts = packet.dts = round(Fraction(count, context.sample_rate) / packet.time_base)
             count += packet.size // frame
-            yield Arrived(packet, arrival - packet.size // frame / context.sample_rate)
+            yield ArrivedPacket(packet, arrival - packet.size // frame / context.sample_rate)

@@ -1,4 +1,4 @@
-"""Opens a source, and says plainly why it could not."""
+"""Opening a source of any kind, and explaining in one sentence why it cannot be opened."""
 
 import errno
 import socket
@@ -13,11 +13,11 @@ import av
 from av.container import InputContainer
 
 from interhuman2mqtt.capture import audio_selection, ipc, network_source, v4l2, v4l2_formats
-from interhuman2mqtt.capture.audio_selection import Announced
-from interhuman2mqtt.capture.ffmpeg_log import listening
-from interhuman2mqtt.capture.preroll import Arrived
-from interhuman2mqtt.capture.tcp_connection import linger, opened_since, tcp_connections
-from interhuman2mqtt.capture.v4l2_mode import Mode, Wanted, choose_mode, named
+from interhuman2mqtt.capture.audio_selection import SdpTrack
+from interhuman2mqtt.capture.ffmpeg_log import collected_log
+from interhuman2mqtt.capture.preroll import ArrivedPacket
+from interhuman2mqtt.capture.tcp_connection import close_lingering, duplicate_newest, tcp_connections
+from interhuman2mqtt.capture.v4l2_mode import Mode, Wanted, choose_mode, format_names
 from interhuman2mqtt.errors import Outage, Reason, Refused
 
 READ_TIMEOUT_S = 10
@@ -25,9 +25,8 @@ TEST_SIZE = (1280, 720)
 TEST_FPS = 15.0
 
 
-Clock = Literal["ours", "camera", "samples"]
-"""What dates the packets: stamps that are taken at their word, those of a camera, judged by arrival, or the count of
-samples alone."""
+Clock = Literal["trusted", "camera", "samples"]
+"""What dates the packets: trusted stamps, those of a camera, judged by arrival, or the count of samples alone."""
 
 
 class Feed(NamedTuple):
@@ -35,49 +34,49 @@ class Feed(NamedTuple):
 
     container: InputContainer
     video: int | None
-    sound: int | None
+    audio: int | None
     paced: bool = False
     """Without a clock of its own, so we keep time."""
     loops: bool = False
-    clock: Clock = "ours"
-    buffered: bool = False
-    """Over TCP: what we do not read yet waits there, and is not lost."""
+    clock: Clock = "trusted"
+    is_buffered: bool = False
+    """Over TCP: what is not read yet waits there, and is not lost."""
     mode: Mode | None = None
-    """What a V4L2 camera was asked to send."""
+    """The mode that a V4L2 camera was asked for."""
     connection: socket.socket | None = None
     """Of a network source, with a descriptor of our own."""
-    sound_note: str = ""
-    """Which one of several sound tracks it is, or why none is used."""
-    read: deque[Arrived] = deque()  # noqa: RUF012 - never added to
-    """What was read already, to find that out, and was not taken since."""
+    audio_note: str = ""
+    """For the description: which one of several audio tracks it is, or why none is used."""
+    already_read: deque[ArrivedPacket] = deque()  # noqa: RUF012 - never added to
+    """Packets that were read to find that out, and not returned since."""
 
     def close(self) -> None:
-        """Close the container, which says goodbye to a camera on the network, and see to it that this arrives."""
+        """Close the container, which sends TEARDOWN to a camera, and see to it that this arrives."""
         self.container.close()
         if self.connection is not None:
-            linger(self.connection)
+            close_lingering(self.connection)
 
 
-def open_source(command: ipc.Open, *, encode: bool = False) -> list[Feed]:
-    """The feed of a source, without its sound where a microphone is beside it; `encode`: its own H.264 is of no use.
+def open_source(command: ipc.Open, *, encode: bool = False) -> Feed:
+    """Open a source, without its audio where a microphone is beside it; `encode`: its own H.264 is of no use.
 
     Raises:
-        Outage: it may come by itself (nothing there, busy).
-        Refused: a person must act (password, permission, no video).
+        Outage: It may pass by itself (nothing there, busy).
+        Refused: A person must act (password, permission, no video).
     """
     scheme, _, rest = command.source.partition(":")
     match scheme:
         case scheme if scheme in network_source.SCHEMES:
             feed = _open_network(command)
         case "v4l2":
-            feed = _open_v4l2(command, v4l2.find(rest), may_copy=not encode and command.video != "h264")
+            feed = _open_v4l2(command, v4l2.find_device(rest), may_copy=not encode and command.video != "h264")
         case "file":
             feed = _open(command, rest, None, {}, paced=True)
         case _:
-            feed = _open(command, _test_picture(command), "lavfi", {}, paced=True)
+            feed = _open(command, _test_source(command), "lavfi", {}, paced=True)
     if feed.video is None:
         raise Refused(Reason.NO_VIDEO, f"{command.source} has no video track")
-    return [feed if command.microphone is None else feed._replace(sound=None)]
+    return feed if command.microphone is None else feed._replace(audio=None)
 
 
 def _open_network(command: ipc.Open) -> Feed:
@@ -88,18 +87,18 @@ def _open_network(command: ipc.Open) -> Feed:
         feed = _open(command, target.url, target.form, target.options)
     except Outage as outage:
         late = time.monotonic() - began >= command.open_timeout_s
-        raise network_source.find_reason(command) or (network_source.no_answer(command) if late else outage) from None
+        raise network_source.diagnose(command) or (network_source.no_answer(command) if late else outage) from None
     recorded = network_source.is_recorded(command, feed.container)
     return feed._replace(
-        connection=opened_since(others),
+        connection=duplicate_newest(others),
         paced=recorded,
-        clock="ours" if recorded else "camera",
-        buffered=command.source.startswith("rtsp") and command.transport == "tcp",
+        clock="trusted" if recorded else "camera",
+        is_buffered=command.source.startswith("rtsp") and command.transport == "tcp",
     )
 
 
 def _open_v4l2(command: ipc.Open, device: Path, *, may_copy: bool) -> Feed:
-    mode = _mode(command, device, may_copy=may_copy)
+    mode = _select_mode(command, device, may_copy=may_copy)
     # the kernel's own stamps, of CLOCK_MONOTONIC: FFmpeg's `abs` makes wall clock of them, which is set now and then
     options = {"timestamps": "default"}
     if mode:
@@ -111,27 +110,27 @@ def _open_v4l2(command: ipc.Open, device: Path, *, may_copy: bool) -> Feed:
     return _open(command, str(device), "v4l2", options)._replace(mode=mode)
 
 
-def _mode(command: ipc.Open, device: Path, *, may_copy: bool) -> Mode | None:
-    """What to ask of a camera; None where it offers nothing that we know, and FFmpeg may find a way."""
+def _select_mode(command: ipc.Open, device: Path, *, may_copy: bool) -> Mode | None:
+    """Return the mode to ask of a camera; None where it offers none that we know, and FFmpeg may find a way."""
     try:
         offered = v4l2_formats.formats(device)
-    except v4l2_formats.NoCamera:
+    except v4l2_formats.NotACamera:
         raise Refused(
             Reason.NO_VIDEO, f"{command.source} captures no video; `interhuman2mqtt devices` lists what does"
         ) from None
     except OSError as error:
         raise explain(command, error, "v4l2", str(device)) from None
-    form = "h264" if command.video == "copy" and "h264" in named(offered) else command.format
+    form = "h264" if command.video == "copy" and "h264" in format_names(offered) else command.format
     mode = choose_mode(offered, Wanted(command.size, command.fps, form, may_copy))
     if mode is None and command.format != "auto":
-        known = ", ".join(named(offered)) or "none of those that can be named"
+        known = ", ".join(format_names(offered)) or "none of those that can be named"
         raise Refused(
             Reason.UNSUPPORTED, f'{command.source} does not offer format = "{command.format}"; it has: {known}'
         )
     return mode
 
 
-def _test_picture(command: ipc.Open) -> str:
+def _test_source(command: ipc.Open) -> str:
     width, height = command.size or TEST_SIZE
     rate = command.fps or TEST_FPS
     return (
@@ -141,39 +140,41 @@ def _test_picture(command: ipc.Open) -> str:
 
 
 def _open(command: ipc.Open, name: str, form: str | None, options: Mapping[str, str], *, paced: bool = False) -> Feed:
+    # The timeout holds for reads from sockets; in DNS, TLS and drivers libav blocks for as long as they do. Nothing in
+    # this process could end that: the daemon has a deadline of its own, and kills.
     try:
-        with listening(prints=command.verbose) as said:
+        with collected_log(prints=command.verbose) as log:
             timeout = (command.open_timeout_s, READ_TIMEOUT_S)
             container = av.open(name, format=form, options=dict(options), timeout=timeout)
     except (av.error.FFmpegError, OSError, ValueError) as error:
         raise explain(command, error, form, name) from None  # FFmpeg's own text holds the password
-    tracks = audio_selection.announced(said)
+    tracks = audio_selection.parse_sdp(log)
     try:
         video = _video_track(command, container, tracks)
-        # a microphone takes the place of the source's sound, and of what is not sent one track is as good as another
+        # a microphone takes the place of the source's audio, and of what is not sent one track is as good as another
         matters = command.microphone is None and command.audio not in {"none", "silence"}
         is_live = command.source.startswith("rtsp")
-        sound = audio_selection.choose_sound(container, tracks, look=matters and is_live)
+        audio = audio_selection.select_audio(container, tracks, sample=matters and is_live)
     except BaseException:
         container.close()
         raise
     return Feed(
         container,
         video,
-        sound.stream,
+        audio.stream,
         paced,
         paced and form is None and command.loop,
-        sound_note=sound.note,
-        read=deque(sound.read),
+        audio_note=audio.note,
+        already_read=deque(audio.packets),
     )
 
 
-def _video_track(command: ipc.Open, container: InputContainer, tracks: Sequence[Announced]) -> int | None:
-    """The first track of video; raises Refused where FFmpeg knows the codec of none."""
+def _video_track(command: ipc.Open, container: InputContainer, tracks: Sequence[SdpTrack]) -> int | None:
+    """Return the first track of video; raises Refused where FFmpeg knows the codec of none."""
     videos = container.streams.video
     index = next((stream.index for stream in videos if audio_selection.is_known(stream)), None)
     if videos and index is None:
-        codec = audio_selection.encoding(container, videos[0], tracks)
+        codec = audio_selection.encoding_name(container, videos[0], tracks)
         raise Refused(
             Reason.UNSUPPORTED, f"{command.source} sends {codec}, which FFmpeg cannot decode: set the camera to H.264"
         )
@@ -181,15 +182,15 @@ def _video_track(command: ipc.Open, container: InputContainer, tracks: Sequence[
 
 
 def explain(command: ipc.Open, error: Exception, form: str | None = None, name: str = "") -> Outage:
-    """FFmpeg's error as one sentence about this source; `name` is what was opened for it."""
+    """Return FFmpeg's error as one sentence about this source; `name` is what was opened for it."""
     what = command.source
     if form == "v4l2" and not what.endswith(name):
         what = f"{what} (now {name})"
     if not isinstance(error, PermissionError) and _is_unplugged(command.source):
         return Outage(Reason.NOT_FOUND, f"{what} is not plugged in, or was unplugged just now")
-    for kinds, number, reason, sentence, final in _EXPLANATIONS:
+    for kinds, number, reason, sentence, is_final in _ERRORS:
         if isinstance(error, kinds) and (number is None or getattr(error, "errno", None) == number):
-            kind = Refused if final else Outage
+            kind = Refused if is_final else Outage
             return kind(
                 reason,
                 sentence.format(
@@ -200,14 +201,14 @@ def explain(command: ipc.Open, error: Exception, form: str | None = None, name: 
                 ),
             )
     # not str(error), which holds the URL that FFmpeg was given, and with it the password
-    said = getattr(error, "strerror", None) or type(error).__name__
-    return Outage(Reason.UNREACHABLE if "://" in what else Reason.INVALID_MEDIA, f"{what}: {said}")
+    text = getattr(error, "strerror", None) or type(error).__name__
+    return Outage(Reason.UNREACHABLE if "://" in what else Reason.INVALID_MEDIA, f"{what}: {text}")
 
 
 def _is_unplugged(source: str) -> bool:
-    """Whether a camera of this machine is gone: drivers say of that what they like (vivid: "Invalid argument")."""
+    """Decide whether a camera of this machine is gone: each driver has its own error for it (vivid: EINVAL)."""
     scheme, _, name = source.partition(":")
-    return scheme == "v4l2" and not v4l2.is_there(name)
+    return scheme == "v4l2" and not v4l2.is_available(name)
 
 
 def _host(command: ipc.Open) -> str:
@@ -215,7 +216,7 @@ def _host(command: ipc.Open) -> str:
     return parts.netloc or command.source
 
 
-_EXPLANATIONS: tuple[tuple[tuple[type[Exception], ...], int | None, Reason, str, bool], ...] = (
+_ERRORS: tuple[tuple[tuple[type[Exception], ...], int | None, Reason, str, bool], ...] = (
     (
         (av.error.HTTPUnauthorizedError, av.error.HTTPForbiddenError),
         None,

@@ -1,8 +1,7 @@
-"""What FFmpeg prints while something is opened: it says there what its error numbers do not.
+"""FFmpeg's log while something is opened: it has what its error numbers do not (an SDP, ALSA's own errors)."""
 
-PyAV can pass that on only for the whole process, and its way has FFmpeg's threads wait for Python's lock. So it is on
-while anything is being opened, and off while media flows.
-"""
+# PyAV can collect it only for the whole process, and each line then has a thread of FFmpeg wait for Python's lock,
+# those of decoders among them. So it is on while anything is being opened, and off while media flows.
 
 import sys
 import threading
@@ -16,29 +15,29 @@ from interhuman2mqtt.runtime.redaction import redact
 
 
 class LogLine(NamedTuple):
-    """One message."""
+    """One line of it."""
 
     level: int
     """The lower the worse (`av.logging`)."""
     part: str
-    """Of FFmpeg: rtsp, alsa, h264 ..."""
+    """The part of FFmpeg: rtsp, alsa, h264 ..."""
     text: str
 
 
 _lock: Final = threading.Lock()
-_listening: Final[set[int]] = set()
+_collecting: Final[set[int]] = set()
 
 
 @contextmanager
-def listening(*, prints: bool) -> Iterator[list[LogLine]]:
-    """Collect what FFmpeg prints in this thread.
+def collected_log(*, prints: bool) -> Iterator[list[LogLine]]:
+    """Collect the log of FFmpeg in this thread.
 
     Args:
-        prints: Whether that is printed as well, once it is over; FFmpeg goes on printing by itself afterwards.
+        prints: Whether it is printed as well, once this is over; FFmpeg goes on printing by itself afterwards.
     """
     me = threading.get_ident()
     with _lock:
-        _listening.add(me)
+        _collecting.add(me)
         av.logging.set_level(av.logging.VERBOSE)
     lines: list[LogLine] = []
     try:
@@ -51,15 +50,15 @@ def listening(*, prints: bool) -> Iterator[list[LogLine]]:
         if prints:
             _print(lines)
         with _lock:
-            _listening.discard(me)
-            if not _listening:
+            _collecting.discard(me)
+            if not _collecting:
                 av.logging.set_level(None)
                 if prints:
                     av.logging.restore_default_callback()
 
 
 def _print(lines: Iterable[LogLine]) -> None:
-    """Print what FFmpeg would have printed by itself, without the secrets that it was given."""
-    said = (line for line in lines if line.level <= av.logging.INFO)
-    sys.stderr.write("".join(redact(f"[{line.part}] {line.text.rstrip()}\n") for line in said))
+    """Print the lines that FFmpeg would have printed by itself, without the secrets that it was given."""
+    printed = (line for line in lines if line.level <= av.logging.INFO)
+    sys.stderr.write("".join(redact(f"[{line.part}] {line.text.rstrip()}\n") for line in printed))
     sys.stderr.flush()

@@ -1,9 +1,8 @@
-"""HTTP authentication: challenges read, answers computed (RFC 2617, RFC 7616, RFC 7617).
+"""HTTP authentication, which RTSP uses as well: challenges parsed, answers computed (RFC 2617, RFC 7616, RFC 7617)."""
 
-RTSP uses it as well. FFmpeg does this itself for a stream, and knows Basic and Digest with MD5. This is for our own
-questions to cameras, so it knows SHA-256 as well: a camera that accepts our password by SHA-256 alone did not refuse
-the password.
-"""
+# FFmpeg does this itself for a stream, and knows Basic and Digest with MD5. This is for our own requests to cameras, so
+# it knows SHA-256 as well: a camera that accepts our password by SHA-256 alone did not refuse the password, and must
+# not be reported so.
 
 import base64
 import hashlib
@@ -31,12 +30,12 @@ class Challenge(NamedTuple):
 
     @property
     def algorithm(self) -> str:
-        """The hash that a digest asks for, in upper case; MD5 where it names none."""
+        """The hash of a digest, in upper case; MD5 where it names none."""
         return self.parameters.get("algorithm", "MD5").upper()
 
     @property
     def strength(self) -> int:
-        """Which of several challenges to answer: the highest; 0 where we cannot."""
+        """The rank by which one of several challenges is answered: the highest; 0 where we cannot."""
         if self.scheme == "basic":
             return 1
         name = self.algorithm.removesuffix("-SESS")
@@ -50,7 +49,7 @@ class Challenge(NamedTuple):
 
 
 def parse_challenges(headers: Iterable[str]) -> list[Challenge]:
-    """Return the challenges of a 401, one for each header; what cannot be read is left out."""
+    """Return the challenges of a 401, one for each header; those that cannot be parsed are left out."""
     found = (_CHALLENGE.match(header) for header in headers)
     return [Challenge(match["scheme"].lower(), _parameters(match["rest"])) for match in found if match]
 

@@ -5,12 +5,18 @@ Commands go to the worker's stdin, frames come from its stdout, both in one form
     4 bytes  length of the header, big endian
     4 bytes  length of the payload, big endian
     header   JSON with the key "type"
-    payload  bytes: the media of a chunk, or a picture, else nothing
+    payload  bytes: the media of a chunk, or a JPEG, else nothing
 
 Times named `*_s` are seconds on the source's own timeline, which begins near zero when the worker starts and runs on
-through every lie that a camera tells about time. `anchor_s` plus such a time is CLOCK_MONOTONIC of this machine, on
+whatever the camera's timestamps do. `anchor_s` plus such a time is CLOCK_MONOTONIC of this machine, on
 which the daemon and every worker agree; the daemon alone turns that into UTC.
 """
+
+# Why not `multiprocessing`: its pipes carry pickles, so that a worker that was taken over by a broken stream could run
+# code in the daemon, and its children import the parent's main module, or share its locks and descriptors where they
+# are forked, with trio's loop among them. Its queues have threads that die with their process, a half message behind
+# them. Here a frame is two lengths, typed JSON that msgspec checks, and the media beside it; what is no frame is an
+# IpcError, and the worker is replaced. A worker can be tried by hand: `python -m interhuman2mqtt.capture`.
 
 import struct
 from typing import Annotated, Literal
@@ -25,15 +31,15 @@ HEADER_MAX = 64 << 10
 PAYLOAD_MAX = 256 << 20
 
 
-FURTHEST_S = 1e9
-"""Thirty years: what is further away is no time, and would overflow the calendar."""
-Seconds = Annotated[float, msgspec.Meta(ge=-FURTHEST_S, le=FURTHEST_S)]
-UNREADABLE = (ValueError, RecursionError)
-"""What msgspec raises: its own errors, that of text which is no UTF-8, and that of lists in lists in lists."""
+SECONDS_MAX = 1e9
+"""Thirty years: a time further away cannot be true, and would overflow the calendar."""
+Seconds = Annotated[float, msgspec.Meta(ge=-SECONDS_MAX, le=SECONDS_MAX)]
+DECODE_ERRORS = (ValueError, RecursionError)
+"""The errors of msgspec: its own, that of text which is no UTF-8, and that of lists in lists in lists."""
 
 
-class WireError(Exception):
-    """What came through the pipe is not a frame: the worker is broken and must be replaced."""
+class IpcError(Exception):
+    """The bytes from the pipe are no frame: the worker is broken and must be replaced."""
 
 
 class Open(Struct, frozen=True, kw_only=True, tag="open"):
@@ -55,11 +61,11 @@ class Open(Struct, frozen=True, kw_only=True, tag="open"):
     buffer_s: float
     buffer_max: int
     open_timeout_s: float = 20.0
-    """How long the source may take for an answer."""
+    """The time that the source has to answer."""
     verify: bool = True
     """Whether the certificate of a source behind TLS has to be one that is trusted."""
     ca_file: str | None = None
-    """Whom to trust instead of the machine's authorities."""
+    """The authorities to trust instead of the machine's."""
     loop: bool = True
     """Whether a file begins again at its end."""
     verbose: bool = False
@@ -81,7 +87,7 @@ class Record(Struct, frozen=True, kw_only=True, tag="record"):
 
 
 class Limit(Struct, frozen=True, kw_only=True, tag="limit"):
-    """What the cloud takes in one chunk of a recording, as its session tells; None: it does not."""
+    """The limits of the cloud for one chunk of a recording, by its session; None: there is none."""
 
     recording: int
     least_s: float | None = None
@@ -107,8 +113,8 @@ class Drop(Struct, frozen=True, kw_only=True, tag="drop"):
     recording: int
 
 
-class TakeSnapshot(Struct, frozen=True, kw_only=True, tag="picture"):
-    """Send what the camera sees now; answered by exactly one `Snapshot`."""
+class TakeSnapshot(Struct, frozen=True, kw_only=True, tag="take_snapshot"):
+    """Send the newest frame; answered by exactly one `Snapshot`."""
 
     number: int
     width_max: int
@@ -125,7 +131,7 @@ class Opened(Struct, frozen=True, kw_only=True, tag="opened"):
     video_copied: bool
     audio_copied: bool
     is_same: bool = False
-    """Only what is said of its microphone changed since: nothing was opened anew."""
+    """Only the description of its microphone changed since: nothing was opened anew."""
 
 
 class Failed(Struct, frozen=True, kw_only=True, tag="failed"):
@@ -138,25 +144,25 @@ class Failed(Struct, frozen=True, kw_only=True, tag="failed"):
 
 
 class AudioFault(Struct, frozen=True, kw_only=True):
-    """Why there is no sound, and silence is sent in its place."""
+    """The reason why there is no audio, and silence is sent in its place."""
 
     reason: Reason
     detail: str
 
 
-class WorkerHeartbeat(Struct, frozen=True, kw_only=True, tag="pulse"):
-    """Every half second: what has been captured, so that the daemon can judge a stall per track."""
+class WorkerHeartbeat(Struct, frozen=True, kw_only=True, tag="heartbeat"):
+    """The state of the capture, every half second, so that the daemon can detect a stall of each track."""
 
     video_packets: int
     audio_packets: int
     audio_expected: bool
-    """Whether the source has a sound track of its own (a synthesized silence cannot stall)."""
+    """Whether the source has an audio track of its own (a synthesized silence cannot stall)."""
     ring_s: float
     ring_bytes: int
     repairs: dict[str, int]
-    """How often each rule about lying timestamps was applied, by its name."""
-    sound_fault: AudioFault | None = None
-    """What is wrong with a microphone."""
+    """How often each rule about bad input was applied, by its name."""
+    audio_fault: AudioFault | None = None
+    """The fault of a microphone."""
 
 
 class Chunk(Struct, frozen=True, kw_only=True, tag="chunk"):
@@ -172,19 +178,19 @@ class Chunk(Struct, frozen=True, kw_only=True, tag="chunk"):
     """Where the chunk begins on the recording's own clock, which is what the server counts in."""
     lost: tuple[tuple[Seconds, Seconds], ...] = ()
     """Ranges from `from_s` on that fell off the ring before this chunk."""
-    holes: tuple[tuple[Seconds, Seconds], ...] = ()
-    """Ranges from `from_s` to `end_s` in which the camera gave no picture, in order."""
+    gaps: tuple[tuple[Seconds, Seconds], ...] = ()
+    """Ranges from `from_s` to `end_s` in which the camera sent no frame, in order."""
     last: bool = False
     """The recording ends with this chunk (whose payload may be empty)."""
 
     def __post_init__(self) -> None:
         """Refuse what runs backwards; where it was read, msgspec makes a ValidationError of it."""
-        if any(end < start for start, end in (*self.lost, *self.holes, (self.start_s, self.end_s))):
+        if any(end < start for start, end in (*self.lost, *self.gaps, (self.start_s, self.end_s))):
             raise ValueError("time runs backwards")
 
 
-class Snapshot(Struct, frozen=True, kw_only=True, tag="pictured"):
-    """What the camera saw; its payload is a JPEG, empty where there is none."""
+class Snapshot(Struct, frozen=True, kw_only=True, tag="snapshot"):
+    """The newest frame of the camera; its payload is a JPEG, empty where there is none."""
 
     number: int
     size: tuple[int, int] = (0, 0)
@@ -205,30 +211,30 @@ _frames: msgspec.json.Decoder[Frame] = msgspec.json.Decoder(Frame)
 
 
 def pack(message: Command | Frame, payload: bytes = b"") -> bytes:
-    """One message as it goes through the pipe."""
+    """Return one message as it goes through the pipe."""
     header = _encode(message)
     return b"".join((PREFIX.pack(len(header), len(payload)), header, payload))
 
 
 def unpack_prefix(prefix: bytes) -> tuple[int, int]:
-    """Lengths of header and payload; raises WireError where they cannot be true."""
+    """Return the lengths of header and payload; raises IpcError where they cannot be true."""
     header, payload = PREFIX.unpack(prefix)
     if not 0 < header <= HEADER_MAX or payload > PAYLOAD_MAX:
-        raise WireError(f"a frame of {header} + {payload} bytes cannot be")
+        raise IpcError(f"a frame of {header} + {payload} bytes cannot be")
     return header, payload
 
 
 def unpack_command(header: bytes) -> Command:
-    """A command's header; raises WireError."""
+    """Return a command by its header; raises IpcError."""
     try:
         return _commands.decode(header)
-    except UNREADABLE as error:
-        raise WireError(f"not a command: {error}") from error
+    except DECODE_ERRORS as error:
+        raise IpcError(f"not a command: {error}") from error
 
 
 def unpack_frame(header: bytes) -> Frame:
-    """A frame's header; raises WireError."""
+    """Return a frame by its header; raises IpcError."""
     try:
         return _frames.decode(header)
-    except UNREADABLE as error:
-        raise WireError(f"not a frame: {error}") from error
+    except DECODE_ERRORS as error:
+        raise IpcError(f"not a frame: {error}") from error

@@ -1,8 +1,8 @@
-"""Sources on the network: what FFmpeg is given to open each, what it may open for it, and why it could not.
+"""Sources on the network: what FFmpeg is given to open each, what it may open for it, and why it could not."""
 
-FFmpeg opens whatever a playlist or a redirect names. So each scheme has a list of the protocols that may be used for
-it: a playlist reaches neither a file of this machine nor another kind of address. `exec:` and its like do not exist.
-"""
+# FFmpeg opens whatever a playlist or a redirect names, so each scheme has a list of the protocols that may be used for
+# it: a playlist reaches neither a file of this machine nor another kind of address. Looking at the playlist ourselves
+# lost: FFmpeg fetches it again and again, and may get another one. `exec:` and its like do not exist.
 
 import socket
 import ssl
@@ -20,10 +20,10 @@ SCHEMES = ("rtsp", "rtsps", "http", "https", "rtmp", "udp")
 PORTS = {"http": 80, "https": 443, "rtmp": 1935}
 CREDENTIALS_MAX = 127
 """Characters: FFmpeg's buffer for them."""
-IDLE_S = 12.0
-"""FFmpeg's own limit holds while media flows, too: there the daemon notices a stall before, and knows its name."""
+READ_TIMEOUT_S = 12.0
+"""FFmpeg's own limit, while media flows, too: there the daemon detects a stall before, and has its reason."""
 DIAGNOSIS_S = 5.0
-"""How long we look for the reason of a failed opening."""
+"""The time to find the reason of a failed opening."""
 
 _RTSP = "rtsp,rtp,rtcp,srtp,udp,tcp,tls"
 _HTTP = "http,https,tcp,tls,crypto"
@@ -33,7 +33,7 @@ HTTP_FORMATS = "mpjpeg,flv,live_flv,mpegts,hls,mov,matroska,webm,aac,mp3,webvtt,
 
 
 class Target(NamedTuple):
-    """What FFmpeg is to open; `url` holds the password, and goes into no text."""
+    """The address that FFmpeg is to open, and how; `url` holds the password, and goes into no text."""
 
     url: str
     form: str | None
@@ -41,9 +41,9 @@ class Target(NamedTuple):
 
 
 def target(command: ipc.Open) -> Target:
-    """Return what FFmpeg is given for a source; raises Refused where its credentials are too long for FFmpeg."""
+    """Return the target of FFmpeg for a source; raises Refused where its credentials are too long for FFmpeg."""
     scheme = command.source.partition(":")[0]
-    patience = str(round(max(command.open_timeout_s, IDLE_S) * 1_000_000))
+    timeout = str(round(max(command.open_timeout_s, READ_TIMEOUT_S) * 1_000_000))
     options = {"protocol_whitelist": PROTOCOLS[scheme]}
     if scheme in {"rtsps", "https"}:
         options |= tls.ffmpeg_options(command)
@@ -53,21 +53,21 @@ def target(command: ipc.Open) -> Target:
             options |= {
                 "rtsp_transport": command.transport,
                 "allowed_media_types": "video+audio",
-                "timeout": patience,
+                "timeout": timeout,
             }
         case "http" | "https":
             # cameras name segments as they like; what may be read is bounded by the two lists of what may be opened
             anything = {"allowed_extensions": "ALL", "allowed_segment_extensions": "ALL", "extension_picky": "0"}
             # the last segment but one: from the third last, FFmpeg's own choice, a list of three runs away from us
-            options |= {"format_whitelist": HTTP_FORMATS, "timeout": patience, "live_start_index": "-2", **anything}
+            options |= {"format_whitelist": HTTP_FORMATS, "timeout": timeout, "live_start_index": "-2", **anything}
         case "udp":
             form = "mpegts"
-            options |= {"timeout": patience, "overrun_nonfatal": "1", "reuse": "1", "buffer_size": str(1 << 20)}
+            options |= {"timeout": timeout, "overrun_nonfatal": "1", "reuse": "1", "buffer_size": str(1 << 20)}
     return Target(_with_credentials(command), form, options)
 
 
 def is_recorded(command: ipc.Open, container: InputContainer) -> bool:
-    """Whether what comes does not come in real time: the segments of HLS, or a file behind HTTP; we keep time then."""
+    """Decide whether a source does not come in real time (HLS, a file behind HTTP), so that we keep time."""
     if not command.source.startswith("http"):
         return False
     return container.format.name == "hls" or bool(container.duration and container.duration > 0)
@@ -80,7 +80,7 @@ def check_login(command: ipc.Open) -> None:
 
 
 def no_answer(command: ipc.Open) -> Outage:
-    """Return what is said of a source that was waited for in vain; FFmpeg may call it anything, broken media too."""
+    """Return the outage of a source that was waited for in vain; FFmpeg may call it anything, broken media too."""
     host, seconds = urlsplit(command.source).netloc, command.open_timeout_s
     return Outage(
         Reason.UNREACHABLE,
@@ -88,7 +88,7 @@ def no_answer(command: ipc.Open) -> Outage:
     )
 
 
-def find_reason(command: ipc.Open) -> Outage | None:
+def diagnose(command: ipc.Open) -> Outage | None:
     """Ask the host ourselves why a source did not open; None where that explains nothing."""
     host = urlsplit(command.source).netloc
     try:
@@ -102,7 +102,7 @@ def find_reason(command: ipc.Open) -> Outage | None:
 
 
 def _explain(error: OSError, host: str) -> Outage | None:
-    """Return what a connection of ours failed of, where FFmpeg has no word for it."""
+    """Return why a connection of ours failed, where FFmpeg has no word for it."""
     match error:
         case socket.gaierror():
             return Outage(
@@ -125,7 +125,7 @@ def _ask(command: ipc.Open) -> Outage | None:
     parts = urlsplit(command.source)
     seconds = min(DIAGNOSIS_S, command.open_timeout_s)
     if parts.scheme in {"rtsp", "rtsps"}:
-        return rtsp_diagnosis.find_fault(command, seconds)
+        return rtsp_diagnosis.diagnose(command, seconds)
     if parts.scheme in PORTS:
         host = parts.hostname or ""
         with socket.create_connection((host, parts.port or PORTS[parts.scheme]), seconds) as connection:

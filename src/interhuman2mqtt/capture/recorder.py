@@ -1,18 +1,22 @@
 """One recording: a cursor on the ring, cut into chunks of whole GOPs as fragmented MP4.
 
-A recording is one continuous MP4: its first chunk carries the init segment, the others go on where it stopped. Each
-chunk is nevertheless muxed by a muxer of its own, which libav allows with `frag_discont`: so a chunk is complete as
-soon as its last GOP is sealed, with no packet of the next one needed to flush it, and nothing lives from one chunk to
-the next but a cursor and a count. Standalone framing is the same with the init segment kept and the times from zero.
+A recording is one continuous MP4: its first chunk carries the init segment, the others go on where it stopped. In
+standalone framing each chunk is a file: the same with the init segment kept and the times from zero.
 
-Where a chunk ends is decided in `chunks`. What is left at the end of a recording and shorter than the cloud takes is
-not sent: the next recording begins with it. Where that has another format it is a hole in what the camera gave.
+Where a chunk ends is decided in `chunk_length`. What is left at the end of a recording and shorter than the cloud takes
+is not sent: the next recording begins with it. Where that has another format it is a gap in what the camera gave.
 """
 
+# Why a muxer for each chunk, and not one for the recording: with `frag_keyframe` libav writes a fragment only when the
+# key frame *after* it is muxed, so that each chunk would wait for a packet of the next one, and the muxer would hold
+# state through every rotation, limit and jump over what the ring evicted. With `frag_discont` a fresh muxer goes on
+# where another stopped: a chunk is complete with its last GOP, nothing lives from one chunk to the next but a cursor
+# and a count, and both framings are one code. It costs 0.7 ms a chunk. Edit lists and `avoid_negative_ts` are off,
+# because each would move the times of a chunk by what its own first packets happen to be.
+
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from operator import itemgetter
-from typing import NamedTuple
 
 import av
 from av.stream import Stream
@@ -20,19 +24,11 @@ from av.stream import Stream
 from interhuman2mqtt.capture import ipc
 from interhuman2mqtt.capture.chunk_length import Bounds, GrowingChunk
 from interhuman2mqtt.capture.ring import Gop, Packet, Ring, Span
-from interhuman2mqtt.capture.silence import GapFiller
 from interhuman2mqtt.capture.timestamps import ClockAnchor
-from interhuman2mqtt.capture.tracks import AvPacket, SilentTrack, VideoTrack
+from interhuman2mqtt.capture.tracks import AvPacket, Tracks
 
 MOVFLAGS = "empty_moov+default_base_moof+frag_custom+frag_discont+skip_trailer"
 MUXER_BUFFER = 1 << 20
-
-
-class Tracks(NamedTuple):
-    """What the GOPs of one take are made of."""
-
-    video: VideoTrack
-    sound: GapFiller | SilentTrack | None
 
 
 class _Sink:
@@ -47,89 +43,89 @@ class _Sink:
 
 
 class Recorder:
-    """A cursor and what was cut so far."""
+    """A cursor, and how far its recording has come."""
 
     def __init__(self, command: ipc.Record, ring: Ring, anchor: ClockAnchor) -> None:
         self.number = command.recording
-        self.pulled = False
+        self.is_pulled = False
         """Whether the daemon waits for a chunk."""
-        self.finishing = False
-        self.ended = False
+        self.is_finishing = False
+        self.is_ended = False
         self._standalone = command.framing == "standalone"
         self._ring = ring
         self._wanted_s = command.chunk_s
         self.limit(ipc.Limit(recording=command.recording))
         self._anchor = anchor
         self._anchor_s = 0.0
-        self._cursor = self._begin(command)
+        self._cursor = self._start(command)
         self._index = 0
-        self._take: int | None = None
+        self._epoch: int | None = None
         self._zero_s = 0.0
         self._sent_s = 0.0
         self._end_s = self._from_s = command.from_s
 
-    def _begin(self, command: ipc.Record) -> int:
+    def _start(self, command: ipc.Record) -> int:
         if command.from_s is None:
             return self._ring.newest()
         return self._ring.rewind(self._ring.find(command.from_s), command.replay_s, command.floor_s)
 
     def limit(self, command: ipc.Limit) -> None:
-        """Heed what the cloud takes."""
+        """Keep the chunks from here on within the limits of the cloud."""
         most = command.most_s or math.inf, command.most_bytes or math.inf
         bounds = Bounds(self._wanted_s, command.least_s or 0.0, *most)
         self._bounds = bounds.within(self._ring.limit_s, self._ring.limit_bytes)
 
-    def cut(self, takes: dict[int, Tracks], *, source_ended: bool) -> tuple[ipc.Chunk, bytes] | None:
-        """The next chunk, if it was asked for and is whole."""
-        if not self.pulled or not (self._index or self._anchor.settled or source_ended):
+    def next_chunk(self, tracks: Mapping[int, Tracks], *, source_ended: bool) -> tuple[ipc.Chunk, bytes] | None:
+        """Return the next chunk, if it was pulled and is whole; `tracks` by their epoch."""
+        if not self.is_pulled or not (self._index or self._anchor.is_settled or source_ended):
             return None
         self._cursor = max(self._cursor, self._ring.first)
-        chunk, is_whole = self._next()
-        while self._is_rest(chunk):
+        chunk, is_whole = self._collect()
+        while self._is_leftover(chunk):
             self._cursor += len(chunk.gops)
-            self._take = None
-            chunk, is_whole = self._next()
-        self.ended = self._last(chunk.gops, source_ended=source_ended)
-        if not (self.ended or is_whole):
+            self._epoch = None
+            chunk, is_whole = self._collect()
+        self.is_ended = self._ends_after(chunk.gops, source_ended=source_ended)
+        if not (self.is_ended or is_whole):
             return None
-        return self._chunk(chunk.gops if chunk.reaches_least else [], takes)
+        return self._chunk(chunk.gops if chunk.reaches_least else [], tracks)
 
-    def _is_rest(self, chunk: GrowingChunk) -> bool:
-        """Whether the recording would begin with what another left of a format that is over, and end with it."""
-        is_over = self._take is not None and self._last(chunk.gops, source_ended=self._ring.take != self._take)
-        return is_over and not (self._index or self.finishing or chunk.reaches_least or not chunk.gops)
+    def _is_leftover(self, chunk: GrowingChunk) -> bool:
+        """Decide whether the recording would begin with what another left of a format that is over, and end with it."""
+        is_over = self._epoch is not None and self._ends_after(chunk.gops, source_ended=self._ring.epoch != self._epoch)
+        return is_over and not (self._index or self.is_finishing or chunk.reaches_least or not chunk.gops)
 
-    def _next(self) -> tuple[GrowingChunk, bool]:
-        """The sealed GOPs of this take that make up the next chunk, or as much of it as there is; whether it ends."""
+    def _collect(self) -> tuple[GrowingChunk, bool]:
+        """Return the complete GOPs of this epoch for the next chunk, or as much as there is; and whether it ends."""
         chunk = GrowingChunk(self._bounds)
-        for serial in range(self._cursor, self._ring.sealed):
+        for serial in range(self._cursor, self._ring.complete_end):
             gop = self._ring.gop(serial)
-            if self._take is None:
-                self._take = gop.take
-            if gop.take != self._take or chunk.is_whole:
+            if self._epoch is None:
+                self._epoch = gop.epoch
+            if gop.epoch != self._epoch or chunk.is_whole:
                 break
             if not chunk.has_room(gop):
                 return chunk, True
             chunk.add(gop)
         return chunk, chunk.is_whole
 
-    def _last(self, gops: list[Gop], *, source_ended: bool) -> bool:
+    def _ends_after(self, gops: list[Gop], *, source_ended: bool) -> bool:
         after = self._cursor + len(gops)
-        if after >= self._ring.sealed:  # above it where the recording begins behind a GOP that still grows
-            other_take = self._take is not None and self._take != self._ring.take
-            return self.finishing or source_ended or other_take
-        return self.finishing or self._ring.gop(after).take != self._take
+        if after >= self._ring.complete_end:  # above it where the recording begins behind a GOP that still grows
+            is_other_epoch = self._epoch is not None and self._epoch != self._ring.epoch
+            return self.is_finishing or source_ended or is_other_epoch
+        return self.is_finishing or self._ring.gop(after).epoch != self._epoch
 
-    def _chunk(self, gops: list[Gop], takes: dict[int, Tracks]) -> tuple[ipc.Chunk, bytes]:
+    def _chunk(self, gops: list[Gop], tracks: Mapping[int, Tracks]) -> tuple[ipc.Chunk, bytes]:
         if self._index == 0:
             self._anchor_s = self._anchor.seconds
-        self.pulled = False
-        lost, holes = self._missing(gops)
+        self.is_pulled = False
+        lost, gaps = self._lost_and_gaps(gops)
         payload = b""
         start_s = end_s = self._end_s or 0.0
         if gops:
             start_s, end_s = gops[0].start_s, gops[-1].end_s
-            payload = self._mux(gops, takes[gops[0].take])
+            payload = self._mux(gops, tracks[gops[0].epoch])
         head = ipc.Chunk(
             recording=self.number,
             index=self._index,
@@ -138,8 +134,8 @@ class Recorder:
             anchor_s=self._anchor_s,
             media_s=start_s - self._zero_s + (self._sent_s if self._standalone else 0.0),
             lost=lost,
-            holes=holes,
-            last=self.ended,
+            gaps=gaps,
+            last=self.is_ended,
         )
         self._index += 1
         self._cursor += len(gops)
@@ -147,16 +143,16 @@ class Recorder:
         self._end_s = end_s
         return head, payload
 
-    def _missing(self, gops: list[Gop]) -> tuple[tuple[Span, ...], tuple[Span, ...]]:
-        """What fell off the ring before these GOPs, and where the camera gave nothing; not what was only a replay."""
+    def _lost_and_gaps(self, gops: list[Gop]) -> tuple[tuple[Span, ...], tuple[Span, ...]]:
+        """Return what was evicted before these GOPs, and where the camera sent nothing; not what was only a replay."""
         ends = [self._end_s, *(gop.end_s for gop in gops)]
         between = [(end, gop.start_s) for end, gop in zip(ends, gops, strict=False) if end is not None]
         evicted_s = self._ring.evicted_s
-        lost = self._wanted((start, min(end, evicted_s)) for start, end in between)
-        holes = self._wanted((max(start, evicted_s), end) for start, end in between)
-        return lost, tuple(sorted(holes + self._wanted(hole for gop in gops for hole in gop.holes)))
+        lost = self._since_start((start, min(end, evicted_s)) for start, end in between)
+        gaps = self._since_start((max(start, evicted_s), end) for start, end in between)
+        return lost, tuple(sorted(gaps + self._since_start(gap for gop in gops for gap in gop.gaps)))
 
-    def _wanted(self, spans: Iterable[Span]) -> tuple[Span, ...]:
+    def _since_start(self, spans: Iterable[Span]) -> tuple[Span, ...]:
         begun = ((max(start, self._from_s or start), end) for start, end in spans)
         return tuple((start, end) for start, end in begun if end > start)
 
@@ -180,12 +176,16 @@ class Recorder:
         return b"".join(sink.parts if begins else sink.parts[init:])
 
     def _rebased(self, gops: list[Gop], tracks: Tracks, streams: list[Stream], *, begins: bool) -> Iterator[AvPacket]:
-        """Copies of the packets in the order of their DTS, their times from the recording's zero."""
-        pictures = _to_the_end(list(_pictures(gops, begins=begins)), gops, tracks.video.tick_s)
-        items = [(packet.dts * tracks.video.tick_s, 0, packet) for packet in pictures]
-        if tracks.sound:
-            sound = (item for gop in gops for item in gop.sound)
-            items += [(seconds, 1, packet) for seconds, packet in sound if seconds >= self._zero_s or not begins]
+        """Return copies of the packets in the order of their DTS, their times from the recording's zero.
+
+        No `max_interleave_delta` is set: libav's interleaver holds a track back for 10 s while the other is silent, but
+        each muxer is closed with its chunk, which flushes it.
+        """
+        frames = _stretch_last(list(_decodable_frames(gops, begins=begins)), gops, tracks.video.tick_s)
+        items = [(packet.dts * tracks.video.tick_s, 0, packet) for packet in frames]
+        if tracks.audio:
+            audio = (item for gop in gops for item in gop.audio)
+            items += [(seconds, 1, packet) for seconds, packet in audio if seconds >= self._zero_s or not begins]
         items.sort(key=itemgetter(0))
         zeros = [round(self._zero_s / track.tick_s) for track in tracks if track]
         for _, index, packet in items:
@@ -198,22 +198,22 @@ class Recorder:
             yield copy
 
 
-def _pictures(gops: list[Gop], *, begins: bool) -> Iterator[Packet]:
-    """The pictures of the GOPs; where a file begins, not those shown before its key frame: they need the GOP before."""
+def _decodable_frames(gops: list[Gop], *, begins: bool) -> Iterator[Packet]:
+    """Return the frames; where a file begins, not those shown before its key frame: they need the GOP before."""
     for gop in gops:
         key = gop.video[0]
         leading = begins and gop is gops[0]
         yield from (packet for packet in gop.video if not leading or packet.pts >= key.pts)
 
 
-def _to_the_end(pictures: list[Packet], gops: list[Gop], tick_s: float) -> list[Packet]:
-    """The same, the last one lasting until the next GOP begins: the cloud adds up the durations in a file.
+def _stretch_last(frames: list[Packet], gops: list[Gop], tick_s: float) -> list[Packet]:
+    """Return the frames, the last lasting until the next GOP begins: the cloud adds up the durations in a file.
 
     Where the camera then stood still it does not: the cloud shall see that there was nothing.
     """
     end_s = gops[-1].end_s
-    if any(end == end_s for _, end in gops[-1].holes):
-        return pictures
+    if any(end == end_s for _, end in gops[-1].gaps):
+        return frames
     end = gops[0].video[0].dts + round((end_s - gops[0].start_s) / tick_s)
-    last = pictures[-1]
-    return [*pictures[:-1], last._replace(duration=max(last.duration, end - last.dts))]
+    last = frames[-1]
+    return [*frames[:-1], last._replace(duration=max(last.duration, end - last.dts))]

@@ -1,9 +1,8 @@
-"""Video as people see it: turned upright and its pixels square, whatever container and codec say beside the pixels.
+"""Rotation and pixel aspect: frames turned upright, with square pixels, whatever the container says beside them."""
 
-Who looks at pixels alone, as a model does, sees people lie down or squeezed where a display matrix (ISO/IEC 14496-12,
-6.2.2; FFmpeg's "rotate") or a sample aspect ratio is left to the player. So what is encoded or photographed is turned
-and stretched here, and nothing is left to say.
-"""
+# A model sees pixels alone: people lie down or are squeezed where a display matrix (ISO/IEC 14496-12, 6.2.2; FFmpeg's
+# "rotate") or a sample aspect ratio is left to the player. So what is encoded, and each snapshot, is turned and
+# stretched here. Handing matrix and aspect on in the MP4 was refused: the cloud promises nothing about either.
 
 import io
 import math
@@ -35,7 +34,7 @@ Size = tuple[int, int]
 
 
 class Shape(NamedTuple):
-    """How the pixels of a track are to be shown."""
+    """The way in which the pixels of a track are to be shown."""
 
     size: Size
     """Width and height in pixels, as they are coded."""
@@ -56,32 +55,32 @@ class Shape(NamedTuple):
 
     @property
     def remarks(self) -> str:
-        """What a person has to know beside the size: `, turned by 90 degrees, pixels 4:3`; mostly nothing."""
+        """The remarks for people beside the size: `, turned by 90 degrees, pixels 4:3`; mostly nothing."""
         turned = f", {TURNED} {self.turn} degrees" if self.turn else ""
         pixels = f", pixels {self.aspect.numerator}:{self.aspect.denominator}" if self.aspect != 1 else ""
         return turned + pixels
 
     def of(self, frame: VideoFrame) -> "Shape":
-        """The shape of one decoded picture, which may know better."""
-        return Shape((frame.width, frame.height), self.aspect, quarter(frame.rotation) or self.turn)
+        """Return the shape of one decoded frame, which may know better."""
+        return Shape((frame.width, frame.height), self.aspect, to_quarter_turn(frame.rotation) or self.turn)
 
 
 def shape_of(stream: VideoStream) -> Shape:
-    """What a stream's container and codec say of it."""
-    return Shape((stream.width, stream.height), sane_aspect(stream.sample_aspect_ratio), turn_of(stream))
+    """Return the shape of a stream, by its container and codec."""
+    return Shape((stream.width, stream.height), sane_aspect(stream.sample_aspect_ratio), rotation_of(stream))
 
 
-def sane_aspect(said: Fraction | None) -> Fraction:
-    """A sample aspect ratio that may be true, else that of square pixels."""
-    if not said or not Fraction(1, ASPECT_MAX) <= said <= ASPECT_MAX or abs(said - 1) < SAME:
+def sane_aspect(claimed: Fraction | None) -> Fraction:
+    """Return a sample aspect ratio that may be true, else that of square pixels."""
+    if not claimed or not Fraction(1, ASPECT_MAX) <= claimed <= ASPECT_MAX or abs(claimed - 1) < SAME:
         return Fraction(1)
-    return Fraction(said)
+    return Fraction(claimed)
 
 
-def turn_of(stream: Stream) -> int:
-    """Degrees counter-clockwise by which the container wants it turned.
+def rotation_of(stream: Stream) -> int:
+    """Return the degrees counter-clockwise by which the container wants it turned.
 
-    PyAV tells it of decoded frames only; the header of a film holds it as the stream's parameters do.
+    PyAV has it for decoded frames only; the header of an MP4 holds it as the stream's parameters do.
     """
     target = io.BytesIO()
     try:
@@ -89,25 +88,25 @@ def turn_of(stream: Stream) -> int:
             muxer.add_stream_from_template(stream)
             muxer.start_encoding()
     except (ValueError, av.error.FFmpegError):
-        return 0  # what no film can hold comes from a device, which says nothing
+        return 0  # what no MP4 can hold comes from a device, which knows no rotation
     header = target.getvalue()
     matrix = header.find(b"tkhd") + 4 + TKHD_MATRIX
     a, b = (int.from_bytes(header[at : at + 4], "big", signed=True) for at in (matrix, matrix + 4))
-    return quarter(-math.degrees(math.atan2(b, a)))
+    return to_quarter_turn(-math.degrees(math.atan2(b, a)))
 
 
-def quarter(degrees: float) -> int:
-    """The nearest multiple of 90, from 0 to 270."""
+def to_quarter_turn(degrees: float) -> int:
+    """Return the nearest multiple of 90, from 0 to 270."""
     return round(degrees / 90) * 90 % 360
 
 
 def even(length: float | Fraction) -> int:
-    """An even number, at most that and 2 at least."""
+    """Return an even number, at most that and 2 at least."""
     return max(2, round(length) & ~1)
 
 
 class Rotator:
-    """Turns pictures upright and makes them fit into a size in their own proportions, by bars where it has others.
+    """Turns frames upright and makes them fit into a size in their own proportions, by bars where it has others.
 
     Args:
         size: Of what comes out.
@@ -123,7 +122,7 @@ class Rotator:
         self._graph_of: tuple[object, ...] = ()
 
     def fit(self, frame: VideoFrame, shape: Shape) -> VideoFrame:
-        """One picture of a track of that shape."""
+        """Return one frame of a track of that shape, turned and fitted."""
         shape = shape.of(frame)
         ratio = shape.upright[0] / shape.upright[1]
         if not shape.turn and abs(ratio / self._ratio - 1) < SAME:

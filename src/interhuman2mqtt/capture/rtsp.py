@@ -1,7 +1,4 @@
-"""Just enough of RTSP to ask a camera a question: no media, no state (RFC 2326).
-
-FFmpeg opens the stream. What it does not say is what the camera answered, and it follows a redirect wherever it leads.
-"""
+"""A small client of RTSP for requests without media (RFC 2326); FFmpeg opens the stream itself."""
 
 import socket
 import ssl
@@ -16,16 +13,16 @@ HEAD_MAX = 64 << 10
 BODY_MAX = 1 << 20
 """Bytes: a description has a few thousand."""
 PORTS = {"rtsp": 554, "rtsps": 322}
-"""Where the URL names none (RFC 7826); FFmpeg takes the same."""
+"""The ports where the URL names none (RFC 7826); FFmpeg uses the same."""
 USER_AGENT = "interhuman2mqtt"
 
 
 class RtspError(Exception):
-    """What came back is no answer of RTSP, or none came before the connection closed."""
+    """The answer is none of RTSP, or none came before the connection closed."""
 
 
 class Response(NamedTuple):
-    """An answer."""
+    """The answer to a request."""
 
     status: int
     phrase: str
@@ -39,7 +36,7 @@ class Response(NamedTuple):
 
     @property
     def challenges(self) -> list[Challenge]:
-        """What a 401 asks for."""
+        """The challenges of a 401."""
         return parse_challenges(value for key, value in self.headers if key == "www-authenticate")
 
 
@@ -47,10 +44,10 @@ class RtspConnection:
     """One connection; raises OSError (`TimeoutError` and `ssl.SSLError` among them) and RtspError.
 
     Args:
-        url: Whom to ask, without credentials.
+        url: The camera's, without credentials.
         login: User name and password, sent to that host and port alone, and only when they are asked for.
-        context: How to speak TLS, for `rtsps://`.
-        seconds: How long all requests together may take.
+        context: For TLS, with `rtsps://`.
+        seconds: The time for all requests together.
     """
 
     def __init__(self, url: str, login: tuple[str, str] | None, context: ssl.SSLContext | None, seconds: float) -> None:
@@ -74,66 +71,66 @@ class RtspConnection:
 
     @property
     def is_login_for_ffmpeg(self) -> bool:
-        """Whether FFmpeg can log in where we could; of several digests it takes the last, known to it or not."""
+        """Whether FFmpeg can log in where we could; of several digests it uses the last, known to it or not."""
         return all(challenge.is_for_ffmpeg for challenge in self._challenges)
 
     @property
     def wanted_login(self) -> str:
-        """How the camera asked for the password, in words."""
+        """The way in which the camera asked for the password, in words."""
         return " or ".join(str(challenge) for challenge in self._challenges)
 
     def request(self, method: str, url: str, headers: Mapping[str, str] | None = None) -> Response:
         """Send a request and return the answer; a first 401 is answered with the login, where there is one."""
-        response = self._ask(method, url, headers or {})
+        response = self._exchange(method, url, headers or {})
         if response.status == 401 and self._login and response.challenges and not self.has_sent_login:
             self._challenges = response.challenges
             self.has_sent_login = True
-            response = self._ask(method, url, headers or {})
+            response = self._exchange(method, url, headers or {})
         return response
 
-    def _ask(self, method: str, url: str, headers: Mapping[str, str]) -> Response:
+    def _exchange(self, method: str, url: str, headers: Mapping[str, str]) -> Response:
         self._sequence += 1
         fields = {"CSeq": str(self._sequence), "User-Agent": USER_AGENT, **headers}
         if self._login and (answer := authorization(self._challenges, method, url, self._login)):
             fields["Authorization"] = answer
         lines = [f"{method} {url} RTSP/1.0", *(f"{name}: {value}" for name, value in fields.items()), "", ""]
-        self._limit()
+        self._set_timeout()
         self._socket.sendall("\r\n".join(lines).encode())
         return self._response()
 
     def _response(self) -> Response:
         while True:
-            self._need(1)
+            self._receive(1)
             if self._received[:1] != b"$":
                 break
-            self._take(4 + int.from_bytes(self._need(4)[2:4], "big"))  # an interleaved frame (10.12)
+            self._pop(4 + int.from_bytes(self._receive(4)[2:4], "big"))  # an interleaved frame (10.12)
         while b"\r\n\r\n" not in self._received:
             if len(self._received) > HEAD_MAX:
                 raise RtspError("an answer without an end")
-            self._need(len(self._received) + 1)
-        head = self._take(self._received.index(b"\r\n\r\n") + 4)
+            self._receive(len(self._received) + 1)
+        head = self._pop(self._received.index(b"\r\n\r\n") + 4)
         status, phrase, headers = _parse_head(head)
         length = next((value for name, value in headers if name == "content-length"), "0")
         if not length.isdecimal() or int(length) > BODY_MAX:
             raise RtspError(f"an answer of {length[:20]} bytes")
-        return Response(status, phrase, headers, self._take(int(length)))
+        return Response(status, phrase, headers, self._pop(int(length)))
 
-    def _take(self, size: int) -> bytes:
-        taken, self._received = self._need(size)[:size], self._received[size:]
-        return taken
+    def _pop(self, size: int) -> bytes:
+        popped, self._received = self._receive(size)[:size], self._received[size:]
+        return popped
 
-    def _need(self, size: int) -> bytes:
+    def _receive(self, size: int) -> bytes:
         """Receive until there are so many bytes; return all that there are."""
         while len(self._received) < size:
-            self._limit()
+            self._set_timeout()
             data = self._socket.recv(65536)
             if not data:
                 raise RtspError("it closed the connection instead of answering")
             self._received += data
         return self._received
 
-    def _limit(self) -> None:
-        """Let the next call to the socket end with the time that is left; raises TimeoutError."""
+    def _set_timeout(self) -> None:
+        """Limit the next call to the socket to the time that is left; raises TimeoutError."""
         left = self._deadline - time.monotonic()
         if left <= 0:
             raise TimeoutError

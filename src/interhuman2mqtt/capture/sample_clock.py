@@ -1,59 +1,59 @@
-"""Sound is as steady as the crystal that took its samples; stamps are not.
+"""The times of audio by counting its samples, which are as steady as the crystal that took them; stamps are not."""
 
-Cameras stamp packets of sound by a clock of milliseconds, by the wall clock, or when they find the time. A resampler
-that followed each of these stamps would make the pitch waver, and crackle. So samples are counted on, and the stamps
-are followed slowly; only where samples are really missing, or too many, there is a step.
-"""
+# Cameras stamp packets of audio by a clock of milliseconds, by the wall clock, or when they find the time. A resampler
+# that followed each of these stamps would make the pitch waver, and crackle; one that ignored them would drift away
+# from the video by seconds a day. So samples are counted on, and the stamps are followed slowly; only where samples are
+# really missing, or too many, there is a step.
 
 from collections import deque
 from statistics import median
 
 FOLLOW_S = 5.0
 """A difference from the stamps is made good in this time: jitter of 20 ms moves a frame by 80 us."""
-HOLE_S = 0.1
-"""Half a picture more than jitter: from here on, for `HOLE_FRAMES`, samples are missing..."""
-HOLE_FRAMES = 3
-BREAK_S = 0.5
+LOSS_S = 0.1
+"""More than jitter: from here on, for `LOSS_FRAMES`, samples are missing..."""
+LOSS_FRAMES = 3
+JUMP_S = 0.5
 """...and from here on at once."""
 FRAMES = 50
-"""So many in a row tell the rate of the samples: a second of G.711, or of AAC at 48 kHz."""
-WRONG = 0.05
+"""So many in a row show the rate of the samples: a second of G.711, or of AAC at 48 kHz."""
+RATE_TOLERANCE = 0.05
 """By how much the rate must be another than the announced one."""
 RATES = (8000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000, 96_000)
 
 
 class SampleClock:
-    """Where each frame of sound belongs, in seconds."""
+    """The clock that places each frame of audio, in seconds."""
 
     def __init__(self) -> None:
         self._next_s: float | None = None
         self._off = 0
 
     def place(self, stamped_s: float, duration_s: float) -> float:
-        """Return where a frame begins that is stamped so and has samples for so long."""
-        if self._next_s is None or self._is_hole(stamped_s - self._next_s):
+        """Return the beginning of a frame that is stamped so and has samples for so long."""
+        if self._next_s is None or self._is_loss(stamped_s - self._next_s):
             self._next_s, self._off = stamped_s, 0
-        off_s = min(max(stamped_s - self._next_s, -HOLE_S), HOLE_S)
+        off_s = min(max(stamped_s - self._next_s, -LOSS_S), LOSS_S)
         at_s = self._next_s + off_s * min(duration_s / FOLLOW_S, 1.0)
         self._next_s = at_s + duration_s
         return at_s
 
-    def _is_hole(self, off_s: float) -> bool:
-        self._off = self._off + 1 if abs(off_s) > HOLE_S else 0
-        return self._off >= HOLE_FRAMES or abs(off_s) > BREAK_S
+    def _is_loss(self, off_s: float) -> bool:
+        self._off = self._off + 1 if abs(off_s) > LOSS_S else 0
+        return self._off >= LOSS_FRAMES or abs(off_s) > JUMP_S
 
 
 class SampleRate:
-    """How many samples come in a second, where the source announces another rate (16 kHz as G.711 of 8 kHz)."""
+    """The true number of samples a second, where the source announces another (16 kHz as G.711 of 8 kHz)."""
 
     def __init__(self) -> None:
         self._steps: deque[tuple[float, int]] = deque(maxlen=FRAMES)
         self._before: tuple[float, int] | None = None
         self.rate: int | None = None
-        """What was found; None as long as the announced rate may be true."""
+        """The rate that was found; None as long as the announced one may be true."""
 
     def observe(self, stamped_s: float, samples: int, announced: int) -> bool:
-        """A frame was stamped so; returns whether another rate is known from here on."""
+        """Take note of a frame that is stamped so; return whether another rate is known from here on."""
         if self._before is not None:
             self._steps.append((stamped_s - self._before[0], self._before[1]))
         self._before = (stamped_s, samples)
@@ -61,7 +61,7 @@ class SampleRate:
             return False
         found = self._found()
         known = self.rate or announced
-        if found is None or abs(found / known - 1) < WRONG:
+        if found is None or abs(found / known - 1) < RATE_TOLERANCE:
             return False
         self.rate = min(RATES, key=lambda rate: abs(rate / found - 1))
         self._steps.clear()
@@ -71,4 +71,4 @@ class SampleRate:
         """Return samples a second by all frames together, if the single ones agree: what is lost is no slow clock."""
         whole = sum(samples for _, samples in self._steps) / sum(step for step, _ in self._steps)
         usual = median(samples / step for step, samples in self._steps)
-        return whole if abs(whole / usual - 1) < WRONG else None
+        return whole if abs(whole / usual - 1) < RATE_TOLERANCE else None

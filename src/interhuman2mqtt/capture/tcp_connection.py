@@ -1,10 +1,13 @@
-"""The TCP connection beneath an open source, kept in hand so that the camera hears the end of it.
+"""The TCP connection beneath an open source, by a second descriptor, so that the camera receives TEARDOWN."""
 
-A camera that serves one client keeps a session that nobody ended until its time-out, often a minute. FFmpeg sends
-TEARDOWN when its container is closed, but two things keep that from arriving: a reader that is blocked in `read` closes
-nothing, and a socket that is closed with media still unread is reset by the kernel, which may throw away what the other
-side has not read yet (RFC 1122, 4.2.2.13). So we keep a second descriptor of the connection.
-"""
+# A camera that serves one client keeps a session that nobody ended until its time-out, often a minute, in which we are
+# locked out. FFmpeg sends TEARDOWN when its container is closed, but two things keep that from arriving: a reader that
+# is blocked in `read` closes nothing, and a socket that is closed with media still unread is reset by the kernel, which
+# may throw away what the other side has not read yet (RFC 1122, 4.2.2.13). With a second descriptor of the same socket
+# we shut down its reading half, and linger until the camera has closed. A relay of our own between FFmpeg and the
+# camera could do both as well; it would copy every packet once more, and have to speak TLS in FFmpeg's place.
+# Sending TEARDOWN ourselves on that descriptor lost, too: it needs the session's id and CSeq, and TLS' state, which
+# only FFmpeg has.
 
 import contextlib
 import os
@@ -13,15 +16,15 @@ import time
 from pathlib import Path
 
 LINGER_S = 0.3
-"""How long the camera may take to close its side."""
+"""The time that the camera has to close its side."""
 
 
 def tcp_connections() -> set[str]:
-    """Return the TCP connections of this process, as the kernel numbers them."""
+    """Return the TCP connections of this process, by the kernel's names of them."""
     return {name for name, _ in _sockets()}
 
 
-def opened_since(before: set[str]) -> socket.socket | None:
+def duplicate_newest(before: set[str]) -> socket.socket | None:
     """Return a descriptor of our own of the TCP connection that was not there before; None where there is none."""
     return next((_duplicate(fd) for name, fd in _sockets() if name not in before), None)
 
@@ -45,13 +48,13 @@ def _duplicate(fd: int) -> socket.socket:
     return socket.socket(fileno=os.dup(fd))
 
 
-def interrupt(connection: socket.socket) -> None:
+def shut_down_reading(connection: socket.socket) -> None:
     """Let a thread that is blocked in reading the connection come back; writing goes on."""
     with contextlib.suppress(OSError):  # the camera was faster
         connection.shutdown(socket.SHUT_RD)
 
 
-def linger(connection: socket.socket) -> None:
+def close_lingering(connection: socket.socket) -> None:
     """Close the connection once the camera has read all that we sent, and give it `LINGER_S` for that."""
     deadline = time.monotonic() + LINGER_S
     with connection, contextlib.suppress(OSError):

@@ -1,15 +1,15 @@
-"""Cameras lie about time; here each lie has a rule, and what comes out is a timeline that only runs on.
+"""Repairing the timestamps of a source to a timeline that only runs on, by a rule for each way of being wrong.
 
 A packet's *arrival* is CLOCK_MONOTONIC when it reached us. Its PTS and DTS are the camera's claim. `TimestampRepair`
-keeps the claim wherever it can be true, because the camera's clock is steadier than a network's, and mends it where it
-cannot:
+keeps the claim wherever it can be true, because the camera's clock is steadier than a network's, and repairs it where
+it cannot:
 
 ==================  ====================================================================================
 no_dts              the packet follows the one before it, where its PTS says that it is not far away (B-frames, whose
-                    first DTS no RTSP server tells), else the DTS is the PTS
+                    first DTS no RTSP server sends), else the DTS is the PTS
 no_stamps           neither PTS nor DTS: it follows the one before it; the first one (FFmpeg's RTSP) precedes the second
 no_pts              the PTS is the DTS (true for every stream without B-frames)
-far_pts             a PTS more than `REORDER_MAX_S` after its DTS is the DTS: no picture waits for so long to be shown
+far_pts             a PTS more than `REORDER_MAX_S` after its DTS is the DTS: no frame waits for so long to be shown
 repeated            a DTS that does not rise by itself is one tick after the one before it
 frozen              where DTS repeat for more than `JUMP_S`, their clock stands: a new claim begins at the arrival
 jump_back           a DTS more than `JUMP_S` in the past begins a new claim: time goes on from the last packet
@@ -17,13 +17,20 @@ jump_ahead          a packet from more than `JUMP_S` in the future begins a new 
 behind              DTS that stay more than `BEHIND_S` behind what has been, for `BEHIND_PACKETS`, begin a new claim
 apart               a track that begins too far away from the one that began before it begins at its arrival
 samples_lost        samples of a sound card that are late for good: those before them were lost
-rate                a clock that counts too many or too few seconds (`rate.py`) is read at the rate that it has
+rate                a clock that counts too many or too few seconds (`clock_rate`) is read at the rate that it has
 ==================  ====================================================================================
 
 A burst after a network stall is not a jump: its packets are late, never early, and DTS order holds. The last rule is
 for the clocks of cameras only, whose packets come as they are captured, and for these nothing more than `AHEAD_S`
-comes from the future. What a crystal drifts is no lie, and made good by a few ticks now and then.
+comes from the future. The drift of a crystal is no fault, and made good by a few ticks now and then.
 """
+
+# Why the anchor is a minimum: a packet may be late for a hundred reasons, and early for none. The first packet alone is
+# up to two seconds wrong, because opening a stream takes time and begins with a burst of what the camera had kept; the
+# mean of arrivals follows each stall of the network. The least of (arrival - PTS) is the most punctual packet seen, it
+# only improves, and two minutes of it are forgotten in steps, so that it follows a clock that drifts. A recording keeps
+# the value of its first chunk: events of one session never jump against each other. The camera's own wall clock (RTCP
+# sender reports) was refused: cameras are hours and years wrong, and nobody can tell which.
 
 from collections import Counter, deque
 from fractions import Fraction
@@ -34,14 +41,14 @@ from interhuman2mqtt.capture.clock_rate import ClockRate
 JUMP_S = 2.5
 """More than the buffering when a stream opens, which makes the first packets look late by up to two seconds."""
 AHEAD_S = 0.5
-"""Half a second is what we promise; a sender report that sets a track right moves it by less."""
+"""Half a second is promised; a sender report that sets a track right moves it by less."""
 BEHIND_S = 0.1
 BEHIND_PACKETS = 3
 """One or two packets that are out of order shift nothing."""
 REORDER_S = 1.0
-"""More than a picture with B-frames is ever decoded before it is shown."""
+"""More than a frame is ever decoded before it is shown, in a stream with B-frames."""
 REORDER_MAX_S = 10.0
-"""More than any picture with B-frames waits, also at one a second."""
+"""More than any frame waits for being shown, also at one a second with B-frames."""
 ANCHOR_BUCKET_S = 10.0
 ANCHOR_BUCKETS = 12
 """The anchor looks back two minutes: long enough for a punctual packet, short enough to follow a drifting clock."""
@@ -60,7 +67,7 @@ class ClockAnchor:
         self._seen_at = 0.0
 
     @property
-    def settled(self) -> bool:
+    def is_settled(self) -> bool:
         """Whether the burst is over with which a stream opens: its packets are late, each less than the one before."""
         return self._seen_at - self._better_at >= SETTLED_S
 
@@ -70,7 +77,7 @@ class ClockAnchor:
         return bool(self._buckets)
 
     def observe(self, seconds: float, arrival: float) -> None:
-        """A packet that claims `seconds` on the timeline came at `arrival` (CLOCK_MONOTONIC)."""
+        """Take note of a packet that claims `seconds` on the timeline and came at `arrival` (CLOCK_MONOTONIC)."""
         offset = arrival - seconds
         if not self._buckets or offset < self.seconds - BETTER_S:
             self._better_at = arrival
@@ -94,11 +101,11 @@ class Stamp(NamedTuple):
 
 
 class TimestampRepair:
-    """One track's time base and what has been mended; tracks of one source share `anchor` and their zero.
+    """The timeline of one track; tracks of one source share `anchor` and their zero.
 
     Args:
         rate: Watches the clock of a camera; None for one that is taken at its word.
-        leads: Whether the anchor is of this track; the others only stand beside it.
+        sets_anchor: Whether the anchor is of this track; the others are only placed beside it.
     """
 
     def __init__(
@@ -108,99 +115,99 @@ class TimestampRepair:
         repairs: Counter[str],
         rate: ClockRate | None = None,
         *,
-        leads: bool = True,
+        sets_anchor: bool = True,
     ) -> None:
         self.time_base = time_base
         self.tick_s = float(time_base)
         self.rate = rate
         self._anchor = anchor
         self._repairs = repairs
-        self._leads = leads
-        # a claim of `_claimed` is placed at `_placed`, and what follows `_gain` times as far away as it says
+        self._sets_anchor = sets_anchor
+        # a claim of `_claimed` is placed at `_placed`, and what follows `gain` times as far away as it claims
         self._claimed = self._placed = 0
         self.gain = 1.0
-        """How long a second of the track's clock really is."""
+        """The true length of a second of the track's clock."""
         self._drifted = 0.0
         self._last: int | None = None
         self._behind = 0
         self.step = 1
-        """Ticks between the last two packets: the duration of one that does not say it."""
+        """Ticks between the last two packets: the duration of one that claims none."""
 
     def begin(self, claimed_s: float, at_s: float, gain: float = 1.0) -> None:
         """Put what the source calls `claimed_s` at `at_s`; called once, alike for every track of the source.
 
-        `gain` is how long a second of the track's clock really is.
+        `gain` is the true length of a second of the track's clock.
         """
         self._claimed, self._placed = round(claimed_s / self.tick_s), round(at_s / self.tick_s)
         if gain != 1.0:
-            self._lies(gain)
+            self._correct_rate(gain)
 
-    def _lies(self, gain: float) -> None:
-        """The clock is wrong, and is read with this gain from here on."""
+    def _correct_rate(self, gain: float) -> None:
+        """Read the clock, which is wrong, with this gain from here on."""
         self._repairs["rate"] += 1
         self.gain = gain
         if self.rate:
-            self.rate.lied = True
+            self.rate.was_wrong = True
             self.rate.restart()
 
-    def where(self, claim: int) -> int:
-        """Where a claim is, if nothing has to be mended."""
+    def position(self, claim: int) -> int:
+        """Return the place of a claim, in ticks, if nothing has to be repaired."""
         ahead = claim - self._claimed
         return self._placed + (ahead if self.gain == 1.0 else round(ahead * self.gain))
 
     def shift(self, seconds: float) -> None:
-        """Put all that comes so much later."""
+        """Put all that follows so much later."""
         self._placed += round(seconds / self.tick_s)
 
     def place(self, pts: int | None, dts: int | None, arrival: float) -> Stamp:
-        """Where a packet belongs; DTS always rise, and PTS are never before their DTS."""
+        """Return a packet's place; DTS always rise, and PTS are never before their DTS."""
         claim = self._claim(pts, dts)
-        placed = self._mended(self.where(claim.dts), arrival)
+        placed = self._repaired(self.position(claim.dts), arrival)
         if self._last is not None:
             self.step = placed - self._last
         self._last = placed
-        shown = placed + max(self.where(claim.pts) - placed, 0)
-        early_s = self._judged(claim, placed, arrival) if self.rate else 0.0
-        if self._leads:
+        shown = placed + max(self.position(claim.pts) - placed, 0)
+        early_s = self._check_rate(claim, placed, arrival) if self.rate else 0.0
+        if self._sets_anchor:
             # by its PTS: what is sent ahead of its turn is sent as soon as it is captured, what it overtook is late
             self._anchor.observe(shown * self.tick_s - early_s, arrival)
         return Stamp(shown, placed)
 
-    def _judged(self, claim: Stamp, placed: int, arrival: float) -> float:
-        """Look at the clock, and read it otherwise from here on where it is wrong; returns how early the packet is."""
+    def _check_rate(self, claim: Stamp, placed: int, arrival: float) -> float:
+        """Check the clock, and read it otherwise from here on where it is wrong; return how early the packet is."""
         assert self.rate  # noqa: S101 - the caller has looked
         self._follow()
-        news = self.rate.observe(placed * self.tick_s, arrival)
+        is_new = self.rate.observe(placed * self.tick_s, arrival)
         early_s = max(placed * self.tick_s - arrival + self.rate.level, 0.0) if self.rate.level is not None else 0.0
-        if news and (lost_s := self.rate.lost):
+        if is_new and (lost_s := self.rate.lost_s):
             self._repairs["samples_lost"] += 1
             self.shift(lost_s)
             self.rate.restart()
-        elif news and (lie := self.rate.lie()) is not None:
-            self._lies(self.gain / lie)
+        elif is_new and (rate := self.rate.wrong_rate()) is not None:
+            self._correct_rate(self.gain / rate)
             self._claimed = claim.dts
             # what was late is put right at once, what was early little by little: time never runs backwards
-            self._placed = max(placed, self._expected(arrival)) if lie < 1 else placed
+            self._placed = max(placed, self._expected(arrival)) if rate < 1 else placed
         return early_s
 
     def _follow(self) -> None:
-        """Make a little of the drift good, in whole ticks."""
+        """Make good a little of the drift, in whole ticks."""
         assert self.rate  # noqa: S101 - the caller has looked
         self._drifted += self.rate.drift * self.step
         if ticks := int(self._drifted):
             self._drifted -= ticks
             self._placed += ticks
-            self.rate.moved(ticks * self.tick_s)
+            self.rate.shifted(ticks * self.tick_s)
 
     def _expected(self, arrival: float) -> int:
-        """Where a packet belongs that is as punctual as the most punctual ones."""
+        """Return the place of a packet that is as punctual as the most punctual ones."""
         level = self.rate.level if self.rate else None
         return round((arrival - (self._anchor.seconds if level is None else level)) / self.tick_s)
 
     def _claim(self, pts: int | None, dts: int | None) -> Stamp:
-        """What the source says, completed; the PTS is not before the DTS."""
+        """Return what the source claims, completed; the PTS is not before the DTS."""
         if dts is not None:
-            return Stamp(self._shown(pts, dts), dts)
+            return Stamp(self._pts_beside(pts, dts), dts)
         follows = self._claimed
         if self._last is not None:
             follows += round((self._last + self.step - self._placed) / self.gain)
@@ -211,8 +218,8 @@ class TimestampRepair:
         near = self._last is not None and 0 <= (pts - follows) * self.tick_s <= REORDER_S
         return Stamp(pts, follows if near else pts)
 
-    def _shown(self, pts: int | None, dts: int) -> int:
-        """The PTS beside a DTS."""
+    def _pts_beside(self, pts: int | None, dts: int) -> int:
+        """Return the PTS to go with a DTS."""
         if pts is None:
             self._repairs["no_pts"] += 1
             return dts
@@ -221,11 +228,11 @@ class TimestampRepair:
             return dts
         return max(pts, dts)
 
-    def _mended(self, wanted: int, arrival: float) -> int:
+    def _repaired(self, wanted: int, arrival: float) -> int:
         expected = self._expected(arrival)
         jump = round(JUMP_S / self.tick_s)
         if self._last is None:
-            return self._begun(wanted, expected, jump if self.rate is None else round(AHEAD_S / self.tick_s))
+            return self._first_position(wanted, expected, jump if self.rate is None else round(AHEAD_S / self.tick_s))
         is_known = self.rate is not None and self.rate.level is not None
         follows = self._last + 1
         ahead = max(expected + round(AHEAD_S / self.tick_s), follows) if is_known else max(expected, follows) + jump
@@ -243,23 +250,23 @@ class TimestampRepair:
             return follows
         else:
             return wanted
-        mended = max(follows, expected)
-        self._placed += mended - wanted
+        repaired = max(follows, expected)
+        self._placed += repaired - wanted
         self._behind = 0
-        if self.rate and wanted > mended:
-            self._forget(wanted - mended)
-        return mended
+        if self.rate and wanted > repaired:
+            self._pull_back(wanted - repaired)
+        return repaired
 
-    def _forget(self, ahead: int) -> None:
-        """A packet from the future was put where it arrived."""
+    def _pull_back(self, ahead: int) -> None:
+        """Let the watch on the clock know that a packet from the future was put where it arrived."""
         assert self.rate  # noqa: S101 - the caller has looked
         if ahead * self.tick_s > JUMP_S:
             self.rate.restart()
         else:  # by a clock that is too fast, maybe, which is to be seen
-            self.rate.moved(-ahead * self.tick_s)
+            self.rate.shifted(-ahead * self.tick_s)
 
-    def _begun(self, wanted: int, expected: int, jump: int) -> int:
-        """Where the first packet of the track belongs."""
+    def _first_position(self, wanted: int, expected: int, jump: int) -> int:
+        """Return the place of the first packet of the track."""
         is_known = self.rate is not None and self.rate.level is not None
         if is_known or not self._anchor.is_set or abs(wanted - expected) <= jump:
             return wanted

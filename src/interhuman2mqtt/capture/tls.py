@@ -1,4 +1,4 @@
-"""TLS towards cameras: whom to trust, for our own questions and for FFmpeg alike."""
+"""TLS towards cameras: the authorities to trust, for our own requests and for FFmpeg alike."""
 
 import ssl
 from pathlib import Path
@@ -10,21 +10,21 @@ BUNDLES = (
     "/etc/pki/tls/certs/ca-bundle.crt",
     "/etc/ssl/cert.pem",
 )
-"""Where Debian, Fedora and Alpine keep the authorities that the machine trusts."""
+"""The authorities that the machine trusts, on Debian, Fedora and Alpine."""
 
 
-def trusted(command: ipc.Open) -> str | None:
+def authorities_file(command: ipc.Open) -> str | None:
     """Return the file with the authorities whose certificates are accepted; None where the machine has none.
 
-    FFmpeg has to be told: the GnuTLS in PyAV's wheel looks for the machine's authorities where it was built.
+    FFmpeg needs its name: the GnuTLS in PyAV's wheel looks for the machine's authorities where it was built.
     """
     own = ssl.get_default_verify_paths().cafile
     return command.ca_file or own or next((bundle for bundle in BUNDLES if Path(bundle).is_file()), None)
 
 
 def client_context(command: ipc.Open) -> ssl.SSLContext:
-    """Return how Python speaks TLS with the camera; raises OSError where `ca_file` cannot be read."""
-    context = ssl.create_default_context(cafile=trusted(command))
+    """Return the context of Python for TLS with the camera; raises OSError where `ca_file` cannot be read."""
+    context = ssl.create_default_context(cafile=authorities_file(command))
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # so that a camera's own certificate may stand in `ca_file`
     if not command.verify:
         context.check_hostname = False
@@ -33,8 +33,8 @@ def client_context(command: ipc.Open) -> ssl.SSLContext:
 
 
 def ffmpeg_options(command: ipc.Open) -> dict[str, str]:
-    """Return how FFmpeg speaks TLS with the camera."""
+    """Return the options of FFmpeg for TLS with the camera."""
     if not command.verify:
         return {"tls_verify": "0"}
-    authorities = trusted(command)
+    authorities = authorities_file(command)
     return {"tls_verify": "1"} | ({"ca_file": authorities} if authorities else {})

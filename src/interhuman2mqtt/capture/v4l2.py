@@ -24,7 +24,7 @@ class Node(NamedTuple):
     usb_path: str
 
 
-def find(name: str, sys: Path = SYS, dev: Path = DEV) -> Path:
+def find_device(name: str, sys: Path = SYS, dev: Path = DEV) -> Path:
     """The device that `v4l2:<name>` means: a path, a USB serial number, or a USB path such as `1-1.4`.
 
     Raises:
@@ -41,13 +41,13 @@ def find(name: str, sys: Path = SYS, dev: Path = DEV) -> Path:
     raise Outage(Reason.NOT_FOUND, f"no camera has the serial number or USB path {name!r}; there are: {there}")
 
 
-def is_there(name: str, sys: Path = SYS, dev: Path = DEV) -> bool:
+def is_available(name: str, sys: Path = SYS, dev: Path = DEV) -> bool:
     """Return whether that device is plugged in, and ours to open; it is not opened.
 
     A node that is new belongs to root until udev has given it to the group `video`: to open it before would be refused.
     """
     try:
-        node = find(name, sys, dev)
+        node = find_device(name, sys, dev)
         status = node.stat()
     except (Outage, OSError):
         return False
@@ -59,10 +59,10 @@ def is_there(name: str, sys: Path = SYS, dev: Path = DEV) -> bool:
 
 
 def nodes(sys: Path = SYS) -> Iterator[Node]:
-    """The cameras that there are; a second node of one carries metadata, not pictures, and is left out."""
+    """The cameras that there are; a second node of one carries metadata, not frames, and is left out."""
     for node in sorted((sys / "class/video4linux").glob("video*")):
         if read_line(node / "index") in {"", "0"}:
-            serial, usb_path = usb(node)
+            serial, usb_path = usb_identity(node)
             yield Node(node.name, _label(read_line(node / "name")) or node.name, serial, usb_path)
 
 
@@ -72,7 +72,7 @@ def _label(name: str) -> str:
     return product if function and product.startswith(function.strip()) else name
 
 
-def usb(node: Path) -> tuple[str, str]:
+def usb_identity(node: Path) -> tuple[str, str]:
     """Serial number and bus path of the USB device that a node of sysfs belongs to; empty where it is no USB device."""
     for parent in (node / "device").resolve().parents:
         if (parent / "idVendor").exists():

@@ -21,7 +21,7 @@ CAPTURE = 1
 DEVICE_CAPS = 0x80000000
 DISCRETE = 1
 """Of sizes and of intervals; otherwise there is a range."""
-MOST = 256
+ENTRIES_MAX = 256
 """A driver that lists more of anything is broken."""
 USUAL_SIZES = ((640, 480), (1280, 720), (1920, 1080))
 """Looked at within a range of sizes, whose ends alone say little: the smallest is fast, and the largest slow."""
@@ -52,15 +52,15 @@ class Format(Struct, frozen=True):
     """Any size from the smallest to the largest in steps of this width and height; None: those sizes only."""
 
 
-class NoCamera(Exception):  # noqa: N818 - it names what happened
+class NotACamera(Exception):  # noqa: N818 - it names what happened
     """The device is there, and captures no video."""
 
 
 def formats(device: Path) -> tuple[Format, ...]:
-    """Return all that a camera offers; raises OSError, NoCamera."""
+    """Return all that a camera offers; raises OSError, NotACamera."""
     descriptor = os.open(device, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
-        return ask(lambda request, argument: _ioctl(descriptor, request, argument))
+        return query_formats(lambda request, argument: _ioctl(descriptor, request, argument))
     finally:
         os.close(descriptor)
 
@@ -69,18 +69,18 @@ def _ioctl(descriptor: int, request: int, argument: bytearray) -> None:
     fcntl.ioctl(descriptor, request, argument)
 
 
-def ask(ioctl: Ioctl) -> tuple[Format, ...]:
+def query_formats(ioctl: Ioctl) -> tuple[Format, ...]:
     """Return the same of a device that is open."""
-    *_, capabilities, device_caps = CAPABILITY.unpack(_asked(ioctl, QUERYCAP, CAPABILITY.pack(b"", b"", b"", 0, 0, 0)))
+    *_, capabilities, device_caps = CAPABILITY.unpack(_query(ioctl, QUERYCAP, CAPABILITY.pack(b"", b"", b"", 0, 0, 0)))
     if not (device_caps if capabilities & DEVICE_CAPS else capabilities) & CAPTURE:
-        raise NoCamera
+        raise NotACamera
     return tuple(_formats(ioctl))
 
 
 def _formats(ioctl: Ioctl) -> Iterator[Format]:
-    for index in range(MOST):
+    for index in range(ENTRIES_MAX):
         try:
-            answer = _asked(ioctl, ENUM_FMT, FORMAT.pack(index, CAPTURE, 0, b"", 0))
+            answer = _query(ioctl, ENUM_FMT, FORMAT.pack(index, CAPTURE, 0, b"", 0))
         except OSError:  # EINVAL: there are no more
             return
         _, _, _, description, code = FORMAT.unpack(answer)
@@ -89,9 +89,9 @@ def _formats(ioctl: Ioctl) -> Iterator[Format]:
 
 def _format(ioctl: Ioctl, code: int, description: str) -> Format:
     sizes: list[Size] = []
-    for index in range(MOST):
+    for index in range(ENTRIES_MAX):
         try:
-            answer = _asked(ioctl, ENUM_FRAMESIZES, SIZE.pack(index, code, 0, *[0] * 6))
+            answer = _query(ioctl, ENUM_FRAMESIZES, SIZE.pack(index, code, 0, *[0] * 6))
         except OSError:
             break
         _, _, kind, *numbers = SIZE.unpack(answer)
@@ -106,9 +106,9 @@ def _format(ioctl: Ioctl, code: int, description: str) -> Format:
 
 def _size(ioctl: Ioctl, code: int, width: int, height: int) -> Size:
     rates: list[float] = []
-    for index in range(MOST):
+    for index in range(ENTRIES_MAX):
         try:
-            answer = _asked(ioctl, ENUM_FRAMEINTERVALS, INTERVAL.pack(index, code, width, height, 0, *[0] * 6))
+            answer = _query(ioctl, ENUM_FRAMEINTERVALS, INTERVAL.pack(index, code, width, height, 0, *[0] * 6))
         except OSError:
             break
         *_, kind, numerator, denominator, _, _, _, _ = INTERVAL.unpack(answer)
@@ -119,7 +119,7 @@ def _size(ioctl: Ioctl, code: int, width: int, height: int) -> Size:
     return Size(width, height, max(rates, default=0.0), tuple(rates))
 
 
-def _asked(ioctl: Ioctl, request: int, argument: bytes) -> bytes:
+def _query(ioctl: Ioctl, request: int, argument: bytes) -> bytes:
     answer = bytearray(argument)
     ioctl(request, answer)
     return bytes(answer)

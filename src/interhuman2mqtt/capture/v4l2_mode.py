@@ -44,7 +44,7 @@ FORMATS = {
     "JPEG": PixelFormat("mjpeg", "mjpeg", MJPEG),
     "GREY": PixelFormat("grey", "gray", COLOURLESS),  # of infrared cameras: if there is nothing else
 }
-"""By FourCC. Not YV12, whose colours FFmpeg swaps, nor Bayer patterns, which it would take for pictures."""
+"""By FourCC. Not YV12, whose colours FFmpeg swaps, nor Bayer patterns, which it would take for frames."""
 
 
 class Wanted(NamedTuple):
@@ -80,7 +80,7 @@ def choose_mode(offered: Sequence[Format], wanted: Wanted) -> Mode | None:
     return min(_modes(offered, wanted), key=lambda mode: _cost(mode, wanted), default=None)
 
 
-def named(offered: Sequence[Format]) -> list[str]:
+def format_names(offered: Sequence[Format]) -> list[str]:
     """Return the names of what is offered and known, as the key `format` has them."""
     return list(dict.fromkeys(FORMATS[each.code].name for each in offered if each.code in FORMATS))
 

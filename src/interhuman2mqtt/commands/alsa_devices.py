@@ -38,7 +38,7 @@ def microphones(proc: Path = PROC, sys: Path = v4l2.SYS) -> Iterator[Microphone]
             label=f"{name}: {found[1] if found else device}",
             microphone=f"alsa:hw:CARD={name},DEV={device}",
             numbered=f"alsa:hw:{number},{device}",
-            usb_path=v4l2.usb(sys / "class/sound" / card.name)[1],
+            usb_path=v4l2.usb_identity(sys / "class/sound" / card.name)[1],
             formats=tuple(_formats(v4l2.read_line(card / "stream0"))),
             in_use="closed" not in (v4l2.read_line(info.parent / "sub0/status") or "closed"),
         )

@@ -11,7 +11,7 @@ import tomli_w
 from msgspec import Struct
 
 from interhuman2mqtt.capture import v4l2
-from interhuman2mqtt.capture.v4l2_formats import Format, NoCamera, formats
+from interhuman2mqtt.capture.v4l2_formats import Format, NotACamera, formats
 from interhuman2mqtt.capture.v4l2_mode import Wanted, choose_mode
 from interhuman2mqtt.commands.alsa_devices import PROC, Microphone, microphones
 from interhuman2mqtt.commands.device_holders import holders
@@ -85,7 +85,7 @@ def cameras(roots: Roots, microphones_found: Iterable[Microphone]) -> Iterator[C
                 note = f"in use by {holder}, so it was not asked"
             else:
                 offered = formats(device)
-        except NoCamera:
+        except NotACamera:
             continue
         except OSError as error:
             note = f"{device} cannot be opened: {error.strerror}{_remedy(error)}"

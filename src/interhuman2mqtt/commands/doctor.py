@@ -96,7 +96,7 @@ async def _check_camera(camera: CameraConfig, places: trio.CapacityLimiter) -> C
             measured = await measure(open_command(camera), 0.0)
     except Outage as outage:
         if outage.reason is Reason.BUSY:
-            device = v4l2.find(camera.source.removeprefix("v4l2:"))
+            device = v4l2.find_device(camera.source.removeprefix("v4l2:"))
             return await trio.to_thread.run_sync(busy, name, device, outage)
         return down(name, outage)
     if missing := measured.audio_missing:
@@ -107,7 +107,7 @@ async def _check_camera(camera: CameraConfig, places: trio.CapacityLimiter) -> C
 def without_sound(name: str, camera: CameraConfig, missing: ipc.AudioFault) -> Check:
     """Return how it stands with a camera whose microphone does not open: well where the service has it. Blocks."""
     if missing.reason is Reason.BUSY and camera.microphone is not None:
-        device = alsa.node(camera.microphone.removeprefix("alsa:"))
+        device = alsa.device_node(camera.microphone.removeprefix("alsa:"))
         if device is not None and any(holder.is_capture for holder in holders(device)) and _is_running():
             return ok(name, "it opens, and the service has its microphone open, as it should while it runs")
     outage = Outage(missing.reason, missing.detail)

@@ -13,7 +13,7 @@ from msgspec import Struct
 from interhuman2mqtt.cameras.recording import WorkerRecording
 from interhuman2mqtt.cameras.worker import CaptureProcess, start_worker
 from interhuman2mqtt.capture import ipc
-from interhuman2mqtt.capture.chunk_length import Bounds, lengths
+from interhuman2mqtt.capture.chunk_length import Bounds, chunk_lengths
 from interhuman2mqtt.capture.rotation import TURNED
 from interhuman2mqtt.config import Interhuman
 from interhuman2mqtt.errors import Outage
@@ -168,7 +168,7 @@ class _Measuring:
         assert opened is not None  # noqa: S101 - chunks came
         media, spent = sum(self._gops), max(self._to - self._from, 0.001)
         # as of a source that goes on in the same way: one look is too short for the longest chunks
-        chunks = lengths(self._gops * (1 + int(2 * max(bounds.wanted_s, bounds.least_s) / media)), bounds)
+        chunks = chunk_lengths(self._gops * (1 + int(2 * max(bounds.wanted_s, bounds.least_s) / media)), bounds)
         repairs = dict(pulse.repairs) if pulse else {}
         return Measured(
             description=opened.description,
@@ -187,7 +187,7 @@ class _Measuring:
             cpu=round((self._cpu_to - self._cpu_from) / spent * 100, 1),
             repairs=repairs,
             measured=round(media, 2),
-            audio_missing=pulse.sound_fault if pulse else None,
+            audio_missing=pulse.audio_fault if pulse else None,
         )
 
 
