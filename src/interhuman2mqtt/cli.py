@@ -31,10 +31,10 @@ def main(arguments: Sequence[str] | None = None) -> int:  # noqa: PLR0911 - one 
         status: int = parsed.command(parsed)
         sys.stdout.flush()
     except ConfigError as error:
-        log.complain(str(error))
+        log.print_error(str(error))
         return exit_codes.CONFIG
     except state_dir.InUse as error:
-        log.complain(str(error))
+        log.print_error(str(error))
         return exit_codes.TEMPORARY
     except BrokenPipeError:  # whoever read it has seen enough
         stdout.discard()

@@ -34,7 +34,7 @@ from interhuman2mqtt.cameras.gap_events import CameraEvents
 from interhuman2mqtt.cameras.refusal_doubt import Accepted
 from interhuman2mqtt.cameras.session_slots import SessionSlots
 from interhuman2mqtt.cloud.websocket import Server
-from interhuman2mqtt.config import Config, proxy, validation
+from interhuman2mqtt.config import Config, loader, validation
 from interhuman2mqtt.config import loader as configfile
 from interhuman2mqtt.config.loader import Loaded
 from interhuman2mqtt.control.dispatcher import RequestDispatcher
@@ -76,7 +76,7 @@ def run(arguments: Sequence[Path], box: str | None = None, *, lifeline: bool = F
     state = state_dir.find()
     with state_dir.held(state):
         state_dir.keep_private(state)
-        notify = watchdog.take()
+        notify = watchdog.pop_notifier()
         loaded = load()
         setup_log(loaded.config.log.level, loaded.config.log.format)
         trio.run(_main, loaded, notify, load, Endings(lifeline=lifeline))
@@ -254,7 +254,7 @@ class Daemon:
     def _new_context(self, config: Config) -> CameraContext:
         return CameraContext(
             box=self._running.config.box.id,
-            server=Server(config.interhuman.url, config.interhuman.ca_file, proxy.to_cloud(config.interhuman)),
+            server=Server(config.interhuman.url, config.interhuman.ca_file, loader.cloud_proxy(config.interhuman)),
             chunk_s=config.interhuman.chunk,
             redact=frozenset(config.privacy.redact),
             places=self._slots,

@@ -55,7 +55,7 @@ class HealthReporter:
             self._service.losses,
             self._fleet.cameras,
             coverage=self._coverage,
-            budgets=self._policy.budgets.told(),
+            budgets=self._policy.budgets.as_health(),
             requests=self._dispatcher.counts,
             subscriptions=self._service.unsubscribed,
         )

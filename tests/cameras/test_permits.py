@@ -216,7 +216,7 @@ async def test_the_budget_is_spent(tmp_path: Path) -> None:
         assert it.heard.events[-1].type == "session.ended"
         assert not it.places.holds("front")
         assert it.camera.counters.sessions == 1
-        assert it.policy.budgets.told()["cameras"]["front"] == {"used": 5.0, "per_day": 5.0, "warned": True}
+        assert it.policy.budgets.as_health()["cameras"]["front"] == {"used": 5.0, "per_day": 5.0, "warned": True}
     assert it.heard.statuses[-1].state == "stopped"
 
 

@@ -52,7 +52,7 @@ def test_a_flood_costs_the_newest() -> None:
         assert taken(inbox) == [a_request(n) for n in range(REQUESTS_MAX)]
     assert inbox.dropped == 10_000 - REQUESTS_MAX
     assert [(line["event"], line["log_level"]) for line in logs] == [
-        ("requests come faster than they are obeyed: the newest are dropped, without an answer", "warning"),
+        ("requests come faster than they are handled: the newest are dropped, without an answer", "warning"),
         ("requests are heard again", "warning"),
     ]
     assert logs[1]["dropped"] == inbox.dropped

@@ -102,7 +102,7 @@ async def test_enforced(tmp_path: Path, wall: Wall, disk: AtOnce) -> None:
     assert budgets.why("front") is None
     assert await refused(budgets) == "its budget of 9s for 2026-11-24 is spent: it streams again on the next day"
     await refused(budgets, seconds=0.5)
-    assert budgets.told()["cameras"]["front"] == {"used": 9.0, "per_day": 9.0, "warned": True}
+    assert budgets.as_health()["cameras"]["front"] == {"used": 9.0, "per_day": 9.0, "warned": True}
     wall.turn(days=1)
     await budgets.charge("front", 2.0)
 
@@ -114,7 +114,7 @@ async def test_the_box(tmp_path: Path, wall: Wall, disk: AtOnce) -> None:
         await budgets.charge(camera, 2.0)
     sentence = "the box's budget of 10s for 2026-11-24 is spent: it streams again on the next day"
     assert await refused(budgets) == await refused(budgets, "back") == sentence
-    assert budgets.told() == {
+    assert budgets.as_health() == {
         "day": "2026-11-24",
         "box": {"used": 10.0, "per_day": 10.0, "warned": True},
         "cameras": {
@@ -132,7 +132,7 @@ async def test_without_a_budget_nothing_is_written(tmp_path: Path, wall: Wall, d
     disk.calls, disk.error = 0, BROKEN
     await budgets.charge("front", 2.0)
     assert (budgets.is_budgeted("front"), budgets.why("front"), disk.calls) == (False, None, 0)
-    assert budgets.told()["cameras"]["front"]["used"] == 2.0
+    assert budgets.as_health()["cameras"]["front"]["used"] == 2.0
 
 
 async def test_warned_of_once_a_day(tmp_path: Path, wall: Wall, disk: AtOnce) -> None:
@@ -161,7 +161,7 @@ async def test_an_orderly_end_writes_what_was_used(tmp_path: Path, wall: Wall, d
     await budgets.meter.close()
     assert kept(tmp_path, wall) == {"front": 2.0, "all": 2.0}
     again = await opened(tmp_path, wall, disk, front=100.0)
-    assert again.told()["cameras"]["front"]["used"] == 2.0
+    assert again.as_health()["cameras"]["front"]["used"] == 2.0
 
 
 async def test_a_crash_loop(tmp_path: Path, wall: Wall, disk: AtOnce) -> None:
@@ -182,7 +182,7 @@ async def test_a_disk_that_cannot_be_written(
     """Budgeted cameras stop, with a sentence that says why, until it can be written again."""
     budgets = await opened(tmp_path, wall, disk, front=3600.0)
     told: list[str | None] = []
-    budgets.tell(lambda: told.append(budgets.why("front")))
+    budgets.on_change(lambda: told.append(budgets.why("front")))
     disk.error = BROKEN
     sentence = "what is streamed cannot be counted: /state/budget.json cannot be written: Read-only file system"
     assert await refused(budgets) == sentence
@@ -279,7 +279,7 @@ async def test_a_clock_that_is_unset(tmp_path: Path, disk: AtOnce, autojump_cloc
         unset.at = wall.at
         await trio.sleep(2 * RETRY_S)
         assert budgets.why("front") is None
-        assert budgets.told()["cameras"]["front"]["used"] == 50.0
+        assert budgets.as_health()["cameras"]["front"]["used"] == 50.0
         nursery.cancel_scope.cancel()
 
 
@@ -303,13 +303,13 @@ async def test_a_clock_that_is_set_to_another_day(tmp_path: Path, wall: Wall, di
     await budgets.charge("front", 60.0)
     for days in (20, -20, -1, 1):
         wall.set(days=days)
-        assert budgets.told()["cameras"]["front"]["used"] == 60.0
+        assert budgets.as_health()["cameras"]["front"]["used"] == 60.0
         await refused(budgets, seconds=50.0)
         budgets.limit("front", 100.0)
         budgets.meter.count(budgets.meter.usage.put({"front": 60.0}))  # what was too short for a chunk was given up
     await budgets.charge("front", 30.0)
     wall.turn(days=1)
-    assert budgets.told()["cameras"]["front"]["used"] == 0.0
+    assert budgets.as_health()["cameras"]["front"]["used"] == 0.0
     await budgets.charge("front", 90.0)
 
 
@@ -323,7 +323,7 @@ async def test_a_box_without_a_battery(tmp_path: Path, wall: Wall, disk: AtOnce)
     await budgets.charge("front", 50.0)
     wall.turn(seconds=30)
     wall.set(days=3)
-    assert budgets.told()["cameras"]["front"]["used"] == 50.0
+    assert budgets.as_health()["cameras"]["front"]["used"] == 50.0
     assert budgets.meter.usage.days[NOON.date()]["front"] == 40.0
 
 

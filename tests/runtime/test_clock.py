@@ -61,8 +61,8 @@ def test_a_wall_clock_that_is_set(by: float) -> None:
     clocks.step(by)
     assert abs(box.utc(40) - NOON - timedelta(seconds=40 + by)) < timedelta(microseconds=10)
     assert (box.since_boot(40), box.sleeps) == (40, ())
-    assert box.take_step() == (pytest.approx(by) if abs(by) >= 0.5 else 0)
-    assert box.take_step() == 0
+    assert box.pop_step() == (pytest.approx(by) if abs(by) >= 0.5 else 0)
+    assert box.pop_step() == 0
 
 
 def test_small_steps_add_up() -> None:
@@ -73,7 +73,7 @@ def test_small_steps_add_up() -> None:
         clocks.step(0.2)
         box.look()
     assert abs(box.utc(0) - NOON - timedelta(seconds=0.8)) < timedelta(microseconds=10)
-    assert box.take_step() == pytest.approx(0.8)
+    assert box.pop_step() == pytest.approx(0.8)
 
 
 def test_the_noise_of_reading() -> None:
@@ -111,7 +111,7 @@ def test_suspensions(nights: list[tuple[float, float]]) -> None:
     for monotonic, boottime in known:
         assert box.since_boot(monotonic) == pytest.approx(boottime)
     assert [sleep.seconds for sleep in box.sleeps] == pytest.approx([asleep for _, asleep in nights])
-    assert box.take_step() == 0
+    assert box.pop_step() == 0
 
 
 def test_a_laptop_that_sleeps_a_thousand_times() -> None:
@@ -131,5 +131,5 @@ def test_the_clocks_of_this_machine() -> None:
     box = BoxClock()
     for _ in range(10_000):
         box.look()
-    assert (box.take_step(), box.sleeps) == (0, ())
+    assert (box.pop_step(), box.sleeps) == (0, ())
     assert read_clocks().boottime == pytest.approx(box.boottime(), abs=5)

@@ -11,7 +11,7 @@ from interhuman2mqtt import config
 from interhuman2mqtt import health as report
 from interhuman2mqtt.cameras.camera import Camera
 from interhuman2mqtt.cameras.coverage import Coverage
-from interhuman2mqtt.config.proxy import to_cloud
+from interhuman2mqtt.config.loader import cloud_proxy
 from interhuman2mqtt.errors import Outage, Reason
 from interhuman2mqtt.events import utc_now
 from interhuman2mqtt.publish.message import DropLog, DropReason, Message, MessageKind
@@ -102,4 +102,4 @@ def test_proxy(
         monkeypatch.delenv(name, raising=False)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    assert to_cloud(config.Interhuman(url=url, proxy=configured)) == taken
+    assert cloud_proxy(config.Interhuman(url=url, proxy=configured)) == taken

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import structlog
 
-from interhuman2mqtt.runtime.log import RateLimitedLogger, complain, hide, redact, setup
+from interhuman2mqtt.runtime.log import RateLimitedLogger, hide, print_error, redact, setup
 
 
 @pytest.fixture(autouse=True)
@@ -93,9 +93,9 @@ def test_why_a_command_ends(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     with (tmp_path / "journal").open("w+") as journal:
         status = os.fstat(journal.fileno())
         monkeypatch.setattr(sys, "stderr", journal)
-        complain("one\ntwo")
+        print_error("one\ntwo")
         monkeypatch.setenv("JOURNAL_STREAM", f"{status.st_dev}:{status.st_ino}")
-        complain("one\ntwo")
+        print_error("one\ntwo")
         journal.seek(0)
         assert journal.read() == "one\ntwo\n<3>one\n<3>two\n"
 

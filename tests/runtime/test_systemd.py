@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from interhuman2mqtt.runtime.redaction import hide
-from interhuman2mqtt.runtime.watchdog import SystemdNotifier, take, watchdog_interval
+from interhuman2mqtt.runtime.watchdog import SystemdNotifier, pop_notifier, watchdog_interval
 
 
 @pytest.fixture
@@ -28,13 +28,13 @@ def heard(manager: socket.socket) -> str:
 def test_each_message(manager: socket.socket) -> None:
     """Each message is the one assignment that sd_notify(3) names."""
     systemd = SystemdNotifier(manager.getsockname(), None)
-    for tell, expected in [
+    for notify, expected in [
         (systemd.ready, "READY=1"),
         (systemd.stopping, "STOPPING=1"),
         (systemd.alive, "WATCHDOG=1"),
         (lambda: systemd.status("4 cameras streaming"), "STATUS=4 cameras streaming"),
     ]:
-        assert tell()
+        assert notify()
         assert expected == heard(manager)
 
 
@@ -78,9 +78,9 @@ def test_a_full_queue_does_not_wait(manager: socket.socket) -> None:
 def test_take_leaves_nothing_to_inherit() -> None:
     """What systemd left for us is gone from the environment after it was read."""
     environ = {"NOTIFY_SOCKET": "/run/notify", "WATCHDOG_USEC": "30000000", "WATCHDOG_PID": str(os.getpid()), "X": "1"}
-    assert take(environ) == SystemdNotifier("/run/notify", 30.0)
+    assert pop_notifier(environ) == SystemdNotifier("/run/notify", 30.0)
     assert environ == {"X": "1"}
-    assert take(environ) == SystemdNotifier(None, None)
+    assert pop_notifier(environ) == SystemdNotifier(None, None)
 
 
 @pytest.mark.parametrize(

@@ -82,7 +82,7 @@ class Fleet:
         The clocks are looked at often, for that is how exactly a suspension is dated.
         """
         while True:
-            if step_s := clock.take_step():
+            if step_s := clock.pop_step():
                 log.warning("the clock was set", by_seconds=round(step_s, 3), clock=clock.state)
                 for camera in self.cameras.values():
                     camera.standing.redate()

@@ -12,10 +12,20 @@ from interhuman2mqtt.cameras.capture_task import open_command
 from interhuman2mqtt.capture import alsa, ipc, v4l2
 from interhuman2mqtt.commands import doctor_broker, doctor_checks, restart
 from interhuman2mqtt.commands.device_holders import holders
-from interhuman2mqtt.commands.doctor_report import Check, down, failed, is_well, ok, remedy, skipped, tell, warning
+from interhuman2mqtt.commands.doctor_report import (
+    Check,
+    down,
+    failed,
+    is_well,
+    ok,
+    print_checks,
+    remedy,
+    skipped,
+    warning,
+)
 from interhuman2mqtt.commands.measure import measure
 from interhuman2mqtt.commands.pause import why_paused
-from interhuman2mqtt.config import CameraConfig, Config, proxy, secrets
+from interhuman2mqtt.config import CameraConfig, Config, loader, secrets
 from interhuman2mqtt.config import loader as configfile
 from interhuman2mqtt.config.problems import ConfigFileError, Severity
 from interhuman2mqtt.errors import Outage, Reason
@@ -38,7 +48,7 @@ def doctor_command(
         checks += [doctor_checks.check_secret(key, ref) for key, ref in doctor_checks.refs(config).items()]
         checks += [*doctor_checks.check_state(config), doctor_checks.check_clock()]
         checks += trio.run(_check_all, config, _progress(err))
-    tell(checks, out, as_json=as_json)
+    print_checks(checks, out, as_json=as_json)
     return 0 if is_well(checks) else exit_codes.UNAVAILABLE
 
 
@@ -58,7 +68,7 @@ def _check_configuration(arguments: Sequence[Path], box: str | None) -> tuple[li
 
 async def _check_all(config: Config, progress: Callable[[str], None]) -> list[Check]:
     """Check what may take its time side by side; report it in the order of the chain."""
-    way = proxy.to_cloud(config.interhuman)
+    way = loader.cloud_proxy(config.interhuman)
     cameras = trio.CapacityLimiter(CAMERAS_AT_ONCE)
     looks: dict[str, Look] = {
         **{

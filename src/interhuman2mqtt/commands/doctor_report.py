@@ -63,7 +63,7 @@ def is_well(checks: Iterable[Check]) -> bool:
     return all(check.status is not Status.FAILED for check in checks)
 
 
-def tell(checks: list[Check], out: TextIO, *, as_json: bool) -> None:
+def print_checks(checks: list[Check], out: TextIO, *, as_json: bool) -> None:
     """Print all checks, a line each, the remedy below it."""
     if as_json:
         print(json.dumps({"ok": is_well(checks), "checks": msgspec.to_builtins(checks)}), file=out)

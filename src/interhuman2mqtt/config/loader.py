@@ -8,6 +8,7 @@ do comments, the order of keys, and how the keys are spread over the files.
 
 import hashlib
 import json
+import os
 import re
 import socket
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,7 +20,7 @@ from msgspec import Struct
 
 from interhuman2mqtt.config import boxes as boxes_module
 from interhuman2mqtt.config import merge, urls
-from interhuman2mqtt.config.model import Config
+from interhuman2mqtt.config.model import Config, Interhuman
 from interhuman2mqtt.config.parser import INLINE_TABLES, INVALID, Entries, Entry, entries, is_list, keys_of, kind_of
 from interhuman2mqtt.config.problems import BadValueError, ConfigFileError, Location, Problem, ProblemReport
 from interhuman2mqtt.config.toml_reader import read_document
@@ -142,7 +143,7 @@ def check_boxes(paths: Sequence[Path], boxes: Sequence[str]) -> FleetConfig:
             found = reading.found
             every = {name: merge.camera_layers(found, name) for name in merge.camera_names(found)}
             runs[box] = _check_shared(reading)
-        report.take(reading.report.problems)
+        report.extend(reading.report.problems)
     if len(runs) == len(boxes):
         boxes_module.check_unused(every, {name for names in runs.values() for name in names}, found, report)
     return FleetConfig(report.problems, tuple(every), runs)
@@ -242,3 +243,12 @@ def _value(value: Any, hint: Any) -> Any:
     if is_list(hint):
         return [kind_of(hint.__args__[0]).write(item) for item in value]
     return kind_of(hint).write(value)
+
+
+def cloud_proxy(interhuman: Interhuman) -> str | None:
+    """Return the proxy on the way to the cloud: the configured one, else the environment's; an empty one is none."""
+    if interhuman.proxy is not None:
+        return interhuman.proxy or None
+    if interhuman.url.startswith("ws:"):
+        return None
+    return os.environ.get("https_proxy") or os.environ.get("HTTPS_PROXY") or None

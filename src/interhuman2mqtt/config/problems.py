@@ -123,7 +123,7 @@ class ProblemReport:
         """Either of the two."""
         self._problems[Problem(place.file, place.line, dotted(key), message, severity)] = None
 
-    def take(self, problems: Sequence[Problem]) -> None:
+    def extend(self, problems: Sequence[Problem]) -> None:
         """Take over what another report has gathered."""
         self._problems |= dict.fromkeys(problems)
 

@@ -133,7 +133,7 @@ class RequestDispatcher:
         match self._reader.read(incoming, self._cameras()):
             case Accepted() as asked:
                 await self._pace()
-                await self._obey(asked, nursery)
+                await self._handle(asked, nursery)
             case Rejected(command, detail, answer):
                 await self._pace()
                 self._answer("refused", answer)
@@ -146,7 +146,7 @@ class RequestDispatcher:
             case Ignored() as ignored:
                 self._ignore(ignored)
 
-    async def _obey(self, asked: Accepted, nursery: trio.Nursery) -> None:
+    async def _handle(self, asked: Accepted, nursery: trio.Nursery) -> None:
         if not isinstance(asked.request, RestartRequest | ReloadRequest | SnapshotRequest):
             await self._do(asked)
         elif self._slow.value:

@@ -48,14 +48,14 @@ class SnapshotHandler:
         found = self._fleet.cameras.get(camera)
         if found is None:
             raise CommandError(f"no snapshot of {camera}: it is just being stopped or started")
-        told: dict[str, Any] = {}
+        snapshots: dict[str, Any] = {}
 
         async def deliver(picture: SnapshotImage) -> None:
             message = self._topics.snapshot(camera, picture.jpeg, picture.taken_at, retain=retain)
             if retain:
                 self._announcer.shows(camera)
             await self._publish(message)
-            told.update(topic=message.topic)
+            snapshots.update(topic=message.topic)
 
         try:
             picture = await found.show(deliver)
@@ -67,17 +67,17 @@ class SnapshotHandler:
             "size": f"{width}x{height}",
             "taken_at": msgspec.to_builtins(picture.taken_at),
             "bytes": len(picture.jpeg),
-            "topic": told["topic"],
+            "topic": snapshots["topic"],
         }
 
     async def take_all(self, cameras: Collection[str], *, retain: bool) -> dict[str, Any]:
         """Take snapshots of several, side by side, by camera; raises CommandError where one of them cannot be seen."""
-        told: dict[str, Any] = {}
+        snapshots: dict[str, Any] = {}
         refused: list[str] = []
 
         async def one(camera: str) -> None:
             try:
-                told[camera] = await self.take(camera, retain=retain)
+                snapshots[camera] = await self.take(camera, retain=retain)
             except CommandError as error:
                 refused.append(str(error))
 
@@ -85,8 +85,8 @@ class SnapshotHandler:
             for camera in cameras:
                 nursery.start_soon(one, camera)
         if refused:
-            raise CommandError("; ".join(refused), {"snapshots": told})
-        return {"snapshots": told}
+            raise CommandError("; ".join(refused), {"snapshots": snapshots})
+        return {"snapshots": snapshots}
 
 
 log = structlog.get_logger(__name__)

@@ -60,7 +60,7 @@ class Inbox:
             self._news = trio.Event()
             await self._news.wait()
         incoming = self._current = self._next()
-        self._tell_room()
+        self._log_room()
         return incoming
 
     async def wait_handled(self, topics: Collection[str]) -> None:
@@ -89,13 +89,13 @@ class Inbox:
         if self._dropped_before is None:
             self._dropped_before = self.dropped
             log.warning(
-                "requests come faster than they are obeyed: the newest are dropped, without an answer",
+                "requests come faster than they are handled: the newest are dropped, without an answer",
                 waiting=len(self._requests) + len(self._levels),
                 topic=incoming.topic[:LEVEL_PAYLOAD_MAX],
             )
         self.dropped += 1
 
-    def _tell_room(self) -> None:
+    def _log_room(self) -> None:
         """Log that a flood is over once nothing waits any more: room for one is no news while it lasts."""
         if self._dropped_before is not None and not (self._requests or self._levels):
             log.warning("requests are heard again", dropped=self.dropped - self._dropped_before)

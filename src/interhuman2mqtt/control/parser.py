@@ -32,7 +32,7 @@ from interhuman2mqtt.control.requests import (
     RestartRequest,
     ResumeRequest,
     SnapshotRequest,
-    obeyed,
+    are_handled,
     refused,
 )
 from interhuman2mqtt.publish.mqtt.types import PAYLOAD_MAX, IncomingMessage
@@ -130,7 +130,7 @@ class RequestParser:
         for key in fields:
             if key not in (*COMMANDS[command], "transaction"):
                 raise _Wrong(_unknown_key(command, key))
-        if not obeyed(self._access):
+        if not are_handled(self._access):
             raise _Wrong("this box takes no request that changes it or shows people (mqtt.requests is read-only)")
         if command == "log_level":
             return LogLevelRequest(_log_level(fields))

@@ -67,7 +67,7 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
 """The requests that there are, and the keys that each takes beside `transaction`."""
 
 
-def obeyed(access: Access) -> bool:
+def are_handled(access: Access) -> bool:
     """Decide whether requests are carried out: today each of them changes something, or shows people."""
     return access == "all"
 

@@ -43,7 +43,7 @@ class UnixSocketServer:
         folders: Of the daemon's state, and of its runtime: the first that can be written has the socket.
         box: The id of this box.
         cameras: The ids of the cameras that there are now.
-        obey: Does it; raises CommandError.
+        handle: Does it; raises CommandError.
     """
 
     def __init__(
@@ -51,13 +51,13 @@ class UnixSocketServer:
         folders: Sequence[Path],
         box: str,
         cameras: Callable[[], Collection[str]],
-        obey: Callable[[str, Request], Awaitable[Any]],
+        handle: Callable[[str, Request], Awaitable[Any]],
     ) -> None:
         self._folders = folders
         self._tree = f"control/{box}/bridge/request"
         self._reader = RequestParser("control", box)
         self._cameras = cameras
-        self._obey = obey
+        self._handle = handle
         self._places = trio.CapacityLimiter(AT_ONCE)
         self._threads = trio.CapacityLimiter(1)
 
@@ -106,7 +106,7 @@ class UnixSocketServer:
         command, payload = _parts(line)
         match self._reader.read(IncomingMessage(f"{self._tree}/{command}", payload), self._cameras()):
             case Accepted(request):
-                return await self._obey(command, request)
+                return await self._handle(command, request)
             case Rejected(_, detail):
                 raise CommandError(detail)
         raise CommandError("that is no request")

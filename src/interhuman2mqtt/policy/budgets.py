@@ -36,7 +36,7 @@ class Budgets:
         self._warned: dict[str, date] = {}
         self._changed = _nobody
 
-    def tell(self, changed: Callable[[], None]) -> None:
+    def on_change(self, changed: Callable[[], None]) -> None:
         """Call this whenever it may be that a camera may stream now, or may not any more."""
         self._changed = self.meter.changed = changed
 
@@ -76,14 +76,14 @@ class Budgets:
             self._warn(account, self.meter.usage.day)
         await self.meter.cover(limited)
 
-    def told(self) -> Told:
+    def as_health(self) -> Told:
         """Return all budgets for `bridge/health`."""
         usage = self.meter.usage
         cameras = {*self._limits, *usage.today} - {BOX}
         return {
             "day": usage.day.isoformat(),
-            "box": self._told(BOX),
-            "cameras": {camera: self._told(camera) for camera in sorted(cameras)},
+            "box": self._account(BOX),
+            "cameras": {camera: self._account(camera) for camera in sorted(cameras)},
             "warnings": self.warnings,
             "trouble": self.meter.trouble,
         }
@@ -111,7 +111,7 @@ class Budgets:
             limit = show_duration(self._limits[account])
             log.warning("budget nearly spent", of="the box" if account == BOX else account, used=used, per_day=limit)
 
-    def _told(self, account: str) -> Account:
+    def _account(self, account: str) -> Account:
         used = round(self.meter.usage.used(account), 1)
         return {"used": used, "per_day": self._limits.get(account), "warned": self._is_near(account)}
 

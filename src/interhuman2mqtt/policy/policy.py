@@ -63,7 +63,7 @@ class Permit:
     ) -> None:
         self._policy.leave(self)
 
-    def tell(self, verdict: Decision) -> None:
+    def update(self, verdict: Decision) -> None:
         """Judged anew."""
         if verdict != self.verdict:
             self.verdict = verdict
@@ -123,7 +123,7 @@ class Policy:
         """Pauses that are not written down, or are just being: they count all the same."""
         self._disk = trio.Lock()
         """Held through whatever reads or changes what is written: a look must not undo what it has not seen."""
-        budgets.tell(self._judge)
+        budgets.on_change(self._judge)
 
     async def run(self) -> None:
         """Look, for ever."""
@@ -239,7 +239,7 @@ class Policy:
         for permit in self._permits:
             camera = permit.camera.id
             budgeted, unpaid = self.budgets.is_budgeted(camera), self.budgets.why(camera)
-            permit.tell(judge(permit.camera, moment, budgeted=budgeted, unpaid=unpaid))
+            permit.update(judge(permit.camera, moment, budgeted=budgeted, unpaid=unpaid))
 
 
 def for_box(box: config.Box, state: Path, promise: Heartbeat) -> Policy:

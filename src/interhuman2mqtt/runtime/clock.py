@@ -182,7 +182,7 @@ class BoxClock:
         self._last = now
         return now
 
-    def take_step(self) -> float:
+    def pop_step(self) -> float:
         """Return by how many seconds the clock was set since this was asked last; 0 where that is not worth a word."""
         self.look()
         step_s = self._set_by_s if abs(self._set_by_s) >= LOST_S else 0.0

@@ -24,7 +24,7 @@ from interhuman2mqtt.runtime.log_writer import LogWriter
 from interhuman2mqtt.runtime.redaction import hide, redact, redact_deep
 from interhuman2mqtt.runtime.sanitize import clean_lines, escape_json
 
-__all__ = ["RateLimitedLogger", "complain", "drain", "guard_streams", "hide", "redact", "setup"]
+__all__ = ["RateLimitedLogger", "drain", "guard_streams", "hide", "print_error", "redact", "setup"]
 
 PRIORITIES = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
 """syslog(3), which the journal speaks"""
@@ -69,7 +69,7 @@ def guard_streams() -> None:
         atexit.register(writer.drain, DRAIN_S)
 
 
-def complain(text: str) -> None:
+def print_error(text: str) -> None:
     """Print on stderr why a command cannot go on; for the journal each line with the priority of an error."""
     lines = text.splitlines() if is_journal(sys.stderr) else []
     sys.stderr.write("".join(f"<{PRIORITIES['error']}>{line}\n" for line in lines) or f"{text}\n")

@@ -73,25 +73,25 @@ class SystemdNotifier(NamedTuple):
 
     def ready(self) -> bool:
         """Notify that the configuration is loaded and the tasks run; also after `reloading`, however it went."""
-        return self.tell("READY=1")
+        return self.notify("READY=1")
 
     def status(self, sentence: str) -> bool:
         """One line about how it goes, for `systemctl status`."""
-        return self.tell(f"STATUS={' '.join(redact(sentence).split())}")
+        return self.notify(f"STATUS={' '.join(redact(sentence).split())}")
 
     def reloading(self) -> bool:
         """Notify that a reload begins; `ready` must follow in any case."""
-        return self.tell("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
+        return self.notify("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
 
     def stopping(self) -> bool:
         """Notify that the stop has begun."""
-        return self.tell("STOPPING=1")
+        return self.notify("STOPPING=1")
 
     def alive(self) -> bool:
         """Feed the watchdog; only for who has just seen everything move."""
-        return self.tell("WATCHDOG=1")
+        return self.notify("WATCHDOG=1")
 
-    def tell(self, *assignments: str) -> bool:
+    def notify(self, *assignments: str) -> bool:
         """Send one datagram, never waiting; whether systemd took it."""
         if self.address is None:
             return False
@@ -104,7 +104,7 @@ class SystemdNotifier(NamedTuple):
         return True
 
 
-def take(environ: MutableMapping[str, str] = os.environ) -> SystemdNotifier:
+def pop_notifier(environ: MutableMapping[str, str] = os.environ) -> SystemdNotifier:
     """Read what systemd left in the environment, and remove it, so that no child can speak in our name."""
     watchdog = watchdog_interval(environ)
     for name in ("WATCHDOG_USEC", "WATCHDOG_PID"):
@@ -152,10 +152,10 @@ class WatchdogLoop:
             if trio.current_time() >= health_at:
                 health_at = trio.current_time() + HEALTH_S
                 self._publish_health()
-            self._tell()
+            self._feed()
             await trio.sleep(every)
 
-    def _tell(self) -> None:
+    def _feed(self) -> None:
         """Feed the watchdog unless a part of the daemon hangs: systemd then starts it anew."""
         stuck = self._alive.stuck()
         sentence = self._sentence(stuck)
