@@ -11,7 +11,7 @@ from interhuman2mqtt.cameras.gap_events import GAP
 from interhuman2mqtt.control.requests import COMMANDS, DATA, Request, Response
 from interhuman2mqtt.events import AudioGapData, CameraStatus, Event, GapData
 from interhuman2mqtt.publish import payloads
-from interhuman2mqtt.publish.topics import BridgeHealth, BridgeInfo, BridgeState
+from interhuman2mqtt.publish.payloads import BridgeHealth, BridgeInfo, BridgeState
 
 Payload = Callable[[Definitions], Schema]
 """Makes the schema of a payload, and gathers those of its parts."""

@@ -44,9 +44,10 @@ from interhuman2mqtt.control.unix_socket import UnixSocketServer
 from interhuman2mqtt.policy import policy
 from interhuman2mqtt.publish.homeassistant import discovery
 from interhuman2mqtt.publish.homeassistant.discovery import HomeAssistant
+from interhuman2mqtt.publish.payloads import ReloadInfo
 from interhuman2mqtt.publish.publisher import EventPublisher
 from interhuman2mqtt.publish.service import PublishService
-from interhuman2mqtt.publish.topics import ReloadInfo, Topics
+from interhuman2mqtt.publish.topics import Topics
 from interhuman2mqtt.reload import Reloader, RunningConfig
 from interhuman2mqtt.runtime import state_dir, watchdog
 from interhuman2mqtt.runtime.clock import BoxClock
@@ -187,7 +188,7 @@ class Daemon:
                 self._camera_events.publish_signal_end(camera, signal)
         for camera in cameras:
             self._publisher.clear(camera)
-        self._publisher.keep(cameras)
+        self._publisher.remove_others(cameras)
 
     async def serve(self, endings: Endings) -> None:
         """Take requests and reload, until it is to stop.

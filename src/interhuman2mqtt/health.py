@@ -18,8 +18,9 @@ from interhuman2mqtt.policy.policy import Policy
 from interhuman2mqtt.publish.message import DropLog
 from interhuman2mqtt.publish.mqtt.types import BrokerPhase, BrokerState
 from interhuman2mqtt.publish.outbox.queue import OutboxQueue
+from interhuman2mqtt.publish.payloads import BridgeHealth, BridgeInfo, ReloadInfo
 from interhuman2mqtt.publish.service import PublishService
-from interhuman2mqtt.publish.topics import BridgeHealth, BridgeInfo, ReloadInfo, Topics
+from interhuman2mqtt.publish.topics import Topics
 from interhuman2mqtt.reload import RunningConfig
 from interhuman2mqtt.runtime.watchdog import Overdue
 

@@ -19,7 +19,7 @@ from interhuman2mqtt.config.loader import Loaded
 from interhuman2mqtt.config.problems import ConfigFileError
 from interhuman2mqtt.errors import ConfigError
 from interhuman2mqtt.events import utc_now
-from interhuman2mqtt.publish.topics import Mistake, ReloadInfo
+from interhuman2mqtt.publish.payloads import Mistake, ReloadInfo
 from interhuman2mqtt.runtime.lifeline import Endings
 from interhuman2mqtt.runtime.redaction import redact
 from interhuman2mqtt.runtime.watchdog import SystemdNotifier

@@ -16,7 +16,8 @@ from interhuman2mqtt.cloud.protocol import MAX_DEPTH, PARTS_MAX, RAW_MAX, parse
 from interhuman2mqtt.cloud.receiver import Receiver
 from interhuman2mqtt.cloud.session_types import Anomaly, SessionLimits
 from interhuman2mqtt.publish.message import Message
-from interhuman2mqtt.publish.topics import CameraTopics, Topics
+from interhuman2mqtt.publish.publisher import CameraTopics
+from interhuman2mqtt.publish.topics import Topics
 
 TOPIC = re.compile(r"interhuman/lobby-1/front/(event/[0-9A-Za-z._-]{1,64}|state/[a-z_]+)")
 HEAD = 4096

@@ -100,7 +100,7 @@ class Bench:
             boot_id="boot-1",
             outbox=self.outbox,
             read_password=lambda: password,
-            on_loss=self.losses.report,
+            on_drop=self.losses.report,
             on_state=self.states.append,
             **options,
         )

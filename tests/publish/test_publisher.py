@@ -8,7 +8,7 @@ import trio
 from msgspec import structs
 
 from interhuman2mqtt.publish.message import Message
-from interhuman2mqtt.publish.publisher import REST, TopicThrottle
+from interhuman2mqtt.publish.publisher import INTERVAL_S, TopicThrottle
 from publish.helpers import Bench, a_state_message
 from support.mosquitto import mosquitto, subscribed
 
@@ -17,7 +17,7 @@ TOPIC = "front/state/signals"
 
 def a_busy_state(value: str) -> Message:
     """One that may change many times a second."""
-    return structs.replace(a_state_message(TOPIC, value), often=True)
+    return structs.replace(a_state_message(TOPIC, value), throttled=True)
 
 
 class Told:
@@ -25,36 +25,36 @@ class Told:
 
     def __init__(self) -> None:
         self.all: list[tuple[float, str]] = []
-        self.calm = TopicThrottle(self._tell)
+        self.throttle = TopicThrottle(self)
         self._began = trio.current_time()
 
-    def _tell(self, message: Message) -> None:
+    def put(self, message: Message) -> None:
         self.all.append((round(trio.current_time() - self._began, 6), message.payload.decode()))
 
     def take(self, *values: str) -> None:
         """Of the same topic."""
         for value in values:
-            self.calm.take(a_busy_state(value))
+            self.throttle.put(a_busy_state(value))
 
 
 async def test_of_a_burst_the_first_and_the_last_are_told(autojump_clock: Any) -> None:
     """The first goes out at once, and the newest after the rest; those in between do not."""
     told = Told()
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(told.calm.run)
+        nursery.start_soon(told.throttle.run)
         told.take("1", "2", "3")
         await trio.sleep(1)
         told.take("4")
         await trio.sleep(1)
         nursery.cancel_scope.cancel()
-    assert told.all == [(0, "1"), (REST, "3"), (1, "4")]
+    assert told.all == [(0, "1"), (INTERVAL_S, "3"), (1, "4")]
 
 
 async def test_never_more_often_than_the_rest(autojump_clock: Any) -> None:
     """A thousand changes in a second are eleven messages, the last of them the newest."""
     told = Told()
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(told.calm.run)
+        nursery.start_soon(told.throttle.run)
         for n in range(1000):
             told.take(str(n))
             await trio.sleep(0.001)
@@ -68,9 +68,9 @@ async def test_other_states_are_told_at_once(autojump_clock: Any) -> None:
     """One that is not told often does not wait, and what was held of its topic is overtaken."""
     told = Told()
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(told.calm.run)
+        nursery.start_soon(told.throttle.run)
         told.take("1", "2")
-        told.calm.take(a_state_message(TOPIC, ""))
+        told.throttle.put(a_state_message(TOPIC, ""))
         await trio.sleep(1)
         nursery.cancel_scope.cancel()
     assert told.all == [(0, "1"), (0, "")]

@@ -12,17 +12,9 @@ from msgspec import structs
 from interhuman2mqtt.errors import Reason
 from interhuman2mqtt.events import CameraStatus, Range, State
 from interhuman2mqtt.publish.message import Message, MessageKind
-from interhuman2mqtt.publish.topics import (
-    EXPIRY_MAX,
-    LEVEL_MAX,
-    BridgeHealth,
-    BridgeInfo,
-    BridgeWord,
-    CameraTopics,
-    Topics,
-    level,
-    mark_late,
-)
+from interhuman2mqtt.publish.payloads import BridgeHealth, BridgeInfo, BridgeStatus
+from interhuman2mqtt.publish.publisher import CameraTopics
+from interhuman2mqtt.publish.topics import EXPIRY_MAX, LEVEL_MAX, Topics, level, mark_late
 from publish.helpers import NO_BUDGETS, NOON, an_event, at
 
 TOPICS = Topics("interhuman", "lobby-1", 3600.0)
@@ -152,7 +144,7 @@ def test_a_status_is_retained_on_the_cameras_topic() -> None:
 
 def test_the_bridges_own_topics() -> None:
     """The bridge's state, info and health are retained under `bridge`."""
-    state = TOPICS.bridge_state(BridgeWord.OFFLINE, "boot-1", None)
+    state = TOPICS.bridge_state(BridgeStatus.OFFLINE, "boot-1", None)
     assert (state.topic, state.retain) == ("interhuman/lobby-1/bridge/state", True)
     assert json.loads(state.payload) == {"state": "offline", "boot_id": "boot-1", "since": None}
     info = TOPICS.bridge_info(

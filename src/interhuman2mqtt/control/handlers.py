@@ -18,8 +18,9 @@ from interhuman2mqtt.policy.pauses import Outcome, PauseError, PauseOrigin
 from interhuman2mqtt.policy.policy import Policy
 from interhuman2mqtt.publish.message import Message
 from interhuman2mqtt.publish.mqtt.direct import NotDelivered
+from interhuman2mqtt.publish.payloads import ReloadInfo
 from interhuman2mqtt.publish.publisher import EventPublisher
-from interhuman2mqtt.publish.topics import ReloadInfo, Topics
+from interhuman2mqtt.publish.topics import Topics
 from interhuman2mqtt.runtime.log import setup as setup_log
 
 log = structlog.get_logger(__name__)
@@ -53,7 +54,7 @@ class SnapshotHandler:
         async def deliver(picture: SnapshotImage) -> None:
             message = self._topics.snapshot(camera, picture.jpeg, picture.taken_at, retain=retain)
             if retain:
-                self._announcer.shows(camera)
+                self._announcer.snapshot_retained(camera)
             await self._publish(message)
             snapshots.update(topic=message.topic)
 

@@ -25,8 +25,8 @@ from interhuman2mqtt.config.urls import listen_address
 from interhuman2mqtt.errors import Outage, Reason
 from interhuman2mqtt.metrics import collectors
 from interhuman2mqtt.metrics.collectors import Rows, counter, gauge
+from interhuman2mqtt.publish.payloads import BridgeInfo
 from interhuman2mqtt.publish.service import PublishService
-from interhuman2mqtt.publish.topics import BridgeInfo
 from interhuman2mqtt.runtime.log import RateLimitedLogger
 from interhuman2mqtt.runtime.watchdog import Heartbeats
 from interhuman2mqtt.supervisor import BugBudget, Health, RetryInfo, keep_running

@@ -1,7 +1,4 @@
-"""What travels from the topics through the outbox to the broker.
-
-What happens to a message that cannot be delivered: a rule with a name, counted, logged and told. Never silence.
-"""
+"""Messages on their way to the broker, and the rules by which one is dropped: counted and logged, never silent."""
 
 from collections.abc import Callable, Mapping
 from enum import StrEnum
@@ -16,7 +13,7 @@ from interhuman2mqtt.runtime.log import RateLimitedLogger
 
 
 class MessageKind(StrEnum):
-    """How a message waits for the broker."""
+    """Ways in which a message waits for the broker."""
 
     EVENT = "event"
     """Keeps its place in the order, outlives the daemon, and is repeated until the broker has it."""
@@ -28,15 +25,15 @@ class MessageKind(StrEnum):
 
 
 class Message(Struct, frozen=True, kw_only=True):
-    """One MQTT message, QoS 1, with everything that the broker is told about it."""
+    """One MQTT message, QoS 1, with everything about it that goes to the broker."""
 
     topic: str
     payload: bytes
-    """JSON, or a picture; empty where a retained topic is to be cleared."""
+    """JSON, or a JPEG; empty where a retained topic is to be cleared."""
     kind: MessageKind
     retain: bool
     camera: str | None = None
-    """Whose order it keeps; None: the bridge's own."""
+    """It keeps its order among those of this camera; None: among the bridge's own."""
     expiry: int | None = None
     """Seconds after which nobody needs it any more (MQTT 5, 3.3.2.3.3); None: never."""
     properties: tuple[tuple[str, str], ...] = ()
@@ -45,20 +42,20 @@ class Message(Struct, frozen=True, kw_only=True):
     """MQTT 5 content type; what is neither JSON nor other text is published as bytes of no known format."""
     correlation: bytes | None = None
     """MQTT 5 correlation data: of an answer, the request's."""
-    often: bool = False
-    """A state that may change many times a second; it is told less often (`calm`)."""
+    throttled: bool = False
+    """A state that may change many times a second; it is published less often (`publisher.TopicThrottle`)."""
     active: tuple[ActiveSignal, ...] | None = None
     """The signals of its camera that are active from then on, so that a later life can end them; None: as before."""
 
 
 LOG_EVERY_S = 60.0
-"""Between two log lines about the same rule."""
+"""Seconds between two log lines about the same rule."""
 
 log = structlog.get_logger()
 
 
 class DropReason(StrEnum):
-    """By which rule a message was dropped: the same word on `bridge/health`, in metrics and in logs."""
+    """Rules by which a message is dropped: the same word on `bridge/health`, in metrics and in logs."""
 
     OUTBOX_FULL = "outbox_full"
     """The outbox had reached `outbox.max_size`: the oldest waiting message went."""
@@ -73,21 +70,21 @@ class DropReason(StrEnum):
 
 
 class OnDrop(Protocol):
-    """Is told of every message that is dropped, with one sentence for people."""
+    """Called for every message that is dropped, with one sentence for people."""
 
-    def __call__(self, message: Message | None, loss: DropReason, detail: str, /) -> None:
-        """A message was dropped; None where nobody knows any more what it said."""
+    def __call__(self, message: Message | None, reason: DropReason, detail: str, /) -> None:
+        """Handle a message that was dropped; None where nobody knows any more what it said."""
 
 
 class DropLog:
-    """Counts the messages dropped and logs them: the first at once, then once a minute with their number.
+    """Counts the messages dropped, and logs them: the first at once, then once a minute with their number.
 
     Args:
-        on_loss: Told of each message too, so that a loss can be published as an event.
+        on_drop: Called for each message too.
     """
 
-    def __init__(self, on_loss: OnDrop | None = None, clock: Callable[[], float] = trio.current_time) -> None:
-        self._on_loss = on_loss
+    def __init__(self, on_drop: OnDrop | None = None, clock: Callable[[], float] = trio.current_time) -> None:
+        self._on_drop = on_drop
         self._log_limit = RateLimitedLogger(log, LOG_EVERY_S, clock)
 
     @property
@@ -95,11 +92,11 @@ class DropLog:
         """Messages dropped, by the rule's name."""
         return self._log_limit.counts
 
-    def report(self, message: Message | None, loss: DropReason, detail: str, /) -> None:
-        """A message was dropped; None where nobody knows any more what it said."""
-        if count := self._log_limit.count(loss.value):
-            total = self.counts[loss.value]
+    def report(self, message: Message | None, reason: DropReason, detail: str, /) -> None:
+        """Count and log a message that was dropped; None where nobody knows any more what it said."""
+        if count := self._log_limit.count(reason.value):
+            total = self.counts[reason.value]
             topic = None if message is None else message.topic
-            log.warning("messages dropped", rule=loss.value, count=count, total=total, topic=topic, detail=detail)
-        if self._on_loss is not None:
-            self._on_loss(message, loss, detail)
+            log.warning("messages dropped", rule=reason.value, count=count, total=total, topic=topic, detail=detail)
+        if self._on_drop is not None:
+            self._on_drop(message, reason, detail)

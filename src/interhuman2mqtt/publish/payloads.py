@@ -1,34 +1,133 @@
-"""What is true of a camera now, folded from its events: the payloads of `<camera>/state/...`. No I/O.
+"""Payloads of `bridge/...` and `<camera>/state/...`; the state of a camera is folded from its events. No I/O.
 
-Only the active signals need a memory: engagement, conversation quality and the last event are each told whole by one
-event.
+Only the active signals need a memory: engagement, conversation quality and the last event are each whole in one event.
 """
 
 from collections.abc import Mapping
 from datetime import datetime
+from enum import StrEnum
 from typing import Any, Literal
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from interhuman2mqtt.events import ACTIVE_MAX, Event
+from interhuman2mqtt.policy.budget_store import BudgetTable
 
 NAMES = ("engagement", "signals", "conversation_quality", "last_event")
 """The last levels of the retained topics of a camera's state."""
 
-WORD_MAX = 4096
-"""Bytes of JSON of what is said of a signal beyond which it is left to the event: states are sent again and again."""
+VALUE_MAX = 4096
+"""Bytes of JSON of a value beyond which it is left to the event: states are sent again and again."""
+
+
+class BridgeStatus(StrEnum):
+    """State of the daemon itself."""
+
+    ONLINE = "online"
+    OFFLINE = "offline"
+    """Published by the broker, out of the will: the connection ended without DISCONNECT."""
+    STOPPED = "stopped"
+
+
+class BridgeState(Struct, frozen=True, kw_only=True):
+    """`bridge/state`."""
+
+    state: BridgeStatus
+    boot_id: str
+    """Of the life that published it: the late will of an earlier one must not be taken for this one's."""
+    since: datetime | None
+    """None in the will, which is written before anybody knows when it will be needed."""
+
+
+class Mistake(Struct, frozen=True, kw_only=True):
+    """One thing that is wrong with a configuration."""
+
+    file: str | None
+    line: int | None
+    key: str
+    """Dotted; empty where the whole file is meant."""
+    message: str
+
+    def __str__(self) -> str:
+        """One line: `FILE:LINE: key: message`."""
+        where = ":".join(str(part) for part in (self.file, self.line) if part is not None)
+        return ": ".join(filter(None, (where, self.key, self.message)))
+
+
+class ReloadInfo(Struct, frozen=True, kw_only=True):
+    """Result of the last reload."""
+
+    state: Literal["ok", "rejected"]
+    at: datetime
+    problems: tuple[Mistake, ...] = ()
+    """Why it was rejected; the configuration before it goes on."""
+    stopped: tuple[str, ...] = ()
+    started: tuple[str, ...] = ()
+    """Cameras; one that changed is among both."""
+    needs_restart: tuple[str, ...] = ()
+    """Sections of the files that are not in force before the daemon is started anew."""
+
+
+class BridgeInfo(Struct, frozen=True, kw_only=True):
+    """`bridge/info`."""
+
+    schema: Literal[1] = 1
+    version: str
+    boot_id: str
+    config_hash: str
+    """Of the effective configuration: another one on each box."""
+    files_hash: str
+    """Of the files alone: the same on all boxes that were given the same files."""
+    config: dict[str, Any]
+    """The effective configuration, secrets masked."""
+    cameras: tuple[str, ...]
+    reload: ReloadInfo | None = None
+    """None: there was none since the start."""
+    needs_restart: tuple[str, ...] = ()
+    """Sections of which the files say something else than what is in force: it waits for a restart."""
+
+
+class BridgeHealth(Struct, frozen=True, kw_only=True):
+    """`bridge/health`."""
+
+    schema: Literal[1] = 1
+    at: datetime
+    uptime: float
+    """seconds"""
+    outbox_rows: int
+    outbox_bytes: int
+    outbox_age: float
+    """Seconds that the oldest message waits."""
+    outbox_parked: int = 0
+    """Messages whose topic the broker refuses, or that seem to break the connection; counted in `outbox_rows` too."""
+    store: str | None = None
+    """Why events would not survive a restart of the daemon now, in one sentence; None: they would."""
+    subscriptions: str | None = None
+    """Requests or pauses that we are not subscribed to and why, in one sentence; None: to all of them."""
+    dropped: Mapping[str, int]
+    """Messages that were dropped, by the rule's name."""
+    tasks: int
+    """Of the daemon, to be seen not to grow."""
+    requests: Mapping[str, int]
+    """Messages that came to us, by what became of them."""
+    budgets: BudgetTable
+    """Seconds used and allowed today, of the box and of each camera."""
+    states: Mapping[str, int]
+    """Number of cameras in each state, without the states that none is in."""
+    cameras: Mapping[str, Mapping[str, float]]
+    """Counters of each camera, by their names."""
 
 
 class Signal(Struct, frozen=True, kw_only=True):
     """A signal that is active: detected, and not ended yet."""
 
     since: datetime
-    """When it began; an update does not move it."""
+    """Its beginning; an update does not move it."""
     updated_at: datetime
     session: str | None
     probability: Any = None
-    """high, medium or low; the cloud's own word."""
+    """high, medium or low, as the cloud has it."""
     modality: Any | UnsetType = UNSET
     rationale: Any | UnsetType = UNSET
     """Only where the event still carried it after redaction."""
@@ -39,7 +138,7 @@ Active = Mapping[str, Signal]
 
 
 class _State(Struct, frozen=True, kw_only=True):
-    """What each state says of its origin: the event `id`, which arrived `at`."""
+    """Origin of a state: the event `id`, which arrived `at`."""
 
     schema: Literal[1] = 1
     id: str
@@ -53,7 +152,7 @@ class Engagement(_State, frozen=True, kw_only=True):
     """`state/engagement`."""
 
     state: Any
-    """engaged, neutral or disengaged; the cloud's own word."""
+    """engaged, neutral or disengaged, as the cloud has it."""
     since: datetime
 
 
@@ -74,7 +173,7 @@ class ConversationQuality(_State, frozen=True, kw_only=True):
 
 
 def fold_signals(active: Active, event: Event) -> Active:
-    """The signals that are active after `event`; `active` itself is left as it was."""
+    """Return the signals that are active after `event`; `active` itself is left as it was."""
     name = event.data.get("signal_type")
     if not isinstance(name, str):
         return active
@@ -95,14 +194,14 @@ def _with(active: Active, name: str, event: Event) -> Active:
 
 
 def _since(known: Signal | None, event: Event) -> datetime:
-    """The cloud does not say whether an update's start is the signal's or the update's: the first one is kept."""
+    # The cloud does not say whether an update's start is the signal's or the update's: the first one is kept.
     if known is not None and known.session == event.session and event.type == "signal.updated":
         return known.since
     return event.start_at or event.received_at
 
 
 def _without(active: Active, name: str, event: Event) -> Active:
-    """A session ends only its own signals: the end of an older one may come after a newer one's beginning."""
+    # A session ends only its own signals: the end of an older one may come after a newer one's beginning.
     known = active.get(name)
     if known is None or known.session != event.session:
         return active
@@ -121,12 +220,12 @@ def _signal(event: Event, since: datetime) -> Signal:
 
 
 def _brief(value: Any) -> Any:
-    """What stands in a state as it does in the event, unless it is long beyond reason."""
-    return value if value is UNSET or len(msgspec.json.encode(value)) <= WORD_MAX else None
+    """Return a value as it is in the event, unless it is long beyond reason."""
+    return value if value is UNSET or len(msgspec.json.encode(value)) <= VALUE_MAX else None
 
 
 def derive(active: Active, event: Event) -> dict[str, Struct]:
-    """The states that `event` changes, by the last level of their topic; `active` is the fold with `event` in it."""
+    """Return the states that `event` changes, by the last level of their topic; `active` has `event` in it already."""
     changed: dict[str, Struct] = {}
     match event.type:
         case "engagement.updated" if isinstance(event.data.get("state"), str):
@@ -148,7 +247,7 @@ def derive(active: Active, event: Event) -> dict[str, Struct]:
 
 
 def _has_quality(data: dict[str, Any]) -> bool:
-    """Whether there is a score in it: an update without any must not wipe out those before it."""
+    """Decide whether there is a score in it: an update without any must not wipe out those before it."""
     return isinstance(data.get("overall"), dict) or isinstance(data.get("timeline"), list)
 
 

@@ -1,95 +1,129 @@
-"""How often what is true now is told: on each topic at most ten times a second, and then the newest.
+"""From the events and statuses of cameras to messages; states that change often are throttled."""
 
-The cloud answers a chunk with several events within a few milliseconds, each of which changes the same states. Nobody
-needs those in between, which are in the events; and they would be two of three messages.
-
-What cameras say, on its way to their topics.
-"""
-
-from collections.abc import Callable, Container
+from collections.abc import Container
 from typing import Protocol
 
 import trio
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from interhuman2mqtt.errors import Reason
-from interhuman2mqtt.events import CameraStatus, Event, State
+from interhuman2mqtt.events import ActiveSignal, CameraStatus, Event, State
+from interhuman2mqtt.publish import payloads
 from interhuman2mqtt.publish.message import Message
-from interhuman2mqtt.publish.topics import CameraTopics, Topics
+from interhuman2mqtt.publish.topics import Topics
+from interhuman2mqtt.runtime.notifier import Notifier
 
-REST = 0.1
-"""Seconds between two messages on a topic."""
+INTERVAL_S = 0.1
+"""Seconds between two messages on a topic that is throttled."""
 
 
-class _Rest(Struct):
-    """Of a topic that has just been told."""
+class MessageQueue(Protocol):
+    """Accepts messages (`outbox.queue`)."""
+
+    def put(self, message: Message, /) -> None:
+        """Accept a message, in order. Never waits."""
+
+
+class _Interval(Struct):
+    """Of a topic on which something has just been published."""
 
     until: float
     held: Message | None = None
-    """What comes after it."""
+    """The newest message that came since."""
 
 
 class TopicThrottle:
-    """Holds back what comes too soon, and of that only the newest.
+    """Holds back what comes too soon on a topic, and of that only the newest.
 
-    While nobody runs it, it holds on to what it has: whoever begins to listen then has to `release` it.
+    While nobody runs it, it keeps what it has: whoever begins to publish then has to `release` it.
 
     Args:
-        tell: Told what may go out now.
+        queue: Gets what may go out now.
     """
 
-    def __init__(self, tell: Callable[[Message], None]) -> None:
-        self._tell = tell
-        self._resting: dict[str, _Rest] = {}  # the one that is over soonest first
-        self._news = trio.Event()
+    # The cloud answers a chunk with several events within a few milliseconds, each of which changes the same states.
+    # Nobody needs the states in between, which are in the events, and they were two of three messages. A fixed delay
+    # for all states would be simpler, and would make each of them late; here the first one goes out at once.
 
-    def take(self, message: Message) -> None:
-        """Accept a message: at once if it is not one that is told often, or if its topic has rested."""
-        rest = self._resting.get(message.topic)
-        if rest is None or not message.often:
-            if rest is not None:
-                rest.held = None
+    def __init__(self, queue: MessageQueue) -> None:
+        self._queue = queue
+        self._intervals: dict[str, _Interval] = {}  # the one that is over soonest first
+        self._started = Notifier()
+
+    def put(self, message: Message) -> None:
+        """Accept a message; pass it on at once unless it is throttled and its topic's interval is not over."""
+        interval = self._intervals.get(message.topic)
+        if interval is None or not message.throttled:
+            if interval is not None:
+                interval.held = None
             self._pass(message)
         else:
-            rest.held = message
+            interval.held = message
 
     def release(self, topic: str) -> None:
-        """What is held of this topic goes out now."""
-        rest = self._resting.get(topic)
-        if rest is not None and rest.held is not None:
-            held, rest.held = rest.held, None
-            self._tell(held)
+        """Pass on what is held of a topic."""
+        interval = self._intervals.get(topic)
+        if interval is not None and interval.held is not None:
+            held, interval.held = interval.held, None
+            self._queue.put(held)
 
     def release_all(self) -> None:
-        """All that is held goes out now."""
-        for topic in self._resting:
+        """Pass on all that is held."""
+        for topic in self._intervals:
             self.release(topic)
 
     async def run(self) -> None:
-        """Let out what has rested, until cancelled."""
+        """Pass on what is held at the end of each interval, until cancelled."""
         while True:
-            while self._resting:
-                topic, rest = next(iter(self._resting.items()))
-                await trio.sleep_until(rest.until)
-                del self._resting[topic]
-                if rest.held is not None:
-                    self._pass(rest.held)
-            self._news = trio.Event()
-            await self._news.wait()
+            while self._intervals:
+                topic, interval = next(iter(self._intervals.items()))
+                await trio.sleep_until(interval.until)
+                del self._intervals[topic]
+                if interval.held is not None:
+                    self._pass(interval.held)
+            await self._started.wait()
 
     def _pass(self, message: Message) -> None:
-        if message.often:
-            self._resting.setdefault(message.topic, _Rest(trio.current_time() + REST))
-            self._news.set()
-        self._tell(message)
+        if message.throttled:
+            self._intervals.setdefault(message.topic, _Interval(trio.current_time() + INTERVAL_S))
+            self._started.set()
+        self._queue.put(message)
 
 
 NOT_ALLOWED = {Reason.OUT_OF_SCHEDULE, Reason.OVER_BUDGET, Reason.CLOCK_UNSET}
-"""For which a camera that waits may not be seen, whatever it could be."""
+"""For these a camera may not look, so nothing may be known of who is before it."""
+
+
+class CameraTopics:
+    """Turns one camera's events into messages, and follows which signals are active."""
+
+    def __init__(self, topics: Topics, camera: str) -> None:
+        self._topics = topics
+        self._camera = camera
+        self._active: payloads.Active = {}
+
+    def messages(self, event: Event) -> tuple[Message, ...]:
+        """Return the event itself, then what it changes, in the order in which they are to be published."""
+        self._active = payloads.fold_signals(self._active, event)
+        changed = payloads.derive(self._active, event)
+        states = (self._topics.state(self._camera, name, value, event.id) for name, value in changed.items())
+        message = self._topics.event(event)
+        if event.type.startswith("signal."):
+            signals = tuple(ActiveSignal(kind, signal.session) for kind, signal in self._active.items())
+            message = structs.replace(message, active=signals)
+        return (message, *states)
+
+    def clear(self) -> tuple[Message, ...]:
+        """Return what clears the retained states: nothing is known of the camera any more."""
+        cleared = self._topics.clear_state(self._camera)
+        if self._active:
+            self._active = {}
+            cleared = (structs.replace(cleared[0], active=()), *cleared[1:])
+        return cleared
 
 
 class MessageSender(Protocol):
-    """What messages go to the broker by (`mqtt.sender`)."""
+    """Sends messages to the broker (`mqtt.sender`)."""
 
     def publish(self, message: Message) -> None:
         """Accept a message, in order. Never waits."""
@@ -102,7 +136,7 @@ class EventPublisher:
         self._topics = topics
         self._sender = sender
         self._cameras: dict[str, CameraTopics] = {}
-        self._shown: set[str] = set()
+        self._with_snapshot: set[str] = set()
 
     def publish_event(self, event: Event) -> None:
         """Publish an event, and the states that it changes."""
@@ -110,31 +144,31 @@ class EventPublisher:
             self._sender.publish(message)
 
     def publish_status(self, status: CameraStatus) -> None:
-        """Publish how a camera is; nothing is known of who is before one that does not look."""
+        """Publish the status of a camera; one that does not look knows nothing of who is before it."""
         self._sender.publish(self._topics.status(status))
         if status.state in {State.PAUSED, State.STOPPED} or status.reason in NOT_ALLOWED:
             self.clear(status.camera)
 
     def clear(self, camera: str) -> None:
-        """Nothing is known of a camera any more: its retained states go."""
+        """Clear the retained states of a camera, and its retained snapshot: nothing is known of it any more."""
         for message in self._of(camera).clear():
             self._sender.publish(message)
-        if camera in self._shown:
-            self._shown.remove(camera)
+        if camera in self._with_snapshot:
+            self._with_snapshot.remove(camera)
             self._sender.publish(self._topics.clear_snapshot(camera))
 
-    def shows(self, camera: str) -> None:
-        """A picture of a camera is about to be retained, and goes with its states."""
-        self._shown.add(camera)
+    def snapshot_retained(self, camera: str) -> None:
+        """Note that a snapshot of a camera is about to be retained: it is cleared with its states."""
+        self._with_snapshot.add(camera)
 
     def remove(self, camera: str) -> None:
-        """A camera is gone: everything of it goes."""
+        """Clear everything of a camera that is gone."""
         self.clear(camera)
         self._cameras.pop(camera, None)
         for message in self._topics.clear_camera(camera):
             self._sender.publish(message)
 
-    def keep(self, cameras: Container[str]) -> None:
+    def remove_others(self, cameras: Container[str]) -> None:
         """Clear everything of all other cameras that anything was published of, as of one that an earlier life knew."""
         for camera in [one for one in self._cameras if one not in cameras]:
             self.remove(camera)

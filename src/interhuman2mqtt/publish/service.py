@@ -108,10 +108,10 @@ class PublishService:
             boot_id=boot_id,
             outbox=self.outbox,
             read_password=self._read_password,
-            on_loss=self.losses.report,
+            on_drop=self.losses.report,
             on_state=self._broker_changed,
-            listener=self._listener,
-            promise=alive.of(STAGE),
+            subscriber=self._listener,
+            heartbeat=alive.of(STAGE),
             on_ack=self.handed.acked,
         )
 

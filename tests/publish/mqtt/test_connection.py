@@ -14,7 +14,7 @@ import trustme
 from structlog.testing import capture_logs
 
 from interhuman2mqtt.errors import Outage, Reason, Refused
-from interhuman2mqtt.publish.mqtt.poison import STRIKES
+from interhuman2mqtt.publish.mqtt.poison import FAILURES
 from interhuman2mqtt.publish.outbox.parked import QUARANTINE, REFUSED
 from publish.helpers import Bench, a_state_message, an_event_message, running, until
 from support.mosquitto import Broker, Tls, free_port, mosquitto, subscribed
@@ -425,7 +425,7 @@ async def test_a_message_that_ends_each_connection(tmp_path: Path) -> None:
             lost = await run_until_empty(bench)
             await subscriber.wait_topic("front/event/x")
             await until(lambda: len(set(subscriber.payloads("event/x"))) == 39)
-            assert 2 * STRIKES <= lost <= 2 * STRIKES + 4
+            assert 2 * FAILURES <= lost <= 2 * FAILURES + 4
             assert await run_until_empty(bench) == 0
             bench.now += QUARANTINE.first
             assert 2 <= await run_until_empty(bench) <= 4

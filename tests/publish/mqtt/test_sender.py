@@ -13,7 +13,7 @@ import pytest
 import trio
 
 from interhuman2mqtt.errors import Outage
-from interhuman2mqtt.publish.mqtt.sender import LATE
+from interhuman2mqtt.publish.topics import LATE_S
 from publish.helpers import Bench, a_state_message, an_event_message, cable, running, until
 from support.mosquitto import Received, mosquitto, subscribed
 from support.processes import running as process_running
@@ -30,7 +30,7 @@ mqtt = config.Mqtt(url=sys.argv[1], client_id="interhuman-lobby-1")
 losses = DropLog()
 publisher = OutboxSender(
     mqtt, box="lobby-1", boot_id="boot-1", outbox=OutboxQueue(config.Outbox(), losses.report),
-    read_password=lambda: None, on_loss=losses.report, on_state=lambda state: print(state.phase.value, flush=True),
+    read_password=lambda: None, on_drop=losses.report, on_state=lambda state: print(state.phase.value, flush=True),
 )
 trio.run(publisher.run_connection)
 """
@@ -166,7 +166,7 @@ async def test_an_event_that_waited_is_late_and_expires_sooner(tmp_path: Path) -
     async with mosquitto(tmp_path) as broker, subscribed(broker) as subscriber:
         bench = Bench(broker.url)
         bench.publisher.publish(an_event_message("front", 1))
-        bench.now = LATE + 1.5
+        bench.now = LATE_S + 1.5
         bench.publisher.publish(an_event_message("front", 2))
         bench.publisher.publish(a_state_message("front/state/last_event", '{"late":false}'))
         await bench.run_and_stop()

@@ -53,7 +53,7 @@ class Ears:
     def __init__(self, url: str, **mqtt: Any) -> None:
         self.inbox = Inbox()
         self.listener = Subscriber(READER.filters, self.inbox.put)
-        self.bench = Bench(url, mqtt=mqtt, listener=self.listener)
+        self.bench = Bench(url, mqtt=mqtt, subscriber=self.listener)
 
     async def next(self, within: float = 10.0) -> IncomingMessage:
         """What comes next."""

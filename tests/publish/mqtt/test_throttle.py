@@ -7,7 +7,7 @@ import trio
 from trio.testing import MockClock
 
 from interhuman2mqtt.publish.mqtt import acks, throttle
-from interhuman2mqtt.publish.mqtt.throttle import CALM_S, Throttle
+from interhuman2mqtt.publish.mqtt.throttle import ONE_AT_A_TIME_S, Throttle
 from publish.helpers import Bench, Script, a_state_message, an_event_message, answer, peer, running, until
 
 WELCOME_5 = bytes.fromhex("20 03 00 00 00")
@@ -126,6 +126,6 @@ async def test_how_long_it_waits(autojump_clock: MockClock) -> None:
         await throttle.wait()
         pauses.append(trio.current_time() - began)
     assert pauses == [1, 2, 4, 8, 16, 32, 60, 60]
-    throttle.taken()
+    throttle.accepted()
     throttle.refused()
-    assert (throttle.pause, throttle.active_until) == (1.0, trio.current_time() + CALM_S)
+    assert (throttle.delay, throttle.active_until) == (1.0, trio.current_time() + ONE_AT_A_TIME_S)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from interhuman2mqtt.publish.homeassistant.entity import CONFIG, DIAGNOSTIC, Json, Scope, attributes, removed, template
-from interhuman2mqtt.publish.topics import BridgeWord
+from interhuman2mqtt.publish.payloads import BridgeStatus
 
 
 class BoxSubject(NamedTuple):
@@ -33,7 +33,7 @@ def _state(subject: BoxSubject) -> Json:
         "state",
         "State",
         device_class="enum",
-        options=[word.value for word in BridgeWord],
+        options=[word.value for word in BridgeStatus],
         **subject.follows("state", "value_json.state"),
         json_attributes_topic=subject.bridge("state"),
         json_attributes_template=attributes("since", "boot_id"),

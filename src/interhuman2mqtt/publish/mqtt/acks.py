@@ -1,7 +1,4 @@
-"""What becomes of a message by the broker's answer to it: done, lost by a rule, parked, or tried again in a moment.
-
-What it means that the broker refuses a message. No I/O.
-"""
+"""Handles the broker's answer to a message: done, dropped by a rule, parked, or tried again in a moment."""
 
 from collections.abc import Callable, Mapping
 
@@ -29,90 +26,89 @@ UNCLEAR = frozenset({0x80, 0x83})
 UNCLEAR_S = 10.0
 """Seconds between two attempts beyond which an unclear code is taken to mean the topic."""
 
-
-def rule(ack: Ack) -> DropReason:
-    """By which rule a message goes that is hopeless."""
-    return DropReason.TOO_LARGE if ack.code == TOO_LARGE else DropReason.BROKER_REFUSED
-
-
-def refusal(ack: Ack) -> str:
-    """The broker's words in a sentence."""
-    return f"the broker refused it: {ack.text} (code {ack.code:#04x})"
-
-
 OnAck = Callable[[Message, float], None]
 
 log = structlog.get_logger(__name__)
 
 
+def drop_reason(ack: Ack) -> DropReason:
+    """Return the rule by which a hopeless message goes."""
+    return DropReason.TOO_LARGE if ack.code == TOO_LARGE else DropReason.BROKER_REFUSED
+
+
+def refusal(ack: Ack) -> str:
+    """Return the broker's words in a sentence."""
+    return f"the broker refused it: {ack.text} (code {ack.code:#04x})"
+
+
 class AckHandler:
-    """Sees to the outbox what the broker said.
+    """Applies the broker's answers to the outbox.
 
     Args:
-        newest: The newest message of each retained topic: an older one need not be said again.
-        on_loss: Told of each message that the broker will never take.
-        on_ack: Told of each message that the broker has, and how many seconds after it was accepted.
+        newest: The newest message of each retained topic: an older one need not be repeated.
+        on_drop: Called with each message that the broker will never take.
+        on_ack: Called with each message that the broker has, and how many seconds after it was accepted.
     """
 
-    def __init__(self, outbox: OutboxQueue, newest: Mapping[str, Message], on_loss: OnDrop, on_ack: OnAck) -> None:
+    def __init__(self, outbox: OutboxQueue, newest: Mapping[str, Message], on_drop: OnDrop, on_ack: OnAck) -> None:
         self.throttle = Throttle()
         self.again: dict[str, None] = {}
-        """Topics of retained messages without a row that are to be said once more, in this order."""
+        """Topics of retained messages without a row that are to be published once more, in this order."""
         self._outbox = outbox
         self._newest = newest
-        self._on_loss = on_loss
+        self._on_drop = on_drop
         self._on_ack = on_ack
-        self._quiet = RateLimitedLogger(log, LOG_EVERY_S, trio.current_time)
+        self._log_limit = RateLimitedLogger(log, LOG_EVERY_S, trio.current_time)
 
-    def to_row(self, row: Row, message: Message, ack: Ack) -> None:
-        """To a row of the outbox, which was sent as `message`."""
+    def handle_row(self, row: Row, message: Message, ack: Ack) -> None:
+        """Handle the answer to a row of the outbox, which was sent as `message`."""
         if not ack.refused:
-            self.throttle.taken()
+            self.throttle.accepted()
             self._on_ack(message, self._outbox.age(row))
             if self._outbox.done(row):
                 log.info("the broker takes it again", topic=message.topic)
         elif self._passes(message, ack):
             self._outbox.put_back(row)
         elif ack.code in HOPELESS or message.kind is MessageKind.ANSWER:
-            self._outbox.drop(row, rule(ack), refusal(ack))
-        elif self._outbox.park(row) and (count := self._quiet.count("parked")):
+            self._outbox.drop(row, drop_reason(ack), refusal(ack))
+        elif self._outbox.park(row) and (count := self._log_limit.count("parked")):
             again_in = self._outbox.parked.retry_delay(message.topic)
             log.warning("topics parked", count=count, topic=message.topic, again_in=again_in, detail=refusal(ack))
 
-    def to_state(self, message: Message, ack: Ack) -> None:
-        """To a retained message that was sent without a row."""
+    def handle_state(self, message: Message, ack: Ack) -> None:
+        """Handle the answer to a retained message that was sent without a row."""
         if not ack.refused:
             self._outbox.acknowledge_state(message)
         elif self._passes(message, ack):
             self.again[message.topic] = None
         elif ack.code in HOPELESS:
-            self.lose_state(message, rule(ack), refusal(ack))
+            self.drop_state(message, drop_reason(ack), refusal(ack))
         elif self._newest.get(message.topic) is message:
             self._outbox.put(message)  # as a row, which is parked when it is refused too
 
-    def lose_state(self, message: Message, loss: DropReason, detail: str) -> None:
-        """A retained message goes by a rule."""
+    def drop_state(self, message: Message, reason: DropReason, detail: str) -> None:
+        """Drop a retained message by a rule."""
         self._outbox.withdraw(message)
-        self._on_loss(message, loss, detail)
+        self._on_drop(message, reason, detail)
 
     def quarantine(self, row: Row) -> None:
-        """It seems to break the connection."""
+        """Quarantine a row that seems to break the connection."""
         if self._outbox.quarantine(row):
             _log_quarantine(row.message)
 
     def quarantine_state(self, message: Message) -> None:
-        """The same of a retained message that has no row: it gets one."""
+        """Quarantine a retained message that seems to break the connection and has no row: it gets one."""
         if self._outbox.quarantine_state(message):
             _log_quarantine(message)
 
     def _passes(self, message: Message, ack: Ack) -> bool:
-        """Whether a refusal is about the moment and not about the message; then all of them wait for a moment."""
-        about_topic = self._outbox.parked.has_topic(message.topic) or self.throttle.pause > UNCLEAR_S
-        if ack.code not in QUOTA and (ack.code not in UNCLEAR or about_topic):
+        """Decide whether a refusal is about the moment and not about the message; then all of them wait for a while."""
+        is_about_topic = self._outbox.parked.has_topic(message.topic) or self.throttle.delay > UNCLEAR_S
+        if ack.code not in QUOTA and (ack.code not in UNCLEAR or is_about_topic):
             return False
         self.throttle.refused()
-        if count := self._quiet.count("throttled"):
-            again_in = self.throttle.pause
+        if count := self._log_limit.count("throttled"):
+            again_in = self.throttle.delay
             log.warning("throttled", count=count, topic=message.topic, again_in=again_in, detail=refusal(ack))
         return True
 

@@ -9,14 +9,13 @@ from collections import ChainMap
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
 
-import structlog
 import trio
 from msgspec import structs
 
 from interhuman2mqtt.config import Mqtt
 from interhuman2mqtt.errors import Outage, Reason, Refused
 from interhuman2mqtt.events import utc_now
-from interhuman2mqtt.publish.message import DropReason, Message, MessageKind, OnDrop
+from interhuman2mqtt.publish.message import DropReason, Message, OnDrop
 from interhuman2mqtt.publish.mqtt.acks import AckHandler
 from interhuman2mqtt.publish.mqtt.connect import ConnectSettings, Endpoint, connected
 from interhuman2mqtt.publish.mqtt.connection import BrokerConnection, TooLarge
@@ -26,20 +25,16 @@ from interhuman2mqtt.publish.mqtt.subscriber import Subscriber
 from interhuman2mqtt.publish.mqtt.types import Ack, BrokerPhase, BrokerState
 from interhuman2mqtt.publish.outbox.queue import OutboxQueue
 from interhuman2mqtt.publish.outbox.rows import Row
+from interhuman2mqtt.publish.payloads import BridgeStatus
 from interhuman2mqtt.publish.publisher import TopicThrottle
-from interhuman2mqtt.publish.topics import BridgeWord, Topics, mark_late
+from interhuman2mqtt.publish.topics import Topics, aged
 from interhuman2mqtt.runtime.watchdog import Heartbeat
 
 BATCH = 100
 """Rows taken out of the outbox at once."""
 
-LATE = 30.0
-"""Seconds in the outbox after which an event is published as late."""
-
-FAREWELL = 2.0
+STOPPED_S = 2.0
 """Seconds for `stopped` to be acknowledged."""
-
-log = structlog.get_logger(__name__)
 
 
 class OutboxSender:
@@ -49,15 +44,15 @@ class OutboxSender:
         config: Where the broker is and who we are to it.
         box: The id of this box.
         boot_id: The id of this life of the daemon.
-        outbox: What waits for the broker.
+        outbox: Messages that wait for the broker.
         read_password: The password of `config`, read anew for each attempt, in a thread; raises Outage.
-        on_loss: Told of each message that the broker will never take.
-        on_state: Told of each change of the connection's state; never twice of the same.
+        on_drop: Called with each message that the broker will never take.
+        on_state: Called with each change of the connection's state; never twice with the same.
         keepalive: Seconds of MQTT's keepalive.
         timeout: Seconds for one attempt to connect.
-        listener: What we subscribe to on each connection, once `online` is said; None: nothing.
-        promise: Told how long each wait of a connection may last.
-        on_ack: Told of each message that the broker has, and how many seconds after it was accepted.
+        subscriber: Subscribes on each connection, once `online` is published; None: to nothing.
+        heartbeat: Called with how long each wait of a connection may last.
+        on_ack: Called with each message that the broker has, and how many seconds after it was accepted.
     """
 
     def __init__(  # noqa: PLR0913 - what it is made of, each named once
@@ -68,59 +63,56 @@ class OutboxSender:
         boot_id: str,
         outbox: OutboxQueue,
         read_password: Callable[[], str | None],
-        on_loss: OnDrop,
+        on_drop: OnDrop,
         on_state: Callable[[BrokerState], None],
         keepalive: int = 30,
         timeout: float = 10.0,
-        listener: Subscriber | None = None,
-        promise: Heartbeat = lambda _seconds: None,
+        subscriber: Subscriber | None = None,
+        heartbeat: Heartbeat = lambda _seconds: None,
         on_ack: Callable[[Message, float], None] = lambda _message, _age: None,
     ) -> None:
         self._topics = Topics(config.base_topic, box)
         self._boot_id = boot_id
         self._outbox = outbox
         self._on_state = on_state
-        self._listener = listener
+        self._subscriber = subscriber
         self._settings = ConnectSettings(
             mqtt=config,
             read_password=read_password,
             endpoint=Endpoint.of(config.url),
-            will=self._topics.bridge_state(BridgeWord.OFFLINE, boot_id, None),
+            will=self._topics.bridge_state(BridgeStatus.OFFLINE, boot_id, None),
             keepalive=keepalive,
             timeout=timeout,
-            heartbeat=promise,
+            heartbeat=heartbeat,
         )
-        self._calm = TopicThrottle(outbox.put)
-        self._at_once = DirectPublisher()
-        self._kept_there: set[str] = set()
-        self._told: BrokerState | None = None
-        self._suspicion = PoisonDetector()
+        self._topic_throttle = TopicThrottle(outbox)
+        self._direct = DirectPublisher()
+        self._kept_by_broker: set[str] = set()
+        self._state: BrokerState | None = None
+        self._poison = PoisonDetector()
         self._retained: dict[str, Message] = {}
-        self._word: dict[str, Message] = {}
-        """What we said last on `bridge/state`, by its topic."""
-        self._answers = AckHandler(outbox, ChainMap(self._retained, self._word), on_loss, on_ack)
+        self._bridge_state: dict[str, Message] = {}
+        """The newest message on `bridge/state`, by its topic."""
+        self._acks = AckHandler(outbox, ChainMap(self._retained, self._bridge_state), on_drop, on_ack)
         self._stop_at = math.inf
         self._draining = trio.CancelScope()
 
     @property
     def topics(self) -> frozenset[str]:
         """The retained topics that this life publishes; what is empty there is on its way to be cleared."""
-        return frozenset({*self._retained, *self._kept_there, self._topics.bridge("state")})
+        return frozenset({*self._retained, *self._kept_by_broker, self._topics.bridge("state")})
 
     def publish(self, message: Message) -> None:
         """Accept a message: it is published as soon as there is a broker, and its turn comes. Never waits."""
         if message.retain:
-            self._kept_there.discard(message.topic)
+            self._kept_by_broker.discard(message.topic)
             self._retained[message.topic] = message
-        self._calm.take(message)
+        self._topic_throttle.put(message)
 
     def repeat(self, first: Collection[str]) -> None:
-        """Publish all that is retained once more, what is on the topics `first` before the rest.
-
-        `bridge/state` is not among it: who says it is the connection.
-        """
+        """Publish all that is retained but `bridge/state` once more, what is on the topics `first` before the rest."""
         held = [message for message in self._retained.values() if message.payload]
-        self._calm.release_all()
+        self._topic_throttle.release_all()
         for message in sorted(held, key=lambda message: message.topic not in first):
             self._outbox.put(message)
 
@@ -131,64 +123,68 @@ class OutboxSender:
         """
         if message.retain:
             self._retained.pop(message.topic, None)
-            self._kept_there.add(message.topic)
-            self._outbox.journal.publishing(structs.replace(message, payload=b"-"))  # which need not hold the picture
-        await self._at_once.send(message)
+            self._kept_by_broker.add(message.topic)
+            placeholder = structs.replace(message, payload=b"-")  # the journal need not hold the snapshot
+            self._outbox.journal.publishing(placeholder)
+        await self._direct.publish(message)
 
     def stop(self, within: float) -> None:
         """Let `run_connection` return once the outbox is empty, at the latest `within` seconds from now."""
         self._stop_at = self._draining.deadline = trio.current_time() + within
-        self._calm.release_all()
+        self._topic_throttle.release_all()
         self._outbox.close()
 
     async def run_connection(self) -> None:
-        """One connection from its beginning to its end; returns only after `stop`.
+        """Run one connection from its beginning to its end; return only after `stop`.
 
         Raises:
             Outage: The connection did not come about or was lost. What it was given and did not get acknowledged
                 is published again by the next one.
         """
-        if self._told is None:
-            self._tell(BrokerPhase.CONNECTING)
+        if self._state is None:
+            self._report(BrokerPhase.CONNECTING)
         try:
             async with connected(self._settings) as connection:
                 try:
                     await self._serve(connection)
                 finally:
-                    self._at_once.offline()
+                    self._direct.disconnected()
         except Outage as outage:
-            self._suspicion.connection_lost()
+            self._poison.connection_lost()
             phase = BrokerPhase.REFUSED if isinstance(outage, Refused) else BrokerPhase.OFFLINE
-            self._tell(phase, outage.reason, outage.detail)
+            self._report(phase, outage.reason, outage.detail)
             raise
-        self._tell(BrokerPhase.STOPPED, Reason.STOPPED)
+        self._report(BrokerPhase.STOPPED, Reason.STOPPED)
 
     async def _serve(self, connection: BrokerConnection) -> None:
         with trio.CancelScope(deadline=self._stop_at) as self._draining:
             await self._introduce(connection)
-            self._at_once.online(connection)
+            self._direct.connected(connection)
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._listen, connection)
-                nursery.start_soon(self._calm.run)
-                if self._listener is not None:
-                    await self._listener.wait_asked()
+                nursery.start_soon(self._topic_throttle.run)
+                if self._subscriber is not None:
+                    # only now: a request may change the states that were just published
+                    nursery.start_soon(self._subscriber.run, connection, partial(self._report_online, connection))
+                    await self._subscriber.wait_asked()
                 await self._forward(connection)
                 nursery.cancel_scope.cancel()
-        with trio.move_on_after(FAREWELL):
-            await self._say(connection, BridgeWord.STOPPED)
+        with trio.move_on_after(STOPPED_S):
+            await self._publish_bridge_state(connection, BridgeStatus.STOPPED)
 
     async def _introduce(self, connection: BrokerConnection) -> None:
-        """All retained state, and when the broker has it, `online`."""
+        """Publish all retained state, and when the broker has it, `online`."""
+        # All of it on each connection, though the broker retains it: one without a store (Mosquitto by default) comes
+        # back empty after a restart, and nothing in MQTT says so.
         self._outbox.rewind()
-        self._answers.again.clear()
-        await self._say_states(connection, list(self._retained))
-        self._tell_online(connection)
+        self._acks.again.clear()
+        await self._publish_states(connection, list(self._retained))
+        self._report_online(connection)
 
-    async def _say_states(self, connection: BrokerConnection, topics: Sequence[str]) -> None:
-        """What is retained on these topics, and then `online`, as long as the broker has room for them."""
-        again = self._answers.again
+    async def _publish_states(self, connection: BrokerConnection, topics: Sequence[str]) -> None:
+        """Publish what is retained on these topics, and then `online`, as long as the broker has room for them."""
+        again = self._acks.again
         for number, topic in enumerate(topics):
-            self._calm.release(topic)  # into the outbox, lest an older one follow
+            self._topic_throttle.release(topic)  # into the outbox, lest an older one follow
             message = self._retained.get(topic)
             if message is not None and not self._is_quarantined(topic):  # else its row waits to be tried alone
                 await self._send_state(connection, message)
@@ -199,61 +195,56 @@ class OutboxSender:
                 return
         await connection.wait_acked()
         if not again:
-            await self._say(connection, BridgeWord.ONLINE)
+            await self._publish_bridge_state(connection, BridgeStatus.ONLINE)
 
-    async def _say_again(self, connection: BrokerConnection) -> None:
-        """What the broker had no room for at the first time; we are subscribed meanwhile."""
-        again = self._answers.again
+    async def _publish_refused_states(self, connection: BrokerConnection) -> None:
+        """Publish what the broker had no room for at the first time; we are subscribed meanwhile."""
+        again = self._acks.again
         while again:
-            await self._answers.throttle.wait()
+            await self._acks.throttle.wait()
             topics = [topic for topic in again if topic in self._retained]
             again.clear()
-            await self._say_states(connection, topics)
+            await self._publish_states(connection, topics)
 
-    async def _listen(self, connection: BrokerConnection) -> None:
-        """Subscribed to only now: what is asked of us may change what has just been said."""
-        if self._listener is not None:
-            await self._listener.run(connection, partial(self._tell_online, connection))
-
-    def _tell_online(self, connection: BrokerConnection) -> None:
-        parts = [f"{self._settings.endpoint}, MQTT {connection.version}"]
-        parts += [self._listener.trouble] if self._listener is not None and self._listener.trouble else []
-        self._tell(BrokerPhase.ONLINE, detail="; ".join(parts))
+    def _report_online(self, connection: BrokerConnection) -> None:
+        trouble = None if self._subscriber is None else self._subscriber.trouble
+        where = f"{self._settings.endpoint}, MQTT {connection.version}"
+        self._report(BrokerPhase.ONLINE, detail="; ".join(filter(None, (where, trouble))))
 
     async def _forward(self, connection: BrokerConnection) -> None:
-        """What waits in the outbox, until it is closed and empty."""
-        await self._say_again(connection)
+        """Publish what waits in the outbox, until it is closed and empty."""
+        await self._publish_refused_states(connection)
         while rows := await self._next_rows(connection):
             for row in rows:
-                message = _as_published(row.message, self._outbox.age(row))
+                message = aged(row.message, self._outbox.age(row))
                 key = message.topic if message.retain else row.n
-                if not await self._may_go(connection, key):
-                    self._answers.quarantine(row)
+                if not await self._wait_turn(connection, key):
+                    self._acks.quarantine(row)
                     continue
-                lose = partial(self._outbox.drop, row)
-                await self._send(connection, message, key, partial(self._answers.to_row, row), lose)
+                drop = partial(self._outbox.drop, row)
+                await self._send(connection, message, key, partial(self._acks.handle_row, row), drop)
             connection.flush()
         await connection.wait_acked()
 
     async def _next_rows(self, connection: BrokerConnection) -> list[Row]:
-        """As many as may be on their way together; none only after `stop`."""
+        """Return as many rows as may be on their way together; none only after `stop`."""
         if self._is_throttled():
             await connection.wait_acked()
-            await self._answers.throttle.wait()
+            await self._acks.throttle.wait()
         return await self._outbox.wait_batch(1 if self._is_throttled() else BATCH)
 
     def _is_throttled(self) -> bool:
         """Decide whether messages go one at a time: a refusal in the middle of many would change their order."""
-        return trio.current_time() < self._answers.throttle.active_until
+        return trio.current_time() < self._acks.throttle.active_until
 
-    async def _say(self, connection: BrokerConnection, word: BridgeWord) -> None:
+    async def _publish_bridge_state(self, connection: BrokerConnection, word: BridgeStatus) -> None:
         message = self._topics.bridge_state(word, self._boot_id, utc_now())
         topic = message.topic
         self._outbox.journal.publishing(message)
-        if topic in self._word:
-            self._outbox.withdraw(self._word[topic])
-        self._word[topic] = message
-        if word is BridgeWord.ONLINE and self._is_quarantined(topic):
+        if topic in self._bridge_state:
+            self._outbox.withdraw(self._bridge_state[topic])
+        self._bridge_state[topic] = message
+        if word is BridgeStatus.ONLINE and self._is_quarantined(topic):
             self._outbox.put(message)  # to be tried alone
             return
         await self._send_state(connection, message)
@@ -261,19 +252,19 @@ class OutboxSender:
 
     async def _send_state(self, connection: BrokerConnection, message: Message) -> None:
         """Send what has no row, unless it seems to break the connection."""
-        if await self._may_go(connection, message.topic):
-            lose = partial(self._answers.lose_state, message)
-            await self._send(connection, message, message.topic, self._answers.to_state, lose)
+        if await self._wait_turn(connection, message.topic):
+            drop = partial(self._acks.drop_state, message)
+            await self._send(connection, message, message.topic, self._acks.handle_state, drop)
         else:
-            self._answers.quarantine_state(message)
+            self._acks.quarantine_state(message)
 
-    async def _may_go(self, connection: BrokerConnection, key: str | int) -> bool:
-        """Wait until it is a message's turn; whether it should be sent. `key` names it on later connections too."""
-        relapse = self._is_quarantined(key)
-        suspected = self._suspicion.suspect is not None
-        if relapse or (suspected and self._suspicion.alone):
+    async def _wait_turn(self, connection: BrokerConnection, key: str | int) -> bool:
+        """Wait until it is a message's turn, and decide whether to send it; `key` is the same on later connections."""
+        is_quarantined = self._is_quarantined(key)
+        has_suspect = self._poison.suspect is not None
+        if is_quarantined or (has_suspect and self._poison.alone):
             await connection.wait_acked()
-        return not (suspected and self._suspicion.convicts(key, relapse=relapse))
+        return not (has_suspect and self._poison.is_poison(key, was_quarantined=is_quarantined))
 
     def _is_quarantined(self, key: str | int) -> bool:
         return bool(self._outbox.parked.lanes) and self._outbox.parked.is_quarantined(key)
@@ -283,35 +274,25 @@ class OutboxSender:
         connection: BrokerConnection,
         message: Message,
         key: str | int,
-        answered: Callable[[Message, Ack], None],
-        lose: Callable[[DropReason, str], None],
+        on_ack: Callable[[Message, Ack], None],
+        drop: Callable[[DropReason, str], None],
     ) -> None:
         """Send, as soon as the window allows."""
         try:
-            await connection.publish(message, partial(self._answered, message, key, answered))
+            await connection.publish(message, partial(self._acknowledged, message, key, on_ack))
         except TooLarge as error:
-            lose(DropReason.TOO_LARGE, str(error))
+            drop(DropReason.TOO_LARGE, str(error))
         else:
-            self._suspicion.in_flight[key] = None
+            self._poison.in_flight[key] = None
             if self._is_quarantined(key):
                 await connection.wait_acked()  # if it breaks the connection, no other is on its way
 
-    def _answered(self, message: Message, key: str | int, answered: Callable[[Message, Ack], None], ack: Ack) -> None:
-        self._suspicion.answered(key, comes_again=message.retain)
-        answered(message, ack)
+    def _acknowledged(self, message: Message, key: str | int, on_ack: Callable[[Message, Ack], None], ack: Ack) -> None:
+        self._poison.answered(key, repeats=message.retain)
+        on_ack(message, ack)
 
-    def _tell(self, phase: BrokerPhase, reason: Reason | None = None, detail: str | None = None) -> None:
-        told = self._told
-        if told is not None and (told.phase, told.reason, told.detail) == (phase, reason, detail):
-            return
-        self._told = BrokerState(phase=phase, reason=reason, detail=detail, since=utc_now())
-        self._on_state(self._told)
-
-
-def _as_published(message: Message, age: float) -> Message:
-    """An event as it is after `age` seconds in the outbox."""
-    if message.kind is not MessageKind.EVENT:
-        return message
-    payload = mark_late(message.payload) if age > LATE else message.payload
-    expiry = None if message.expiry is None else max(1, message.expiry - int(age))
-    return structs.replace(message, payload=payload, expiry=expiry)
+    def _report(self, phase: BrokerPhase, reason: Reason | None = None, detail: str | None = None) -> None:
+        old = self._state
+        if old is None or (old.phase, old.reason, old.detail) != (phase, reason, detail):
+            self._state = BrokerState(phase=phase, reason=reason, detail=detail, since=utc_now())
+            self._on_state(self._state)
