@@ -31,9 +31,9 @@ from interhuman2mqtt.cameras.context import CameraContext
 from interhuman2mqtt.cameras.coverage import Coverage
 from interhuman2mqtt.cameras.fleet import Change, Fleet
 from interhuman2mqtt.cameras.gap_events import CameraEvents
-from interhuman2mqtt.cameras.refusal_doubt import Accepted
+from interhuman2mqtt.cameras.session_failures import Accepted
 from interhuman2mqtt.cameras.session_slots import SessionSlots
-from interhuman2mqtt.cloud.websocket import Server
+from interhuman2mqtt.cloud.transport import Server
 from interhuman2mqtt.config import Config, loader, validation
 from interhuman2mqtt.config import loader as configfile
 from interhuman2mqtt.config.loader import Loaded
@@ -221,7 +221,7 @@ class Daemon:
         if config.log != before.log:
             setup_log(config.log.level, config.log.format)
         self._slots.resize(config.interhuman.max_sessions)
-        self._service.hurry.now()  # the broker's password may have been mended
+        self._service.retry_now.trigger()  # the broker's password may have been mended
         await self._expect(frozenset(config.cameras) - frozenset(before.cameras))
         change = await self._fleet.apply(config.cameras, self._new_context(config))
         self._running.replace(loaded)
@@ -258,13 +258,13 @@ class Daemon:
             server=Server(config.interhuman.url, config.interhuman.ca_file, loader.cloud_proxy(config.interhuman)),
             chunk_s=config.interhuman.chunk,
             redact=frozenset(config.privacy.redact),
-            places=self._slots,
+            slots=self._slots,
             accepted=self._accepted,
             coverage=self._coverage,
             policy=self._policy,
             clock=self._clock,
             publisher=self._publisher,
-            alive=self._heartbeats,
+            heartbeats=self._heartbeats,
             bugs=self._bugs,
         )
 

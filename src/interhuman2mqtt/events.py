@@ -1,4 +1,4 @@
-"""The vocabulary between the stages: what is said about a camera, whoever says it."""
+"""The vocabulary between the stages: what is published about a camera, whoever finds it out."""
 
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -10,7 +10,7 @@ from interhuman2mqtt.errors import Reason
 
 
 class Clock(StrEnum):
-    """Whether the box's wall clock may be trusted when an event is dated."""
+    """The trust in the box's wall clock when an event is dated."""
 
     SYNCED = "synced"
     UNKNOWN = "unknown"
@@ -59,7 +59,7 @@ ACTIVE_MAX = 64
 
 
 class ActiveSignal(Struct, frozen=True):
-    """A signal that was detected and has not ended, as far as a later life has to know it to tell its end."""
+    """A signal that was detected and has not ended, as far as a later life has to know it to publish its end."""
 
     type: str
     session: str | None
@@ -74,16 +74,16 @@ class GapData(TypedDict):
 
 
 class AudioGapData(TypedDict):
-    """`data` of a `coverage.degraded` of ours: silence was sent in place of sound."""
+    """`data` of a `coverage.degraded` of ours: silence was sent in place of audio."""
 
     reason: Reason
     track: Literal["audio"]
     seconds: float | None
-    """None while it lasts: an event tells its begin, and another one its end."""
+    """None while it lasts: one event has its begin, and another one its end."""
 
 
 class State(StrEnum):
-    """What a camera is doing."""
+    """The states of a camera."""
 
     STREAMING = "streaming"
     CONNECTING = "connecting"
@@ -103,7 +103,7 @@ class AudioMissing(Struct, frozen=True, kw_only=True):
 
 
 class CameraStatus(Struct, frozen=True, kw_only=True):
-    """How a camera is, as it is published (retained) on `<camera>/status`."""
+    """The status of a camera, as it is published (retained) on `<camera>/status`."""
 
     camera: str
     state: State
@@ -122,7 +122,7 @@ class CameraStatus(Struct, frozen=True, kw_only=True):
     gap: Range | None = None
     """While it does not stream: since when nothing of it was analysed."""
     audio_missing: AudioMissing | None = None
-    """While sound is due and does not come; the video is sent all the same."""
+    """While audio is due and does not come; the video is sent all the same."""
 
 
 class MediaChunk(Struct, frozen=True, kw_only=True):
@@ -142,16 +142,16 @@ class MediaChunk(Struct, frozen=True, kw_only=True):
     source_end: float = 0.0
     """Where the next recording has to begin once this chunk arrived, on the same timeline."""
     holes: tuple[tuple[float, float], ...] = ()
-    """Where the camera gave no picture before or within it, on the same timeline and in order."""
+    """Where the camera gave no video before or within it, on the same timeline and in order."""
     captured_at: float = 0.0
-    """CLOCK_MONOTONIC when its last picture was captured."""
+    """CLOCK_MONOTONIC when its last frame was captured."""
 
 
 class Recording(Protocol):
-    """What a session pulls its media from."""
+    """The source of a session's media."""
 
     async def next_chunk(self) -> MediaChunk:
-        """The next chunk, as soon as it is whole; raises `Outage` when the capture ended."""
+        """Return the next chunk, as soon as it is whole; raise `Outage` when the capture ended."""
 
     async def rest(self, seconds: float) -> None:
         """Pull nothing for so long; a recording that is to end does not rest."""
@@ -161,5 +161,5 @@ class Recording(Protocol):
 
 
 def utc_now() -> datetime:
-    """The wall clock, for payloads only: intervals are measured on the monotonic one."""
+    """Return the wall clock's time, for payloads only: intervals are measured on the monotonic one."""
     return datetime.now(UTC)

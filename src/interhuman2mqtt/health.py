@@ -120,7 +120,7 @@ def health(  # noqa: PLR0913 - whatever may be unwell
         budgets=budgets,
         tasks=trio.lowlevel.current_statistics().tasks_living,
         states=states(cameras),
-        cameras={name: camera.counters.as_dict() | coverage.told(name) for name, camera in cameras.items()},
+        cameras={name: camera.counters.as_dict() | coverage.seconds(name) for name, camera in cameras.items()},
     )
 
 
@@ -131,7 +131,7 @@ def sections(names: Sequence[str]) -> str:
 
 def states(cameras: Mapping[str, Camera]) -> Counter[str]:
     """Return how many cameras are in each state."""
-    return Counter(camera.standing.status.state for camera in cameras.values())
+    return Counter(camera.status.current.state for camera in cameras.values())
 
 
 def sentence(  # noqa: PLR0913 - whatever may be unwell

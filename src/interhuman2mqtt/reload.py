@@ -60,7 +60,7 @@ class RunningConfig(Struct):
 
 
 class Reloadable(Protocol):
-    """What is reloaded."""
+    """Takes configurations over: the daemon."""
 
     async def take_over(self, loaded: Loaded) -> Change:
         """Make a good configuration the one in force."""

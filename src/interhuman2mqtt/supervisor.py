@@ -1,4 +1,8 @@
-"""The one place that restarts things: a source, a session, a connection is a function that runs until it fails."""
+"""The one place that restarts things: a source, a session, a connection is a function that runs until it fails.
+
+None of them retries anything itself, nor does a library beneath them: two loops of retries, one in the other, multiply
+their attempts, and only one of them knows the error's policy (`errors`).
+"""
 
 import random
 from collections import deque
@@ -9,20 +13,19 @@ import structlog
 import trio
 
 from interhuman2mqtt.errors import Lingering, Outage, Overloaded, Reason, Refused
+from interhuman2mqtt.runtime.notifier import Notifier
 from interhuman2mqtt.runtime.watchdog import Heartbeat
 
 log = structlog.get_logger(__name__)
 
 HEALTHY_S = 30.0
-"""What ran for so long was well: after it the back-off begins anew."""
-
-
+"""What ran for so long was healthy: after it the backoff begins anew."""
 RUN_S = 60.0
-"""What runs says itself how long it waits; at its start it may take so long to say it."""
+"""What runs sets its own heartbeat; at its start it may take so long until it does."""
 
 
 class BackoffPolicy(NamedTuple):
-    """How long to wait before the next attempt, in seconds."""
+    """Seconds to wait before the next attempt, by the kind of failure."""
 
     first: float = 1.0
     longest: float = 60.0
@@ -33,7 +36,12 @@ class BackoffPolicy(NamedTuple):
 
 
 def backoff(first: float, longest: float, chance: Callable[[], float] = random.random) -> Iterator[float]:
-    """Full jitter: a random part of 1, 2, 4, 8 ... times `first`, which is never more than `longest`."""
+    """Yield pauses with full jitter: a random part of 1, 2, 4, 8 ... times `first`, and of `longest` at most.
+
+    Pauses without a random part, or with a small one added, keep a fleet together: all boxes that an outage cut off at
+    one moment come back at one moment, attempt after attempt. A part between nothing and all of it spreads them at once
+    (Brooker, "Exponential Backoff and Jitter"), and the mean pause is shorter, not longer.
+    """
     most = first
     while True:
         yield most * chance()
@@ -41,46 +49,54 @@ def backoff(first: float, longest: float, chance: Callable[[], float] = random.r
 
 
 class Health:
-    """What a running function tells about itself: back-off begins anew after it was well for `HEALTHY_S`."""
+    """The health of a running function, by its own account: the backoff begins anew after `HEALTHY_S` of health.
+
+    Not after each success: a camera that opens, and fails a second later, would otherwise be opened every second.
+    """
 
     def __init__(self) -> None:
         self._since: float | None = None
-        self._has_gained = False
+        self._has_progressed = False
 
-    def well(self) -> None:
-        """It really works now: data flows, the session is ready; a finished handshake is not enough."""
+    def healthy(self) -> None:
+        """Note that it really works now: data flows, the session is ready; a finished handshake is not enough."""
         self._since = self._since or trio.current_time()
 
-    def gained(self) -> None:
-        """Short as it was, it brought things on: trying again soon is worth it."""
-        self._has_gained = True
+    def made_progress(self) -> None:
+        """Note that, short as it was, it brought things on: trying again soon is worth it."""
+        self._has_progressed = True
 
     @property
     def lasted(self) -> bool:
-        """Whether it was well for long enough."""
+        """Whether it was healthy for long enough, or made progress."""
         has_stood = self._since is not None and trio.current_time() - self._since >= HEALTHY_S
-        return has_stood or self._has_gained
+        return has_stood or self._has_progressed
 
 
 class RetryNow:
     """Ends pauses early: somebody has mended something, and need not wait to see whether it helped."""
 
     def __init__(self) -> None:
-        self._now = trio.Event()
+        self._notifier = Notifier()
 
-    def now(self) -> None:
-        """Wake whoever sleeps."""
-        self._now.set()
-        self._now = trio.Event()
+    def trigger(self) -> None:
+        """End the pause under way, if there is one."""
+        self._notifier.set()
 
     async def sleep(self, seconds: float) -> None:
-        """Sleep for so long, or until it is time to hurry."""
+        """Sleep for so long, or until it is triggered."""
+        self._notifier.clear()
         with trio.move_on_after(seconds):
-            await self._now.wait()
+            await self._notifier.wait()
 
 
 class BugBudget:
-    """So many bugs in so much time are survived, each logged with its traceback; one more ends the process."""
+    """So many bugs in so much time are survived, each logged with its traceback; one more ends the process.
+
+    To survive every bug hides a daemon that does nothing but fail; to survive none lets one odd packet of one camera
+    end all the others. Within the budget a bug is an outage with a pause; beyond it systemd starts a clean process, and
+    counts its failures in turn. Tests run with a budget of 0.
+    """
 
     def __init__(self, bugs: int = 3, window_s: float = 3600.0) -> None:
         self.bugs = bugs
@@ -101,7 +117,7 @@ class BugBudget:
 
 
 class Quarantine(BugBudget):
-    """The budget of a part that all the others do without: one bug too many sets it alone aside, for `window_s`.
+    """The budget of a part that all the others do without: one bug too many stops it alone, for `window_s`.
 
     With a budget of 0 nothing is survived at all, as tests want it.
     """
@@ -116,45 +132,45 @@ class Quarantine(BugBudget):
 
 
 class RetryInfo(NamedTuple):
-    """Between two attempts: why, how many failed in a row, and for how long."""
+    """The pause between two attempts: why, after how many failures in a row, and for how long."""
 
     outage: Outage
     failures: int
     seconds: float
 
 
-async def keep_running(  # noqa: PLR0913 - all that can be said about restarting something
+async def keep_running(  # noqa: PLR0913 - all that there is to restarting something
     run: Callable[[Health], Awaitable[bool]],
-    tell: Callable[[RetryInfo], None],
+    on_retry: Callable[[RetryInfo], None],
     bugs: BugBudget,
-    pauses: BackoffPolicy = BackoffPolicy(),  # noqa: B008 - a frozen value
+    backoff_policy: BackoffPolicy = BackoffPolicy(),  # noqa: B008 - a frozen value
     *,
-    promise: Heartbeat = lambda _seconds: None,
-    hurry: "RetryNow | None" = None,
+    heartbeat: Heartbeat = lambda _seconds: None,
+    retry_now: RetryNow | None = None,
 ) -> None:
     """Run it until it returns False: again at once where it returns True, after a pause where it raises an Outage.
 
-    `tell` hears of each pause when it begins. Any other exception is a bug: within the budget it is treated as an
-    outage, beyond it `bugs` decides whether it is raised. `promise` hears how long each wait may last, and `hurry`
-    ends a pause early.
+    `on_retry` is called at the beginning of each pause. Any other exception is a bug: within the budget it is treated
+    as an outage, beyond it `bugs` decides whether it is raised. `heartbeat` is set to how long each wait may last, and
+    `retry_now` ends a pause early.
     """
-    retries = _Retries(pauses)
-    hurry = hurry or RetryNow()
+    retries = _Retries(backoff_policy)
+    retry_now = retry_now or RetryNow()
     while True:
         health = Health()
-        promise(RUN_S)
+        heartbeat(RUN_S)
         outcome = await _outcome(run, health, bugs)
         if outcome is False:
             return
         if outcome is True or health.lasted:
-            retries = _Retries(pauses)
+            retries = _Retries(backoff_policy)
         if outcome is True:
             await trio.lowlevel.checkpoint()
             continue
         seconds = retries.pause(outcome)
-        tell(RetryInfo(outcome, retries.failures, seconds))
-        promise(seconds)
-        await hurry.sleep(seconds)
+        on_retry(RetryInfo(outcome, retries.failures, seconds))
+        heartbeat(seconds)
+        await retry_now.sleep(seconds)
 
 
 async def _outcome(run: Callable[[Health], Awaitable[bool]], health: Health, bugs: BugBudget) -> Outage | bool:
@@ -171,7 +187,7 @@ async def _outcome(run: Callable[[Health], Awaitable[bool]], health: Health, bug
 
 
 def _judged(error: Exception, bugs: BugBudget) -> Outage:
-    """The outage that an exception is; a bug counts as one while the budget lasts, and is raised beyond it."""
+    """Return the outage that an exception is; a bug counts as one within the budget, and is raised beyond it."""
     foreseen, unforeseen = ExceptionGroup("", [error]).split(Outage)
     if unforeseen is None:
         gravest: Outage = max(leaves(foreseen), key=_gravity)
@@ -183,7 +199,7 @@ def _judged(error: Exception, bugs: BugBudget) -> Outage:
 
 
 def leaves(error: BaseException | None) -> list[Any]:
-    """The exceptions that a group holds, without the groups."""
+    """Return the exceptions that a group holds, without the groups."""
     if isinstance(error, BaseExceptionGroup):
         return [leaf for inner in error.exceptions for leaf in leaves(inner)]
     return [error]
@@ -196,15 +212,15 @@ def _gravity(outage: Outage) -> int:
 class _Retries:
     """The pauses of one run of failures."""
 
-    def __init__(self, pauses: BackoffPolicy) -> None:
+    def __init__(self, policy: BackoffPolicy) -> None:
         self.failures = 0
-        self._refused = pauses.refused
-        self._outage = backoff(pauses.first, pauses.longest)
-        self._lingering = backoff(pauses.first, pauses.lingering_longest)
-        self._overloaded = backoff(pauses.overloaded, pauses.overloaded_longest)
+        self._refused = policy.refused
+        self._outage = backoff(policy.first, policy.longest)
+        self._lingering = backoff(policy.first, policy.lingering_longest)
+        self._overloaded = backoff(policy.overloaded, policy.overloaded_longest)
 
     def pause(self, outage: Outage) -> float:
-        """How long to wait after one more failure."""
+        """Return how long to wait after one more failure."""
         self.failures += 1
         if isinstance(outage, Refused):
             seconds = self._refused * (1 + random.random()) / 2  # noqa: S311 - spreads a fleet, hides nothing

@@ -13,9 +13,9 @@ from interhuman2mqtt import config
 from interhuman2mqtt.cameras.context import CameraContext
 from interhuman2mqtt.cameras.coverage import Coverage, DatedGap
 from interhuman2mqtt.cameras.gaps import AudioGap
-from interhuman2mqtt.cameras.refusal_doubt import Accepted
+from interhuman2mqtt.cameras.session_failures import Accepted
 from interhuman2mqtt.cameras.session_slots import SessionSlots
-from interhuman2mqtt.cloud.websocket import Server
+from interhuman2mqtt.cloud.transport import Server
 from interhuman2mqtt.events import CameraStatus, Event
 from interhuman2mqtt.policy.budgets import Budgets
 from interhuman2mqtt.policy.meter import Meter
@@ -25,10 +25,10 @@ from interhuman2mqtt.runtime.clock import BoxClock
 from interhuman2mqtt.runtime.watchdog import Heartbeats
 from interhuman2mqtt.simulator.server import serve
 from interhuman2mqtt.simulator.settings import Pace, Settings
-from interhuman2mqtt.supervisor import BackoffPolicy as BackOff
+from interhuman2mqtt.supervisor import BackoffPolicy
 
 QUICK = Pace(window=2.0, stride=1.0, cadence=2.0)
-AT_ONCE = BackOff(
+AT_ONCE = BackoffPolicy(
     first=0.01, longest=0.02, lingering_longest=0.1, overloaded=0.02, overloaded_longest=0.02, refused=0.02
 )
 
@@ -107,15 +107,15 @@ def shared(url: str, heard: Heard, **changes: Any) -> CameraContext:
         server=Server(url),
         chunk_s=1.0,
         redact=frozenset(),
-        places=SessionSlots(0),
+        slots=SessionSlots(0),
         accepted=Accepted(),
         coverage=Coverage(Path(os.devnull), heard, CLOCK),
         policy=free(),
         clock=CLOCK,
         publisher=heard,
-        alive=Heartbeats(),
+        heartbeats=Heartbeats(),
         bugs=0,
-        pauses=AT_ONCE,
+        backoff=AT_ONCE,
     )
     return surroundings._replace(**changes)
 

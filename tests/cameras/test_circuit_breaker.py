@@ -4,7 +4,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from interhuman2mqtt.cameras.circuit_breaker import WINDOW_S, CircuitBreaker
+from interhuman2mqtt.cameras.session_failures import WINDOW_S, CircuitBreaker
 from interhuman2mqtt.errors import Outage, Reason, Refused
 from interhuman2mqtt.supervisor import BackoffPolicy, BugBudget, Health, RetryInfo, keep_running
 

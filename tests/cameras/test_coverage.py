@@ -50,7 +50,7 @@ class Life:
         )
         self.left = self.coverage.resume(dict.fromkeys(cameras or ("front",)))
         for camera in cameras or ("front",):
-            self.coverage.ledger(camera)
+            self.coverage.tracker(camera)
 
     def publish_gap(self, camera: str, gap: DatedGap | AudioGap) -> None:
         """Note a gap."""
@@ -59,7 +59,7 @@ class Life:
 
     def delivers(self, seconds: float, camera: str = "front") -> None:
         """So much media of a camera arrives at the cloud, as it is captured."""
-        self.coverage.because(camera, None)
+        self.coverage.set_reason(camera, None)
         start = self.clocks.monotonic
         self.clocks.run(seconds)
         chunk = MediaChunk(
@@ -79,7 +79,7 @@ async def test_a_stop_is_told_at_the_next_start(tmp_path: Path) -> None:
     clocks = Clocks()
     first = Life(tmp_path, clocks)
     first.delivers(10)
-    first.coverage.because("front", Reason.STOPPED)
+    first.coverage.set_reason("front", Reason.STOPPED)
     await first.coverage.save()
     clocks.run(60)
     second = Life(tmp_path, clocks)
@@ -100,7 +100,7 @@ async def test_a_crash_and_a_power_cut(tmp_path: Path) -> None:
     clocks.reboot(30)
     third = Life(tmp_path, clocks)
     assert third.told == [("front", dated(70, 100, Reason.POWER_CUT))]
-    assert third.coverage.told("front") == {
+    assert third.coverage.seconds("front") == {
         "live_seconds": 30,
         "delivered_seconds": 0,
         "gap_seconds": 30,
@@ -122,7 +122,7 @@ async def test_a_clock_that_is_set_before_a_crash(by: float, tmp_path: Path) -> 
     clocks.step(by)
     first.delivers(10)
     assert first.told == []
-    assert first.coverage.told("front") == {
+    assert first.coverage.seconds("front") == {
         "live_seconds": 20,
         "delivered_seconds": 20,
         "gap_seconds": 0,
@@ -154,7 +154,7 @@ async def test_a_box_without_a_battery(tmp_path: Path) -> None:
     second.coverage.settle_owed()
     assert second.told == [("front", dated(10, 3610, Reason.POWER_CUT))]
     second.delivers(10)
-    assert second.coverage.told("front") == {
+    assert second.coverage.seconds("front") == {
         "live_seconds": 3660,
         "delivered_seconds": 60,
         "gap_seconds": 3600,
@@ -191,7 +191,7 @@ async def test_an_earlier_clock_that_was_not_right(tmp_path: Path) -> None:
     clocks = Clocks(datetime(1970, 1, 1, tzinfo=UTC), synced=False)
     first = Life(tmp_path, clocks)
     first.delivers(10)
-    first.coverage.because("front", Reason.STOPPED)
+    first.coverage.set_reason("front", Reason.STOPPED)
     await first.coverage.save()
     clocks.reboot(0, NOON)
     assert Life(tmp_path, clocks).told == [("front", DatedGap(None, None, Reason.STOPPED, None))]
@@ -230,7 +230,7 @@ def test_a_file_of_version_0_1(tmp_path: Path) -> None:
         life = Life(tmp_path, clocks)
         assert life.told == [("front", dated(10, 30, Reason.UNREACHABLE)), ("front", dated(30, 70, reason))]
         assert life.left == {"front": (ActiveSignal("stress", "s1"),)}
-        assert life.coverage.ledger("front").sent_before == at(11)
+        assert life.coverage.tracker("front").sent_before == at(11)
 
 
 async def test_nobody_else_may_read_it(tmp_path: Path) -> None:
@@ -248,7 +248,7 @@ async def test_when_the_last_media_left_is_remembered(tmp_path: Path) -> None:
     clocks = Clocks()
     first = Life(tmp_path, clocks)
     first.delivers(10)
-    first.coverage.ledger("front").sent = 11
+    first.coverage.tracker("front").sent = 11
     await first.coverage.save()
     clocks.run(60)
     assert last_media(Life(tmp_path, clocks)) == at(11)
@@ -261,7 +261,7 @@ async def test_when_the_last_media_left_is_remembered(tmp_path: Path) -> None:
 def last_media(life: Life) -> datetime | None:
     """When the last media of the camera left, by its status."""
     heard = Heard()
-    StatusTracker("front", heard, life.coverage.ledger("front"), life.clocks.box_clock())
+    StatusTracker("front", heard, life.coverage.tracker("front"), life.clocks.box_clock())
     return heard.statuses[0].last_media_at
 
 
@@ -271,7 +271,7 @@ async def test_what_was_wrong_before_a_crash(tmp_path: Path) -> None:
     first = Life(tmp_path, clocks)
     first.delivers(10)
     clocks.run(2)
-    first.coverage.because("front", Reason.UNREACHABLE)
+    first.coverage.set_reason("front", Reason.UNREACHABLE)
     clocks.run(18)
     await first.coverage.save()
     clocks.run(40)
@@ -309,7 +309,7 @@ async def test_a_camera_that_is_removed_while_nothing_runs(
     clocks = Clocks()
     first = Life(tmp_path, clocks, "front", "back")
     first.delivers(10, "back")
-    first.coverage.because("back", reason)
+    first.coverage.set_reason("back", reason)
     await first.coverage.save()
     pass_by(clocks)
     second = Life(tmp_path, clocks, "front", "new")
@@ -345,7 +345,7 @@ def test_what_a_removed_camera_still_owes(tmp_path: Path) -> None:
     life = Life(tmp_path, clocks)
     life.delivers(10)
     clocks.run(40)
-    life.coverage.because("front", Reason.STOPPED)
+    life.coverage.set_reason("front", Reason.STOPPED)
     clocks.run(1)
     life.coverage.forget("front")
     assert life.told == [("front", dated(10, 51, Reason.STOPPED))]
@@ -430,8 +430,8 @@ def test_what_is_told_to_health(tmp_path: Path) -> None:
     """Live time is what was delivered and what was missing; the lag is from its end to now (here: still to come)."""
     life = Life(tmp_path, Clocks())
     life.delivers(10)
-    life.coverage.because("front", Reason.PAUSED)
+    life.coverage.set_reason("front", Reason.PAUSED)
     later = MediaChunk(payload=b"", media_start=0, media_end=2, captured_from=30, last=False, source_end=2)
     life.coverage.delivered("front", object(), later)
-    told = life.coverage.told("front")
+    told = life.coverage.seconds("front")
     assert told == {"live_seconds": 32.0, "delivered_seconds": 12.0, "gap_seconds": 20.0, "lag_seconds": -22.0}

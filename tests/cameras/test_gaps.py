@@ -62,8 +62,8 @@ def test_a_hole_while_all_is_well() -> None:
 def test_a_camera_that_stood_still() -> None:
     """A hole in what the camera gave is its own, within a chunk as between two, and whatever else was wrong."""
     ledger = GapTracker(CLOCK, 0)
-    ledger.because(LOST, 3)
-    ledger.because(None, 4)
+    ledger.set_reason(LOST, 3)
+    ledger.set_reason(None, 4)
     assert ledger.delivered(FIRST, chunk(0, 9, holes=((2, 5),))) == (gap(2, 5, Reason.PICTURE_MISSING),)
     assert ledger.delivered(FIRST, chunk(12, 15, holes=((9, 12), (13, 14)))) == (
         gap(9, 12, Reason.PICTURE_MISSING),
@@ -117,8 +117,8 @@ def test_another_capture() -> None:
     """Between two captures the time without media is a gap with the reason that the camera gave."""
     ledger = GapTracker(CLOCK, 0)
     ledger.delivered(FIRST, chunk(0, 10))
-    ledger.because(DOWN, 18)
-    ledger.because(None, 25)
+    ledger.set_reason(DOWN, 18)
+    ledger.set_reason(None, 25)
     assert ledger.delivered(SECOND, chunk(0, 2, zero=26)) == (gap(10, 26, DOWN),)
 
 
@@ -144,15 +144,15 @@ def test_what_was_wrong_before_counts() -> None:
 def test_time_that_passed_without_us() -> None:
     """What an earlier life left open is closed at once, in its pieces."""
     ledger = GapTracker(CLOCK, 0, [Interruption(1, LOST)])
-    ledger.because(Reason.STOPPED, 3)
-    assert ledger.missed(60) == (gap(0, 3, LOST), gap(3, 60, Reason.STOPPED))
-    assert ledger.missed(59) == ()
+    ledger.set_reason(Reason.STOPPED, 3)
+    assert ledger.close_until(60) == (gap(0, 3, LOST), gap(3, 60, Reason.STOPPED))
+    assert ledger.close_until(59) == ()
 
 
 def test_what_was_settled_stays_so() -> None:
     """Time that was settled is not settled again."""
     ledger = GapTracker(CLOCK, 100)
-    assert ledger.missed(40) == ()
+    assert ledger.close_until(40) == ()
     assert ledger.delivered(FIRST, chunk(0, 2, zero=50)) == ()
     assert ledger.until == 100
 
@@ -161,8 +161,8 @@ def test_a_camera_that_flaps_for_days() -> None:
     """What is remembered of one gap is bounded, and the gap is told as a whole nevertheless."""
     ledger = GapTracker(CLOCK, 0)
     for n in range(10_000):
-        ledger.because((DOWN, LOST)[n % 2], n)
-    gaps = ledger.missed(10_000)
+        ledger.set_reason((DOWN, LOST)[n % 2], n)
+    gaps = ledger.close_until(10_000)
     assert len(gaps) <= 100
     assert (gaps[0].start, gaps[-1].end) == (0, 10_000)
 
@@ -201,9 +201,9 @@ def test_a_suspension() -> None:
 def test_a_suspension_of_a_camera_that_did_not_stream() -> None:
     """Whatever else was wrong before it and after it: both are told beside it, each with its own reason."""
     _, ledger = asleep(10, 600)
-    ledger.because(PAUSED, 4)
-    ledger.because(DOWN, 612)
-    assert ledger.missed(620) == (
+    ledger.set_reason(PAUSED, 4)
+    ledger.set_reason(DOWN, 612)
+    assert ledger.close_until(620) == (
         gap(0, 10, PAUSED),
         gap(10, 610, Reason.SUSPENDED),
         gap(610, 612, PAUSED),
@@ -270,15 +270,15 @@ def test_delivered_and_gaps_add_up(drift: float, steps: list[Step]) -> None:
             case "new":
                 capture, source = object(), 0.0
             case "because" | "well":
-                ledger.because(step.reason if step.kind == "because" else None, clock.boottime())
+                ledger.set_reason(step.reason if step.kind == "because" else None, clock.boottime())
             case "suspend":
                 clocks.suspend(step.length)
                 slept += step.length
             case "set":
                 clocks.step(-step.length * 1000)
             case _:
-                gaps += ledger.missed(clock.boottime())
-    gaps += ledger.missed(clock.boottime() + drift)
+                gaps += ledger.close_until(clock.boottime())
+    gaps += ledger.close_until(clock.boottime() + drift)
     assert all(before.end <= after.start for before, after in pairwise(gaps))
     assert all(each.seconds > 0 for each in gaps)
     assert ledger.gap_s[Reason.SUSPENDED] == pytest.approx(slept, abs=(drift + 1e-3) * len(steps) + 1e-6)

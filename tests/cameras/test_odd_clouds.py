@@ -84,7 +84,7 @@ async def test_sessions_of_a_second() -> None:
     """A cloud that allows sessions of a second is not asked for one after the other, and the status says why."""
     heard = Heard()
     async with simulated_cloud(limits=Limits(max_duration=1)) as url, trio.open_nursery() as nursery:
-        camera = Camera(a_camera(), shared(url, heard, pauses=BackoffPolicy(first=1000.0, longest=1000.0)))
+        camera = Camera(a_camera(), shared(url, heard, backoff=BackoffPolicy(first=1000.0, longest=1000.0)))
         nursery.start_soon(camera.run)
         status = await heard.wait_state("connecting", "session_limit")
         assert status.attempts == 1

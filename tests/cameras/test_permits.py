@@ -14,7 +14,7 @@ import trio
 from cameras.helpers import Heard, a_camera, shared, simulated_cloud, workers
 from interhuman2mqtt import config
 from interhuman2mqtt.cameras import camera as spell
-from interhuman2mqtt.cameras import capture_task, worker
+from interhuman2mqtt.cameras import capture_task, worker, worker_process
 from interhuman2mqtt.cameras.camera import BEGIN_S, Camera
 from interhuman2mqtt.cameras.session_slots import SessionSlots
 from interhuman2mqtt.config.schedule import DAYS
@@ -39,7 +39,7 @@ class Living(NamedTuple):
     camera: Camera
     heard: Heard
     policy: Policy
-    places: SessionSlots
+    slots: SessionSlots
 
     @property
     def sent(self) -> float:
@@ -56,17 +56,17 @@ async def living(
     **keys: Any,
 ) -> AsyncIterator[Living]:
     """A camera with a real policy; `prepare` sees the pauses before anything begins."""
-    heard, places = Heard(), SessionSlots(1)
+    heard, slots = Heard(), SessionSlots(1)
     pauses = Pauses(state)
     prepare(pauses)
     policy = Policy(pauses, Budgets(Meter(state, UTC, now=now), None), UTC, now=now)
-    camera = Camera(a_camera(**keys), shared(url, heard, policy=policy, places=places))
+    camera = Camera(a_camera(**keys), shared(url, heard, policy=policy, slots=slots))
     before = workers()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(policy.run)
         async with trio.open_nursery() as cameras:
             cameras.start_soon(camera.run)
-            yield Living(camera, heard, policy, places)
+            yield Living(camera, heard, policy, slots)
             camera.stop()
         await policy.close()
         nursery.cancel_scope.cancel()
@@ -82,7 +82,7 @@ async def test_paused_while_it_streams(tmp_path: Path) -> None:
         paused_at = utc_now()
         status = await it.heard.wait_state("paused", "paused")
         assert workers() <= before
-        assert not it.places.holds("front")
+        assert not it.slots.holds("front")
         assert (status.session, status.last_media_at is None) == (None, False)
         assert status.last_media_at
         assert paused_at - 5 * SECOND < status.last_media_at < utc_now()
@@ -127,7 +127,7 @@ async def test_nothing_begins_before_the_first_verdict(tmp_path: Path) -> None:
 
 async def test_a_capture_that_hangs_is_paused_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A capture process that reacts to nothing is killed once it had its time to leave, which is below a second."""
-    assert worker.LEAVE_S < 1.0
+    assert worker_process.LEAVE_S < 1.0
     monkeypatch.setattr(worker, "REAP_S", 60.0)
     before = workers()
     async with simulated_cloud() as url, living(tmp_path, url) as it:
@@ -151,7 +151,7 @@ async def test_the_hour_is_over(tmp_path: Path) -> None:
         now[0] = began + timedelta(minutes=3)
         status = await it.heard.wait_state("waiting", "out_of_schedule")
         assert "; it streams again " in (status.detail or "")
-        assert not it.places.holds("front")
+        assert not it.slots.holds("front")
         assert it.heard.events[-1].type == "session.ended"
         now[0] = began
         await it.heard.wait_state("streaming", count=2)
@@ -214,7 +214,7 @@ async def test_the_budget_is_spent(tmp_path: Path) -> None:
         assert "it streams again on the next day" in (status.detail or "")
         assert 2 < it.sent <= 5
         assert it.heard.events[-1].type == "session.ended"
-        assert not it.places.holds("front")
+        assert not it.slots.holds("front")
         assert it.camera.counters.sessions == 1
         assert it.policy.budgets.as_health()["cameras"]["front"] == {"used": 5.0, "per_day": 5.0, "warned": True}
     assert it.heard.statuses[-1].state == "stopped"

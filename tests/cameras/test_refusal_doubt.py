@@ -4,7 +4,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from interhuman2mqtt.cameras.refusal_doubt import DOUBT_S, RefusalDoubt
+from interhuman2mqtt.cameras.session_failures import DOUBT_S, RefusalDoubt
 from interhuman2mqtt.errors import Outage, Overloaded, Reason, Refused
 from interhuman2mqtt.supervisor import BugBudget, Health, RetryInfo, keep_running
 
@@ -20,7 +20,7 @@ async def refused_for(seconds: float) -> tuple[float, list[RetryInfo]]:
     async def run(_health: Health) -> bool:
         await trio.lowlevel.checkpoint()
         if trio.current_time() - began < seconds:
-            raise doubt.of(GONE)
+            raise doubt.weigh(GONE)
         doubt.clear()
         return False
 
@@ -48,4 +48,4 @@ async def test_a_refusal_that_lasts(autojump_clock: MockClock) -> None:
 def test_what_is_not_doubted() -> None:
     """A spent quota, and what is no refusal at all, are what they are."""
     for outage in (Refused(Reason.QUOTA_EXHAUSTED, "spent"), Overloaded(Reason.RATE_LIMITED, "full")):
-        assert RefusalDoubt().of(outage) is outage
+        assert RefusalDoubt().weigh(outage) is outage

@@ -12,7 +12,7 @@ import pytest
 import trio
 
 from cameras.helpers import Heard, a_camera, shared
-from interhuman2mqtt.cameras import capture_task, worker
+from interhuman2mqtt.cameras import capture_task, worker, worker_process
 from interhuman2mqtt.cameras.camera import Camera
 from interhuman2mqtt.cameras.stall_detector import Timeouts
 from interhuman2mqtt.cameras.worker import CaptureProcess
@@ -89,7 +89,7 @@ async def test_nothing_is_left_of_two_hundred_restarts(tmp_path: Path, monkeypat
     monkeypatch.setenv("API_KEY", "ih_live_key")
     monkeypatch.setattr(sys, "executable", str(a_breaking_worker(tmp_path)))
     monkeypatch.setattr(worker, "WATCH_S", 0.05)
-    monkeypatch.setattr(worker, "LEAVE_S", 0.05)
+    monkeypatch.setattr(worker_process, "LEAVE_S", 0.05)
     monkeypatch.setattr(worker, "LAST_WORDS_S", 0.1)
     monkeypatch.setattr(capture_task, "LAST_MEDIA_S", 0.05)
     with trio.fail_after(120):
@@ -110,12 +110,12 @@ async def test_a_process_that_cannot_be_killed(monkeypatch: pytest.MonkeyPatch) 
         camera = Camera(a_camera(), shared(NOWHERE, heard, timeouts=Timeouts(silence=1.0)))
         before = children(os.getpid())
         nursery.start_soon(camera.run)
-        await heard.wait(lambda: camera.standing.status.source)
+        await heard.wait(lambda: camera.status.current.source)
         [process] = set(children(os.getpid())) - set(before)
         monkeypatch.setattr(worker, "REAP_S", 0.01)  # it is left before it is killed
         os.kill(process, signal.SIGSTOP)
-        await heard.wait(lambda: "cannot be killed" in (camera.standing.status.detail or ""))
-        assert camera.standing.status.reason is Reason.STALLED
+        await heard.wait(lambda: "cannot be killed" in (camera.status.current.detail or ""))
+        assert camera.status.current.reason is Reason.STALLED
         assert (camera.counters.children, camera.counters.captures) == (1, 1)
         assert set(children(os.getpid())) - set(before) == {process}
         monkeypatch.undo()

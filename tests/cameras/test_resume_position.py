@@ -91,11 +91,11 @@ def test_any_sequence_of_sessions(life: list[tuple[int, int, int, int, bool]]) -
     gone = proven_until = 0
     for back, evicted, count, proven, drained in life:
         begin = resume.start_point()
-        assert begin.floor_s <= begin.from_s
+        assert begin.not_before_s <= begin.from_s
         assert all(times_sent[gop] == 2 or gop < gone for gop in range(proven_until, round(begin.from_s)))
         gone = max(gone, round(begin.from_s) - 12 + evicted)
-        earliest = max(round(begin.from_s - min(back, begin.replay_s)), round(begin.floor_s), gone)
-        before = resume.sent_s, begin.floor_s, resume.undelivered_s
+        earliest = max(round(begin.from_s - min(back, begin.replay_s)), round(begin.not_before_s), gone)
+        before = resume.sent_s, begin.not_before_s, resume.undelivered_s
         for gop in range(earliest, earliest + count):
             resume.sent(gop, gop + 1.0)
             times_sent[gop] += 1
@@ -104,7 +104,7 @@ def test_any_sequence_of_sessions(life: list[tuple[int, int, int, int, bool]]) -
             resume.delivered(arrived)
             proven_until = max(proven_until, arrived)
         resume.session_ended(drained=drained)
-        after = resume.sent_s, resume.start_point().floor_s, resume.undelivered_s
+        after = resume.sent_s, resume.start_point().not_before_s, resume.undelivered_s
         assert all(later >= sooner for sooner, later in zip(before, after, strict=True))
         assert (after != before) == (count > 0)
         if drained:

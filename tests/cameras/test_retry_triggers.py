@@ -15,19 +15,19 @@ from interhuman2mqtt.supervisor import BackoffPolicy, RetryNow
 
 async def test_a_pause_ends_when_it_is_plugged_in(tmp_path: Path, autojump_clock: trio.testing.MockClock) -> None:
     """Within the time of one look, however long the pause; while nothing changes the pause is kept."""
-    node, hurry = tmp_path / "video0", RetryNow()
+    node, retry_now = tmp_path / "video0", RetryNow()
     capturing = CaptureTask.__new__(CaptureTask)
     capturing.worker = None
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(watch_plug, f"v4l2:{node}", capturing, hurry)
-        await hurry.sleep(60)
+        nursery.start_soon(watch_plug, f"v4l2:{node}", capturing, retry_now)
+        await retry_now.sleep(60)
         assert trio.current_time() >= 60
         for _ in range(2):
             node.touch()
             plugged = trio.current_time()
-            await hurry.sleep(60)
+            await retry_now.sleep(60)
             assert trio.current_time() - plugged <= PLUG_LOOK_S
-            await hurry.sleep(60)
+            await retry_now.sleep(60)
             assert trio.current_time() - plugged >= 60
             node.unlink()
             await trio.sleep(2 * PLUG_LOOK_S)
@@ -40,7 +40,7 @@ async def test_it_is_tried_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     heard, node = Heard(), tmp_path / "video0"
     async with trio.open_nursery() as nursery:
         hours = BackoffPolicy(first=1e6, longest=1e6)
-        camera = Camera(a_camera(source=f"v4l2:{node}"), shared("ws://localhost:1/v1/x", heard, pauses=hours))
+        camera = Camera(a_camera(source=f"v4l2:{node}"), shared("ws://localhost:1/v1/x", heard, backoff=hours))
         nursery.start_soon(camera.run)
         gone = await heard.wait_state("offline", "not_found")
         assert "is not plugged in" in (gone.detail or "")

@@ -16,8 +16,8 @@ from interhuman2mqtt.supervisor import BugBudget, Health, keep_running
 class Queue:
     """Cameras that want a place, and the order in which they got one."""
 
-    def __init__(self, places: SessionSlots, nursery: trio.Nursery) -> None:
-        self.places = places
+    def __init__(self, slots: SessionSlots, nursery: trio.Nursery) -> None:
+        self.slots = slots
         self.served: list[str] = []
         self._nursery = nursery
 
@@ -32,25 +32,25 @@ class Queue:
         """Wait until it has had a place twice, and let the cloud open its session."""
         while self.served.count(camera) < 2:  # noqa: ASYNC110 - a list wakes nobody
             await trio.sleep(0.01)
-        self.places.opened(camera)
+        self.slots.opened(camera)
 
     async def _wait(self, camera: str, priority: int, scope: trio.CancelScope) -> None:
         with scope:
-            await self.places.acquire(camera, priority)
+            await self.slots.acquire(camera, priority)
             self.served.append(camera)
 
 
 async def test_without_a_limit_nobody_waits() -> None:
     """0 means that we know of no limit."""
-    places = SessionSlots(0)
+    slots = SessionSlots(0)
     async with trio.open_nursery() as nursery:
-        queue = Queue(places, nursery)
+        queue = Queue(slots, nursery)
         for camera in "abc":
             await queue.joins(camera)
     assert queue.served == ["a", "b", "c"]
-    assert places.limit is None
-    assert places.is_free()
-    assert not places.is_taught
+    assert slots.limit is None
+    assert slots.is_free()
+    assert not slots.is_learned
 
 
 async def test_who_has_waited_longer_comes_first() -> None:
@@ -60,9 +60,9 @@ async def test_who_has_waited_longer_comes_first() -> None:
         for camera in "abc":
             await queue.joins(camera)
         assert queue.served == ["a"]
-        assert not queue.places.is_free()
+        assert not queue.slots.is_free()
         for camera in "ab":
-            queue.places.release(camera)
+            queue.slots.release(camera)
             await wait_all_tasks_blocked()
     assert queue.served == ["a", "b", "c"]
 
@@ -75,30 +75,30 @@ async def test_priority_comes_first() -> None:
         await queue.joins("middle")
         await queue.joins("high", 7)
         for camera in ("low", "high"):
-            queue.places.release(camera)
+            queue.slots.release(camera)
             await wait_all_tasks_blocked()
     assert queue.served == ["low", "high", "middle"]
 
 
-async def test_outranked() -> None:
+async def test_preempted() -> None:
     """A camera can see that a more important one waits for its place; an equal one does not count."""
     async with trio.open_nursery() as nursery:
         queue = Queue(SessionSlots(1), nursery)
         await queue.joins("hall", 3)
         await queue.joins("equal", 3)
-        assert not queue.places.outranked("hall")
+        assert not queue.slots.preempted("hall")
         await queue.joins("desk", 4)
-        assert queue.places.outranked("hall")
+        assert queue.slots.preempted("hall")
         nursery.cancel_scope.cancel()
 
 
 async def test_a_place_is_kept() -> None:
     """A camera that holds a place has it, however often it asks."""
-    places = SessionSlots(1)
-    await places.acquire("a", 0)
-    await places.acquire("a", 0)
-    assert places.holds("a")
-    assert not places.holds("b")
+    slots = SessionSlots(1)
+    await slots.acquire("a", 0)
+    await slots.acquire("a", 0)
+    assert slots.holds("a")
+    assert not slots.holds("b")
 
 
 async def test_who_gives_up_waits_no_more() -> None:
@@ -110,47 +110,47 @@ async def test_who_gives_up_waits_no_more() -> None:
         await queue.joins("c")
         impatient.cancel()
         await wait_all_tasks_blocked()
-        queue.places.release("a")
+        queue.slots.release("a")
         await wait_all_tasks_blocked()
         assert queue.served == ["a", "c"]
-        assert not queue.places.holds("b")
+        assert not queue.slots.holds("b")
 
 
 async def test_resize() -> None:
-    """More places are given away at once; where there are too few by now, who holds one is asked to leave."""
+    """More slots are given away at once; where there are too few by now, who holds one is asked to leave."""
     async with trio.open_nursery() as nursery:
         queue = Queue(SessionSlots(1), nursery)
         for camera in "abc":
             await queue.joins(camera)
-        queue.places.resize(2)
+        queue.slots.resize(2)
         await wait_all_tasks_blocked()
         assert queue.served == ["a", "b"]
-        assert not queue.places.outranked("a")
-        queue.places.resize(1)
-        assert queue.places.outranked("a")
-        queue.places.release("a")
-        assert not queue.places.outranked("b")
-        queue.places.resize(0)
+        assert not queue.slots.preempted("a")
+        queue.slots.resize(1)
+        assert queue.slots.preempted("a")
+        queue.slots.release("a")
+        assert not queue.slots.preempted("b")
+        queue.slots.resize(0)
     assert queue.served == ["a", "b", "c"]
 
 
-async def settled(places: SessionSlots) -> None:
+async def settled(slots: SessionSlots) -> None:
     """Wait until nobody can think of a session that lingers."""
     await trio.sleep(DOUBT_S)
 
 
 async def test_a_refusal_is_doubted_at_first(autojump_clock: MockClock) -> None:
     """After a start, and after a session has ended, a refusal costs nobody its place; later it does."""
-    places = SessionSlots(0)
-    await places.acquire("a", 0)
-    assert not places.refused("a")
-    assert places.limit is None
-    await settled(places)
-    places.ended()
-    assert not places.refused("a")
-    await settled(places)
-    assert places.refused("a")
-    assert places.limit == 0
+    slots = SessionSlots(0)
+    await slots.acquire("a", 0)
+    assert not slots.refused("a")
+    assert slots.limit is None
+    await settled(slots)
+    slots.ended()
+    assert not slots.refused("a")
+    await settled(slots)
+    assert slots.refused("a")
+    assert slots.limit == 0
 
 
 async def test_the_cloud_teaches_a_limit(autojump_clock: MockClock) -> None:
@@ -159,10 +159,10 @@ async def test_the_cloud_teaches_a_limit(autojump_clock: MockClock) -> None:
         queue = Queue(SessionSlots(0), nursery)
         for camera in "abc":
             await queue.joins(camera)
-        await settled(queue.places)
-        assert queue.places.refused("c")
-        queue.places.release("c")
-        assert (queue.places.limit, queue.places.is_taught) == (2, True)
+        await settled(queue.slots)
+        assert queue.slots.refused("c")
+        queue.slots.release("c")
+        assert (queue.slots.limit, queue.slots.is_learned) == (2, True)
         began = trio.current_time()
         await queue.joins("c")
         await queue.joins("d")
@@ -173,47 +173,47 @@ async def test_the_cloud_teaches_a_limit(autojump_clock: MockClock) -> None:
 
 async def test_one_more_is_tried_later_and_later(autojump_clock: MockClock) -> None:
     """While the account stays full, one camera at a time tries for one more, at last once in a minute."""
-    places = SessionSlots(0)
-    await places.acquire("a", 0)
-    await settled(places)
+    slots = SessionSlots(0)
+    await slots.acquire("a", 0)
+    await settled(slots)
     at = []
     for _ in range(7):
-        await places.acquire("a", 0)
+        await slots.acquire("a", 0)
         at.append(trio.current_time())
-        assert places.refused("a")
-        places.release("a")
+        assert slots.refused("a")
+        slots.release("a")
     waits = [after - before for before, after in pairwise(at)]
     assert waits == [5, 10, 20, 40, PROBE_MAX_S, PROBE_MAX_S]
 
 
 async def test_who_has_a_session_keeps_it_while_another_tries(autojump_clock: MockClock) -> None:
     """A probe that is refused says nothing about those that are open, though one of them has just been cut off."""
-    places = SessionSlots(0)
+    slots = SessionSlots(0)
     for camera in "abc":
-        await places.acquire(camera, 0)
-    await settled(places)
-    assert places.refused("c")
-    places.release("c")
-    await places.acquire("c", 0)
-    places.ended()
-    assert not places.refused("a")
-    assert places.refused("c")
-    places.release("c")
-    assert places.limit == 2
+        await slots.acquire(camera, 0)
+    await settled(slots)
+    assert slots.refused("c")
+    slots.release("c")
+    await slots.acquire("c", 0)
+    slots.ended()
+    assert not slots.refused("a")
+    assert slots.refused("c")
+    slots.release("c")
+    assert slots.limit == 2
 
 
 async def test_our_own_limit_stays(autojump_clock: MockClock) -> None:
     """What the cloud teaches can lower `max_sessions`, and success makes it forgotten; it never raises it."""
-    places = SessionSlots(2)
-    await places.acquire("a", 0)
-    await places.acquire("b", 0)
-    await settled(places)
-    assert places.refused("b")
-    places.release("b")
-    assert (places.limit, places.is_taught) == (1, True)
-    await places.acquire("b", 0)
-    places.opened("b")
-    assert (places.limit, places.is_taught) == (2, False)
+    slots = SessionSlots(2)
+    await slots.acquire("a", 0)
+    await slots.acquire("b", 0)
+    await settled(slots)
+    assert slots.refused("b")
+    slots.release("b")
+    assert (slots.limit, slots.is_learned) == (1, True)
+    await slots.acquire("b", 0)
+    slots.opened("b")
+    assert (slots.limit, slots.is_learned) == (2, False)
 
 
 class Account:
@@ -238,30 +238,30 @@ class Account:
 class OneCamera:
     """What a camera does with its place, its sessions being nothing but time."""
 
-    def __init__(self, name: str, places: SessionSlots, account: Account, cut: trio.Event) -> None:
-        self.name, self.places, self.account, self.cut = name, places, account, cut
+    def __init__(self, name: str, slots: SessionSlots, account: Account, cut: trio.Event) -> None:
+        self.name, self.slots, self.account, self.cut = name, slots, account, cut
         self.back_at = math.inf
 
     async def run(self, health: Health) -> bool:
-        await self.places.acquire(self.name, 0)
+        await self.slots.acquire(self.name, 0)
         if not self.account.take():
-            if self.places.refused(self.name):
-                self.places.release(self.name)
+            if self.slots.refused(self.name):
+                self.slots.release(self.name)
             raise Lingering(Reason.CONCURRENCY_LIMIT, "full")
-        self.places.opened(self.name)
-        health.well()
+        self.slots.opened(self.name)
+        health.healthy()
         if self.cut.is_set():
             self.back_at = trio.current_time()
             return False
         await self.cut.wait()
-        self.places.ended()
+        self.slots.ended()
         raise Outage(Reason.CONNECTION_LOST, "cut")
 
 
 async def seconds_until_back(cameras: int, linger: float) -> tuple[list[float], Account]:
     """How long after a cut of all of them each camera is back, on an account with a session for each."""
-    places, account, cut = SessionSlots(0), Account(cameras, linger), trio.Event()
-    fleet = [OneCamera(str(number), places, account, cut) for number in range(cameras)]
+    slots, account, cut = SessionSlots(0), Account(cameras, linger), trio.Event()
+    fleet = [OneCamera(str(number), slots, account, cut) for number in range(cameras)]
     async with trio.open_nursery() as nursery:
         for camera in fleet:
             nursery.start_soon(keep_running, camera.run, lambda _waiting: None, BugBudget(0))

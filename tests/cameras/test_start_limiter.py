@@ -92,8 +92,8 @@ async def test_whose_turn_it_is(autojump_clock: trio.abc.Clock) -> None:
         turn = await starts.wait_turn(failed=failed)
         begun.append(name)
         await trio.sleep(1)
-        turn.over()
-        turn.over()
+        turn.end()
+        turn.end()
 
     async with trio.open_nursery() as nursery:
         for name in ("failed-1", "failed-2", "failed-3", "new-1", "failed-4", "new-2"):
@@ -115,7 +115,7 @@ async def test_who_waits_may_leave(autojump_clock: trio.abc.Clock) -> None:
         nursery.start_soon(partial(starts.wait_turn, failed=False))
         await wait_all_tasks_blocked()
         nursery.cancel_scope.cancel()
-        first.over()
+        first.end()
     with trio.fail_after(1):
         await starts.wait_turn(failed=True)
 
@@ -133,7 +133,7 @@ async def test_many_that_are_away(monkeypatch: pytest.MonkeyPatch) -> None:
             for camera in (*cameras, healthy):
                 nursery.start_soon(camera.run)
             with trio.fail_after(30):
-                while healthy.standing.status.state != "streaming":
+                while healthy.status.current.state != "streaming":
                     most = max(most, len(workers() - before))
                     await trio.sleep(0.05)
             nursery.cancel_scope.cancel()

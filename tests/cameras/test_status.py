@@ -26,7 +26,7 @@ class Told:
         self.clocks = Clocks()
         clock = self.clocks.box_clock()
         self.ledger = GapTracker(clock, clock.boottime())
-        self.standing = StatusTracker("front", self, self.ledger, clock)
+        self.status = StatusTracker("front", self, self.ledger, clock)
 
     def publish_status(self, status: CameraStatus) -> None:
         """Note a status."""
@@ -40,9 +40,9 @@ class Told:
         return self.statuses[-1].state, self.statuses[-1].reason
 
     def streams(self) -> None:
-        self.standing.captures("h264")
-        self.standing.connects("s1")
-        self.standing.streams()
+        self.status.set_source("h264")
+        self.status.set_connecting("s1")
+        self.status.set_streaming()
 
 
 def test_the_first_word() -> None:
@@ -69,12 +69,12 @@ def test_a_capture_that_is_down(outage: Outage, state: State) -> None:
     """A capture that fails is what is said, whatever the session says beside it."""
     told = Told()
     told.streams()
-    told.standing.capture_failed(outage, 3)
+    told.status.set_capture_failed(outage, 3)
     assert told.last() == (state, outage.reason)
     assert told.statuses[-1].attempts == 3
-    told.standing.session_failed(NO_CLOUD, 1)
+    told.status.set_session_failed(NO_CLOUD, 1)
     assert told.last() == (state, outage.reason)
-    told.standing.captures("h264")
+    told.status.set_source("h264")
     assert told.last() == (State.CONNECTING, Reason.CLOUD_UNREACHABLE)
 
 
@@ -91,12 +91,12 @@ def test_a_session_that_failed(outage: Outage, state: State) -> None:
     """A failed session is told by its kind, holds through the next attempt, and is over when media flows."""
     told = Told()
     told.streams()
-    told.standing.session_failed(outage, 2)
+    told.status.set_session_failed(outage, 2)
     assert told.last() == (state, outage.reason)
     assert (told.statuses[-1].session, told.statuses[-1].attempts) == (None, 2)
-    told.standing.connects("s2")
+    told.status.set_connecting("s2")
     assert told.last() == (state, outage.reason)
-    told.standing.streams()
+    told.status.set_streaming()
     assert told.last() == (State.STREAMING, None)
     assert (told.statuses[-1].session, told.statuses[-1].attempts) == ("s2", 0)
 
@@ -104,11 +104,11 @@ def test_a_session_that_failed(outage: Outage, state: State) -> None:
 def test_waiting_is_over_when_it_connects() -> None:
     """Who waited for a place waits no more once a session is being opened."""
     told = Told()
-    told.standing.captures("h264")
-    told.standing.waits(Reason.MAX_SESSIONS, "others have all")
+    told.status.set_source("h264")
+    told.status.set_waiting(Reason.MAX_SESSIONS, "others have all")
     assert told.last() == (State.WAITING, Reason.MAX_SESSIONS)
     assert told.statuses[-1].detail == "others have all"
-    told.standing.connects("s1")
+    told.status.set_connecting("s1")
     assert told.last() == (State.CONNECTING, None)
 
 
@@ -117,8 +117,8 @@ def test_a_rotation_changes_the_session_only() -> None:
     told = Told()
     told.streams()
     since = told.statuses[-1].since
-    told.standing.connects("s2")
-    told.standing.streams()
+    told.status.set_connecting("s2")
+    told.status.set_streaming()
     assert told.last() == (State.STREAMING, None)
     assert (told.statuses[-1].session, told.statuses[-1].since) == ("s2", since)
 
@@ -127,12 +127,12 @@ def test_a_camera_that_comes_back_does_not_stream_yet() -> None:
     """After a capture that failed, the camera streams again only once media flows in a new session."""
     told = Told()
     told.streams()
-    told.standing.capture_failed(DOWN, 1)
+    told.status.set_capture_failed(DOWN, 1)
     assert told.statuses[-1].session is None
-    told.standing.captures("h264")
+    told.status.set_source("h264")
     assert told.last() == (State.CONNECTING, None)
-    told.standing.connects("s2")
-    told.standing.streams()
+    told.status.set_connecting("s2")
+    told.status.set_streaming()
     assert told.last() == (State.STREAMING, None)
 
 
@@ -140,11 +140,11 @@ def test_media_that_was_left_does_not_count() -> None:
     """A session that outlives its capture, until all is sent, leaves nothing behind."""
     told = Told()
     told.streams()
-    told.standing.capture_failed(DOWN, 1)
-    told.standing.streams()
+    told.status.set_capture_failed(DOWN, 1)
+    told.status.set_streaming()
     assert told.last() == (State.OFFLINE, Reason.UNREACHABLE)
-    told.standing.session_over()
-    told.standing.captures("h264")
+    told.status.end_session()
+    told.status.set_source("h264")
     assert told.last() == (State.CONNECTING, None)
 
 
@@ -164,13 +164,13 @@ def test_held_back(verdict: Decision, state: State) -> None:
     """A camera that must not stream says so and why, whatever failed before; when it may, it begins anew."""
     told = Told()
     told.streams()
-    told.standing.capture_failed(DOWN, 1)
-    told.standing.held(verdict)
+    told.status.set_capture_failed(DOWN, 1)
+    told.status.set_not_allowed(verdict)
     assert told.last() == (state, verdict.reason)
     assert (told.statuses[-1].session, told.statuses[-1].detail) == (None, "somebody paused it")
-    told.standing.begins()
+    told.status.set_starting()
     assert told.last() == (State.CONNECTING, Reason.STARTING)
-    told.standing.stopped()
+    told.status.set_stopped()
     assert told.last() == (State.STOPPED, Reason.STOPPED)
 
 
@@ -178,11 +178,11 @@ def test_a_chunk_that_was_cut_off() -> None:
     """Media that was on its way out when the session was cut left until then, and the status says when that was."""
     told = Told()
     told.streams()
-    told.standing.sends()
-    told.standing.sent()
+    told.status.set_sending()
+    told.status.set_sent()
     told.clocks.run(3600)
-    told.standing.sends()
-    told.standing.held(PAUSED)
+    told.status.set_sending()
+    told.status.set_not_allowed(PAUSED)
     assert told.statuses[-1].last_media_at == NOON + timedelta(hours=1)
 
 
@@ -190,12 +190,12 @@ def test_the_last_media_is_kept_through_a_pause() -> None:
     """A chunk that was out when the session was cut moves the time no further, nor does anything until the next one."""
     told = Told()
     told.streams()
-    told.standing.sends()
-    told.standing.sent()
+    told.status.set_sending()
+    told.status.set_sent()
     told.clocks.run(3600)
-    told.standing.held(PAUSED)
-    told.standing.held(PAUSED._replace(detail="paused otherwise"))
-    told.standing.begins()
+    told.status.set_not_allowed(PAUSED)
+    told.status.set_not_allowed(PAUSED._replace(detail="paused otherwise"))
+    told.status.set_starting()
     assert {status.last_media_at for status in told.statuses[-3:]} == {NOON}
 
 
@@ -203,19 +203,19 @@ def test_stopped_is_the_last_word() -> None:
     """After it nothing else is said."""
     told = Told()
     told.streams()
-    told.standing.stopped()
+    told.status.set_stopped()
     assert told.last() == (State.STOPPED, Reason.STOPPED)
-    told.standing.capture_failed(DOWN, 1)
+    told.status.set_capture_failed(DOWN, 1)
     assert told.last() == (State.STOPPED, Reason.STOPPED)
 
 
 @pytest.mark.parametrize(
     "again",
     [
-        lambda standing: standing.streams(),
-        lambda standing: standing.connects("s1"),
-        lambda standing: standing.captures("h264"),
-        lambda standing: standing.sent(),
+        lambda standing: standing.set_streaming(),
+        lambda standing: standing.set_connecting("s1"),
+        lambda standing: standing.set_source("h264"),
+        lambda standing: standing.set_sent(),
     ],
     ids=["streams", "connects", "captures", "sent"],
 )
@@ -224,7 +224,7 @@ def test_nothing_new_is_not_published(again: Callable[[StatusTracker], None]) ->
     told = Told()
     told.streams()
     published = len(told.statuses)
-    again(told.standing)
+    again(told.status)
     assert len(told.statuses) == published
 
 
@@ -232,10 +232,10 @@ def test_the_last_media_goes_with_the_next_change() -> None:
     """A status tells when the last media left the box."""
     told = Told()
     told.streams()
-    told.standing.sent()
-    assert told.standing.status.last_media_at == NOON
+    told.status.set_sent()
+    assert told.status.current.last_media_at == NOON
     assert told.statuses[-1].last_media_at is None
-    told.standing.stopped()
+    told.status.set_stopped()
     assert told.statuses[-1].last_media_at == NOON
 
 
@@ -243,12 +243,12 @@ def test_a_clock_that_is_set() -> None:
     """All that the status dates is dated by the new clock, and published anew; nothing else about it changes."""
     told = Told()
     told.streams()
-    told.standing.sent()
-    told.standing.sound(AudioCondition(-5.0, Reason.NO_MEDIA, "muted"))
-    told.standing.capture_failed(DOWN, 1)
+    told.status.set_sent()
+    told.status.set_audio_missing(AudioCondition(-5.0, Reason.NO_MEDIA, "muted"))
+    told.status.set_capture_failed(DOWN, 1)
     before = told.statuses[-1]
     told.clocks.step(20 * 86400)
-    told.standing.redate()
+    told.status.redate()
     after = told.statuses[-1]
     later = NOON + timedelta(days=20)
     assert (after.since, after.last_media_at, after.gap) == (later, later, Range(later, None))
@@ -257,7 +257,7 @@ def test_a_clock_that_is_set() -> None:
     dates = {"since": later, "last_media_at": later, "gap": after.gap, "audio_missing": after.audio_missing}
     assert structs.replace(before, **dates) == after
     published = len(told.statuses)
-    told.standing.redate()
+    told.status.redate()
     assert len(told.statuses) == published
 
 
@@ -265,5 +265,5 @@ def test_no_secret_in_a_detail() -> None:
     """Whatever an error says, a secret in it is not published."""
     hide("gaga/oh lala")
     told = Told()
-    told.standing.capture_failed(Outage(Reason.UNREACHABLE, "rtsp://viewer:gaga%2Foh%20lala@cam does not answer"), 1)
+    told.status.set_capture_failed(Outage(Reason.UNREACHABLE, "rtsp://viewer:gaga%2Foh%20lala@cam does not answer"), 1)
     assert told.statuses[-1].detail == "rtsp://viewer:***@cam does not answer"

@@ -29,18 +29,18 @@ def said() -> Iterator[Sequence[Mapping[str, Any]]]:
 
 
 def clocked() -> tuple[WorkerLog, list[float]]:
-    """A voice and the time that it goes by."""
+    """A log and the time that it goes by."""
     now = [0.0]
     return WorkerLog(lambda: now[0]), now
 
 
 def test_a_line_is_said_once(said: Sequence[Mapping[str, Any]]) -> None:
     """The same with other numbers is counted, and the count is told after an hour."""
-    voice, now = clocked()
+    worker_log, now = clocked()
     for packet in range(1000):
-        voice.say(b"[h264 @ 0x55d0%04x] error while decoding MB %d 7, bytestream -%d" % (packet, packet, packet))
+        worker_log.log(b"[h264 @ 0x55d0%04x] error while decoding MB %d 7, bytestream -%d" % (packet, packet, packet))
     now[0] = 3601.0
-    voice.say(b"[h264 @ 0x55d0abcd] error while decoding MB 1 7, bytestream -1")
+    worker_log.log(b"[h264 @ 0x55d0abcd] error while decoding MB 1 7, bytestream -1")
     assert [(line["event"], line["log_level"]) for line in said] == [
         ("capture process says", "debug"),
         ("capture process says (repeated 1000 times)", "debug"),
@@ -49,19 +49,21 @@ def test_a_line_is_said_once(said: Sequence[Mapping[str, Any]]) -> None:
 
 def test_what_is_not_ffmpegs_is_a_warning(said: Sequence[Mapping[str, Any]]) -> None:
     """A traceback, or what a driver prints, is seen at every level of the log."""
-    voice, _ = clocked()
-    voice.say(b"Traceback (most recent call last):\r")
-    voice.say(b"")
+    worker_log, _ = clocked()
+    worker_log.log(b"Traceback (most recent call last):\r")
+    worker_log.log(b"")
     assert [(line["log_level"], line["line"]) for line in said] == [("warning", "Traceback (most recent call last):")]
 
 
 def test_a_flood_of_new_lines_is_bounded(said: Sequence[Mapping[str, Any]]) -> None:
     """So many a minute; how many more there were is told when the minute is over."""
-    voice, now = clocked()
+    worker_log, now = clocked()
     for minute in range(20):
         now[0] = minute * 60.0
         for number in range(500):
-            voice.say(b"line %s" % "".join(chr(ord("g") + int(digit)) for digit in f"{minute}{number:03}").encode())
+            worker_log.log(
+                b"line %s" % "".join(chr(ord("g") + int(digit)) for digit in f"{minute}{number:03}").encode()
+            )
     minutes = 20
     assert len(said) == minutes * LINES + minutes - 1
     assert said[LINES] == {
@@ -69,16 +71,16 @@ def test_a_flood_of_new_lines_is_bounded(said: Sequence[Mapping[str, Any]]) -> N
         "lines": 500 - LINES,
         "log_level": "warning",
     }
-    assert len(voice._known) <= KNOWN_MAX
+    assert len(worker_log._known) <= KNOWN_MAX
 
 
 @given(st.lists(st.binary(max_size=200), max_size=60))
 def test_whatever_is_printed(lines: list[bytes]) -> None:
     """Rubbish becomes lines of text, of bounded length."""
-    voice, _ = clocked()
+    worker_log, _ = clocked()
     with structlog.testing.capture_logs() as said:
         for line in lines:
-            voice.say(line * 50)
+            worker_log.log(line * 50)
     assert len(said) <= LINES
     assert all(len(line["line"]) <= LINE_MAX for line in said)
     json.dumps(list(said))
@@ -87,8 +89,8 @@ def test_whatever_is_printed(lines: list[bytes]) -> None:
 def test_no_secret_is_cut_in_two(said: Sequence[Mapping[str, Any]]) -> None:
     """A line is redacted as a whole, before it is shortened: half a password would not be known for one."""
     hide(PASSWORD)
-    voice, _ = clocked()
-    voice.say(b"x" * (LINE_MAX - 5) + PASSWORD.encode())
+    worker_log, _ = clocked()
+    worker_log.log(b"x" * (LINE_MAX - 5) + PASSWORD.encode())
     [line] = said
     assert PASSWORD[:4] not in line["line"]
     assert line["line"].endswith("***")

@@ -220,7 +220,7 @@ async def test_a_microphone_beside_a_camera(
         media = film(await pull(worker.record("continuous", 1.0, 0.0), 2))
         assert worker.opened
         assert worker.opened.description.startswith(f"h264 192x108 (copied), {audio}")
-        missing = worker.progress.sound_missing(PATIENT)
+        missing = worker.stalls.audio_missing(PATIENT)
     assert numbers(media) == list(range(30))
     assert (missing is None) == (name == "lectern")
 

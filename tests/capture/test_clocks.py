@@ -222,7 +222,7 @@ async def test_a_real_camera_that_lies(name: str) -> None:
     async with scripted_camera(*LIARS[name]) as camera, working(a_command(camera.url())) as worker:
         recording = worker.record("continuous", 1.0, None)
         chunks = await pull(recording, 4)
-        pulse = worker.progress.pulse
+        pulse = worker.stalls.heartbeat
     for chunk, first in zip(chunks, numbers(film(chunks))[:: CLIP.gop], strict=False):
         captured = camera.plays[0] + (first or 0) / CLIP.fps
         assert chunk.captured_from == pytest.approx(captured, abs=PROMISED_S)

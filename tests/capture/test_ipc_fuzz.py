@@ -15,7 +15,7 @@ from cameras.helpers import Heard
 from interhuman2mqtt.cameras.gaps import GapTracker
 from interhuman2mqtt.cameras.stall_detector import Timeouts
 from interhuman2mqtt.cameras.status import StatusTracker
-from interhuman2mqtt.cameras.worker import CaptureProcess, frames
+from interhuman2mqtt.cameras.worker import CaptureProcess, WorkerListener, frames
 from interhuman2mqtt.capture import ipc
 from interhuman2mqtt.errors import Outage, Reason
 from interhuman2mqtt.runtime.clock import BoxClock
@@ -58,8 +58,9 @@ headers = st.sampled_from(list(FIELDS)).flatmap(a_header) | st.binary(max_size=1
 
 def a_worker(heard: Heard) -> CaptureProcess:
     """The daemon's side, without a process."""
-    made = CaptureProcess(cast("trio.Process", SimpleNamespace()), 20.0)
-    made.on_opened = StatusTracker("front", heard, GapTracker(CLOCK, 0.0), CLOCK).captures
+    status = StatusTracker("front", heard, GapTracker(CLOCK, 0.0), CLOCK)
+    listener = cast("WorkerListener", SimpleNamespace(opened=status.set_source, heartbeat=lambda _before, _now: None))
+    made = CaptureProcess(cast("trio.Process", SimpleNamespace()), 20.0, listener)
     made.record("continuous", 1.0, None)
     return made
 
@@ -75,15 +76,15 @@ def test_no_frame_is_a_bug(found: list[bytes], payload: bytes) -> None:
         recording = taken.recordings[1]
         for header in found:
             try:
-                taken.take(ipc.unpack_frame(header), payload)
-                taken.progress.judge(Timeouts())
+                taken.handle(ipc.unpack_frame(header), payload)
+                taken.stalls.judge(Timeouts())
             except ipc.IpcError as error:
                 str(error).encode()
             except Outage as outage:
                 msgspec.json.encode(outage.detail)
-        standing = StatusTracker("front", heard, GapTracker(CLOCK, 0.0), CLOCK)
+        status = StatusTracker("front", heard, GapTracker(CLOCK, 0.0), CLOCK)
         if taken.outage:
-            standing.capture_failed(taken.outage, 1)
+            status.set_capture_failed(taken.outage, 1)
         msgspec.json.encode(heard.statuses)
         for chunk in recording._chunks:
             assert chunk.media_end >= chunk.media_start

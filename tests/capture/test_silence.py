@@ -55,7 +55,7 @@ async def seen(seconds: int, *tracks: Track, **changes: object) -> Seen:
         while not chunks or chunks[-1].media_end < seconds:
             chunks.append(await recording.next_chunk())
             late.append(time.monotonic() - chunks[-1].captured_at)
-        pulse = worker.progress.pulse
+        pulse = worker.stalls.heartbeat
         return Seen(film(chunks), late, dict(pulse.repairs) if pulse else {}, camera.methods().count("DESCRIBE"))
 
 

@@ -94,7 +94,7 @@ async def test_a_worker_goes_on_meanwhile() -> None:
 
 
 async def take(shots: list[SnapshotImage], worker: CaptureProcess) -> None:
-    shots.append(await worker.picture())
+    shots.append(await worker.snapshot())
 
 
 async def test_a_worker_that_goes_leaves_nobody_waiting() -> None:
@@ -111,4 +111,4 @@ async def test_a_worker_that_goes_leaves_nobody_waiting() -> None:
 
 async def fails(worker: CaptureProcess) -> None:
     with pytest.raises(SnapshotError, match="ended"):
-        await worker.picture()
+        await worker.snapshot()

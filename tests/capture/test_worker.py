@@ -151,8 +151,8 @@ async def test_rare_key_frames_are_encoded_while_it_runs() -> None:
             pass
         chunk, _ = await pull(worker.record("continuous", 1.0, None), 2)  # a second of chunks: a pulse came as well
         assert not is_copied(worker)
-        assert worker.progress.pulse
-        assert worker.progress.pulse.repairs["rare_key_frames"] == 1
+        assert worker.stalls.heartbeat
+        assert worker.stalls.heartbeat.repairs["rare_key_frames"] == 1
         assert 14 <= len(numbers(chunk.payload)) <= 31
 
 

@@ -14,7 +14,7 @@ import trustme
 from cloud.played import KEY, Cloud, Film, Play, Tape, chunk, interpreter, play
 from interhuman2mqtt.cloud.session import run_session
 from interhuman2mqtt.cloud.session_types import SessionEnd, SessionOptions
-from interhuman2mqtt.cloud.websocket import Server, dial
+from interhuman2mqtt.cloud.transport import Server, dial
 
 CA = trustme.CA()
 CERTIFICATE = CA.issue_cert("127.0.0.1", "localhost")
@@ -50,7 +50,7 @@ async def attempt(server: Server, *, tape: Tape | None = None, film: Film | None
     """A session of one chunk."""
     film = film or Film([chunk(0, last=True)])
     return await run_session(
-        server, KEY, SessionOptions(), film, interpreter=interpreter(), observer=tape or Tape(), dial=dial
+        server, KEY, SessionOptions(), film, mapper=interpreter(), observer=tape or Tape(), dial=dial
     )
 
 

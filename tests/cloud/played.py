@@ -17,7 +17,7 @@ from interhuman2mqtt.cloud.event_mapper import EventMapper, MediaOrigin
 from interhuman2mqtt.cloud.http import HostPort
 from interhuman2mqtt.cloud.session import run_session
 from interhuman2mqtt.cloud.session_types import Anomaly, SessionEnd, SessionLimits, SessionOptions
-from interhuman2mqtt.cloud.websocket import Dial, Server
+from interhuman2mqtt.cloud.transport import Dial, Server
 from interhuman2mqtt.errors import Outage
 from interhuman2mqtt.events import Event, MediaChunk
 from support.clocks import Clocks
@@ -277,7 +277,7 @@ async def converse(
 ) -> SessionEnd:
     """One session against the played cloud; whatever the session raises comes out as it is."""
     async with trio.open_nursery() as nursery:
-        session = partial(run_session, interpreter=interpreter(), observer=tape)
+        session = partial(run_session, mapper=interpreter(), observer=tape)
         dial = memory_dial(nursery, act, sends=sends, answers=answers)
         result = await outcome.acapture(session, server, KEY, wishes or SessionOptions(), film, dial=dial)
         nursery.cancel_scope.cancel()

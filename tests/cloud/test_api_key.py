@@ -18,7 +18,7 @@ from cloud.listening import (
 )
 from cloud.played import KEY, Cloud, Film, Tape
 from interhuman2mqtt.cloud.http import ApiKey
-from interhuman2mqtt.cloud.websocket import Server
+from interhuman2mqtt.cloud.transport import Server
 from interhuman2mqtt.errors import Outage, Refused
 
 

@@ -166,7 +166,7 @@ async def one_session(seed: int) -> outcome.Value[SessionEnd] | outcome.Error:
             return ours
 
         film = Film([chunk(0), chunk(1, last=True)])
-        session = partial(run_session, interpreter=interpreter(), observer=_Deaf(), dial=dial)
+        session = partial(run_session, mapper=interpreter(), observer=_Deaf(), dial=dial)
         result = await outcome.acapture(session, SERVER, KEY, SessionOptions(), film)
         nursery.cancel_scope.cancel()
     return result

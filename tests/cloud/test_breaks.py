@@ -15,7 +15,8 @@ from interhuman2mqtt.cloud.http import ApiKey, HostPort, UpgradeRequest
 from interhuman2mqtt.cloud.session import run_session
 from interhuman2mqtt.cloud.session_types import EndCause, SessionEnd, SessionOptions
 from interhuman2mqtt.cloud.streams import ForgivingStream
-from interhuman2mqtt.cloud.websocket import ConnectionOver, Server, connect
+from interhuman2mqtt.cloud.transport import Server
+from interhuman2mqtt.cloud.websocket import ConnectionOver, connect
 from interhuman2mqtt.errors import Outage, Overloaded, Reason, Refused
 from interhuman2mqtt.events import MediaChunk
 
@@ -157,7 +158,7 @@ async def test_a_connection_that_is_gone_before_the_ping(autojump_clock: MockClo
                 KEY,
                 SessionOptions(),
                 Film([chunk(0)]),
-                interpreter=interpreter(),
+                mapper=interpreter(),
                 observer=Scissors(),
                 dial=way,
             )

@@ -12,7 +12,7 @@ from cloud.played import KEY, SERVER, Cloud, Film, Tape, chunk, interpreter, mem
 from interhuman2mqtt.cloud.http import HostPort
 from interhuman2mqtt.cloud.session import run_session
 from interhuman2mqtt.cloud.session_types import SessionOptions
-from interhuman2mqtt.cloud.websocket import Dial, Server, dial
+from interhuman2mqtt.cloud.transport import Dial, Server, dial
 
 WISHES = SessionOptions(include=("conversation_quality_overall",))
 
@@ -50,7 +50,7 @@ async def cancelled_run(server: Server, way: Dial, steps: int) -> tuple[bool, Ta
         instrument = CancelAt(scope, steps)
         trio.lowlevel.add_instrument(instrument)
         try:
-            await run_session(server, KEY, WISHES, film, interpreter=interpreter(), observer=tape, dial=way)
+            await run_session(server, KEY, WISHES, film, mapper=interpreter(), observer=tape, dial=way)
         finally:
             trio.lowlevel.remove_instrument(instrument)
     return scope.cancelled_caught, tape

@@ -69,7 +69,7 @@ async def heard(frames: list[str | bytes]) -> tuple[list[Message], Tape]:
     await trio.lowlevel.checkpoint()
     for frame in frames:
         for message in parse(frame):
-            hearing.take(message)
+            hearing.handle(message)
     topics = CameraTopics(Topics("interhuman", "lobby-1"), "front")
     events = [*tape.events, *told.end()]
     return [message for event in events for message in topics.messages(event)], tape

@@ -15,7 +15,7 @@ from cloud.listening import (
     told_by,
 )
 from interhuman2mqtt.cloud.session_types import EndCause, SessionEnd
-from interhuman2mqtt.cloud.websocket import Server
+from interhuman2mqtt.cloud.transport import Server
 from interhuman2mqtt.errors import Outage, Reason, Refused
 
 

@@ -107,8 +107,6 @@ async def test_hints_before_the_upgrade(autojump_clock: MockClock) -> None:
             return ours
 
         film = Film([chunk(0, last=True)])
-        end = await run_session(
-            SERVER, KEY, SessionOptions(), film, interpreter=interpreter(), observer=Tape(), dial=way
-        )
+        end = await run_session(SERVER, KEY, SessionOptions(), film, mapper=interpreter(), observer=Tape(), dial=way)
         nursery.cancel_scope.cancel()
     assert end == SessionEnd(EndCause.FINISHED, drained=True)

@@ -35,7 +35,8 @@ from interhuman2mqtt.cloud.http import HostPort
 from interhuman2mqtt.cloud.session import run_session
 from interhuman2mqtt.cloud.session_types import EndCause, SessionEnd, SessionOptions
 from interhuman2mqtt.cloud.streams import PIECE
-from interhuman2mqtt.cloud.websocket import SEND_TIMEOUT, Dial, Server, dial
+from interhuman2mqtt.cloud.transport import Dial, Server, dial
+from interhuman2mqtt.cloud.websocket import SEND_TIMEOUT
 from interhuman2mqtt.errors import Outage, Reason
 
 Hook = Callable[[], Awaitable[None]]
@@ -103,9 +104,7 @@ class Blocked:
     async def run(self, port: int) -> None:
         film = Film([chunk(0, payload=bytes(8 << 20))])
         server = Server(f"ws://127.0.0.1:{port}/v2")
-        await run_session(
-            server, KEY, SessionOptions(), film, interpreter=interpreter(), observer=Tape(), dial=self.dial
-        )
+        await run_session(server, KEY, SessionOptions(), film, mapper=interpreter(), observer=Tape(), dial=self.dial)
 
     async def wait_full(self) -> None:
         """Until nothing moves any more."""
@@ -216,7 +215,7 @@ async def slow_session(piece_s: float, pieces: int) -> SessionEnd:
     """A session whose only chunk takes so many pieces."""
     film = Film([chunk(0, last=True, payload=bytes(pieces * PIECE - 100))])
     async with slow_way(Cloud.serve, piece_s) as way:
-        session = partial(run_session, interpreter=interpreter(), observer=Tape())
+        session = partial(run_session, mapper=interpreter(), observer=Tape())
         result = await outcome.acapture(session, SERVER, KEY, SessionOptions(), film, dial=way)
     return result.unwrap()
 

@@ -15,7 +15,7 @@ from interhuman2mqtt import __version__
 from interhuman2mqtt.cloud.http import HostPort
 from interhuman2mqtt.cloud.session import run_session
 from interhuman2mqtt.cloud.session_types import EndCause, SessionEnd, SessionOptions
-from interhuman2mqtt.cloud.websocket import Dial, Server, dial
+from interhuman2mqtt.cloud.transport import Dial, Server, dial
 from interhuman2mqtt.errors import Outage, Reason, Refused
 
 
@@ -50,7 +50,7 @@ async def test_what_the_upgrade_asks() -> None:
             film = Film([chunk(0, last=True)])
             server = Server(url.format(port))
             await run_session(
-                server, KEY, SessionOptions(model=model), film, interpreter=interpreter(), observer=Tape(), dial=dial
+                server, KEY, SessionOptions(model=model), film, mapper=interpreter(), observer=Tape(), dial=dial
             )
             nursery.cancel_scope.cancel()
         assert seen[0].path == path
@@ -87,7 +87,7 @@ async def test_the_host_header(url: str, host: bytes) -> None:
     async with trio.open_nursery() as nursery:
         with pytest.raises(Outage):
             await run_session(
-                Server(url), KEY, SessionOptions(), Film(), interpreter=interpreter(), observer=Tape(), dial=dial
+                Server(url), KEY, SessionOptions(), Film(), mapper=interpreter(), observer=Tape(), dial=dial
             )
     assert b"\r\nHost: " + host + b"\r\n" in heard
 
@@ -167,9 +167,7 @@ async def test_several_addresses_that_all_fail() -> None:
     ways: list[tuple[Dial, str]] = [(several, "No route to host"), (unknown, "Name or service not known")]
     for way, said in ways:
         with pytest.raises(Outage, match=f"no connection to cloud.test:80: .*{said}"):
-            await run_session(
-                SERVER, KEY, SessionOptions(), Film(), interpreter=interpreter(), observer=Tape(), dial=way
-            )
+            await run_session(SERVER, KEY, SessionOptions(), Film(), mapper=interpreter(), observer=Tape(), dial=way)
 
 
 async def test_a_cloud_that_does_not_answer(autojump_clock: MockClock) -> None:
@@ -182,9 +180,7 @@ async def test_a_cloud_that_does_not_answer(autojump_clock: MockClock) -> None:
 
     began = autojump_clock.current_time()
     with pytest.raises(Outage, match=r"cloud\.test:80 did not answer within 20 s") as caught:
-        await run_session(
-            SERVER, KEY, SessionOptions(), Film(), interpreter=interpreter(), observer=Tape(), dial=silent
-        )
+        await run_session(SERVER, KEY, SessionOptions(), Film(), mapper=interpreter(), observer=Tape(), dial=silent)
     assert caught.value.reason is Reason.CLOUD_UNREACHABLE
     assert autojump_clock.current_time() - began == pytest.approx(20, abs=0.1)
     await theirs.receive_some()

@@ -32,18 +32,18 @@ def test_one_line_when_all_is_well() -> None:
     """With a broker and every camera streaming there is nothing else to say."""
     all_well = cameras("a", "b")
     for camera in all_well.values():
-        camera.standing.captures("h264")
-        camera.standing.streams()
+        camera.status.set_source("h264")
+        camera.status.set_streaming()
     assert report.sentence(all_well, ONLINE) == "2 of 2 cameras streaming"
 
 
 def test_one_line_when_something_is_wrong() -> None:
     """The cameras that do not stream are counted by their states, and the broker comes first."""
     some = cameras("a", "b", "c", "d")
-    some["a"].standing.capture_failed(Outage(Reason.UNREACHABLE, "down"), 1)
-    some["b"].standing.capture_failed(Outage(Reason.STALLED, "down"), 1)
-    some["c"].standing.captures("h264")
-    some["c"].standing.streams()
+    some["a"].status.set_capture_failed(Outage(Reason.UNREACHABLE, "down"), 1)
+    some["b"].status.set_capture_failed(Outage(Reason.STALLED, "down"), 1)
+    some["c"].status.set_source("h264")
+    some["c"].status.set_streaming()
     assert report.sentence(some, ONLINE) == "1 of 4 cameras streaming (1 connecting, 2 offline)"
     away = BrokerState(phase=BrokerPhase.OFFLINE, reason=Reason.BROKER_LOST, detail="it went away", since=utc_now())
     others = "1 of 4 cameras streaming (1 connecting, 2 offline)"

@@ -48,13 +48,13 @@ def pulse(video: int, repairs: dict[str, int]) -> ipc.WorkerHeartbeat:
 def test_pulses_add_up_over_processes() -> None:
     """Packets and repairs go on growing when another capture process begins at nought."""
     counters = Counters()
-    counters.pulsed(None, pulse(10, {"no_dts": 2}))
-    counters.pulsed(pulse(10, {"no_dts": 2}), pulse(15, {"no_dts": 2, "frozen": 1}))
-    counters.pulsed(None, pulse(3, {"frozen": 1}))
+    counters.add_heartbeat(None, pulse(10, {"no_dts": 2}))
+    counters.add_heartbeat(pulse(10, {"no_dts": 2}), pulse(15, {"no_dts": 2, "frozen": 1}))
+    counters.add_heartbeat(None, pulse(3, {"frozen": 1}))
     assert (counters.video_packets, counters.audio_packets, counters.repairs) == (18, 36, 4)
     assert counters.repaired.counts == {"no_dts": 2, "frozen": 2}
     assert counters.as_dict()["ring_seconds"] == 1.5
-    counters.captures_over()
+    counters.end_capture()
     assert (counters.ring_seconds, counters.ring_bytes) == (0.0, 0)
 
 

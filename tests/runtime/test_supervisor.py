@@ -53,8 +53,8 @@ def well_for(seconds: float) -> Step:
     """Works for so long, and is down then."""
 
     async def step(health: Health) -> bool:
-        health.well()
-        health.well()  # saying it again changes nothing
+        health.healthy()
+        health.healthy()  # saying it again changes nothing
         await trio.sleep(seconds)
         raise DOWN
 
@@ -63,8 +63,8 @@ def well_for(seconds: float) -> Step:
 
 async def gains(health: Health) -> bool:
     """Is not well for long, and yet brings things on."""
-    health.well()
-    health.gained()
+    health.healthy()
+    health.made_progress()
     await trio.sleep(1)
     raise DOWN
 
@@ -278,16 +278,16 @@ def most_within(times: list[float], seconds: float) -> int:
 
 async def test_a_pause_can_be_cut_short(autojump_clock: MockClock) -> None:
     """Who has mended something need not wait for the end of a long pause."""
-    hurry, script = RetryNow(), Script(LOCKED)
+    retry_now, script = RetryNow(), Script(LOCKED)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(lambda: keep_running(script.run, script.told.append, BugBudget(0), hurry=hurry))
+        nursery.start_soon(lambda: keep_running(script.run, script.told.append, BugBudget(0), retry_now=retry_now))
         await trio.sleep(10)
-        hurry.now()
+        retry_now.trigger()
     assert script.began == [0, 10] or script.began[1] - script.began[0] == pytest.approx(10)
 
 
 async def test_a_pause_is_promised(autojump_clock: MockClock) -> None:
     """Each pause is promised to the watchdog before it begins, so that who pauses for long is not taken for hung."""
     script, promised = Script(LOCKED, DOWN), list[float]()
-    await keep_running(script.run, script.told.append, BugBudget(0), promise=promised.append)
+    await keep_running(script.run, script.told.append, BugBudget(0), heartbeat=promised.append)
     assert promised[1::2] == [waiting.seconds for waiting in script.told]

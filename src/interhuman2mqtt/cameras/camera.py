@@ -1,13 +1,11 @@
-"""One camera: when it may stream, and one spell of streaming after another.
+"""One camera: when it may stream, and one run of streaming after another.
 
-While the policy does not allow it there is nothing of it but its status: no capture process, no session, no place.
-
-A time in which a camera may stream: its capture, its session, and where the two meet.
-
-Two tasks, each restarted by `supervise` alone. One keeps a capture process; the other keeps a session, for as long as
-there is a capture to pull from and a place among the account's sessions. A session ends with its capture; a capture
-goes on without a session, its ring turning. A third waits for the end that the policy sets: a pause cuts everything
-off, whatever is under way; the end of an hour or of a budget lets the session come to its own.
+While the policy does not allow it there is nothing of it but its status: no capture process, no session, no slot. A run
+is a time in which it may stream, with two tasks that the supervisor restarts each by itself. One keeps a capture
+process; the other keeps a session, for as long as there is a capture to pull from and a slot among the account's
+sessions. A session ends with its capture; a capture goes on without a session, its ring turning. A third task waits for
+the end that the policy sets: a pause cuts everything off, whatever is under way; the end of an hour or of a budget lets
+the session come to its own.
 """
 
 import math
@@ -19,10 +17,10 @@ import trio
 
 from interhuman2mqtt import config
 from interhuman2mqtt.cameras.capture_task import CaptureTask
-from interhuman2mqtt.cameras.circuit_breaker import CircuitBreaker
 from interhuman2mqtt.cameras.context import CameraContext, capture_of, session_of
 from interhuman2mqtt.cameras.counters import Counters
 from interhuman2mqtt.cameras.retry_triggers import SecretWatch, watch_plug
+from interhuman2mqtt.cameras.session_failures import CircuitBreaker
 from interhuman2mqtt.cameras.session_task import SessionTask
 from interhuman2mqtt.cameras.snapshot import SnapshotError, SnapshotImage
 from interhuman2mqtt.cameras.status import StatusTracker
@@ -32,170 +30,181 @@ from interhuman2mqtt.supervisor import BugBudget, Health, Quarantine, RetryInfo,
 
 DRAIN_S = 30.0
 """How long a session may drain when the hour or the budget is over."""
+BEGIN_S = 2.0
+"""Between two beginnings of a run: who pauses and resumes it a hundred times a second starts no more processes."""
 
 log = structlog.get_logger(__name__)
 
 
 class CameraRun:
-    """From a verdict that allows to one that does not; nothing of it is left, the ring and the place included."""
+    """From a decision that allows to one that does not; nothing of it is left, the ring and the slot included."""
 
     def __init__(
         self,
         camera: config.CameraConfig,
-        shared: CameraContext,
-        standing: StatusTracker,
+        context: CameraContext,
+        status: StatusTracker,
         counters: Counters,
         bugs: BugBudget,
     ) -> None:
-        self._standing = standing
+        self._camera = camera
+        self._context = context
+        self._status = status
         self._counters = counters
-        self._capturing = CaptureTask(camera, shared, standing, counters)
-        self._streaming = SessionTask(camera, shared, self._capturing, standing, counters)
-        self._config, self._camera = camera, camera.id
-        self._source = camera.source
-        self._mended = SecretWatch(camera.password)
-        self._alive = shared.alive
-        self._breaker = CircuitBreaker()
-        self._pauses = shared.pauses
         self._bugs = bugs
+        self._capture = CaptureTask(camera, context, status, counters)
+        self._session = SessionTask(camera, context, self._capture, status, counters)
+        self._password_watch = SecretWatch(camera.password)
+        self._breaker = CircuitBreaker()
         self._scope = trio.CancelScope()
-        self._over: str | None = None
+        self._ended_for: str | None = None
         """Why it may not be seen any longer."""
-        self._showing: set[trio.CancelScope] = set()
+        self._snapshots: set[trio.CancelScope] = set()
 
     async def run(self, permit: Permit) -> None:
-        """Until the permit is withdrawn, or `stop`."""
+        """Run until the permit is withdrawn, or `stop`."""
         try:
             with self._scope:
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self._end_with, permit)
                     nursery.start_soon(self._keep_capturing)
-                    nursery.start_soon(watch_plug, self._source, self._capturing, self._mended)
+                    nursery.start_soon(watch_plug, self._camera.source, self._capture, self._password_watch)
                     await self._keep_streaming()
                     nursery.cancel_scope.cancel()
         finally:
-            self._show_no_more()
-            self._streaming.release()
-            for stage in (capture_of(self._camera), session_of(self._camera)):
-                self._alive.withdraw(stage)
+            self._cancel_snapshots()
+            self._session.release()
+            for stage in (capture_of(self._camera.id), session_of(self._camera.id)):
+                self._context.heartbeats.withdraw(stage)
 
     async def show(self, deliver: Callable[[SnapshotImage], Awaitable[None]]) -> SnapshotImage:
-        """Hand what the camera sees now to `deliver`; the end of the permit ends that too. Raises SnapshotError."""
-        worker = self._capturing.worker
-        if self._over is not None or worker is None:
-            raise SnapshotError(self._over or "its source is not open")
+        """Hand what the camera sees now to `deliver`; the end of the permit ends that too. Raise SnapshotError."""
+        worker = self._capture.worker
+        if self._ended_for is not None or worker is None:
+            raise SnapshotError(self._ended_for or "its source is not open")
         with trio.CancelScope() as scope:
-            self._showing.add(scope)
+            self._snapshots.add(scope)
             try:
-                picture = await worker.picture()
-                await deliver(picture)
-                return picture
+                snapshot = await worker.snapshot()
+                await deliver(snapshot)
+                return snapshot
             finally:
-                self._showing.remove(scope)
+                self._snapshots.remove(scope)
         raise SnapshotError("it may not be seen any longer")
 
-    def _show_no_more(self) -> None:
-        for scope in self._showing:
+    def stop(self) -> bool:
+        """Let `run` return once the session is drained; return False where there is none to wait for."""
+        return self._session.stop()
+
+    def _cancel_snapshots(self) -> None:
+        for scope in self._snapshots:
             scope.cancel()
 
     async def _keep_capturing(self) -> None:
-        promise = self._alive.of(capture_of(self._camera))
-        run, tell, hurry = self._capturing.run, self._tell_capture, self._mended
-        await keep_running(run, tell, self._bugs, self._pauses, promise=promise, hurry=hurry)
+        await keep_running(
+            self._capture.run,
+            self._on_capture_retry,
+            self._bugs,
+            self._context.backoff,
+            heartbeat=self._context.heartbeats.of(capture_of(self._camera.id)),
+            retry_now=self._password_watch,
+        )
 
     async def _keep_streaming(self) -> None:
-        run, promise = self._breaker.guard(self._streaming.run), self._alive.of(session_of(self._camera))
-        hurry = SecretWatch(self._config.api_key)
-        await keep_running(run, self._tell_session, self._bugs, self._pauses, promise=promise, hurry=hurry)
-
-    def stop(self) -> bool:
-        """Let `run` return once the session is drained; False where there is none to wait for."""
-        return self._streaming.stop()
+        await keep_running(
+            self._breaker.guard(self._session.run),
+            self._on_session_retry,
+            self._bugs,
+            self._context.backoff,
+            heartbeat=self._context.heartbeats.of(session_of(self._camera.id)),
+            retry_now=SecretWatch(self._camera.api_key),
+        )
 
     async def _end_with(self, permit: Permit) -> None:
-        verdict = await permit.wait_refused()
-        self._over = verdict.detail or "it may not be seen"
-        self._show_no_more()
-        log.info("may not stream any longer", reason=verdict.reason)
-        if verdict.reason is not Reason.PAUSED and self._streaming.stop():
+        """End with the permit: at once where somebody paused the camera, whoever waits for whatever.
+
+        A pause is about people who do not want to be seen, so what waits in the ring or on the way goes with it. An
+        hour or a budget that is over is about cost: the last events are worth some seconds of draining.
+        """
+        decision = await permit.wait_refused()
+        self._ended_for = decision.detail or "it may not be seen"
+        self._cancel_snapshots()
+        log.info("may not stream any longer", reason=decision.reason)
+        if decision.reason is not Reason.PAUSED and self._session.stop():
             self._scope.deadline = trio.current_time() + DRAIN_S
-            verdict = await permit.wait_paused()
-        if verdict.reason is Reason.PAUSED:
-            self._capturing.dismiss()
+            decision = await permit.wait_paused()
+        if decision.reason is Reason.PAUSED:
+            self._capture.dismiss()
         self._scope.cancel()
 
-    def _tell_capture(self, waiting: RetryInfo) -> None:
-        self._counters.capture_failures[waiting.outage.reason] += 1
-        self._standing.capture_failed(waiting.outage, waiting.failures)
+    def _on_capture_retry(self, retry: RetryInfo) -> None:
+        self._counters.capture_failures[retry.outage.reason] += 1
+        self._status.set_capture_failed(retry.outage, retry.failures)
 
-    def _tell_session(self, waiting: RetryInfo) -> None:
-        if isinstance(waiting.outage, Overloaded | Refused):
-            self._streaming.release()  # nobody keeps a place for long that it cannot use
-        self._counters.session_failures[waiting.outage.reason] += 1
-        self._standing.session_failed(waiting.outage, waiting.failures)
-
-
-BEGIN_S = 2.0
-"""Between two times that it begins: who pauses and resumes it a hundred times a second starts no more processes."""
+    def _on_session_retry(self, retry: RetryInfo) -> None:
+        if isinstance(retry.outage, Overloaded | Refused):
+            self._session.release()  # nobody keeps a slot for long that it cannot use
+        self._counters.session_failures[retry.outage.reason] += 1
+        self._status.set_session_failed(retry.outage, retry.failures)
 
 
 class Camera:
     """Captures and streams while it may, until it is stopped."""
 
-    def __init__(self, camera: config.CameraConfig, shared: CameraContext) -> None:
+    def __init__(self, camera: config.CameraConfig, context: CameraContext) -> None:
         self.config = camera
         self.counters = Counters()
-        self.standing = StatusTracker(camera.id, shared.publisher, shared.coverage.ledger(camera.id), shared.clock)
-        self._shared = shared
-        self._bugs = Quarantine(shared.bugs)
+        self.status = StatusTracker(camera.id, context.publisher, context.coverage.tracker(camera.id), context.clock)
+        self._context = context
+        self._bugs = Quarantine(context.bugs)
         self._scope = trio.CancelScope()
-        self._spell: CameraRun | None = None
+        self._current: CameraRun | None = None
         self._stopping = False
         self._began_at = -math.inf
         self._stopped_for = Reason.STOPPED
 
     async def run(self) -> None:
-        """Until `stop`: then the session has been drained and the capture is gone."""
+        """Run until `stop`: then the session has been drained and the capture is gone."""
         with structlog.contextvars.bound_contextvars(camera=self.config.id):
             try:
-                with self._scope, Permit(self.config, self._shared.policy) as permit:
+                with self._scope, Permit(self.config, self._context.policy) as permit:
                     while not self._stopping:
                         await self._wait_allowed(permit)
                         await self._stream(permit)
             finally:
-                self.standing.stopped(self._stopped_for)
+                self.status.set_stopped(self._stopped_for)
 
     def stop(self, reason: Reason = Reason.STOPPED) -> None:
         """End the recording and drain the session, if there is one, and let `run` return."""
         self._stopped_for = reason
         self._stopping = True
-        if self._spell is None or not self._spell.stop():
+        if self._current is None or not self._current.stop():
             self._scope.cancel()
 
     async def show(self, deliver: Callable[[SnapshotImage], Awaitable[None]]) -> SnapshotImage:
-        """Hand what it sees now to `deliver`, as long as it may be seen. Raises SnapshotError."""
-        status = self.standing.status
-        if self._spell is None:
+        """Hand what it sees now to `deliver`, as long as it may be seen. Raise SnapshotError."""
+        status = self.status.current
+        if self._current is None:
             raise SnapshotError(f"it is {status.state.value}: {status.detail or status.reason or 'it has just begun'}")
-        return await self._spell.show(deliver)
+        return await self._current.show(deliver)
 
     async def _wait_allowed(self, permit: Permit) -> None:
-        """The first verdict is waited for: nothing begins before it.
+        """Wait for the first decision, before which nothing begins, and then until one allows to stream.
 
         An end is obeyed at once; a beginning comes at least `BEGIN_S` after the one before it.
         """
-        verdict = await permit.wait_other(None)
-        while not (verdict.allowed and await self._rests(permit)):
-            if verdict.allowed:  # and no more, once it had rested
-                verdict = await permit.wait_other(None)
+        decision = await permit.wait_other(None)
+        while not (decision.allowed and await self._wait_begin(permit)):
+            if decision.allowed:  # and no more, once it had waited
+                decision = await permit.wait_other(None)
             else:
-                self.standing.held(verdict)
-                verdict = await permit.wait_other(verdict)
+                self.status.set_not_allowed(decision)
+                decision = await permit.wait_other(decision)
         self._began_at = trio.current_time()
-        self.standing.begins()
+        self.status.set_starting()
 
-    async def _rests(self, permit: Permit) -> bool:
-        """Wait until it may begin again; returns False where it may not stream any more by then."""
+    async def _wait_begin(self, permit: Permit) -> bool:
+        """Wait until it may begin again; return False where it may not stream any more by then."""
         with trio.move_on_at(self._began_at + BEGIN_S):
             await permit.wait_refused()
             return False
@@ -203,27 +212,27 @@ class Camera:
 
     async def _stream(self, permit: Permit) -> None:
         """Stream until the permit is withdrawn, or `stop`; a bug outside of both halves is this camera's too."""
-        hurry = RetryNow()
+        retry_now = RetryNow()
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(_hurry_on_refusal, permit, hurry)
-            run = partial(self._one_spell, permit)
-            await keep_running(run, self._tell, self._bugs, self._shared.pauses, hurry=hurry)
+            nursery.start_soon(_trigger_on_refusal, permit, retry_now)
+            run = partial(self._run_once, permit)
+            await keep_running(run, self._on_retry, self._bugs, self._context.backoff, retry_now=retry_now)
             nursery.cancel_scope.cancel()
 
-    async def _one_spell(self, permit: Permit, _health: Health) -> bool:
+    async def _run_once(self, permit: Permit, _health: Health) -> bool:
         if self._stopping or permit.verdict is None or not permit.verdict.allowed:
             return False
-        self._spell = CameraRun(self.config, self._shared, self.standing, self.counters, self._bugs)
+        self._current = CameraRun(self.config, self._context, self.status, self.counters, self._bugs)
         try:
-            await self._spell.run(permit)
+            await self._current.run(permit)
         finally:
-            self._spell = None
+            self._current = None
         return False
 
-    def _tell(self, waiting: RetryInfo) -> None:
-        self.standing.capture_failed(waiting.outage, waiting.failures)
+    def _on_retry(self, retry: RetryInfo) -> None:
+        self.status.set_capture_failed(retry.outage, retry.failures)
 
 
-async def _hurry_on_refusal(permit: Permit, hurry: RetryNow) -> None:
+async def _trigger_on_refusal(permit: Permit, retry_now: RetryNow) -> None:
     await permit.wait_refused()
-    hurry.now()
+    retry_now.trigger()

@@ -28,86 +28,99 @@ LAST_MEDIA_S = 5.0
 
 
 class CaptureTask:
-    """Keeps a worker that a session can pull from."""
+    """Keeps a worker that a session can pull from, and listens to it (`worker.WorkerListener`)."""
 
     def __init__(
-        self, camera: config.CameraConfig, shared: CameraContext, standing: StatusTracker, counters: Counters
+        self, camera: config.CameraConfig, context: CameraContext, status: StatusTracker, counters: Counters
     ) -> None:
         self.worker: CaptureProcess | None = None
         self._camera = camera
-        self._shared = shared
-        self._standing = standing
+        self._context = context
+        self._status = status
         self._counters = counters
-        self._voice = WorkerLog()
-        self._silent: AudioCondition | None = None
+        self._worker_log = WorkerLog()
+        self._missing_audio: AudioCondition | None = None
         self._last: CaptureProcess | None = None
         self._has_failed = False
-        self._opened, self._pulled_out = Notifier(), Notifier()
+        self._opened, self._released = Notifier(), Notifier()
 
     async def run(self, health: Health) -> bool:
-        """One worker, from its start until its source fails, which is raised."""
-        self._wait_for_last()
-        promise = self._shared.alive.of(capture_of(self._camera.id))
+        """Run one worker, from its start until its source fails, which is raised."""
+        self._refuse_second()
         turn = await self._wait_turn()
         self._counters.captures += 1
         try:
             async with start_worker(
-                open_command(self._camera), self._shared.timeouts, voice=self._voice, promise=promise
+                open_command(self._camera),
+                self._context.timeouts,
+                heartbeat=self._context.heartbeats.of(capture_of(self._camera.id)),
+                worker_log=self._worker_log,
+                listener=self,
             ) as worker:
                 self._last, self._counters.children = worker, 1
-                worker.on_pulse = self._counters.pulsed
                 with trio.move_on_after(HOLD_S):
                     await worker.wait_open()
-                turn.over()
+                turn.end()
                 await self._keep(worker, health)
         finally:
-            turn.over()
+            turn.end()
             self._counters.children = self._left_over()
-            self._counters.captures_over()
+            self._counters.end_capture()
 
     async def _wait_turn(self) -> Turn:
-        """Wait until the camera answers, and a process may begin; raises the Outage that it does not answer for."""
+        """Wait until the camera answers, and a process may begin; raise the Outage that it does not answer for."""
         failed, self._has_failed = self._has_failed, True  # until it has opened
         open_command(self._camera)  # without its password it need not be asked
-        await wait_answer(self._camera.source, self._shared.resolver)
-        self._shared.alive.withdraw(capture_of(self._camera.id))  # as many others may come first
-        return await self._shared.starts.wait_turn(failed=failed)
+        await wait_answer(self._camera.source, self._context.resolver)
+        self._context.heartbeats.withdraw(capture_of(self._camera.id))  # as many others may come first
+        return await self._context.starts.wait_turn(failed=failed)
 
     async def _keep(self, worker: CaptureProcess, health: Health) -> NoReturn:
-        self._standing.captures(await worker.wait_open())
-        worker.on_opened = self._standing.captures
-        worker.on_sound = self._hear
-        health.well()
+        await worker.wait_open()
+        health.healthy()
         self._has_failed = False
         self.worker = worker
         self._opened.set()
-        self._pulled_out.clear()
+        self._released.clear()
         try:
             await worker.ended.wait()
             with trio.move_on_after(LAST_MEDIA_S):
-                await self._pulled_out.wait()
+                await self._released.wait()
         finally:
             self._forget()
-            self._hear(None)
+            self._set_audio_missing(None)
         raise worker.outage or Outage(Reason.SOURCE_ENDED, "the source ended")
 
-    def _hear(self, missing: AudioStall | None) -> None:
-        """Tell when sound goes missing, or why else it does, and when it is there again."""
-        before = self._silent
-        if (before and before.reason) == (missing and missing.reason):
-            return
-        now, camera = self._shared.clock.boottime(), self._camera.id
-        if before:
-            self._shared.coverage.audio(camera, AudioGap(before.since, now, before.reason))
-        self._silent = None
-        if missing:
-            since = now - missing.seconds
-            self._silent = AudioCondition(since, missing.reason, missing.detail)
-            self._shared.coverage.audio(camera, AudioGap(since, None, missing.reason))
-        self._standing.sound(self._silent)
+    def opened(self, description: str) -> None:
+        """Show what the source is."""
+        self._status.set_source(description)
 
-    def _wait_for_last(self) -> None:
-        """Never two processes for one camera: one that cannot be killed holds the device, and others would pile up."""
+    def heartbeat(self, before: ipc.WorkerHeartbeat | None, now: ipc.WorkerHeartbeat) -> None:
+        """Count how the capture goes."""
+        self._counters.add_heartbeat(before, now)
+
+    def audio_missing(self, stall: AudioStall | None) -> None:
+        """Publish that audio goes missing, once the source is open."""
+        if self.worker is not None:
+            self._set_audio_missing(stall)
+
+    def _set_audio_missing(self, stall: AudioStall | None) -> None:
+        """Publish when audio goes missing, or why else it does, and when it is there again."""
+        before = self._missing_audio
+        if (before and before.reason) == (stall and stall.reason):
+            return
+        now, camera = self._context.clock.boottime(), self._camera.id
+        if before:
+            self._context.coverage.audio(camera, AudioGap(before.since, now, before.reason))
+        self._missing_audio = None
+        if stall:
+            since = now - stall.seconds
+            self._missing_audio = AudioCondition(since, stall.reason, stall.detail)
+            self._context.coverage.audio(camera, AudioGap(since, None, stall.reason))
+        self._status.set_audio_missing(self._missing_audio)
+
+    def _refuse_second(self) -> None:
+        """Raise an Outage while the last process, which cannot be killed, holds the device: others would pile up."""
         if self._left_over():
             raise Outage(
                 Reason.STALLED,
@@ -116,7 +129,7 @@ class CaptureTask:
             )
 
     def _left_over(self) -> int:
-        """Processes of ours that are still there, though we have left them."""
+        """Return how many processes of ours are still there, though we have left them."""
         return int(self._last is not None and not self._last.is_reaped)
 
     def dismiss(self) -> None:
@@ -125,23 +138,23 @@ class CaptureTask:
             self._last.dismiss()
 
     async def wait_worker(self) -> CaptureProcess:
-        """The worker, as soon as its source is open."""
+        """Return the worker, as soon as its source is open."""
         while self.worker is None:
             await self._opened.wait()
         return self.worker
 
     def session_over(self, worker: CaptureProcess) -> None:
-        """Nobody pulls from it now; one whose source has ended is of no more use."""
+        """Note that nobody pulls from a worker now; one whose source has ended is of no more use."""
         if worker is self.worker and worker.ended.is_set():
             self._forget()
 
     def _forget(self) -> None:
         self.worker = None
-        self._pulled_out.set()
+        self._released.set()
 
 
 def open_command(camera: config.CameraConfig) -> ipc.Open:
-    """What the worker is told; raises Refused where the password is missing."""
+    """Return the command that opens the camera's source; raise Refused where the password is missing."""
     password = None
     if camera.password is not None:
         password = secrets.read(camera.password, what=f"cameras.{camera.id}.password").reveal()

@@ -1,13 +1,13 @@
-"""What the cameras of a box have in common."""
+"""The surroundings that the cameras of a box have in common."""
 
 from typing import NamedTuple, Protocol
 
 from interhuman2mqtt.cameras.coverage import Coverage
-from interhuman2mqtt.cameras.refusal_doubt import Accepted
+from interhuman2mqtt.cameras.session_failures import Accepted
 from interhuman2mqtt.cameras.session_slots import SessionSlots
 from interhuman2mqtt.cameras.stall_detector import Timeouts
 from interhuman2mqtt.cameras.start_limiter import StartLimiter
-from interhuman2mqtt.cloud.websocket import Server
+from interhuman2mqtt.cloud.transport import Server
 from interhuman2mqtt.events import CameraStatus, Event
 from interhuman2mqtt.policy.policy import Policy
 from interhuman2mqtt.runtime.clock import BoxClock
@@ -17,7 +17,7 @@ from interhuman2mqtt.supervisor import BackoffPolicy
 
 
 class CameraPublisher(Protocol):
-    """What cameras publish by; `publish.publisher` has it, and cameras know no more of that stage."""
+    """Publishes for cameras; `publish.publisher` does, and cameras know no more of that stage."""
 
     def publish_event(self, event: Event) -> None:
         """Publish an event of a camera. Never waits."""
@@ -27,22 +27,22 @@ class CameraPublisher(Protocol):
 
 
 class CameraContext(NamedTuple):
-    """What a camera is given of its surroundings: the same for all cameras of a configuration."""
+    """The surroundings of a camera: the same for all cameras of a configuration."""
 
     box: str
     server: Server
     chunk_s: float
     redact: frozenset[str]
-    places: SessionSlots
+    slots: SessionSlots
     accepted: Accepted
     coverage: Coverage
     policy: Policy
     clock: BoxClock
     publisher: CameraPublisher
-    alive: Heartbeats
+    heartbeats: Heartbeats
     bugs: int
     """How many bugs of one camera are survived in an hour."""
-    pauses: BackoffPolicy = BackoffPolicy()
+    backoff: BackoffPolicy = BackoffPolicy()
     timeouts: Timeouts = Timeouts()
     starts: StartLimiter = StartLimiter()
     """Of the process: the cameras of all configurations begin one after another."""
@@ -51,10 +51,10 @@ class CameraContext(NamedTuple):
 
 
 def capture_of(camera: str) -> str:
-    """The name of a camera's first half, where it promises to move."""
+    """Return the name of a camera's first half among the heartbeats."""
     return f"capture of {camera}"
 
 
 def session_of(camera: str) -> str:
-    """The name of its second half."""
+    """Return the name of its second half."""
     return f"session of {camera}"

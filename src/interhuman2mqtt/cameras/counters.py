@@ -1,4 +1,4 @@
-"""What one camera did since the daemon started, counted where it happens."""
+"""The counters of one camera, each counted where it happens."""
 
 from collections import Counter
 
@@ -9,7 +9,7 @@ from interhuman2mqtt.runtime.histogram import BoundedCounter, Histogram
 
 
 class Counters:
-    """What one camera did since the daemon started: the numbers as `bridge/health` tells them, and their parts."""
+    """The counters of one camera since the daemon started: the numbers of `bridge/health`, and their parts."""
 
     def __init__(self) -> None:
         self.captures = 0
@@ -44,8 +44,8 @@ class Counters:
         self.sent_to_event = Histogram()
         """From when the newest media that an event names was out, until the event came."""
 
-    def pulsed(self, before: ipc.WorkerHeartbeat | None, now: ipc.WorkerHeartbeat) -> None:
-        """The capture process told how it goes; `before` is what it told the last time."""
+    def add_heartbeat(self, before: ipc.WorkerHeartbeat | None, now: ipc.WorkerHeartbeat) -> None:
+        """Add what a heartbeat of the capture process says that the one before it did not."""
         self.ring_seconds, self.ring_bytes = now.ring_s, now.ring_bytes
         self.video_packets += max(0, now.video_packets - (before.video_packets if before else 0))
         self.audio_packets += max(0, now.audio_packets - (before.audio_packets if before else 0))
@@ -55,10 +55,10 @@ class Counters:
                 self.repairs += more
                 self.repaired.add(rule, more)
 
-    def captures_over(self) -> None:
-        """There is no capture process any more, or none that answers."""
+    def end_capture(self) -> None:
+        """Note that there is no capture process any more, or none that answers."""
         self.ring_seconds, self.ring_bytes = 0.0, 0
 
     def as_dict(self) -> dict[str, float]:
-        """The numbers by name."""
+        """Return the numbers by name."""
         return {name: float(value) for name, value in vars(self).items() if isinstance(value, int | float)}

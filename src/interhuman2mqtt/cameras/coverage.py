@@ -1,14 +1,14 @@
-"""The gap ledgers of all cameras, kept through restarts in `coverage.json`.
+"""Keep the gaps of all cameras through restarts, in `coverage.json`.
 
 The file says up to when each camera's time is settled, what was wrong since, and when the last byte of media left the
 box. It is written every `SAVE_S` seconds, soon after each gap, and at the end. So after a
-crash or a power cut a gap may begin so much too early: time that was seen may be told as unseen, never the other way
-round.
+crash or a power cut a gap may begin so much too early: time that was seen may be published as unseen, never the other
+way round.
 
-Within one boot of the machine all of that is exact, whatever was done to the wall clock meanwhile (`coveragefile`).
+Within one boot of the machine all of that is exact, whatever was done to the wall clock meanwhile (`coverage_file`).
 From one boot to the next only the wall clock leads, and only where it was synchronised on both sides: what the earlier
-boot left is *owed* until then. After `PATIENCE_S` it is told without a length, as it is at once where it can never be
-known.
+boot left is *owed* until then. After `PATIENCE_S` it is published without a length, as it is at once where it can never
+be known.
 """
 
 from collections.abc import Container, Mapping
@@ -35,7 +35,7 @@ log = structlog.get_logger(__name__)
 
 
 class DatedGap(NamedTuple):
-    """A gap as it is told, dated by the wall clock as it is set now."""
+    """A gap as it is published, dated by the wall clock as it is set now."""
 
     start_at: datetime | None
     """None: the clock was not set then."""
@@ -46,19 +46,19 @@ class DatedGap(NamedTuple):
 
 
 class GapPublisher(Protocol):
-    """What gaps are published by."""
+    """Publishes gaps."""
 
     def publish_gap(self, camera: str, gap: DatedGap | AudioGap) -> None:
         """Publish a range of a camera's time that was not analysed, or not with its audio."""
 
 
 class Coverage:
-    """All ledgers of a box.
+    """The gap trackers of all cameras of a box.
 
     Args:
         file: Where they are kept.
         events: Publishes each gap of a camera, once it is closed; one of its audio alone when it begins, too.
-        clock: What time is reckoned on, and dated by.
+        clock: Gives the time, and dates it.
     """
 
     def __init__(
@@ -70,14 +70,14 @@ class Coverage:
         self._file = CoverageFile(file)
         self._events = events
         self._clock = clock
-        self._ledgers: dict[str, GapTracker] = {}
+        self._trackers: dict[str, GapTracker] = {}
         self._owed: Owed | None = None
         self._written: object = None
         self._trouble = RateLimitedLogger(log)
         self._news = Notifier()
 
     def resume(self, cameras: Container[str]) -> Mapping[str, tuple[ActiveSignal, ...]]:
-        """Read what an earlier life left, and tell the time since as gaps. Blocks.
+        """Read what an earlier life left, and publish the time since as gaps. Blocks.
 
         A camera that was removed meanwhile has its last gap up to now: nobody knows when it was.
 
@@ -90,7 +90,7 @@ class Coverage:
         now = self._clock.instant()
         kept = self._file.load(now)
         for name, record in kept.cameras.items():
-            self._ledgers[name] = self._new_ledger(record, kept.saved, now)
+            self._trackers[name] = self._new_tracker(record, kept.saved, now)
         if kept.saved.is_of_boot(now):
             self._owed = kept.owed
             for name, record in kept.cameras.items():
@@ -100,13 +100,13 @@ class Coverage:
                 self._give_up(kept.owed)  # twice started without a clock: nobody will ever know
             self._owed = Owed(kept.saved, now.uptime, kept.cameras)
         self.settle_owed()
-        for name in [one for one in self._ledgers if one not in cameras]:
+        for name in [one for one in self._trackers if one not in cameras]:
             self._give_up_one(name)
-            del self._ledgers[name]
+            del self._trackers[name]
         return kept.active
 
     def settle_owed(self) -> None:
-        """Tell what an earlier boot left, if the wall clock says by now how long that was, or never will."""
+        """Publish what an earlier boot left, if the wall clock says by now how long that was, or never will."""
         owed, now = self._owed, self._clock.instant()
         if owed is None:
             return
@@ -121,38 +121,38 @@ class Coverage:
         self._owed = None
         self._news.set()
 
-    def ledger(self, camera: str) -> GapTracker:
-        """The ledger of a camera, which begins now where there is none."""
-        if camera not in self._ledgers:
-            self._ledgers[camera] = GapTracker(self._clock, self._clock.boottime())
+    def tracker(self, camera: str) -> GapTracker:
+        """Return the tracker of a camera, which begins now where there is none."""
+        if camera not in self._trackers:
+            self._trackers[camera] = GapTracker(self._clock, self._clock.boottime())
             self._news.set()  # a crash must not forget that its time has begun
-        return self._ledgers[camera]
+        return self._trackers[camera]
 
-    def because(self, camera: str, reason: Reason | None) -> None:
-        """A camera does not stream for this reason; None: it does."""
-        self.ledger(camera).because(reason, self._clock.boottime())
+    def set_reason(self, camera: str, reason: Reason | None) -> None:
+        """Set the reason for which a camera does not stream; None: it does."""
+        self.tracker(camera).set_reason(reason, self._clock.boottime())
 
     def delivered(self, camera: str, capture: object, chunk: MediaChunk) -> None:
-        """A chunk of a camera reached the cloud."""
-        self._publish(camera, self.ledger(camera).delivered(capture, chunk))
+        """Note that a chunk of a camera reached the cloud."""
+        self._publish(camera, self.tracker(camera).delivered(capture, chunk))
 
     def audio(self, camera: str, gap: AudioGap) -> None:
-        """Silence is sent in place of a camera's sound, or was until now."""
-        log.info("sound", camera=camera, missing=gap.end is None, reason=gap.reason)
+        """Publish that silence is sent in place of a camera's audio, or was until now."""
+        log.info("audio", camera=camera, missing=gap.end is None, reason=gap.reason)
         self._events.publish_gap(camera, gap)
 
     def rejected(self, camera: str, chunk: MediaChunk) -> None:
-        """The cloud could not use a chunk that was delivered."""
-        self._publish(camera, self.ledger(camera).rejected(chunk))
+        """Note that the cloud could not use a chunk that was delivered."""
+        self._publish(camera, self.tracker(camera).rejected(chunk))
 
     def forget(self, camera: str) -> None:
-        """A camera was removed: what it still owes is told as gaps, and nobody waits to see more of it."""
+        """Forget a camera that was removed: what it still owes is published as gaps, and nothing more is waited for."""
         self._give_up_one(camera)
-        if ledger := self._ledgers.pop(camera, None):
-            self._publish(camera, ledger.missed(self._clock.boottime()))
+        if tracker := self._trackers.pop(camera, None):
+            self._publish(camera, tracker.close_until(self._clock.boottime()))
 
     async def keep(self) -> None:
-        """Write what changed, at once and every `SAVE_S` seconds; a gap that was told soon, lest it is told twice."""
+        """Write what changed, at once and every `SAVE_S` seconds; a new gap soon, lest it is published twice."""
         while True:
             self.settle_owed()
             await self.save()
@@ -161,8 +161,8 @@ class Coverage:
                 await self._news.wait()
 
     async def save(self) -> None:
-        """Write what changed, if anything; what cannot be written is said, and tried again the next time."""
-        records = {name: CameraRecord.of(ledger) for name, ledger in self._ledgers.items()}
+        """Write what changed, if anything; what cannot be written is logged, and tried again the next time."""
+        records = {name: CameraRecord.of(tracker) for name, tracker in self._trackers.items()}
         state = (records, self._owed)
         if state == self._written:
             return
@@ -176,45 +176,45 @@ class Coverage:
             self._written = state
             self._trouble.emit("file", "written", "coverage is written", level="debug")
 
-    def told(self, camera: str) -> dict[str, float]:
-        """Seconds of a camera since the daemon started: settled, delivered, missing; and since it was settled last."""
-        ledger = self.ledger(camera)
+    def seconds(self, camera: str) -> dict[str, float]:
+        """Return the seconds of a camera since the start: settled, delivered, missing; and since the last of that."""
+        tracker = self.tracker(camera)
         return {
-            "live_seconds": ledger.until - ledger.began,
-            "delivered_seconds": ledger.delivered_s,
-            "gap_seconds": float(sum(ledger.gap_s.values())),
+            "live_seconds": tracker.until - tracker.began,
+            "delivered_seconds": tracker.delivered_s,
+            "gap_seconds": float(sum(tracker.gap_s.values())),
             "lag_seconds": self.lag(camera),
         }
 
     def lag(self, camera: str) -> float:
         """Return for how many seconds it is not known what became of a camera's media."""
-        return self._clock.boottime() - self.ledger(camera).until
+        return self._clock.boottime() - self.tracker(camera).until
 
-    def _new_ledger(self, record: CameraRecord, saved: Instant, now: Instant) -> GapTracker:
-        """The ledger of a camera that an earlier life knew; its time begins now."""
-        ledger = GapTracker(self._clock, max(now.uptime, record.until) if saved.is_of_boot(now) else now.uptime)
-        ledger.sent_before = record.sent_before
+    def _new_tracker(self, record: CameraRecord, saved: Instant, now: Instant) -> GapTracker:
+        """Return the tracker of a camera that an earlier life knew; its time begins now."""
+        tracker = GapTracker(self._clock, max(now.uptime, record.until) if saved.is_of_boot(now) else now.uptime)
+        tracker.sent_before = record.sent_before
         if saved.is_of_boot(now):
-            ledger.sent = record.sent
+            tracker.sent = record.sent
         elif record.sent is not None:
-            ledger.sent_before = _dated(record.sent, saved)
-        return ledger
+            tracker.sent_before = _dated(record.sent, saved)
+        return tracker
 
     def _settle(self, camera: str, record: CameraRecord, until: float) -> None:
-        """Tell what passed between a record and the life that came next, which takes over its figures."""
+        """Publish what passed between a record and the life that came next, which takes over its figures."""
         earlier = GapTracker(self._clock, record.until, record.causes)
-        gaps = earlier.missed(until)
-        self.ledger(camera).follow(earlier)
+        gaps = earlier.close_until(until)
+        self.tracker(camera).follow(earlier)
         self._publish(camera, gaps)
 
     def _give_up_one(self, camera: str) -> None:
-        """The same of one camera, which is no longer there when it could be dated."""
+        """Publish what is owed of one camera, which is no longer there when it could be dated."""
         if self._owed and camera in self._owed.cameras:
             self._give_up(self._owed.only(camera))
             self._owed = self._owed.without(camera)
 
     def _give_up(self, owed: Owed) -> None:
-        """Tell what an earlier boot left, without a length."""
+        """Publish what an earlier boot left, without a length."""
         for camera, record in owed.cameras.items():
             reason = record.crashed(Reason.POWER_CUT, owed.saved.uptime).causes[-1].reason or Reason.POWER_CUT
             log.info("gap", camera=camera, reason=reason, seconds=None)
@@ -229,13 +229,13 @@ class Coverage:
 
 
 def _shift(saved: Instant, now: Instant) -> float | None:
-    """What puts a time of the earlier boot on the BOOTTIME of this one; None where no clock leads there."""
+    """Return what puts a time of the earlier boot on the BOOTTIME of this one; None where no clock leads there."""
     if not (saved.synced and now.synced and saved.wall <= now.wall):
         return None
     return (saved.wall - saved.uptime) - (now.wall - now.uptime)
 
 
 def _dated(uptime: float, saved: Instant) -> datetime | None:
-    """A time of the earlier boot, as that dated it; None where its clock was not set."""
+    """Return a time of the earlier boot, as that dated it; None where its clock was not set."""
     at = datetime.fromtimestamp(uptime - saved.uptime + saved.wall, UTC)
     return None if is_unset(at) else at

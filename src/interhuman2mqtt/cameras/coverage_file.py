@@ -1,4 +1,4 @@
-"""`coverage.json`: the gap ledgers as a later life of the daemon has to know them. Everything here blocks.
+"""`coverage.json`: what a later life of the daemon has to know of the gap trackers. Everything here blocks.
 
 Its times are seconds of BOOTTIME in the boot that `saved` names, so that nothing that is done to the wall clock moves
 them; `saved` says what the wall clock showed at one of them, which leads from one boot to the next.
@@ -31,9 +31,9 @@ class CameraRecord(Struct, frozen=True):
     sent_before: datetime | None = None
 
     @classmethod
-    def of(cls, ledger: GapTracker) -> "CameraRecord":
-        """Return what is to be kept of a ledger."""
-        return cls(ledger.until, ledger.causes, ledger.sent, ledger.sent_before)
+    def of(cls, tracker: GapTracker) -> "CameraRecord":
+        """Return what is to be kept of a tracker."""
+        return cls(tracker.until, tracker.causes, tracker.sent, tracker.sent_before)
 
     def crashed(self, reason: Reason, saved: float) -> "CameraRecord":
         """Return it with the reason for which nothing was written after `saved`, unless the daemon was stopped."""
@@ -48,7 +48,7 @@ class CameraRecord(Struct, frozen=True):
 
 
 class Owed(Struct, frozen=True):
-    """What a life of an earlier boot left, and nobody could date yet."""
+    """The records of an earlier boot that nobody could date yet."""
 
     saved: Instant
     """In that boot."""
@@ -130,7 +130,7 @@ class CoverageFile:
 
 
 def _upgraded(old: _Kept1, now: Instant) -> KeptCoverage:
-    """A file of version 0.1: its clock is taken for right, as that did."""
+    """Convert a file of version 0.1, whose clock is taken for right, as that did."""
     wall = old.saved_at.timestamp()
     saved_s = min(max(wall - now.wall + now.uptime, 0.0), now.uptime)
     saved = Instant(wall, not is_unset(old.saved_at), old.machine, saved_s)

@@ -1,4 +1,4 @@
-"""The cameras of a box: started, stopped, and replaced one by one when their configuration changes."""
+"""Start and stop the cameras of a box, and replace one by one those whose configuration changes."""
 
 from collections.abc import Collection, Mapping
 from typing import NamedTuple
@@ -22,7 +22,7 @@ CLOCK_LOOK_S = 0.5
 
 
 class Change(NamedTuple):
-    """What a new configuration means for the cameras, by their ids."""
+    """The cameras that a new configuration stopped and started, by their ids."""
 
     stopped: tuple[str, ...]
     started: tuple[str, ...]
@@ -32,7 +32,7 @@ class Change(NamedTuple):
 
 class _Running(NamedTuple):
     camera: Camera
-    shared: CameraContext
+    context: CameraContext
     secrets: tuple[object, ...]
     """As they were when it was started."""
     scope: trio.CancelScope
@@ -53,13 +53,13 @@ class Fleet:
         """The cameras that run, by their ids."""
         return {name: running.camera for name, running in self._running.items()}
 
-    async def apply(self, wanted: Mapping[str, config.CameraConfig], shared: CameraContext) -> Change:
+    async def apply(self, wanted: Mapping[str, config.CameraConfig], context: CameraContext) -> Change:
         """Stop, replace and start cameras until those that run are those that are wanted; the others are untouched."""
-        self._wanted, self._shared = wanted, shared
+        self._wanted, self._context = wanted, context
         outdated = [
             name
             for name, running in self._running.items()
-            if (wanted.get(name), shared) != (running.camera.config, running.shared)
+            if (wanted.get(name), context) != (running.camera.config, running.context)
             or _secrets(wanted[name]) != running.secrets
         ]
         untouched = self._running.keys() - set(outdated)
@@ -70,7 +70,7 @@ class Fleet:
         return Change(tuple(outdated), tuple(name for name in wanted if name not in untouched))
 
     async def restart(self, names: Collection[str] | None = None) -> tuple[str, ...]:
-        """Stop these cameras, or all, and start them again as they are wanted by then; returns which were meant."""
+        """Stop these cameras, or all, and start them again as they are wanted by then; return which were meant."""
         meant = tuple(self._wanted) if names is None else tuple(names)
         await self._replace({name: Reason.RESTARTED for name in meant if name in self._running})
         await self._start(meant)
@@ -85,7 +85,7 @@ class Fleet:
             if step_s := clock.pop_step():
                 log.warning("the clock was set", by_seconds=round(step_s, 3), clock=clock.state)
                 for camera in self.cameras.values():
-                    camera.standing.redate()
+                    camera.status.redate()
             await trio.sleep(CLOCK_LOOK_S)
 
     async def _replace(self, reasons: Mapping[str, Reason]) -> None:
@@ -121,7 +121,7 @@ class Fleet:
         for name in names:
             leaving = name in self._leaving and not self._leaving[name].is_set()
             if name in self._wanted and name not in self._running and not leaving:
-                self._launch(self._wanted[name], self._shared)
+                self._launch(self._wanted[name], self._context)
 
     async def _wait_left(self, names: Collection[str]) -> None:
         """Wait until none of these cameras is being stopped: meanwhile another task may have stopped one anew."""
@@ -129,15 +129,15 @@ class Fleet:
             for over in leaving:
                 await over.wait()
 
-    def _launch(self, camera: config.CameraConfig, shared: CameraContext) -> None:
-        running = _Running(Camera(camera, shared), shared, _secrets(camera), trio.CancelScope(), trio.Event())
+    def _launch(self, camera: config.CameraConfig, context: CameraContext) -> None:
+        running = _Running(Camera(camera, context), context, _secrets(camera), trio.CancelScope(), trio.Event())
         self._running[camera.id] = running
         self._leaving.pop(camera.id, None)
         self._nursery.start_soon(_run, running, name=f"camera {camera.id}")
 
 
 def _secrets(camera: config.CameraConfig) -> tuple[object, ...]:
-    """What its files hold now: a password that was rotated is a change too."""
+    """Return what its files hold now: a password that was rotated is a change too."""
     return (secrets.current(camera.password, what="password"), secrets.current(camera.api_key, what="api_key"))
 
 

@@ -1,4 +1,4 @@
-"""What this program itself tells as events of a camera: time that was not analysed, and ends that nobody else tells."""
+"""Events of our own about a camera: time that was not analysed, and ends that nobody else publishes."""
 
 from itertools import count
 
@@ -38,7 +38,7 @@ class CameraEvents:
         self._publisher.publish_event(self.signal_end(camera, signal.type, signal.session))
 
     def gap(self, camera: str, gap: DatedGap) -> Event:
-        """`coverage.gap`: media that never reached the analysis, or never existed."""
+        """Return `coverage.gap`: media that never reached the analysis, or never existed."""
         ranges = (Range(gap.start_at, gap.end_at),) if gap.start_at and gap.end_at else UNSET
         return Event(
             id=self._id(camera),
@@ -57,7 +57,7 @@ class CameraEvents:
         )
 
     def audio(self, camera: str, gap: AudioGap) -> Event:
-        """`coverage.degraded`: the video was analysed with silence in place of its sound, or is from now on."""
+        """Return `coverage.degraded`: the video was analysed with silence in place of its audio, or is from now on."""
         seconds = None if gap.end is None else round(gap.end - gap.start, 3)
         start_at, end_at = self._clock.utc(gap.start), None if gap.end is None else self._clock.utc(gap.end)
         return Event(
@@ -78,7 +78,7 @@ class CameraEvents:
         )
 
     def signal_end(self, camera: str, kind: str, session: str | None) -> Event:
-        """`signal.ended` for a signal that an earlier life of this daemon left active."""
+        """Return `signal.ended` for a signal that an earlier life of this daemon left active."""
         return Event(
             id=self._id(camera),
             box=self._box,

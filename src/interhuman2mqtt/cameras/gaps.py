@@ -1,15 +1,16 @@
-"""The gap ledger of one camera: which of its time the cloud got, which not, and why; no I/O.
+"""Track the gaps of one camera: which of its time the cloud got, which not, and why; no I/O.
 
-Its time is BOOTTIME, in seconds: no setting of the wall clock moves it, and it runs on while the machine sleeps. What
-was before the boot is below zero.
+Its time is BOOTTIME, in seconds. The wall clock was refused: the first NTP answer after a boot, or a hand, would make a
+gap of hours, or hide one. MONOTONIC was refused too: it stands still while the machine is suspended, so time in which
+no camera was seen would not be time at all. What was before the boot is below zero.
 
 Invariants:
 
-1. `until` never goes back. All time before it is settled: it was delivered, or told as a gap, and never both; a chunk
-   that was delivered and that the cloud then says it could not use becomes a gap after the fact, once.
+1. `until` never goes back. All time before it is settled: it was delivered, or published as a gap, and never both; a
+   chunk that was delivered and that the cloud then says it could not use becomes a gap after the fact, once.
 2. From `began` to `until` the seconds delivered and the seconds of all gaps add up.
 3. Media counts as delivered once a pong proves it, or the cloud said that it has sent all; what is sent again counts
-   once. What the cloud then drops it tells itself (`coverage.dropped`).
+   once. What the cloud then drops it reports itself (`coverage.dropped`).
 4. No time in which the machine was suspended counts as delivered: it is a gap of its own, whatever else was wrong.
 
 Within one capture the source's own timeline says whether media is missing, because the mapping of a recording to the
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 EDGE_S = 0.001
-"""Less than a picture: what is smaller comes from rounding."""
+"""Less than a frame: what is smaller comes from rounding."""
 SHORT_S = 0.1
 """Less is not worth an event of its own: between two reasons it belongs to its neighbour, between two formats of a
 camera it counts as seen."""
@@ -53,7 +54,7 @@ class Gap(NamedTuple):
 
 
 class AudioGap(NamedTuple):
-    """A range of which the video was analysed, with silence in place of its sound; its end is None while it lasts."""
+    """A range of which the video was analysed, with silence in place of its audio; its end is None while it lasts."""
 
     start: float
     end: float | None
@@ -96,13 +97,13 @@ class GapTracker:
         """What is known about the time since `until`."""
         return tuple(self._causes)
 
-    def because(self, reason: Reason | None, at: float) -> None:
-        """From now on media is missing for this reason; None: nothing is wrong."""
+    def set_reason(self, reason: Reason | None, at: float) -> None:
+        """Set the reason for which media is missing from `at` on; None: nothing is wrong."""
         if not self._causes or self._causes[-1].reason is not reason:
             self._causes.append(Interruption(at, reason))
 
     def delivered(self, capture: object, chunk: MediaChunk) -> tuple[Gap, ...]:
-        """A chunk of a capture arrived; the gaps that this closes."""
+        """Note that a chunk of a capture arrived; return the gaps that this closes."""
         same = capture is self._capture
         if not same:
             self._capture, self._captured_until = capture, chunk.source_start
@@ -112,18 +113,18 @@ class GapTracker:
         return gaps + self._reach(chunk, chunk.source_end)
 
     def rejected(self, chunk: MediaChunk) -> tuple[Gap, ...]:
-        """A chunk that was delivered was of no use to the cloud; the gap that it is."""
+        """Note that a delivered chunk was of no use to the cloud; return the gap that it is."""
         start = max(self._instant(chunk, chunk.source_start), self._rejected_until)
         gap = Gap(start, min(self._instant(chunk, chunk.source_end), self.until), Reason.MEDIA_REJECTED)
         if gap.seconds < EDGE_S:
             return ()
         self._rejected_until = gap.end
         self.delivered_s -= gap.seconds
-        self.gap_s[gap.reason] += gap.seconds  # type: ignore[assignment]  # as in `_tell`
+        self.gap_s[gap.reason] += gap.seconds  # type: ignore[assignment]  # as in `_count`
         return (gap,)
 
-    def missed(self, until: float) -> tuple[Gap, ...]:
-        """Nothing will come any more for the time before this; the gaps that it is."""
+    def close_until(self, until: float) -> tuple[Gap, ...]:
+        """Close all time before this, for which nothing will come any more; return the gaps that it is."""
         self._capture = None
         gaps = self._close(until, Reason.STARTING)
         self._causes.clear()
@@ -135,7 +136,7 @@ class GapTracker:
         self.gap_s.update(earlier.gap_s)
 
     def _reach(self, chunk: MediaChunk, source_s: float) -> tuple[Gap, ...]:
-        """All up to `source_s` was captured: what is before the chunk left the ring unsent, the rest has arrived."""
+        """Advance to `source_s`: what is before the chunk left the ring unsent, the rest has arrived."""
         gaps: tuple[Gap, ...] = ()
         lost_until = min(source_s, chunk.source_start)
         if lost_until > self._captured_until + EDGE_S:
@@ -147,34 +148,34 @@ class GapTracker:
         return gaps
 
     def _arrive(self, end: float) -> tuple[Gap, ...]:
-        """All up to `end` has arrived, but for what the machine slept through."""
+        """Advance to `end`, up to which all has arrived but for what the machine slept through."""
         pieces = tuple(self._pieces(end, None))
         self.delivered_s += sum(end - start for start, end, reason in pieces if reason is None)
-        gaps = self._tell(Gap(start, end, reason) for start, end, reason in pieces if reason is not None)
-        self._settle(end)
+        gaps = self._count(Gap(start, end, reason) for start, end, reason in pieces if reason is not None)
+        self._advance(end)
         return gaps
 
     def _skip(self, chunk: MediaChunk, source_s: float) -> tuple[Gap, ...]:
-        """The camera gave nothing up to `source_s`."""
+        """Advance to `source_s`, up to which the camera gave nothing."""
         is_short = source_s < self._captured_until + SHORT_S
         self._captured_until = max(self._captured_until, source_s)
         end = self._instant(chunk, source_s)
         if is_short or end - self.until < EDGE_S:
             return ()
         pieces = self._pieces(end, Reason.PICTURE_MISSING)
-        return self._tell(Gap(start, end, reason) for start, end, reason in pieces if reason is not None)
+        return self._count(Gap(start, end, reason) for start, end, reason in pieces if reason is not None)
 
     def _close(self, end: float, otherwise: Reason) -> tuple[Gap, ...]:
         if end - self.until < EDGE_S:
             return ()
-        return self._tell(
+        return self._count(
             gap
             for start, end, reason in self._pieces(end, None)
             for gap in (split(start, end, self._causes, otherwise) if reason is None else [Gap(start, end, reason)])
         )
 
     def _pieces(self, end: float, reason: Reason | None) -> Iterator[tuple[float, float, Reason | None]]:
-        """The time from `until` to `end`, which has this reason but where the machine slept."""
+        """Yield the time from `until` to `end`, which has this reason but where the machine slept."""
         at = self.until
         for sleep in self._clock.sleeps:
             if at < sleep.end and sleep.start < end:
@@ -185,15 +186,15 @@ class GapTracker:
         if end - at >= EDGE_S or at == self.until:
             yield at, end, reason
 
-    def _tell(self, gaps: Iterable[Gap]) -> tuple[Gap, ...]:
-        told = tuple(gaps)
-        for gap in told:
+    def _count(self, gaps: Iterable[Gap]) -> tuple[Gap, ...]:
+        counted = tuple(gaps)
+        for gap in counted:
             self.gap_s[gap.reason] += gap.seconds  # type: ignore[assignment]  # a Counter adds up seconds just as well
-        if told:
-            self._settle(told[-1].end)
-        return told
+        if counted:
+            self._advance(counted[-1].end)
+        return counted
 
-    def _settle(self, until: float) -> None:
+    def _advance(self, until: float) -> None:
         self.until = max(self.until, until)
         while len(self._causes) > 1 and self._causes[1].at <= until:
             self._causes.popleft()
@@ -203,7 +204,7 @@ class GapTracker:
 
 
 def split(start: float, end: float, causes: Iterable[Interruption], otherwise: Reason) -> tuple[Gap, ...]:
-    """A range by its reasons, one gap for each run of the same.
+    """Split a range by its reasons, one gap for each run of the same.
 
     A fault is noticed only after it began: time without a reason takes the next one's, else the one before it, and
     `otherwise` where there is none at all.
@@ -218,7 +219,7 @@ def split(start: float, end: float, causes: Iterable[Interruption], otherwise: R
 
 
 def _joined(pieces: Iterable[Gap]) -> list[Gap]:
-    """What is too short to stand alone is part of its longer neighbour."""
+    """Join what is too short to stand alone with its longer neighbour."""
     joined: list[Gap] = []
     for piece in pieces:
         if joined and min(joined[-1].seconds, piece.seconds) < SHORT_S:
@@ -234,7 +235,7 @@ def _at(instant: float, causes: list[Interruption]) -> Reason | None:
 
 
 def _forward(reasons: Iterable[Reason | None]) -> list[Reason | None]:
-    """Each None replaced by what stands before it."""
+    """Replace each None by what stands before it."""
     filled: list[Reason | None] = []
     for reason in reasons:
         filled.append(reason or (filled[-1] if filled else None))

@@ -1,18 +1,15 @@
-"""One recording of a capture process, as a session pulls it through the pipe.
+"""Recordings of a capture process, as sessions pull them through the pipe, and how far their media came.
 
-How far a source's media came, over all of the sessions that it was sent to; no I/O.
-
-All times are seconds on the source's own timeline, and all of them are borders between GOPs.
+The resume position follows a source over all of the sessions that it was sent to. All its times are seconds on the
+source's own timeline, and borders between GOPs.
 
 Invariants:
 
 1. No range is sent more than twice. What was sent twice and never proven delivered is given up.
 2. A recording begins with the first media that is not known to be delivered, or before it (a replay); beyond it only
    where the first invariant asks for it.
-3. A session that sends anything moves a frontier: so the same sessions never come again and again.
+3. A session that sends anything moves the position: so the same sessions never come again and again.
 4. What is before `undelivered_s` was delivered or given up, and it never goes back.
-
-A recording that is paid for: each chunk is charged to the budgets before a session gets it.
 """
 
 from collections import deque
@@ -30,18 +27,23 @@ from interhuman2mqtt.runtime.notifier import Notifier
 
 
 class StartPoint(NamedTuple):
-    """Where a recording begins."""
+    """The point at which a recording begins."""
 
     from_s: float = 0.0
     """What is missing from here on is lost."""
     replay_s: float = 0.0
     """How much of what is before it is to be sent again ..."""
-    floor_s: float = 0.0
+    not_before_s: float = 0.0
     """... and what is before this is not."""
 
 
 class ResumePosition:
-    """Follows one source; a source that was opened anew has another timeline, and so another frontier.
+    """Follows one source; a source that was opened anew has another timeline, and so a position of its own.
+
+    The API acknowledges nothing. All that is known is by pongs: they show that the server's WebSocket end has a chunk,
+    not that it was analysed; what it had queued is lost with the session. So a session that broke is replayed by
+    `replay_s`. Replaying always, or from the first byte that is not proven again and again, was refused: an uplink that
+    breaks every few seconds would send, and be billed for, the same seconds for ever.
 
     Args:
         replay_s: How much is sent again after a session that broke: what the cloud had received, and perhaps not seen.
@@ -62,14 +64,14 @@ class ResumePosition:
         return StartPoint(from_s, self._replay_s if self._replays else 0.0, self._twice_s)
 
     def sent(self, start_s: float, end_s: float) -> None:
-        """A session was sent this range; those of a session come in order."""
+        """Note that a session was sent this range; those of a session come in order."""
         if start_s < self.sent_s:
             self._twice_s = max(self._twice_s, min(end_s, self.sent_s))
         self.sent_s = max(self.sent_s, end_s)
         self._has_sent = True
 
     def delivered(self, end_s: float) -> bool:
-        """All that the session was sent up to here arrived; whether that is news."""
+        """Note that all that the session was sent up to here arrived; return whether that is news."""
         is_news = end_s > self.undelivered_s
         if is_news:
             self.undelivered_s = end_s
@@ -93,7 +95,7 @@ log = structlog.get_logger(__name__)
 
 
 class Source(Protocol):
-    """What a recording needs of its worker."""
+    """The worker, as far as a recording needs it."""
 
     outage: Outage | None
     gone: trio.Event
@@ -104,10 +106,10 @@ class Source(Protocol):
 
 
 class WorkerRecording:
-    """A recording of a worker, as a session pulls it.
+    """A recording of a worker that one session pulls.
 
     Args:
-        worker: Whose.
+        worker: Makes the chunks.
         number: By which the worker knows it.
         least_s: The shortest chunk that the cloud takes, where it does not tell one itself.
     """
@@ -122,13 +124,13 @@ class WorkerRecording:
         self._limit: ipc.Limit | None = None
 
     def limit(self, least_s: float | None, most_s: float | None, most_bytes: int) -> None:
-        """Give no chunk that the cloud would not take; None: it does not say."""
+        """Limit the chunks to what the cloud takes; None: it does not say."""
         self._limit = ipc.Limit(
             recording=self._number, least_s=least_s or self._least_s, most_s=most_s, most_bytes=most_bytes
         )
 
     async def next_chunk(self) -> MediaChunk:
-        """The next chunk, as soon as it is whole; raises the Outage of a worker that is gone."""
+        """Return the next chunk, as soon as it is whole; raise the Outage of a worker that is gone."""
         await self.wait_chunk()
         chunk = self._chunks.popleft()
         if chunk.last:
@@ -136,7 +138,7 @@ class WorkerRecording:
         return chunk
 
     async def wait_chunk(self) -> None:
-        """Wait for the next chunk and leave it; raises as `next_chunk` does."""
+        """Wait for the next chunk and leave it; raise as `next_chunk` does."""
         if self._limit is not None:
             self._worker.send_nowait(self._limit)
             self._limit = None
@@ -158,14 +160,16 @@ class WorkerRecording:
         self._worker.send_nowait(ipc.Finish(recording=self._number))
 
     def drop(self) -> None:
-        """Nobody will pull any more."""
+        """Forget the recording: nobody will pull any more."""
         if self._worker.recordings.pop(self._number, None) and not self._worker.gone.is_set():
             self._worker.send_nowait(ipc.Drop(recording=self._number))
 
-    def arrived(self, chunk: ipc.Chunk, payload: bytes) -> None:
-        """A chunk came through the pipe."""
+    def add(self, chunk: ipc.Chunk, payload: bytes) -> None:
+        """Add a chunk that came through the pipe."""
         if chunk.lost:
-            log.debug("media fell off the ring", ranges=chunk.lost)  # the gap is told once what follows has arrived
+            log.debug(
+                "media fell off the ring", ranges=chunk.lost
+            )  # the gap is published once what follows has arrived
         self._chunks.append(
             MediaChunk(
                 payload=payload,
@@ -182,24 +186,29 @@ class WorkerRecording:
         self._arrivals.set()
 
     def wake(self) -> None:
-        """The worker is gone: whoever waits must hear of it."""
+        """Wake whoever waits: the worker is gone."""
         self._arrivals.set()
 
 
 class BudgetedRecording:
-    """Hands on what another recording gives, as long as it may leave the box."""
+    """Hands on the chunks of another recording, as long as they may leave the box.
 
-    def __init__(self, recording: Recording, budgets: Budgets, standing: StatusTracker) -> None:
+    A chunk is charged before it is sent, not when it has arrived: a budget is a promise about cost and about people, so
+    what cannot be counted (a full disk, a clock that is not set) must not leave. Charging afterwards would let out a
+    chunk too many at each end, and after a crash all that was not written down yet.
+    """
+
+    def __init__(self, recording: Recording, budgets: Budgets, status: StatusTracker) -> None:
         self._recording = recording
         self._budgets = budgets
-        self._standing = standing
+        self._status = status
 
     async def next_chunk(self) -> MediaChunk:
-        """The next chunk, charged; raises Outage also where it would be beyond a budget."""
+        """Return the next chunk, charged; raise Outage also where it would be beyond a budget."""
         chunk = await self._recording.next_chunk()
         if chunk.payload:
-            await self._budgets.charge(self._standing.camera, chunk.media_end - chunk.media_start)
-            self._standing.sends()
+            await self._budgets.charge(self._status.camera, chunk.media_end - chunk.media_start)
+            self._status.set_sending()
         return chunk
 
     async def rest(self, seconds: float) -> None:

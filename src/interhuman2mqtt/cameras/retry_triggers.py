@@ -1,7 +1,4 @@
-"""A pause that ends as soon as the file of a secret changes: who puts a new key there need not wait for minutes.
-
-End the pause of a camera of this machine as soon as it is plugged in again.
-"""
+"""What ends a pause between two attempts early: a secret's file that changed, a device that was plugged in."""
 
 from pathlib import Path
 
@@ -18,32 +15,33 @@ log = structlog.get_logger(__name__)
 PLUG_LOOK_S = 1.0
 """A look is a few reads of sysfs, and only while the camera is down. Inotify on /dev lost: udev gives a new node to the
 group `video` some time after it is there, so that looks would have to follow all the same."""
+SECRET_LOOK_S = 0.5
+_THREADS = trio.CapacityLimiter(4)
+"""A file may be on a network that hangs; that must take no thread from anything else."""
 
 
-async def watch_plug(source: str, capturing: CaptureTask, hurry: RetryNow) -> None:
-    """Watch for ever; back-off alone would find a camera up to a minute after it has come."""
+async def watch_plug(source: str, capture: CaptureTask, retry_now: RetryNow) -> None:
+    """Watch for ever whether the camera was plugged in; backoff alone would find it up to a minute later."""
     scheme, _, name = source.partition(":")
     if scheme != "v4l2":
         return
     was_there = v4l2.is_available(name)
     while True:
         await trio.sleep(PLUG_LOOK_S)
-        if capturing.worker is not None:
+        if capture.worker is not None:
             continue
         is_there = v4l2.is_available(name)
         if is_there and not was_there:
             log.info("plugged in", source=source)
-            hurry.now()
+            retry_now.trigger()
         was_there = is_there
 
 
-SECRET_LOOK_S = 0.5
-_THREADS = trio.CapacityLimiter(4)
-"""A file may be on a network that hangs; that must take no thread from anything else."""
-
-
 class SecretWatch(RetryNow):
-    """Sleeps between two attempts that read the same secret; one that stands in no file changes only by a restart."""
+    """Sleeps between two attempts that read the same secret; who puts a new key there need not wait for minutes.
+
+    One that stands in no file changes only by a restart.
+    """
 
     def __init__(self, ref: SecretRef | None) -> None:
         super().__init__()
@@ -51,18 +49,18 @@ class SecretWatch(RetryNow):
         self._seen = None if self._path is None else secrets.stamp(self._path)
 
     async def sleep(self, seconds: float) -> None:
-        """Sleep for so long, until `now`, or until the file is another than the last attempt can have read."""
+        """Sleep for so long, until `trigger`, or until the file is another than the last attempt can have read."""
         async with trio.open_nursery() as nursery:
             if self._path is not None:
-                nursery.start_soon(self._hurry_on_change, self._path)
+                nursery.start_soon(self._trigger_on_change, self._path)
             await super().sleep(seconds)
             nursery.cancel_scope.cancel()
 
-    async def _hurry_on_change(self, path: Path) -> None:
+    async def _trigger_on_change(self, path: Path) -> None:
         while (now := await _stamp(path)) == self._seen:  # noqa: ASYNC110 - a file wakes nobody
             await trio.sleep(SECRET_LOOK_S)
         self._seen = now
-        self.now()
+        self.trigger()
 
 
 async def _stamp(path: Path) -> tuple[int, ...]:

@@ -1,4 +1,4 @@
-"""What a camera does with each thing that its session reports: publish, count, and remember how far the media came."""
+"""Handle what a session of a camera reports: publish, count, and remember how far the media came."""
 
 import math
 import time
@@ -72,7 +72,7 @@ class SendLog:
 
 
 class SessionMemory(Protocol):
-    """What a camera remembers from one session to the next, and its listener has to know or to note."""
+    """Remembers from one session to the next; `session_task.SessionTask`."""
 
     min_chunk_s: float
     """How long a chunk must be at least, as far as the cloud has complained of shorter ones."""
@@ -112,7 +112,7 @@ class SessionListener:
         self._status, self._counters = status, counters
         self._publisher, self._coverage = context.publisher, context.coverage
         self._camera = status.camera
-        self._heartbeat = context.alive.of(session_of(self._camera))
+        self._heartbeat = context.heartbeats.of(session_of(self._camera))
         self._capture = capture
         self._health = health
         self._resume = memory.resume
@@ -131,7 +131,7 @@ class SessionListener:
         self._limits = limits
         self._limit_chunks()
         self._ready_at = trio.current_time()
-        self._health.well()
+        self._health.healthy()
         self._memory.accepted(self.endpoint_and_key)
         log.info("session ready", correlation_id=correlation_id, max_duration=limits.max_duration)
 
@@ -152,8 +152,8 @@ class SessionListener:
         self._counters.capture_to_sent.observe(time.monotonic() - chunk.captured_at)
         self._send_log.add(chunk)
         self._resume.sent(chunk.source_start, chunk.source_end)
-        self._status.sent()
-        self._status.streams()
+        self._status.set_sent()
+        self._status.set_streaming()
 
     def delivered(self, chunk: MediaChunk, round_trip: float | None) -> None:
         """Note that a chunk has arrived."""
@@ -168,7 +168,7 @@ class SessionListener:
 
     def complained(self, outage: Outage | None) -> None:
         """Show an error that the cloud reports while the session goes on; None: it analyses again."""
-        self._status.complained(outage)
+        self._status.set_complaint(outage)
 
     def too_short(self) -> None:
         """Send longer chunks, in the sessions after this one too."""

@@ -1,9 +1,10 @@
-"""Who may hold one of the account's concurrent sessions: a camera keeps its place through rotation and reconnect.
+"""Slots among the account's concurrent sessions: a camera keeps its slot through rotation and reconnect.
 
-The limit is `max_sessions`, or what the cloud teaches by refusing a session because too many are open (ih3002).
+The limit is `max_sessions`, or what is learned from the cloud, which says none and refuses a session where too many are
+open (ih3002).
 
 - A refusal is doubted at first: the cloud may still count a session of ours that has just ended, or one of the life
-  before this one. For `DOUBT_S` after the last such end a refused camera keeps its place and tries again in seconds.
+  before this one. For `DOUBT_S` after the last such end a refused camera keeps its slot and tries again in seconds.
 - Believed, it means that the sessions which are open are all there are. One camera tries for one more after
   `PROBE_S`, and later and later up to `PROBE_MAX_S` while that is refused.
 - What was learned is forgotten as soon as one more session is open than it allows.
@@ -23,14 +24,14 @@ PROBE_MAX_S = 60.0
 
 
 class _Waiting(NamedTuple):
-    """A camera without a place; dicts keep the order in which they came."""
+    """A camera without a slot; dicts keep the order in which they came."""
 
     priority: int
     granted: trio.Event
 
 
 class SessionSlots:
-    """The places of one box; cameras of higher priority come first, and among equals who waited longer."""
+    """The slots of one box; cameras of higher priority come first, and among equals who waited longer."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit or None
@@ -45,40 +46,40 @@ class SessionSlots:
     @property
     def limit(self) -> int | None:
         """How many sessions there may be now; None: no limit is known."""
-        return min((limit for limit in (self._limit, self._taught) if limit is not None), default=None)
+        return min((limit for limit in (self._limit, self._learned_limit) if limit is not None), default=None)
 
     @property
-    def is_taught(self) -> bool:
+    def is_learned(self) -> bool:
         """Whether it is the cloud's limit that counts now, and not ours."""
-        return self._taught is not None and self._taught == self.limit
+        return self._learned_limit is not None and self._learned_limit == self.limit
 
     @property
-    def _taught(self) -> int | None:
+    def _learned_limit(self) -> int | None:
         if self._learned is None:
             return None
         return self._learned + (self._probing is not None or trio.current_time() >= self._probe_at)
 
     def is_free(self) -> bool:
-        """Whether somebody could have a place now."""
+        """Decide whether somebody could have a slot now."""
         return self.limit is None or len(self._held) < self.limit
 
     def holds(self, camera: str) -> bool:
-        """Whether it has a place."""
+        """Decide whether a camera has a slot."""
         return camera in self._held
 
-    def outranked(self, camera: str) -> bool:
-        """Whether it should leave its place: one of higher priority waits for it, or there are too few by now."""
+    def preempted(self, camera: str) -> bool:
+        """Decide whether a camera should leave its slot: one of higher priority waits, or there are too few by now."""
         mine = self._held.get(camera, 0)
         too_many = self.limit is not None and len(self._held) > self.limit
         return too_many or any(waiting.priority > mine for waiting in self._waiting.values())
 
     def resize(self, limit: int) -> None:
-        """Another `max_sessions`, 0 for none; who holds a place keeps it until the end of the session."""
+        """Another `max_sessions`, 0 for none; who holds a slot keeps it until the end of the session."""
         self._limit = limit or None
         self._grant()
 
     async def acquire(self, camera: str, priority: int) -> None:
-        """Wait for a place; at once for a camera that holds one."""
+        """Wait for a slot; at once for a camera that holds one."""
         if self._doubt_until is None:  # the life before this one may have been cut off
             self._doubt_until = trio.current_time() + DOUBT_S
         if camera in self._held:
@@ -96,7 +97,7 @@ class SessionSlots:
             raise
 
     def release(self, camera: str) -> None:
-        """Give up a place, held or waited for; nothing happens to a camera without one."""
+        """Give up a slot, held or waited for; nothing happens to a camera without one."""
         self._waiting.pop(camera, None)
         self._held.pop(camera, None)
         if camera == self._probing:
@@ -114,9 +115,9 @@ class SessionSlots:
         self._doubt_until = trio.current_time() + DOUBT_S
 
     def refused(self, camera: str) -> bool:
-        """Note that the cloud refused a session to a camera that holds a place; return whether that is believed.
+        """Note that the cloud refused a session to a camera that holds a slot; return whether that is believed.
 
-        If so the sessions of the others are all there are, and the camera should release its place.
+        If so the sessions of the others are all there are, and the camera should release its slot.
         """
         now = trio.current_time()
         if camera != self._probing and self._doubt_until is not None and now < self._doubt_until:

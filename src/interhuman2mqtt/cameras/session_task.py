@@ -9,7 +9,7 @@ from interhuman2mqtt.cameras.capture_task import CaptureTask
 from interhuman2mqtt.cameras.context import CameraContext, session_of
 from interhuman2mqtt.cameras.counters import Counters
 from interhuman2mqtt.cameras.recording import BudgetedRecording, ResumePosition, WorkerRecording
-from interhuman2mqtt.cameras.refusal_doubt import RefusalDoubt
+from interhuman2mqtt.cameras.session_failures import RefusalDoubt
 from interhuman2mqtt.cameras.session_listener import SESSION_S, SessionListener
 from interhuman2mqtt.cameras.status import StatusTracker
 from interhuman2mqtt.cameras.worker import CaptureProcess
@@ -70,7 +70,7 @@ class SessionTask:
 
     def release(self) -> None:
         """Leave the slot to another camera."""
-        self._context.places.release(self._camera.id)
+        self._context.slots.release(self._camera.id)
 
     async def run(self, health: Health) -> bool:
         """Run one session, from its opening to its end; raise the Outage that it failed by."""
@@ -89,7 +89,7 @@ class SessionTask:
         finally:
             self._listener = None
             if listener.is_ready:
-                self._context.places.ended()
+                self._context.slots.ended()
             listener.recording.drop()
             self.resume.session_ended(drained=end is not None and end.drained)
             self._capture.session_over(worker)
@@ -99,7 +99,7 @@ class SessionTask:
         return not self._stopping
 
     async def _wait_worker(self) -> CaptureProcess:
-        self._context.alive.withdraw(session_of(self._camera.id))  # a camera may be away for ever
+        self._context.heartbeats.withdraw(session_of(self._camera.id))  # a camera may be away for ever
         if self._capture.worker is None:
             self.release()
         return await self._capture.wait_worker()
@@ -129,12 +129,12 @@ class SessionTask:
         self._dry = False
 
     async def _take_slot(self) -> None:
-        slots = self._context.places
+        slots = self._context.slots
         if not slots.holds(self._camera.id) and not slots.is_free():
-            if slots.is_taught:
-                self._status.waits(Reason.CONCURRENCY_LIMIT, "the account has no session free for this camera")
+            if slots.is_learned:
+                self._status.set_waiting(Reason.CONCURRENCY_LIMIT, "the account has no session free for this camera")
             else:
-                self._status.waits(Reason.MAX_SESSIONS, f"other cameras hold all {slots.limit} sessions")
+                self._status.set_waiting(Reason.MAX_SESSIONS, f"other cameras hold all {slots.limit} sessions")
         await slots.acquire(self._camera.id, self._camera.priority)
 
     async def _run_session(self, listener: SessionListener) -> SessionEnd:
@@ -145,8 +145,8 @@ class SessionTask:
         listener.endpoint_and_key = hash((context.server.url, key))
         session_id = str(uuid4())
         self._counters.sessions += 1
-        self._status.connects(session_id)
-        context.alive.promise(session_of(camera.id), SESSION_S)
+        self._status.set_connecting(session_id)
+        context.heartbeats.promise(session_of(camera.id), SESSION_S)
         mapper = EventMapper(
             MediaOrigin(context.box, camera.id, session_id),
             clock=context.clock,
@@ -155,27 +155,27 @@ class SessionTask:
         )
         options = SessionOptions(include=camera.include, goal_dimensions=camera.goal_dimensions, model=camera.model)
         budgeted = BudgetedRecording(listener.recording, context.policy.budgets, self._status)
-        return await run_session(context.server, key, options, budgeted, interpreter=mapper, observer=listener)
+        return await run_session(context.server, key, options, budgeted, mapper=mapper, observer=listener)
 
     def _judged(self, outage: Outage, listener: SessionListener, health: Health) -> Outage:
         """Return what to make of a session's failure, by what was known before it."""
         self._counters.reconnects += listener.is_ready
         if outage.reason is Reason.CONCURRENCY_LIMIT:
             detail = outage.detail
-            if self._context.places.refused(self._camera.id):
+            if self._context.slots.refused(self._camera.id):
                 self.release()  # and waits for its turn to try for one more, without a long pause before that
             else:
                 detail += "; an earlier session of ours may still be counted"
             return Lingering(outage.reason, detail, outage.retry_after)
         if outage.reason is Reason.CONNECTION_LOST and listener.made_progress:
-            health.gained()  # a network that breaks every few seconds carries more the sooner it is tried again
+            health.made_progress()  # a network that breaks every few seconds carries more the sooner it is tried again
         elif listener.endpoint_and_key in self._context.accepted:
-            return self._doubt.of(outage)
+            return self._doubt.weigh(outage)
         return outage
 
     def accepted(self, endpoint_and_key: int) -> None:
         """Note that the cloud opened a session."""
-        self._context.places.opened(self._camera.id)
+        self._context.slots.opened(self._camera.id)
         self._context.accepted.add(endpoint_and_key)
         self._doubt.clear()
 
@@ -183,11 +183,11 @@ class SessionTask:
         self._counters.session_ends[end.cause] += 1
         log.info("session ended", cause=end.cause.value, drained=end.drained)
         if end.cause not in {EndCause.ROTATED, EndCause.SERVER_ENDED}:
-            self._status.session_over()
+            self._status.end_session()
         self._dry = end.cause is EndCause.NO_MEDIA
         if self._dry:
-            self._status.waits(Reason.NO_MEDIA, "the camera gives nothing to send, so no session is held open")
-        if self._dry or self._context.places.outranked(self._camera.id):
+            self._status.set_waiting(Reason.NO_MEDIA, "the camera gives nothing to send, so no session is held open")
+        if self._dry or self._context.slots.preempted(self._camera.id):
             self.release()
 
 

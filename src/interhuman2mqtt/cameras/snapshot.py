@@ -1,4 +1,4 @@
-"""Pictures that a worker is asked for: each an answer that comes through the pipe, or a sentence why not."""
+"""Snapshots that a worker is asked for: each an answer that comes through the pipe, or a sentence why not."""
 
 import time
 from collections.abc import Callable
@@ -14,15 +14,15 @@ from interhuman2mqtt.errors import Interhuman2MqttError
 WIDTH_MAX = 1280
 """Pixels."""
 PATIENCE_S = 15.0
-"""More than one that waits for three others ever takes (`capture.picture.DECODE_S`)."""
+"""More than one that waits for three others ever takes (`capture.snapshot.DECODE_S`)."""
 
 
 class SnapshotError(Interhuman2MqttError):
-    """There is no picture to be had now; the text says why, to who asked."""
+    """There is no snapshot to be had now; the text says why, to who asked."""
 
 
 class SnapshotImage(Struct, frozen=True):
-    """What a camera saw."""
+    """An image of a camera."""
 
     jpeg: bytes
     size: tuple[int, int]
@@ -31,11 +31,11 @@ class SnapshotImage(Struct, frozen=True):
     """In UTC."""
 
     def __repr__(self) -> str:
-        return f"Picture({self.size}, {self.taken_at})"  # without the picture
+        return f"SnapshotImage({self.size}, {self.taken_at})"  # without the image
 
 
 class SnapshotRequests:
-    """The pictures that one worker is asked for."""
+    """The snapshots that one worker is asked for."""
 
     def __init__(self, send: Callable[[ipc.Command], None]) -> None:
         self._send = send
@@ -43,34 +43,34 @@ class SnapshotRequests:
         self._asked: dict[int, trio.MemorySendChannel[SnapshotImage | SnapshotError]] = {}
 
     async def take(self) -> SnapshotImage:
-        """What the camera sees now; raises SnapshotError."""
+        """Return what the camera sees now; raise SnapshotError."""
         number = next(self._numbers)
         answers, answer = trio.open_memory_channel[SnapshotImage | SnapshotError](1)
         self._asked[number] = answers
         try:
             self._send(ipc.TakeSnapshot(number=number, width_max=WIDTH_MAX))
             with trio.fail_after(PATIENCE_S):
-                picture = await answer.receive()
+                image = await answer.receive()
         except trio.TooSlowError:
-            raise SnapshotError(f"the capture process made no picture in {PATIENCE_S:g} s") from None
+            raise SnapshotError(f"the capture process made no snapshot in {PATIENCE_S:g} s") from None
         finally:
             self._asked.pop(number, None)
-        if isinstance(picture, SnapshotError):
-            raise picture
-        return picture
+        if isinstance(image, SnapshotError):
+            raise image
+        return image
 
     def arrived(self, frame: ipc.Snapshot, jpeg: bytes) -> None:
-        """A picture came through the pipe, or why there is none; what nobody waits for any more is let go."""
+        """Hand a snapshot, or why there is none, to who asked; what nobody waits for any more is let go."""
         if (answers := self._asked.pop(frame.number, None)) is not None:
-            answers.send_nowait(_picture(frame, jpeg) if jpeg else SnapshotError(frame.error or "it is empty"))
+            answers.send_nowait(_image(frame, jpeg) if jpeg else SnapshotError(frame.error or "it is empty"))
 
     def leave(self) -> None:
-        """The worker is gone: whoever waits must hear of it."""
+        """Answer whoever waits: the worker is gone."""
         while self._asked:
             _, answers = self._asked.popitem()
             answers.send_nowait(SnapshotError("the capture process ended"))
 
 
-def _picture(frame: ipc.Snapshot, jpeg: bytes) -> SnapshotImage:
+def _image(frame: ipc.Snapshot, jpeg: bytes) -> SnapshotImage:
     taken = frame.taken_s + frame.anchor_s + time.time() - time.monotonic()
     return SnapshotImage(jpeg, frame.size, datetime.fromtimestamp(taken, UTC))

@@ -1,4 +1,7 @@
-"""When a capture hangs: judged here on our own clock, from the pulses of its worker.
+"""Decide when a capture hangs, by our own clock, from the heartbeats of its worker.
+
+The worker does not judge itself: what hangs it, a driver or a lock, hangs its judgement too. Nor are its times taken:
+of a heartbeat only its arrival here counts, on the clock that goes on when the worker does not.
 
 What happens to a camera, within which time it is noticed, and the reason that `<camera>/status` publishes. Each is
 followed by a new process, after the back-off; where a track is missing again, the attempt fails in the same time.
@@ -37,14 +40,14 @@ OPENINGS = 2
 STALL_S = 8.0
 """A track that stands still for so long has stalled."""
 SILENT_WORKER_S = 5.0
-"""Ten pulses missed: the process is stopped, or hangs while it holds the interpreter."""
+"""Ten heartbeats missed: the process is stopped, or hangs while it holds the interpreter."""
 NOTICE_S = 2.0
-"""A pulse (`capture.PULSE_S`) and a look at it (`worker.WATCH_S`) later than it happened."""
+"""A heartbeat (`capture.PULSE_S`) and a look at it (`worker.WATCH_S`) later than it happened."""
 NEVER = float("inf")
 
 
 class Timeouts(NamedTuple):
-    """When a worker counts as hanging, in seconds."""
+    """Seconds after which a worker counts as hanging."""
 
     open: float | None = None
     """None: `OPENINGS` times what the camera is given for an answer."""
@@ -53,7 +56,7 @@ class Timeouts(NamedTuple):
 
 
 class AudioStall(NamedTuple):
-    """Why there is no sound, though the video goes on."""
+    """Why there is no audio, though the video goes on."""
 
     reason: Reason
     detail: str
@@ -62,52 +65,52 @@ class AudioStall(NamedTuple):
 
 
 class StallDetector:
-    """What the pulses say, on our own clock."""
+    """Judges the heartbeats of one worker."""
 
     def __init__(self, open_timeout_s: float) -> None:
         self._open_s = OPENINGS * open_timeout_s
-        self.pulse: ipc.WorkerHeartbeat | None = None
+        self.heartbeat: ipc.WorkerHeartbeat | None = None
         self._began = trio.current_time()
         self._is_open = False
-        self._pulse_at = self._video_at = self._sound_at = NEVER
+        self._heartbeat_at = self._video_at = self._audio_at = NEVER
 
     def opened(self) -> None:
-        """The source is open, or open again: from now on its tracks are due."""
+        """Note that the source is open, or open again: from now on its tracks are due."""
         self._is_open = True
-        self._video_at = self._sound_at = trio.current_time()
+        self._video_at = self._audio_at = trio.current_time()
 
-    def observe(self, pulse: ipc.WorkerHeartbeat) -> None:
-        """A pulse came."""
-        now = self._pulse_at = trio.current_time()
-        before = self.pulse or pulse
-        if pulse.video_packets != before.video_packets:
+    def observe(self, heartbeat: ipc.WorkerHeartbeat) -> None:
+        """Note a heartbeat."""
+        now = self._heartbeat_at = trio.current_time()
+        before = self.heartbeat or heartbeat
+        if heartbeat.video_packets != before.video_packets:
             self._video_at = now
-        if pulse.audio_packets != before.audio_packets or not pulse.audio_expected:
-            self._sound_at = now
-        self.pulse = pulse
+        if heartbeat.audio_packets != before.audio_packets or not heartbeat.audio_expected:
+            self._audio_at = now
+        self.heartbeat = heartbeat
 
-    def sound_missing(self, timeouts: Timeouts) -> AudioStall | None:
-        """Return why silence is sent in place of sound that is due; None while sound comes, or none is due."""
-        if self.pulse is None:
+    def audio_missing(self, timeouts: Timeouts) -> AudioStall | None:
+        """Return why silence is sent in place of audio that is due; None while audio comes, or none is due."""
+        if self.heartbeat is None:
             return None
-        if fault := self.pulse.audio_fault:
+        if fault := self.heartbeat.audio_fault:
             return AudioStall(fault.reason, fault.detail, 0.0)
-        seconds = trio.current_time() - self._sound_at
-        if not self.pulse.audio_expected or seconds <= timeouts.stall:
+        seconds = trio.current_time() - self._audio_at
+        if not self.heartbeat.audio_expected or seconds <= timeouts.stall:
             return None
         return AudioStall(Reason.AUDIO_STALLED, "the source sends video and no audio", seconds)
 
     def judge(self, timeouts: Timeouts) -> None:
         """Raise an Outage where something has stood still for too long."""
         now = trio.current_time()
-        if now - self._pulse_at > timeouts.silence:
+        if now - self._heartbeat_at > timeouts.silence:
             raise Outage(Reason.STALLED, "the capture process does not answer")
         open_s = self._open_s if timeouts.open is None else timeouts.open
         if not self._is_open and now - self._began > open_s:
             raise Outage(Reason.OPEN_TIMEOUT, f"the source did not open within {open_s:g} s")
-        video, sound = now - self._video_at > timeouts.stall, now - self._sound_at > timeouts.stall
-        expected = self.pulse is not None and self.pulse.audio_expected
-        if video and (sound or not expected):
+        video, audio = now - self._video_at > timeouts.stall, now - self._audio_at > timeouts.stall
+        expected = self.heartbeat is not None and self.heartbeat.audio_expected
+        if video and (audio or not expected):
             raise Outage(Reason.STALLED, f"the source has sent nothing for {timeouts.stall:g} s")
         if video:
-            raise Outage(Reason.VIDEO_STALLED, f"the source has sent sound and no picture for {timeouts.stall:g} s")
+            raise Outage(Reason.VIDEO_STALLED, f"the source has sent audio and no video for {timeouts.stall:g} s")

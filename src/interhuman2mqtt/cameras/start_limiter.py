@@ -1,4 +1,4 @@
-"""What opening a camera costs, bounded: so many processes begin at once, and none for a camera that does not answer.
+"""Bound what opening cameras costs: so many processes begin at once, and none for a camera that does not answer.
 
 A capture process takes half a second of a core and 15 MB before it has connected to anything, and waits up to 10 s for
 a camera that is away. So the daemon itself, which can wait for hundreds at the price of a socket each, first has the
@@ -46,7 +46,7 @@ class StartLimiter:
         self._numbers = count()
 
     async def wait_turn(self, *, failed: bool) -> "Turn":
-        """Wait for a turn, which has to be given back by `Turn.over`; `failed`: the camera's last attempt did."""
+        """Wait for a turn, which has to be given back by `Turn.end`; `failed`: the camera's last attempt did."""
         await trio.lowlevel.checkpoint()
         if self._free and not self._waiting:
             self._free -= 1
@@ -57,14 +57,14 @@ class StartLimiter:
             await waiting.turn.wait()
         except trio.Cancelled:
             if waiting.turn.is_set():
-                self.give_back()
+                self.release()
             else:
                 self._waiting.remove(waiting)
                 heapq.heapify(self._waiting)
             raise
         return Turn(self)
 
-    def give_back(self) -> None:
+    def release(self) -> None:
         """Let the next one begin."""
         if self._waiting:
             heapq.heappop(self._waiting).turn.set()
@@ -78,11 +78,11 @@ class Turn:
     def __init__(self, starts: StartLimiter) -> None:
         self._starts: StartLimiter | None = starts
 
-    def over(self) -> None:
-        """It has begun, or never will; may be said more than once."""
+    def end(self) -> None:
+        """End the turn: the camera has begun, or never will. May be called more than once."""
         starts, self._starts = self._starts, None
         if starts is not None:
-            starts.give_back()
+            starts.release()
 
 
 async def wait_answer(source: str, resolver: Resolver, within: float = ANSWER_S) -> None:
@@ -102,7 +102,7 @@ async def wait_answer(source: str, resolver: Resolver, within: float = ANSWER_S)
     except trio.TooSlowError:
         raise Outage(Reason.UNREACHABLE, f"{where} does not answer") from None
     except OSError as error:
-        raise Outage(Reason.UNREACHABLE, _said(error, where)) from error
+        raise Outage(Reason.UNREACHABLE, _sentence(error, where)) from error
 
 
 async def _addresses(resolver: Resolver, host: str, port: int) -> list[str]:
@@ -148,7 +148,7 @@ def _options(address: str, port: int) -> bytes:
     return OPTIONS % ((f"[{address}]" if ":" in address else address).encode(), port)
 
 
-def _said(error: OSError, where: str) -> str:
+def _sentence(error: OSError, where: str) -> str:
     match error.errno:
         case errno.ECONNREFUSED:
             return f"{where} refused the connection: is RTSP on?"

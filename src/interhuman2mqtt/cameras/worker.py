@@ -1,11 +1,8 @@
 """The daemon's side of a capture process: started, watched, asked for chunks, and killed when it hangs."""
 
-import os
-import signal
-import subprocess
-import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from typing import Protocol
 
 import structlog
 import trio
@@ -15,40 +12,49 @@ from interhuman2mqtt.cameras.recording import WorkerRecording
 from interhuman2mqtt.cameras.snapshot import SnapshotImage, SnapshotRequests
 from interhuman2mqtt.cameras.stall_detector import AudioStall, StallDetector, Timeouts
 from interhuman2mqtt.cameras.worker_log import UNFINISHED_MAX, WorkerLog
-from interhuman2mqtt.capture import bundled_libraries, ipc
+from interhuman2mqtt.cameras.worker_process import close_pipes, end_process, open_process, status_text
+from interhuman2mqtt.capture import ipc
 from interhuman2mqtt.errors import Outage, Reason, Refused
 from interhuman2mqtt.runtime.watchdog import Heartbeat
 
 log = structlog.get_logger(__name__)
 
 WATCH_S = 1.0
-LEAVE_S = 0.7
-"""What a process needs to leave (`capture.__main__.LEAVE_S`), and a little."""
 LAST_WORDS_S = 1.0
 REAP_S = 3.0
 """What even SIGKILL does not end in this time is stuck in a driver: it is left to the kernel."""
 READ_SIZE = 1 << 18
 COMMANDS = 64
-INHERITED = (
-    *("PATH", "LANG", "LC_ALL", "TZ", "HOME", "TMPDIR", "LD_LIBRARY_PATH", "SSL_CERT_FILE", "SSL_CERT_DIR"),
-    *("XDG_CONFIG_HOME", "XDG_RUNTIME_DIR", "PULSE_SERVER"),  # where sound servers are, and what a user says of ALSA
-)
-INHERITED_PREFIXES = ("PYTHON", "COV", "COVERAGE", "ALSA_", "PIPEWIRE_")
-MEMORY = {"MALLOC_ARENA_MAX": "1", "MALLOC_TRIM_THRESHOLD_": "131072"}
-"""Of glibc: an arena per thread, and what the opening of a source once needed, would cost megabytes for nothing."""
+
+
+class WorkerListener(Protocol):
+    """Listens to a capture process."""
+
+    def opened(self, description: str) -> None:
+        """Note what the source is, each time that it turns out to be another."""
+
+    def heartbeat(self, before: ipc.WorkerHeartbeat | None, now: ipc.WorkerHeartbeat) -> None:
+        """Note how the capture goes, and how it went before."""
+
+    def audio_missing(self, stall: AudioStall | None) -> None:
+        """Note, each second, why silence is sent in place of audio; None: audio is sent."""
+
+
+class _Nobody:
+    """Listens to nothing."""
+
+    def opened(self, description: str) -> None: ...
+
+    def heartbeat(self, before: ipc.WorkerHeartbeat | None, now: ipc.WorkerHeartbeat) -> None: ...
+
+    def audio_missing(self, stall: AudioStall | None) -> None: ...
 
 
 class CaptureProcess:
     """A running capture process."""
 
-    def __init__(self, process: trio.Process, open_timeout_s: float) -> None:
+    def __init__(self, process: trio.Process, open_timeout_s: float, listener: WorkerListener | None = None) -> None:
         self.opened: ipc.Opened | None = None
-        self.on_opened: Callable[[str], None] = lambda _: None
-        """Told what the source is, each time that it turns out to be another."""
-        self.on_pulse: Callable[[ipc.WorkerHeartbeat | None, ipc.WorkerHeartbeat], None] = lambda _before, _now: None
-        """Told how the capture goes, after how it went."""
-        self.on_sound: Callable[[AudioStall | None], None] = lambda _: None
-        """Told each second why silence is sent in place of sound, and None when sound is sent again."""
         self.outage: Outage | None = None
         """Why the source ended; what the ring still holds can be pulled nevertheless."""
         self.ended = trio.Event()
@@ -56,9 +62,10 @@ class CaptureProcess:
         """The process ended, or must not be asked any more."""
         self.silent = trio.Event()
         """The process prints nothing more."""
-        self.progress = StallDetector(open_timeout_s)
+        self.stalls = StallDetector(open_timeout_s)
         self.recordings: dict[int, WorkerRecording] = {}
-        self._pictures = SnapshotRequests(self.send_nowait)
+        self._listener = listener or _Nobody()
+        self._snapshots = SnapshotRequests(self.send_nowait)
         self._process = process
         self._commands, self._to_send = trio.open_memory_channel[ipc.Command](COMMANDS)
         self._numbers = 0
@@ -75,15 +82,15 @@ class CaptureProcess:
         return self._process.poll() is not None
 
     async def wait_open(self) -> str:
-        """What the source is, as soon as it is open; raises the Outage that it could not be opened for."""
+        """Return what the source is, as soon as it is open; raise the Outage that it could not be opened for."""
         await self._answered.wait()
         if self.opened is None:
             raise self.outage or Outage(Reason.CAPTURE_CRASHED, "the capture process ended")
         return self.opened.description
 
     def record(
-        self, framing: str, chunk_s: float, from_s: float | None, replay_s: float = 0.0, floor_s: float = 0.0
-    ) -> "WorkerRecording":
+        self, framing: str, chunk_s: float, from_s: float | None, replay_s: float = 0.0, not_before_s: float = 0.0
+    ) -> WorkerRecording:
         """Begin a recording: at the newest key frame, or at the first one at or after `from_s`, or a replay before."""
         self._numbers += 1
         is_standalone = framing == "standalone"
@@ -96,21 +103,21 @@ class CaptureProcess:
                 chunk_s=chunk_s,
                 from_s=from_s,
                 replay_s=replay_s,
-                floor_s=floor_s,
+                floor_s=not_before_s,
             )
         )
         return recording
 
-    async def picture(self) -> SnapshotImage:
-        """What the camera sees now; raises NoPicture."""
-        return await self._pictures.take()
+    async def snapshot(self) -> SnapshotImage:
+        """Return what the camera sees now; raise SnapshotError."""
+        return await self._snapshots.take()
 
     def leave(self) -> None:
-        """Nothing more will come: wake whoever waits for a chunk or a picture."""
+        """Wake whoever waits for a chunk or a snapshot: nothing more will come."""
         self.gone.set()
         for recording in tuple(self.recordings.values()):
             recording.wake()
-        self._pictures.leave()
+        self._snapshots.leave()
 
     def dismiss(self) -> None:
         """Close the process's stdin now: it ends its source in good order if that takes no longer than half a second.
@@ -141,14 +148,14 @@ class CaptureProcess:
             return  # the reader sees why
 
     async def read_frames(self) -> None:
-        """Take what the worker sends, until it ends; raises the Outage that its end is."""
+        """Handle what the worker sends, until it ends; raise the Outage that its end is."""
         assert self._process.stdout is not None  # noqa: S101 - asked for when it was started
         buffer = bytearray()
         try:
             while data := await self._process.stdout.receive_some(READ_SIZE):
                 buffer += data
                 for header, payload in frames(buffer):
-                    self.take(ipc.unpack_frame(header), payload)
+                    self.handle(ipc.unpack_frame(header), payload)
         except ipc.IpcError as error:
             raise Outage(Reason.CAPTURE_CRASHED, f"the capture process sent rubbish: {error}") from error
         status = await self._process.wait()
@@ -156,57 +163,57 @@ class CaptureProcess:
             await self.silent.wait()  # it may well have printed why it ends
         if self.gone.is_set():
             return  # as it was asked to
-        raise self.outage or Outage(Reason.CAPTURE_CRASHED, f"the capture process ended {_told(status)}")
+        raise self.outage or Outage(Reason.CAPTURE_CRASHED, f"the capture process ended {status_text(status)}")
 
-    async def listen(self, voice: WorkerLog) -> None:
-        """Hear what the worker prints besides its frames, line by line."""
+    async def read_log(self, worker_log: WorkerLog) -> None:
+        """Log what the worker prints besides its frames, line by line."""
         assert self._process.stderr is not None  # noqa: S101 - asked for when it was started
         rest = b""
         async for data in self._process.stderr:
             *lines, rest = (rest + data).split(b"\n")
             for line in lines:
-                voice.say(line)
+                worker_log.log(line)
             rest = rest[:UNFINISHED_MAX]
-        voice.say(rest)
+        worker_log.log(rest)
         self.silent.set()
 
-    async def watch(self, timeouts: Timeouts, promise: Heartbeat) -> None:
+    async def watch(self, timeouts: Timeouts, heartbeat: Heartbeat) -> None:
         """Raise an Outage once the worker hangs, or a track of its source stands still."""
         while True:
-            promise(WATCH_S)
+            heartbeat(WATCH_S)
             await trio.sleep(WATCH_S)
             if self.outage is None:
-                self.progress.judge(timeouts)
-                self.on_sound(self.progress.sound_missing(timeouts))
+                self.stalls.judge(timeouts)
+                self._listener.audio_missing(self.stalls.audio_missing(timeouts))
 
-    def take(self, frame: ipc.Frame, payload: bytes) -> None:
-        """A frame came through the pipe."""
+    def handle(self, frame: ipc.Frame, payload: bytes) -> None:
+        """Handle a frame that came through the pipe."""
         match frame:
             case ipc.Opened():
                 self.opened = frame
                 if not frame.is_same:  # or a microphone that comes and goes would hide that the video stalls
-                    self.progress.opened()
+                    self.stalls.opened()
                 self._answered.set()
-                self.on_opened(frame.description)
+                self._listener.opened(frame.description)
                 log.info("source opened", source=frame.description)
             case ipc.Failed():
                 self.outage = (Refused if frame.refused else Outage)(frame.reason, frame.detail)
                 self.ended.set()
                 self._answered.set()
             case ipc.WorkerHeartbeat():
-                self.on_pulse(self.progress.pulse, frame)
-                self._tell_mended(frame.repairs)
-                self.progress.observe(frame)
+                self._listener.heartbeat(self.stalls.heartbeat, frame)
+                self._log_new_repairs(frame.repairs)
+                self.stalls.observe(frame)
             case ipc.Chunk() if recording := self.recordings.get(frame.recording):
-                recording.arrived(frame, payload)
+                recording.add(frame, payload)
             case ipc.Snapshot():
-                self._pictures.arrived(frame, payload)
+                self._snapshots.arrived(frame, payload)
             case ipc.Chunk():
                 pass  # of a recording that was dropped while it was on its way
 
-    def _tell_mended(self, repairs: dict[str, int]) -> None:
-        """Each rule is told of once; the lies themselves are counted."""
-        before = self.progress.pulse.repairs if self.progress.pulse else {}
+    def _log_new_repairs(self, repairs: dict[str, int]) -> None:
+        """Log each rule of repair once; how often it was applied is counted."""
+        before = self.stalls.heartbeat.repairs if self.stalls.heartbeat else {}
         if news := sorted(repairs.keys() - before.keys()):
             log.info("what the source sends is mended", rules=news)
 
@@ -215,79 +222,47 @@ class CaptureProcess:
 async def start_worker(
     command: ipc.Open,
     timeouts: Timeouts = Timeouts(),  # noqa: B008 - frozen
-    promise: Heartbeat = lambda _seconds: None,
-    voice: WorkerLog | None = None,
+    heartbeat: Heartbeat = lambda _seconds: None,
+    worker_log: WorkerLog | None = None,
+    listener: WorkerListener | None = None,
 ) -> AsyncIterator[CaptureProcess]:
-    """A capture process for as long as the context lasts; leaving it the process is gone, whatever it was doing.
+    """Run a capture process for as long as the context lasts; leaving it the process is gone, whatever it was doing.
 
     Args:
         command: What to capture; it holds the camera's password, and is not kept.
         timeouts: When the process counts as hanging.
-        voice: Hears what the process prints.
-        promise: Told how long each wait for the worker may last.
+        heartbeat: Set to how long each wait for the worker may last.
+        worker_log: Logs what the process prints.
+        listener: Listens to how the capture goes.
 
     Raises:
         Outage: the worker hangs, crashed, or could not be started. How its source fails stands in
             `CaptureProcess.outage`.
     """
-    process = await _open_process()
-    worker = CaptureProcess(process, command.open_timeout_s)
+    process = await open_process()
+    worker = CaptureProcess(process, command.open_timeout_s, listener)
     worker.send_nowait(command)
     del command
     try:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(worker.write_commands)
             nursery.start_soon(worker.read_frames)
-            nursery.start_soon(worker.watch, timeouts, promise)
-            nursery.start_soon(worker.listen, voice or WorkerLog())
+            nursery.start_soon(worker.watch, timeouts, heartbeat)
+            nursery.start_soon(worker.read_log, worker_log or WorkerLog())
             try:
                 yield worker
             finally:
                 worker.leave()
                 with trio.move_on_after(REAP_S, shield=True):
-                    await _end(process)
+                    await end_process(process)
                 nursery.cancel_scope.cancel()
     finally:
         with trio.move_on_after(REAP_S, shield=True):
-            await _close_pipes(process)
-
-
-async def _open_process() -> trio.Process:
-    environment = {name: value for name, value in os.environ.items() if _inherits(name)}
-    environment |= bundled_libraries.environment(os.environ) | MEMORY
-    command = [sys.executable, "-m", "interhuman2mqtt.capture"]
-    pipe = subprocess.PIPE
-    try:
-        return await trio.lowlevel.open_process(command, stdin=pipe, stdout=pipe, stderr=pipe, env=environment)
-    except OSError as error:
-        raise Outage(Reason.CAPTURE_CRASHED, f"no capture process could be started: {error}") from error
-
-
-def _inherits(name: str) -> bool:
-    """Of our environment, in which an API key may stand, a worker gets no more than it needs to run."""
-    return name in INHERITED or name.startswith(INHERITED_PREFIXES)
-
-
-async def _end(process: trio.Process) -> None:
-    """Closing stdin asks it to leave; one that hangs is killed. Either way it is reaped."""
-    assert process.stdin is not None  # noqa: S101 - asked for when it was started
-    await process.stdin.aclose()
-    with trio.move_on_after(LEAVE_S):
-        await process.wait()
-    if process.returncode is None:
-        process.kill()
-        await process.wait()
-
-
-async def _close_pipes(process: trio.Process) -> None:
-    """At once, and not when the last traceback that knows them is gone."""
-    for pipe in (process.stdout, process.stderr):
-        if pipe is not None:
-            await pipe.aclose()
+            await close_pipes(process)
 
 
 def frames(buffer: bytearray) -> Iterator[tuple[bytes, bytes]]:
-    """The whole frames at the head of the buffer, which they leave."""
+    """Yield the whole frames at the head of the buffer, and remove them from it."""
     while len(buffer) >= ipc.PREFIX.size:
         header, payload = ipc.unpack_prefix(bytes(buffer[: ipc.PREFIX.size]))
         middle = ipc.PREFIX.size + header
@@ -296,10 +271,3 @@ def frames(buffer: bytearray) -> Iterator[tuple[bytes, bytes]]:
         frame = bytes(buffer[ipc.PREFIX.size : middle]), bytes(memoryview(buffer)[middle : middle + payload])
         del buffer[: middle + payload]
         yield frame
-
-
-def _told(status: int) -> str:
-    """An exit status for people."""
-    if status >= 0:
-        return f"with status {status}"
-    return f"by {next((known.name for known in signal.Signals if known == -status), f'signal {-status}')}"

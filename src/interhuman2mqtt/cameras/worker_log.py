@@ -1,8 +1,8 @@
-"""What the capture processes of a camera print, for people: on its way to the log it loses secrets, and floods end.
+"""Log what the capture processes of a camera print, without secrets, and without floods.
 
 FFmpeg prints a line for each packet of a broken stream, and a camera that never comes starts process after process,
-each with the same complaint. So a line is said once; the same with other numbers is only counted, and the count told
-once an hour. What is new is said too, but no more than `LINES` times a minute.
+each with the same complaint. So a line is logged once; the same with other numbers is only counted, and the count
+logged once an hour. What is new is logged too, but no more than `LINES` times a minute.
 """
 
 import re
@@ -19,7 +19,7 @@ LINES = 30
 MINUTE_S = 60.0
 REMIND_S = 3600.0
 KNOWN_MAX = 200
-"""Different lines that are remembered; when there are more, all are forgotten, and may be said again."""
+"""Different lines that are remembered; when there are more, all are forgotten, and may be logged again."""
 LINE_MAX = 1000
 """Characters of a line that are passed on."""
 UNFINISHED_MAX = 16 << 10
@@ -30,7 +30,7 @@ _of_ffmpeg = re.compile(r"\[[^\]]* @ 0x[0-9a-f]+\]")
 
 
 class WorkerLog:
-    """One camera's, through all of its capture processes."""
+    """The log of one camera, through all of its capture processes."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -40,18 +40,18 @@ class WorkerLog:
         self._log = structlog.get_logger(__name__)
         self._forget()
 
-    def say(self, line: bytes) -> None:
-        """A process printed a line."""
+    def log(self, line: bytes) -> None:
+        """Log a line that a process printed."""
         if self._clock() - self._minute_at >= MINUTE_S:
             self._next_minute()
         text = redact(line.decode(errors="replace").rstrip())[:LINE_MAX]
         shape = _numbers.sub("#", text)
-        if text and self._may_say(shape):
+        if text and self._may_log(shape):
             level = "debug" if _of_ffmpeg.match(text) else "warning"
             self._changes.emit(shape, None, "capture process says", level=level, line=text)
 
-    def _may_say(self, shape: str) -> bool:
-        """Whether a line of this shape may still be said, or was said already and will only be counted."""
+    def _may_log(self, shape: str) -> bool:
+        """Decide whether a line of this shape may still be logged, or was already and will only be counted."""
         if shape in self._known:
             return True
         if not self._budget:

@@ -1,7 +1,7 @@
-"""What each error of the cloud means for us: one table; no I/O.
+"""One table of the cloud's errors, and what each means for us; no I/O.
 
 The class says what the supervisor does (`Outage`: back-off, `Overloaded`: a long one, `Refused`: a person must act),
-the reason says it to machines, the sentence to people, and the reaction says what an open session does about it. Where
+the reason names it for machines, the sentence for people, and the reaction is what an open session does about it. Where
 several things are known of an end, the last error that the cloud named decides, then the close code, then the HTTP
 status. The ids are those of the vendor's error pages; what is not written there was observed or is our own caution.
 """
@@ -20,7 +20,7 @@ from interhuman2mqtt.runtime.redaction import redact
 
 
 class Reaction(StrEnum):
-    """What an open session does when it is told of an error."""
+    """The ways in which an open session reacts to an error."""
 
     WATCH = "watch"
     """It goes on; should the connection close soon, this is why."""
@@ -43,7 +43,7 @@ class ErrorRule(NamedTuple):
     """Seconds to wait at least, on top of the back-off, where the cloud does not say."""
 
     def exception(self, said: str = "", retry_after: float | None = None) -> Outage:
-        """The error to raise; `said` is what the cloud itself said, for the end of the sentence."""
+        """Return the error to raise; `said` is the cloud's own text, for the end of the sentence."""
         detail = f"{self.sentence} ({said})" if said else self.sentence
         return self.outcome(self.reason, detail, self.pause if retry_after is None else retry_after)
 
@@ -80,14 +80,14 @@ ERRORS: dict[str, ErrorRule] = {
     "ih4005": ErrorRule(Refused, Reason.BAD_REQUEST, "the cloud does not know the model: check model and url", _C),
     "ih4007": ErrorRule(Outage, Reason.MEDIA_REJECTED, "a chunk is too short for the cloud: lengthen `chunk`", _W),
     "ih4021": ErrorRule(Outage, Reason.PROTOCOL, _FOR_UPLOADS, _W),
-    "ih5001": ErrorRule(Outage, Reason.MEDIA_REJECTED, "the cloud found no picture that it can use", _C),
+    "ih5001": ErrorRule(Outage, Reason.MEDIA_REJECTED, "the cloud found no video that it can use", _C),
     "ih5002": ErrorRule(Outage, Reason.MEDIA_REJECTED, _BAD_MEDIA, _C),
     "ih5003": ErrorRule(Outage, Reason.MEDIA_REJECTED, _BAD_MEDIA, _C),
     "ih5004": ErrorRule(Outage, Reason.MEDIA_REJECTED, _BAD_MEDIA, _C),  # and may read nothing after the broken piece
     "ih5005": ErrorRule(Outage, Reason.MEDIA_REJECTED, _BAD_MEDIA, _C),
     "ih5006": ErrorRule(Outage, Reason.MEDIA_REJECTED, "a chunk is too short for the cloud: lengthen `chunk`", _W),
     "ih5007": ErrorRule(Outage, Reason.MEDIA_REJECTED, _BAD_MEDIA, _C),
-    "ih5008": ErrorRule(Refused, Reason.MEDIA_REJECTED, 'the cloud needs sound: set audio to "auto" or "silence"', _C),
+    "ih5008": ErrorRule(Refused, Reason.MEDIA_REJECTED, 'the cloud needs audio: set audio to "auto" or "silence"', _C),
     "ih6001": ErrorRule(Outage, Reason.PROTOCOL, "the cloud did not accept the session's config", _K),
     "ih6002": ErrorRule(Outage, Reason.MEDIA_REJECTED, "a chunk is too large for the cloud: shorten `chunk`", _C),
     "ih6003": ErrorRule(Outage, Reason.SESSION_LIMIT, "the cloud ended the session because nothing was sent", _R),
@@ -135,13 +135,13 @@ POLICY_LATER = ErrorRule(Outage, Reason.PROTOCOL, "the cloud ended a running ses
 
 
 def of_error(code: str | None, *, ready: bool) -> ErrorRule:
-    """The rule of an error id; before the session is ready every error is a refusal of the session."""
+    """Return the rule of an error id; before the session is ready every error is a refusal of the session."""
     rule = ERRORS.get(code or "", UNKNOWN_ERROR)
     return rule if ready else rule._replace(reaction=Reaction.WATCH)
 
 
 def of_close(code: int, *, ready: bool) -> ErrorRule:
-    """The rule of a WebSocket close code; 1006 stands for a connection that ended without any."""
+    """Return the rule of a WebSocket close code; 1006 stands for a connection that ended without any."""
     if code == 1000 and not ready:
         return CLOSED_EARLY
     if code == 1008 and ready:
@@ -150,7 +150,7 @@ def of_close(code: int, *, ready: bool) -> ErrorRule:
 
 
 def of_status(status: int) -> ErrorRule:
-    """The rule of the HTTP status that answered the upgrade, which was not 101."""
+    """Return the rule of the HTTP status that answered the upgrade, which was not 101."""
     fallback = SERVER_FAULT if status >= 500 else CLIENT_FAULT if status >= 400 else NO_WEBSOCKET
     return STATUSES.get(status, fallback)
 
@@ -163,7 +163,7 @@ class _Body(msgspec.Struct):
 
 
 def refusal(status: int, headers: Mapping[str, str], body: bytes, now: datetime) -> Outage:
-    """The error for an upgrade that was answered with anything but 101; `headers` have names in lower case."""
+    """Return the error for an upgrade that was answered with anything but 101; `headers` have names in lower case."""
     answer = _Body()
     with contextlib.suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         answer = msgspec.json.decode(body, type=_Body)
@@ -174,7 +174,7 @@ def refusal(status: int, headers: Mapping[str, str], body: bytes, now: datetime)
 
 
 def retry_after(value: str | None, now: datetime) -> float | None:
-    """Seconds from a `Retry-After` header (RFC 9110, 10.2.3: seconds or a date), at most a day; None without one."""
+    """Return the seconds of a `Retry-After` (RFC 9110, 10.2.3: seconds or a date), at most a day; None without one."""
     if value is None:
         return None
     if value.isascii() and value.isdigit():
@@ -184,7 +184,7 @@ def retry_after(value: str | None, now: datetime) -> float | None:
 
 
 def _date(value: str | None) -> datetime | None:
-    """A date of HTTP (RFC 9110, 5.6.7); None where it is none."""
+    """Return a date of HTTP (RFC 9110, 5.6.7); None where it is none."""
     try:
         when = parsedate_to_datetime(value or "")
         return when.replace(tzinfo=when.tzinfo or UTC).astimezone(UTC)
@@ -193,6 +193,6 @@ def _date(value: str | None) -> datetime | None:
 
 
 def phrase(*parts: str | None) -> str:
-    """What the other side said, in one line of bounded length, without any secret that it repeats."""
+    """Return the other side's words in one line of bounded length, without any secret that they repeat."""
     text = redact(" ".join(": ".join(part for part in parts if part).split()))
     return text if len(text) <= 300 else f"{text[:299]}…"

@@ -1,7 +1,4 @@
-"""One session's messages to events: absolute times, ids, what is active, what must not leave the box; no I/O.
-
-The media clock of a session on the clock of the captures; no I/O.
-"""
+"""Map one session's messages to events: absolute times, ids, what is active, what must not leave the box; no I/O."""
 
 import math
 from bisect import bisect_left, bisect_right
@@ -33,7 +30,7 @@ class MediaClock:
         self._instants: list[float] = []
 
     def append(self, media_start: float, captured_from: float) -> None:
-        """Media from `media_start` (seconds) on was captured from `captured_from` (MONOTONIC) on."""
+        """Note that media from `media_start` (seconds) on was captured from `captured_from` (MONOTONIC) on."""
         self._starts.append(media_start)
         self._instants.append(captured_from)
 
@@ -108,23 +105,23 @@ class EventMapper:
         self._count = 0
 
     def sending(self, chunk: MediaChunk) -> None:
-        """A chunk is about to be sent: its events may come before it is out as a whole."""
+        """Note that a chunk is about to be sent: its events may come before it is out as a whole."""
         self._timeline.append(chunk.media_start, chunk.captured_from)
         if chunk.source_start < self._sent_before:
             again = min(chunk.source_end, self._sent_before) - chunk.source_start
             self._replayed_until = chunk.media_start + again
 
     def sent(self, chunk: MediaChunk) -> None:
-        """A chunk is out."""
+        """Note that a chunk is out."""
         self._sent_until = chunk.media_end
 
     def interpret(self, message: ServerMessage) -> tuple[Event, ...]:
-        """The events of one message: its own, after the end of a signal that it makes known."""
+        """Return the events of one message: its own, after the end of a signal that it makes known."""
         self.correlation_id = message.correlation_id or self.correlation_id
         return tuple(self._events(message))
 
     def end(self) -> tuple[Event, ...]:
-        """Ends for the signals that are still active, at the end of the media that was sent; the session is over."""
+        """Return ends for the signals that are still active, at the end of the media that was sent."""
         return tuple(self._synthetic_end(kind, self._sent_until) for kind in tuple(self._active))
 
     def _events(self, message: ServerMessage) -> Iterator[Event]:
@@ -144,7 +141,7 @@ class EventMapper:
         yield self._event(message, start, seconds_of(message.data, "end"))
 
     def _begin(self, kind: str, start: float) -> Iterator[Event]:
-        """A signal is active, from now on where it was not; where that makes too many the oldest is taken for over."""
+        """Note that a signal is active; where that makes too many, yield an end for the oldest."""
         if kind not in self._active and len(self._active) >= ACTIVE_MAX:
             yield self._synthetic_end(next(iter(self._active)), start)
         self._active.setdefault(kind, start)
@@ -206,7 +203,7 @@ class EventMapper:
 
 
 def _spans(listed: object) -> tuple[Span, ...]:
-    """The spans of `coverage.*`, or of the entries of a quality timeline, as far as they are spans."""
+    """Return the spans of `coverage.*`, or of the entries of a quality timeline, as far as they are spans."""
     found = (
         (seconds_of(item, "start"), seconds_of(item, "end")) for item in (listed if isinstance(listed, list) else ())
     )
@@ -214,13 +211,13 @@ def _spans(listed: object) -> tuple[Span, ...]:
 
 
 def seconds_of(fields: object, name: str) -> float | None:
-    """A time on the media clock, where there is one; messages of unknown types may hold anything under its name."""
+    """Return a time on the media clock, where it is one; messages of unknown types may hold anything there."""
     value = fields.get(name) if isinstance(fields, dict) else None
     return value if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
 def _redacted(value: Any, fields: frozenset[str]) -> Any:
-    """JSON without the named fields, and without any secret of ours, at any depth.
+    """Return JSON without the named fields, and without any secret of ours, at any depth.
 
     After decoding, because JSON can write a secret with escapes that no search of the text finds.
     """
@@ -236,6 +233,6 @@ def _hidden(text: str | None) -> str | None:
 
 
 def word_of(fields: dict[str, Any], name: str) -> str | None:
-    """A text, where it is one."""
+    """Return a text, where it is one."""
     value = fields.get(name)
     return value if isinstance(value, str) else None

@@ -1,7 +1,4 @@
-"""What was sent and is not yet known to have arrived; no I/O.
-
-How fast media may be sent: a backlog a little faster than real time, so that the cloud need not shed it; no I/O.
-"""
+"""Pace what is sent, and keep what is not yet known to have arrived; no I/O."""
 
 from collections import deque
 from typing import NamedTuple
@@ -17,7 +14,10 @@ CREDIT_S = 2.0
 
 
 class Pacer:
-    """When the next chunk may be sent. All times are seconds on one clock.
+    """Paces chunks, a backlog a little faster than real time. All times are seconds on one clock.
+
+    As fast as the link allows was refused: a cloud that analyses in real time sheds what comes faster
+    (`coverage.dropped`), so what was saved in the ring would be lost there. Exactly real time never catches up.
 
     Each chunk allows the next one its own length divided by `SPEED` later. Live media comes slower than that, so it is
     never delayed; the time that it leaves unused is a small credit.
@@ -27,11 +27,11 @@ class Pacer:
         self._due: float | None = None
 
     def wait(self, now: float) -> float:
-        """How long the next chunk must wait."""
+        """Return how long the next chunk must wait."""
         return 0.0 if self._due is None else max(0.0, self._due - now)
 
     def sent(self, now: float, seconds: float) -> None:
-        """A chunk of so many seconds begins to go out now."""
+        """Note that a chunk of so many seconds begins to go out now."""
         began = now if self._due is None else max(self._due, now - max(CREDIT_S, seconds))
         self._due = began + seconds / SPEED
 
@@ -61,13 +61,13 @@ class Unacknowledged:
         self._rejected: set[int] = set()
 
     def sent(self, chunk: MediaChunk, now: float) -> int:
-        """A chunk is out; the number by which it can be proven."""
+        """Note that a chunk is out; return the number by which it can be proven."""
         self._count += 1
         self._open.append((self._count, Proof(structs.replace(chunk, payload=b""), now)))
         return self._count
 
     def proven(self, number: int | None = None) -> tuple[Proof, ...]:
-        """What is proven by this one's arrival, oldest first, each once; None: all have arrived."""
+        """Return what is proven by this one's arrival, oldest first, each once; None: all have arrived."""
         found = []
         while self._open and (number is None or self._open[0][0] <= number):
             self._proven.append(self._open.popleft())

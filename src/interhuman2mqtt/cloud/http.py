@@ -1,11 +1,7 @@
-"""HTTP before the WebSocket: the answer to a request, and the way through a proxy.
+"""HTTP before the WebSocket: the upgrade request, answers, the way through a proxy, and the API key out of sight.
 
 trio-websocket speaks HTTP for the upgrade itself, but what it makes of a refusal hides the body of one that has no
 `Content-Length`, and waits for ever on one that never comes. So answers are read here, by h11.
-
-The API key, kept out of sight.
-
-What the upgrade request says; no I/O.
 """
 
 import base64
@@ -41,7 +37,7 @@ class ApiKey:
         return "Key(***)"
 
     def header(self) -> bytes:
-        """The value of `Authorization`."""
+        """Return the value of `Authorization`."""
         return HiddenBytes(f"Bearer {self._key}".encode())
 
 
@@ -50,7 +46,7 @@ BODY_MAX = 64 << 10
 
 
 class HostPort(NamedTuple):
-    """Where to connect to."""
+    """A host and a port to connect to."""
 
     host: str
     port: int
@@ -60,7 +56,7 @@ class HostPort(NamedTuple):
 
 
 class HttpResponse(NamedTuple):
-    """What came back on a request."""
+    """The answer to a request."""
 
     status: int
     headers: dict[str, str]
@@ -71,11 +67,11 @@ class HttpResponse(NamedTuple):
 
 
 class NotHttpError(Exception):
-    """What came back is not HTTP, or ended within its head."""
+    """The answer is not HTTP, or ended within its head."""
 
 
 async def read_answer(stream: trio.abc.ReceiveStream, *, method: str) -> HttpResponse:
-    """Reads the answer to a request that upgrades (`GET`) or opens a tunnel (`CONNECT`); raises NotHttpError.
+    """Read the answer to a request that upgrades (`GET`) or opens a tunnel (`CONNECT`); raise NotHttpError.
 
     An error that ends in the middle of its body is an error all the same: the connection was its only news.
     """
@@ -105,7 +101,7 @@ async def read_answer(stream: trio.abc.ReceiveStream, *, method: str) -> HttpRes
 
 
 def _next_event(http: h11.Connection) -> object:
-    """The next event; None where the bytes that came are not, or no more, HTTP."""
+    """Return the next event; None where the bytes that came are not, or no more, HTTP."""
     try:
         return http.next_event()
     except h11.RemoteProtocolError:
@@ -113,7 +109,7 @@ def _next_event(http: h11.Connection) -> object:
 
 
 async def _receive(stream: trio.abc.ReceiveStream) -> bytes:
-    """Some bytes; nothing where the stream ended, or was cut."""
+    """Return some bytes; nothing where the stream ended, or was cut."""
     try:
         return bytes(await stream.receive_some())
     except trio.BrokenResourceError:
@@ -138,7 +134,7 @@ class Proxy(NamedTuple):
 
 
 def parse_proxy(url: str) -> Proxy | None:
-    """Reads `http://user:password@host:port`, of which scheme, user and port may be missing; None for anything else."""
+    """Read `http://user:password@host:port`, of which scheme, user and port may be missing; None for anything else."""
     parts = urlsplit(url if "://" in url else f"http://{url}")
     try:
         port = parts.port or 80
@@ -157,7 +153,7 @@ def _authorization(parts: SplitResult) -> HiddenBytes:
 
 
 async def open_tunnel(stream: trio.abc.Stream, proxy: Proxy, target: HostPort) -> None:
-    """Asks an HTTP proxy to connect the stream to the target; raises Outage or Refused."""
+    """Ask an HTTP proxy to connect the stream to the target; raise Outage or Refused."""
     request = f"CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n".encode()
     try:
         await stream.send_all(HiddenBytes(request + proxy.authorization + b"\r\n"))
@@ -174,12 +170,12 @@ async def open_tunnel(stream: trio.abc.Stream, proxy: Proxy, target: HostPort) -
 
 
 def unreadable(error: Exception) -> str:
-    """A foreign error for the end of a sentence."""
+    """Return a foreign error for the end of a sentence."""
     return phrase(str(error)) or type(error).__name__
 
 
 class UpgradeRequest(NamedTuple):
-    """What the upgrade request says beyond its url."""
+    """The upgrade request beyond its url."""
 
     key: ApiKey
     session_id: str
@@ -188,29 +184,29 @@ class UpgradeRequest(NamedTuple):
 
 
 def address_of(url: SplitResult) -> HostPort:
-    """Host and port of the cloud."""
+    """Return host and port of the cloud."""
     return HostPort(url.hostname or "", url.port or (443 if url.scheme == "wss" else 80))
 
 
 def host_header(url: SplitResult) -> str:
-    """The port is named only where it is not the scheme's own (RFC 9110, 7.2)."""
+    """Return the `Host` header, with a port only where it is not the scheme's own (RFC 9110, 7.2)."""
     default = 443 if url.scheme == "wss" else 80
     address = address_of(url)
     return str(address) if address.port != default else str(address).rpartition(":")[0]
 
 
 def resource(url: SplitResult, model: str | None) -> str:
-    """Path and query; v1 knows no choice of model, what came after it wants it here, before the session is set up."""
+    """Return path and query; v1 knows no choice of model, v2 wants it here, before the session is set up."""
     query = url.query
     if model is not None and "/v1/" not in url.path and "model=" not in query:
         query = f"{query}&model={model}".lstrip("&")
     return f"{url.path or '/'}?{query}" if query else url.path or "/"
 
 
-def headers(greeting: UpgradeRequest) -> list[tuple[bytes, bytes]]:
-    """Who asks, and for which session."""
+def headers(request: UpgradeRequest) -> list[tuple[bytes, bytes]]:
+    """Return the headers that name who asks, and for which session."""
     return [
-        (b"Authorization", greeting.key.header()),
-        (b"X-Client-Request-Id", greeting.session_id.encode()),
+        (b"Authorization", request.key.header()),
+        (b"X-Client-Request-Id", request.session_id.encode()),
         (b"User-Agent", f"interhuman2mqtt/{__version__}".encode()),
     ]

@@ -1,4 +1,4 @@
-"""The cloud's older ways of saying things, translated into the current one; no I/O.
+"""Translate the cloud's older dialects into the current one; no I/O.
 
 ==================  =====================================================  =====================================
 dialect             looks like                                             becomes
@@ -19,7 +19,7 @@ ERROR_FIELDS = ("message", "link", "segment")
 
 
 class Part(NamedTuple):
-    """What one message is about; the envelope's time and correlation id are the same for all parts."""
+    """The content of one message; the envelope's time and correlation id are the same for all parts."""
 
     type: str
     data: dict[str, Any]

@@ -1,4 +1,4 @@
-"""Frames of the cloud to messages; no I/O.
+"""Parse frames of the cloud to messages; no I/O.
 
 The current dialect ("life cycle") is an envelope ``{"type", "timestamp", "correlation_id", "data"}``; older ones are
 translated into it by `legacy_messages`, which no message of the current one enters. Nothing that a server can send
@@ -117,8 +117,8 @@ SHAPES: dict[str, type[Struct]] = {
     "coverage.degraded": _Coverage,
     "error": _Error,
 }
-"""What `data` of a known type is documented to look like. What differs is passed on all the same, and said: one number
-in the place of a word must not cost an event.
+"""The documented shapes of `data` by type. What differs is passed on all the same, and reported: one number in place
+of a word must not cost an event.
 
 `session.ready` is missing on purpose: its limits have defaults, see `session_types.SessionLimits`.
 """
@@ -129,7 +129,7 @@ class _NotAMessageError(Exception):
 
 
 def parse(frame: str | bytes) -> tuple[ServerMessage | Malformed, ...]:
-    """The messages that one WebSocket frame carries, of whatever dialect: mostly one, for the list form many."""
+    """Return the messages that one WebSocket frame carries, of whatever dialect: mostly one, for the list form many."""
     try:
         return tuple(_messages(_envelope(frame), with_raw=len(frame) <= RAW_MAX))
     except _NotAMessageError as error:
@@ -157,7 +157,7 @@ def _without_content(error: ValueError) -> str:
 
 
 def _too_deep(value: object) -> bool:
-    """Whether JSON goes deeper than `MAX_DEPTH`, found without recursion."""
+    """Decide, without recursion, whether JSON goes deeper than `MAX_DEPTH`."""
     level = [value]
     for _ in range(MAX_DEPTH):
         level = [inner for outer in level for inner in _inner(outer)]
@@ -219,7 +219,7 @@ def _text(envelope: dict[str, Any], field: str) -> str | None:
 
 
 def _unforeseen(message: ServerMessage) -> str | None:
-    """What a message of a known type has that is not as documented; it is passed on as it came."""
+    """Return what a message of a known type has that is not as documented; it is passed on as it came."""
     try:
         msgspec.convert(message.data, SHAPES.get(message.type, Struct))
     except (msgspec.ValidationError, OverflowError) as error:

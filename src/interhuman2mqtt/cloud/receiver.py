@@ -1,4 +1,4 @@
-"""The receiving half of a session: what the cloud says, and what that means for the half that sends."""
+"""The receiving half of a session: it receives messages, and decides what they mean for the half that sends."""
 
 import math
 
@@ -37,7 +37,7 @@ class Receiver:
     for media, and is cancelled when nothing more should be sent, so that no frame is cut in two.
     """
 
-    def __init__(self, interpreter: EventMapper, observer: Observer, proofs: Unacknowledged) -> None:
+    def __init__(self, mapper: EventMapper, observer: Observer, unacknowledged: Unacknowledged) -> None:
         self.limits = SessionLimits()
         """Those of `session.ready`, once that has come."""
         self.ready, self.answered, self.ended = trio.Event(), trio.Event(), trio.Event()
@@ -52,41 +52,41 @@ class Receiver:
         """The config that was sent, against which the answer is held."""
         self.work, self.pulling, self.draining = trio.CancelScope(), trio.CancelScope(), trio.CancelScope()
         self.drain_time = DRAIN_TIMEOUT
-        self._interpreter = interpreter
+        self._mapper = mapper
         self._observer = observer
         self._error: tuple[float, ErrorRule, str] | None = None  # the last: when, what, in the cloud's own words
         self._remark = ""  # the last error that is no reason for an end, yet may explain one
-        self._proofs = proofs
+        self._unacknowledged = unacknowledged
         self._complaints, self._complained_at = 0, -math.inf
         self._over: ConnectionOver | None = None
 
-    async def listen(self, connection: WebSocketConnection) -> None:
-        """Receives until the connection is over."""
+    async def receive(self, connection: WebSocketConnection) -> None:
+        """Receive until the connection is over."""
         try:
             while True:
                 for message in parse(await connection.receive()):
-                    self.take(message)
+                    self.handle(message)
         except ConnectionOver as over:
             self._over = over
             self.work.cancel()
 
     def explanation(self) -> tuple[ErrorRule, str]:
-        """Why the connection is over, by the cloud's last error if it is fresh, else by the close code."""
+        """Return why the connection is over, by the cloud's last error if it is fresh, else by the close code."""
         if self._error is not None and trio.current_time() - self._error[0] <= EXPLAINS_FOR:
             return self._error[1:]
         over = self._over or ConnectionOver(1006, "a send failed")
         said = error_table.phrase(f"close code {over}", f"before it {self._remark}" if self._remark else None)
         return error_table.of_close(over.code, ready=self.ready.is_set()), said
 
-    def take(self, message: ServerMessage | Malformed) -> None:
-        """Passes a message on as events, and notes what it means for the session."""
+    def handle(self, message: ServerMessage | Malformed) -> None:
+        """Pass a message on as events, and note what it means for the session."""
         if isinstance(message, Malformed):
             self._observer.on_anomaly(Anomaly.MALFORMED, message.detail)
             return
-        overlaps = self._interpreter.overlaps
-        for event in self._interpreter.interpret(message):
+        overlaps = self._mapper.overlaps
+        for event in self._mapper.interpret(message):
             self._observer.event(event)
-        if self._interpreter.overlaps > overlaps:
+        if self._mapper.overlaps > overlaps:
             self._observer.on_anomaly(
                 Anomaly.OVERLAP, f"{str(message.data['signal_type'])[:KIND_MAX]} was detected twice without an end"
             )
@@ -111,7 +111,7 @@ class Receiver:
             self.limits = SessionLimits.from_data(message.data)
             self.ready.set()
             self.work.deadline = math.inf  # whatever error came before, it was no refusal
-            self._observer.ready(self.limits, self._interpreter.correlation_id)
+            self._observer.ready(self.limits, self._mapper.correlation_id)
 
     def _on_updated(self, message: ServerMessage) -> None:
         self.answered.set()
@@ -125,7 +125,7 @@ class Receiver:
         self._on_end()
 
     def _on_end(self) -> None:
-        """The cloud ends the session; unasked that is a normal end too."""
+        """Note that the cloud ends the session; unasked that is a normal end too."""
         self.is_closing = True
         self._stop()
 
@@ -154,7 +154,7 @@ class Receiver:
             self._on_rejected(message)
 
     def _on_complaint(self, rule: ErrorRule, said: str) -> None:
-        """An error that names no end: shown while it lasts, and an end after too many."""
+        """Show an error that names no end while it lasts, and end the session after too many."""
         now = trio.current_time()
         self._complaints = 1 if now - self._complained_at > FORGOTTEN_AFTER else self._complaints + 1
         self._complained_at = now
@@ -167,7 +167,7 @@ class Receiver:
 
     def _on_rejected(self, message: ServerMessage) -> None:
         segment = message.data.get("segment")
-        chunk = self._proofs.rejected(segment if isinstance(segment, int) else None)
+        chunk = self._unacknowledged.rejected(segment if isinstance(segment, int) else None)
         if chunk is not None:
             self._observer.rejected(chunk)
 

@@ -1,7 +1,4 @@
-"""What we say to the cloud: which analysis a session shall do within which limits, and that it shall end; no I/O.
-
-What a session tells: while it runs, and when it has ended.
-"""
+"""The types around a session: its options and limits, what is sent for them, what it reports, how it ends; no I/O."""
 
 from enum import StrEnum
 from typing import Any, Protocol
@@ -23,7 +20,7 @@ IDLE_MIN = 2.0
 
 
 class SessionLimits(Struct, frozen=True, kw_only=True):
-    """What `session.ready` allows; seconds and bytes.
+    """The limits that `session.ready` sets; seconds and bytes.
 
     The defaults are what the documentation prints and what production sent in June 2026; they stand in for values that
     are absent, null, or make no sense.
@@ -41,7 +38,7 @@ class SessionLimits(Struct, frozen=True, kw_only=True):
 
     @classmethod
     def from_data(cls, data: dict[str, Any]) -> "SessionLimits":
-        """Reads the data of `session.ready`."""
+        """Read the data of `session.ready`."""
         default = cls()
         return cls(
             idle_timeout=max(IDLE_MIN, _positive(data.get("session_idle_timeout_seconds")) or default.idle_timeout),
@@ -55,7 +52,7 @@ class SessionLimits(Struct, frozen=True, kw_only=True):
 
 
 class SessionOptions(Struct, frozen=True, kw_only=True):
-    """What the configuration asks a session to do."""
+    """The analysis that the configuration asks for."""
 
     include: tuple[str, ...] = ()
     goal_dimensions: tuple[str, ...] = ()
@@ -64,7 +61,7 @@ class SessionOptions(Struct, frozen=True, kw_only=True):
 
 
 def _positive(value: object) -> float | None:
-    """A number of JSON above zero that can be reckoned with, else None."""
+    """Return a number of JSON above zero that can be reckoned with, else None."""
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     return float(value) if is_number and 0 < value < 1e12 else None  # type: ignore[operator, arg-type]
 
@@ -75,8 +72,8 @@ def _options(value: object) -> dict[str, tuple[str, ...]]:
     return {name: tuple(item for item in items if isinstance(item, str)) for name, items in lists.items()}
 
 
-def negotiate(wishes: SessionOptions, limits: SessionLimits) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """The session config to send, and what of the wishes it leaves out because the cloud does not offer it.
+def negotiate(wanted: SessionOptions, limits: SessionLimits) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Return the session config to send, and which of the options it leaves out because the cloud does not offer them.
 
     Only offered values are sent, since the cloud may refuse a config with an unknown one as a whole (ih6001). An
     endpoint that offers no choice of model (v1) is not asked for one, and that is not worth a word.
@@ -84,27 +81,27 @@ def negotiate(wishes: SessionOptions, limits: SessionLimits) -> tuple[dict[str, 
     config: dict[str, Any] = {}
     left_out: list[str] = []
     for option in ("include", "goal_dimensions"):
-        wished: tuple[str, ...] = getattr(wishes, option)
+        wished: tuple[str, ...] = getattr(wanted, option)
         offered = limits.options.get(option, ())
         if granted := [value for value in wished if value in offered]:
             config[option] = granted
         left_out += [f"{option}: {value}" for value in wished if value not in offered]
     models = limits.options.get("model")
-    if wishes.model is not None and models is not None:
-        if wishes.model in models:
-            config["model"] = wishes.model
+    if wanted.model is not None and models is not None:
+        if wanted.model in models:
+            config["model"] = wanted.model
         else:
-            left_out.append(f"model: {wishes.model}")
+            left_out.append(f"model: {wanted.model}")
     return config, tuple(left_out)
 
 
 def config_frame(config: dict[str, Any]) -> str:
-    """The text frame that sets the session's config; it replaces the whole config that was in force."""
+    """Return the text frame that sets the session's config; it replaces the whole config that was in force."""
     return msgspec.json.encode(config).decode()
 
 
 def differences(config: dict[str, Any], answer: dict[str, Any]) -> tuple[str, ...]:
-    """Where `session.updated` differs from the config that was sent, a phrase for each."""
+    """Return where `session.updated` differs from the config that was sent, a phrase for each."""
     return tuple(
         f"{option}: asked for {_phrase(wanted)}, got {_phrase(answer.get(option))}"
         for option, wanted in config.items()
@@ -121,7 +118,7 @@ def _phrase(value: object) -> str:
 
 
 class EndCause(StrEnum):
-    """Why a session ended that did not fail."""
+    """The causes of an end that is no failure."""
 
     ROTATED = "rotated"
     """Its maximum duration was near; the recording ended where the next one begins."""
@@ -136,7 +133,7 @@ class EndCause(StrEnum):
 
 
 class SessionEnd(Struct, frozen=True):
-    """How a session ended that did not fail."""
+    """The end of a session that did not fail."""
 
     cause: EndCause
     drained: bool
@@ -146,10 +143,10 @@ class SessionEnd(Struct, frozen=True):
 
 
 class Anomaly(StrEnum):
-    """What is worth a word in the log and a count, and no reason to end the session."""
+    """Anomalies that are worth a line in the log and a count, and no reason to end the session."""
 
     LEFT_OUT = "left_out"
-    """A wish that the cloud does not offer."""
+    """An option that the cloud does not offer."""
     CONFIG_DIFFERS = "config_differs"
     """The cloud does something else than it was asked to."""
     CONFIG_UNANSWERED = "config_unanswered"
@@ -163,31 +160,31 @@ class Anomaly(StrEnum):
 
 
 class Observer(Protocol):
-    """Who wants to know of a session while it runs. Every call happens in its tasks and must not block or raise."""
+    """Observes a session while it runs. Every call happens in its tasks and must not block or raise."""
 
     def ready(self, limits: SessionLimits, correlation_id: str | None) -> None:
-        """The session is open: from now on it may be called healthy."""
+        """Note that the session is open: from now on it may be called healthy."""
 
     def event(self, event: Event) -> None:
-        """The cloud said something, or we close what it left open."""
+        """Take an event of the cloud, or our end of what it left open."""
 
     def sent(self, chunk: MediaChunk) -> None:
-        """The chunk left this process."""
+        """Note that the chunk left this process."""
 
     def delivered(self, chunk: MediaChunk, round_trip: float | None) -> None:
-        """The chunk reached the cloud: told once for each, in order, without its payload.
+        """Note that the chunk reached the cloud: once for each, in order, without its payload.
 
         A pong shows it, so many seconds after it was out; or the cloud ended the session as it was asked to (None).
         """
 
     def rejected(self, chunk: MediaChunk) -> None:
-        """The cloud could not use a chunk that has been delivered; told once for each, without its payload."""
+        """Note that the cloud could not use a chunk that has been delivered: once for each, without its payload."""
 
     def complained(self, outage: Outage | None) -> None:
-        """The cloud reports an error that the session outlives so far; None: it analyses again."""
+        """Note an error that the cloud reports and the session outlives so far; None: it analyses again."""
 
     def too_short(self) -> None:
-        """The cloud complains that chunks are too short for it."""
+        """Note that the cloud complains of chunks that are too short."""
 
     def on_anomaly(self, anomaly: Anomaly, detail: str) -> None:
         """Receive an anomaly, with a phrase about it."""

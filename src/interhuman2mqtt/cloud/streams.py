@@ -57,7 +57,7 @@ class ForgivingStream(_Around):
         """Called whenever the kernel took a piece of what is being sent."""
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
-        """Sends, or notes that this cannot be done any more."""
+        """Send, or note that this cannot be done any more."""
         if self.broken:
             await trio.lowlevel.checkpoint()
             return
@@ -75,7 +75,7 @@ class ForgivingStream(_Around):
             self.on_progress()
 
     async def aclose(self) -> None:
-        """Closes; where that is forced, with a reset."""
+        """Close; where that is forced, with a reset."""
         if trio.current_effective_deadline() == -math.inf:
             self._discard()
         await self._stream.aclose()
@@ -98,7 +98,7 @@ class UpgradeStream(_Around):
         self._on_refusal = on_refusal
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
-        """Receives; at first the whole answer to the upgrade."""
+        """Receive; at first the whole answer to the upgrade."""
         if self.answer is not None:
             return await self._stream.receive_some(max_bytes)
         try:

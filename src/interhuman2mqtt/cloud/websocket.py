@@ -1,11 +1,8 @@
-"""One WebSocket connection to the cloud: TCP, perhaps a proxy, TLS, the upgrade; and its end.
+"""One WebSocket connection to the cloud: the upgrade, messages and pings, and its end.
 
 Foreign errors stop here: what leaves this module is an `Outage`, or `ConnectionOver`.
 """
 
-import errno
-import os
-import ssl
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
@@ -13,24 +10,21 @@ from urllib.parse import SplitResult, urlsplit
 
 import h11
 import trio
-from msgspec import Struct
 from trio_websocket import ConnectionClosed, wrap_client_stream
 from wsproto.utilities import ProtocolError as WebSocketProtocolError
 
 from interhuman2mqtt.cloud import error_table
 from interhuman2mqtt.cloud.http import (
-    HostPort,
     UpgradeRequest,
     address_of,
     headers,
     host_header,
-    open_tunnel,
-    parse_proxy,
     resource,
     unreadable,
 )
 from interhuman2mqtt.cloud.streams import ForgivingStream, UpgradeStream
-from interhuman2mqtt.errors import Outage, Reason, Refused, border
+from interhuman2mqtt.cloud.transport import Dial, Server, dial, open_transport, start_tls
+from interhuman2mqtt.errors import Outage, Reason, border
 from interhuman2mqtt.events import utc_now
 
 CONNECT_TIMEOUT = 20.0
@@ -42,7 +36,6 @@ SEND_MAX = 120.0
 CLOSE_TIMEOUT = 2.0
 """Seconds for the close handshake, whatever happened."""
 
-ADVICE = "(is interhuman.url right, and does the network let us out?)"
 MESSAGE_MAX = 256 << 10
 """Bytes of one message from the cloud, enforced as its frames come in; its events have some hundred. One of 16 MiB,
 which was allowed once, costs 850 MB while it is decoded."""
@@ -57,22 +50,6 @@ PROTOCOL_ERRORS = (WebSocketProtocolError, h11.ProtocolError)
 
 _wrap: Any = wrap_client_stream  # its types ask for a real nursery and a socket, its code for less
 
-Dial = Callable[[HostPort], Awaitable[trio.abc.Stream]]
-
-
-class Server(Struct, frozen=True):
-    """Where the cloud is, and how to get there."""
-
-    url: str
-    """ws:// or wss://, the endpoint's whole path included."""
-    ca_file: str | None = None
-    """PEM certificates that are trusted beside the system's."""
-    proxy: str | None = None
-    """http://user:password@host:port; None: straight."""
-
-    def __repr__(self) -> str:
-        return f"Server({self.url!r})"  # without the proxy's password
-
 
 class ConnectionOver(Exception):  # noqa: N818 - it says what happened, and mostly that is no error
     """Nothing can be sent, or nothing more will be received; `code` is the WebSocket close code, 1006 for none."""
@@ -81,11 +58,6 @@ class ConnectionOver(Exception):  # noqa: N818 - it says what happened, and most
         super().__init__(f"{code} {said}".strip())
         self.code = code
         self.said = said
-
-
-async def dial(address: HostPort) -> trio.abc.Stream:
-    """Connects by TCP; the parameter of `connect` lets tests take another way."""
-    return await trio.open_tcp_stream(address.host, address.port)
 
 
 class WebSocketConnection:
@@ -104,7 +76,7 @@ class WebSocketConnection:
         return None if value is None else value.decode("latin-1")
 
     async def receive(self) -> str | bytes:
-        """The next message; raises ConnectionOver after the last one that arrived."""
+        """Return the next message; raise ConnectionOver after the last one that arrived."""
         try:
             message: str | bytes = await self._websocket.get_message()
         except ConnectionClosed as closed:
@@ -112,9 +84,11 @@ class WebSocketConnection:
         return message
 
     async def send(self, message: str | bytes) -> None:
-        """Sends one message; raises ConnectionOver, and Outage when nothing moves any more, or far too slowly.
+        """Send one message; raise ConnectionOver, and Outage when nothing moves any more, or far too slowly.
 
-        A send that is cancelled ends the connection, since half a frame may be out.
+        One time limit for the whole send was refused: a link that is merely slow would be called dead. So there are
+        two, one for a piece of 64 KiB to move, one for all. A send that is cancelled ends the connection, since half a
+        frame may be out.
         """
         waiting = trio.CancelScope(deadline=trio.current_time() + SEND_TIMEOUT)
         whole = trio.CancelScope(deadline=trio.current_time() + SEND_MAX)
@@ -132,9 +106,10 @@ class WebSocketConnection:
             raise ConnectionOver(1006, "a send failed")
 
     async def ping(self, payload: bytes) -> None:
-        """Sends a ping and waits for its pong, which shows that all messages before it have arrived.
+        """Send a ping and wait for its pong, which shows that all messages before it have arrived.
 
-        Raises ConnectionOver, but waits for ever where the connection ends meanwhile.
+        The API acknowledges nothing, but frames are ordered (RFC 6455, 5.5.2), so this is all the proof that there is.
+        Raise ConnectionOver, but waits for ever where the connection ends meanwhile.
         """
         try:
             await self._websocket.ping(payload)
@@ -142,13 +117,13 @@ class WebSocketConnection:
             raise self._over(error) from error
 
     def abort(self) -> None:
-        """Let `close` say no goodbye: nothing more leaves, not even what waits in the kernel to be sent."""
+        """Let `close` send no close frame: nothing more leaves, not even what waits in the kernel to be sent."""
         self._transport.broken = True
 
     async def close(self) -> None:
-        """Says goodbye where that is still possible, and closes the socket in any case; bounded by CLOSE_TIMEOUT.
+        """Close in good order where that is still possible, and the socket in any case, within CLOSE_TIMEOUT.
 
-        Where the goodbye was not answered, what has not left by then does not leave any more.
+        Where the close frame was not answered, what has not left by then does not leave any more.
         """
         with trio.move_on_after(CLOSE_TIMEOUT, shield=True):
             if not self._transport.broken:
@@ -199,78 +174,27 @@ class _Reader:
 
 
 async def connect(
-    nursery: trio.Nursery, server: Server, greeting: UpgradeRequest, dial: Dial = dial
+    nursery: trio.Nursery, server: Server, request: UpgradeRequest, dial: Dial = dial
 ) -> WebSocketConnection:
-    """Opens the WebSocket, whose reader runs in the nursery; raises Outage, Overloaded or Refused.
+    """Open the WebSocket, whose reader runs in the nursery; raise Outage, Overloaded or Refused.
+
+    trio-websocket's own `connect_websocket_url` was refused. It knows no proxy, its reader cancels the whole nursery
+    over what the cloud sends, a send that fails costs the reason that the cloud gave before it, and the body of an
+    answer that refuses the upgrade is not to be had. So the streams below are ours (`streams`), and the upgrade's
+    answer is read by h11 (`http`).
 
     Who gets the connection must `close` it before the nursery can end.
     """
     url = urlsplit(server.url)
     with trio.move_on_after(CONNECT_TIMEOUT):
-        transport = ForgivingStream(await _dialled(server, address_of(url), dial))
+        transport = ForgivingStream(await open_transport(server, address_of(url), dial))
         try:
-            stream = await _encrypted(transport, server, url) if url.scheme == "wss" else transport
-            return await _upgraded(nursery, stream, transport, url, greeting)
+            stream = await start_tls(transport, server, url) if url.scheme == "wss" else transport
+            return await _upgraded(nursery, stream, transport, url, request)
         except BaseException:
             await trio.aclose_forcefully(transport)
             raise
     raise Outage(Reason.CLOUD_UNREACHABLE, f"{address_of(url)} did not answer within {CONNECT_TIMEOUT:g} s")
-
-
-async def _dialled(server: Server, target: HostPort, dial: Dial) -> trio.abc.Stream:
-    if not server.proxy:
-        return await _reached(target, str(target), dial)
-    proxy = parse_proxy(server.proxy)
-    if proxy is None:
-        raise Refused(Reason.PROXY_REFUSED, "the proxy is not of the form http://host:port, the only one known here")
-    stream = await _reached(proxy.address, str(proxy), dial)
-    try:
-        await open_tunnel(stream, proxy, target)
-    except BaseException:
-        await trio.aclose_forcefully(stream)
-        raise
-    return stream
-
-
-async def _reached(address: HostPort, name: str, dial: Dial) -> trio.abc.Stream:
-    with border(Reason.CLOUD_UNREACHABLE, f"no connection to {name}"):  # such as a name that DNS cannot encode
-        try:
-            return await dial(address)
-        except OSError as error:
-            raise Outage(Reason.CLOUD_UNREACHABLE, f"no connection to {name}: {_innermost(error)} {ADVICE}") from error
-
-
-def _innermost(error: BaseException) -> str:
-    """What is behind trio's "all attempts to connect failed": its cause is one error, or a group of them."""
-    cause = error.__cause__ or error
-    if isinstance(cause, BaseExceptionGroup):
-        cause = cause.exceptions[0]
-    number = getattr(cause, "errno", None) or 0
-    if number in errno.errorcode and not isinstance(cause, ssl.SSLError):
-        return os.strerror(number)  # trio's own text repeats the address
-    return str(cause)
-
-
-async def _encrypted(transport: trio.abc.Stream, server: Server, url: SplitResult) -> trio.abc.Stream:
-    host = url.hostname or ""
-    stream = trio.SSLStream(transport, _trust(server.ca_file), server_hostname=host, https_compatible=True)
-    try:
-        await stream.do_handshake()
-    except (trio.BrokenResourceError, ssl.CertificateError) as error:
-        raise Outage(
-            Reason.TLS_FAILED, f"no TLS with {address_of(url)}: {_innermost(error) or 'closed'} {ADVICE}"
-        ) from error
-    return stream
-
-
-def _trust(ca_file: str | None) -> ssl.SSLContext:
-    context = ssl.create_default_context()
-    if ca_file is not None:
-        try:
-            context.load_verify_locations(ca_file)
-        except OSError as error:  # ssl.SSLError is one
-            raise Refused(Reason.TLS_FAILED, f"ca_file {ca_file} cannot be used: {unreadable(error)}") from error
-    return context
 
 
 async def _upgraded(
@@ -278,7 +202,7 @@ async def _upgraded(
     stream: trio.abc.Stream,
     transport: ForgivingStream,
     url: SplitResult,
-    greeting: UpgradeRequest,
+    request: UpgradeRequest,
 ) -> WebSocketConnection:
     waiting = trio.CancelScope()
     upgrade = UpgradeStream(stream, waiting.cancel)
@@ -289,8 +213,8 @@ async def _upgraded(
                 reader,
                 upgrade,
                 host=host_header(url),
-                resource=resource(url, greeting.model),
-                extra_headers=headers(greeting),
+                resource=resource(url, request.model),
+                extra_headers=headers(request),
                 message_queue_size=MESSAGES_MAX,
                 max_message_size=MESSAGE_MAX,
                 receive_buffer_size=READ_SIZE,

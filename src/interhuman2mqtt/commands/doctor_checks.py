@@ -19,7 +19,7 @@ import trio
 from interhuman2mqtt.cloud.event_mapper import EventMapper, MediaOrigin
 from interhuman2mqtt.cloud.session import run_session
 from interhuman2mqtt.cloud.session_types import Anomaly, SessionLimits, SessionOptions
-from interhuman2mqtt.cloud.websocket import Server
+from interhuman2mqtt.cloud.transport import Server
 from interhuman2mqtt.commands.doctor_report import Check, down, failed, ok, skipped, warning
 from interhuman2mqtt.config import CameraConfig, Config, SecretRef, secrets, urls
 from interhuman2mqtt.config.problems import Severity
@@ -214,7 +214,7 @@ async def _open_session(config: Config, proxy: str | None, camera: CameraConfig,
     server = Server(config.interhuman.url, config.interhuman.ca_file, proxy)
     interpreter = EventMapper(MediaOrigin(config.box.id, camera.id, str(uuid4())), clock=BoxClock())
     wishes = SessionOptions(include=camera.include, goal_dimensions=camera.goal_dimensions, model=camera.model)
-    await run_session(server, key, wishes, _Nothing(), interpreter=interpreter, observer=watch)
+    await run_session(server, key, wishes, _Nothing(), mapper=interpreter, observer=watch)
 
 
 class _Nothing:

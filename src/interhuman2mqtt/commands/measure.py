@@ -164,7 +164,7 @@ class _Measuring:
 
     def result(self, bounds: Bounds) -> Measured:
         """Return the measurements."""
-        opened, pulse = self._worker.opened, self._worker.progress.pulse
+        opened, pulse = self._worker.opened, self._worker.stalls.heartbeat
         assert opened is not None  # noqa: S101 - chunks came
         media, spent = sum(self._gops), max(self._to - self._from, 0.001)
         # as of a source that goes on in the same way: one look is too short for the longest chunks

@@ -83,7 +83,7 @@ async def keep_subscribed(  # noqa: PLR0913 - what a connection tells, each name
     async def connect(health: Health) -> bool:
         on_attempt()
         async with subscribed(settings, filters, on_message):
-            health.well()
+            health.healthy()
             on_subscribed()
             await trio.sleep_forever()
 

@@ -144,7 +144,7 @@ def collect_cameras(cameras: RunningCameras, coverage: Coverage) -> Iterator[Met
 
 
 def _standing(cameras: RunningCameras) -> Iterator[Metric]:
-    statuses = {name: camera.standing.status for name, camera in cameras.items()}
+    statuses = {name: camera.status.current for name, camera in cameras.items()}
     states: Rows = (
         ((name, state.value), float(status.state is state)) for name, status in statuses.items() for state in State
     )
@@ -179,7 +179,7 @@ def _parts(counted: Mapping[str, Counters]) -> Iterator[Metric]:
 
 
 def _coverage(cameras: RunningCameras, coverage: Coverage) -> Iterator[Metric]:
-    ledgers = {name: coverage.ledger(name) for name in cameras}
+    ledgers = {name: coverage.tracker(name) for name in cameras}
     delivered: Rows = (((name,), ledger.delivered_s) for name, ledger in ledgers.items())
     yield counter("coverage_delivered_seconds", "Of a camera's time, what the cloud got.", delivered, ["camera"])
     gaps: Rows = (

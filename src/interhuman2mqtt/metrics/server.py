@@ -191,7 +191,7 @@ class Exporter:
             listeners = await trio.open_tcp_listeners(self._port, host=self._host)
         except OSError as error:
             raise Outage(_reason(error), f"metrics.listen: {self._host}:{self._port}: {_remedy(error)}") from error
-        health.well()
+        health.healthy()
         self._log_changes.emit(
             "metrics", "served", "metrics are served", at=f"http://{self._host}:{self._port}/metrics"
         )

@@ -88,7 +88,7 @@ class PublishService:
         self.broker: BrokerState | None = None
         """None: not tried yet."""
         self.handed = BrokerStats()
-        self.hurry = RetryNow()
+        self.retry_now = RetryNow()
         """Ends the pause between two attempts."""
         self.max_size = config.outbox.max_size
         """Bytes that the outbox may hold."""
@@ -163,7 +163,7 @@ class PublishService:
 
     async def _run(self) -> None:
         promise = self._alive.of(STAGE)
-        await keep_running(self._connect, self._waits, self._bugs, hurry=self.hurry, promise=promise)
+        await keep_running(self._connect, self._waits, self._bugs, retry_now=self.retry_now, heartbeat=promise)
         self._alive.withdraw(STAGE)
         self._ended.set()
 
@@ -194,7 +194,7 @@ class PublishService:
         if state.phase is BrokerPhase.ONLINE:
             self.handed.connections += not was_online
             self._was_online, self._refusals = True, 0
-            self._health.well()
+            self._health.healthy()
         level = LEVELS.get(state.phase, logging.INFO)
         log.log(level, "broker", state=state.phase.value, reason=state.reason, detail=state.detail)
 

@@ -1,0 +1,74 @@
+"""The operating system's side of a capture process: started with little, ended for certain, its last status read.
+
+A camera has a process of its own because FFmpeg and drivers fail in ways that no thread survives: they crash, they hang
+in the kernel without a time limit (`av.open` may, whatever its `timeout` says), they leak. A process is killed, and
+takes nothing with it but one camera's ring. It costs 15 MB and half a second of a core at its start, which is why
+starts are limited (`start_limiter`). A pool of processes for several cameras each was the alternative: one hanging
+driver would then take its neighbours' video with it.
+
+Who ends it: its stdin, whose end it reads in a thread of its own, so that also an orphan goes (the daemon may be
+killed); the daemon, by SIGKILL, where that does not help within `LEAVE_S`; nobody, where it is stuck in a driver in the
+kernel (state D) and even SIGKILL waits: then no second process is started for the camera.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+
+import trio
+
+from interhuman2mqtt.capture import bundled_libraries
+from interhuman2mqtt.errors import Outage, Reason
+
+LEAVE_S = 0.7
+"""What a process needs to leave (`capture.__main__.LEAVE_S`), and a little."""
+INHERITED = (
+    *("PATH", "LANG", "LC_ALL", "TZ", "HOME", "TMPDIR", "LD_LIBRARY_PATH", "SSL_CERT_FILE", "SSL_CERT_DIR"),
+    *("XDG_CONFIG_HOME", "XDG_RUNTIME_DIR", "PULSE_SERVER"),  # where sound servers are, and what a user says of ALSA
+)
+INHERITED_PREFIXES = ("PYTHON", "COV", "COVERAGE", "ALSA_", "PIPEWIRE_")
+MEMORY = {"MALLOC_ARENA_MAX": "1", "MALLOC_TRIM_THRESHOLD_": "131072"}
+"""Of glibc: an arena per thread, and what the opening of a source once needed, would cost megabytes for nothing."""
+
+
+async def open_process() -> trio.Process:
+    """Start a capture process; raise Outage where there is none to be had."""
+    environment = {name: value for name, value in os.environ.items() if _inherits(name)}
+    environment |= bundled_libraries.environment(os.environ) | MEMORY
+    command = [sys.executable, "-m", "interhuman2mqtt.capture"]
+    pipe = subprocess.PIPE
+    try:
+        return await trio.lowlevel.open_process(command, stdin=pipe, stdout=pipe, stderr=pipe, env=environment)
+    except OSError as error:
+        raise Outage(Reason.CAPTURE_CRASHED, f"no capture process could be started: {error}") from error
+
+
+def _inherits(name: str) -> bool:
+    """Decide whether a worker needs a variable of our environment, in which an API key may stand, to run."""
+    return name in INHERITED or name.startswith(INHERITED_PREFIXES)
+
+
+async def end_process(process: trio.Process) -> None:
+    """Ask the process to leave by closing its stdin, and kill one that hangs; either way it is reaped."""
+    assert process.stdin is not None  # noqa: S101 - asked for when it was started
+    await process.stdin.aclose()
+    with trio.move_on_after(LEAVE_S):
+        await process.wait()
+    if process.returncode is None:
+        process.kill()
+        await process.wait()
+
+
+async def close_pipes(process: trio.Process) -> None:
+    """Close them at once, and not when the last traceback that knows them is gone."""
+    for pipe in (process.stdout, process.stderr):
+        if pipe is not None:
+            await pipe.aclose()
+
+
+def status_text(status: int) -> str:
+    """Return an exit status for people."""
+    if status >= 0:
+        return f"with status {status}"
+    return f"by {next((known.name for known in signal.Signals if known == -status), f'signal {-status}')}"
