@@ -1,7 +1,7 @@
 # interhuman2mqtt: each target does its own set-up.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-full lowest box soak bench lint generate lock audit deb packages clean
+.PHONY: help setup demo test test-full lowest box soak bench lint generate lock audit dist deb packages clean
 
 export PYTHON ?= python3
 BIN := .venv/bin
@@ -78,6 +78,10 @@ lock: $(RELEASE)  ## scripts/lock after a change of dependencies; the newest of 
 
 audit: $(RELEASE)  ## known vulnerabilities of what is locked
 	@.venv-release/bin/pip-audit --strict --disable-pip --require-hashes $(foreach lock,service dev release,-r scripts/lock/$(lock).txt)
+
+dist: $(RELEASE)  ## sdist and wheel in dist/
+	@SOURCE_DATE_EPOCH=$${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct)} .venv-release/bin/python -m build --no-isolation --outdir dist
+	@.venv-release/bin/twine check --strict dist/*.whl dist/*.tar.gz
 
 deb: $(RELEASE)  ## the Debian package in dist/, with its SBOM: DEBIAN=12 or 13, ARCH=amd64 or arm64; default: as here
 	@scripts/deb/build $(DEBIAN) $(ARCH)

@@ -278,7 +278,8 @@ class Daemon:
         state = state_dir.find()
         folders = [folder for folder in (state, state_dir.find_runtime(state)) if folder is not None]
         handle = partial(self._dispatcher.do, by_command=True)
-        return UnixSocketServer(folders, self._running.config.box.id, lambda: self._running.config.cameras, handle)
+        box, cameras = self._running.config.box.id, lambda: self._running.config.cameras
+        return UnixSocketServer(folders, box, cameras, handle, self._heartbeats)
 
     def _serve_metrics(self, services: trio.Nursery) -> None:
         listen = self._running.config.metrics.listen

@@ -1,4 +1,4 @@
-"""`restart` and `reload`: the running daemon is asked without a broker, and says what came of it."""
+"""`restart`, `reload` and `health`: the running daemon is asked without a broker, and says what came of it."""
 
 import json
 import os
@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 import trio
-from trio.testing import wait_all_tasks_blocked
 
 from integration.helpers import Box, box, configuration
 from interhuman2mqtt.commands import restart
 from interhuman2mqtt.control import unix_socket
 from interhuman2mqtt.control.dispatcher import CommandError
 from interhuman2mqtt.control.requests import ReloadRequest, Request, RestartRequest
+from interhuman2mqtt.control.unix_socket import UnixSocketServer
+from interhuman2mqtt.runtime.watchdog import Heartbeats
 from support.clips import Clip
 from support.mosquitto import free_port
 
@@ -57,11 +58,20 @@ async def test_with_neither_broker_nor_requests(tmp_path: Path) -> None:
         assert status == 69
         assert "cameras.front.sauce" in said
         assert (tmp_path / unix_socket.NAME).stat().st_mode & 0o777 == 0o660
+        assert await command(daemon, "health") == (0, "every part of the daemon moves")
         assert await daemon.stop() == 0
+        assert (await command(daemon, "health"))[0] == 69
         status, said = await command(daemon, "restart")
     assert status == 69
     assert said.startswith("no daemon is running here (nobody listens at ")
     assert "systemctl start interhuman2mqtt" in said
+
+
+async def listens(folder: Path) -> None:
+    """Wait until the socket is there, which a thread makes."""
+    with trio.fail_after(20):
+        while not (folder / unix_socket.NAME).is_socket():  # noqa: ASYNC110 - a thread that makes a file wakes nobody
+            await trio.sleep(0.01)
 
 
 async def answered(folder: Path, line: bytes) -> dict[str, object]:
@@ -101,14 +111,28 @@ async def test_whatever_is_said_is_answered(tmp_path: Path, line: bytes, status:
     """One line of JSON, or a sentence why it is none; the path may be longer than a socket's can be."""
     folder = tmp_path / ("deep" * 30)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(unix_socket.UnixSocketServer([folder], "lobby-1", lambda: ["front"], obey).run)
-        await wait_all_tasks_blocked(0.05)
+        nursery.start_soon(UnixSocketServer([folder], "lobby-1", lambda: ["front"], obey, Heartbeats()).run)
+        await listens(folder)
         answer = await answered(folder, line)
         assert answer["status"] == status
         assert said is None or said in str(answer["error"])
         assert await answered(folder, b"x" * 100_000) == {}
         nursery.cancel_scope.cancel()
     assert not (folder / unix_socket.NAME).exists()
+
+
+async def test_health_is_that_of_every_part(tmp_path: Path) -> None:
+    """A part that moves too late is named by `health`, until it moves again; no request of others stands before it."""
+    heartbeats = Heartbeats()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(UnixSocketServer([tmp_path], "lobby-1", lambda: ["front"], obey, heartbeats).run)
+        await listens(tmp_path)
+        heartbeats.promise("outbox", -100)
+        said = await answered(tmp_path, b'{"command": "health"}\n')
+        assert (said["status"], str(said["error"])[:19]) == ("error", "outbox has hung for")
+        heartbeats.promise("outbox", 100)
+        assert (await answered(tmp_path, b'{"command": "health"}\n'))["status"] == "ok"
+        nursery.cancel_scope.cancel()
 
 
 def test_two_daemons_do_not_take_each_others_place(tmp_path: Path) -> None:

@@ -49,14 +49,13 @@ def test_podman_knows_every_key() -> None:
 
 
 def test_life_of_the_container() -> None:
-    """It says when it is ready, is reloaded by SIGHUP, killed when it hangs, and not restarted for a wrong file."""
+    """It says when it is ready, is reloaded with an answer, killed if it hangs, and not restarted for a wrong file."""
     container, service = settings()["Container"], settings()["Service"]
     assert container["Notify"] == ["true"]
-    assert service["ExecReload"] == ["/usr/bin/podman kill --signal HUP interhuman2mqtt"]
+    assert service["ExecReload"] == ["/usr/bin/podman exec interhuman2mqtt interhuman2mqtt reload"]
     assert "ReloadSignal" not in container  # podman 5.4 refuses the whole file for it
     assert container["HealthOnFailure"] == ["kill"]
-    assert "127.0.0.1:9464/health" in container["HealthCmd"][0]
-    assert not container["HealthCmd"][0].endswith('"')  # which Quadlet would drop
+    assert container["HealthCmd"] == ["interhuman2mqtt health"]
     assert int(container["StopTimeout"][0]) > 43
     assert service["Restart"] == ["on-failure"]
     assert service["RestartPreventExitStatus"] == ["78"]
@@ -72,6 +71,9 @@ def test_the_container_is_closed() -> None:
     ]
     assert [volume.split(":")[1] for volume in container["Volume"] if not volume.endswith(":ro")] == [
         "/var/lib/interhuman2mqtt"
+    ]
+    assert container["PodmanArgs"] == [  # of /dev, which is there whole: V4L2 and ALSA
+        '--device-cgroup-rule="c 81:* rw" --device-cgroup-rule="c 116:* rw"'
     ]
     assert all("uid=10001,mode=0400" in secret for secret in settings(examples=True)["Container"]["Secret"])
     assert "USER 10001:10001" in (ROOT / "Containerfile").read_text()

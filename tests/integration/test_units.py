@@ -154,4 +154,5 @@ def test_container() -> None:
     copied = {
         path for line in lines if line.startswith("COPY ") and "--from" not in line for path in line.split()[1:-1]
     }
-    assert copied == {"pyproject.toml", "README.md", "LICENSE", "src"}
+    locks = {"scripts/lock/build.txt", "scripts/lock/service.txt"}
+    assert copied == {"pyproject.toml", "README.md", "LICENSE", "src", "config", "systemd"} | locks

@@ -17,11 +17,13 @@ from interhuman2mqtt import __version__
 ROOT = Path(__file__).parents[2]
 RECIPE = ROOT / "scripts" / "deb"
 SCRIPTS = [RECIPE / name for name in ("build", "postinst", "prerm", "postrm")]
+IMAGE = ROOT / "tests" / "packaging" / "image.sh"
 HOOK = ROOT / "tests" / "packaging" / "bare_debian.sh"
 SHELL = [
     *SCRIPTS,
     *(ROOT / "scripts" / "lock" / name for name in ("install", "renew")),
     HOOK,
+    IMAGE,
     ROOT / ".ci" / "packages",
 ]
 EPOCH = "1764000000"

@@ -38,6 +38,7 @@ WANTED = {
     "demo": [*extras("demo"), *group("build")],
     "dev": [*extras(*PROJECT["project"]["optional-dependencies"]), *group("dev")],
     "release": group("release"),
+    "build": group("build"),
 }
 
 
@@ -66,7 +67,7 @@ def test_locks_agree() -> None:
     """What is shipped is in the versions that the tests ran with."""
     assert set(LOCKS) == set(WANTED)
     tested = locked("dev")
-    for name in ("service", "demo"):
+    for name in ("service", "demo", "build"):
         ours = {package: version for package, version in locked(name).items() if package in tested}
         assert ours == {package: tested[package] for package in ours}
     assert set(locked("service")) - set(tested) == set()

@@ -48,6 +48,15 @@ def add_commands(commands: "Commands") -> None:
         "interhuman2mqtt reload",
     )
     reload.set_defaults(command=_reload)
+    health = _add(
+        commands,
+        "health",
+        "say whether the running daemon is well",
+        "For what restarts containers: 0 where every part of it moves, 69 where one hangs or no daemon runs. A camera "
+        "or a broker that is down is no illness. Needs no broker.",
+        "podman run --health-cmd 'interhuman2mqtt health' ...",
+    )
+    health.set_defaults(command=_health)
 
 
 def _add_devices(commands: "Commands") -> None:
@@ -166,6 +175,12 @@ def _reload(parsed: argparse.Namespace) -> int:
     from interhuman2mqtt.commands import restart as asking  # noqa: PLC0415 - loaded when it is used
 
     return asking.reload_command(parsed.json, sys.stdout, sys.stderr)
+
+
+def _health(parsed: argparse.Namespace) -> int:
+    from interhuman2mqtt.commands import restart as asking  # noqa: PLC0415 - loaded when it is used
+
+    return asking.health_command(parsed.json, sys.stdout, sys.stderr)
 
 
 def _seconds(text: str) -> float:

@@ -1,4 +1,4 @@
-"""The commands `restart` and `reload`: they ask the running daemon by its socket, and print what came of it."""
+"""The commands `restart`, `reload` and `health` ask the running daemon by its socket, and print what came of it."""
 
 import json
 import socket
@@ -18,6 +18,10 @@ ANSWER_S = 120.0
 """More than a session may take to drain, and another that it waits for."""
 
 
+HEALTH_S = 8.0
+"""Less than who asks for the health of a container waits (systemd/interhuman2mqtt.container)."""
+
+
 class NotAsked(Interhuman2MqttError):  # noqa: N818 - it names what happened
     """There is no daemon to ask, or it did not answer; the text says what to do."""
 
@@ -33,9 +37,20 @@ def reload_command(as_json: bool, out: TextIO, err: TextIO) -> int:  # noqa: FBT
     return _command({"command": "reload"}, as_json, out, err)
 
 
-def _command(request: Mapping[str, str], as_json: bool, out: TextIO, err: TextIO) -> int:  # noqa: FBT001
+def health_command(as_json: bool, out: TextIO, err: TextIO) -> int:  # noqa: FBT001 - an option
+    """Say whether every part of the daemon moves; 0, or 69 where it does not, or there is none."""
+    return _command({"command": unix_socket.HEALTH}, as_json, out, err, HEALTH_S)
+
+
+def _command(
+    request: Mapping[str, str],
+    as_json: bool,  # noqa: FBT001
+    out: TextIO,
+    err: TextIO,
+    within: float = ANSWER_S,
+) -> int:
     try:
-        answer = ask(state_dir.find(), request)
+        answer = ask(state_dir.find(), request, within)
     except NotAsked as error:
         answer = {"status": "error", "error": str(error), "data": None}
     if as_json:
@@ -48,6 +63,8 @@ def _command(request: Mapping[str, str], as_json: bool, out: TextIO, err: TextIO
 
 
 def _outcome(command: str, data: Mapping[str, Any]) -> str:
+    if command == unix_socket.HEALTH:
+        return "every part of the daemon moves"
     if command == "restart":
         return f"restarted: {', '.join(data['cameras']) or 'there is no camera'}"
     changes = [f"{what}: {', '.join(data[what])}" for what in ("stopped", "started") if data[what]]

@@ -21,9 +21,12 @@ from interhuman2mqtt.control.parser import RequestParser
 from interhuman2mqtt.control.requests import Accepted, Rejected, Request
 from interhuman2mqtt.publish.mqtt.types import IncomingMessage
 from interhuman2mqtt.runtime.redaction import redact, redact_deep
+from interhuman2mqtt.runtime.watchdog import Heartbeats
 
 NAME = "control"
 """Of the socket, within the folder of the state."""
+HEALTH = "health"
+"""The one request that is for this socket only, and never queued: whether every part of the daemon moves."""
 LINE_MAX = 64 << 10
 """Bytes."""
 ASK_S = 5.0
@@ -44,6 +47,7 @@ class UnixSocketServer:
         box: The id of this box.
         cameras: The ids of the cameras that there are now.
         handle: Does it; raises CommandError.
+        heartbeats: What `health` is answered by.
     """
 
     def __init__(
@@ -52,12 +56,14 @@ class UnixSocketServer:
         box: str,
         cameras: Callable[[], Collection[str]],
         handle: Callable[[str, Request], Awaitable[Any]],
+        heartbeats: Heartbeats,
     ) -> None:
         self._folders = folders
         self._tree = f"control/{box}/bridge/request"
         self._reader = RequestParser("control", box)
         self._cameras = cameras
         self._handle = handle
+        self._heartbeats = heartbeats
         self._places = trio.CapacityLimiter(AT_ONCE)
         self._threads = trio.CapacityLimiter(1)
 
@@ -104,12 +110,18 @@ class UnixSocketServer:
 
     async def _do(self, line: bytes) -> Any:
         command, payload = _parts(line)
+        if command == HEALTH:
+            return self._health()
         match self._reader.read(IncomingMessage(f"{self._tree}/{command}", payload), self._cameras()):
             case Accepted(request):
                 return await self._handle(command, request)
             case Rejected(_, detail):
                 raise CommandError(detail)
         raise CommandError("that is no request")
+
+    def _health(self) -> None:
+        if overdue := self._heartbeats.stuck():
+            raise CommandError("; ".join(f"{stage} has hung for {seconds:.0f} s" for stage, seconds in overdue))
 
 
 def _parts(line: bytes) -> tuple[str, bytes]:
