@@ -10,11 +10,6 @@
          └─► fleet ───────── a Camera each: capture and session
                  ▲
          signals ┘           SIGHUP: reload, on a terminal stop · SIGTERM, SIGINT: stop in order · a second one: at once
-
-Two nurseries say the order of the end: what publishes runs in the outer one, the cameras in the inner one. A camera's
-last gap, its `stopped` and the ends of its signals are made while it stops, so the outbox must still take them then,
-and is drained only when no camera can add to it any more. One nursery for both would be simpler, but a bug would then
-cancel the store's last commit together with the cameras, whose last events would come after it.
 """
 
 import os
@@ -35,7 +30,6 @@ from interhuman2mqtt.cameras.session_failures import Accepted
 from interhuman2mqtt.cameras.session_slots import SessionSlots
 from interhuman2mqtt.cloud.transport import Server
 from interhuman2mqtt.config import Config, loader, validation
-from interhuman2mqtt.config import loader as configfile
 from interhuman2mqtt.config.loader import Loaded
 from interhuman2mqtt.control.dispatcher import RequestDispatcher
 from interhuman2mqtt.control.handlers import CommandHandlers, SnapshotHandler
@@ -71,7 +65,7 @@ def run(arguments: Sequence[Path], box: str | None = None, *, lifeline: bool = F
     """
 
     def load() -> Loaded:
-        return configfile.load_marked(configfile.find(arguments), box)  # found anew: a drop-in may have come
+        return loader.load_marked(loader.find(arguments), box)  # found anew: a drop-in may have come
 
     keep_private()
     state = state_dir.find()
@@ -86,6 +80,11 @@ def run(arguments: Sequence[Path], box: str | None = None, *, lifeline: bool = F
 async def _main(loaded: Loaded, notify: watchdog.SystemdNotifier, load: Callable[[], Loaded], endings: Endings) -> None:
     """Run the daemon until a signal ends it: what is opened last is closed first."""
     trio.socket.set_custom_hostname_resolver(Resolver())
+    # Two nurseries say the order of the end: what publishes runs in the outer one, the cameras in the inner one. A
+    # camera's last gap, its `stopped` and the ends of its signals are made while it stops, so the outbox must still
+    # take them then, and is drained only when no camera can add to it any more. One nursery for both would be simpler,
+    # but a bug would then cancel the store's last commit together with the cameras, whose last events would come after
+    # it.
     with receiving() as signals:
         async with trio.open_nursery() as services:
             services.start_soon(endings.run, signals, services.cancel_scope)
@@ -158,11 +157,9 @@ class Daemon:
         self._info = health.info(self._running, boot_id)
 
     async def start(self, services: trio.Nursery) -> None:
-        """Start everything, in the order in which each needs those before it, and say so to systemd.
-
-        Neither the broker, nor the cloud, nor any camera is waited for: a box that boots with its network down must
-        not look failed to systemd, which would restart it for ever.
-        """
+        """Start everything, in the order in which each needs those before it, and say so to systemd."""
+        # Neither the broker, nor the cloud, nor any camera is waited for: a box that boots with its network down must
+        # not look failed to systemd, which would restart it for ever.
         await self._service.start(services)
         services.start_soon(self._policy.run)
         self._home_assistant.announce(self._running.config)

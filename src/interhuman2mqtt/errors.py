@@ -9,7 +9,7 @@
     │       ├── Lingering         the other side still counts what we have ended: the same, within seconds
     │       ├── Fruitless         a session stood, and error after error came of it: the same, refused the third time
     │       ├── Overloaded        the other side asks for less: the same with a long back-off
-    │       └── Refused           a person must act: longest pause, said on the camera's status
+    │       └── Refused           a person must act: longest pause, shown on the camera's status
     └── anything else             a bug: counted against a small budget, logged with its traceback
 """
 
@@ -19,7 +19,7 @@ from enum import StrEnum
 
 
 class Reason(StrEnum):
-    """Why something is not healthy: the same word in MQTT, metrics, logs and documentation."""
+    """The reasons for which something is not healthy: the same word in MQTT, metrics, logs and documentation."""
 
     # the camera
     UNREACHABLE = "unreachable"
@@ -111,7 +111,7 @@ class Reason(StrEnum):
     OVER_BUDGET = "over_budget"
     """The day's budget of the camera or the box is spent, or cannot be counted."""
     CLOCK_UNSET = "clock_unset"
-    """The clock is plainly wrong, so neither schedule nor budget can be obeyed: nothing is streamed."""
+    """The clock is plainly wrong, so neither schedule nor budget can be kept: nothing is streamed."""
     RESTARTED = "restarted"
     """It was restarted: by a request, or because its configuration changed."""
     UPLINK_TOO_SLOW = "uplink_too_slow"
@@ -162,7 +162,7 @@ class Overloaded(Outage):
 
 
 class Refused(Outage):
-    """Something outside said no and will say so again until a person acts: try rarely, and tell."""
+    """Something outside refuses, and will again until a person acts: try rarely, and show it."""
 
 
 @contextmanager
@@ -178,5 +178,5 @@ def border(reason: Reason, tried: str) -> Iterator[None]:
     except Interhuman2MqttError:
         raise
     except Exception as error:
-        said = " ".join(str(error).split())[:300]
-        raise Outage(reason, f"{tried}: {said or type(error).__name__}") from error
+        text = " ".join(str(error).split())[:300]
+        raise Outage(reason, f"{tried}: {text or type(error).__name__}") from error

@@ -1,10 +1,10 @@
-"""A changed configuration: read and checked as a whole first, so that a bad one changes nothing.
+"""A changed configuration: read and checked as a whole first, so that a bad one changes nothing."""
 
-A reload is one transaction. The files are read, merged and checked before anything is touched, because half of a
-configuration is none that anybody has written: a typo in the last camera must not stop the first. Once it is good it is
-taken over camera by camera, and only cameras whose own configuration, secrets or surroundings changed are restarted. A
-restart of the whole process was the alternative; it would cost every camera its session and the media of some seconds.
-"""
+# A reload is one transaction. The files are read, merged and checked before anything is touched, because half of a
+# configuration is none that anybody has written: a typo in the last camera must not stop the first. Once it is good it
+# is taken over camera by camera, and only cameras whose own configuration, secrets or surroundings changed are
+# restarted. A restart of the whole process was the alternative; it would cost every camera its session and the media of
+# some seconds.
 
 from collections.abc import Callable, Collection
 from typing import Protocol
@@ -90,7 +90,7 @@ class Reloader:
             await self.reload()
 
     async def reload(self) -> ReloadInfo:
-        """Take over a good configuration; a bad one changes nothing. Return how it ended; systemd is told too."""
+        """Take over a good configuration; a bad one changes nothing. Return how it ended; systemd gets it too."""
         async with self._lock:
             self._notify.reloading()
             try:

@@ -1,8 +1,7 @@
-"""The one place that restarts things: a source, a session, a connection is a function that runs until it fails.
+"""The one place that restarts things: a source, a session, a connection is a function that runs until it fails."""
 
-None of them retries anything itself, nor does a library beneath them: two loops of retries, one in the other, multiply
-their attempts, and only one of them knows the error's policy (`errors`).
-"""
+# None of them retries anything itself, nor does a library beneath them: two loops of retries, one in the other,
+# multiply their attempts, and only one of them knows the error's policy (`errors`).
 
 import random
 from collections import deque
@@ -36,12 +35,10 @@ class BackoffPolicy(NamedTuple):
 
 
 def backoff(first: float, longest: float, chance: Callable[[], float] = random.random) -> Iterator[float]:
-    """Yield pauses with full jitter: a random part of 1, 2, 4, 8 ... times `first`, and of `longest` at most.
-
-    Pauses without a random part, or with a small one added, keep a fleet together: all boxes that an outage cut off at
-    one moment come back at one moment, attempt after attempt. A part between nothing and all of it spreads them at once
-    (Brooker, "Exponential Backoff and Jitter"), and the mean pause is shorter, not longer.
-    """
+    """Yield pauses with full jitter: a random part of 1, 2, 4, 8 ... times `first`, and of `longest` at most."""
+    # Pauses without a random part, or with a small one added, keep a fleet together: all boxes that an outage cut off
+    # at one moment come back at one moment, attempt after attempt. A part between nothing and all of it spreads them at
+    # once (Brooker, "Exponential Backoff and Jitter"), and the mean pause is shorter, not longer.
     most = first
     while True:
         yield most * chance()
@@ -49,10 +46,9 @@ def backoff(first: float, longest: float, chance: Callable[[], float] = random.r
 
 
 class Health:
-    """The health of a running function, by its own account: the backoff begins anew after `HEALTHY_S` of health.
+    """The health of a running function, by its own account: the backoff begins anew after `HEALTHY_S` of health."""
 
-    Not after each success: a camera that opens, and fails a second later, would otherwise be opened every second.
-    """
+    # Not after each success: a camera that opens, and fails a second later, would otherwise be opened every second.
 
     def __init__(self) -> None:
         self._since: float | None = None
@@ -91,12 +87,11 @@ class RetryNow:
 
 
 class BugBudget:
-    """So many bugs in so much time are survived, each logged with its traceback; one more ends the process.
+    """So many bugs in so much time are survived, each logged with its traceback; one more ends the process."""
 
-    To survive every bug hides a daemon that does nothing but fail; to survive none lets one odd packet of one camera
-    end all the others. Within the budget a bug is an outage with a pause; beyond it systemd starts a clean process, and
-    counts its failures in turn. Tests run with a budget of 0.
-    """
+    # To survive every bug hides a daemon that does nothing but fail; to survive none lets one odd packet of one camera
+    # end all the others. Within the budget a bug is an outage with a pause; beyond it systemd starts a clean process,
+    # and counts its failures in turn. Tests run with a budget of 0.
 
     def __init__(self, bugs: int = 3, window_s: float = 3600.0) -> None:
         self.bugs = bugs

@@ -121,11 +121,9 @@ class CameraRun:
         )
 
     async def _end_with(self, permit: Permit) -> None:
-        """End with the permit: at once where somebody paused the camera, whoever waits for whatever.
-
-        A pause is about people who do not want to be seen, so what waits in the ring or on the way goes with it. An
-        hour or a budget that is over is about cost: the last events are worth some seconds of draining.
-        """
+        """End with the permit: at once where somebody paused the camera, whoever waits for whatever."""
+        # A pause is about people who do not want to be seen, so what waits in the ring or on the way goes with it. An
+        # hour or a budget that is over is about cost: the last events are worth some seconds of draining.
         decision = await permit.wait_refused()
         self._ended_for = decision.detail or "it may not be seen"
         self._cancel_snapshots()
@@ -191,7 +189,7 @@ class Camera:
     async def _wait_allowed(self, permit: Permit) -> None:
         """Wait for the first decision, before which nothing begins, and then until one allows to stream.
 
-        An end is obeyed at once; a beginning comes at least `BEGIN_S` after the one before it.
+        An end comes at once; a beginning comes at least `BEGIN_S` after the one before it.
         """
         decision = await permit.wait_other(None)
         while not (decision.allowed and await self._wait_begin(permit)):

@@ -27,6 +27,8 @@ from interhuman2mqtt.runtime.clock import BoxClock, Instant, is_unset
 from interhuman2mqtt.runtime.log import RateLimitedLogger
 from interhuman2mqtt.runtime.notifier import Notifier
 
+# Every 10 s, not with each chunk: dozens of cameras would rewrite and synchronise the file dozens of times a second,
+# which an SD card does not bear for long. What it costs is bounded and on the safe side: see above.
 SAVE_S, SOON_S = 10.0, 1.0
 PATIENCE_S = 600.0
 """How long a box that was started anew may take to learn what time it is."""

@@ -62,10 +62,12 @@ class Fleet:
             if (wanted.get(name), context) != (running.camera.config, running.context)
             or _secrets(wanted[name]) != running.secrets
         ]
+        # What differs is found by comparing frozen values, and not by what the file says: a profile, a default or a
+        # rotated password changes cameras that no line of the diff names.
         untouched = self._running.keys() - set(outdated)
         self._launch_missing(wanted)
         await self._replace({name: Reason.RESTARTED if name in wanted else Reason.STOPPED for name in outdated})
-        await self._wait_left(self._leaving)  # who forgets a camera that is gone must not hear from it any more
+        await self._wait_left(self._leaving)  # who forgets a camera that is gone must get nothing of it any more
         await self._start(wanted)
         return Change(tuple(outdated), tuple(name for name in wanted if name not in untouched))
 

@@ -1,8 +1,6 @@
 """Track the gaps of one camera: which of its time the cloud got, which not, and why; no I/O.
 
-Its time is BOOTTIME, in seconds. The wall clock was refused: the first NTP answer after a boot, or a hand, would make a
-gap of hours, or hide one. MONOTONIC was refused too: it stands still while the machine is suspended, so time in which
-no camera was seen would not be time at all. What was before the boot is below zero.
+Its time is BOOTTIME, in seconds; what was before the boot is below zero.
 
 Invariants:
 
@@ -31,6 +29,9 @@ from interhuman2mqtt.runtime.clock import BoxClock, Seconds
 if TYPE_CHECKING:
     from datetime import datetime
 
+# BOOTTIME, because the wall clock lost: the first NTP answer after a boot, or a hand, would make a gap of hours or hide
+# one. MONOTONIC lost too: it stands still while the machine is suspended, so time in which no camera was seen would not
+# be time at all.
 EDGE_S = 0.001
 """Less than a frame: what is smaller comes from rounding."""
 SHORT_S = 0.1

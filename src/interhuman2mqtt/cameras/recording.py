@@ -40,14 +40,14 @@ class StartPoint(NamedTuple):
 class ResumePosition:
     """Follows one source; a source that was opened anew has another timeline, and so a position of its own.
 
-    The API acknowledges nothing. All that is known is by pongs: they show that the server's WebSocket end has a chunk,
-    not that it was analysed; what it had queued is lost with the session. So a session that broke is replayed by
-    `replay_s`. Replaying always, or from the first byte that is not proven again and again, was refused: an uplink that
-    breaks every few seconds would send, and be billed for, the same seconds for ever.
-
     Args:
         replay_s: How much is sent again after a session that broke: what the cloud had received, and perhaps not seen.
     """
+
+    # The API acknowledges nothing. All that is known is by pongs: they show that the server's WebSocket end has a
+    # chunk, not that it was analysed; what it had queued is lost with the session. So a session that broke is replayed
+    # by `replay_s`. Replaying always, or from the first byte that is not proven again and again, was refused: an uplink
+    # that breaks every few seconds would send, and be billed for, the same seconds for ever.
 
     def __init__(self, replay_s: float) -> None:
         self.undelivered_s = 0.0
@@ -79,7 +79,7 @@ class ResumePosition:
         return is_news
 
     def session_ended(self, *, drained: bool) -> None:
-        """Note that the session ended: drained where the cloud said that it has sent all that it had to say.
+        """Note that the session ended: drained where the cloud has sent `session.ended`.
 
         Else it broke, and is replayed if it delivered anything new. An attempt that never sent anything changes
         nothing: the session before it is still to be replayed.
@@ -111,7 +111,7 @@ class WorkerRecording:
     Args:
         worker: Makes the chunks.
         number: By which the worker knows it.
-        least_s: The shortest chunk that the cloud takes, where it does not tell one itself.
+        least_s: The shortest chunk that the cloud takes, where it names none itself.
     """
 
     def __init__(self, worker: Source, number: int, least_s: float | None = None) -> None:
@@ -191,12 +191,11 @@ class WorkerRecording:
 
 
 class BudgetedRecording:
-    """Hands on the chunks of another recording, as long as they may leave the box.
+    """Hands on the chunks of another recording, as long as they may leave the box."""
 
-    A chunk is charged before it is sent, not when it has arrived: a budget is a promise about cost and about people, so
-    what cannot be counted (a full disk, a clock that is not set) must not leave. Charging afterwards would let out a
-    chunk too many at each end, and after a crash all that was not written down yet.
-    """
+    # A chunk is charged before it is sent, not when it has arrived: a budget is a promise about cost and about people,
+    # so what cannot be counted (a full disk, a clock that is not set) must not leave. Charging afterwards would let out
+    # a chunk too many at each end, and after a crash all that was not written down yet.
 
     def __init__(self, recording: Recording, budgets: Budgets, status: StatusTracker) -> None:
         self._recording = recording

@@ -31,13 +31,12 @@ class Accepted:
 
 
 class RefusalDoubt:
-    """Doubts a refusal of what was accepted before, for `DOUBT_S`.
+    """Doubts a refusal of what was accepted before, for `DOUBT_S`."""
 
-    A gateway answers 404 or 401 for some seconds while it is deployed. A refusal needs a person, as a rule, so it waits
-    for minutes: taken at its word each deployment of the vendor's would cost every camera five minutes, far more than
-    its buffer holds. So at first a refusal of what has worked since the start is an outage like any other. What never
-    worked is believed at once: a wrong key must not knock at the door every second.
-    """
+    # A gateway answers 404 or 401 for some seconds while it is deployed. A refusal needs a person, as a rule, so it
+    # waits for minutes: taken at its word each deployment of the vendor's would cost every camera five minutes, far
+    # more than its buffer holds. So at first a refusal of what has worked since the start is an outage like any other.
+    # What never worked is believed at once: a wrong key must not knock at the door every second.
 
     def __init__(self) -> None:
         self._since: float | None = None
@@ -58,11 +57,10 @@ class RefusalDoubt:
 
 
 class CircuitBreaker:
-    """Turns the last of `REJECTIONS` rejections within `WINDOW_S` into a refusal: a person has to look.
+    """Turns the last of `REJECTIONS` rejections within `WINDOW_S` into a refusal: a person has to look."""
 
-    Media that the cloud rejects, or fails on, again and again does not get better by being sent again, and each attempt
-    may be billed.
-    """
+    # Media that the cloud rejects, or fails on, again and again does not get better by being sent again, and each
+    # attempt may be billed.
 
     def __init__(self) -> None:
         self._at: deque[float] = deque(maxlen=REJECTIONS)

@@ -28,13 +28,12 @@ SESSION_MIN_S = 3.0
 
 
 class SessionTask:
-    """Keeps a session while it can, one at a time.
+    """Keeps a session while it can, one at a time."""
 
-    Never two of a camera, not even while one is rotated: the account's concurrent sessions are few and counted
-    (ih3002), so a second one for the seconds of an overlap would need a slot of its own for each camera, and the media
-    of the overlap would be analysed, and billed, twice. It is not needed either: the old recording ends on a border
-    between GOPs, and the next one begins with the very key frame that comes after it.
-    """
+    # Never two of a camera, not even while one is rotated: the account's concurrent sessions are few and counted
+    # (ih3002), so a second one for the seconds of an overlap would need a slot of its own for each camera, and the
+    # media of the overlap would be analysed, and billed, twice. It is not needed either: the old recording ends on a
+    # border between GOPs, and the next one begins with the very key frame that comes after it.
 
     def __init__(
         self,

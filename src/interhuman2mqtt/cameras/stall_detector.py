@@ -1,8 +1,5 @@
 """Decide when a capture hangs, by our own clock, from the heartbeats of its worker.
 
-The worker does not judge itself: what hangs it, a driver or a lock, hangs its judgement too. Nor are its times taken:
-of a heartbeat only its arrival here counts, on the clock that goes on when the worker does not.
-
 What happens to a camera, within which time it is noticed, and the reason that `<camera>/status` publishes. Each is
 followed by a new process, after the back-off; where a track is missing again, the attempt fails in the same time.
 
@@ -27,6 +24,9 @@ a process that cannot be killed     `worker.REAP_S`                      `stalle
 Audio that does not come costs no video: silence is sent in its place from its first second on (`capture/silence.py`),
 `audio_missing` of the status says why, and `coverage.degraded` from when to when. When it comes again it is sent again.
 """
+
+# The worker does not judge itself: what hangs it, a driver or a lock, hangs its judgement too. Nor are its times taken:
+# of a heartbeat only its arrival here counts, on the clock that goes on when the worker does not.
 
 from typing import NamedTuple
 

@@ -18,6 +18,9 @@ import trio
 from interhuman2mqtt.errors import Outage, Reason
 from interhuman2mqtt.runtime.dns import Resolver, addresses
 
+# Dozens of processes at once, each of which needs half a second of a core before it connects, keep one another from
+# opening in time, and the whole box looks down. One after another, a camera that does not answer would hold up all
+# others for its 10 s.
 AT_ONCE = max(2, os.cpu_count() or 1)
 """Processes that begin."""
 HOLD_S = 2.0

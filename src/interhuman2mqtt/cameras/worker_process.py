@@ -1,15 +1,15 @@
 """The operating system's side of a capture process: started with little, ended for certain, its last status read.
 
-A camera has a process of its own because FFmpeg and drivers fail in ways that no thread survives: they crash, they hang
-in the kernel without a time limit (`av.open` may, whatever its `timeout` says), they leak. A process is killed, and
-takes nothing with it but one camera's ring. It costs 15 MB and half a second of a core at its start, which is why
-starts are limited (`start_limiter`). A pool of processes for several cameras each was the alternative: one hanging
-driver would then take its neighbours' video with it.
-
 Who ends it: its stdin, whose end it reads in a thread of its own, so that also an orphan goes (the daemon may be
 killed); the daemon, by SIGKILL, where that does not help within `LEAVE_S`; nobody, where it is stuck in a driver in the
 kernel (state D) and even SIGKILL waits: then no second process is started for the camera.
 """
+
+# A camera has a process of its own because FFmpeg and drivers fail in ways that no thread survives: they crash, they
+# hang in the kernel without a time limit (`av.open` may, whatever its `timeout` says), they leak. A process is killed,
+# and takes nothing with it but one camera's ring. It costs 15 MB and half a second of a core at its start, which is why
+# starts are limited (`start_limiter`). A pool of processes for several cameras each was the alternative: one hanging
+# driver would then take its neighbours' video with it.
 
 import os
 import signal

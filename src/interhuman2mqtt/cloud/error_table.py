@@ -42,9 +42,9 @@ class ErrorRule(NamedTuple):
     pause: float | None = None
     """Seconds to wait at least, on top of the back-off, where the cloud does not say."""
 
-    def exception(self, said: str = "", retry_after: float | None = None) -> Outage:
-        """Return the error to raise; `said` is the cloud's own text, for the end of the sentence."""
-        detail = f"{self.sentence} ({said})" if said else self.sentence
+    def exception(self, text: str = "", retry_after: float | None = None) -> Outage:
+        """Return the error to raise; `text` is the cloud's own text, for the end of the sentence."""
+        detail = f"{self.sentence} ({text})" if text else self.sentence
         return self.outcome(self.reason, detail, self.pause if retry_after is None else retry_after)
 
 
@@ -168,9 +168,9 @@ def refusal(status: int, headers: Mapping[str, str], body: bytes, now: datetime)
     with contextlib.suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         answer = msgspec.json.decode(body, type=_Body)
     rule = ERRORS.get(answer.error_id or "") or of_status(status)
-    said = phrase(f"HTTP {status}", answer.error_id, answer.message)
+    text = phrase(f"HTTP {status}", answer.error_id, answer.message)
     # its dates are by its own clock: ours may not have been set yet, and an hour beside it would be an hour's pause
-    return rule.exception(said, retry_after(headers.get("retry-after"), _date(headers.get("date")) or now))
+    return rule.exception(text, retry_after(headers.get("retry-after"), _date(headers.get("date")) or now))
 
 
 def retry_after(value: str | None, now: datetime) -> float | None:

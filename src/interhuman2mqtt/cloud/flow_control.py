@@ -16,12 +16,12 @@ CREDIT_S = 2.0
 class Pacer:
     """Paces chunks, a backlog a little faster than real time. All times are seconds on one clock.
 
-    As fast as the link allows was refused: a cloud that analyses in real time sheds what comes faster
-    (`coverage.dropped`), so what was saved in the ring would be lost there. Exactly real time never catches up.
-
     Each chunk allows the next one its own length divided by `SPEED` later. Live media comes slower than that, so it is
     never delayed; the time that it leaves unused is a small credit.
     """
+
+    # As fast as the link allows was refused: a cloud that analyses in real time sheds what comes faster
+    # (`coverage.dropped`), so what was saved in the ring would be lost there. Exactly real time never catches up.
 
     def __init__(self) -> None:
         self._due: float | None = None

@@ -13,6 +13,8 @@ from msgspec import Struct
 
 from interhuman2mqtt.cloud import legacy_messages
 
+# msgspec itself stops at the interpreter's recursion limit, which is deeper than what walks the value after it can
+# follow: redaction, JSON encoding and every consumer of ours are recursive.
 MAX_DEPTH = 64
 """Deeper JSON is refused: documented messages need 5 levels, and everything behind us walks them recursively."""
 
@@ -34,7 +36,7 @@ class ServerMessage(Struct, frozen=True):
     correlation_id: str | None
     data: dict[str, Any]
     raw: dict[str, Any] | None = None
-    """The envelope as it came, where `data` does not tell all of it (of a list, with this one entry only)."""
+    """The envelope as it came, where `data` does not hold all of it (of a list, with this one entry only)."""
 
 
 class Malformed(Struct, frozen=True):

@@ -75,8 +75,8 @@ class Receiver:
         if self._error is not None and trio.current_time() - self._error[0] <= EXPLAINS_FOR:
             return self._error[1:]
         over = self._over or ConnectionOver(1006, "a send failed")
-        said = error_table.phrase(f"close code {over}", f"before it {self._remark}" if self._remark else None)
-        return error_table.of_close(over.code, ready=self.ready.is_set()), said
+        text = error_table.phrase(f"close code {over}", f"before it {self._remark}" if self._remark else None)
+        return error_table.of_close(over.code, ready=self.ready.is_set()), text
 
     def handle(self, message: ServerMessage | Malformed) -> None:
         """Pass a message on as events, and note what it means for the session."""
@@ -132,33 +132,33 @@ class Receiver:
     def _on_error(self, message: ServerMessage) -> None:
         code = word_of(message.data, "code")
         rule = error_table.of_error(code, ready=self.ready.is_set())
-        said = error_table.phrase(code, word_of(message.data, "message"))
+        text = error_table.phrase(code, word_of(message.data, "message"))
         if rule.reaction is Reaction.KEEP:
-            self._remark = said
+            self._remark = text
         else:
-            self._error = (trio.current_time(), rule, said)
+            self._error = (trio.current_time(), rule, text)
         if not self.ready.is_set():
             self.work.deadline = trio.current_time() + LINGER
         elif rule.reaction is Reaction.KEEP:
             self.answered.set()
         elif rule.reaction is Reaction.CLOSE:
-            self.failure = self.failure or rule.exception(said)
+            self.failure = self.failure or rule.exception(text)
             self._stop()
         elif rule.reaction is Reaction.ROTATE:
             self._on_end()
         else:
-            self._on_complaint(rule, said)
+            self._on_complaint(rule, text)
         if self.ready.is_set() and code in error_table.TOO_SHORT:
             self._observer.too_short()
         if self.ready.is_set() and rule.reason is Reason.MEDIA_REJECTED:
             self._on_rejected(message)
 
-    def _on_complaint(self, rule: ErrorRule, said: str) -> None:
+    def _on_complaint(self, rule: ErrorRule, text: str) -> None:
         """Show an error that names no end while it lasts, and end the session after too many."""
         now = trio.current_time()
         self._complaints = 1 if now - self._complained_at > FORGOTTEN_AFTER else self._complaints + 1
         self._complained_at = now
-        outage = rule.exception(said)
+        outage = rule.exception(text)
         self._observer.complained(outage)
         if self._complaints >= COMPLAINTS_MAX:
             detail = f"{outage.detail}; {self._complaints} errors in a row, and nothing was analysed"

@@ -152,10 +152,10 @@ class _Session:
             return SessionEnd(self._cause, self._receiver.ended.is_set(), self._capture)
         if self._receiver.is_closing and self._receiver.ready.is_set():
             return SessionEnd(EndCause.SERVER_ENDED, self._receiver.ended.is_set())
-        rule, said = self._receiver.explanation()
+        rule, text = self._receiver.explanation()
         if rule.reaction is Reaction.ROTATE:
             return SessionEnd(EndCause.SERVER_ENDED, drained=False)
-        raise rule.exception(said)
+        raise rule.exception(text)
 
     async def _open(self, connection: WebSocketConnection) -> None:
         """Wait for `session.ready`, and send what the session shall do."""
@@ -178,12 +178,10 @@ class _Session:
             self._observer.on_anomaly(Anomaly.CONFIG_UNANSWERED, f"no session.updated in {ANSWER_TIMEOUT:g} s")
 
     async def _rotate(self, began: float) -> None:
-        """End the recording before the session's maximum.
-
-        At the maximum the cloud cuts the session (ih6004) with what it has not analysed yet. So each session ends
-        itself a little earlier, in good order, at a moment of its own: a box's cameras start together, and would
-        rotate, and load cloud and uplink, together for ever.
-        """
+        """End the recording before the session's maximum."""
+        # At the maximum the cloud cuts the session (ih6004) with what it has not analysed yet. So each session ends
+        # itself a little earlier, in good order, at a moment of its own: a box's cameras start together, and would
+        # rotate, and load cloud and uplink, together for ever.
         longest = self._receiver.limits.max_duration
         margin = min(MARGIN_MAX, longest / 10)
         jitter = random.uniform(0, margin)  # noqa: S311 - it only keeps cameras from rotating at one moment
@@ -228,11 +226,9 @@ class _Session:
         return None
 
     async def _prove(self, connection: WebSocketConnection, number: int) -> None:
-        """Wait for the pong that shows a chunk's arrival, beside the sending, which never waits for it.
-
-        To wait for each pong before the next chunk costs a round trip a chunk: a link of a second's delay would carry
-        a chunk of a second in two.
-        """
+        """Wait for the pong that shows a chunk's arrival, beside the sending, which never waits for it."""
+        # To wait for each pong before the next chunk costs a round trip a chunk: a link of a second's delay would carry
+        # a chunk of a second in two.
         try:
             with trio.fail_after(PONG_TIMEOUT):
                 await connection.ping(b"%d" % number)

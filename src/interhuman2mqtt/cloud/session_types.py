@@ -29,7 +29,7 @@ class SessionLimits(Struct, frozen=True, kw_only=True):
     idle_timeout: float = 300.0
     max_duration: float = 3600.0
     min_segment_duration: float | None = None
-    """None: the cloud does not tell one."""
+    """None: the cloud names none."""
     max_segment_duration: float | None = None
     min_segment_size: int = 1
     max_segment_size: int = 32 << 20
@@ -76,7 +76,7 @@ def negotiate(wanted: SessionOptions, limits: SessionLimits) -> tuple[dict[str, 
     """Return the session config to send, and which of the options it leaves out because the cloud does not offer them.
 
     Only offered values are sent, since the cloud may refuse a config with an unknown one as a whole (ih6001). An
-    endpoint that offers no choice of model (v1) is not asked for one, and that is not worth a word.
+    endpoint that offers no choice of model (v1) is not asked for one, and that is not reported.
     """
     config: dict[str, Any] = {}
     left_out: list[str] = []
@@ -137,7 +137,7 @@ class SessionEnd(Struct, frozen=True):
 
     cause: EndCause
     drained: bool
-    """Whether the cloud said that it has sent everything."""
+    """Whether the cloud has sent `session.ended`."""
     capture: Outage | None = None
     """What ended the capture, where that is the cause."""
 

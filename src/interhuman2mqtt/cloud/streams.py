@@ -48,6 +48,10 @@ class ForgivingStream(_Around):
     trio's word for one that is cancelled, discards what waits in the kernel.
     """
 
+    # To catch the error around trio-websocket's send is too late: TLS and trio-websocket both take a failed send for
+    # the end of the connection and stop reading. In three of three attempts the events and the reason that had already
+    # arrived were lost.
+
     broken = False
     """Nothing that is sent from now on arrives: a send failed, or was cancelled in the middle."""
 

@@ -54,10 +54,10 @@ _wrap: Any = wrap_client_stream  # its types ask for a real nursery and a socket
 class ConnectionOver(Exception):  # noqa: N818 - it says what happened, and mostly that is no error
     """Nothing can be sent, or nothing more will be received; `code` is the WebSocket close code, 1006 for none."""
 
-    def __init__(self, code: int, said: str) -> None:
-        super().__init__(f"{code} {said}".strip())
+    def __init__(self, code: int, text: str) -> None:
+        super().__init__(f"{code} {text}".strip())
         self.code = code
-        self.said = said
+        self.text = text
 
 
 class WebSocketConnection:
@@ -70,7 +70,7 @@ class WebSocketConnection:
 
     @property
     def correlation_id(self) -> str | None:
-        """The cloud's id of the session, as the upgrade's answer told it."""
+        """The cloud's id of the session, as the upgrade's answer has it."""
         headers = dict(self._websocket.handshake_headers)
         value: bytes | None = headers.get(b"x-correlation-id")
         return None if value is None else value.decode("latin-1")
@@ -84,12 +84,10 @@ class WebSocketConnection:
         return message
 
     async def send(self, message: str | bytes) -> None:
-        """Send one message; raise ConnectionOver, and Outage when nothing moves any more, or far too slowly.
-
-        One time limit for the whole send was refused: a link that is merely slow would be called dead. So there are
-        two, one for a piece of 64 KiB to move, one for all. A send that is cancelled ends the connection, since half a
-        frame may be out.
-        """
+        """Send one message; raise ConnectionOver, and Outage when nothing moves any more, or far too slowly."""
+        # One time limit for the whole send was refused: a link that is merely slow would be called dead. So there are
+        # two, one for a piece of 64 KiB to move, one for all. A send that is cancelled ends the connection, since half
+        # a frame may be out.
         waiting = trio.CancelScope(deadline=trio.current_time() + SEND_TIMEOUT)
         whole = trio.CancelScope(deadline=trio.current_time() + SEND_MAX)
         self._transport.on_progress = partial(_extend, waiting)
@@ -178,13 +176,12 @@ async def connect(
 ) -> WebSocketConnection:
     """Open the WebSocket, whose reader runs in the nursery; raise Outage, Overloaded or Refused.
 
-    trio-websocket's own `connect_websocket_url` was refused. It knows no proxy, its reader cancels the whole nursery
-    over what the cloud sends, a send that fails costs the reason that the cloud gave before it, and the body of an
-    answer that refuses the upgrade is not to be had. So the streams below are ours (`streams`), and the upgrade's
-    answer is read by h11 (`http`).
-
     Who gets the connection must `close` it before the nursery can end.
     """
+    # trio-websocket's own `connect_websocket_url` was refused. It knows no proxy, its reader cancels the whole nursery
+    # over what the cloud sends, a send that fails costs the reason that the cloud gave before it, and the body of an
+    # answer that refuses the upgrade is not to be had. So the streams below are ours (`streams`), and the upgrade's
+    # answer is read by h11 (`http`).
     url = urlsplit(server.url)
     with trio.move_on_after(CONNECT_TIMEOUT):
         transport = ForgivingStream(await open_transport(server, address_of(url), dial))
@@ -233,5 +230,5 @@ def _refusal(upgrade: UpgradeStream, reader: _Reader, url: SplitResult) -> Outag
         return error_table.refusal(answer.status, answer.headers, answer.body, utc_now())
     if reader.error is not None:
         return Outage(Reason.PROTOCOL, f"{address_of(url)} did not answer as a WebSocket: {reader.error}")
-    said = "" if upgrade.failure is None else f": {unreadable(upgrade.failure)}"
-    return Outage(Reason.CONNECTION_LOST, f"{address_of(url)} ended the connection instead of answering{said}")
+    text = "" if upgrade.failure is None else f": {unreadable(upgrade.failure)}"
+    return Outage(Reason.CONNECTION_LOST, f"{address_of(url)} ended the connection instead of answering{text}")
