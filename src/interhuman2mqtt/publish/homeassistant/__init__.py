@@ -1,11 +1,10 @@
-"""What Home Assistant is told, so that cameras and box show up there as devices by themselves.
+"""Home Assistant's MQTT discovery, by which cameras and box show up there as devices by themselves.
 
 ::
 
-    words, parts ──► camera, box ──► discovery ──► announcing
-    vocabulary,       entities of     whole        when they are
-    how an entity     one device      payloads     published, and cleared
-    is described
+    entity ──► camera_entities, bridge_entities ──► discovery
+    ids, templates,   entities of one device        whole payloads, and when they
+    vocabulary                                      are published and cleared
 
 No I/O in any of it.
 """

@@ -8,32 +8,32 @@ from interhuman2mqtt.publish.payloads import BridgeStatus
 
 
 class BoxSubject(NamedTuple):
-    """What the entities of a box are made of."""
+    """The box that entities are made for."""
 
     scope: Scope
-    obeys: bool
-    """Whether requests are obeyed."""
+    takes_requests: bool
+    """False where `mqtt.requests` is off."""
     bridge: Callable[[str], str]
     """The box's own topics, by their names."""
 
     def follows(self, name: str, expression: str) -> Json:
-        """How an entity follows one of them."""
+        """Return the options of an entity that follows one of them."""
         return {"state_topic": self.bridge(name), "value_template": template(expression)}
 
 
 def components(subject: BoxSubject) -> dict[str, Json]:
-    """All entities of a box by their keys, which never change."""
+    """Return all entities of a box by their keys, which never change."""
     return {"state": _state(subject), **_sensors(subject), **_problems(subject), **_buttons(subject)}
 
 
 def _state(subject: BoxSubject) -> Json:
-    """Always available: it says why all the others are not."""
+    # Always available: it shows why all the others are not.
     return subject.scope.entity(
         "sensor",
         "state",
         "State",
         device_class="enum",
-        options=[word.value for word in BridgeStatus],
+        options=[status.value for status in BridgeStatus],
         **subject.follows("state", "value_json.state"),
         json_attributes_topic=subject.bridge("state"),
         json_attributes_template=attributes("since", "boot_id"),
@@ -63,7 +63,7 @@ def _sensors(subject: BoxSubject) -> dict[str, Json]:
 
 
 def _problems(subject: BoxSubject) -> dict[str, Json]:
-    """What a person has to see to, with what the box says of it as attributes."""
+    """Return the sensors of what a person has to see to, with the box's own sentence as an attribute."""
     rejected = "('ON' if value_json.reload and value_json.reload.state == 'rejected' else 'OFF')"
     return {
         "store": subject.scope.entity(
@@ -91,7 +91,7 @@ def _problems(subject: BoxSubject) -> dict[str, Json]:
 
 def _buttons(subject: BoxSubject) -> dict[str, Json]:
     def button(command: str, key: str, name: str, **options: Any) -> Json:
-        if not subject.obeys:
+        if not subject.takes_requests:
             return removed("button")
         asks: Json = {"command_topic": subject.bridge(f"request/{command}"), "payload_press": "{}"}
         return subject.scope.entity("button", key, name, **asks, **options)

@@ -1,7 +1,7 @@
 """The entities of one camera.
 
-What is known of people is available while the camera streams: without media nobody knows. What is said of the camera
-itself, and what can be asked of it, is available as long as the box is.
+Those of people are available while the camera streams: without media nobody knows. Those of the camera itself, and its
+buttons, are available as long as the box is.
 """
 
 from collections.abc import Callable
@@ -26,17 +26,17 @@ from interhuman2mqtt.publish.homeassistant.entity import (
 HEALTHY = "none"
 """The reason of a camera that streams."""
 ENVELOPE = ("id", "session", "start_at", "end_at", "received_at", "replayed", "late", "data")
-"""What of an event becomes attributes; `raw` would only repeat `data` in another dialect."""
+"""Keys of an event that become attributes; `raw` would only repeat `data` in another dialect."""
 
 
 class CameraSubject(NamedTuple):
-    """What the entities of a camera are made of."""
+    """The camera that entities are made for."""
 
     scope: Scope
     camera: CameraConfig
     interhuman: Interhuman
-    obeys: bool
-    """Whether requests are obeyed."""
+    takes_requests: bool
+    """False where `mqtt.requests` is off."""
     topic: Callable[[str], str]
     """The camera's own topics, by their names."""
     bridge: Callable[[str], str]
@@ -45,27 +45,27 @@ class CameraSubject(NamedTuple):
     """The options of an entity that is available as long as the box is."""
 
     def state(self, name: str, expression: str, **options: Any) -> Json:
-        """How an entity follows `state/<name>`."""
+        """Return the options of an entity that follows `state/<name>`."""
         return {"state_topic": self.topic(f"state/{name}"), "value_template": expression, **options}
 
     def status(self, expression: str) -> Json:
-        """How an entity follows `status`."""
+        """Return the options of an entity that follows `status`."""
         return {"state_topic": self.topic("status"), "value_template": expression, **self.always}
 
-    def asking(self, command: str) -> Json:
-        """How a button asks for something."""
+    def requesting(self, command: str) -> Json:
+        """Return the options of a button that sends a request."""
         press = f'{{"camera": "{self.camera.id}"}}'
         return {"command_topic": self.bridge(f"request/{command}"), "payload_press": press, **self.always}
 
 
 def components(subject: CameraSubject) -> dict[str, Json]:
-    """All entities of a camera by their keys, which never change."""
+    """Return all entities of a camera by their keys, which never change."""
     return {
         **_people(subject),
         **_signals(subject),
         **_scores(subject),
         "event": _event(subject),
-        **_standing(subject),
+        **_status(subject),
         **_counters(subject),
         **_controls(subject),
     }
@@ -98,7 +98,7 @@ def _people(subject: CameraSubject) -> dict[str, Json]:
 
 
 def _signals(subject: CameraSubject) -> dict[str, Json]:
-    """One for each type; those that the model does not tell are there for who wants them, and off at first."""
+    """Return one for each type; those that the model does not detect are there for who wants them, and off at first."""
     usual = words.expected(urls.api_version(subject.interhuman.url), subject.camera.model)
     return {f"signal_{kind}": _signal(subject, kind, enabled=kind in usual) for kind in words.SIGNALS}
 
@@ -137,10 +137,8 @@ def _score(subject: CameraSubject, key: str) -> Json:
 
 
 def _event(subject: CameraSubject) -> Json:
-    """Its messages need an `event_type`; what has none of ours comes to nothing, which Home Assistant ignores.
-
-    It is available as long as the box is: a gap is told when the camera streams no more, or again.
-    """
+    # Its messages need an `event_type`; a template that renders to nothing is ignored, so that types which are not
+    # listed do no harm. It is available as long as the box is: a gap is published when the camera streams no more.
     pairs = ", ".join(f"'{name}': value_json.{name}" for name in ENVELOPE)
     rendered = f"{{'event_type': value_json.type, {pairs}}} | tojson"
     wanted = f"value_json is defined and value_json.type in {list(words.EVENTS)}"
@@ -155,7 +153,7 @@ def _event(subject: CameraSubject) -> Json:
     )
 
 
-def _standing(subject: CameraSubject) -> dict[str, Json]:
+def _status(subject: CameraSubject) -> dict[str, Json]:
     entity = subject.scope.entity
     return {
         "state": entity(
@@ -200,7 +198,7 @@ def _counters(subject: CameraSubject) -> dict[str, Json]:
 
 
 def _counter(subject: CameraSubject, key: str, name: str, counter: str, **options: Any) -> Json:
-    """Of `bridge/health`, in which a camera that has just been added is not yet."""
+    # It follows `bridge/health`, in which a camera that has just been added is not yet.
     cameras, camera = "value_json.cameras", subject.camera.id
     value = template(f"({cameras}['{camera}'].{counter} if '{camera}' in {cameras} else {NOTHING})")
     follows: Json = {"state_topic": subject.bridge("health"), "value_template": value}
@@ -210,22 +208,24 @@ def _counter(subject: CameraSubject, key: str, name: str, counter: str, **option
 
 
 def _controls(subject: CameraSubject) -> dict[str, Json]:
-    entity, obeys = subject.scope.entity, subject.obeys
-    picture: Json = {"image_topic": subject.topic("snapshot"), "content_type": "image/jpeg", **subject.always}
+    entity, takes = subject.scope.entity, subject.takes_requests
+    snapshot: Json = {"image_topic": subject.topic("snapshot"), "content_type": "image/jpeg", **subject.always}
     return {
-        "pause": _pause(subject) if obeys else removed("switch"),
-        "restart": entity("button", "restart", "Restart", device_class="restart", **subject.asking("restart"), **CONFIG)
-        if obeys
+        "pause": _pause(subject) if takes else removed("switch"),
+        "restart": entity(
+            "button", "restart", "Restart", device_class="restart", **subject.requesting("restart"), **CONFIG
+        )
+        if takes
         else removed("button"),
-        "take_snapshot": entity("button", "take_snapshot", "Take snapshot", **subject.asking("snapshot"))
-        if obeys
+        "take_snapshot": entity("button", "take_snapshot", "Take snapshot", **subject.requesting("snapshot"))
+        if takes
         else removed("button"),
-        "snapshot": entity("image", "snapshot", "Snapshot", **picture) if obeys else removed("image"),
+        "snapshot": entity("image", "snapshot", "Snapshot", **snapshot) if takes else removed("image"),
     }
 
 
 def _pause(subject: CameraSubject) -> Json:
-    """Not retained: the broker would repeat it after every outage, against what was said to the box itself since."""
+    # Not retained: the broker would repeat it after every outage, against what was asked of the box itself since.
     return subject.scope.entity(
         "switch",
         "pause",

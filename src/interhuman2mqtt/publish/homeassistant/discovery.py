@@ -25,7 +25,10 @@ _encode = msgspec.json.Encoder().encode
 
 
 def messages(config: Config, topics: Topics) -> tuple[Message, ...]:
-    """All discovery messages of a box, its own first; none where `mqtt.discovery` is false."""
+    """Return all discovery messages of a box, its own first; none where `mqtt.discovery` is false."""
+    # One payload a device (Home Assistant 2024.11), and not the older one an entity: a camera has 33 entities, so that
+    # a box of 16 cameras would retain more than 500 topics, each to be cleared by itself when a camera goes; and a
+    # device that is published whole never shows up by halves.
     if not config.mqtt.discovery:
         return ()
     payloads = {BOX: of_box(config, topics)}
@@ -37,12 +40,12 @@ def messages(config: Config, topics: Topics) -> tuple[Message, ...]:
 
 
 def birth_topic(config: Config) -> str | None:
-    """Where Home Assistant says that it has started; None where nobody wants to know."""
+    """Return the topic on which Home Assistant announces its start; None without discovery."""
     return f"{config.mqtt.discovery_prefix}/status" if config.mqtt.discovery else None
 
 
 def of_box(config: Config, topics: Topics) -> Json:
-    """The box as a device."""
+    """Return the box as a device."""
     scope = Scope(config.box.id, BOX)
     subject = bridge_entities.BoxSubject(scope, _takes_requests(config), topics.bridge)
     return {
@@ -55,14 +58,14 @@ def of_box(config: Config, topics: Topics) -> Json:
 
 
 def of_camera(config: Config, each: CameraConfig, topics: Topics) -> Json:
-    """A camera as a device, connected by way of its box."""
+    """Return a camera as a device, connected by way of its box."""
     scope = Scope(config.box.id, each.id)
     model = "inter-1" if urls.api_version(config.interhuman.url) == 1 else each.model
     subject = camera_entities.CameraSubject(
         scope=scope,
         camera=each,
         interhuman=config.interhuman,
-        obeys=_takes_requests(config),
+        takes_requests=_takes_requests(config),
         topic=partial(topics.of, each.id),
         bridge=topics.bridge,
         always={"availability": [_online(topics)]},

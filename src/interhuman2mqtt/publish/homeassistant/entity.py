@@ -1,15 +1,15 @@
-"""How an entity is described to Home Assistant: ids, names, availability, templates.
+"""Descriptions of entities for Home Assistant: ids, names, availability, templates, and the cloud's vocabulary.
 
 The facts are those of https://www.home-assistant.io/integrations/mqtt/ and of its integration's own schemas:
 
 - A component that is only left out of a later payload stays; one that has nothing but its `platform` is removed. So a
   device always names all entities that it could have, and those that it has not are `removed`.
-- `qos` at the root of a payload is allowed, and not handed down to the entities: each says it itself.
+- `qos` at the root of a payload is allowed, and not applied to the entities: each has its own.
 - The empty payload that clears a retained topic reaches templates too, without `value_json`; a template that fails is
   an error in Home Assistant's log, and the text None means that nothing is known.
 - State and attributes that follow the same topic change together.
 
-The words of the cloud that entities are made of; words that are not among them still reach their topics.
+Signals and events that are not among those below still reach their topics.
 """
 
 import re
@@ -27,9 +27,9 @@ SIGNALS_V2 = (
     "stress",
     "uncertainty",
 )
-"""What Inter-2 is documented to tell."""
+"""Signals that Inter-2 is documented to detect."""
 SIGNALS_AUDIO = ("agreement", "confidence", "frustration", "hesitation", "interest", "uncertainty")
-"""What it tells when it only hears."""
+"""Those that it detects in audio alone."""
 SIGNALS_V1 = (*SIGNALS_V2, "engagement", "disengagement")
 SIGNALS = (*SIGNALS_V1, "tension")
 """Every type that the vendor's own client knows."""
@@ -57,7 +57,7 @@ EVENTS = (
     "coverage.gap",
     "error",
 )
-"""The types of the event entity: what an automation may wait for.
+"""Types of the event entity, for which an automation may wait.
 
 Without `conversation_quality.updated`, which comes every few seconds and would push all else out of sight, and without
 `session.*`: the scores and the state of the camera are entities of their own.
@@ -65,7 +65,7 @@ Without `conversation_quality.updated`, which comes every few seconds and would 
 
 
 def expected(api_version: int, model: str) -> tuple[str, ...]:
-    """The signals that a model is documented to tell."""
+    """Return the signals that a model is documented to detect."""
     if api_version == 1:
         return SIGNALS_V1
     return SIGNALS_AUDIO if model == "inter-2-audio" else SIGNALS_V2
@@ -80,7 +80,7 @@ CONFIG: Json = {"entity_category": "config"}
 
 
 class Scope(NamedTuple):
-    """Whose entities they are.
+    """Owner of entities: the box, or one of its cameras.
 
     The ids are unique on one box. They are among all boxes, too, unless names have underscores in unlucky places: a
     camera `c` of a box `a_b` has the ids of a camera `b_c` of a box `a`.
@@ -92,18 +92,18 @@ class Scope(NamedTuple):
 
     @property
     def id(self) -> str:
-        """Of the device: it names the topic, and begins the unique ids."""
+        """Id of the device: it names the topic, and begins the unique ids."""
         return f"interhuman_{self.box}_{self.camera}"
 
     def entity_id(self, platform: str, key: str) -> str:
-        """What automations call an entity that the user did not rename: `sensor.interhuman_lobby_1_front_clarity`.
+        """Return the id of an entity for automations, such as `sensor.interhuman_lobby_1_front_clarity`.
 
         No two underscores in a row, and none at the end: Home Assistant allows neither.
         """
         return f"{platform}.{re.sub('[^a-z0-9]+', '_', f'{self.id}_{key}')}"
 
     def entity(self, platform: str, key: str, name: str, **options: Any) -> Json:
-        """One entity; `name` is without the device's, which Home Assistant puts before it."""
+        """Return an entity; `name` is without the device's, which Home Assistant puts before it."""
         return {
             "platform": platform,
             "unique_id": f"{self.id}_{key}",
@@ -115,27 +115,28 @@ class Scope(NamedTuple):
 
 
 def removed(platform: str) -> Json:
-    """An entity that there is not, or not any more."""
+    """Return what removes an entity that there is not, or not any more."""
     return {"platform": platform}
 
 
 def template(expression: str, otherwise: str = NOTHING) -> str:
-    """An expression over `value_json`; `otherwise` where the topic was cleared."""
+    """Return a template of an expression over `value_json`; `otherwise` where the topic was cleared."""
     return f"{{{{ {expression} if value_json is defined else {otherwise} }}}}"
 
 
 def attributes(*names: str) -> str:
-    """Some keys of a payload as an entity's attributes; none where the topic was cleared."""
+    """Return a template of some keys of a payload as attributes; none where the topic was cleared."""
     pairs = ", ".join(f"'{name}': value_json.{name}" for name in names)
     return template(f"{{{pairs}}} | tojson", "'{}'")
 
 
 def known(expression: str, *words: str) -> str:
-    """A word of the cloud's if it is one of these: an enum with any other is an error in Home Assistant's log."""
+    """Return a template of a value that is one of these words, else nothing."""
+    # An enum with any other is an error in Home Assistant's log, for each message.
     return template(f"({expression} if {expression} in {list(words)} else {NOTHING})")
 
 
 def available(topic: str, word: str) -> Json:
-    """Available while the `state` that is retained on a topic is this word."""
+    """Return an availability: while the `state` that is retained on a topic is this word."""
     online = template(f"('online' if value_json.state == '{word}' else 'offline')", "'offline'")
     return {"topic": topic, "value_template": online}

@@ -67,7 +67,7 @@ class ConnectSettings(NamedTuple):
 
 
 class Offer(NamedTuple):
-    """What we ask of the broker in CONNECT; some refusals are answered by asking for less."""
+    """Options of CONNECT; some refusals are answered by asking for less."""
 
     version: int = 5
     """5, or 4 for MQTT 3.1.1: the protocol's own numbers."""

@@ -1,6 +1,7 @@
-"""What a broker or the way to it says, as our own errors: one sentence with the host, and what to do. No I/O.
+"""Reason codes of the broker, and errors on the way to it, as errors of ours: what came back, and what to do. No I/O.
 
-The numbers are MQTT 5's reason codes (2.4); paho turns those of MQTT 3.1.1's CONNACK into the same.
+The numbers are MQTT 5's reason codes (2.4); paho turns those of MQTT 3.1.1's CONNACK into the same. Each function
+returns an error with one sentence for people, which names the broker by `at` (host:port).
 """
 
 import socket
@@ -30,7 +31,7 @@ _connack_refused = {
     0x9C: "sends us to another server: set mqtt.url to that one",
     0x9D: "has moved to another server: set mqtt.url to that one",
 }
-"""CONNACK codes that a person must mend."""
+"""Codes of CONNACK that a person must mend."""
 
 _overloaded = {0x89, 0x93, 0x96, 0x97, 0x9F}
 """Server busy, receive maximum exceeded, message rate too high, quota exceeded, connection rate exceeded."""
@@ -67,32 +68,32 @@ _alerts = {
 
 
 def connack(code: int, text: str, at: str) -> Outage:
-    """The broker at `at` (host:port) answered our CONNECT with a code of failure; `text` is its own reason string."""
-    said = f" (it says: {text})" if text else ""
+    """Return the error for a CONNACK with a code of failure; `text` is the broker's own reason string."""
+    own = f" (it says: {text})" if text else ""
     if code in _connack_refused:
-        return Refused(Reason.BROKER_REFUSED, f"the broker at {at} {_connack_refused[code]}{said}")
+        return Refused(Reason.BROKER_REFUSED, f"the broker at {at} {_connack_refused[code]}{own}")
     if code in _overloaded:
-        return Overloaded(Reason.BROKER_REFUSED, f"the broker at {at} is too busy for us (code {code:#04x}){said}")
-    return Outage(Reason.BROKER_REFUSED, f"the broker at {at} refused our CONNECT (code {code:#04x}){said}")
+        return Overloaded(Reason.BROKER_REFUSED, f"the broker at {at} is too busy for us (code {code:#04x}){own}")
+    return Outage(Reason.BROKER_REFUSED, f"the broker at {at} refused our CONNECT (code {code:#04x}){own}")
 
 
 def disconnect(code: int, text: str, at: str) -> Outage:
-    """The broker at `at` sent DISCONNECT."""
-    said = f" (it says: {text})" if text else ""
+    """Return the error for a DISCONNECT of the broker."""
+    own = f" (it says: {text})" if text else ""
     if code == 0x8E:
         return Refused(
             Reason.TAKEN_OVER,
             f"another client took our place at the broker at {at} with our client id: give each box an id of its own "
-            f"(box.id or mqtt.client_id); two boxes with one id throw each other out for ever{said}",
+            f"(box.id or mqtt.client_id); two boxes with one id throw each other out for ever{own}",
         )
     if code in _disconnect_refused:
-        return Refused(Reason.BROKER_REFUSED, f"the broker at {at} {_disconnect_refused[code]}{said}")
+        return Refused(Reason.BROKER_REFUSED, f"the broker at {at} {_disconnect_refused[code]}{own}")
     kind = Overloaded if code in _overloaded else Outage
-    return kind(Reason.BROKER_LOST, f"the broker at {at} ended the connection (code {code:#04x}){said}")
+    return kind(Reason.BROKER_LOST, f"the broker at {at} ended the connection (code {code:#04x}){own}")
 
 
 def closed_at_connect(at: str) -> Outage:
-    """The broker closed the connection where its CONNACK was due."""
+    """Return the error for a connection that was closed where CONNACK was due."""
     return Outage(
         Reason.BROKER_REFUSED,
         f"the broker at {at} closed the connection instead of answering CONNECT: is it an MQTT port, does it want TLS "
@@ -101,7 +102,7 @@ def closed_at_connect(at: str) -> Outage:
 
 
 def not_mqtt(at: str, version: str) -> Outage:
-    """What came back is not what MQTT allows; a broker that refuses MQTT 3.1.1 as such looks the same."""
+    """Return the error for an answer that MQTT does not allow; a broker that refuses MQTT 3.1.1 looks the same."""
     return Outage(
         Reason.BROKER_LOST,
         f"the answer of {at} is not MQTT {version}: does mqtt.url name the broker's MQTT port, and does the broker "
@@ -110,7 +111,7 @@ def not_mqtt(at: str, version: str) -> Outage:
 
 
 def silent(at: str, seconds: float) -> Outage:
-    """The connection did not come about in time."""
+    """Return the error for a connection that did not come about in time."""
     return Outage(
         Reason.BROKER_UNREACHABLE,
         f"no answer from the broker at {at} within {seconds:g} s: is it up, and does a firewall let us through?",
@@ -118,12 +119,12 @@ def silent(at: str, seconds: float) -> Outage:
 
 
 def is_closing(error: OSError | None) -> bool:
-    """Whether no more is known than that the other side closed the connection."""
+    """Decide whether no more is known than that the other side closed the connection."""
     return error is None or isinstance(error, ConnectionError | ssl.SSLEOFError)
 
 
 def lost(at: str, error: OSError | None) -> Outage:
-    """A connection that stood broke."""
+    """Return the error for a connection that stood and broke."""
     if isinstance(error, ssl.SSLError) and not is_closing(error):
         return tls(error, at)
     if error is not None:
@@ -136,12 +137,12 @@ def lost(at: str, error: OSError | None) -> Outage:
 
 
 def unanswered(at: str, seconds: float) -> Outage:
-    """A connection that stands, and nothing comes back through it."""
+    """Return the error for a connection that stands, and through which nothing comes back."""
     return Outage(Reason.BROKER_LOST, f"the broker at {at} did not answer for {seconds:g} s")
 
 
 def unreachable(error: OSError, at: str, seconds: float) -> Outage:
-    """No connection to `at` came about: DNS, TCP or TLS, within `seconds`."""
+    """Return the error for a connection that did not come about within `seconds`: DNS, TCP or TLS."""
     match error:
         case ssl.SSLError():
             return tls(error, at)
@@ -162,19 +163,19 @@ def unreachable(error: OSError, at: str, seconds: float) -> Outage:
 
 
 def tls(error: ssl.SSLError, at: str) -> Outage:
-    """TLS with the broker at `at` did not come about."""
+    """Return the error for TLS that did not come about."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return _certificate(error, at)
     name = getattr(error, "reason", None) or ""
-    says = next((text for end, text in _alerts.items() if name.endswith(end)), None)
-    if says is None:
+    sentence = next((text for end, text in _alerts.items() if name.endswith(end)), None)
+    if sentence is None:
         return Outage(Reason.TLS_FAILED, f"TLS with the broker at {at} failed: {name or error}")
-    return Refused(Reason.TLS_FAILED, f"the broker at {at} {says}")
+    return Refused(Reason.TLS_FAILED, f"the broker at {at} {sentence}")
 
 
 def _certificate(error: ssl.SSLCertVerificationError, at: str) -> Outage:
     if error.verify_code == _NOT_YET_VALID:
         # A box without a battery clock starts in the past: this one passes by itself.
         return Outage(Reason.TLS_FAILED, f"the certificate of the broker at {at} is not valid yet: is the clock set?")
-    says = _certificates.get(error.verify_code, f"has a certificate that is not accepted: {error.verify_message}")
-    return Refused(Reason.TLS_FAILED, f"the broker at {at} {says}")
+    sentence = _certificates.get(error.verify_code, f"has a certificate that is not accepted: {error.verify_message}")
+    return Refused(Reason.TLS_FAILED, f"the broker at {at} {sentence}")

@@ -81,7 +81,7 @@ class Subscriber:
             await self._all_asked.wait()
 
     async def receive_retained(self, topics: Sequence[str]) -> bool:
-        """Have the broker send once more what it retains on some of our topics; return once all of it was received.
+        """Subscribe once more to some of our topics; return once all that the broker retains on them was received.
 
         Returns:
             False where that cannot be known: there is no connection, it ended, or we may not subscribe.

@@ -1,6 +1,7 @@
 """An event as a row of the store's file, and back. No I/O.
 
-Each row carries a checksum: SQLite notices damage to its own structure, and none to what stands in it.
+Each row has a checksum: SQLite notices damage to its own structure, and none to what stands in it. Its own checksums
+(cksumvfs) are an extension that Python's module does not bring.
 """
 
 import zlib
@@ -25,7 +26,7 @@ class Stored(NamedTuple):
 
 
 class Envelope(Struct, frozen=True):
-    """What a row holds beside topic and payload."""
+    """Fields of a row beside topic and payload."""
 
     accepted: Instant
     camera: str | None
@@ -33,16 +34,16 @@ class Envelope(Struct, frozen=True):
     properties: tuple[tuple[str, str], ...]
 
 
-def encoded(row: Stored) -> tuple[int, str, bytes, str, int]:
-    """Key, topic, payload, envelope, checksum."""
+def encode(row: Stored) -> tuple[int, str, bytes, str, int]:
+    """Return key, topic, payload, envelope and checksum."""
     message = row.message
     envelope = msgspec.json.encode(Envelope(row.accepted, message.camera, message.expiry, message.properties))
     checksum = _checksum(row.key, message.topic.encode(), message.payload, envelope)
     return row.key, message.topic, message.payload, envelope.decode(), checksum
 
 
-def decoded(row: Any) -> Stored | None:
-    """What `encoded` made, with bytes for text; None where it is not as it was written."""
+def decode(row: Any) -> Stored | None:
+    """Return the row that `encode` wrote, read with bytes for text; None where it is not as it was written."""
     key, topic, payload, envelope, checksum = row
     if not all(isinstance(value, bytes) for value in (topic, payload, envelope)):
         return None
@@ -64,31 +65,31 @@ def decoded(row: Any) -> Stored | None:
     return Stored(key, about.accepted, message)
 
 
-def encoded_topic(topic: str) -> tuple[str, int]:
-    """Topic, checksum."""
+def encode_topic(topic: str) -> tuple[str, int]:
+    """Return topic and checksum."""
     return topic, zlib.crc32(topic.encode())
 
 
-def decoded_topics(rows: Iterable[Any]) -> frozenset[str]:
-    """Those that are as they were written: another one might be somebody else's, and would be cleared."""
+def decode_topics(rows: Iterable[Any]) -> frozenset[str]:
+    """Return the topics that are as they were written: another one might be somebody else's, and would be cleared."""
     return frozenset(
         topic.decode() for topic, checksum in rows if isinstance(topic, bytes) and zlib.crc32(topic) == checksum
     )
 
 
-def encoded_active(camera: str, signals: tuple[ActiveSignal, ...]) -> tuple[str, str, int]:
-    """Camera, its active signals, checksum."""
-    said = msgspec.json.encode(signals)
-    return camera, said.decode(), zlib.crc32(said, zlib.crc32(camera.encode()))
+def encode_active(camera: str, signals: tuple[ActiveSignal, ...]) -> tuple[str, str, int]:
+    """Return camera, its active signals, and checksum."""
+    text = msgspec.json.encode(signals)
+    return camera, text.decode(), zlib.crc32(text, zlib.crc32(camera.encode()))
 
 
-def decoded_active(rows: Iterable[Any]) -> dict[str, tuple[ActiveSignal, ...]]:
-    """Those that are as they were written: nobody waits for the end of another one."""
+def decode_active(rows: Iterable[Any]) -> dict[str, tuple[ActiveSignal, ...]]:
+    """Return the signals that are as they were written: nobody waits for the end of another one."""
     found = {}
-    for camera, said, checksum in rows:
-        if isinstance(camera, bytes) and isinstance(said, bytes) and zlib.crc32(said, zlib.crc32(camera)) == checksum:
+    for camera, text, checksum in rows:
+        if isinstance(camera, bytes) and isinstance(text, bytes) and zlib.crc32(text, zlib.crc32(camera)) == checksum:
             with suppress(msgspec.MsgspecError):  # of another format
-                found[camera.decode()] = msgspec.json.decode(said, type=tuple[ActiveSignal, ...])
+                found[camera.decode()] = msgspec.json.decode(text, type=tuple[ActiveSignal, ...])
     return found
 
 

@@ -37,12 +37,12 @@ from interhuman2mqtt.events import ActiveSignal
 from interhuman2mqtt.publish.outbox import wal
 from interhuman2mqtt.publish.outbox.row_codec import (
     Stored,
-    decoded,
-    decoded_active,
-    decoded_topics,
-    encoded,
-    encoded_active,
-    encoded_topic,
+    decode,
+    decode_active,
+    decode_topics,
+    encode,
+    encode_active,
+    encode_topic,
 )
 from interhuman2mqtt.runtime.state_dir import sync_folder
 
@@ -87,7 +87,7 @@ class StoreError(Exception):
 
 
 class Unavailable(StoreError):  # noqa: N818 - it names what happened
-    """What is in the way may go away: try again later."""
+    """The obstacle may go away: try again later."""
 
 
 class Damaged(StoreError):  # noqa: N818 - it names what happened
@@ -234,24 +234,24 @@ def _prepare(db: sqlite3.Connection) -> None:
 
 def decode_all(rows: Iterable[Any], topics: Iterable[Any], active: Iterable[Any]) -> Found:
     """Return what rows of the three tables say, and the keys of those that cannot be read."""
-    pairs = [(row[0], decoded(row)) for row in rows]
+    pairs = [(row[0], decode(row)) for row in rows]
     unreadable = [key for key, row in pairs if row is None]
     readable = [row for _, row in pairs if row is not None]
-    return Found(readable, decoded_topics(topics), unreadable, decoded_active(active))
+    return Found(readable, decode_topics(topics), unreadable, decode_active(active))
 
 
 def _apply(db: sqlite3.Connection, changes: StoreChanges) -> None:
     db.execute("DELETE FROM events WHERE key >= ?", (changes.first,))
-    db.executemany("INSERT INTO events VALUES (?, ?, ?, ?, ?)", map(encoded, changes.new))
+    db.executemany("INSERT INTO events VALUES (?, ?, ?, ?, ?)", map(encode, changes.new))
     db.executemany("DELETE FROM events WHERE key BETWEEN ? AND ?", runs(changes.removed))
-    ours = (encoded_topic(topic) for topic, is_ours in changes.retained.items() if is_ours)
+    ours = (encode_topic(topic) for topic, is_ours in changes.retained.items() if is_ours)
     db.executemany("INSERT OR REPLACE INTO retained VALUES (?, ?)", ours)
     cleared = ((topic,) for topic, is_ours in changes.retained.items() if not is_ours)
     db.executemany("DELETE FROM retained WHERE topic = ?", cleared)
     for camera, signals in changes.active.items():
         db.execute("DELETE FROM active WHERE camera = ?", (camera,))
         if signals:
-            db.execute("INSERT INTO active VALUES (?, ?, ?)", encoded_active(camera, signals))
+            db.execute("INSERT INTO active VALUES (?, ?, ?)", encode_active(camera, signals))
 
 
 def runs(keys: Iterable[int]) -> Iterator[tuple[int, int]]:
