@@ -8,7 +8,7 @@ from interhuman2mqtt.simulator.__main__ import build_parser
 
 def whole() -> argparse.ArgumentParser:
     """Return the parser of the program, with that of `simulate`, which is loaded apart, in its place."""
-    parser = cli._parser()  # noqa: SLF001 - nobody else asks for it
+    parser = cli.build_parser()
     subparsers(parser)["simulate"] = build_parser("interhuman2mqtt simulate")
     return parser
 

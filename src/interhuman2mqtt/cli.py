@@ -6,26 +6,35 @@ import sys
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import structlog
 
 from interhuman2mqtt import __version__, exit_codes
 from interhuman2mqtt.capture import bundled_libraries
-from interhuman2mqtt.commands import arguments as tools
+from interhuman2mqtt.commands import arguments
 from interhuman2mqtt.commands import check as cli_config
-from interhuman2mqtt.commands.arguments import add_config
+from interhuman2mqtt.commands.arguments import SECRETS, STATE, Usage, add_command, add_config
+from interhuman2mqtt.config import problems
 from interhuman2mqtt.errors import ConfigError
 from interhuman2mqtt.runtime import log, state_dir, stdout
+from interhuman2mqtt.runtime.sanitize import clean
+
+if TYPE_CHECKING:
+    Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001 - argparse has no other name for it
 
 
-def main(arguments: Sequence[str] | None = None) -> int:  # noqa: PLR0911 - one for each way in which a command ends
+def main(words_given: Sequence[str] | None = None) -> int:  # noqa: PLR0911 - one for each way in which a command ends
     """Run a command; returns its exit status."""
     log.guard_streams()
     os.environ.update(bundled_libraries.environment(os.environ))
-    words = sys.argv[1:] if arguments is None else list(arguments)
+    words = sys.argv[1:] if words_given is None else list(words_given)
     if words[:1] == ["simulate"]:
         return _simulate(words[1:])
-    parsed = _parser().parse_args(words)
+    parser = build_parser()
+    if unknown := _unknown_command(parser, words):
+        parser.error(unknown)
+    parsed = parser.parse_args(words)
     log.setup()
     try:
         status: int = parsed.command(parsed)
@@ -49,56 +58,123 @@ def main(arguments: Sequence[str] | None = None) -> int:  # noqa: PLR0911 - one 
     return status
 
 
-def _parser() -> argparse.ArgumentParser:
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of all commands, without the arguments of `simulate`, which loads libav."""
     parser = argparse.ArgumentParser(
-        prog="interhuman2mqtt", description="From cameras to MQTT, by way of the Interhuman social-signal API."
+        prog="interhuman2mqtt",
+        description="From cameras to MQTT, by way of the Interhuman social-signal API.",
+        epilog="Each command has its own --help, with an example. Start with: interhuman2mqtt demo",
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    run = commands.add_parser("run", help="the service; waits for whatever is down")
-    add_config(run)
-    run.add_argument("--lifeline", action="store_true", help=argparse.SUPPRESS)  # for the demo: end with stdin
-    run.set_defaults(command=_run)
-    check = commands.add_parser("check", help="say what is wrong with the configuration, a line each")
-    add_config(check)
-    check.add_argument("--boxes", metavar="A,B,C|FILE", help="for all boxes of a fleet: which runs which camera")
-    check.set_defaults(command=_check)
-    config = commands.add_parser("config", help="print the effective configuration, secrets masked")
-    add_config(config)
-    config.set_defaults(command=_config)
-    pause = commands.add_parser("pause", help="stop a camera of this box, or all, at once and until it is resumed")
-    _add_switch(pause)
-    pause.set_defaults(command=_pause)
-    resume = commands.add_parser("resume", help="let a paused camera stream again, or all")
-    _add_switch(resume)
-    resume.set_defaults(command=_resume)
-    tools.add_commands(commands)
+    _add_service(commands)
+    _add_switches(commands)
+    arguments.add_commands(commands)
     commands.add_parser("simulate", help="the cloud, played locally; --help lists its faults", add_help=False)
-    schema = commands.add_parser("schema", help="the contract for machines, as JSON")
-    schema.add_argument("of", choices=["config", "events", "asyncapi"], help="JSON Schema, JSON Schema, AsyncAPI 3")
-    schema.set_defaults(command=_schema)
-    watch = commands.add_parser("watch", help="all boxes of a broker, live in the terminal")
-    _add_watch(watch)
-    watch.set_defaults(command=_watch)
-    demo = commands.add_parser("demo", help="broker, cloud and a camera on this machine, events on the screen")
-    _add_demo(demo)
-    demo.set_defaults(command=_demo)
+    _add_schema(commands)
+    _add_watch(commands)
+    _add_demo(commands)
     return parser
 
 
-def _add_switch(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("camera", nargs="?", metavar="CAMERA", help="default: all")
-    add_config(parser)
+def _add_service(commands: "Commands") -> None:
+    usage = Usage(
+        "the service; waits for whatever is down",
+        "SIGHUP reloads the configuration (on a terminal it ends the service, as the terminal does). SIGTERM ends it "
+        "in order, and a second one at once.",
+        "interhuman2mqtt run --config box.toml",
+        exits=(0, 70, 75, 78),
+        environment=(
+            STATE,
+            "RUNTIME_DIRECTORY (pauses that cannot be written to the state)",
+            SECRETS,
+            "NOTIFY_SOCKET, WATCHDOG_USEC, JOURNAL_STREAM (systemd's own)",
+            "https_proxy (the way to the cloud)",
+        ),
+    )
+    run = add_command(commands, "run", usage)
+    add_config(run)
+    run.add_argument("--lifeline", action="store_true", help=argparse.SUPPRESS)  # for the demo: end with stdin
+    run.set_defaults(command=_run)
+    usage = Usage(
+        "say what is wrong with the configuration, a line each",
+        "Touches nothing: no camera, no broker, no cloud.",
+        "interhuman2mqtt check --config box.toml",
+        exits=(0, 78),
+        environment=(SECRETS,),
+    )
+    check = add_command(commands, "check", usage)
+    add_config(check)
+    check.add_argument("--boxes", metavar="A,B,C|FILE", help="for all boxes of a fleet: which runs which camera")
+    check.set_defaults(command=_check)
+    usage = Usage(
+        "print the effective configuration, secrets masked",
+        "Defaults and profiles are filled in; what is printed is a valid file again.",
+        "interhuman2mqtt config --box hall-3",
+        exits=(0, 78),
+    )
+    config = add_command(commands, "config", usage)
+    add_config(config)
+    config.set_defaults(command=_config)
 
 
-def _add_demo(parser: argparse.ArgumentParser) -> None:
+def _add_switches(commands: "Commands") -> None:
+    more = "At once, with or without a running daemon or a broker."
+    pause = add_command(
+        commands,
+        "pause",
+        Usage(
+            "stop a camera of this box, or all, until it is resumed",
+            more,
+            "interhuman2mqtt pause front",
+            environment=(STATE,),
+        ),
+    )
+    pause.set_defaults(command=_pause)
+    resume = add_command(
+        commands,
+        "resume",
+        Usage("let a paused camera stream again, or all", more, "interhuman2mqtt resume", environment=(STATE,)),
+    )
+    resume.set_defaults(command=_resume)
+    for parser in (pause, resume):
+        parser.add_argument("camera", nargs="?", metavar="CAMERA", help="default: all")
+        add_config(parser)
+
+
+def _add_schema(commands: "Commands") -> None:
+    usage = Usage("the contract for machines, as JSON", "", "interhuman2mqtt schema events > events.json", exits=(0,))
+    schema = add_command(commands, "schema", usage)
+    schema.add_argument("of", choices=["config", "events", "asyncapi"], help="JSON Schema, JSON Schema, AsyncAPI 3")
+    schema.add_argument("--path", action="store_true", help="print where the file is, for an editor")
+    schema.set_defaults(command=_schema)
+
+
+def _add_demo(commands: "Commands") -> None:
+    usage = Usage(
+        "broker, cloud and a camera on this machine, events on the screen",
+        "Everything ends with it. Needs the extra: pip install 'interhuman2mqtt[demo]'.",
+        "interhuman2mqtt demo --source rtsp://10.0.0.5/stream1",
+        exits=(0, 69, 78),
+        environment=("INTERHUMAN_API_KEY (with --live)",),
+    )
+    parser = add_command(commands, "demo", usage)
     parser.add_argument("--source", default="test:", help="a camera as in the configuration; default: %(default)s")
     parser.add_argument("--broker", metavar="URL", help="publish to this broker instead of one of our own")
     parser.add_argument("--live", action="store_true", help="use the real cloud, with the key in INTERHUMAN_API_KEY")
     parser.add_argument("--seconds", type=float, metavar="N", help="end by itself")
+    parser.set_defaults(command=_demo)
 
 
-def _add_watch(parser: argparse.ArgumentParser) -> None:
+def _add_watch(commands: "Commands") -> None:
+    usage = Usage(
+        "all boxes of a broker, live in the terminal",
+        "Arrows scroll, / filters, q quits. Needs the extra: pip install 'interhuman2mqtt[tools]'.",
+        "interhuman2mqtt watch --broker mqtt://broker.example",
+        exits=(0, 69, 78),
+        environment=(SECRETS,),
+    )
+    parser = add_command(commands, "watch", usage)
     parser.add_argument(
         "--broker", metavar="URL", help="mqtt://HOST[:PORT] or mqtts://; default: mqtt.url of the files"
     )
@@ -113,6 +189,22 @@ def _add_watch(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="whose [mqtt] to connect by, user and password included; default: as for run, where there is no --broker",
     )
+    parser.set_defaults(command=_watch)
+
+
+def _unknown_command(parser: argparse.ArgumentParser, words: list[str]) -> str | None:
+    """Return a sentence for a first word that is no command, with the one that was probably meant."""
+    known = subcommands(parser)
+    if not words or words[0].startswith("-") or words[0] in known:
+        return None
+    meant = problems.did_you_mean(words[0], known) or f"; the commands are {', '.join(known)}"
+    return f"there is no command {clean(words[0], 40)}{meant}"
+
+
+def subcommands(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
+    """Return the parser of each command, by name."""
+    [found] = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]  # noqa: SLF001
+    return dict(found.choices)
 
 
 def _run(parsed: argparse.Namespace) -> int:
@@ -149,7 +241,8 @@ def _demo(parsed: argparse.Namespace) -> int:
 
 
 def _schema(parsed: argparse.Namespace) -> int:
-    sys.stdout.write((resources.files("interhuman2mqtt") / "schema" / f"{parsed.of}.json").read_text())
+    file = resources.files("interhuman2mqtt") / "schema" / f"{parsed.of}.json"
+    sys.stdout.write(f"{file}\n" if parsed.path else file.read_text())
     return 0
 
 

@@ -85,6 +85,25 @@ def test_help(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert [word for word in expected if word not in said] == []
 
 
+@pytest.mark.parametrize("name", [name for name in cli.subcommands(cli.build_parser()) if name != "simulate"])
+def test_the_help_of_each_command(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """It says in a sentence what the command does, with an example of it, and how it may end."""
+    assert ended([name, "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert f"example:\n  interhuman2mqtt {name}" in shown
+    assert "exit status:\n  0   done" in shown
+
+
+def test_a_command_that_is_misspelt(capsys: pytest.CaptureFixture[str]) -> None:
+    """The one that was probably meant is named; nothing that was typed reaches the terminal as a command."""
+    assert ended(["chek"]) == 2
+    assert capsys.readouterr().err.endswith('there is no command chek; did you mean "check"?\n')
+    assert ended(["\x1b[31mxyzzy"]) == 2
+    shown = capsys.readouterr().err
+    assert "\x1b" not in shown
+    assert "the commands are run, check" in shown
+
+
 @pytest.mark.parametrize("arguments", [[], ["fly"], ["run", "--speed", "9"]], ids=["nothing", "unknown", "option"])
 def test_usage(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     """What cannot be understood ends with status 2 and the usage."""

@@ -4,14 +4,60 @@ import argparse
 import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001 - argparse has no other name for it
 
 
-def add_config(parser: argparse.ArgumentParser) -> None:
-    """`--config` and `--box`."""
+SECONDS_MAX = 3600
+EXITS = {
+    0: "done",
+    2: "the command line is wrong",
+    69: "it could not be done, and the text says why",
+    75: "another daemon has this state directory",
+    70: "a bug, which the log describes",
+    78: "the configuration is wrong, and the text says where",
+}
+"""Exit statuses as `--help` explains them; those of the service are in `exit_codes`."""
+STATE = "STATE_DIRECTORY (the daemon's state)"
+SECRETS = "CREDENTIALS_DIRECTORY and the variables that the configuration names (secrets)"
+
+
+class Usage(NamedTuple):
+    """The help of a command, beside its arguments."""
+
+    does: str
+    """One line, for the list of commands."""
+    more: str
+    """Sentences that follow it in the command's own help."""
+    example: str
+    exits: tuple[int, ...] = (0, 69)
+    environment: tuple[str, ...] = ()
+
+
+def add_command(commands: "Commands", name: str, usage: Usage) -> argparse.ArgumentParser:
+    """Add a command whose help has a sentence, an example, its exit statuses, and the environment that it reads."""
+    exits = [f"  {status:<3} {EXITS[status]}" for status in usage.exits]
+    environment = ["environment:", *(f"  {one}" for one in usage.environment)] if usage.environment else []
+    return commands.add_parser(
+        name,
+        help=usage.does,
+        description=f"{usage.does[0].upper()}{usage.does[1:]}. {usage.more}".strip(),
+        epilog="\n".join(["example:", f"  {usage.example}", "exit status:", *exits, *environment]),
+        formatter_class=HelpFormatter,
+    )
+
+
+class HelpFormatter(argparse.HelpFormatter):
+    """Wraps the description, and leaves the lines of the epilog as they are."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        return text if "\n" in text else super()._fill_text(text, width, indent)
+
+
+def add_config(parser: argparse.ArgumentParser, *, box: bool = True) -> None:
+    """Add `--config`, and `--box`."""
     parser.add_argument(
         "--config",
         action="append",
@@ -20,10 +66,8 @@ def add_config(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="may be repeated; default: /etc/interhuman2mqtt/interhuman2mqtt.toml, then conf.d/*.toml beside it",
     )
-    parser.add_argument("--box", metavar="ID", help="as if this were the box of that id; default: box.id")
-
-
-SECONDS_MAX = 3600
+    if box:
+        parser.add_argument("--box", metavar="ID", help="as if this were the box of that id; default: box.id")
 
 
 def add_commands(commands: "Commands") -> None:
@@ -34,27 +78,36 @@ def add_commands(commands: "Commands") -> None:
     restart = _add(
         commands,
         "restart",
-        "ask the running daemon to restart a camera, or all",
-        "The camera's session is drained, its source is opened anew. Needs no broker.",
-        "interhuman2mqtt restart front",
+        Usage(
+            "ask the running daemon to restart a camera, or all",
+            "The camera's session is drained, its source is opened anew. Needs no broker.",
+            "interhuman2mqtt restart front",
+            environment=(STATE,),
+        ),
     )
     restart.add_argument("camera", nargs="?", metavar="CAMERA", help="default: all")
     restart.set_defaults(command=_restart)
     reload = _add(
         commands,
         "reload",
-        "ask the running daemon to apply the changed configuration",
-        "Only the cameras that changed are restarted; a file with a mistake changes nothing. Needs no broker.",
-        "interhuman2mqtt reload",
+        Usage(
+            "ask the running daemon to apply the changed configuration",
+            "Only the cameras that changed are restarted; a file with a mistake changes nothing. Needs no broker.",
+            "interhuman2mqtt reload",
+            environment=(STATE,),
+        ),
     )
     reload.set_defaults(command=_reload)
     health = _add(
         commands,
         "health",
-        "say whether the running daemon is well",
-        "For what restarts containers: 0 where every part of it moves, 69 where one hangs or no daemon runs. A camera "
-        "or a broker that is down is no illness. Needs no broker.",
-        "podman run --health-cmd 'interhuman2mqtt health' ...",
+        Usage(
+            "say whether the running daemon is well",
+            "For what restarts containers: 0 where every part of it moves, 69 where one hangs or no daemon runs. A "
+            "camera or a broker that is down is no illness. Needs no broker.",
+            "interhuman2mqtt health",
+            environment=(STATE,),
+        ),
     )
     health.set_defaults(command=_health)
 
@@ -63,10 +116,12 @@ def _add_devices(commands: "Commands") -> None:
     devices = _add(
         commands,
         "devices",
-        "list the cameras and microphones of this machine, or of the network",
-        "Each with its stable names, and what it offers; devices that are in use are not opened. On the network ONVIF "
-        "cameras are looked for by one question to all; a password is sent to none but the host that is named.",
-        "interhuman2mqtt devices --toml >> /etc/interhuman2mqtt/interhuman2mqtt.toml",
+        Usage(
+            "list the cameras and microphones of this machine, or of the network",
+            "Each with its stable names, and what it offers; devices that are in use are not opened. On the network "
+            "ONVIF cameras are asked by one question to all; a password is sent to none but the host that is named.",
+            "interhuman2mqtt devices --toml >> /etc/interhuman2mqtt/interhuman2mqtt.toml",
+        ),
     )
     devices.add_argument("--toml", action="store_true", help="as tables that can be pasted; --json goes before it")
     of_network = devices.add_mutually_exclusive_group()
@@ -86,9 +141,12 @@ def _add_probe(commands: "Commands") -> None:
     probe = _add(
         commands,
         "probe",
-        "open a source and say what it is, what it costs, and why it cannot be used, if it cannot",
-        "It is opened as the service would; nothing leaves this machine.",
-        "interhuman2mqtt probe rtsp://10.0.0.5/stream1 --username viewer --password-file front.pw",
+        Usage(
+            "open a source and say what it is, what it costs, and why it cannot be used, if it cannot",
+            "It is opened as the service would; nothing leaves this machine.",
+            "interhuman2mqtt probe rtsp://10.0.0.5/stream1 --username viewer --password-file front.pw",
+            environment=(SECRETS,),
+        ),
     )
     probe.add_argument("source", metavar="SOURCE", help="as in the configuration, or the name of a camera there")
     probe.add_argument("--seconds", type=_seconds, default=10.0, metavar="N", help="how long; default: %(default)g")
@@ -105,22 +163,21 @@ def _add_doctor(commands: "Commands") -> None:
     doctor = _add(
         commands,
         "doctor",
-        "look at the whole chain, from the cameras to the broker, and say how to mend what fails",
-        "It opens each camera and, for a moment, a session with the cloud, which counts as one of the account's; "
-        "to see what the broker allows it publishes an event doctor.test of each camera.",
-        "interhuman2mqtt doctor",
+        Usage(
+            "look at the whole chain, from the cameras to the broker, and say how to mend what fails",
+            "It opens each camera and, for a moment, a session with the cloud, which counts as one of the account's; "
+            "to see what the broker allows it publishes an event doctor.test of each camera.",
+            "interhuman2mqtt doctor",
+            exits=(0, 69, 78),
+            environment=(STATE, SECRETS, "https_proxy (the way to the cloud)"),
+        ),
     )
     add_config(doctor)
     doctor.set_defaults(command=_doctor)
 
 
-def _add(commands: "Commands", name: str, does: str, more: str, example: str) -> argparse.ArgumentParser:
-    parser = commands.add_parser(
-        name,
-        help=does,
-        description=f"{does[0].upper()}{does[1:]}. {more}",
-        epilog=f"example: {example}",
-    )
+def _add(commands: "Commands", name: str, usage: Usage) -> argparse.ArgumentParser:
+    parser = add_command(commands, name, usage)
     parser.add_argument("--json", action="store_true", help="answer in JSON, for scripts")
     return parser
 
