@@ -215,7 +215,7 @@ def memory_max(command: ipc.Open) -> int:
 
 
 def print_ffmpeg_log() -> None:
-    """Have FFmpeg print on stderr by itself: PyAV's way would have its threads wait for Python's lock."""
+    """Let FFmpeg print on stderr by itself: PyAV's way would have its threads wait for Python's lock."""
     av.logging.set_libav_level(av.logging.INFO)
     av.logging.restore_default_callback()
 

@@ -1,8 +1,9 @@
-"""Says of an ALSA capture device why it cannot be opened: FFmpeg answers EIO to whatever is wrong with it.
+"""ALSA capture devices: the hardware that a name means, and why it cannot be opened."""
 
-The cards are looked up in sysfs and not in /proc/asound, which container engines hide; only who holds a device stands
-nowhere else. A device is opened for a moment without waiting, since no list tells whether it may be opened.
-"""
+# FFmpeg answers EIO to whatever is wrong with a device, so we look for ourselves. The cards are looked up in sysfs, and
+# not in /proc/asound, which container engines hide; only who holds a device stands nowhere else. A device is opened for
+# a moment without waiting (O_NONBLOCK), since no list shows whether it may be opened; alsa-lib would have done it as
+# well, with a dozen lines on stderr for each attempt.
 
 import errno
 import os
@@ -15,7 +16,7 @@ from interhuman2mqtt.errors import Outage, Reason, Refused
 
 PROC = Path("/proc")
 EXCLUSIVE = ("hw", "plughw")
-"""Names of a device that is in use by one program at a time."""
+"""Names of devices that one program at a time can open."""
 HARDWARE = (*EXCLUSIVE, "dsnoop", "sysdefault")
 """Names whose arguments are a card, a device and a subdevice; the last two share it, which alsa-lib has to arrange."""
 ARGUMENTS = ("CARD", "DEV", "SUBDEV")
@@ -32,7 +33,7 @@ class HardwareAddress(NamedTuple):
 
 
 class Roots(NamedTuple):
-    """Where the kernel shows its devices; tests have others."""
+    """The folders in which the kernel shows its devices; tests have others."""
 
     sys: Path = SYS
     dev: Path = DEV
@@ -44,29 +45,29 @@ def parse_name(name: str) -> HardwareAddress | None:
 
     None for a name that only the configuration of ALSA explains (`default`, a plug-in's), or that is malformed.
     """
-    plugin, _, said = name.partition(":")
+    plugin, _, arguments = name.partition(":")
     if plugin not in HARDWARE:
         return None
-    given = dict(zip(ARGUMENTS, ("0", "0", "-1"), strict=True))
-    for place, argument in enumerate(said.split(",") if said else []):
+    values = dict(zip(ARGUMENTS, ("0", "0", "-1"), strict=True))
+    for place, argument in enumerate(arguments.split(",") if arguments else []):
         key, is_named, value = argument.partition("=")
         if place >= len(ARGUMENTS) or (is_named and key not in ARGUMENTS):
             return None
-        given[key if is_named else ARGUMENTS[place]] = value if is_named else argument
+        values[key if is_named else ARGUMENTS[place]] = value if is_named else argument
     try:
-        return HardwareAddress(given["CARD"], int(given["DEV"]), int(given["SUBDEV"]))
+        return HardwareAddress(values["CARD"], int(values["DEV"]), int(values["SUBDEV"]))
     except ValueError:
         return None
 
 
 def open_attempts(name: str) -> list[tuple[str, dict[str, str]]]:
-    """Return what to try for a name, with FFmpeg's options, until one opens.
+    """Return the names to try for one, with FFmpeg's options, until one opens.
 
     FFmpeg asks for two channels of 16 bits and nothing else, which a device of one channel, or of 24 bits, refuses to
-    `hw:`; `plughw:` converts. It comes last, because it resamples where `hw:` tells the true rate.
+    `hw:`; `plughw:` converts. It comes last, because it resamples where `hw:` has the true rate.
     """
-    plugin, colon, said = name.partition(":")
-    converted: list[tuple[str, dict[str, str]]] = [(f"plughw{colon}{said}", {})] if plugin == "hw" else []
+    plugin, colon, arguments = name.partition(":")
+    converted: list[tuple[str, dict[str, str]]] = [(f"plughw{colon}{arguments}", {})] if plugin == "hw" else []
     return [(name, {}), (name, {"channels": "1"}), *converted]
 
 
@@ -82,9 +83,7 @@ def find_fault(name: str, roots: Roots = Roots()) -> Outage | None:  # noqa: B00
     cards = _cards(roots.sys)
     if not cards:
         return _without_cards(what)
-    number = (
-        hardware.card if hardware.card in cards else next((n for n, i in cards.items() if i == hardware.card), None)
-    )
+    number = _card_number(cards, hardware)
     if number is None:
         there = ", ".join(f"{id_} (number {number})" for number, id_ in cards.items())
         return Outage(Reason.NOT_FOUND, f"{what}: there is no sound card {hardware.card}; there are: {there}")
@@ -100,18 +99,17 @@ def find_fault(name: str, roots: Roots = Roots()) -> Outage | None:  # noqa: B00
 def device_node(name: str, roots: Roots = Roots()) -> Path | None:  # noqa: B008 - frozen
     """Return the file in /dev of the hardware that a name means; None where it means none that is there."""
     hardware = parse_name(name)
-    cards = _cards(roots.sys)
-    number = next((number for number, known in cards.items() if hardware and hardware.card in {number, known}), None)
+    number = _card_number(_cards(roots.sys), hardware) if hardware else None
     return roots.dev / f"snd/pcmC{number}D{hardware.device}c" if hardware and number is not None else None
 
 
-def explain_refusal(name: str, said: str, roots: Roots = Roots()) -> Outage:  # noqa: B008 - frozen
+def explain_refusal(name: str, error_text: str, roots: Roots = Roots()) -> Outage:  # noqa: B008 - frozen
     """Return what the error is that FFmpeg prints (`... (Device or resource busy)`), as one sentence."""
     what = f"microphone alsa:{name}"
     for number in (errno.EBUSY, errno.EACCES, errno.EPERM, errno.ENODEV):
-        if said.endswith(f"({os.strerror(number)})"):
+        if error_text.endswith(f"({os.strerror(number)})"):
             return _open_error(what, number)
-    if said.endswith(f"({os.strerror(errno.ENOENT)})"):
+    if error_text.endswith(f"({os.strerror(errno.ENOENT)})"):
         if not _cards(roots.sys):
             return _without_cards(what)
         return Outage(
@@ -119,7 +117,7 @@ def explain_refusal(name: str, said: str, roots: Roots = Roots()) -> Outage:  # 
             f"{what}: ALSA knows no such device; `interhuman2mqtt devices` lists those of this machine, and names "
             "such as `default` need the system's /usr/share/alsa (Debian: libasound2-data)",
         )
-    return Outage(Reason.INVALID_MEDIA, f"{what} cannot be opened: {said or 'ALSA does not say why'}")
+    return Outage(Reason.INVALID_MEDIA, f"{what} cannot be opened: {error_text or 'ALSA does not say why'}")
 
 
 def _without_cards(what: str) -> Outage:
@@ -127,29 +125,33 @@ def _without_cards(what: str) -> Outage:
 
 
 def _cards(sys: Path) -> dict[str, str]:
-    """The ids of the sound cards by their numbers."""
+    """Return the ids of the sound cards by their numbers."""
     cards = sorted((sys / "class/sound").glob("card[0-9]*"))
     return {card.name.removeprefix("card"): read_line(card / "id") or card.name for card in cards}
 
 
+def _card_number(cards: dict[str, str], hardware: HardwareAddress) -> str | None:
+    """Return the number of a card that is named by its number or its id; None where there is none."""
+    if hardware.card in cards:
+        return hardware.card
+    return next((number for number, card in cards.items() if card == hardware.card), None)
+
+
 def _devices(sys: Path, card: str, direction: str) -> list[int]:
-    nodes = (
-        re.fullmatch(rf"pcmC{card}D(\d+){direction}", device_node.name)
-        for device_node in (sys / "class/sound").glob("pcm*")
-    )
+    nodes = (re.fullmatch(rf"pcmC{card}D(\d+){direction}", node.name) for node in (sys / "class/sound").glob("pcm*"))
     return sorted(int(found[1]) for found in nodes if found)
 
 
 def _others(devices: list[int]) -> str:
-    """A half sentence about what captures on the same card."""
+    """Return a half sentence about what captures on the same card."""
     return f"; those that capture: {', '.join(map(str, devices))}" if devices else "; none of it captures"
 
 
 def _device_fault(what: str, card: str, hardware: HardwareAddress, roots: Roots) -> Outage | None:
-    """What is wrong with a device that the kernel has."""
+    """Return what is wrong with a device that the kernel has."""
     info = roots.proc / f"asound/card{card[1:]}/pcm{hardware.device}c"
-    for device_node in (f"control{card}", f"pcm{card}D{hardware.device}c"):
-        path = roots.dev / "snd" / device_node
+    for node in (f"control{card}", f"pcm{card}D{hardware.device}c"):
+        path = roots.dev / "snd" / node
         try:
             os.close(os.open(path, os.O_RDWR | os.O_NONBLOCK))
         except OSError as error:
@@ -163,7 +165,7 @@ def _device_fault(what: str, card: str, hardware: HardwareAddress, roots: Roots)
 
 
 def _open_error(what: str, number: int, holder: str = "") -> Outage:
-    """What the system's refusal to open a device means."""
+    """Return the outage of the system's refusal to open a device."""
     match number:
         case errno.EBUSY | errno.EAGAIN:
             return Outage(Reason.BUSY, f"{what} is in use{holder or ' by another program'}")
@@ -177,7 +179,7 @@ def _open_error(what: str, number: int, holder: str = "") -> Outage:
 
 
 def _holder(info: Path, subdevice: int, proc: Path) -> str:
-    """Who has a device open, as half a sentence; empty where nobody has, or nobody tells."""
+    """Return who has a device open, as half a sentence; empty where nobody has, or it is not known."""
     for status in sorted(info.glob(f"sub{subdevice if subdevice >= 0 else '*'}/status")):
         if found := re.search(r"^owner_pid\s*: (\d+)", read_line(status), re.MULTILINE):
             return f" by {read_line(proc / found[1] / 'comm') or 'a process'} (process {found[1]})"

@@ -30,7 +30,7 @@ comes from the future. The drift of a crystal is no fault, and made good by a fe
 # mean of arrivals follows each stall of the network. The least of (arrival - PTS) is the most punctual packet seen, it
 # only improves, and two minutes of it are forgotten in steps, so that it follows a clock that drifts. A recording keeps
 # the value of its first chunk: events of one session never jump against each other. The camera's own wall clock (RTCP
-# sender reports) was refused: cameras are hours and years wrong, and nobody can tell which.
+# sender reports) was refused: cameras are hours and years wrong, and nothing shows which.
 
 from collections import Counter, deque
 from fractions import Fraction

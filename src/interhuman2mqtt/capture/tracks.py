@@ -22,7 +22,7 @@ AvPacket: TypeAlias = "av.Packet[Any]"  # generic in the stubs only
 
 
 class Track(Protocol):
-    """What muxing needs to know of a track."""
+    """The parameters of a track, as muxers need them."""
 
     @property
     def template(self) -> Stream:

@@ -1,4 +1,4 @@
-"""Finds a V4L2 device by what does not change: numbers behind /dev/video do, at every reboot and reset of a hub."""
+"""V4L2 devices by what does not change: numbers behind /dev/video do, at every reboot and reset of a hub."""
 
 import os
 import stat
@@ -12,23 +12,23 @@ SYS = Path("/sys")
 DEV = Path("/dev")
 
 
-class Node(NamedTuple):
+class DeviceNode(NamedTuple):
     """A camera as the kernel knows it."""
 
     name: str
     """`video0`"""
     label: str
-    """What its driver calls it."""
+    """Its name by the driver."""
     serial: str
     """Empty where it is no USB device, or has none."""
     usb_path: str
 
 
 def find_device(name: str, sys: Path = SYS, dev: Path = DEV) -> Path:
-    """The device that `v4l2:<name>` means: a path, a USB serial number, or a USB path such as `1-1.4`.
+    """Return the device that `v4l2:<name>` means: a path, a USB serial number, or a USB path such as `1-1.4`.
 
     Raises:
-        Outage: no such device now; the sentence lists those that are there.
+        Outage: There is no such device now; the sentence lists those that are there.
     """
     if name.startswith("/"):
         return Path(name)
@@ -42,7 +42,7 @@ def find_device(name: str, sys: Path = SYS, dev: Path = DEV) -> Path:
 
 
 def is_available(name: str, sys: Path = SYS, dev: Path = DEV) -> bool:
-    """Return whether that device is plugged in, and ours to open; it is not opened.
+    """Decide whether that device is plugged in, and ours to open; it is not opened.
 
     A node that is new belongs to root until udev has given it to the group `video`: to open it before would be refused.
     """
@@ -58,12 +58,12 @@ def is_available(name: str, sys: Path = SYS, dev: Path = DEV) -> bool:
     return is_known and os.access(node, os.R_OK | os.W_OK, effective_ids=True)
 
 
-def nodes(sys: Path = SYS) -> Iterator[Node]:
-    """The cameras that there are; a second node of one carries metadata, not frames, and is left out."""
+def nodes(sys: Path = SYS) -> Iterator[DeviceNode]:
+    """Return the cameras that there are; a second node of one carries metadata, not frames, and is left out."""
     for node in sorted((sys / "class/video4linux").glob("video*")):
         if read_line(node / "index") in {"", "0"}:
             serial, usb_path = usb_identity(node)
-            yield Node(node.name, _label(read_line(node / "name")) or node.name, serial, usb_path)
+            yield DeviceNode(node.name, _label(read_line(node / "name")) or node.name, serial, usb_path)
 
 
 def _label(name: str) -> str:
@@ -73,7 +73,7 @@ def _label(name: str) -> str:
 
 
 def usb_identity(node: Path) -> tuple[str, str]:
-    """Serial number and bus path of the USB device that a node of sysfs belongs to; empty where it is no USB device."""
+    """Return serial number and bus path of the USB device that a node of sysfs belongs to; empty where it is none."""
     for parent in (node / "device").resolve().parents:
         if (parent / "idVendor").exists():
             return read_line(parent / "serial"), parent.name
@@ -81,7 +81,7 @@ def usb_identity(node: Path) -> tuple[str, str]:
 
 
 def read_line(path: Path) -> str:
-    """What a file of sysfs or procfs says, without the newline; empty where it is not there."""
+    """Return the content of a file of sysfs or procfs, without the newline; empty where it is not there."""
     try:
         return path.read_text().strip()
     except OSError:

@@ -1,4 +1,4 @@
-"""Ask a V4L2 camera's driver what it can send; nothing is changed, and nothing is captured.
+"""The formats that a V4L2 camera's driver offers; nothing is changed, and nothing is captured.
 
 Numbers and structures: linux/videodev2.h, the same on all architectures.
 """
@@ -24,7 +24,7 @@ DISCRETE = 1
 ENTRIES_MAX = 256
 """A driver that lists more of anything is broken."""
 USUAL_SIZES = ((640, 480), (1280, 720), (1920, 1080))
-"""Looked at within a range of sizes, whose ends alone say little: the smallest is fast, and the largest slow."""
+"""Queried within a range of sizes, whose ends alone say little: the smallest is fast, and the largest slow."""
 
 Ioctl = Callable[[int, bytearray], None]
 """Does a request of V4L2 on an open device; raises OSError."""
@@ -36,13 +36,13 @@ class Size(Struct, frozen=True):
     width: int
     height: int
     fps: float
-    """The most; 0 where the driver does not tell."""
+    """The most; 0 where the driver lists none."""
     rates: tuple[float, ...] = ()
     """All of them; none: any up to `fps`."""
 
 
 class Format(Struct, frozen=True):
-    """What a camera can send."""
+    """A format that a camera can send."""
 
     code: str
     """Its four characters (FourCC): MJPG, YUYV, H264 ..."""

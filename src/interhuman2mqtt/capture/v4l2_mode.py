@@ -1,11 +1,10 @@
-"""Choose what a V4L2 camera is to send: which of its formats, at which size and frame rate.
+"""The choice of the mode of a V4L2 camera: which of its formats, at which size and frame rate."""
 
-FFmpeg takes the first format that the driver has in FFmpeg's own order, which begins with the raw ones: over USB 2 that
-is 10 frames a second at 1280x720, and five at 1920x1080, where the same camera has MJPEG at 30. And a size or rate that
-nobody asks for is whatever the last program left.
-
-H.264 of a camera's own could be tried on tables of capabilities only: no such camera was at hand.
-"""
+# FFmpeg's own choice lost: it takes the first format that the driver has in FFmpeg's own order, which begins with the
+# raw ones. Over USB 2 that is 10 frames a second at 1280x720, and five at 1920x1080, where the same camera has MJPEG at
+# 30. And a size or rate that nobody asks for is whatever the last program left.
+#
+# H.264 of a camera's own could be tried on tables of capabilities only: no such camera was at hand.
 
 from collections.abc import Iterator, Sequence
 from math import log2
@@ -28,7 +27,7 @@ class PixelFormat(NamedTuple):
     ffmpeg: str
     """As FFmpeg's option `input_format` has it: a codec, or the layout of raw pixels."""
     rank: int
-    """Which is taken first of those that reach the same size and rate."""
+    """The order of those that reach the same size and rate."""
 
 
 H264, RAW, MJPEG, DECODED, COLOURLESS = range(5)
@@ -48,7 +47,7 @@ FORMATS = {
 
 
 class Wanted(NamedTuple):
-    """What the configuration asks for; None, and "auto": nothing."""
+    """The wishes of the configuration; None, and "auto": none."""
 
     size: tuple[int, int] | None = None
     fps: float | None = None
@@ -58,7 +57,7 @@ class Wanted(NamedTuple):
 
 
 class Mode(NamedTuple):
-    """What the camera is asked to send."""
+    """The mode that a camera is asked for."""
 
     format: PixelFormat
     width: int
@@ -113,13 +112,13 @@ def _step(wanted: int, least: int, most: int, step: int) -> int:
 def _rate(size: Size, wanted: float) -> float:
     """Return the slowest rate that is enough, since what is too fast is decoded for nothing; else the fastest."""
     if not size.rates:
-        return min(wanted, size.fps)  # 0 where the driver does not tell
+        return min(wanted, size.fps)  # 0 where the driver lists none
     enough = [rate for rate in size.rates if rate >= wanted * ENOUGH]
     return min(enough, default=max(size.rates))
 
 
 def _cost(mode: Mode, wanted: Wanted) -> tuple[float, ...]:
-    """Return what is least for the best: distances as powers of two, so that half is as far off as double."""
+    """Return a rank, least for the best: distances as powers of two, so that half is as far off as double."""
     width, height = wanted.size or DEFAULT_SIZE
     area = abs(log2(mode.width * mode.height / (width * height)))
     shape = abs(log2(mode.width / mode.height / (width / height)))

@@ -107,7 +107,7 @@ def _remedy(error: OSError) -> str:
     return ": usermod -aG video USER, and log in again" if isinstance(error, PermissionError) else ""
 
 
-def _names(node: v4l2.Node, roots: Roots, *, is_only: bool) -> Iterator[str]:
+def _names(node: v4l2.DeviceNode, roots: Roots, *, is_only: bool) -> Iterator[str]:
     """Return all names that `source` takes, the most stable one first."""
     if node.serial and is_only:
         yield f"v4l2:{node.serial}"
