@@ -28,7 +28,7 @@ WHOLE = 1 << 30
 LEGIBLE = 300_000
 """Bits a second: so small a picture would get so few by default that a number is unreadable now and then."""
 
-Cut = tuple[ipc.Chunk, bytes]
+PulledChunk = tuple[ipc.Chunk, bytes]
 
 
 def a_command(source: str | Path = "test:", **changes: Any) -> ipc.Open:
@@ -99,20 +99,20 @@ class Captured:
         )
         return Recorder(command, self.ring, self.anchor)
 
-    def cut(self, recording: Recorder, *, source_ended: bool = False) -> Cut | None:
+    def pull(self, recording: Recorder, *, source_ended: bool = False) -> PulledChunk | None:
         """What one pull gets."""
         recording.is_pulled = True
         return recording.next_chunk(self.tracks, source_ended=source_ended)
 
-    def next(self, recording: Recorder, *, source_ended: bool = False) -> Cut:
+    def next(self, recording: Recorder, *, source_ended: bool = False) -> PulledChunk:
         """What one pull gets that must get something."""
-        cut = self.cut(recording, source_ended=source_ended)
+        cut = self.pull(recording, source_ended=source_ended)
         assert cut is not None
         return cut
 
-    def cuts(self, recording: Recorder, *, source_ended: bool = False) -> Iterator[Cut]:
+    def chunks(self, recording: Recorder, *, source_ended: bool = False) -> Iterator[PulledChunk]:
         """Every chunk that pulling gives, as long as it gives one."""
-        while not recording.is_ended and (cut := self.cut(recording, source_ended=source_ended)):
+        while not recording.is_ended and (cut := self.pull(recording, source_ended=source_ended)):
             yield cut
 
 
@@ -124,7 +124,7 @@ def captured(clip: Clip | Path, **changes: Any) -> Captured:
     return whole
 
 
-def media(cuts: list[Cut]) -> bytes:
+def media(cuts: list[PulledChunk]) -> bytes:
     """The payloads one after the other."""
     return b"".join(payload for _, payload in cuts)
 

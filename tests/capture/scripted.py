@@ -43,7 +43,7 @@ class Placed(NamedTuple):
 
 @dataclass
 class Camera:
-    """Sends pictures and sound, each by a clock of its own, over a network that delays and stalls."""
+    """Sends frames and audio, each by a clock of its own, over a network that delays and stalls."""
 
     video: Clock = honest
     sound: Clock = honest

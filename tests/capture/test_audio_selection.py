@@ -1,4 +1,4 @@
-"""Of several sound tracks the one that carries sound is taken, and a codec that nobody knows costs its track only."""
+"""Of several audio tracks the one that carries audio is taken, and a codec that nobody knows costs its track only."""
 
 from collections.abc import Sequence
 

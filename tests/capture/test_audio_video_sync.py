@@ -1,4 +1,4 @@
-"""Sound and video of the same instant stay together, whatever either clock does, and sound stays clean."""
+"""Audio and video of the same instant stay together, whatever either clock does, and audio stays clean."""
 
 import io
 import math
@@ -174,7 +174,7 @@ def shown_at(shown: list[tuple[float, float]], true: float) -> float:
 def test_a_microphone_beside_a_camera(
     crystal: float, video: float, seconds: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With both crystals off by 300 ppm sound and video stay within 100 ms, however long it lasts."""
+    """With both crystals off by 300 ppm audio and video stay within 100 ms, however long it lasts."""
     seen = apart(Microphone(crystal), running(video), seconds, monkeypatch)
     assert max(map(abs, seen)) < TOGETHER_S
 

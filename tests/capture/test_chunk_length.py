@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec import structs
 
-from capture.material import SMALL, Captured, Cut, captured
+from capture.material import SMALL, Captured, PulledChunk, captured
 from interhuman2mqtt.capture import ipc
 from interhuman2mqtt.capture.chunk_length import SHORT_OF_CHUNK, Bounds, chunk_lengths
 from interhuman2mqtt.capture.recorder import Recorder
@@ -27,7 +27,7 @@ RATES = (1.5, 5.0, 14.985, 25.0, 60.0)
 
 
 class Camera:
-    """A camera that copies two pictures again and again, and one recording of it that is pulled all the time."""
+    """A camera that copies two frames again and again, and one recording of it that is pulled all the time."""
 
     def __init__(self, fps: float, framing: str, chunk_s: float, least_s: float | None = None) -> None:
         whole = small()
@@ -60,21 +60,21 @@ class Camera:
 
     @property
     def now(self) -> float:
-        """The newest picture's time."""
+        """The newest frame's time."""
         return self.time_of(self.shown - 1)
 
     def time_of(self, number: int) -> float:
-        """When a picture is shown."""
+        """When a frame is shown."""
         return round(number * self._ticks) * self._tick_s
 
     def show(self, *, key: bool) -> None:
-        """One more picture."""
+        """One more frame."""
         at, after = round(self.shown * self._ticks), round((self.shown + 1) * self._ticks)
         data = self._data[key]
         self.ring.add_video(Packet(at, at, after - at, key, len(data), data), self.time_of(self.shown))
         self.shown += 1
 
-    def pull(self, *, source_ended: bool = False) -> Cut | None:
+    def pull(self, *, source_ended: bool = False) -> PulledChunk | None:
         """What there is now."""
         self.recording.is_pulled = True
         return self.recording.next_chunk(self.tracks, source_ended=source_ended)
@@ -84,14 +84,14 @@ _small: list[Captured] = []
 
 
 def small() -> Captured:
-    """The clip that the pictures are taken from, captured once."""
+    """The clip that the frames are taken from, captured once."""
     if not _small:
         _small.append(captured(SMALL._replace(audio=None)))
     return _small[0]
 
 
 class Left(NamedTuple):
-    """A chunk, and when it left: the time of the newest picture."""
+    """A chunk, and when it left: the time of the newest frame."""
 
     head: ipc.Chunk
     payload: bytes
@@ -99,7 +99,7 @@ class Left(NamedTuple):
 
 
 def live(camera: Camera, gops: Sequence[int]) -> Iterator[Left]:
-    """The chunks of GOPs of so many pictures each, pulled as a session does; the last one is sealed by one picture."""
+    """The chunks of GOPs of so many frames each, pulled as a session does; the last one is complete by one frame."""
     for frames in (*gops, 1):
         for number in range(frames):
             camera.show(key=number == 0)
@@ -126,7 +126,7 @@ def judge(camera: Camera, gops: Sequence[int], chunks: list[Left], chunk_s: floa
 
 
 def judge_media(camera: Camera, chunks: list[Left], *, standalone: bool, least_s: float) -> None:
-    """What the cloud sees: each picture once and in order, and, of files, how long each is."""
+    """What the cloud sees: each frame once and in order, and, of files, how long each is."""
     pictures, seconds = 0, 0.0
     for media in [chunk.payload for chunk in chunks] if standalone else [b"".join(c.payload for c in chunks)]:
         with opened(media) as file:
@@ -153,7 +153,7 @@ def run(fps: float, gops: Sequence[int], framing: str, chunk_s: float) -> None:
 
 
 def grid() -> Iterator[tuple[float, int, str, float]]:
-    """Every point: pictures a second, pictures in a GOP, framing, length that is asked for."""
+    """Every point: frames a second, frames in a GOP, framing, length that is asked for."""
     seen = set()
     for fps in RATES:
         for gop_s in GOPS_S:
@@ -319,7 +319,7 @@ def test_a_rest_before_another_format_is_a_hole() -> None:
 
 
 def test_a_camera_that_stood_still_is_no_long_picture() -> None:
-    """The last picture of a chunk lasts until the next GOP, but not through a hole, which the cloud shall see."""
+    """The last frame of a chunk lasts until the next GOP, but not through a gap, which the cloud shall see."""
     camera = Camera(10.0, "continuous", 2.0)
     for number in range(20):
         camera.show(key=number == 0)

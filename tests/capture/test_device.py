@@ -113,7 +113,7 @@ async def test_a_user_without_a_password() -> None:
 
 
 async def test_a_wrong_path() -> None:
-    """A camera that has no such stream is told apart from one that is not there."""
+    """A camera that has no such stream is reported apart from one that is not there."""
     async with rtsp_server(MOUNT) as server:
         found = await outage(a_command(server.url("/other"), username="viewer", password=PASSWORD))
     assert (type(found), found.reason) == (Refused, Reason.NOT_FOUND)
@@ -232,7 +232,7 @@ def test_a_directory_is_not_media(tmp_path: Path) -> None:
 
 
 def test_no_video() -> None:
-    """Sound alone is no camera."""
+    """Audio alone is no camera."""
     found = opening(a_command(SMALL._replace(video=None).path()))
     assert found
     assert (type(found), found.reason) == (Refused, Reason.NO_VIDEO)
@@ -256,7 +256,7 @@ def test_what_is_no_camera() -> None:
 
 
 def test_the_test_picture() -> None:
-    """`test:` needs nothing, and has sound."""
+    """`test:` needs nothing, and has audio."""
     feed = open_source(a_command(size=(320, 180), fps=5.0))
     picture = feed.container.streams.video[0]
     assert (picture.width, picture.height, picture.average_rate) == (320, 180, Fraction(5))
@@ -330,7 +330,7 @@ def test_a_camera_is_found_by_its_serial_number_or_its_usb_path(tmp_path: Path, 
 
 
 def test_the_second_node_of_a_camera_is_passed_over(tmp_path: Path, usb: Callable[..., None]) -> None:
-    """It carries metadata, no pictures."""
+    """It carries metadata, no frames."""
     usb("video0", "1-1.4", "ABC123", 1)
     usb("video1", "1-1.4", "ABC123", 0)
     assert v4l2.find_device("ABC123", tmp_path, Path("/dev")) == Path("/dev/video1")

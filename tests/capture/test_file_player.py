@@ -1,4 +1,4 @@
-"""Files of every container and clock play in real time and loop without a hole or a pile-up; no test waits for it."""
+"""Files of every container and clock play in real time and loop without a gap or a pile-up; no test waits for it."""
 
 import hashlib
 import subprocess
@@ -176,7 +176,7 @@ def test_a_file_plays_in_real_time_and_again(name: str) -> None:
 
 @pytest.mark.parametrize("name", WHOLE)
 def test_what_is_made_of_a_file(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two passes are one film: every picture once and in its order, nothing repaired, sound as long as the video."""
+    """Two passes are one film: every frame once and in its order, nothing repaired, audio as long as the video."""
     monkeypatch.setattr(demuxer, "play", lambda feed: playing(feed, length(name) * 2))
     capture = Capture(a_command(file(name)))
     capture.run()

@@ -1,4 +1,4 @@
-"""What a server that means harm can do stays inside the worker: a reason is told, and the process is gone."""
+"""What a server that means harm can do stays inside the worker: a reason is reported, and the process is gone."""
 
 from pathlib import Path
 

@@ -65,7 +65,7 @@ def test_a_damaged_frame_costs_one_frame(tmp_path: Path, damage: Callable[[bytes
             copy.is_keyframe = True
             file.mux(copy)
     whole = captured(film, video_bitrate=LEGIBLE, audio="none")
-    shown = numbers(media(list(whole.cuts(whole.record()))))
+    shown = numbers(media(list(whole.chunks(whole.record()))))
     others = [number for number in range(CLIP.frames) if number != DAMAGED]
     assert [number for number in shown if number in others] == others
     assert len(shown) in {CLIP.frames, CLIP.frames - 1}

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from capture import odd_films
+from capture import unusual_clips
 from capture.material import captured, media, numbers
 from interhuman2mqtt.capture.parameter_sets import KeyFrameChecker, exp_golomb, read_head, recovery_frames
 from interhuman2mqtt.capture.ring import Packet
@@ -29,7 +29,7 @@ def lengths(*units: bytes) -> bytes:
 
 @pytest.mark.parametrize(("form", "size"), [(annexb, 0), (lengths, 4)], ids=["annex-b", "lengths"])
 def test_the_head_of_a_key_frame(form: Callable[..., bytes], size: int) -> None:
-    """Parameter sets, whether it is an IDR picture, and after how many pictures it recovers; up to the first slice."""
+    """Parameter sets, whether it is an IDR frame, and after how many frames it recovers; up to the first slice."""
     head = read_head(form(AUD, SPS, PPS, IDR, SPS), size)
     assert (head.sets, head.sequence, head.is_idr, head.recovers_after) == ((SPS, PPS), SPS, True, 0)
     assert read_head(form(RECOVERS_AT_ONCE, SLICE), size)[:3] == ((), False, 0)
@@ -54,7 +54,7 @@ def test_numbers_of_exp_golomb() -> None:
 
 
 def test_what_recovers_later_is_no_beginning() -> None:
-    """An I frame of an open GOP is one, and an IDR picture in any case."""
+    """An I frame of an open GOP is one, and an IDR frame in any case."""
     keys = KeyFrameChecker(b"")
     assert keys.check(annexb(RECOVERS_AT_ONCE, SLICE)) is None
     assert keys.check(annexb(RECOVERS_AFTER_14, IDR)) is None
@@ -81,22 +81,22 @@ def test_a_key_frame_gets_the_parameter_sets_that_it_lacks() -> None:
 
 def test_parameter_sets_that_take_turns_are_copied() -> None:
     """Every frame decodes: of the whole recording, and of one that begins at any of its key frames."""
-    whole = captured(odd_films.taking_turns())
+    whole = captured(unusual_clips.taking_turns())
     assert whole.opened
     assert whole.opened.video_copied
     assert whole.counts.repairs == {}
-    assert numbers(media(list(whole.cuts(whole.record(), source_ended=True)))) == list(range(odd_films.FRAMES))
-    alone = whole.cuts(whole.record("standalone", chunk_s=1.0), source_ended=True)
-    assert [numbers(payload)[0] for _, payload in alone] == list(range(0, odd_films.FRAMES, odd_films.FPS))
+    assert numbers(media(list(whole.chunks(whole.record(), source_ended=True)))) == list(range(unusual_clips.FRAMES))
+    alone = whole.chunks(whole.record("standalone", chunk_s=1.0), source_ended=True)
+    assert [numbers(payload)[0] for _, payload in alone] == list(range(0, unusual_clips.FRAMES, unusual_clips.FPS))
 
 
-@pytest.mark.parametrize("path", [odd_films.open_gops, odd_films.plain_i_frames])
+@pytest.mark.parametrize("path", [unusual_clips.open_gops, unusual_clips.plain_i_frames])
 def test_i_frames_are_copied(path: Callable[[], Path]) -> None:
-    """Who begins at any of them sees its first picture, be it no IDR picture, and marked or not."""
+    """Who begins at any of them sees its first frame, be it no IDR frame, and marked or not."""
     whole = captured(path())
     assert whole.opened
     assert whole.opened.video_copied
-    alone = list(whole.cuts(whole.record("standalone", chunk_s=1.0), source_ended=True))
+    alone = list(whole.chunks(whole.record("standalone", chunk_s=1.0), source_ended=True))
     begins = [numbers(payload)[0] for _, payload in alone]
-    assert begins == list(range(begins[0] or 0, odd_films.FRAMES, odd_films.FPS))
-    assert len(begins) >= odd_films.SECONDS - 1
+    assert begins == list(range(begins[0] or 0, unusual_clips.FRAMES, unusual_clips.FPS))
+    assert len(begins) >= unusual_clips.SECONDS - 1

@@ -1,4 +1,4 @@
-"""The capture rests while nobody waits for a packet, and chunks leave as early as if it did not."""
+"""The capture pauses while nobody waits for a packet, and chunks leave as early as if it did not."""
 
 from itertools import accumulate
 
@@ -19,7 +19,7 @@ FRAME_MS = 40
 
 
 class Read:
-    """A ring that is filled with pictures, and when each of them was read; reading takes no time."""
+    """A ring that is filled with frames, and when each of them was read; reading takes no time."""
 
     def __init__(self, size: int = 10, *, has_audio: bool = False) -> None:
         self.ring = Ring(60.0, 1 << 30)
@@ -32,7 +32,7 @@ class Read:
         self._there = 0.0
 
     def picture(self, ms: int, *, key: bool = False, late: float = 0.0) -> float:
-        """Read the picture of that time, which comes so late, as soon as it is there; returns how long to rest then."""
+        """Read the frame of that time, which comes so late, as soon as it is there; returns how long to rest then."""
         there = self._there = max(self._there, ms * MS + late)  # TCP keeps the order
         self.now = max(self.now, there)
         self.delays.append(self.now - there)
@@ -43,7 +43,7 @@ class Read:
         return read_pause(self.ring, self.anchor, ms * MS, self.now)
 
     def gops(self, *frames: int, late: float = 0.0) -> None:
-        """Read GOPs of so many pictures, one after the other, and rest in between."""
+        """Read GOPs of so many frames, one after the other, and rest in between."""
         starts = set(accumulate(frames, initial=len(self.delays)))
         for number in range(min(starts), max(starts)):
             rest = self.picture(number * FRAME_MS, key=number in starts, late=late)
@@ -73,7 +73,7 @@ def test_the_end_of_a_gop_is_not_missed() -> None:
 
 
 def test_a_gop_that_waits_for_its_sound_is_not_kept_waiting() -> None:
-    """While a whole GOP waits for its sound only, each packet is read as it comes."""
+    """While a whole GOP waits for its audio only, each packet is read as it comes."""
     read = Read(has_audio=True)
     read.gops(25, 25)
     read.ring.add_audio(Packet(990, 990, 20, key=True, size=1, data=b""), 0.99)
@@ -83,7 +83,7 @@ def test_a_gop_that_waits_for_its_sound_is_not_kept_waiting() -> None:
 
 
 def test_what_has_piled_up_is_read_on() -> None:
-    """After a network that stood still nothing rests before the newest packet is reached."""
+    """After a network that stood still nothing pauses before the newest packet is reached."""
     read = Read()
     read.gops(50, 10)
     read.now += 0.5

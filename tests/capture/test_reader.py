@@ -10,7 +10,7 @@ from pathlib import Path
 import av
 import pytest
 
-from capture import odd_films
+from capture import unusual_clips
 from capture.material import SMALL, a_command, crafted, numbers
 from interhuman2mqtt.capture import capture_thread as capture_module
 from interhuman2mqtt.capture import ipc, microphone
@@ -55,7 +55,7 @@ def captured_until_it_ends(command: ipc.Open) -> Outage:
 
 
 def films(capture: Capture) -> list[bytes]:
-    """What each take recorded, the first take first."""
+    """What each epoch recorded, the first epoch first."""
     found: list[bytes] = []
     ring = capture.ring
     serial = ring.first
@@ -103,7 +103,7 @@ def test_key_frames_may_be_rare_where_copying_is_asked_for() -> None:
 
 
 def mute(path: Path) -> None:
-    """A film that announces a sound track with nothing in it."""
+    """A film that announces an audio track with nothing in it."""
     path.write_bytes(transport_stream(SMALL._replace(audio=None), announced="aac"))
 
 
@@ -121,7 +121,7 @@ def other_size(path: Path) -> None:
 
 
 def transport_stream(clip: Clip, announced: str | None = None) -> bytes:
-    """A clip's picture as MPEG-TS, whose parameter sets stand in band; `announced` sound has a place and no packet."""
+    """A clip's video as MPEG-TS, whose parameter sets stand in band; `announced` audio has a place and no packet."""
     target = io.BytesIO()
     with av.open(target, "w", format="mpegts") as file:
         video = add_video(clip, file)
@@ -134,7 +134,7 @@ def transport_stream(clip: Clip, announced: str | None = None) -> bytes:
 
 
 def test_parameter_sets_that_change_open_the_source_anew(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A copied track cannot go on with others; the next take has the new ones."""
+    """A copied track cannot go on with others; the next epoch has the new ones."""
     path = crafted(other_size, ".ts")
     later = SMALL._replace(audio=None, size=(128, 72), seconds=4).path()
     opened = iter([path, later])
@@ -182,7 +182,7 @@ def a_camera_and_a_microphone(monkeypatch: pytest.MonkeyPatch, *openings: float 
 
 
 def assert_whole(capture: Capture) -> list[tuple[float, float]]:
-    """All frames are there, and sound from the first to the last; returns when its packets begin, and are how long."""
+    """All frames are there, and audio from the first to the last; returns when its packets begin, and are how long."""
     assert capture.outage
     assert capture.outage.detail == "v4l2:/dev/video0 ended"
     (film,) = films(capture)
@@ -199,7 +199,7 @@ UNPLUGGED = Outage(Reason.NOT_FOUND, "microphone alsa:hw:1: there is no sound ca
 
 
 def test_a_microphone_beside_a_camera(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two inputs become one source: video and sound of the same time are in the same file."""
+    """Two inputs become one source: video and audio of the same time are in the same file."""
     capture = a_camera_and_a_microphone(monkeypatch, 8)
     capture.run()
     assert_whole(capture)
@@ -209,7 +209,7 @@ def test_a_microphone_beside_a_camera(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_losing_a_microphone_costs_its_sound_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Silence takes its place, the description says why, and sound is there again once the device is, in one take."""
+    """Silence takes its place, the description says why, and audio is there again once the device is, in one epoch."""
     capture = a_camera_and_a_microphone(monkeypatch, 2, *[UNPLUGGED] * 20, 8)
     said: set[str] = set()
     real = capture.changed.notify_all
@@ -243,7 +243,7 @@ def _described(capture: Capture) -> str:
 
 
 def loud(capture: Capture) -> set[int]:
-    """The seconds of a film in which there is a sound: a clip's is loud at the begin of each."""
+    """The seconds of a film in which there is a tone: a clip's is loud at the begin of each."""
     (film,) = films(capture)
     with opened(film) as file:
         frames = [(frame.time, memoryview(frame.planes[0]).cast("f")) for frame in file.decode(audio=0)]
@@ -251,7 +251,7 @@ def loud(capture: Capture) -> set[int]:
 
 
 def test_a_camera_that_fails_while_it_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What FFmpeg says then is told as it is when a source is opened."""
+    """What FFmpeg says then is reported as it is when a source is opened."""
 
     def unplugged(feed: Feed) -> Iterator[tuple[AvPacket, float]]:
         raise OSError(errno.ENODEV, "No such device")
@@ -301,7 +301,7 @@ def test_pictures_whose_size_nobody_tells(tmp_path: Path) -> None:
     assert "no video whose size can be told" in str(outage)
 
 
-@pytest.mark.parametrize("path", [odd_films.refreshed, odd_films.refreshed_film])
+@pytest.mark.parametrize("path", [unusual_clips.refreshed, unusual_clips.refreshed_film])
 def test_intra_refresh_is_encoded(path: Callable[[], Path]) -> None:
     """Nobody could begin at its key frames, so each recording begins with a real one, and the description says why."""
     capture = run(path())
@@ -309,34 +309,34 @@ def test_intra_refresh_is_encoded(path: Callable[[], Path]) -> None:
     assert capture.opened
     assert capture.opened.description == "h264 192x108 (encoded as h264 192x108: intra refresh), silence"
     *_, encoded = films(capture)
-    assert numbers(encoded) == list(range(odd_films.FRAMES))
+    assert numbers(encoded) == list(range(unusual_clips.FRAMES))
 
 
 def test_intra_refresh_cannot_be_copied() -> None:
     """Who asks for a copy is told what to do."""
-    outage = captured_until_it_ends(a_command(odd_films.refreshed(), video="copy"))
+    outage = captured_until_it_ends(a_command(unusual_clips.refreshed(), video="copy"))
     assert (type(outage), outage.reason) == (Refused, Reason.UNSUPPORTED)
     assert 'set video = "auto"' in outage.detail
 
 
 def test_a_format_that_goes_on_changing_is_encoded() -> None:
     """A copy would have to begin anew each time, and after five of them the camera would be given up for a while."""
-    capture = Capture(a_command(odd_films.changing_size()))
+    capture = Capture(a_command(unusual_clips.changing_size()))
     capture.run()
     assert capture.outage
     assert capture.outage.reason is Reason.SOURCE_ENDED
     assert capture.opened
     assert "(encoded as h264 192x108: its format changes)" in capture.opened.description
     *_, encoded = films(capture)
-    assert numbers(encoded) == list(range(odd_films.FRAMES))
+    assert numbers(encoded) == list(range(unusual_clips.FRAMES))
 
 
 def test_a_source_without_any_key_frame_is_encoded() -> None:
     """There is nothing to begin with; its decoder begins anywhere, and sees all of it a moment later."""
-    capture = run(odd_films.without_key_frames())
+    capture = run(unusual_clips.without_key_frames())
     assert capture.counts.repairs["no_key_frames"] == 1
     assert capture.opened
     assert capture.opened.description == "h264 192x108 (encoded as h264 192x108: no key frames), silence"
     *_, encoded = films(capture)
     seen = numbers(encoded)
-    assert seen[2 * odd_films.FPS :] == list(range(2 * odd_films.FPS + 1, odd_films.FRAMES))
+    assert seen[2 * unusual_clips.FPS :] == list(range(2 * unusual_clips.FPS + 1, unusual_clips.FRAMES))

@@ -1,4 +1,4 @@
-"""Chunks of a recording are one film, two recordings in a row are the whole film, and what is lost is told."""
+"""Chunks of a recording are one film, two recordings in a row are the whole film, and what is lost is reported."""
 
 from fractions import Fraction
 from pathlib import Path
@@ -24,7 +24,7 @@ class Row(NamedTuple):
 
 
 def rows(payload: Path | bytes, kind: str) -> list[Row]:
-    """The packets of a track from the first picture's DTS on, as they are in the file."""
+    """The packets of a track from the first frame's DTS on, as they are in the file."""
     with opened(payload) as file:
         zero: Fraction | None = None
         found = []
@@ -44,7 +44,7 @@ def rows(payload: Path | bytes, kind: str) -> list[Row]:
 
 
 def sounds(payload: Path | bytes) -> list[Row]:
-    """The packets of sound; but not at the first key frame's own instant: a rounding may put it before."""
+    """The packets of audio; but not at the first key frame's own instant: a rounding may put it before."""
     return [row for row in rows(payload, "audio") if row.dts_s > 0.001]
 
 
@@ -58,7 +58,7 @@ def assert_same(got: list[Row], wanted: list[Row]) -> None:
 def test_all_chunks_together_are_the_source(clip: Clip) -> None:
     """Concatenated they are one valid MP4 whose packets have the times, the sizes and the number of the source's."""
     whole = captured(clip)
-    cuts = list(whole.cuts(whole.record(), source_ended=True))
+    cuts = list(whole.chunks(whole.record(), source_ended=True))
     assert [head.last for head, _ in cuts] == [False, False, False, True]
     assert [head.index for head, _ in cuts] == [0, 1, 2, 3]
     film = media(cuts)
@@ -69,14 +69,14 @@ def test_all_chunks_together_are_the_source(clip: Clip) -> None:
 
 
 def test_the_second_recording_goes_on_where_the_first_ended() -> None:
-    """Begun at the end of the first it holds every later frame: none twice and none missing, in picture and sound."""
+    """Begun at the end of the first it holds every later frame: none twice and none missing, in video and audio."""
     whole = captured(SMALL)
     first = whole.record()
-    begin = [cut for cut in (whole.cut(first), whole.cut(first)) if cut]
+    begin = [cut for cut in (whole.pull(first), whole.pull(first)) if cut]
     first.is_finishing = True
-    begin += list(whole.cuts(first))
+    begin += list(whole.chunks(first))
     assert begin[-1][0].last
-    second = list(whole.cuts(whole.record(from_s=begin[-1][0].end_s), source_ended=True))
+    second = list(whole.chunks(whole.record(from_s=begin[-1][0].end_s), source_ended=True))
     assert numbers(media(begin)) + numbers(media(second)) == list(range(SMALL.frames))
     sizes = [row.size for row in sounds(media(begin)) + rows(media(second), "audio")]
     assert sizes == [row.size for row in sounds(SMALL.path())]
@@ -87,7 +87,7 @@ def test_the_second_recording_goes_on_where_the_first_ended() -> None:
 def test_standalone_chunks_decode_alone_and_start_at_zero() -> None:
     """Each is a file of its own; `media_s` counts on through all of them."""
     whole = captured(SMALL)
-    cuts = list(whole.cuts(whole.record("standalone"), source_ended=True))
+    cuts = list(whole.chunks(whole.record("standalone"), source_ended=True))
     assert [numbers(payload) for _, payload in cuts] == [list(range(n, n + 30)) for n in (0, 30, 60, 90)]
     for _, payload in cuts:
         assert rows(payload, "video")[0].pts_s == 0
@@ -96,9 +96,9 @@ def test_standalone_chunks_decode_alone_and_start_at_zero() -> None:
 
 
 def test_media_time_is_the_time_in_the_file() -> None:
-    """`media_s` of a chunk is where its first picture stands in the continuous file."""
+    """`media_s` of a chunk is where its first frame stands in the continuous file."""
     whole = captured(B_FRAMES)
-    cuts = list(whole.cuts(whole.record(), source_ended=True))
+    cuts = list(whole.chunks(whole.record(), source_ended=True))
     shown = [row.pts_s for row in rows(media(cuts), "video") if row.key]
     assert [head.media_s for head, _ in cuts] == pytest.approx(shown[::2], abs=0.001)
 
@@ -108,29 +108,29 @@ def test_only_what_is_asked_for_is_cut() -> None:
     whole = captured(SMALL)
     recording = whole.record(chunk_s=4.0)
     assert recording.next_chunk(whole.tracks, source_ended=False) is None
-    assert whole.cut(recording)
+    assert whole.pull(recording)
     assert recording.next_chunk(whole.tracks, source_ended=False) is None
-    assert whole.cut(recording)
-    assert whole.cut(recording) is None
+    assert whole.pull(recording)
+    assert whole.pull(recording) is None
 
 
 def test_a_recording_of_the_present_begins_at_the_newest_key_frame() -> None:
     """Not at the oldest."""
     whole = captured(SMALL)
-    (head, payload), *_ = whole.cuts(whole.record(from_s=None), source_ended=True)
+    (head, payload), *_ = whole.chunks(whole.record(from_s=None), source_ended=True)
     assert (head.lost, numbers(payload)) == ((), list(range(105, 120)))
 
 
 def test_gops_a_little_short_make_whole_chunks() -> None:
-    """29.97 pictures a second, which make GOPs of 1.001 s, are not cut into chunks of three."""
+    """29.97 frames a second, which make GOPs of 1.001 s, are not cut into chunks of three."""
     clip = Clip(size=(64, 48), fps=30, gop=29, seconds=8, audio=None)
     whole = captured(clip)
-    lengths = [head.end_s - head.start_s for head, _ in whole.cuts(whole.record())]
+    lengths = [head.end_s - head.start_s for head, _ in whole.chunks(whole.record())]
     assert lengths[:3] == pytest.approx([58 / 30] * 3)
 
 
 def open_gops(path: Path) -> None:
-    """A film whose GOPs are open: behind each key frame stand pictures that are shown before it."""
+    """A film whose GOPs are open: behind each key frame stand frames that are shown before it."""
     clip = SILENT._replace(b_frames=2, seconds=4)
     with av.open(str(path), "w") as file:
         stream = add_video(clip, file)
@@ -148,9 +148,9 @@ def test_leading_pictures_of_an_open_gop_are_left_out_at_a_beginning_only() -> N
     leading = [gop.video[0].pts - min(packet.pts for packet in gop.video) for gop in map(whole.ring.gop, range(4))]
     assert leading[0] == 0
     assert all(leading[1:])
-    everything = media(list(whole.cuts(whole.record(chunk_s=1.0), source_ended=True)))
+    everything = media(list(whole.chunks(whole.record(chunk_s=1.0), source_ended=True)))
     assert numbers(everything) == list(range(60))
-    (_, later), *_ = whole.cuts(whole.record(chunk_s=1.0, from_s=whole.ring.gop(1).start_s), source_ended=True)
+    (_, later), *_ = whole.chunks(whole.record(chunk_s=1.0, from_s=whole.ring.gop(1).start_s), source_ended=True)
     seen = numbers(later)
     assert seen == list(range(15, 15 + len(seen)))
     # the pictures of the next GOP that are shown before its key frame belong to that one
@@ -158,7 +158,7 @@ def test_leading_pictures_of_an_open_gop_are_left_out_at_a_beginning_only() -> N
 
 
 def test_a_cursor_that_falls_off_the_tail_says_exactly_what_it_lost() -> None:
-    """It goes on at the oldest key frame; the media clock runs on through the hole."""
+    """It goes on at the oldest key frame; the media clock runs on through the gap."""
     whole = captured(SMALL)
     recording = whole.record()
     head, before = whole.next(recording)
@@ -175,7 +175,7 @@ def test_a_cursor_that_falls_off_the_tail_says_exactly_what_it_lost() -> None:
 
 
 def test_a_camera_that_stood_still_is_told_apart_from_what_was_lost() -> None:
-    """A hole in what came is the camera's, also between two formats; what left the ring before it was read is lost."""
+    """A gap in what came is the camera's, also between two formats; what left the ring before it was read is lost."""
     whole = captured(SMALL)
     recording = whole.record(chunk_s=2.0)
     whole.next(recording)
@@ -199,10 +199,10 @@ def test_a_replay_begins_before_what_is_wanted() -> None:
     """The recording has the GOPs before it as well, and tells of no loss."""
     whole = captured(SMALL)
     wanted = whole.ring.gop(5).start_s
-    cuts = list(whole.cuts(whole.record(from_s=wanted, replay_s=2.0), source_ended=True))
+    cuts = list(whole.chunks(whole.record(from_s=wanted, replay_s=2.0), source_ended=True))
     assert numbers(media(cuts)) == list(range(45, 120))
     floored = whole.record(from_s=wanted, replay_s=2.0, floor_s=whole.ring.gop(4).start_s)
-    assert numbers(media(list(whole.cuts(floored, source_ended=True)))) == list(range(60, 120))
+    assert numbers(media(list(whole.chunks(floored, source_ended=True)))) == list(range(60, 120))
     assert all(head.lost == () for head, _ in cuts)
 
 
@@ -220,15 +220,15 @@ def test_what_was_only_to_be_replayed_is_not_lost() -> None:
 
 
 def test_a_change_of_format_ends_a_recording() -> None:
-    """It holds the GOPs of one take; the next take belongs to the next recording."""
+    """It holds the GOPs of one epoch; the next epoch belongs to the next recording."""
     whole = captured(SMALL)
     whole.read(SILENT._replace(size=(128, 72)).path())
     whole.ring.close()
     first, second = whole.record(), whole.record(from_s=whole.ring.gop(8).start_s)
-    cuts = list(whole.cuts(first))
+    cuts = list(whole.chunks(first))
     assert cuts[-1][0].last
     assert numbers(media(cuts)) == list(range(120))
-    film = media(list(whole.cuts(second, source_ended=True)))
+    film = media(list(whole.chunks(second, source_ended=True)))
     assert numbers(film) == list(range(120))
     with opened(film) as file:
         assert file.streams.video[0].width == 128
@@ -238,20 +238,20 @@ def test_a_recording_whose_take_fell_off_ends_empty() -> None:
     """What it could go on with has another format."""
     whole = captured(SMALL)
     recording = whole.record(chunk_s=1.0)
-    whole.cut(recording)
+    whole.pull(recording)
     whole.read(SILENT.path())
     while whole.ring.oldest_epoch == 1:
         whole.ring.limit_bytes = whole.ring.size - 1
         whole.ring._evict()
-    (head, payload), *_ = whole.cuts(recording)
+    (head, payload), *_ = whole.chunks(recording)
     assert (head.last, payload) == (True, b"")
 
 
 def test_a_take_that_brought_nothing_yet_ends_a_recording() -> None:
-    """The source was opened anew: the recording need not wait for what the new take sends."""
+    """The source was opened anew: the recording need not wait for what the new epoch sends."""
     whole = captured(SMALL)
     recording = whole.record(chunk_s=8.0)
-    whole.cut(recording)
+    whole.pull(recording)
     whole.ring.begin_epoch(has_audio=True)
     head, payload = whole.next(recording)
     assert (head.last, payload) == (True, b"")
@@ -269,10 +269,10 @@ def test_finishing_gives_a_last_chunk_even_if_it_is_empty() -> None:
 
 
 def test_a_recording_without_any_gop() -> None:
-    """A source that never showed a picture has one chunk, the last and empty."""
+    """A source that never showed a frame has one chunk, the last and empty."""
     nothing = Captured()
     recording = nothing.record()
-    assert nothing.cut(recording) is None
+    assert nothing.pull(recording) is None
     head, payload = nothing.next(recording, source_ended=True)
     assert (head.index, head.last, head.lost, payload) == (0, True, (), b"")
 
@@ -283,10 +283,10 @@ def test_the_first_chunk_waits_until_it_is_known_when_it_was() -> None:
     whole.anchor = type(whole.anchor)()
     whole.anchor.observe(0.0, 5.0)
     recording = whole.record()
-    assert whole.cut(recording) is None
+    assert whole.pull(recording) is None
     whole.anchor.observe(1.0, 5.5)
     whole.anchor.observe(1.2, 5.7)
-    assert whole.cut(recording) is None
+    assert whole.pull(recording) is None
     whole.anchor.observe(1.3, 5.8)
     head, _ = whole.next(recording)
     assert head.anchor_s == 4.5
@@ -311,6 +311,6 @@ def test_a_recording_that_begins_behind_the_growing_gop_waits() -> None:
     growing = whole.ring.newest()
     assert growing >= whole.ring.complete_end
     recording = whole.record(from_s=whole.ring.end_s + 1)
-    assert whole.cut(recording) is None
+    assert whole.pull(recording) is None
     head, payload = whole.next(recording, source_ended=True)
     assert (head.last, payload) == (True, b"")

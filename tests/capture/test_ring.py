@@ -71,7 +71,7 @@ def test_without_a_sound_track_nothing_waits_for_sound() -> None:
 
 
 def test_sound_that_stops_is_waited_for_with_patience() -> None:
-    """A GOP whose sound does not come is sealed once the picture is a second ahead."""
+    """A GOP whose audio does not come is complete once the video is a second ahead."""
     ring = a_ring()
     see(ring, 0, key=True)
     hear(ring, 0)
@@ -83,7 +83,7 @@ def test_sound_that_stops_is_waited_for_with_patience() -> None:
 
 
 def test_sound_belongs_to_the_gop_of_its_time_not_of_its_place() -> None:
-    """Sound that arrives late, or ahead of the picture, still stands with the pictures of its time."""
+    """Audio that arrives late, or ahead of the video, still stands with the frames of its time."""
     ring = a_ring()
     see(ring, 0, key=True)
     hear(ring, 0, 400, 1200, 1600)  # ahead of the picture
@@ -95,7 +95,7 @@ def test_sound_belongs_to_the_gop_of_its_time_not_of_its_place() -> None:
 
 
 def test_late_sound_goes_back_to_its_gop_as_long_as_that_is_open() -> None:
-    """The picture may be ahead by a key frame."""
+    """The video may be ahead by a key frame."""
     ring = a_ring()
     see(ring, 0, key=True)
     see(ring, 900, key=True)
@@ -104,7 +104,7 @@ def test_late_sound_goes_back_to_its_gop_as_long_as_that_is_open() -> None:
 
 
 def test_sound_too_late_for_its_gop_goes_to_the_oldest_open_one() -> None:
-    """A sealed GOP never changes, and no sound is lost."""
+    """A complete GOP never changes, and no audio is lost."""
     ring = a_ring()
     see(ring, 0, key=True)
     hear(ring, 0)
@@ -153,7 +153,7 @@ def test_the_newest_and_the_first_at_a_time() -> None:
 
 
 def test_a_border_is_found_however_the_take_after_it_begins() -> None:
-    """A take that seems to begin with the last picture of the one before, or a tick earlier, is not skipped."""
+    """An epoch that seems to begin with the last frame of the one before, or a tick earlier, is not skipped."""
     ring = a_ring()
     see(ring, 0, 1000, key=True)
     see(ring, 1500)
@@ -163,7 +163,7 @@ def test_a_border_is_found_however_the_take_after_it_begins() -> None:
 
 
 def test_going_back_for_a_replay() -> None:
-    """In whole GOPs, at least as long as was asked for, a little jitter aside; not before a time, nor into a take."""
+    """In whole GOPs, at least as long as was asked for, a little jitter aside; not before a time, nor into an epoch."""
     ring = a_ring()
     see(ring, 0, 1000, 2010, 3000, key=True)
     ring.begin_epoch(has_audio=False)
@@ -203,7 +203,7 @@ def holes(ring: Ring) -> list[tuple[float, float]]:
 
 
 def test_a_camera_that_stands_still_leaves_a_hole() -> None:
-    """Within a GOP as at its end; the time without a picture makes the GOP no longer, so it is not one to encode."""
+    """Within a GOP as at its end; the time without a frame makes the GOP no longer, so it is not one to encode."""
     ring = a_ring()
     see(ring, 0, key=True)
     see(ring, 40, 80, 5080, 5120)
@@ -215,7 +215,7 @@ def test_a_camera_that_stands_still_leaves_a_hole() -> None:
 
 
 def test_a_camera_of_few_pictures_has_no_holes() -> None:
-    """One picture in five seconds is its way; what is five times as long is a hole again, and so is the next one."""
+    """One frame in five seconds is its way; what is five times as long is a gap again, and so is the next one."""
     ring = a_ring(limit_s=600)
     see(ring, 0, 5000, 10_000, 15_000, key=True)
     assert holes(ring) == []
@@ -224,7 +224,7 @@ def test_a_camera_of_few_pictures_has_no_holes() -> None:
 
 
 def test_the_end_of_what_was_let_go() -> None:
-    """The ring knows up to when its media left it, so that nobody takes that for a hole of the camera's."""
+    """The ring knows up to when its media left it, so that nobody takes that for a gap of the camera's."""
     ring = a_ring(limit_s=2.5)
     see(ring, 0, 1000, 2000, 3000, key=True)
     assert (ring.first, ring.evicted_s) == (1, 1.0)
@@ -256,7 +256,7 @@ class Flood(RuleBasedStateMachine):
         self.ring.add_audio(a_packet(at, size=size), at * MS)
 
     @rule(has_audio=st.booleans())
-    def cut(self, has_audio: bool) -> None:  # noqa: FBT001 - Hypothesis's
+    def begin_epoch(self, has_audio: bool) -> None:  # noqa: FBT001 - Hypothesis's
         self.ring.begin_epoch(has_audio=has_audio)
 
     @precondition(lambda self: len(self.ring) > 0)

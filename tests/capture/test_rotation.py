@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from av.video.frame import VideoFrame
 
-from capture import odd_films
+from capture import unusual_clips
 from capture.material import Captured, captured, media, numbers
 from capture.test_snapshot import number_of, seen
 from interhuman2mqtt.capture.rotation import Rotator, Shape, even, sane_aspect
@@ -18,7 +18,7 @@ SQUARE = Fraction(1)
 
 def film(whole: Captured) -> bytes:
     """All that was captured, as one file."""
-    return media(list(whole.cuts(whole.record(), source_ended=True)))
+    return media(list(whole.chunks(whole.record(), source_ended=True)))
 
 
 def upright(path: Path, **changes: object) -> tuple[tuple[int, int], Fraction, list[int | None]]:
@@ -30,13 +30,13 @@ def upright(path: Path, **changes: object) -> tuple[tuple[int, int], Fraction, l
         return (stream.width, stream.height), stream.sample_aspect_ratio or SQUARE, numbers(got)
 
 
-ALL: list[int | None] = list(range(odd_films.FRAMES))
+ALL: list[int | None] = list(range(unusual_clips.FRAMES))
 
 
-@pytest.mark.parametrize("path", [odd_films.on_its_side, odd_films.upside_down])
+@pytest.mark.parametrize("path", [unusual_clips.on_its_side, unusual_clips.upside_down])
 def test_what_lies_on_its_side_is_encoded_upright(path: Callable[[], Path]) -> None:
     """`auto` copies no H.264 that its viewer would have to turn; the numbers can be read as the cloud sees them."""
-    assert upright(path()) == (odd_films.SIZE, SQUARE, ALL)
+    assert upright(path()) == (unusual_clips.SIZE, SQUARE, ALL)
     opened = captured(path()).opened
     assert opened
     assert not opened.video_copied
@@ -45,23 +45,23 @@ def test_what_lies_on_its_side_is_encoded_upright(path: Callable[[], Path]) -> N
 
 def test_what_is_squeezed_is_stretched() -> None:
     """Encoded, its pixels are square; copied, the file still says that they are not."""
-    assert upright(odd_films.squeezed(), video="h264") == (odd_films.SIZE, SQUARE, ALL)
-    size, aspect, _ = upright(odd_films.squeezed())
+    assert upright(unusual_clips.squeezed(), video="h264") == (unusual_clips.SIZE, SQUARE, ALL)
+    size, aspect, _ = upright(unusual_clips.squeezed())
     assert (size, aspect) == ((96, 108), Fraction(2))
-    whole = captured(odd_films.squeezed())
+    whole = captured(unusual_clips.squeezed())
     assert whole.opened
     assert whole.opened.description == "h264 96x108, pixels 2:1 (copied), silence"
 
 
 def test_a_size_of_other_proportions() -> None:
     """The size that is asked for is what comes, and its pixels make up for it."""
-    size, aspect, _ = upright(odd_films.squeezed(), video="h264", size=(96, 108))
+    size, aspect, _ = upright(unusual_clips.squeezed(), video="h264", size=(96, 108))
     assert (size, aspect) == ((96, 108), Fraction(2))
 
 
 def test_who_asks_for_a_copy_gets_what_the_film_says() -> None:
     """The display matrix is in what is sent, and the description tells of it."""
-    whole = captured(odd_films.on_its_side(), video="copy")
+    whole = captured(unusual_clips.on_its_side(), video="copy")
     assert whole.opened
     assert whole.opened.description == "h264 108x192, turned by 90 degrees (copied), silence"
     with opened(film(whole)) as file:
@@ -69,12 +69,12 @@ def test_who_asks_for_a_copy_gets_what_the_film_says() -> None:
 
 
 @pytest.mark.parametrize("video", ["auto", "copy", "h264"])
-@pytest.mark.parametrize("path", [odd_films.on_its_side, odd_films.upside_down, odd_films.squeezed])
+@pytest.mark.parametrize("path", [unusual_clips.on_its_side, unusual_clips.upside_down, unusual_clips.squeezed])
 def test_a_snapshot_is_upright(path: Callable[[], Path], video: str) -> None:
-    """Copied or encoded, the picture can be read, and has the proportions of what is seen."""
+    """Copied or encoded, the video can be read, and has the proportions of what is seen."""
     told, jpeg = seen(captured(path(), video=video))
-    assert (told.error, told.size) == (None, odd_films.SIZE)
-    assert number_of(jpeg) == odd_films.FRAMES - 1
+    assert (told.error, told.size) == (None, unusual_clips.SIZE)
+    assert number_of(jpeg) == unusual_clips.FRAMES - 1
     told, jpeg = seen(captured(path(), video=video), width_max=96)
     assert told.size == (96, 54)
     with opened(jpeg) as file:
@@ -83,8 +83,8 @@ def test_a_snapshot_is_upright(path: Callable[[], Path], video: str) -> None:
 
 
 def test_a_source_that_changes_its_proportions() -> None:
-    """A picture of other proportions than the first is fitted in between bars, and not squeezed."""
-    [(_, number)] = frame_numbers(seen(captured(odd_films.on_its_side(), video="h264"))[1])
+    """A frame of other proportions than the first is fitted in between bars, and not squeezed."""
+    [(_, number)] = frame_numbers(seen(captured(unusual_clips.on_its_side(), video="h264"))[1])
     assert number is not None
     frame = VideoFrame(100, 100, "yuv420p")
     for plane in frame.planes:

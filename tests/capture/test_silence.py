@@ -1,4 +1,4 @@
-"""Sound that comes and goes costs no video: silence stands in, and the sound is back when it is."""
+"""Audio that comes and goes costs no video: silence stands in, and the audio is back when it is."""
 
 import time
 from collections.abc import Callable
@@ -60,14 +60,14 @@ async def seen(seconds: int, *tracks: Track, **changes: object) -> Seen:
 
 
 def loud(media: bytes) -> set[int]:
-    """The seconds in whose begin there is a sound: a clip's has its tone there."""
+    """The seconds in whose begin there is a tone: a clip's has its tone there."""
     with opened(media) as file:
         frames = [(frame.time or 0.0, memoryview(frame.planes[0]).cast("f")) for frame in file.decode(audio=0)]
     return {round(at) for at, samples in frames if at % 1 < 0.15 or at % 1 > 0.85 if max(map(abs, samples)) > 0.05}
 
 
 def assert_costs_no_video(found: Seen, seconds: int) -> None:
-    """Every frame in order, one opening, no hole in the sound."""
+    """Every frame in order, one opening, no gap in the audio."""
     shown = numbers(found.film)
     assert shown == [((shown[0] or 0) + number) % CLIP.frames for number in range(len(shown))]
     assert len(shown) >= 15 * seconds
@@ -105,12 +105,12 @@ async def test_sound_that_comes_and_goes(kind: str) -> None:
 
 
 def stopped(begin: float, end: float) -> Callable[[float], float]:
-    """A clock that stands while there is no sound: it counts samples that were sent."""
+    """A clock that stands while there is no audio: it counts samples that were sent."""
     return lambda seconds: min(seconds, begin) + max(seconds - end, 0.0)
 
 
 async def test_a_clock_that_stands_during_a_pause() -> None:
-    """Sound after it is where it was captured, and not as much too early as the pause was long."""
+    """Audio after it is where it was captured, and not as much too early as the pause was long."""
     track = sound(CLIP)._replace(sent=pausing(3.0, 6.5), stamp=stopped(3.0, 6.5), reports=None)
     found = await seen(9, video(CLIP), track)
     assert_costs_no_video(found, 9)
@@ -172,7 +172,7 @@ def a_packet(seconds: float) -> AvPacket:
 
 
 def test_sound_that_is_late_is_no_pause() -> None:
-    """A track whose stamps stay two seconds behind the picture's is sent as it is, as long as it comes."""
+    """A track whose stamps stay two seconds behind the video's is sent as it is, as long as it comes."""
     track = a_track()
     made = []
     for number in range(400):
@@ -183,7 +183,7 @@ def test_sound_that_is_late_is_no_pause() -> None:
 
 
 def test_a_burst_after_a_stall_is_no_pause() -> None:
-    """Where video and sound stood still together, nothing was muted."""
+    """Where video and audio stood still together, nothing was muted."""
     track = a_track()
     made = []
     for number in range(400):
@@ -234,7 +234,7 @@ def test_no_group_waits_for_sound_that_has_paused() -> None:
 
 
 def test_what_nobody_can_fill_stays_as_it_is() -> None:
-    """A track of rare parameters that is to be copied has holes."""
+    """A track of rare parameters that is to be copied has gaps."""
     with opened(CLIP.path()) as file:
         track = GapFilledAudio(CopiedTrack(file.streams.audio[0], Fraction(1, 48_000)), None)
     assert [out for second in range(9) for out in track.fill_until(float(second), float(second))] == []

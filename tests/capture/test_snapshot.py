@@ -1,4 +1,4 @@
-"""A picture of now: the newest that the ring holds, whole, and never wider than asked for."""
+"""A snapshot is the newest frame that the ring holds, whole, and never wider than asked for."""
 
 import os
 import signal
@@ -18,13 +18,13 @@ from support.clips import Clip, frame_numbers
 
 
 def number_of(jpeg: bytes) -> int | None:
-    """The number that the picture shows."""
+    """The number that the frame shows."""
     [(_, number)] = frame_numbers(jpeg)
     return number
 
 
 def seen(whole: Captured, width_max: int = 1280) -> tuple[ipc.Snapshot, bytes]:
-    """The picture of a ring that was filled before, as a worker's thread takes it."""
+    """The snapshot of a ring that was filled before, as a worker's thread takes it."""
     capture = Capture(a_command())
     capture.ring, capture.tracks, capture.anchor = whole.ring, whole.tracks, whole.anchor
     return snapshot.SnapshotTaker(capture).take(ipc.TakeSnapshot(number=7, width_max=width_max))
@@ -46,14 +46,14 @@ def test_where_we_encode_too() -> None:
 
 
 def test_its_width_is_bounded() -> None:
-    """A picture that is wider becomes smaller in its own proportion, one that is not stays as it is."""
+    """A frame that is wider becomes smaller in its own proportion, one that is not stays as it is."""
     whole = captured(SMALL)
     assert seen(whole, width_max=100)[0].size == (100, 56)
     assert seen(whole, width_max=192)[0].size == (192, 108)
 
 
 def test_it_ends_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """When the time for it is over the newest picture so far is given: here the first of its group."""
+    """When the time for it is over the newest frame so far is given: here the first of its group."""
     monkeypatch.setattr(snapshot, "DECODE_S", 0.0)
     _, jpeg = seen(captured(SMALL))
     assert number_of(jpeg) == SMALL.frames - SMALL.gop
@@ -66,7 +66,7 @@ def test_there_is_none_yet() -> None:
 
 
 def test_broken_pictures_are_no_crash() -> None:
-    """A group of which nothing can be decoded is told in a sentence."""
+    """A group of which nothing can be decoded is reported in a sentence."""
     whole = captured(SMALL)
     gop = whole.ring.newest_gop()
     assert gop is not None
@@ -77,7 +77,7 @@ def test_broken_pictures_are_no_crash() -> None:
 
 
 async def test_a_worker_goes_on_meanwhile() -> None:
-    """A worker that is asked for pictures gives each, of this moment, and misses no frame of its recording."""
+    """A worker that is asked for frames gives each, of this moment, and misses no frame of its recording."""
     async with working(a_command(SMALL.path())) as worker:
         recording = worker.record("continuous", 1.0, 0.0)
         chunks = await pull(recording, 2)
@@ -98,7 +98,7 @@ async def take(shots: list[SnapshotImage], worker: CaptureProcess) -> None:
 
 
 async def test_a_worker_that_goes_leaves_nobody_waiting() -> None:
-    """Who waits for a picture of a process that is dismissed hears so."""
+    """Who waits for a frame of a process that is dismissed hears so."""
     with trio.fail_after(ENOUGH_S):
         async with start_worker(a_command("test:"), PATIENT) as worker:
             await worker.wait_open()

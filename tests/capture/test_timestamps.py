@@ -74,7 +74,7 @@ def test_the_first_b_frames_of_an_rtsp_camera_keep_their_pts(track: Track) -> No
 
 
 def test_a_missing_pts_is_the_dts(track: Track) -> None:
-    """Without B-frames a picture is shown when it is decoded."""
+    """Without B-frames a frame is shown when it is decoded."""
     track.steady(3)
     assert track.put(None, 120, 0.12) == (120, 120)
     assert track.repairs == {"no_pts": 1}
@@ -89,7 +89,7 @@ def test_a_packet_without_any_time_follows_the_one_before_it(track: Track) -> No
 
 
 def test_the_first_packet_without_any_time_is_at_zero(track: Track) -> None:
-    """FFmpeg's RTSP tells nothing about its first picture: it is where the source begins."""
+    """FFmpeg's RTSP tells nothing about its first frame: it is where the source begins."""
     track.timeline.begin(0.0, 0.0)
     assert track.put(None, None, 5.0) == (0, 0)
     assert track.put(40, 40, 5.04) == (40, 40)
@@ -115,7 +115,7 @@ def test_a_small_step_back_is_taken_as_repeated(track: Track) -> None:
 
 
 def test_a_repeated_dts_leaves_a_true_pts_alone(track: Track) -> None:
-    """Mending the DTS does not move the picture."""
+    """Mending the DTS does not move the frame."""
     track.steady(3)
     assert track.put(160, 80, 0.12) == (160, 81)
 
@@ -137,7 +137,7 @@ def test_a_jump_ahead_begins_a_new_claim_at_its_arrival(track: Track) -> None:
 
 
 def test_the_pts_jump_with_the_dts(track: Track) -> None:
-    """A picture's way from decoding to showing survives a jump."""
+    """A frame's way from decoding to showing survives a jump."""
     track.steady(100)
     assert track.put(9_000_080, 9_000_000, 4.0) == (4080, 4000)
 
@@ -189,7 +189,7 @@ def test_a_clock_that_stands_still_does_not_stop_ours(track: Track) -> None:
 
 
 def test_a_pts_beyond_belief_is_the_dts(track: Track) -> None:
-    """No picture waits for a day to be shown; its neighbours are left alone."""
+    """No frame waits for a day to be shown; its neighbours are left alone."""
     track.steady(3)
     assert track.put(86_400_000, 120, 0.12) == (120, 120)
     assert track.put(200, 160, 0.16) == (200, 160)
@@ -198,7 +198,7 @@ def test_a_pts_beyond_belief_is_the_dts(track: Track) -> None:
 
 @pytest.mark.parametrize("begins", [10**9, -(10**9)])
 def test_a_track_that_begins_elsewhere_is_put_beside_the_other(track: Track, begins: int) -> None:
-    """Sound whose clock counts from another zero than the picture's begins when it comes, and goes on from there."""
+    """Audio whose clock counts from another zero than the video's begins when it comes, and goes on from there."""
     track.steady(50)
     sound = Track(track.anchor)
     assert sound.put(begins, begins, 2.0) == (2000, 2000)

@@ -28,7 +28,7 @@ def assert_runs_on(seen: list[int | None], length: int) -> None:
 
 
 async def test_a_file_loops_without_a_seam() -> None:
-    """The frames run on over the loop, in picture and sound, at their own pace; the process is gone afterwards."""
+    """The frames run on over the loop, in video and audio, at their own pace; the process is gone afterwards."""
     clip = SMALL._replace(seconds=2, audio_rate=48_000)
     async with working(a_command(clip.path())) as worker:
         process = worker._process.pid
@@ -47,7 +47,7 @@ async def test_a_file_loops_without_a_seam() -> None:
 
 
 async def test_chunks_say_when_they_were() -> None:
-    """Chunks follow each other in time without a hole, and their UTC is the time at which the frames were captured."""
+    """Chunks follow each other in time without a gap, and their UTC is the time at which the frames were captured."""
     async with rtsp_server(MOUNT) as server, working(a_command(server.url("/cam"))) as worker:
         recording = worker.record("continuous", 1.0, 0.0)
         chunks = await pull(recording, 2)
@@ -88,7 +88,7 @@ async def test_b_frames_of_an_rtsp_camera_are_shown_in_order() -> None:
 
 
 async def test_the_test_picture() -> None:
-    """`test:` is a camera: a picture and a tone, both encoded, and a sentence about it."""
+    """`test:` is a camera: video and a tone, both encoded, and a sentence about it."""
     async with working(a_command(size=(320, 180))) as worker:
         assert worker.opened
         assert worker.opened.description == (
@@ -134,7 +134,7 @@ async def test_a_file_that_ends() -> None:
 
 
 async def test_a_source_that_cannot_be_opened() -> None:
-    """Why is told by whoever waits for it to open; a person must act where it is refused."""
+    """Why is reported by whoever waits for it to open; a person must act where it is refused."""
     sound = a_command(SMALL._replace(video=None).path())
     with trio.fail_after(ENOUGH_S):
         async with Failing() as outages, start_worker(sound, PATIENT) as worker:

@@ -127,7 +127,7 @@ async def test_a_cable_that_is_pulled() -> None:
 
 
 async def test_a_picture_that_stops() -> None:
-    """Sound that goes on does not hide its end."""
+    """Audio that goes on does not hide its end."""
     async with rtsp_server(MOUNT) as server, Failing() as outages, working(a_command(server.url("/cam")), HASTY):
         await server.mute("video")
         await trio.sleep_forever()
@@ -144,7 +144,7 @@ RUBBISH = {
 
 
 async def test_a_camera_that_comes_back_with_sound_alone() -> None:
-    """An attempt that announces a picture and brings none has failed, as soon as a picture would have stalled."""
+    """An attempt that announces video and brings none has failed, as soon as video would have stalled."""
     async with rtsp_server(MOUNT) as server, network(to=server.port) as net:
         jumps = Jumps({})
         jumps.muted = {0, 1}

@@ -84,7 +84,7 @@ def test_why_what_lies_on_its_side_is_encoded() -> None:
 def test_pictures_are_counted() -> None:
     """In a file from its beginning, and in a piece that goes on, with sound between the pictures."""
     whole = captured(SMALL)
-    cuts = list(whole.cuts(whole.record(), source_ended=True))
+    cuts = list(whole.chunks(whole.record(), source_ended=True))
     assert measure.pictures(media(cuts)) == SMALL.frames
     assert sum(measure.pictures(payload) for _, payload in cuts) == SMALL.frames
     assert measure.pictures(b"\x00\x00\x00\x02moof") == 0

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import trio
 
-from capture import odd_films
+from capture import unusual_clips
 from integration.helpers import Json, Site, box, site
 from support.clips import frame_numbers, opened
 from support.scripted_camera import scripted_camera
@@ -17,10 +17,10 @@ CHUNKS = 4
 
 async def test_what_the_cloud_gets_is_what_it_seems(tmp_path: Path) -> None:
     """Intra refresh is encoded, parameter sets that take turns are copied in one session, who lies is set upright."""
-    cameras: dict[str, Json] = {"lying": {"source": f"file:{odd_films.on_its_side()}"}}
+    cameras: dict[str, Json] = {"lying": {"source": f"file:{unusual_clips.on_its_side()}"}}
     async with AsyncExitStack() as stack:
-        for name, path in (("refreshed", odd_films.refreshed()), ("turns", odd_films.taking_turns())):
-            camera = await stack.enter_async_context(scripted_camera(film(path, odd_films.SECONDS)))
+        for name, path in (("refreshed", unusual_clips.refreshed()), ("turns", unusual_clips.taking_turns())):
+            camera = await stack.enter_async_context(scripted_camera(film(path, unusual_clips.SECONDS)))
             cameras[name] = {"source": camera.url()}
         around = await stack.enter_async_context(site(tmp_path, "--decode", "all"))
         async with box(tmp_path, around.config(cameras)) as daemon:
@@ -37,11 +37,10 @@ async def test_what_the_cloud_gets_is_what_it_seems(tmp_path: Path) -> None:
             [file] = around.cloud.files(session(around, name))
             numbers = [number for _, number in frame_numbers(file)]
             assert None not in numbers, name
-            assert all((after or 0) == ((before or 0) + 1) % odd_films.FRAMES for before, after in pairwise(numbers)), (
-                name
-            )
+            frames = unusual_clips.FRAMES
+            assert all((after or 0) == ((before or 0) + 1) % frames for before, after in pairwise(numbers)), name
             with opened(file) as media:
-                assert (media.streams.video[0].width, media.streams.video[0].height) == odd_films.SIZE
+                assert (media.streams.video[0].width, media.streams.video[0].height) == unusual_clips.SIZE
 
 
 def chunks(around: Site, name: str) -> list[Json]:

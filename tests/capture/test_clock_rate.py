@@ -54,7 +54,7 @@ LIES = {
 @pytest.mark.parametrize("lie", LIES)
 @pytest.mark.parametrize("track", ["video", "sound", "both"])
 def test_a_clock_at_the_wrong_rate(lie: str, track: str) -> None:
-    """It is read at the rate that it has, and counted; sound and picture stay together, and in the present."""
+    """It is read at the rate that it has, and counted; audio and video stay together, and in the present."""
     camera = Camera(video=honest if track == "sound" else LIES[lie], sound=honest if track == "video" else LIES[lie])
     seen = judged(camera.run(180))
     assert_true(seen)
@@ -64,7 +64,7 @@ def test_a_clock_at_the_wrong_rate(lie: str, track: str) -> None:
 
 @pytest.mark.parametrize("lie", ["fast by a fifth", "twice", "slow by a fifth"])
 def test_one_track_does_not_drag_the_other(lie: str) -> None:
-    """Where the picture's clock is wrong the sound's stamps stay as they are, and the other way round."""
+    """Where the video's clock is wrong the audio's stamps stay as they are, and the other way round."""
     sound = steps(Camera(video=LIES[lie]).run(60), SOUND)
     assert (min(sound), max(sound)) == pytest.approx((1 / 20, 1 / 20), abs=1e-4)
     pictures = steps(Camera(sound=LIES[lie]).run(60), VIDEO)
@@ -82,7 +82,7 @@ def test_one_track_does_not_drag_the_other(lie: str) -> None:
     ],
 )
 def test_an_hour(video: float, sound: float) -> None:
-    """Crystals that drift by hundreds of ppm are followed; sound and picture stay within 100 ms for an hour."""
+    """Crystals that drift by hundreds of ppm are followed; audio and video stay within 100 ms for an hour."""
     camera = Camera(video=running(video), sound=running(sound), fps=8, sounds=10)
     placed = camera.run(HOUR_S)
     assert_true(judged(placed), 0.25)
@@ -159,7 +159,7 @@ def test_a_sender_report_while_a_source_opens_is_no_wrong_rate(step: float, at: 
 @pytest.mark.parametrize("silent", [1, 3])
 @pytest.mark.parametrize("burst", [0.0, 2.5])
 def test_first_pictures_without_a_stamp(begins: float, silent: int, burst: float) -> None:
-    """They are before the one that follows them, whatever time it claims: there is no hole behind them, nor a knot."""
+    """They are before the one that follows them, whatever time it claims: there is no gap behind them, nor a knot."""
     camera = Camera(video=lambda seconds: seconds + begins, sound=lambda seconds: seconds + begins, silent=silent)
     camera.burst = burst
     placed = camera.run(15)
@@ -170,7 +170,7 @@ def test_first_pictures_without_a_stamp(begins: float, silent: int, burst: float
 
 
 def test_a_source_that_ends_with_its_first_burst() -> None:
-    """What comes at once has no rate: its pictures are as far apart as they claim."""
+    """What comes at once has no rate: its frames are as far apart as they claim."""
     repairs: Counter[str] = Counter()
     timeline = TimestampRepair(Fraction(1, 90_000), ClockAnchor(), repairs, ClockRate())
     opening = Preroll({VIDEO: timeline}, VIDEO, ClockAnchor(), repairs)
@@ -184,7 +184,7 @@ def test_a_source_that_ends_with_its_first_burst() -> None:
 
 @pytest.mark.parametrize("begins", [0.7, -0.7, 40_000.0, -40_000.0])
 def test_tracks_of_other_zeros_are_put_side_by_side(begins: float) -> None:
-    """Where sound claims to be far from the picture it came with, arrival says where it belongs."""
+    """Where audio claims to be far from the video it came with, arrival says where it belongs."""
     camera = Camera(sound=lambda seconds: seconds + begins)
     seen = judged(camera.run(30))
     assert max(map(abs, seen.apart)) < TOGETHER_S
@@ -192,7 +192,7 @@ def test_tracks_of_other_zeros_are_put_side_by_side(begins: float) -> None:
 
 
 def test_a_frame_rate_that_changes_at_night() -> None:
-    """A camera that goes on stamping 15 pictures a second and sends 7.5 is found out within three seconds, and back."""
+    """A camera that goes on stamping 15 frames a second and sends 7.5 is found out within three seconds, and back."""
     day, night = 60.0, 120.0
 
     def clock(seconds: float) -> float:
@@ -218,7 +218,7 @@ LIARS: dict[str, tuple[Track, Track]] = {
 
 @pytest.mark.parametrize("name", LIARS)
 async def test_a_real_camera_that_lies(name: str) -> None:
-    """It streams, each picture within half a second of when it was captured, and the lie is counted."""
+    """It streams, each frame within half a second of when it was captured, and the lie is counted."""
     async with scripted_camera(*LIARS[name]) as camera, working(a_command(camera.url())) as worker:
         recording = worker.record("continuous", 1.0, None)
         chunks = await pull(recording, 4)

@@ -25,7 +25,7 @@ SETS: tuple[Mapping[str, str], ...] = (
 
 
 def refreshed() -> Path:
-    """Intra refresh, as a transport stream: one IDR picture, and then recovery points only."""
+    """Intra refresh, as a transport stream: one IDR frame, and then recovery points only."""
     return crafted(intra_refresh, ".ts")
 
 
@@ -35,12 +35,12 @@ def refreshed_film() -> Path:
 
 
 def open_gops() -> Path:
-    """I frames that are no IDR pictures, and decode at once."""
+    """I frames that are no IDR frames, and decode at once."""
     return crafted(with_open_gops, ".ts")
 
 
 def plain_i_frames() -> Path:
-    """I frames that are neither IDR pictures nor marked as recovery points, from the first on."""
+    """I frames that are neither IDR frames nor marked as recovery points, from the first on."""
     return crafted(unmarked, ".ts")
 
 
@@ -91,7 +91,7 @@ def unmarked_refresh(path: Path) -> None:
 
 
 def without_recovery_points(path: Path, parameters: str) -> None:
-    """Leave out all SEI, and the IDR picture that every stream of x264 begins with."""
+    """Leave out all SEI, and the IDR frame that every stream of x264 begins with."""
     whole = path.with_suffix(".whole.ts")
     encode(whole, {"x264-params": parameters, "forced-idr": "0"})
     with av.open(str(whole)) as source, av.open(str(path), "w") as file:

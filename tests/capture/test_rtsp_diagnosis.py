@@ -63,7 +63,7 @@ async def test_a_phrase_from_outside_is_only_text() -> None:
 
 
 async def test_udp_refused() -> None:
-    """A camera that sends over TCP only is told so where `udp` is configured."""
+    """A camera that sends over TCP only is reported so where `udp` is configured."""
     async with camera(answer=at("SETUP", "461 Unsupported Transport")) as server:
         found = await outage(a_command(server.url(), transport="udp"))
     assert 'does not send over UDP: set transport = "tcp"' in found.detail
@@ -148,7 +148,7 @@ async def test_a_description_that_takes_long() -> None:
 
 
 async def test_an_unknown_name() -> None:
-    """A name without an address is told as that."""
+    """A name without an address is reported as that."""
     found = await outage(a_command("rtsp://no-such-camera.invalid/cam"))
     assert found.reason == Reason.UNREACHABLE
     assert "the name no-such-camera.invalid has no address" in found.detail

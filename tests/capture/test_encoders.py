@@ -28,7 +28,7 @@ FRAME_S = 1 / 15
 
 def film(whole: Captured) -> bytes:
     """All that was captured, as one file."""
-    return media(list(whole.cuts(whole.record(), source_ended=True)))
+    return media(list(whole.chunks(whole.record(), source_ended=True)))
 
 
 def starts(whole: Captured) -> list[float]:
@@ -41,13 +41,13 @@ def sound_of(whole: Captured) -> list[Packet]:
 
 
 def assert_seamless(packets: list[Packet]) -> None:
-    """Each packet of sound begins where the one before it ends."""
+    """Each packet of audio begins where the one before it ends."""
     assert packets
     assert all(after.pts == before.pts + before.duration for before, after in pairwise(packets))
 
 
 def raw(path: Path) -> None:
-    """Pictures as a device gives them that compresses nothing."""
+    """Frames as a device gives them that compresses nothing."""
     with av.open(str(path), "w", format="nut") as file:
         stream = file.add_stream("rawvideo", rate=15)
         stream.width, stream.height, stream.pix_fmt = 192, 108, "yuyv422"
@@ -115,7 +115,7 @@ def test_h264_is_encoded_where_it_is_asked_for_only() -> None:
 
 @pytest.mark.parametrize("law", ["pcm_alaw", "pcm_mulaw"])
 def test_g711_becomes_aac(law: str) -> None:
-    """Without a gap, as long as the picture and at its own rate."""
+    """Without a gap, as long as the video and at its own rate."""
     whole = captured(SMALL._replace(audio=law))
     assert whole.opened
     assert f"{law} 8000 Hz (encoded as aac)" in whole.opened.description
@@ -186,7 +186,7 @@ def test_what_cannot_be_copied_is_refused_where_copying_is_asked_for(
 
 
 def test_silence_follows_the_picture_without_gap_or_overlap() -> None:
-    """A film without sound has a silent track from its first key frame to its last picture."""
+    """A film without audio has a silent track from its first key frame to its last frame."""
     whole = captured(H264)
     packets = sound_of(whole)
     assert_seamless(packets)
@@ -197,7 +197,7 @@ def test_silence_follows_the_picture_without_gap_or_overlap() -> None:
 
 
 def test_silence_does_not_fill_a_hole_of_the_picture() -> None:
-    """Where the picture jumps, by more than a second, the silence jumps with it."""
+    """Where the video jumps, by more than a second, the silence jumps with it."""
     silence = SilentTrack()
     assert_seamless([packet for n in range(20) for packet in silence.fill_until(n * 0.1)])
     after = list(silence.fill_until(60.0))
@@ -206,7 +206,7 @@ def test_silence_does_not_fill_a_hole_of_the_picture() -> None:
 
 
 def heard(clip: Clip, changed: Callable[[int], int | None], codec: str = "aac") -> list[Packet]:
-    """A clip's sound encoded, each PTS (8000 a second) put elsewhere."""
+    """A clip's audio encoded, each PTS (8000 a second) put elsewhere."""
     with opened(clip.path()) as file:
         stream = file.streams.audio[0]
         assert isinstance(stream, AudioStream)
@@ -237,7 +237,7 @@ def test_the_drift_of_a_microphone_is_followed(pace: float) -> None:
 
 
 def test_a_hole_in_the_sound_is_filled_with_silence() -> None:
-    """What the microphone left out is there as silence, so that all later sound keeps its place."""
+    """What the microphone left out is there as silence, so that all later audio keeps its place."""
     sound = SMALL._replace(video=None, audio="pcm_alaw")
     packets = heard(sound, lambda pts: None if 16_000 <= pts < 40_000 else pts)
     assert_seamless(packets)
@@ -253,7 +253,7 @@ def test_opus_has_the_rates_that_it_can_have() -> None:
 
 
 def damaged(path: Path) -> None:
-    """An MJPEG film of which every fifth picture is rubbish."""
+    """An MJPEG film of which every fifth frame is rubbish."""
     film = bytearray(MJPEG.path().read_bytes())
     with opened(MJPEG.path()) as file:
         places = [(packet.pos, packet.size) for packet in file.demux(video=0) if packet.size]
@@ -264,7 +264,7 @@ def damaged(path: Path) -> None:
 
 
 def test_corrupt_packets_are_counted_and_not_fatal() -> None:
-    """The pictures around them are all there."""
+    """The frames around them are all there."""
     whole = captured(crafted(damaged, ".mov"))
     assert whole.counts.repairs["undecodable"] == 11
     assert numbers(film(whole)) == [n for n in range(60) if n % 5 or not n]
