@@ -230,8 +230,17 @@ def test_the_end_of_what_was_let_go() -> None:
     assert (ring.first, ring.evicted_s) == (1, 1.0)
 
 
+def test_the_length_of_a_last_frame_counts() -> None:
+    """A single frame that gets a length as the source ends takes the ring no further than its limit."""
+    ring = a_ring(limit_s=4.0005)
+    see(ring, 0, 4000, key=True)
+    ring.close()
+    assert ring.first == 1
+    assert ring.seconds == pytest.approx(GOP_MIN_S)
+
+
 class Flood(RuleBasedStateMachine):
-    """Random packets, cuts and closes against a ring with small limits."""
+    """Random packets, epochs and closes against a ring with small limits."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -279,7 +288,7 @@ class Flood(RuleBasedStateMachine):
             assert ring.find(ring.gop(serial).end_s) == serial + 1
 
     @invariant()
-    def sealed_gops_never_change(self) -> None:
+    def complete_gops_never_change(self) -> None:
         ring = self.ring
         assert ring.first <= ring.complete_end <= ring.first + len(ring)
         for serial in range(ring.first, ring.complete_end):
@@ -296,12 +305,12 @@ class Flood(RuleBasedStateMachine):
         assert ring.size == sum(packet.size for packet in packets) == sum(gop.size for gop in gops(ring))
 
     @invariant()
-    def sound_of_open_gops_is_in_its_time(self) -> None:
+    def audio_of_growing_gops_is_in_its_time(self) -> None:
         ring = self.ring
-        open_gops = gops(ring)[ring.complete_end - ring.first :]
-        for number, gop in enumerate(open_gops):
+        growing = gops(ring)[ring.complete_end - ring.first :]
+        for number, gop in enumerate(growing):
             assert number == 0 or all(seconds >= gop.start_s for seconds, _ in gop.audio)
-            assert gop is open_gops[-1] or all(seconds < gop.end_s for seconds, _ in gop.audio)
+            assert gop is growing[-1] or all(seconds < gop.end_s for seconds, _ in gop.audio)
 
 
 TestFlood = Flood.TestCase

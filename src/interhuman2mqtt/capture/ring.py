@@ -205,6 +205,7 @@ class Ring:
             last.end_s = max(last.end_s, last.start_s + GOP_MIN_S)
         self.complete_end = self.first + len(self._gops)
         self._needs_key_frame = True
+        self._evict()
 
     def begin_epoch(self, *, has_audio: bool) -> None:
         """Complete what is there and wait for a key frame: the source begins, or begins anew in another format."""
