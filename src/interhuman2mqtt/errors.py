@@ -16,6 +16,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
+from typing import Any
 
 
 class Reason(StrEnum):
@@ -180,3 +181,10 @@ def border(reason: Reason, tried: str) -> Iterator[None]:
     except Exception as error:
         text = " ".join(str(error).split())[:300]
         raise Outage(reason, f"{tried}: {text or type(error).__name__}") from error
+
+
+def leaves(error: BaseException | None) -> list[Any]:
+    """Return the exceptions that a group holds, without the groups."""
+    if isinstance(error, BaseExceptionGroup):
+        return [leaf for inner in error.exceptions for leaf in leaves(inner)]
+    return [error]

@@ -153,8 +153,8 @@ class Recording(Protocol):
     async def next_chunk(self) -> MediaChunk:
         """Return the next chunk, as soon as it is whole; raise `Outage` when the capture ended."""
 
-    async def rest(self, seconds: float) -> None:
-        """Pull nothing for so long; a recording that is to end does not rest."""
+    async def idle(self, seconds: float) -> None:
+        """Pull nothing for so long; a recording that is to end does not idle."""
 
     def finish(self) -> None:
         """End at the next boundary between GOPs: the chunk under way, or the next one, is the last."""

@@ -6,12 +6,12 @@
 import random
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import structlog
 import trio
 
-from interhuman2mqtt.errors import Lingering, Outage, Overloaded, Reason, Refused
+from interhuman2mqtt.errors import Lingering, Outage, Overloaded, Reason, Refused, leaves
 from interhuman2mqtt.runtime.notifier import Notifier
 from interhuman2mqtt.runtime.watchdog import Heartbeat
 
@@ -191,13 +191,6 @@ def _judged(error: Exception, bugs: BugBudget) -> Outage:
     outage = None if allowed else bugs.exceeded(error)
     log.error("bug", exc_info=error, advice="please report this; it is restarted")
     return outage or Outage(Reason.BUG, f"a bug, see the log: {type(leaves(unforeseen)[0]).__name__}")
-
-
-def leaves(error: BaseException | None) -> list[Any]:
-    """Return the exceptions that a group holds, without the groups."""
-    if isinstance(error, BaseExceptionGroup):
-        return [leaf for inner in error.exceptions for leaf in leaves(inner)]
-    return [error]
 
 
 def _gravity(outage: Outage) -> int:

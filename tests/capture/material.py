@@ -15,8 +15,7 @@ from interhuman2mqtt.capture.recorder import Recorder
 from interhuman2mqtt.capture.ring import Ring
 from interhuman2mqtt.capture.timestamps import ClockAnchor
 from interhuman2mqtt.capture.track_selection import SourceHints, select_tracks
-from interhuman2mqtt.errors import Outage
-from interhuman2mqtt.supervisor import leaves
+from interhuman2mqtt.errors import Outage, leaves
 from support.clips import Clip, frame_numbers, made
 
 if TYPE_CHECKING:

@@ -178,7 +178,7 @@ class Film:
         await trio.sleep_forever()
         raise AssertionError
 
-    async def rest(self, seconds: float) -> None:
+    async def idle(self, seconds: float) -> None:
         await trio.sleep(seconds)
 
     def finish(self) -> None:
@@ -197,7 +197,7 @@ class EndlessFilm:
         self._number += 1
         return chunk(self._number, last=self._last)
 
-    async def rest(self, seconds: float) -> None:
+    async def idle(self, seconds: float) -> None:
         await trio.sleep(0 if self._last else seconds)
 
     def finish(self) -> None:

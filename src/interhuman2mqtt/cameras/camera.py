@@ -77,7 +77,7 @@ class CameraRun:
             for stage in (capture_of(self._camera.id), session_of(self._camera.id)):
                 self._context.heartbeats.withdraw(stage)
 
-    async def show(self, deliver: Callable[[SnapshotImage], Awaitable[None]]) -> SnapshotImage:
+    async def take_snapshot(self, deliver: Callable[[SnapshotImage], Awaitable[None]]) -> SnapshotImage:
         """Hand what the camera sees now to `deliver`; the end of the permit ends that too. Raise SnapshotError."""
         worker = self._capture.worker
         if self._ended_for is not None or worker is None:
@@ -179,12 +179,12 @@ class Camera:
         if self._current is None or not self._current.stop():
             self._scope.cancel()
 
-    async def show(self, deliver: Callable[[SnapshotImage], Awaitable[None]]) -> SnapshotImage:
+    async def take_snapshot(self, deliver: Callable[[SnapshotImage], Awaitable[None]]) -> SnapshotImage:
         """Hand what it sees now to `deliver`, as long as it may be seen. Raise SnapshotError."""
         status = self.status.current
         if self._current is None:
             raise SnapshotError(f"it is {status.state.value}: {status.detail or status.reason or 'it has just begun'}")
-        return await self._current.show(deliver)
+        return await self._current.take_snapshot(deliver)
 
     async def _wait_allowed(self, permit: Permit) -> None:
         """Wait for the first decision, before which nothing begins, and then until one allows to stream.

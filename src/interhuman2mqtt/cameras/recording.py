@@ -149,7 +149,7 @@ class WorkerRecording:
                 raise self._worker.outage or Outage(Reason.CAPTURE_CRASHED, "the capture process ended")
             await self._arrivals.wait()
 
-    async def rest(self, seconds: float) -> None:
+    async def idle(self, seconds: float) -> None:
         """Pull nothing for so long, or until it is to end."""
         with trio.move_on_after(seconds):
             await self._finishing.wait()
@@ -210,9 +210,9 @@ class BudgetedRecording:
             self._status.set_sending()
         return chunk
 
-    async def rest(self, seconds: float) -> None:
+    async def idle(self, seconds: float) -> None:
         """Pull nothing for so long."""
-        await self._recording.rest(seconds)
+        await self._recording.idle(seconds)
 
     def finish(self) -> None:
         """End at the next boundary between GOPs."""

@@ -42,7 +42,7 @@ class SnapshotRequests:
         self._numbers = count(1)
         self._asked: dict[int, trio.MemorySendChannel[SnapshotImage | SnapshotError]] = {}
 
-    async def take(self) -> SnapshotImage:
+    async def request(self) -> SnapshotImage:
         """Return what the camera sees now; raise SnapshotError."""
         number = next(self._numbers)
         answers, answer = trio.open_memory_channel[SnapshotImage | SnapshotError](1)
@@ -59,12 +59,12 @@ class SnapshotRequests:
             raise image
         return image
 
-    def arrived(self, frame: ipc.Snapshot, jpeg: bytes) -> None:
+    def resolve(self, frame: ipc.Snapshot, jpeg: bytes) -> None:
         """Hand a snapshot, or why there is none, to who asked; what nobody waits for any more is let go."""
         if (answers := self._asked.pop(frame.number, None)) is not None:
             answers.send_nowait(_image(frame, jpeg) if jpeg else SnapshotError(frame.error or "it is empty"))
 
-    def leave(self) -> None:
+    def close(self) -> None:
         """Answer whoever waits: the worker is gone."""
         while self._asked:
             _, answers = self._asked.popitem()

@@ -110,21 +110,21 @@ class CaptureProcess:
 
     async def snapshot(self) -> SnapshotImage:
         """Return what the camera sees now; raise SnapshotError."""
-        return await self._snapshots.take()
+        return await self._snapshots.request()
 
-    def leave(self) -> None:
+    def set_gone(self) -> None:
         """Wake whoever waits for a chunk or a snapshot: nothing more will come."""
         self.gone.set()
         for recording in tuple(self.recordings.values()):
             recording.wake()
-        self._snapshots.leave()
+        self._snapshots.close()
 
     def dismiss(self) -> None:
         """Close the process's stdin now: it ends its source in good order if that takes no longer than half a second.
 
         Nothing more of what it sends is read. It is killed `LEAVE_S` after the context around it is left.
         """
-        self.leave()
+        self.set_gone()
         if isinstance(self._process.stdin, trio.lowlevel.FdStream):
             self._process.stdin.close()
 
@@ -207,7 +207,7 @@ class CaptureProcess:
             case ipc.Chunk() if recording := self.recordings.get(frame.recording):
                 recording.add(frame, payload)
             case ipc.Snapshot():
-                self._snapshots.arrived(frame, payload)
+                self._snapshots.resolve(frame, payload)
             case ipc.Chunk():
                 pass  # of a recording that was dropped while it was on its way
 
@@ -252,7 +252,7 @@ async def start_worker(
             try:
                 yield worker
             finally:
-                worker.leave()
+                worker.set_gone()
                 with trio.move_on_after(REAP_S, shield=True):
                     await end_process(process)
                 nursery.cancel_scope.cancel()

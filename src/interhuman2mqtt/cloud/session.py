@@ -30,7 +30,7 @@ from interhuman2mqtt.cloud.session_types import (
 )
 from interhuman2mqtt.cloud.transport import Dial, Server, dial
 from interhuman2mqtt.cloud.websocket import CLOSE_TIMEOUT, ConnectionOver, WebSocketConnection, connect
-from interhuman2mqtt.errors import Outage, Reason
+from interhuman2mqtt.errors import Outage, Reason, leaves
 from interhuman2mqtt.events import MediaChunk, Recording
 
 READY_TIMEOUT = 20.0
@@ -88,15 +88,9 @@ async def run_session(  # noqa: PLR0913 - these are all that a session has to do
 
 def _decisive(group: BaseExceptionGroup[BaseException]) -> BaseException:
     """Return the error of a group that matters: a cancellation or a bug beats an outage; the group, where more do."""
-    leaves = _leaves(group)
-    matters = [error for error in leaves if not isinstance(error, Outage)] or leaves[:1]
+    errors = leaves(group)
+    matters = [error for error in errors if not isinstance(error, Outage)] or errors[:1]
     return matters[0] if len(matters) == 1 else group
-
-
-def _leaves(error: BaseException) -> list[BaseException]:
-    if isinstance(error, BaseExceptionGroup):
-        return [leaf for inner in error.exceptions for leaf in _leaves(inner)]
-    return [error]
 
 
 class _Session:
@@ -212,7 +206,7 @@ class _Session:
             return None
         with trio.move_on_after(min(PATIENCE_MAX, receiver.limits.idle_timeout / 2)) as receiver.pulling:
             # before the pull: what has to wait waits in the ring, whose limits hold for it
-            await self._recording.rest(self._pacer.wait(trio.current_time()))
+            await self._recording.idle(self._pacer.wait(trio.current_time()))
             try:
                 chunk = await self._recording.next_chunk()
             except Outage as outage:

@@ -29,13 +29,12 @@ from interhuman2mqtt.commands.watch_output import line
 from interhuman2mqtt.commands.watch_subscription import settings_for, subscribed
 from interhuman2mqtt.commands.watch_terminal import Terminal, as_text
 from interhuman2mqtt.config import Mqtt
-from interhuman2mqtt.errors import Outage, Reason
+from interhuman2mqtt.errors import Outage, Reason, leaves
 from interhuman2mqtt.publish.mqtt.types import IncomingMessage
 from interhuman2mqtt.runtime import log, stdout
 from interhuman2mqtt.runtime.sanitize import clean, clean_lines
 from interhuman2mqtt.simulator.server import serve
 from interhuman2mqtt.simulator.settings import Settings
-from interhuman2mqtt.supervisor import leaves
 
 START_S = 15.0
 END_S = 0.5

@@ -13,7 +13,7 @@ from interhuman2mqtt.commands.doctor_checks import is_out_of_sight
 from interhuman2mqtt.commands.doctor_report import Check, down, failed, ok, skipped, warning
 from interhuman2mqtt.config import Config, secrets
 from interhuman2mqtt.control.parser import RequestParser
-from interhuman2mqtt.errors import Outage
+from interhuman2mqtt.errors import Outage, leaves
 from interhuman2mqtt.events import Event, utc_now
 from interhuman2mqtt.publish.homeassistant import discovery
 from interhuman2mqtt.publish.message import Message, MessageKind
@@ -23,7 +23,6 @@ from interhuman2mqtt.publish.mqtt.connection import BrokerConnection
 from interhuman2mqtt.publish.mqtt.types import Ack, IncomingMessage
 from interhuman2mqtt.publish.topics import Topics
 from interhuman2mqtt.runtime.clock import clock_state
-from interhuman2mqtt.supervisor import leaves
 
 ANSWER_S = 10.0
 """Seconds for the broker to answer."""

@@ -224,7 +224,7 @@ class _Nothing:
         await trio.lowlevel.checkpoint()
         return MediaChunk(payload=b"", media_start=0.0, media_end=0.0, captured_from=0.0, last=True)
 
-    async def rest(self, _seconds: float) -> None:
+    async def idle(self, _seconds: float) -> None:
         await trio.lowlevel.checkpoint()
 
     def finish(self) -> None:

@@ -16,8 +16,7 @@ from interhuman2mqtt.capture import ipc
 from interhuman2mqtt.capture.chunk_length import Bounds, chunk_lengths
 from interhuman2mqtt.capture.rotation import TURNED
 from interhuman2mqtt.config import Interhuman
-from interhuman2mqtt.errors import Outage
-from interhuman2mqtt.supervisor import leaves
+from interhuman2mqtt.errors import Outage, leaves
 
 VIDEO_TRACK = 1
 """The recorder adds the picture first."""

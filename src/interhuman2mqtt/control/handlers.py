@@ -59,7 +59,7 @@ class SnapshotHandler:
             snapshots.update(topic=message.topic)
 
         try:
-            picture = await found.show(deliver)
+            picture = await found.take_snapshot(deliver)
         except (SnapshotError, NotDelivered) as error:
             raise CommandError(f"no snapshot of {camera}: {error}") from error
         log.info("snapshot", camera=camera, bytes=len(picture.jpeg), retained=retain)
