@@ -16,7 +16,7 @@ from av.container import InputContainer
 
 from interhuman2mqtt.capture.device import Feed
 from interhuman2mqtt.capture.preroll import ArrivedPacket
-from interhuman2mqtt.capture.tracks import AvPacket
+from interhuman2mqtt.capture.tracks import AvPacket, claimed_dts
 
 BACK_S = 1.0
 """So far back is another file that was joined to this one, and not only a packet out of order."""
@@ -49,14 +49,14 @@ def play(feed: Feed, clock: PlaybackClock = REAL_TIME) -> Iterator[ArrivedPacket
     begun = clock.monotonic()
     end_s, audio_end_s, length_s = 0.0, -PRIMING_S, None
     while True:
-        this = Pass(feed, end_s, audio_end_s, length_s)
-        for packet, due_s in this.packets():
+        current = Pass(feed, end_s, audio_end_s, length_s)
+        for packet, due_s in current.packets():
             clock.sleep(max(begun + due_s - clock.monotonic(), 0))
             yield ArrivedPacket(packet, clock.monotonic())
-        if not feed.loops or this.video.end_s <= end_s:
+        if not feed.loops or current.video.end_s <= end_s:
             return
-        length_s = this.video.end_s - end_s
-        end_s, audio_end_s = this.end_s, this.audio_end_s
+        length_s = current.video.end_s - end_s
+        end_s, audio_end_s = current.end_s, current.audio_end_s
         rewind(feed.container)
 
 
@@ -207,6 +207,5 @@ class Pass:
 
 
 def _claimed_s(packet: AvPacket) -> float:
-    """Return what a packet claims, by the file's own time."""
-    stamp = packet.dts if packet.dts is not None else packet.pts
-    return float((stamp or 0) * packet.time_base)
+    """Return the time that a packet claims, by the file's own clock."""
+    return float(claimed_dts(packet) * packet.time_base)

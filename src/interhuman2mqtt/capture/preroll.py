@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from interhuman2mqtt.capture.clock_rate import opening_rate
 from interhuman2mqtt.capture.timestamps import ClockAnchor, TimestampRepair
-from interhuman2mqtt.capture.tracks import AvPacket
+from interhuman2mqtt.capture.tracks import AvPacket, claimed_dts
 
 PREROLL_S = 1.2
 BURST_S = 0.3
@@ -83,7 +83,7 @@ class Preroll:
         first = next((place for place, each in enumerate(mine) if _is_stamped(each.packet)), 0)
         if not first:
             return
-        claims = sorted(_claim(each.packet) for each in mine[first : first + STEP_PACKETS])
+        claims = sorted(claimed_dts(each.packet) for each in mine[first : first + STEP_PACKETS])
         steps = [later - earlier for earlier, later in pairwise(claims) if later > earlier]
         apart_s = mine[first].at - mine[first - 1].at  # all there is of a camera that sends a frame a second
         step = round(median(steps)) if steps else round(apart_s / float(mine[first].packet.time_base))
@@ -103,7 +103,7 @@ class Preroll:
 
     def _placed_s(self, arrived: ArrivedPacket) -> float:
         timeline = self._timelines[arrived.packet.stream_index]
-        return timeline.position(_claim(arrived.packet)) * timeline.tick_s
+        return timeline.position(claimed_dts(arrived.packet)) * timeline.tick_s
 
     def _align(self, levels: dict[int, float | None], begin_s: float | None, first_s: float) -> None:
         """Move each timeline beside the video's, and all of them behind the epoch before this one."""
@@ -134,10 +134,5 @@ def _is_stamped(packet: AvPacket) -> bool:
     return packet.pts is not None or packet.dts is not None
 
 
-def _claim(packet: AvPacket) -> int:
-    """Return what a packet claims in its own ticks; its DTS, where it has one."""
-    return packet.dts if packet.dts is not None else packet.pts or 0
-
-
 def _claimed_s(packet: AvPacket, timeline: TimestampRepair) -> float:
-    return _claim(packet) * timeline.tick_s
+    return claimed_dts(packet) * timeline.tick_s

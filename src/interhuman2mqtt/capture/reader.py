@@ -25,7 +25,7 @@ from interhuman2mqtt.capture.ring import Packet, Ring
 from interhuman2mqtt.capture.silence import GapFilledAudio
 from interhuman2mqtt.capture.timestamps import ClockAnchor, TimestampRepair
 from interhuman2mqtt.capture.track_selection import INTRA_REFRESH, NO_KEY_FRAMES, SourceHints
-from interhuman2mqtt.capture.tracks import AvPacket, CopiedTrack, CopiedVideo, Tracks, time_base_of
+from interhuman2mqtt.capture.tracks import AvPacket, CopiedTrack, CopiedVideo, Tracks, claimed_dts, time_base_of
 from interhuman2mqtt.errors import Outage, Reason, Refused
 
 if TYPE_CHECKING:
@@ -192,11 +192,10 @@ class SourceReader:
 
     def _begin(self, packet: AvPacket, timeline: TimestampRepair, arrival: float) -> None:
         """Begin every timeline of the source at its first packet: at zero, or behind the epoch before this one."""
-        claimed = packet.dts if packet.dts is not None else packet.pts or 0
         at_s = max(arrival - self._anchor.seconds, self._ring.end_s) if self._ring.epoch > 1 else 0.0
         for timelines in self._timelines.values():
             for each in timelines.values():
-                each.begin(claimed * timeline.tick_s, at_s)
+                each.begin(claimed_dts(packet) * timeline.tick_s, at_s)
         self._has_begun = True
 
     def _add_video(self, packet: AvPacket, arrival: float) -> None:

@@ -99,6 +99,11 @@ def to_packet(packet: AvPacket) -> Packet:
     return Packet(pts, dts, packet.duration or 0, packet.is_keyframe, packet.size, bytes(packet))
 
 
+def claimed_dts(packet: AvPacket) -> int:
+    """Return the DTS of a packet in its own ticks, or its PTS where it has none."""
+    return packet.dts if packet.dts is not None else packet.pts or 0
+
+
 def time_base_of(stream: Stream) -> Fraction:
     """Return a stream's time base; demuxed and encoded streams always have one."""
     return stream.time_base or Fraction(1, av.time_base)

@@ -8,6 +8,7 @@ import os
 import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from msgspec import Struct
 
@@ -70,31 +71,30 @@ def _ioctl(descriptor: int, request: int, argument: bytearray) -> None:
 
 
 def query_formats(ioctl: Ioctl) -> tuple[Format, ...]:
-    """Return the same of a device that is open."""
-    *_, capabilities, device_caps = CAPABILITY.unpack(_query(ioctl, QUERYCAP, CAPABILITY.pack(b"", b"", b"", 0, 0, 0)))
+    """Return all that a device offers which is open; raises NotACamera."""
+    answer = bytearray(CAPABILITY.size)
+    ioctl(QUERYCAP, answer)
+    *_, capabilities, device_caps = CAPABILITY.unpack(answer)
     if not (device_caps if capabilities & DEVICE_CAPS else capabilities) & CAPTURE:
         raise NotACamera
-    return tuple(_formats(ioctl))
+    formats = _entries(ioctl, ENUM_FMT, FORMAT, CAPTURE, 0, b"", 0)
+    return tuple(_format(ioctl, code, _text(description)) for _, _, _, description, code in formats)
 
 
-def _formats(ioctl: Ioctl) -> Iterator[Format]:
+def _entries(ioctl: Ioctl, request: int, layout: struct.Struct, *query: int | bytes) -> Iterator[tuple[Any, ...]]:
+    """Return the answers to a request by the numbers 0, 1, 2 ..., until the driver has no more (EINVAL)."""
     for index in range(ENTRIES_MAX):
+        answer = bytearray(layout.pack(index, *query))
         try:
-            answer = _query(ioctl, ENUM_FMT, FORMAT.pack(index, CAPTURE, 0, b"", 0))
-        except OSError:  # EINVAL: there are no more
+            ioctl(request, answer)
+        except OSError:
             return
-        _, _, _, description, code = FORMAT.unpack(answer)
-        yield _format(ioctl, code, _text(description))
+        yield layout.unpack(answer)
 
 
 def _format(ioctl: Ioctl, code: int, description: str) -> Format:
     sizes: list[Size] = []
-    for index in range(ENTRIES_MAX):
-        try:
-            answer = _query(ioctl, ENUM_FRAMESIZES, SIZE.pack(index, code, 0, *[0] * 6))
-        except OSError:
-            break
-        _, _, kind, *numbers = SIZE.unpack(answer)
+    for _, _, kind, *numbers in _entries(ioctl, ENUM_FRAMESIZES, SIZE, code, 0, *[0] * 6):
         if kind != DISCRETE:
             narrow, wide, across, low, high, down = numbers
             within = [(w, h) for w, h in USUAL_SIZES if narrow < w < wide and low < h < high]
@@ -106,23 +106,13 @@ def _format(ioctl: Ioctl, code: int, description: str) -> Format:
 
 def _size(ioctl: Ioctl, code: int, width: int, height: int) -> Size:
     rates: list[float] = []
-    for index in range(ENTRIES_MAX):
-        try:
-            answer = _query(ioctl, ENUM_FRAMEINTERVALS, INTERVAL.pack(index, code, width, height, 0, *[0] * 6))
-        except OSError:
-            break
-        *_, kind, numerator, denominator, _, _, _, _ = INTERVAL.unpack(answer)
+    intervals = _entries(ioctl, ENUM_FRAMEINTERVALS, INTERVAL, code, width, height, 0, *[0] * 6)
+    for *_, kind, numerator, denominator, _, _, _, _ in intervals:
         fps = round(denominator / numerator, 2) if numerator else 0.0
         if kind != DISCRETE:  # a range, which begins with its shortest interval
             return Size(width, height, fps)
         rates.append(fps)
     return Size(width, height, max(rates, default=0.0), tuple(rates))
-
-
-def _query(ioctl: Ioctl, request: int, argument: bytes) -> bytes:
-    answer = bytearray(argument)
-    ioctl(request, answer)
-    return bytes(answer)
 
 
 def _fourcc(code: int) -> str:
