@@ -33,6 +33,7 @@ from interhuman2mqtt.config import Config, loader, validation
 from interhuman2mqtt.config.loader import Loaded
 from interhuman2mqtt.control.dispatcher import RequestDispatcher
 from interhuman2mqtt.control.handlers import CommandHandlers, SnapshotHandler
+from interhuman2mqtt.control.inbox import Inbox
 from interhuman2mqtt.control.parser import RequestParser
 from interhuman2mqtt.control.unix_socket import UnixSocketServer
 from interhuman2mqtt.policy import policy
@@ -122,13 +123,14 @@ class Daemon:
         self._policy = policy.for_box(config.box, state, self._heartbeats.of("policy"))
         self._topics = Topics(config.mqtt.base_topic, box, config.outbox.max_age)
         self._parser = RequestParser(config.mqtt.base_topic, box, config.mqtt.requests, discovery.birth_topic(config))
+        self._inbox = Inbox(self._is_pause_topic)
         self._service = PublishService(
             config,
             self._topics,
+            self._inbox,
             boot_id=boot_id,
             filters=self._parser.filters,
-            is_known=self._is_pause_topic,
-            alive=self._heartbeats,
+            heartbeats=self._heartbeats,
             bugs=bugs,
         )
         self._publisher = EventPublisher(self._topics, self._service.sender)
@@ -137,12 +139,12 @@ class Daemon:
         self._coverage = Coverage(state / "coverage.json", self._camera_events, self._clock)
         self._reloader = Reloader(load, self, notify)
         self._dispatcher = RequestDispatcher(
-            self._service.inbox,
+            self._inbox,
             self._parser,
             cameras=self._cameras,
             obeys=self._new_handlers(),
             publish=self._service.publish,
-            born=self._home_assistant.born,
+            born=self._home_assistant.handle_birth,
             bugs=BugBudget(bugs),
         )
         self._health = health.HealthReporter(
@@ -169,7 +171,7 @@ class Daemon:
         services.start_soon(self._coverage.keep)
         services.start_soon(self._fleet.follow_clock, self._clock)
         await self._fleet.apply(self._running.config.cameras, self._new_context(self._running.config))
-        self._service.sweep()
+        self._service.clear_stale_topics()
         watchdog_loop = WatchdogLoop(self._notify, self._heartbeats, self._health.sentence, self._health.publish)
         services.start_soon(watchdog_loop.run)
         self._serve_metrics(services)
@@ -209,7 +211,7 @@ class Daemon:
         """Write down what the next life has to know, and drain the outbox; no camera runs any more."""
         await self._coverage.save()
         await self._policy.close()
-        await self._service.say_goodbye()
+        await self._service.drain()
 
     async def take_over(self, loaded: Loaded) -> Change:
         """Make a configuration the one in force: see `reload`."""
@@ -226,8 +228,8 @@ class Daemon:
         for name in [name for name in before.cameras if name not in config.cameras]:
             self._coverage.forget(name)
             self._publisher.remove(name)
-        self._service.handed.keep(config.cameras)
-        self._service.sweep()
+        self._service.stats.remove_others(config.cameras)
+        self._service.clear_stale_topics()
         log.info("configuration reloaded", stopped=change.stopped, started=change.started)
         return change._replace(needs_restart=self._running.needs_restart)
 
@@ -292,8 +294,8 @@ class Daemon:
             info=lambda: self._info,
             cameras=lambda: self._fleet.cameras,
             coverage=self._coverage,
-            delivery=self._service,
+            service=self._service,
             requests=lambda: self._dispatcher.counts,
-            alive=self._heartbeats,
+            heartbeats=self._heartbeats,
         )
         services.start_soon(Exporter(listen, sources, BugBudget(self._bugs)).run)

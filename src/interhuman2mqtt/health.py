@@ -53,7 +53,7 @@ class HealthReporter:
         report = health(
             self._began,
             self._service.outbox,
-            self._service.losses,
+            self._service.drops,
             self._fleet.cameras,
             coverage=self._coverage,
             budgets=self._policy.budgets.as_health(),

@@ -9,9 +9,10 @@ import trio
 from trio.testing import MockClock
 
 from interhuman2mqtt.config import Box, Config, Interhuman, Log, Metrics, Mqtt, Outbox, Privacy
+from interhuman2mqtt.control.inbox import Inbox
 from interhuman2mqtt.errors import Outage, Reason, Refused
 from interhuman2mqtt.publish.mqtt.types import BrokerPhase, BrokerState
-from interhuman2mqtt.publish.service import DOUBTS, PublishService
+from interhuman2mqtt.publish.service import REFUSALS_IN_DOUBT, PublishService
 from interhuman2mqtt.publish.topics import Topics
 from interhuman2mqtt.runtime.watchdog import Heartbeats
 
@@ -33,9 +34,7 @@ async def pauses(folder: Path, outcomes: Iterator[Exception | None]) -> list[flo
         cameras={},
     )
     topics = Topics("interhuman", "lobby-1")
-    delivery = PublishService(
-        config, topics, boot_id="b", filters=(), is_known=lambda _: True, alive=Heartbeats(), bugs=0
-    )
+    service = PublishService(config, topics, Inbox(), boot_id="b", filters=(), heartbeats=Heartbeats(), bugs=0)
     began: list[float] = []
     ended: list[float] = []
 
@@ -48,15 +47,15 @@ async def pauses(folder: Path, outcomes: Iterator[Exception | None]) -> list[flo
             await trio.sleep_forever()
         if outcome is None:
             online = BrokerState(phase=BrokerPhase.ONLINE, since=datetime.now(UTC))
-            delivery._broker_changed(online)
+            service._broker_changed(online)
             outcome = Outage(Reason.BROKER_LOST, "it broke")
         ended.append(trio.current_time())
         assert isinstance(outcome, Exception)
         raise outcome
 
-    delivery.sender.run_connection = run_connection  # type: ignore[method-assign]
+    service.sender.run_connection = run_connection  # type: ignore[method-assign]
     with trio.CancelScope() as scope:
-        await delivery._run()
+        await service._run()
     return [begin - end for begin, end in zip(began[1:], ended, strict=True)]
 
 
@@ -66,9 +65,9 @@ def refusal(reason: Reason = Reason.BROKER_REFUSED) -> Refused:
 
 async def test_a_refusal_of_a_broker_that_took_us_before(tmp_path: Path, autojump_clock: MockClock) -> None:
     """It is asked again within seconds, a few times, then rarely; where it never took us, rarely at once."""
-    found = await pauses(tmp_path, iter([None, *(refusal() for _ in range(DOUBTS + 2))]))
-    assert max(found[: DOUBTS + 1]) <= SOON_S
-    assert min(found[DOUBTS + 1 :]) >= RARELY_S
+    found = await pauses(tmp_path, iter([None, *(refusal() for _ in range(REFUSALS_IN_DOUBT + 2))]))
+    assert max(found[: REFUSALS_IN_DOUBT + 1]) <= SOON_S
+    assert min(found[REFUSALS_IN_DOUBT + 1 :]) >= RARELY_S
     assert min(await pauses(tmp_path, iter([refusal(), refusal()]))) >= RARELY_S
 
 

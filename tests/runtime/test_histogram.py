@@ -35,11 +35,11 @@ def test_names_are_bounded() -> None:
 
 def test_delays_of_cameras_that_are_gone_go_too() -> None:
     """What is kept by camera is kept for those that there are; a state has no delay."""
-    handed = BrokerStats()
+    stats = BrokerStats()
     for camera in ("front", "gone"):
         for kind in (MessageKind.EVENT, MessageKind.STATE):
-            handed.acked(Message(topic="t", payload=b"", kind=kind, retain=False, camera=camera), 0.5)
-    assert handed.acknowledged == {MessageKind.EVENT: 2, MessageKind.STATE: 2}
-    handed.keep({"front"})
-    assert list(handed.delays) == ["front"]
-    assert handed.delays["front"].total == 0.5
+            stats.count(Message(topic="t", payload=b"", kind=kind, retain=False, camera=camera), 0.5)
+    assert stats.acknowledged == {MessageKind.EVENT: 2, MessageKind.STATE: 2}
+    stats.remove_others({"front"})
+    assert list(stats.delays) == ["front"]
+    assert stats.delays["front"].total == 0.5

@@ -1,8 +1,8 @@
-"""What Prometheus is told, when it asks: read out of what the stages count anyway. Nothing is kept for it.
+"""Metrics for Prometheus, read on each scrape out of what the stages count anyway. Nothing is kept for it.
 
 ::
 
-    GET /metrics ──► http ──► exporter ──► stages: cameras, delivery, service ──► the daemon's own counters
+    GET /metrics ──► server ──► collectors ──► counters of the cameras, the publish service and the daemon
 
 Off unless `metrics.listen` is set; needs the extra `metrics`.
 """

@@ -1,9 +1,4 @@
-"""Capture, ring, uplink and server, of each camera that runs now.
-
-Metric families of prometheus_client, with our prefix and in one call each.
-
-Outbox and broker.
-"""
+"""Metric families of the cameras, the outbox and the broker."""
 
 import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -25,26 +20,26 @@ Rows = Iterable[tuple[Sequence[str], float]]
 """Values of the labels, in their order, and the value."""
 
 
-def counter(name: str, says: str, rows: Rows, labels: Sequence[str] = ()) -> Metric:
-    """What only grows, until the daemon or the camera is started anew; `_total` is added to its name."""
-    return _filled(CounterMetricFamily(f"{PREFIX}_{name}", says, labels=labels), rows)
+def counter(name: str, help_text: str, rows: Rows, labels: Sequence[str] = ()) -> Metric:
+    """Return what only grows, until the daemon or the camera is started anew; `_total` is added to its name."""
+    return _filled(CounterMetricFamily(f"{PREFIX}_{name}", help_text, labels=labels), rows)
 
 
-def gauge(name: str, says: str, rows: Rows, labels: Sequence[str] = ()) -> Metric:
-    """What is so now."""
-    return _filled(GaugeMetricFamily(f"{PREFIX}_{name}", says, labels=labels), rows)
+def gauge(name: str, help_text: str, rows: Rows, labels: Sequence[str] = ()) -> Metric:
+    """Return what goes up and down."""
+    return _filled(GaugeMetricFamily(f"{PREFIX}_{name}", help_text, labels=labels), rows)
 
 
-def histogram(name: str, says: str, delays: Mapping[str, Histogram]) -> Metric:
-    """How long something took, by camera."""
-    family = HistogramMetricFamily(f"{PREFIX}_{name}", says, labels=["camera"])
+def histogram(name: str, help_text: str, delays: Mapping[str, Histogram]) -> Metric:
+    """Return how long something took, by camera."""
+    family = HistogramMetricFamily(f"{PREFIX}_{name}", help_text, labels=["camera"])
     for camera, measured in delays.items():
-        buckets = [(_shown(bound), float(count)) for bound, count in measured.cumulative()]
+        buckets = [(_bound(bound), float(count)) for bound, count in measured.cumulative()]
         family.add_metric([camera], buckets, measured.total)
     return family
 
 
-def _shown(bound: float) -> str:
+def _bound(bound: float) -> str:
     return "+Inf" if bound == math.inf else f"{bound:g}"
 
 
@@ -54,19 +49,19 @@ def _filled(family: CounterMetricFamily | GaugeMetricFamily, rows: Rows) -> Metr
     return family
 
 
-def collect_delivery(delivery: PublishService, cameras: Collection[str]) -> Iterator[Metric]:
-    """All families of the way to the broker; of the cameras only these are told."""
-    yield from _outbox(delivery)
-    yield from _broker(delivery)
+def collect_publishing(service: PublishService, cameras: Collection[str]) -> Iterator[Metric]:
+    """Yield all families of the way to the broker; of the cameras only these."""
+    yield from _outbox(service)
+    yield from _broker(service)
     yield histogram(
         "event_to_puback_seconds",
         "From when an event was received until the broker had it, outages included.",
-        {camera: delays for camera, delays in delivery.handed.delays.items() if camera in cameras},
+        {camera: delays for camera, delays in service.stats.delays.items() if camera in cameras},
     )
 
 
-def _outbox(delivery: PublishService) -> Iterator[Metric]:
-    depth = delivery.outbox.depth
+def _outbox(service: PublishService) -> Iterator[Metric]:
+    depth = service.outbox.depth
     yield gauge("outbox_messages", "Messages that wait for the broker.", [((), depth.rows)])
     yield gauge(
         "outbox_parked_messages",
@@ -74,23 +69,23 @@ def _outbox(delivery: PublishService) -> Iterator[Metric]:
         [((), depth.parked)],
     )
     yield gauge("outbox_bytes", "Bytes that they take.", [((), depth.bytes)])
-    yield gauge("outbox_max_bytes", "outbox.max_size.", [((), delivery.max_size)])
+    yield gauge("outbox_max_bytes", "outbox.max_size.", [((), service.max_size)])
     yield gauge("outbox_oldest_seconds", "For how long the oldest waits.", [((), depth.age)])
-    durable = float(delivery.outbox.trouble is None)
+    durable = float(service.outbox.trouble is None)
     yield gauge("outbox_durable", "1 while what waits would survive a restart.", [((), durable)])
-    lost: Rows = (((loss.value,), delivery.losses.counts.get(loss.value, 0)) for loss in DropReason)
-    yield counter("outbox_dropped_messages", "Messages that were lost, by the rule.", lost, ["rule"])
+    dropped: Rows = (((reason.value,), service.drops.counts.get(reason.value, 0)) for reason in DropReason)
+    yield counter("outbox_dropped_messages", "Messages that were lost, by the rule.", dropped, ["rule"])
 
 
-def _broker(delivery: PublishService) -> Iterator[Metric]:
-    handed, broker = delivery.handed, delivery.broker
-    yield gauge("broker_connected", "1 while there is a connection.", [((), float(delivery.is_online))])
+def _broker(service: PublishService) -> Iterator[Metric]:
+    stats, broker = service.stats, service.broker
+    yield gauge("broker_connected", "1 while there is a connection.", [((), float(service.is_online))])
     why: Rows = [((broker.reason.value,), 1.0)] if broker is not None and broker.reason is not None else []
     yield gauge("broker_reason", "Why there is none: 1 for the reason.", why, ["reason"])
-    yield counter("broker_connections", "Connections that came about.", [((), handed.connections)])
-    failures: Rows = (((reason.value,), count) for reason, count in handed.failures.items())
+    yield counter("broker_connections", "Connections that came about.", [((), stats.connections)])
+    failures: Rows = (((reason.value,), count) for reason, count in stats.failures.items())
     yield counter("broker_failures", "Connections that were lost, or did not come about.", failures, ["reason"])
-    acknowledged: Rows = (((kind.value,), handed.acknowledged[kind]) for kind in MessageKind)
+    acknowledged: Rows = (((kind.value,), stats.acknowledged[kind]) for kind in MessageKind)
     yield counter("broker_acknowledged_messages", "Messages that the broker acknowledged.", acknowledged, ["kind"])
 
 
@@ -110,7 +105,7 @@ GAUGES = {
     "ring_bytes": ("Bytes of media that the ring holds.", "ring_bytes"),
     "uplink_round_trip_seconds": ("Of the newest ping of a session.", "round_trip"),
 }
-PARTS: dict[str, tuple[str, str, Callable[[Counters], Mapping[Any, int]]]] = {
+LABELLED: dict[str, tuple[str, str, Callable[[Counters], Mapping[Any, int]]]] = {
     "capture_failures": ("Captures that failed.", "reason", lambda counters: counters.capture_failures),
     "capture_repairs": ("What the source sent wrongly and was mended.", "rule", lambda c: c.repaired.counts),
     "uplink_failures": ("Sessions that did not come about, or broke.", "reason", lambda c: c.session_failures),
@@ -125,11 +120,11 @@ PARTS: dict[str, tuple[str, str, Callable[[Counters], Mapping[Any, int]]]] = {
 
 
 def collect_cameras(cameras: RunningCameras, coverage: Coverage) -> Iterator[Metric]:
-    """All families of the cameras."""
+    """Yield all families of the cameras."""
     counted = {name: camera.counters for name, camera in cameras.items()}
-    yield from _standing(cameras)
-    yield from _plain(counted)
-    yield from _parts(counted)
+    yield from _states(cameras)
+    yield from _counters(counted)
+    yield from _labelled(counted)
     yield from _coverage(cameras, coverage)
     yield histogram(
         "capture_to_sent_seconds",
@@ -143,7 +138,7 @@ def collect_cameras(cameras: RunningCameras, coverage: Coverage) -> Iterator[Met
     )
 
 
-def _standing(cameras: RunningCameras) -> Iterator[Metric]:
+def _states(cameras: RunningCameras) -> Iterator[Metric]:
     statuses = {name: camera.status.current for name, camera in cameras.items()}
     states: Rows = (
         ((name, state.value), float(status.state is state)) for name, status in statuses.items() for state in State
@@ -155,11 +150,11 @@ def _standing(cameras: RunningCameras) -> Iterator[Metric]:
     yield gauge("camera_reason", "Why a camera does not stream: 1 for the reason.", reasons, ["camera", "reason"])
 
 
-def _plain(counted: Mapping[str, Counters]) -> Iterator[Metric]:
+def _counters(counted: Mapping[str, Counters]) -> Iterator[Metric]:
     for make, families in ((counter, COUNTERS), (gauge, GAUGES)):
-        for name, (says, attribute) in families.items():
+        for name, (help_text, attribute) in families.items():
             rows: Rows = (((camera,), getattr(counters, attribute)) for camera, counters in counted.items())
-            yield make(name, says, rows, ["camera"])
+            yield make(name, help_text, rows, ["camera"])
     packets: Rows = (
         ((camera, track), getattr(counters, f"{track}_packets"))
         for camera, counters in counted.items()
@@ -168,23 +163,25 @@ def _plain(counted: Mapping[str, Counters]) -> Iterator[Metric]:
     yield counter("capture_packets", "Packets that came from the source.", packets, ["camera", "track"])
 
 
-def _parts(counted: Mapping[str, Counters]) -> Iterator[Metric]:
-    for name, (says, label, parts_of) in PARTS.items():
+def _labelled(counted: Mapping[str, Counters]) -> Iterator[Metric]:
+    for name, (help_text, label, counts_of) in LABELLED.items():
         rows: Rows = (
             ((camera, part), float(count))
             for camera, counters in counted.items()
-            for part, count in parts_of(counters).items()
+            for part, count in counts_of(counters).items()
         )
-        yield counter(name, says, rows, ["camera", label])
+        yield counter(name, help_text, rows, ["camera", label])
 
 
 def _coverage(cameras: RunningCameras, coverage: Coverage) -> Iterator[Metric]:
-    ledgers = {name: coverage.tracker(name) for name in cameras}
-    delivered: Rows = (((name,), ledger.delivered_s) for name, ledger in ledgers.items())
+    trackers = {name: coverage.tracker(name) for name in cameras}
+    delivered: Rows = (((name,), tracker.delivered_s) for name, tracker in trackers.items())
     yield counter("coverage_delivered_seconds", "Of a camera's time, what the cloud got.", delivered, ["camera"])
     gaps: Rows = (
-        ((name, reason.value), seconds) for name, ledger in ledgers.items() for reason, seconds in ledger.gap_s.items()
+        ((name, reason.value), seconds)
+        for name, tracker in trackers.items()
+        for reason, seconds in tracker.gap_s.items()
     )
     yield counter("coverage_gap_seconds", "Of a camera's time, what it never got.", gaps, ["camera", "reason"])
-    lags: Rows = (((name,), coverage.lag(name)) for name in ledgers)
+    lags: Rows = (((name,), coverage.lag(name)) for name in trackers)
     yield gauge("coverage_lag_seconds", "Since when it is not known what became of its media.", lags, ["camera"])

@@ -1,8 +1,7 @@
 """Serves `/metrics` to Prometheus, and `/health` to whoever restarts containers.
 
-A very small HTTP server: one GET per connection, answered at once or not at all.
-
-It trusts nobody: connections are few, a request is short, and whoever reads or writes slowly is cut off.
+A very small HTTP server: one GET per connection, answered at once or not at all. It trusts nobody: connections are few,
+a request is short, and whoever reads or writes slowly is cut off.
 """
 
 import errno
@@ -31,9 +30,12 @@ from interhuman2mqtt.runtime.log import RateLimitedLogger
 from interhuman2mqtt.runtime.watchdog import Heartbeats
 from interhuman2mqtt.supervisor import BugBudget, Health, RetryInfo, keep_running
 
+# prometheus_client.start_http_server would do it in one line, in a thread of its own that would read the counters while
+# the loop changes them, and with no limit of connections or time. Its WSGI and ASGI apps need a server
+# of their own, for two paths. h11 is here anyway, for trio-websocket's sake.
 CONNECTIONS_MAX = 8
-"""At once; more are closed without a word. Prometheus needs one."""
-PATIENCE_S = 10.0
+"""At once; more are closed without an answer. Prometheus needs one."""
+TIMEOUT_S = 10.0
 """For a whole connection; Prometheus itself gives up after ten seconds."""
 REQUEST_MAX = 8 << 10
 """Bytes of a request's head."""
@@ -41,45 +43,45 @@ READ_SIZE = 4096
 
 
 class HttpAnswer(NamedTuple):
-    """What a path is answered with."""
+    """The answer to a request."""
 
     status: int
     content_type: str
     body: bytes
 
 
-Answering = Callable[[str, str], HttpAnswer]
-"""From the path and the header Accept; must not wait."""
+Router = Callable[[str, str], HttpAnswer]
+"""Returns the answer for a path and the header Accept; must not wait."""
 
 
-async def serve(listeners: Sequence[trio.SocketListener], answer: Answering) -> None:
+async def serve(listeners: Sequence[trio.SocketListener], route: Router) -> None:
     """Serve on these for ever; they are closed when this is cancelled."""
-    places = trio.CapacityLimiter(CONNECTIONS_MAX)
+    slots = trio.CapacityLimiter(CONNECTIONS_MAX)
 
-    async def take(stream: trio.SocketStream) -> None:
-        if places.available_tokens:
-            async with places:
-                await _talk(stream, answer)
+    async def handle(stream: trio.SocketStream) -> None:
+        if slots.available_tokens:
+            async with slots:
+                await _serve_one(stream, route)
         await trio.aclose_forcefully(stream)
 
-    await trio.serve_listeners(take, list(listeners))
+    await trio.serve_listeners(handle, list(listeners))
 
 
-async def _talk(stream: trio.SocketStream, answer: Answering) -> None:
+async def _serve_one(stream: trio.SocketStream, route: Router) -> None:
     connection = h11.Connection(h11.SERVER, max_incomplete_event_size=REQUEST_MAX)
-    with trio.move_on_after(PATIENCE_S):
+    with trio.move_on_after(TIMEOUT_S):
         try:
             request = await _request(stream, connection)
             if request is not None:
-                await stream.send_all(_packed(connection, _answered(request, answer), head=request.method == b"HEAD"))
+                await stream.send_all(_encode(connection, _respond(request, route), head=request.method == b"HEAD"))
                 await stream.send_eof()
                 await stream.receive_some(READ_SIZE)  # until the other side has read it all, and closes
         except (trio.BrokenResourceError, trio.ClosedResourceError, h11.RemoteProtocolError):
-            return  # it went away, or does not speak HTTP: nobody is there to be told
+            return  # it went away, or does not speak HTTP: there is nobody to answer
 
 
 async def _request(stream: trio.SocketStream, connection: h11.Connection) -> h11.Request | None:
-    """The request, once its head is whole; None where there is none."""
+    """Return the request, once its head is whole; None where there is none."""
     while True:
         event = connection.next_event()
         if isinstance(event, h11.Request):
@@ -89,16 +91,16 @@ async def _request(stream: trio.SocketStream, connection: h11.Connection) -> h11
         connection.receive_data(await stream.receive_some(READ_SIZE))
 
 
-def _answered(request: h11.Request, answer: Answering) -> HttpAnswer:
+def _respond(request: h11.Request, route: Router) -> HttpAnswer:
     if request.method not in (b"GET", b"HEAD"):
         return HttpAnswer(HTTPStatus.METHOD_NOT_ALLOWED, "text/plain", b"only GET is answered\n")
     accept = b", ".join(value for name, value in request.headers if name == b"accept")
     path = request.target.partition(b"?")[0]
-    return answer(path.decode("latin-1"), accept.decode("latin-1"))
+    return route(path.decode("latin-1"), accept.decode("latin-1"))
 
 
-def _packed(connection: h11.Connection, answer: HttpAnswer, *, head: bool) -> bytes:
-    """The whole answer as bytes; the connection ends with it."""
+def _encode(connection: h11.Connection, answer: HttpAnswer, *, head: bool) -> bytes:
+    """Return the whole answer as bytes; the connection ends with it."""
     headers = [
         ("Content-Type", answer.content_type),
         ("Content-Length", str(len(answer.body))),
@@ -115,21 +117,21 @@ def _packed(connection: h11.Connection, answer: HttpAnswer, *, head: bool) -> by
 
 log = structlog.get_logger(__name__)
 
-FRESH_S = 1.0
-"""For so long an answer is given again: whoever asks without a pause costs one collection a second."""
+CACHE_S = 1.0
+"""Seconds for which an answer is repeated: whoever asks without a pause costs one collection a second."""
 PLAIN = "text/plain; charset=utf-8"
 
 
 class Sources(NamedTuple):
-    """Where the numbers are."""
+    """Sources of the numbers."""
 
     box: str
     info: Callable[[], BridgeInfo]
     cameras: Callable[[], Mapping[str, Camera]]
     coverage: Coverage
-    delivery: PublishService
+    service: PublishService
     requests: Callable[[], Mapping[str, int]]
-    alive: Heartbeats
+    heartbeats: Heartbeats
 
 
 class Families(Collector):
@@ -141,21 +143,21 @@ class Families(Collector):
     def collect(self) -> Iterator[Metric]:
         """Read the daemon's own counters."""
         running = self._sources.cameras()
-        yield from self._service()
+        yield from self._daemon()
         yield from collectors.collect_cameras(running, self._sources.coverage)
-        yield from collectors.collect_delivery(self._sources.delivery, running)
+        yield from collectors.collect_publishing(self._sources.service, running)
 
     def describe(self) -> Iterable[Metric]:
-        """Nothing before the first scrape."""
+        """Describe nothing before the first scrape."""
         return ()
 
-    def _service(self) -> Iterator[Metric]:
+    def _daemon(self) -> Iterator[Metric]:
         info = self._sources.info()
-        marks: Rows = [((self._sources.box, info.version, info.config_hash, info.files_hash), 1.0)]
+        rows: Rows = [((self._sources.box, info.version, info.config_hash, info.files_hash), 1.0)]
         labels = ["box", "version", "config_hash", "files_hash"]
-        yield gauge("info", "What this box runs, and by which configuration.", marks, labels)
+        yield gauge("info", "What this box runs, and by which configuration.", rows, labels)
         yield gauge("tasks", "Of the daemon.", [((), trio.lowlevel.current_statistics().tasks_living)])
-        stuck = len(self._sources.alive.stuck())
+        stuck = len(self._sources.heartbeats.stuck())
         yield gauge("stuck_stages", "Parts that should have moved by now.", [((), stuck)])
         rejected = float(info.reload is not None and info.reload.state == "rejected")
         yield gauge("configuration_rejected", "1 where the last reload was refused.", [((), rejected)])
@@ -164,27 +166,27 @@ class Families(Collector):
 
 
 class Exporter:
-    """Listens where it is told to, as soon as it can: a port in use costs the metrics, and nothing else.
+    """Listens as soon as it can: a port in use costs the metrics, and nothing else.
 
     Args:
         listen: `metrics.listen`.
-        sources: Where the numbers are.
+        sources: Sources of the numbers.
         bugs: How many bugs are survived.
     """
 
     def __init__(self, listen: str, sources: Sources, bugs: BugBudget) -> None:
         self._host, self._port = listen_address(listen)
-        self._alive = sources.alive
+        self._heartbeats = sources.heartbeats
         self._bugs = bugs
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(Families(sources))
         ProcessCollector(registry=self._registry)
         self._log_changes = RateLimitedLogger(log)
-        self._kept: dict[str, tuple[float, bytes]] = {}
+        self._cache: dict[str, tuple[float, bytes]] = {}
 
     async def run(self) -> None:
-        """For ever."""
-        await keep_running(self._serve, self._waits, self._bugs)
+        """Serve until cancelled."""
+        await keep_running(self._serve, self._on_retry, self._bugs)
 
     async def _serve(self, health: Health) -> bool:
         try:
@@ -195,29 +197,29 @@ class Exporter:
         self._log_changes.emit(
             "metrics", "served", "metrics are served", at=f"http://{self._host}:{self._port}/metrics"
         )
-        await serve(listeners, self._answer)
+        await serve(listeners, self._route)
         return True
 
-    def _waits(self, waiting: RetryInfo) -> None:
+    def _on_retry(self, retry: RetryInfo) -> None:
         """Told once for as long as it stays the same."""
-        detail = waiting.outage.detail
+        detail = retry.outage.detail
         self._log_changes.emit("metrics", detail, "metrics are not served", level="error", detail=detail)
 
-    def _answer(self, path: str, accept: str) -> HttpAnswer:
+    def _route(self, path: str, accept: str) -> HttpAnswer:
         match path:
             case "/metrics":
                 return self._metrics(accept)
             case "/health":
-                stuck = [f"{stage} has hung for {seconds:.0f} s\n" for stage, seconds in self._alive.stuck()]
+                stuck = [f"{stage} has hung for {seconds:.0f} s\n" for stage, seconds in self._heartbeats.stuck()]
                 return HttpAnswer(503 if stuck else 200, PLAIN, "".join(stuck or ["everything moves\n"]).encode())
         return HttpAnswer(404, PLAIN, b"there are /metrics and /health\n")
 
     def _metrics(self, accept: str) -> HttpAnswer:
         encode, content_type = choose_encoder(accept)
-        made_at, body = self._kept.get(content_type, (-FRESH_S, b""))
-        if time.monotonic() - made_at >= FRESH_S:
+        cached_at, body = self._cache.get(content_type, (-CACHE_S, b""))
+        if time.monotonic() - cached_at >= CACHE_S:
             body = encode(self._registry)
-            self._kept = {content_type: (time.monotonic(), body)}
+            self._cache = {content_type: (time.monotonic(), body)}
         return HttpAnswer(200, content_type, body)
 
 

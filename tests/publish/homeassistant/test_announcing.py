@@ -5,7 +5,7 @@ from collections.abc import Collection
 import trio
 from trio.testing import MockClock
 
-from interhuman2mqtt.publish.homeassistant.discovery import DELAY_S, QUIET_S, HomeAssistant
+from interhuman2mqtt.publish.homeassistant.discovery import DELAY_S, INTERVAL_S, HomeAssistant
 from interhuman2mqtt.publish.message import Message
 from publish.homeassistant.helpers import TOPICS, a_camera, a_config
 
@@ -60,7 +60,7 @@ async def test_births_are_answered_after_a_while(autojump_clock: MockClock) -> N
             await trio.sleep(100)
             began = trio.current_time()
             for _ in range(3):
-                told.home.born()
+                told.home.handle_birth()
             await trio.sleep(DELAY_S + 100)
             nursery.cancel_scope.cancel()
         [answered] = told.repeats
@@ -71,16 +71,16 @@ async def test_births_are_answered_after_a_while(autojump_clock: MockClock) -> N
 
 
 async def test_a_home_assistant_that_restarts_all_the_time(autojump_clock: MockClock) -> None:
-    """However often births come, answers are `QUIET_S` apart, and the last birth is answered too."""
+    """However often births come, answers are `INTERVAL_S` apart, and the last birth is answered too."""
     told = Told()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(told.home.run)
         for _ in range(1000):
-            told.home.born()
+            told.home.handle_birth()
             await trio.sleep(0.1)
         last = trio.current_time()
         await trio.sleep(200)
         nursery.cancel_scope.cancel()
     gaps = [after - before for before, after in zip(told.repeats, told.repeats[1:], strict=False)]
-    assert min(gaps) >= QUIET_S
+    assert min(gaps) >= INTERVAL_S
     assert told.repeats[-1] >= last - 0.1

@@ -17,6 +17,7 @@ from interhuman2mqtt.publish.homeassistant import bridge_entities, camera_entiti
 from interhuman2mqtt.publish.homeassistant.entity import Json, Scope, available
 from interhuman2mqtt.publish.message import Message
 from interhuman2mqtt.publish.topics import Topics
+from interhuman2mqtt.runtime.notifier import Notifier
 
 BOX = "bridge"
 ORIGIN: Json = {"name": "interhuman2mqtt", "sw_version": __version__}
@@ -97,15 +98,18 @@ def _online(topics: Topics) -> Json:
     return available(topics.bridge("state"), "online")
 
 
+# The broker retains discovery and states, so that Home Assistant mostly has both after a restart without us. Not so
+# where the broker lost them, or delivered the states before their entities were there: its pages ask for both at each
+# birth.
 DELAY_S = 10.0
-"""At most so long after its birth Home Assistant is told all again. Each box of a fleet takes a moment of its own, so
-that neither it nor the broker is flooded."""
-QUIET_S = 30.0
-"""Between two such answers, whoever says however often that it has started."""
+"""Seconds after its birth in which everything is published again. Each box of a fleet draws a moment of its own, so
+that neither Home Assistant nor the broker is flooded."""
+INTERVAL_S = 30.0
+"""Seconds between two such answers, however often somebody publishes a birth."""
 
 
 class RetainedSender(Protocol):
-    """What discovery is published by (`publish.service`)."""
+    """Publishes and repeats retained messages (`publish.service`)."""
 
     def publish(self, message: Message) -> None:
         """Accept a message, in order. Never waits."""
@@ -120,28 +124,28 @@ class HomeAssistant:
     def __init__(self, topics: Topics, sender: RetainedSender) -> None:
         self._topics = topics
         self._sender = sender
-        self._told: dict[str, Message] = {}
-        self._birth = trio.Event()
+        self._published: dict[str, Message] = {}
+        self._birth = Notifier()
 
     def announce(self, config: Config) -> None:
-        """Publish what differs from what was told before; who is gone, goes there too."""
+        """Publish what differs from what was published before, and clear what is gone."""
         wanted = {message.topic: message for message in messages(config, self._topics)}
-        for topic in self._told.keys() - wanted.keys():
+        for topic in self._published.keys() - wanted.keys():
             self._sender.publish(self._topics.clear(topic))
         for topic, message in wanted.items():
-            if self._told.get(topic) != message:
+            if self._published.get(topic) != message:
                 self._sender.publish(message)
-        self._told = wanted
+        self._published = wanted
 
-    def born(self) -> None:
-        """Home Assistant has just started. Never waits."""
+    def handle_birth(self) -> None:
+        """Note that Home Assistant has just started. Never waits."""
         self._birth.set()
 
     async def run(self) -> None:
-        """Answer its births, for ever; those that come before the answer are answered by the same one."""
+        """Answer births until cancelled; those that come before the answer are answered by the same one."""
         while True:
             await self._birth.wait()
             await trio.sleep(random.uniform(0.0, DELAY_S))  # noqa: S311 - to spread a load, not to keep a secret
-            self._birth = trio.Event()
-            self._sender.repeat(self._told.keys())
-            await trio.sleep(QUIET_S)
+            self._birth.clear()
+            self._sender.repeat(self._published.keys())
+            await trio.sleep(INTERVAL_S)

@@ -25,6 +25,7 @@ from interhuman2mqtt.publish.mqtt import reason_codes
 from interhuman2mqtt.publish.mqtt.paho_client import SUCCESS, PahoClient, PublishProperties, corked, reason_string
 from interhuman2mqtt.publish.mqtt.subscriptions import Subscriptions
 from interhuman2mqtt.publish.mqtt.types import Ack, BrokerLimits
+from interhuman2mqtt.runtime.notifier import Notifier
 from interhuman2mqtt.runtime.watchdog import Heartbeat
 
 WINDOW = 256
@@ -91,8 +92,8 @@ class BrokerConnection:
         self._progress_at = 0.0
         self._window = trio.Semaphore(WINDOW)
         self._unwritten = 0
-        self._all_acked = trio.Event()
-        self._to_write = trio.Event()
+        self._all_acked = Notifier()
+        self._to_write = Notifier()
         self._scope = trio.CancelScope()
         self._set_callbacks()
 
@@ -138,7 +139,6 @@ class BrokerConnection:
     async def wait_acked(self) -> None:
         """Wait until nothing is on its way any more."""
         while self._acks:
-            self._all_acked = trio.Event()
             await self._all_acked.wait()
 
     async def handshake(self) -> None:
@@ -185,7 +185,6 @@ class BrokerConnection:
             self.flush()
             while self._client.want_write():
                 self._check(await self._write_some())
-            self._to_write = trio.Event()
             await self._to_write.wait()
 
     async def _watch_keepalive(self) -> None:

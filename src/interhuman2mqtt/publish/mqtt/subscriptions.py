@@ -14,6 +14,7 @@ from interhuman2mqtt.publish.message import LOG_EVERY_S
 from interhuman2mqtt.publish.mqtt.paho_client import PahoClient, reason_string
 from interhuman2mqtt.publish.mqtt.types import PAYLOAD_MAX, Ack, IncomingMessage
 from interhuman2mqtt.runtime.log import RateLimitedLogger
+from interhuman2mqtt.runtime.notifier import Notifier
 
 OnMessage = Callable[[IncomingMessage], None]
 """Called with each message that comes; must neither wait nor fail."""
@@ -31,7 +32,7 @@ class Subscriptions:
         self._payload_max = PAYLOAD_MAX
         self._answers: dict[int | None, list[Ack] | None] = {}
         """Of those subscriptions whose answer somebody waits for."""
-        self._answered = trio.Event()
+        self._answered = Notifier()
         self._log_limit = RateLimitedLogger(log, LOG_EVERY_S, trio.current_time)
         client.on_subscribe = self._on_subscribe
         client.on_message = self._on_message
@@ -53,7 +54,6 @@ class Subscriptions:
         self._answers[mid] = None
         try:
             while (answers := self._answers[mid]) is None:  # for ever where the connection is gone: its end cancels us
-                self._answered = trio.Event()
                 await self._answered.wait()
             return [*answers, *[NO_ANSWER] * len(filters)][: len(filters)]
         finally:
