@@ -147,15 +147,8 @@ class Daemon:
             born=self._home_assistant.handle_birth,
             bugs=BugBudget(bugs),
         )
-        self._health = health.HealthReporter(
-            self._topics,
-            self._running,
-            service=self._service,
-            fleet=fleet,
-            coverage=self._coverage,
-            policy=self._policy,
-            dispatcher=self._dispatcher,
-        )
+        parts = (self._topics, self._running, self._service, fleet, self._coverage, self._policy, self._dispatcher)
+        self._health = health.HealthReporter(*parts, began=trio.current_time())
         self._info = health.info(self._running, boot_id)
 
     async def start(self, services: trio.Nursery) -> None:

@@ -2,6 +2,8 @@
 
 import os
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 import trio
@@ -28,13 +30,35 @@ def cameras(*names: str) -> dict[str, Camera]:
     return {name: Camera(a_camera(name), shared("ws://localhost:1/v2/stream/analyze", Heard())) for name in names}
 
 
+def reporter(
+    cameras: dict[str, Camera],
+    broker: BrokerState | None,
+    outbox: OutboxQueue | None = None,
+    drops: DropLog | None = None,
+) -> report.HealthReporter:
+    """Reports these cameras, and this broker."""
+    drops = drops or DropLog()
+    outbox = outbox or OutboxQueue(config.Outbox(), drops.report)
+    service = SimpleNamespace(broker=broker, outbox=outbox, drops=drops, unsubscribed=None)
+    parts = {
+        "topics": None,
+        "running": SimpleNamespace(last_reload=None, needs_restart=()),
+        "service": service,
+        "fleet": SimpleNamespace(cameras=cameras),
+        "coverage": Coverage(Path(os.devnull), Heard(), BoxClock()),
+        "policy": SimpleNamespace(budgets=SimpleNamespace(as_health=lambda: NO_BUDGETS)),
+        "dispatcher": SimpleNamespace(counts={"obeyed": 5}),
+    }
+    return report.HealthReporter(**cast("Any", parts), began=0.0)
+
+
 def test_one_line_when_all_is_well() -> None:
     """With a broker and every camera streaming there is nothing else to say."""
     all_well = cameras("a", "b")
     for camera in all_well.values():
         camera.status.set_source("h264")
         camera.status.set_streaming()
-    assert report.sentence(all_well, ONLINE) == "2 of 2 cameras streaming"
+    assert reporter(all_well, ONLINE).sentence() == "2 of 2 cameras streaming"
 
 
 def test_one_line_when_something_is_wrong() -> None:
@@ -44,32 +68,29 @@ def test_one_line_when_something_is_wrong() -> None:
     some["b"].status.set_capture_failed(Outage(Reason.STALLED, "down"), 1)
     some["c"].status.set_source("h264")
     some["c"].status.set_streaming()
-    assert report.sentence(some, ONLINE) == "1 of 4 cameras streaming (1 connecting, 2 offline)"
+    assert reporter(some, ONLINE).sentence() == "1 of 4 cameras streaming (1 connecting, 2 offline)"
     away = BrokerState(phase=BrokerPhase.OFFLINE, reason=Reason.BROKER_LOST, detail="it went away", since=utc_now())
     others = "1 of 4 cameras streaming (1 connecting, 2 offline)"
-    assert report.sentence(some, away) == f"broker offline: it went away; {others}"
-    assert report.sentence(some, None) == f"broker not tried; {others}"
+    assert reporter(some, away).sentence() == f"broker offline: it went away; {others}"
+    assert reporter(some, None).sentence() == f"broker not tried; {others}"
 
 
 def test_a_box_without_a_camera_says_what_to_do() -> None:
     """Right after the installation, status says that there is no camera, and how to come by one."""
-    assert report.sentence({}, ONLINE).startswith("no camera yet: add what `interhuman2mqtt devices --toml` prints")
+    assert reporter({}, ONLINE).sentence().startswith("no camera yet: add what `interhuman2mqtt devices --toml` prints")
 
 
 async def test_health() -> None:
     """It tells how much waits and for how long, what was lost by which rule, and what each camera did."""
     await trio.lowlevel.checkpoint()  # trio's clock runs only in trio
-    losses = DropLog()
-    outbox = OutboxQueue(config.Outbox(), losses.report)
+    drops = DropLog()
+    outbox = OutboxQueue(config.Outbox(), drops.report)
     message = Message(topic="t", payload=b"{}", kind=MessageKind.EVENT, retain=False)
     outbox.put(message)
-    losses.report(message, DropReason.TOO_LARGE, "too large")
+    drops.report(message, DropReason.TOO_LARGE, "too large")
     all_cameras = cameras("front")
     all_cameras["front"].counters.chunks_sent = 7
-    coverage = Coverage(Path(os.devnull), Heard(), BoxClock())
-    health = report.health(
-        0.0, outbox, losses, all_cameras, coverage=coverage, budgets=NO_BUDGETS, requests={"obeyed": 5}
-    )
+    health = reporter(all_cameras, ONLINE, outbox, drops).health()
     assert (health.outbox_rows, health.dropped) == (1, {str(DropReason.TOO_LARGE): 1})
     assert health.outbox_bytes > 0
     assert health.cameras["front"]["chunks_sent"] == 7

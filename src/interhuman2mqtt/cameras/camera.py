@@ -33,6 +33,7 @@ DRAIN_S = 30.0
 BEGIN_S = 2.0
 """Between two beginnings of a run: who pauses and resumes it a hundred times a second starts no more processes."""
 
+Run = Callable[[Health], Awaitable[bool]]
 log = structlog.get_logger(__name__)
 
 
@@ -54,7 +55,6 @@ class CameraRun:
         self._bugs = bugs
         self._capture = CaptureTask(camera, context, status, counters)
         self._session = SessionTask(camera, context, self._capture, status, counters)
-        self._password_watch = SecretWatch(camera.password)
         self._breaker = CircuitBreaker()
         self._scope = trio.CancelScope()
         self._ended_for: str | None = None
@@ -63,18 +63,21 @@ class CameraRun:
 
     async def run(self, permit: Permit) -> None:
         """Run until the permit is withdrawn, or `stop`."""
+        capture, session = capture_of(self._camera.id), session_of(self._camera.id)
+        password_watch = SecretWatch(self._camera.password)
         try:
             with self._scope:
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self._end_with, permit)
-                    nursery.start_soon(self._keep_capturing)
-                    nursery.start_soon(watch_plug, self._camera.source, self._capture, self._password_watch)
-                    await self._keep_streaming()
+                    nursery.start_soon(self._keep, capture, self._capture.run, self._on_capture_retry, password_watch)
+                    nursery.start_soon(watch_plug, self._camera.source, self._capture, password_watch)
+                    guarded = self._breaker.guard(self._session.run)
+                    await self._keep(session, guarded, self._on_session_retry, SecretWatch(self._camera.api_key))
                     nursery.cancel_scope.cancel()
         finally:
             self._cancel_snapshots()
             self._session.release()
-            for stage in (capture_of(self._camera.id), session_of(self._camera.id)):
+            for stage in (capture, session):
                 self._context.heartbeats.withdraw(stage)
 
     async def take_snapshot(self, deliver: Callable[[SnapshotImage], Awaitable[None]]) -> SnapshotImage:
@@ -100,25 +103,10 @@ class CameraRun:
         for scope in self._snapshots:
             scope.cancel()
 
-    async def _keep_capturing(self) -> None:
-        await keep_running(
-            self._capture.run,
-            self._on_capture_retry,
-            self._bugs,
-            self._context.backoff,
-            heartbeat=self._context.heartbeats.of(capture_of(self._camera.id)),
-            retry_now=self._password_watch,
-        )
-
-    async def _keep_streaming(self) -> None:
-        await keep_running(
-            self._breaker.guard(self._session.run),
-            self._on_session_retry,
-            self._bugs,
-            self._context.backoff,
-            heartbeat=self._context.heartbeats.of(session_of(self._camera.id)),
-            retry_now=SecretWatch(self._camera.api_key),
-        )
+    async def _keep(self, stage: str, run: Run, on_retry: Callable[[RetryInfo], None], retry_now: RetryNow) -> None:
+        context = self._context
+        heartbeat = context.heartbeats.of(stage)
+        await keep_running(run, on_retry, self._bugs, context.backoff, heartbeat=heartbeat, retry_now=retry_now)
 
     async def _end_with(self, permit: Permit) -> None:
         """End with the permit: at once where somebody paused the camera, whoever waits for whatever."""

@@ -1,8 +1,9 @@
 """Events of our own about a camera: time that was not analysed, and ends that nobody else publishes."""
 
 from itertools import count
+from typing import Any
 
-from msgspec import UNSET
+from msgspec import UNSET, structs
 
 from interhuman2mqtt.cameras.context import CameraPublisher
 from interhuman2mqtt.cameras.coverage import DatedGap
@@ -39,59 +40,43 @@ class CameraEvents:
 
     def gap(self, camera: str, gap: DatedGap) -> Event:
         """Return `coverage.gap`: media that never reached the analysis, or never existed."""
-        ranges = (Range(gap.start_at, gap.end_at),) if gap.start_at and gap.end_at else UNSET
-        return Event(
-            id=self._id(camera),
-            box=self._box,
-            camera=camera,
-            type=GAP,
-            session=None,
-            correlation_id=None,
-            timestamp=None,
-            received_at=self._clock.utc_now(),
+        seconds = None if gap.seconds is None else round(gap.seconds, 3)
+        return structs.replace(
+            self._event(camera, GAP, dict(GapData(reason=gap.reason, seconds=seconds))),
             start_at=gap.start_at,
             end_at=gap.end_at,
-            ranges_at=ranges,
-            clock=Clock.UNKNOWN if gap.seconds is None else self._clock.state,
-            data=dict(GapData(reason=gap.reason, seconds=None if gap.seconds is None else round(gap.seconds, 3))),
+            ranges_at=(Range(gap.start_at, gap.end_at),) if gap.start_at and gap.end_at else UNSET,
+            clock=Clock.UNKNOWN if seconds is None else self._clock.state,
         )
 
     def audio(self, camera: str, gap: AudioGap) -> Event:
         """Return `coverage.degraded`: the video was analysed with silence in place of its audio, or is from now on."""
         seconds = None if gap.end is None else round(gap.end - gap.start, 3)
         start_at, end_at = self._clock.utc(gap.start), None if gap.end is None else self._clock.utc(gap.end)
-        return Event(
-            id=self._id(camera),
-            box=self._box,
-            camera=camera,
-            type=DEGRADED,
-            session=None,
-            correlation_id=None,
-            timestamp=None,
-            received_at=self._clock.utc_now(),
+        return structs.replace(
+            self._event(camera, DEGRADED, dict(AudioGapData(reason=gap.reason, track="audio", seconds=seconds))),
             start_at=start_at,
             end_at=end_at,
             ranges_at=(Range(start_at, end_at),),
-            clock=self._clock.state,
             synthetic=True,
-            data=dict(AudioGapData(reason=gap.reason, track="audio", seconds=seconds)),
         )
 
     def signal_end(self, camera: str, kind: str, session: str | None) -> Event:
         """Return `signal.ended` for a signal that an earlier life of this daemon left active."""
+        event = self._event(camera, "signal.ended", {"signal_type": kind})
+        return structs.replace(event, session=session, synthetic=True)
+
+    def _event(self, camera: str, type_: str, data: dict[str, Any]) -> Event:
+        """Return an event that belongs to no session, dated now."""
         return Event(
-            id=self._id(camera),
+            id=f"{self._box}/{camera}/{self._boot_id}/{next(self._numbers)}",
             box=self._box,
             camera=camera,
-            type="signal.ended",
-            session=session,
+            type=type_,
+            session=None,
             correlation_id=None,
             timestamp=None,
             received_at=self._clock.utc_now(),
             clock=self._clock.state,
-            synthetic=True,
-            data={"signal_type": kind},
+            data=data,
         )
-
-    def _id(self, camera: str) -> str:
-        return f"{self._box}/{camera}/{self._boot_id}/{next(self._numbers)}"

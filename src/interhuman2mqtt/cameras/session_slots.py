@@ -8,15 +8,14 @@ open (ih3002).
 - Believed, it means that the sessions which are open are all there are. One camera tries for one more after
   `PROBE_S`, and later and later up to `PROBE_MAX_S` while that is refused.
 - What was learned is forgotten as soon as one more session is open than it allows.
-
-A learned limit that rose by one in 300 s was tried first: one lingering session cost its camera 312 s, and six cameras
-after a power cut up to 960 s.
 """
 
 from typing import NamedTuple
 
 import trio
 
+# A learned limit that rose by one in 300 s was tried first: one lingering session cost its camera 312 s, and six
+# cameras after a power cut up to 960 s. So it is learned late, probed within seconds, and forgotten as a whole.
 DOUBT_S = 90.0
 """Longer than a gateway keeps a dead connection, as a rule, and than our buffer holds media."""
 PROBE_S = 5.0

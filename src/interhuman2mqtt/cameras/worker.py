@@ -40,16 +40,6 @@ class WorkerListener(Protocol):
         """Note, each second, why silence is sent in place of audio; None: audio is sent."""
 
 
-class _Nobody:
-    """Listens to nothing."""
-
-    def opened(self, description: str) -> None: ...
-
-    def heartbeat(self, before: ipc.WorkerHeartbeat | None, now: ipc.WorkerHeartbeat) -> None: ...
-
-    def audio_missing(self, stall: AudioStall | None) -> None: ...
-
-
 class CaptureProcess:
     """A running capture process."""
 
@@ -64,7 +54,7 @@ class CaptureProcess:
         """The process prints nothing more."""
         self.stalls = StallDetector(open_timeout_s)
         self.recordings: dict[int, WorkerRecording] = {}
-        self._listener = listener or _Nobody()
+        self._listener = listener
         self._snapshots = SnapshotRequests(self.send_nowait)
         self._process = process
         self._commands, self._to_send = trio.open_memory_channel[ipc.Command](COMMANDS)
@@ -184,7 +174,8 @@ class CaptureProcess:
             await trio.sleep(WATCH_S)
             if self.outage is None:
                 self.stalls.judge(timeouts)
-                self._listener.audio_missing(self.stalls.audio_missing(timeouts))
+                if self._listener is not None:
+                    self._listener.audio_missing(self.stalls.audio_missing(timeouts))
 
     def handle(self, frame: ipc.Frame, payload: bytes) -> None:
         """Handle a frame that came through the pipe."""
@@ -194,14 +185,16 @@ class CaptureProcess:
                 if not frame.is_same:  # or a microphone that comes and goes would hide that the video stalls
                     self.stalls.opened()
                 self._answered.set()
-                self._listener.opened(frame.description)
+                if self._listener is not None:
+                    self._listener.opened(frame.description)
                 log.info("source opened", source=frame.description)
             case ipc.Failed():
                 self.outage = (Refused if frame.refused else Outage)(frame.reason, frame.detail)
                 self.ended.set()
                 self._answered.set()
             case ipc.WorkerHeartbeat():
-                self._listener.heartbeat(self.stalls.heartbeat, frame)
+                if self._listener is not None:
+                    self._listener.heartbeat(self.stalls.heartbeat, frame)
                 self._log_new_repairs(frame.repairs)
                 self.stalls.observe(frame)
             case ipc.Chunk() if recording := self.recordings.get(frame.recording):
