@@ -174,7 +174,7 @@ class Daemon:
     def _resume(self) -> None:
         """Publish what an earlier life could not: the gap since, the ends of its signals; clear what else it left."""
         cameras = self._running.config.cameras
-        left = {**self._coverage.resume(cameras), **self._service.outbox.active_signals()}
+        left = {**self._coverage.resume(cameras), **self._service.outbox.journal.signals.values}
         for camera, signals in left.items():
             for signal in signals:
                 self._camera_events.publish_signal_end(camera, signal)

@@ -78,7 +78,7 @@ def an_answer_message(text: str) -> Message:
 
 
 class Bench:
-    """A publisher with all that it told: its states and its losses."""
+    """A sender with all that it reported: its states and what it dropped."""
 
     def __init__(
         self,
@@ -90,17 +90,17 @@ class Bench:
         **options: Any,
     ) -> None:
         self.states: list[BrokerState] = []
-        self.lost: list[tuple[str, str, str]] = []
+        self.dropped: list[tuple[str, str, str]] = []
         self.now: float = 0.0
-        self.losses = DropLog(lambda message, loss, detail: self.lost.append((message.topic, loss.value, detail)))
-        self.outbox = outbox or OutboxQueue(config.Outbox(), self.losses.report, lambda: self.now)
+        self.drops = DropLog(lambda message, reason, detail: self.dropped.append((message.topic, reason.value, detail)))
+        self.outbox = outbox or OutboxQueue(config.Outbox(), self.drops.report, lambda: self.now)
         self.publisher = OutboxSender(
             config.Mqtt(url=url, client_id="interhuman-lobby-1", **(mqtt or {})),
             box="lobby-1",
             boot_id="boot-1",
             outbox=self.outbox,
             read_password=lambda: password,
-            on_drop=self.losses.report,
+            on_drop=self.drops.report,
             on_state=self.states.append,
             **options,
         )

@@ -35,23 +35,23 @@ class Life:
     ) -> None:
         self.path = path
         self.lost: list[tuple[Message | None, DropReason]] = []
-        self.outbox = OutboxQueue(limits or config.Outbox(), self._lose, clock)
+        self.outbox = OutboxQueue(limits or config.Outbox(), self._drop, clock)
         present = present or (lambda: Instant(BEGAN + clock(), True, "boot-1", clock()))  # noqa: FBT003 - synced
-        self.keeper = StoreWriter(path, self.outbox, self._lose, ages=lambda: Ages(present))
-        self.store = self.keeper._store
+        self.writer = StoreWriter(path, self.outbox, self._drop, ages=lambda: Ages(present))
+        self.store = self.writer._store
 
-    def _lose(self, message: Message | None, loss: DropReason, _: str) -> None:
+    def _drop(self, message: Message | None, loss: DropReason, _: str) -> None:
         self.lost.append((message, loss))
 
     def open(self) -> "Life":
-        """Open the file, as the keeper does."""
-        self.keeper._restore(salvage.open_or_replace(self.store, utc_now()))
+        """Open the file, as the writer does."""
+        self.writer._restore(salvage.open_or_replace(self.store, utc_now()))
         return self
 
     def commit(self, *, believed: bool = True) -> None:
         """Write all that there is to write; `believed`: whether the store is heard to say that it did."""
         batch = self.outbox.journal.next_batch()
-        self.store.write(self.keeper._as_changes(batch))
+        self.store.write(self.writer._as_changes(batch))
         if believed:
             self.outbox.journal.written(batch)
         else:

@@ -1,4 +1,4 @@
-"""States that change many times a second: how often they are told."""
+"""States that change many times a second: how often they are recorder."""
 
 from functools import partial
 from pathlib import Path
@@ -20,8 +20,8 @@ def a_busy_state(value: str) -> Message:
     return structs.replace(a_state_message(TOPIC, value), throttled=True)
 
 
-class Told:
-    """What went out, and when."""
+class Recorder:
+    """Messages that went out, and when."""
 
     def __init__(self) -> None:
         self.all: list[tuple[float, str]] = []
@@ -31,7 +31,7 @@ class Told:
     def put(self, message: Message) -> None:
         self.all.append((round(trio.current_time() - self._began, 6), message.payload.decode()))
 
-    def take(self, *values: str) -> None:
+    def publish(self, *values: str) -> None:
         """Of the same topic."""
         for value in values:
             self.throttle.put(a_busy_state(value))
@@ -39,41 +39,41 @@ class Told:
 
 async def test_of_a_burst_the_first_and_the_last_are_told(autojump_clock: Any) -> None:
     """The first goes out at once, and the newest after the rest; those in between do not."""
-    told = Told()
+    recorder = Recorder()
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(told.throttle.run)
-        told.take("1", "2", "3")
+        nursery.start_soon(recorder.throttle.run)
+        recorder.publish("1", "2", "3")
         await trio.sleep(1)
-        told.take("4")
+        recorder.publish("4")
         await trio.sleep(1)
         nursery.cancel_scope.cancel()
-    assert told.all == [(0, "1"), (INTERVAL_S, "3"), (1, "4")]
+    assert recorder.all == [(0, "1"), (INTERVAL_S, "3"), (1, "4")]
 
 
 async def test_never_more_often_than_the_rest(autojump_clock: Any) -> None:
     """A thousand changes in a second are eleven messages, the last of them the newest."""
-    told = Told()
+    recorder = Recorder()
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(told.throttle.run)
+        nursery.start_soon(recorder.throttle.run)
         for n in range(1000):
-            told.take(str(n))
+            recorder.publish(str(n))
             await trio.sleep(0.001)
         await trio.sleep(1)
         nursery.cancel_scope.cancel()
-    assert len(told.all) == 11
-    assert told.all[-1][1] == "999"
+    assert len(recorder.all) == 11
+    assert recorder.all[-1][1] == "999"
 
 
 async def test_other_states_are_told_at_once(autojump_clock: Any) -> None:
-    """One that is not told often does not wait, and what was held of its topic is overtaken."""
-    told = Told()
+    """One that is not throttled does not wait, and what was held of its topic is overtaken."""
+    recorder = Recorder()
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(told.throttle.run)
-        told.take("1", "2")
-        told.throttle.put(a_state_message(TOPIC, ""))
+        nursery.start_soon(recorder.throttle.run)
+        recorder.publish("1", "2")
+        recorder.throttle.put(a_state_message(TOPIC, ""))
         await trio.sleep(1)
         nursery.cancel_scope.cancel()
-    assert told.all == [(0, "1"), (0, "")]
+    assert recorder.all == [(0, "1"), (0, "")]
 
 
 async def test_what_is_held_without_a_connection_is_told_by_the_next(tmp_path: Path) -> None:

@@ -86,7 +86,7 @@ async def test_a_quota_costs_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyP
                 await until(lambda: book.counts["refused"] >= 3)
                 quota.is_spent = False
                 await until(lambda: bench.outbox.depth.rows == 0)
-    assert (book.counts["events"], book.breaches, heard.missed, bench.lost) == (5, [], [], [])
+    assert (book.counts["events"], book.breaches, heard.missed, bench.dropped) == (5, [], [], [])
 
 
 PUBLISH = """

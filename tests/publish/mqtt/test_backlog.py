@@ -42,9 +42,9 @@ async def test_a_backlog_of_an_earlier_life(tmp_path: Path, path: Path, at_once:
     lines = [f"max_inflight_messages {at_once}", "max_queued_messages 0"]
     async with mosquitto(tmp_path, lines=lines) as broker, subscribed(broker) as subscriber:
         bench = Bench(broker.url, outbox=life.outbox)
-        await life.keeper.open()
+        await life.writer.open()
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(life.keeper.run)
+            nursery.start_soon(life.writer.run)
             nursery.start_soon(bench.publisher.run_connection)
             await subscriber.wait_for(lambda seen: len(seen) == BACKLOG + 1, 60)
             await until(lambda: life.outbox.depth.rows == 0)

@@ -351,7 +351,7 @@ async def test_one_message_at_a_time(tmp_path: Path) -> None:
         await subscriber.wait_for(lambda seen: len(seen) == 202)
         log = list(broker.log)
     assert subscriber.payloads("event/x") == [an_event_message("front", n).payload for n in range(200)]
-    assert bench.lost == []
+    assert bench.dropped == []
     mine = [line for line in log if "PUBLISH from interhuman" in line or "PUBACK to interhuman" in line]
     assert all(("PUBLISH" in line) == (n % 2 == 0) for n, line in enumerate(mine))
 
@@ -367,11 +367,11 @@ async def test_a_message_that_is_too_large_is_dropped_alone(tmp_path: Path) -> N
         await bench.run_and_stop()
         await subscriber.wait_for(lambda seen: len(seen) == 4)
     assert len(subscriber.payloads("event/x")) == 2
-    assert [(topic.rpartition("/")[2], loss) for topic, loss, _ in bench.lost] == [
+    assert [(topic.rpartition("/")[2], loss) for topic, loss, _ in bench.dropped] == [
         ("signals", "too_large"),
         ("x", "too_large"),
     ]
-    assert "500 bytes" in bench.lost[0][2]
+    assert "500 bytes" in bench.dropped[0][2]
     assert bench.outbox.depth.rows == 0
 
 
@@ -384,9 +384,9 @@ async def test_the_largest_packet_that_fits_is_taken(tmp_path: Path) -> None:
         await bench.run_and_stop()
         log = [line for line in broker.log if "PUBLISH from interhuman" in line and "event/x" in line]
     assert bench.phases[-1] == "stopped"
-    assert len(log) + len(bench.lost) == 70
+    assert len(log) + len(bench.dropped) == 70
     assert log
-    assert bench.lost
+    assert bench.dropped
 
 
 async def run_until_empty(bench: Bench) -> int:
@@ -409,7 +409,7 @@ async def test_a_message_above_the_brokers_own_limit(tmp_path: Path) -> None:
             bench.publisher.publish(an_event_message("front", n, b"x" * size))
         await bench.run_and_stop()
         await subscriber.wait_for(lambda seen: len(seen) == 4)
-    assert [rule for _, rule, _ in bench.lost] == ["too_large"]
+    assert [rule for _, rule, _ in bench.dropped] == ["too_large"]
 
 
 async def test_a_message_that_ends_each_connection(tmp_path: Path) -> None:
@@ -430,7 +430,7 @@ async def test_a_message_that_ends_each_connection(tmp_path: Path) -> None:
             bench.now += QUARANTINE.first
             assert 2 <= await run_until_empty(bench) <= 4
             assert await run_until_empty(bench) == 0
-    assert bench.lost == []
+    assert bench.dropped == []
     assert (bench.outbox.depth.rows, bench.outbox.depth.parked) == (2, 2)
     assert bench.outbox.retained_topics() <= bench.publisher.topics
     assert list(dict.fromkeys(subscriber.payloads("event/x"))) == [b"%d" % n for n in range(40) if n != 20]
@@ -466,7 +466,7 @@ async def test_a_line_that_carries_no_large_packets_for_a_while(tmp_path: Path) 
     assert subscriber.payloads("hallway/discovery") == [large["hallway/discovery"].payload]
     assert subscriber.payloads("kitchen/discovery") == [changed.payload]
     assert subscriber.payloads("event/x") == [an_event_message("front", 2).payload, event.payload]
-    assert (bench.lost, bench.outbox.depth.rows) == ([], 0)
+    assert (bench.dropped, bench.outbox.depth.rows) == ([], 0)
 
 
 ACL = ["topic readwrite interhuman/lobby-1/front/#", "topic readwrite interhuman/lobby-1/bridge/#"]
@@ -484,7 +484,7 @@ async def test_a_topic_that_the_acl_forbids_is_parked_alone(tmp_path: Path) -> N
             await bench.run_and_stop()
         await subscriber.wait_for(lambda seen: len(seen) == 5)
     assert subscriber.payloads("event/x") == [an_event_message("front", n).payload for n in range(3)]
-    assert bench.lost == []
+    assert bench.dropped == []
     assert (bench.outbox.depth.rows, bench.outbox.depth.parked) == (4, 4)
     assert [line["detail"] for line in logs if line["event"] == "topics parked"] == [
         "the broker refused it: Not authorized (code 0x87)"
@@ -512,7 +512,7 @@ async def test_a_topic_that_is_allowed_again(tmp_path: Path) -> None:
         await subscriber.wait_topic("back/status")
     assert [json.loads(payload)["n"] for payload in subscriber.payloads("back/event/x")] == list(range(31))
     assert bench.outbox.depth.rows == 0
-    assert bench.lost == []
+    assert bench.dropped == []
 
 
 @pytest.mark.parametrize("line", ["retain_available false", "max_qos 0"])

@@ -227,7 +227,7 @@ async def test_what_a_code_of_puback_means(code: int, lost: list[str], kept: tup
         for n in range(3):
             bench.publisher.publish(an_event_message("front", n, b"x" * 200))
         await bench.run_and_stop(0.5)
-    assert [rule for _, rule, _ in bench.lost] == lost
+    assert [rule for _, rule, _ in bench.dropped] == lost
     assert (bench.outbox.depth.rows, bench.outbox.depth.parked) == kept
 
 
@@ -238,7 +238,7 @@ async def test_an_answer_that_is_refused_is_not_parked() -> None:
         reply = structs.replace(an_answer_message("x" * 200), topic="interhuman/lobby-1/event/response")
         bench.publisher.publish(reply)
         await bench.run_and_stop()
-    assert [rule for _, rule, _ in bench.lost] == ["broker_refused"]
+    assert [rule for _, rule, _ in bench.dropped] == ["broker_refused"]
     assert bench.outbox.depth.rows == 0
 
 

@@ -121,7 +121,7 @@ async def test_every_event_arrives_in_order_over_a_line_that_breaks(tmp_path: Pa
     assert sum(map(len, first.values())) == total
     assert all(numbers == sorted(numbers) for numbers in first.values())
     assert bench.outbox.depth.rows == 0
-    assert bench.lost == []
+    assert bench.dropped == []
 
 
 def _at_least(number: int, seen: list[Received]) -> bool:

@@ -67,7 +67,7 @@ async def test_a_quota_that_is_spent_for_a_moment(monkeypatch: pytest.MonkeyPatc
         async with running(bench):
             await until(lambda: bench.outbox.depth.rows == 0)
     assert broker.topics == wanted
-    assert (bench.lost, bench.outbox.depth.parked) == ([], 0)
+    assert (bench.dropped, bench.outbox.depth.parked) == ([], 0)
 
 
 @pytest.mark.parametrize("code", [QUOTA_EXCEEDED, NOT_AUTHORIZED])
@@ -92,7 +92,7 @@ async def test_online_that_is_refused_is_said_again(monkeypatch: pytest.MonkeyPa
             bench.publisher.publish(an_event_message("cam1", 9, b"x" * 200))
             await until(lambda: "bridge/state" in broker.topics and bench.outbox.depth.rows == 0)
     assert broker.topics.count("bridge/state") == 1
-    assert bench.lost == []
+    assert bench.dropped == []
 
 
 async def test_an_unclear_code_that_means_one_topic(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -111,7 +111,7 @@ async def test_an_unclear_code_that_means_one_topic(monkeypatch: pytest.MonkeyPa
             await until(lambda: broker.topics.count("cam0/event/x") == 3)
             assert broker.came <= asked + 2
     assert broker.topics[:-1] == [topic for topic in wanted if topic != "cam1/event/x"]
-    assert bench.lost == []
+    assert bench.dropped == []
 
 
 async def test_how_long_it_waits(autojump_clock: MockClock) -> None:

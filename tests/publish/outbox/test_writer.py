@@ -14,7 +14,6 @@ from structlog.testing import capture_logs
 from interhuman2mqtt.events import ActiveSignal
 from interhuman2mqtt.publish.message import DropReason, Message
 from interhuman2mqtt.publish.outbox import writer
-from interhuman2mqtt.publish.outbox import writer as keeper_module
 from interhuman2mqtt.publish.outbox.journal import BATCH_MAX
 from interhuman2mqtt.publish.outbox.store import StoreChanges
 from interhuman2mqtt.publish.outbox.writer import GATHER_S
@@ -32,7 +31,7 @@ class Watched(Life):
     def __init__(self, path: Path) -> None:
         began = trio.current_time()
         super().__init__(path, lambda: trio.current_time() - began)
-        self.keeper._retry = RETRY
+        self.writer._retry = RETRY
         self.commits: list[StoreChanges] = []
         self._write = self.store.write
         self.store.write = self.write  # type: ignore[method-assign]
@@ -54,9 +53,9 @@ class Watched(Life):
 @asynccontextmanager
 async def kept(life: Watched) -> AsyncIterator[Watched]:
     """The keeper runs while the block does, and ends in good order."""
-    await life.keeper.open()
+    await life.writer.open()
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(life.keeper.run)
+        nursery.start_soon(life.writer.run)
         yield life
         nursery.cancel_scope.cancel()
 
@@ -80,7 +79,7 @@ async def test_events_are_written_together(path: Path, tmp_path: Path) -> None:
 
 async def test_what_the_broker_has_first_is_never_written(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A thousand events that are acknowledged before their commit cost the disk nothing."""
-    monkeypatch.setattr(keeper_module, "OLD_ENOUGH_S", 1.0)  # a busy machine must not make them late
+    monkeypatch.setattr(writer, "OLD_ENOUGH_S", 1.0)  # a busy machine must not make them late
     async with kept(Watched(path)) as life:
         for n in range(1000):
             life.put(n)
@@ -121,7 +120,7 @@ async def test_the_next_life_gets_what_is_left(path: Path) -> None:
     assert {"event": "events are kept for the next start", "events": 3, "log_level": "info"} in logs
     later = Life(path, clock=lambda: 50.0)
     later.outbox.put(an_event_message("front", 9))
-    await later.keeper.open()
+    await later.writer.open()
     assert later.messages[:3] == life.messages
     assert len(later.messages) == 4
     assert 40.0 < later.outbox.depth.age <= 50.0
@@ -351,12 +350,14 @@ async def test_active_signals_are_written_when_they_change(path: Path) -> None:
         await trio.sleep(4 * GATHER_S)
         assert len(life.commits) == 1
     later = Life(path).open()
-    assert later.outbox.active_signals() == {"front": (ActiveSignal("stress", "s1"), ActiveSignal("interest", "s1"))}
+    assert later.outbox.journal.signals.values == {
+        "front": (ActiveSignal("stress", "s1"), ActiveSignal("interest", "s1"))
+    }
     later.outbox.put(signals("front"))
     later.commit()
-    assert later.outbox.active_signals() == {}
+    assert later.outbox.journal.signals.values == {}
     later.store.close()
-    assert Life(path).open().outbox.active_signals() == {}
+    assert Life(path).open().outbox.journal.signals.values == {}
 
 
 def test_active_signals_outlive_a_damaged_file(path: Path) -> None:
@@ -371,4 +372,4 @@ def test_active_signals_outlive_a_damaged_file(path: Path) -> None:
     life.store.open()
     life.commit()
     life.store.close()
-    assert Life(path).open().outbox.active_signals() == {"front": (ActiveSignal("stress", "s1"),)}
+    assert Life(path).open().outbox.journal.signals.values == {"front": (ActiveSignal("stress", "s1"),)}

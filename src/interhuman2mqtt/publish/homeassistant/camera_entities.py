@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from interhuman2mqtt.config import CameraConfig, Interhuman, urls
 from interhuman2mqtt.errors import Reason
 from interhuman2mqtt.events import State
-from interhuman2mqtt.publish.homeassistant import entity as words
+from interhuman2mqtt.publish.homeassistant import entity as vocabulary
 from interhuman2mqtt.publish.homeassistant.entity import (
     CONFIG,
     DIAGNOSTIC,
@@ -80,8 +80,8 @@ def _people(subject: CameraSubject) -> dict[str, Json]:
             "engagement",
             "Engagement",
             device_class="enum",
-            options=list(words.ENGAGEMENT),
-            **subject.state("engagement", known("value_json.state", *words.ENGAGEMENT)),
+            options=list(vocabulary.ENGAGEMENT),
+            **subject.state("engagement", known("value_json.state", *vocabulary.ENGAGEMENT)),
             json_attributes_topic=subject.topic("state/engagement"),
             json_attributes_template=attributes("since", "session"),
         ),
@@ -99,8 +99,8 @@ def _people(subject: CameraSubject) -> dict[str, Json]:
 
 def _signals(subject: CameraSubject) -> dict[str, Json]:
     """Return one for each type; those that the model does not detect are there for who wants them, and off at first."""
-    usual = words.expected(urls.api_version(subject.interhuman.url), subject.camera.model)
-    return {f"signal_{kind}": _signal(subject, kind, enabled=kind in usual) for kind in words.SIGNALS}
+    usual = vocabulary.expected(urls.api_version(subject.interhuman.url), subject.camera.model)
+    return {f"signal_{kind}": _signal(subject, kind, enabled=kind in usual) for kind in vocabulary.SIGNALS}
 
 
 def _signal(subject: CameraSubject, kind: str, *, enabled: bool) -> Json:
@@ -118,7 +118,7 @@ def _signal(subject: CameraSubject, kind: str, *, enabled: bool) -> Json:
 
 def _scores(subject: CameraSubject) -> dict[str, Json]:
     asked = "conversation_quality_overall" in subject.camera.include
-    return {key: _score(subject, key) if asked else removed("sensor") for key in words.SCORES}
+    return {key: _score(subject, key) if asked else removed("sensor") for key in vocabulary.SCORES}
 
 
 def _score(subject: CameraSubject, key: str) -> Json:
@@ -127,7 +127,7 @@ def _score(subject: CameraSubject, key: str) -> Json:
     return subject.scope.entity(
         "sensor",
         key,
-        words.SCORES[key],
+        vocabulary.SCORES[key],
         state_class="measurement",
         suggested_display_precision=0,
         **subject.state(
@@ -141,12 +141,12 @@ def _event(subject: CameraSubject) -> Json:
     # listed do no harm. It is available as long as the box is: a gap is published when the camera streams no more.
     pairs = ", ".join(f"'{name}': value_json.{name}" for name in ENVELOPE)
     rendered = f"{{'event_type': value_json.type, {pairs}}} | tojson"
-    wanted = f"value_json is defined and value_json.type in {list(words.EVENTS)}"
+    wanted = f"value_json is defined and value_json.type in {list(vocabulary.EVENTS)}"
     return subject.scope.entity(
         "event",
         "event",
         "Event",
-        event_types=list(words.EVENTS),
+        event_types=list(vocabulary.EVENTS),
         state_topic=subject.topic("event/+"),
         value_template=f"{{% if {wanted} %}}{{{{ {rendered} }}}}{{% endif %}}",
         **subject.always,

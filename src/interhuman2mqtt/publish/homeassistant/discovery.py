@@ -1,6 +1,6 @@
 """Whole discovery payloads: a device for the box, and one for each camera.
 
-When Home Assistant is told: at the start, when something changed, and when it has itself just started.
+They are published at the start, when something changed, and when Home Assistant has itself just started.
 """
 
 import random
@@ -33,7 +33,7 @@ def messages(config: Config, topics: Topics) -> tuple[Message, ...]:
     if not config.mqtt.discovery:
         return ()
     payloads = {BOX: of_box(config, topics)}
-    payloads |= {name: of_camera(config, each, topics) for name, each in config.cameras.items()}
+    payloads |= {name: of_camera(config, camera, topics) for name, camera in config.cameras.items()}
     prefix = config.mqtt.discovery_prefix
     return tuple(
         topics.discovery(prefix, Scope(config.box.id, name).id, _encode(payload)) for name, payload in payloads.items()
@@ -58,23 +58,23 @@ def of_box(config: Config, topics: Topics) -> Json:
     }
 
 
-def of_camera(config: Config, each: CameraConfig, topics: Topics) -> Json:
+def of_camera(config: Config, camera: CameraConfig, topics: Topics) -> Json:
     """Return a camera as a device, connected by way of its box."""
-    scope = Scope(config.box.id, each.id)
-    model = "inter-1" if urls.api_version(config.interhuman.url) == 1 else each.model
+    scope = Scope(config.box.id, camera.id)
+    model = "inter-1" if urls.api_version(config.interhuman.url) == 1 else camera.model
     subject = camera_entities.CameraSubject(
         scope=scope,
-        camera=each,
+        camera=camera,
         interhuman=config.interhuman,
         takes_requests=_takes_requests(config),
-        topic=partial(topics.of, each.id),
+        topic=partial(topics.of, camera.id),
         bridge=topics.bridge,
         always={"availability": [_online(topics)]},
     )
     return {
-        "device": {**_device(scope, each.name, model), "via_device": Scope(config.box.id, BOX).id},
+        "device": {**_device(scope, camera.name, model), "via_device": Scope(config.box.id, BOX).id},
         "origin": ORIGIN,
-        "availability": [_online(topics), available(topics.of(each.id, "status"), "streaming")],
+        "availability": [_online(topics), available(topics.of(camera.id, "status"), "streaming")],
         "availability_mode": "all",
         "components": camera_entities.components(subject),
     }

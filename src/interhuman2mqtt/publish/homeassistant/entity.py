@@ -130,13 +130,13 @@ def attributes(*names: str) -> str:
     return template(f"{{{pairs}}} | tojson", "'{}'")
 
 
-def known(expression: str, *words: str) -> str:
-    """Return a template of a value that is one of these words, else nothing."""
+def known(expression: str, *values: str) -> str:
+    """Return a template of an expression where it is one of these values, else of nothing."""
     # An enum with any other is an error in Home Assistant's log, for each message.
-    return template(f"({expression} if {expression} in {list(words)} else {NOTHING})")
+    return template(f"({expression} if {expression} in {list(values)} else {NOTHING})")
 
 
-def available(topic: str, word: str) -> Json:
-    """Return an availability: while the `state` that is retained on a topic is this word."""
-    online = template(f"('online' if value_json.state == '{word}' else 'offline')", "'offline'")
+def available(topic: str, state: str) -> Json:
+    """Return an availability: while the `state` that is retained on a topic is this one."""
+    online = template(f"('online' if value_json.state == '{state}' else 'offline')", "'offline'")
     return {"topic": topic, "value_template": online}

@@ -237,14 +237,14 @@ class OutboxSender:
         """Decide whether messages go one at a time: a refusal in the middle of many would change their order."""
         return trio.current_time() < self._acks.throttle.active_until
 
-    async def _publish_bridge_state(self, connection: BrokerConnection, word: BridgeStatus) -> None:
-        message = self._topics.bridge_state(word, self._boot_id, utc_now())
+    async def _publish_bridge_state(self, connection: BrokerConnection, status: BridgeStatus) -> None:
+        message = self._topics.bridge_state(status, self._boot_id, utc_now())
         topic = message.topic
         self._outbox.journal.publishing(message)
         if topic in self._bridge_state:
             self._outbox.withdraw(self._bridge_state[topic])
         self._bridge_state[topic] = message
-        if word is BridgeStatus.ONLINE and self._is_quarantined(topic):
+        if status is BridgeStatus.ONLINE and self._is_quarantined(topic):
             self._outbox.put(message)  # to be tried alone
             return
         await self._send_state(connection, message)

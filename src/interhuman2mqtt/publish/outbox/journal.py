@@ -93,7 +93,7 @@ class Journal:
         self.topics = DurableMap[bool]()
         """Every topic on which something of ours may be retained, what earlier lives left included."""
         self.signals = DurableMap[Signals]()
-        """The active signals, by camera."""
+        """The active signals, by camera; before anything is put, those that an earlier life left so."""
         self._newest: dict[str, Message] = {}
         self._unwritten: dict[int, Row] = {}
         self._writing: dict[int, int] = {}

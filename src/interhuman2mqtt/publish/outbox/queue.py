@@ -21,12 +21,11 @@ Invariants:
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 
 import trio
 
 from interhuman2mqtt import config
-from interhuman2mqtt.events import ActiveSignal
 from interhuman2mqtt.publish.message import DropReason, Message, MessageKind, OnDrop
 from interhuman2mqtt.publish.outbox.journal import Journal
 from interhuman2mqtt.publish.outbox.parked import ParkedTopics
@@ -84,10 +83,6 @@ class OutboxQueue:
     def retained_topics(self) -> frozenset[str]:
         """Return every topic on which something of ours may be retained, what earlier lives left included."""
         return frozenset(self.journal.topics.values)
-
-    def active_signals(self) -> Mapping[str, tuple[ActiveSignal, ...]]:
-        """Return the active signals by camera; before anything is put, those that an earlier life left so."""
-        return dict(self.journal.signals.values)
 
     def put(self, message: Message) -> None:
         """Accept a message."""
@@ -265,7 +260,9 @@ class OutboxQueue:
 
     def _oldest(self) -> Row | None:
         """Return the oldest row that is not on its way."""
-        heads = [self._waiting.oldest, self.parked.oldest if self.parked.lanes else None]
+        if not self.parked.lanes:
+            return self._waiting.oldest
+        heads = [self._waiting.oldest, self.parked.oldest]
         return min((row for row in heads if row is not None), key=by_number, default=None)
 
     def _take_out(self, row: Row) -> None:
@@ -275,12 +272,13 @@ class OutboxQueue:
             self.parked.remove(row)
 
     def _enforce_limits(self) -> None:
-        while self._bytes > self._limits.max_size and (row := self._oldest()):
+        max_size = self._limits.max_size
+        while (row := self._oldest()) and (self._bytes > max_size or self._is_too_old(row)):
             self._take_out(row)
-            self._drop(row, DropReason.OUTBOX_FULL, f"outbox.max_size ({self._limits.max_size} bytes) is reached")
-        while (row := self._oldest()) and self._is_too_old(row):
-            self._take_out(row)
-            self._drop_old(row)
+            if self._bytes > max_size:
+                self._drop(row, DropReason.OUTBOX_FULL, f"outbox.max_size ({max_size} bytes) is reached")
+            else:
+                self._drop_old(row)
 
     def _is_too_old(self, row: Row) -> bool:
         return self.age(row) > self._limits.max_age

@@ -1,4 +1,4 @@
-"""Damaged files of the store: what is readable is saved, then they are set aside; the newest two are kept.
+"""Salvage of a damaged store: what is readable is read, then the file is quarantined; the newest two are kept.
 
 ::
 
@@ -54,7 +54,7 @@ def open_or_replace(store: Store, now: datetime) -> OpenedStore:
 
 
 def replace(store: Store, now: datetime) -> Path:
-    """Set the file aside, under the path that is returned, and open a new one. Blocks; raises Unavailable."""
+    """Quarantine the file, under the path that is returned, and open a new one. Blocks; raises Unavailable."""
     store.close()
     try:
         moved = quarantine(store.path, f"{now:%Y%m%dT%H%M%S.%fZ}", PARTS)

@@ -6,10 +6,10 @@ one whose second word is not 0 commits a transaction, and says how many pages th
 """
 
 # Why look at all: SQLite takes the first frame that does not fit for the end of the log. That is right after a power
-# cut, and where one bit of the disk has turned a silent loss of all that was committed behind it; no pragma reports it,
-# and `quick_check` looks at what is left. The two can be distinguished. A power cut leaves only the last transaction
-# half written, for each one is on the disk before the next begins (synchronous=FULL). And the checksum is linear, so
-# that it shows of a frame whether one bit is wrong, and which.
+# cut, and where one bit of the disk has flipped a silent loss of all that was committed behind it; no pragma reports
+# it, and `quick_check` looks at what is left. The two can be distinguished. A power cut leaves only the last
+# transaction half written, for each one is on the disk before the next begins (synchronous=FULL). And the checksum is
+# linear, so that it shows of a frame whether one bit is wrong, and which.
 
 import struct
 from collections.abc import Iterator
