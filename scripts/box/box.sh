@@ -1,17 +1,17 @@
 #!/bin/bash
 # A real edge box, judged: Debian with systemd as the first process and Debian's own kernel in QEMU, a V4L2 camera
 # (vivid), an ALSA microphone (snd-aloop), a USB camera (guest/uvcam.py), Mosquitto, the simulator of the cloud, and this
-# project installed as its README says.
+# project as its Debian package, and as a container where podman has Quadlet (13).
 #
 #   make box REL=12         or: scripts/box/box.sh 12|13. Builds what is not cached, boots, installs, judges; prints PASS
 #                           and FAIL lines with the seconds since the start, and ends with 1 if there was a FAIL
 #   scripts/box/box.sh build 12|13     only the image
 #   scripts/box/box.sh clean           forget all images
 #
-# Environment: BOX_SOURCE   the repository, whose HEAD is what is installed (default: this one)
+# Environment: BOX_SOURCE   the repository, whose package is what is installed (default: this one)
 #              BOX_HOME     where images are kept (default: ~/.cache/interhuman2mqtt-box)
 #              BOX_SHORT=1  only install, stream, record, stop: no unplugging, power cut, watchdog, clock
-#              BOX_ONLY=usb only the USB camera
+#              BOX_ONLY=usb only the USB camera; or package: upgrade, downgrade, purge; or container: the Quadlet unit
 #              BOX_NICE=-5  how nice the machine is to others; what the emulator gets too little of the box fails by
 #              BOX_KEEP=1   leave the machine running, with a line how to enter it
 #
@@ -49,7 +49,7 @@ mirror() {  # where this machine's own packages come from
 root() {  # Debian, once for each release
   local R=$1
   rm -rf "$R"
-  mmdebstrap --quiet --variant=minbase --include=systemd-sysv,systemd-timesyncd,udev,dbus,kmod,linux-image-amd64,initramfs-tools,python3,python3-venv,ca-certificates,mosquitto,mosquitto-clients,alsa-utils,v4l-utils,openssh-server,iproute2,procps,jq$([ "$REL" = 13 ] && echo ,podman) \
+  mmdebstrap --quiet --variant=minbase --include=systemd-sysv,systemd-timesyncd,udev,dbus,kmod,linux-image-amd64,initramfs-tools,python3,ca-certificates,mosquitto,mosquitto-clients,alsa-utils,v4l-utils,openssh-server,iproute2,procps,jq$([ "$REL" = 13 ] && echo ,podman) \
     --essential-hook='mkdir -p "$1/etc/initramfs-tools/conf.d"; printf "MODULES=list\nCOMPRESS=gzip\n" >"$1/etc/initramfs-tools/conf.d/box"; printf "virtio_pci\nvirtio_blk\next4\n" >"$1/etc/initramfs-tools/modules"' \
     "$SUITE" "$R" "deb $(mirror debian) $SUITE main" "deb $(mirror debian-security) $SUITE-security main" || exit 3
   install -D -m 600 key.pub "$R/root/.ssh/authorized_keys"; chmod 700 "$R/root/.ssh"
@@ -58,17 +58,29 @@ root() {  # Debian, once for each release
   chroot "$R" systemctl -q enable systemd-networkd ssh; chroot "$R" systemctl -q mask systemd-networkd-wait-online apt-daily.timer apt-daily-upgrade.timer
   chroot "$R" ssh-keygen -A >/dev/null; touch "$R/etc/box-built"; note "root file system"
 }
+package() {  # package.deb, and the same as a later version
+  make -s -C "$SRC" deb DEBIAN="$REL" ARCH=amd64 >/dev/null || exit 3
+  cp "$(ls -t "$SRC"/dist/*+deb"$REL"_amd64.deb | head -1)" package.deb
+  rm -rf later; dpkg-deb -R package.deb later; sed -i 's/^Version: .*/&.1/' later/DEBIAN/control; dpkg-deb -Zgzip -z1 --root-owner-group -b later later.deb >/dev/null; rm -rf later
+}
+image() {  # of the container: image.tar, on a Debian that has Python and trusts whom this machine trusts
+  command -v podman >/dev/null || DEBIAN_FRONTEND=noninteractive apt-get install -qqy --no-install-recommends podman buildah >/dev/null
+  [ -e "base$REL.tar" ] || mmdebstrap --quiet --variant=minbase --include=python3-venv,ca-certificates --customize-hook='copy-in /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs' "$SUITE" "base$REL.tar" "deb $(mirror debian) $SUITE main" || exit 3
+  podman() { command podman --root "$H/store" --runroot "$H/store.run" --cgroup-manager cgroupfs "$@"; }
+  podman import --quiet "base$REL.tar" localhost/base >/dev/null
+  podman build --quiet --isolation chroot --network host --build-arg BASE=localhost/base --tag localhost/interhuman2mqtt "$SRC" >/dev/null || exit 3
+  rm -f image.tar; podman save --quiet --output image.tar localhost/interhuman2mqtt || exit 3
+  podman rmi --all --force >/dev/null; unset -f podman
+}
 build() {
-  local R=$H/root$REL COMMIT; COMMIT=$(git -C "$SRC" rev-parse HEAD)
-  [ "$(cat "$H/image$REL.of" 2>/dev/null)" = "$COMMIT" ] && { note "image of $COMMIT is there"; return; }
+  local R=$H/root$REL MARK
+  package; MARK=$(cat package.deb "$SRC/systemd/interhuman2mqtt.container" "$SRC/Containerfile" | sha256sum)
+  [ "$(cat "$H/image$REL.of" 2>/dev/null)" = "$MARK" ] && { note "image is there"; return; }
   [ -e "$R/etc/box-built" ] || root "$R"
-  rm -rf "$R/usr/src/i2m" "$R/opt/interhuman2mqtt"; mkdir -p "$R/usr/src/i2m"; git -C "$SRC" archive HEAD | tar -x -C "$R/usr/src/i2m"
-  cp /etc/resolv.conf "$R/etc/"; cp -a "$R/etc/ssl/certs/ca-certificates.crt" ca.own; cp /etc/ssl/certs/ca-certificates.crt "$R/etc/ssl/certs/"
-  env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root PIP_CERT=/etc/ssl/certs/ca-certificates.crt REQUESTS_CA_BUNDLE=/etc/ssl/certs/ca-certificates.crt chroot "$R" sh -ec \
-    'cd /usr/src/i2m; python3 -m venv /opt/interhuman2mqtt; /opt/interhuman2mqtt/bin/pip --quiet install ".[tools,metrics]"' || exit 3
-  rm -f "$R/etc/resolv.conf"; mv ca.own "$R/etc/ssl/certs/ca-certificates.crt"
+  rm -rf "$R/usr/src/i2m" "$R/opt/interhuman2mqtt" "$R"/root/*.deb "$R/root/image.tar"; cp package.deb later.deb "$R/root"
+  [ "$REL" = 13 ] && { image; cp image.tar "$SRC/systemd/interhuman2mqtt.container" "$R/root"; }
   cp "$R"/boot/vmlinuz-* "vmlinuz$REL"; cp "$R"/boot/initrd.img-* "initrd$REL"
-  rm -f "disk$REL"; truncate -s 6G "disk$REL"; mke2fs -q -F -t ext4 -d "$R" "disk$REL"; echo "$COMMIT" >"image$REL.of"; note "image of $COMMIT"
+  rm -f "disk$REL"; truncate -s 8G "disk$REL"; mke2fs -q -F -t ext4 -d "$R" "disk$REL"; echo "$MARK" >"image$REL.of"; note "image"
 }
 
 # --- the machine
@@ -93,13 +105,14 @@ streams() {  # seconds, camera
   for _ in $(seq "${1:-45}"); do status "${2:-table}" | grep -q '"state":"streaming"' && return 0; sleep 1; done
   status "${2:-table}"; box 'journalctl -u interhuman2mqtt -n 3 --no-pager -o cat'; return 1
 }
-P=/opt/interhuman2mqtt/bin/interhuman2mqtt
+P=interhuman2mqtt
 C=/etc/interhuman2mqtt/interhuman2mqtt.toml
 
 # --- what is judged
 
 installed() {
-  judge "installed as README.md and systemd/interhuman2mqtt.service say; systemd says READY" box 'bash /root/install.sh && systemctl is-active interhuman2mqtt'
+  LIMIT=300 judge "apt installs the package: the service is enabled and waits for a camera" box 'apt-get -qqy install /root/package.deb >&2 && systemctl is-enabled interhuman2mqtt && systemctl is-active interhuman2mqtt && systemctl show -P StatusText interhuman2mqtt | tee /dev/stderr | grep -q "no camera yet: add what"'
+  judge "configured, systemd says READY" box 'bash /root/configure.sh && systemctl is-active interhuman2mqtt'
   judge "systemd-analyze security says OK" box 'systemd-analyze security interhuman2mqtt --no-pager | tail -1 | tee /dev/stderr | grep -q OK'
   judge "devices finds camera and microphone" box "$P devices --toml | tee /dev/stderr | grep -q 'v4l2:' && $P devices | grep -q CARD=Loopback"
   judge "a V4L2 camera with an ALSA microphone streams" streams 60
@@ -107,10 +120,32 @@ installed() {
 recorded() {
   LIMIT=300 box 'rm -f /var/tmp/sim/*; systemctl restart sim; systemctl restart interhuman2mqtt; sleep 10; python3 /root/flash.py 50; date +%s.%N >/root/stop; systemctl stop interhuman2mqtt; echo "$(date +%s.%N) $(cat /root/stop)" | awk "{print \$1-\$2}" >/root/stopped'
   judge "it stops in good order within 5 s ($(box 'cat /root/stopped') s)" box 'systemctl show -p Result interhuman2mqtt | grep -q success && awk "{exit \$1 > 5}" /root/stopped'
-  judge "what arrived in the cloud" box 'cat $(ls -S /var/tmp/sim/*.mp4 | head -1) >/root/rec.mp4; /opt/interhuman2mqtt/bin/python3 /root/judge.py /root/rec.mp4 5'; note "$(tail -1 last)"
+  judge "what arrived in the cloud" box 'cat $(ls -S /var/tmp/sim/*.mp4 | head -1) >/root/rec.mp4; /usr/lib/interhuman2mqtt/bin/python3 /root/judge.py /root/rec.mp4 5'; note "$(tail -1 last)"
+}
+apt_get() { echo "DEBIAN_FRONTEND=noninteractive apt-get -qqy -o Dpkg::Use-Pty=0 $* >&2"; }
+pid() { box 'systemctl show -P MainPID interhuman2mqtt'; }
+packaged() {
+  local BEFORE; box 'systemctl -q stop uvcam 2>/dev/null; bash /root/configure.sh'; streams 90 >/dev/null; BEFORE=$(pid)
+  LIMIT=300 judge "an upgrade stops and starts the service, and asks nothing" box "$(apt_get install /root/later.deb) </dev/null && systemctl is-active interhuman2mqtt && test \$(systemctl show -P MainPID interhuman2mqtt) != $BEFORE && dpkg-query -W interhuman2mqtt | grep '\.1\$' && journalctl -u interhuman2mqtt -o cat -n 300 --no-pager | grep -q 'Deactivated successfully'"
+  judge "... and it streams as before" streams 90
+  LIMIT=300 judge "a downgrade of a service that stands still leaves it so" box "systemctl stop interhuman2mqtt; $(apt_get install --allow-downgrades /root/package.deb) && ! systemctl is-active interhuman2mqtt"
+  LIMIT=300 judge "who disables it finds it disabled after an upgrade" box "systemctl -q disable interhuman2mqtt; $(apt_get install /root/later.deb) && ! systemctl is-enabled interhuman2mqtt && ! systemctl is-active interhuman2mqtt; r=\$?; systemctl -q enable --now interhuman2mqtt; exit \$r"
+  judge "it streams" streams 90
+  LIMIT=300 judge "remove stops it, and keeps configuration and outbox" box "$(apt_get remove interhuman2mqtt) && ! systemctl is-active interhuman2mqtt && test -e $C && test -e /var/lib/interhuman2mqtt/outbox.sqlite && ! test -e /usr/lib/interhuman2mqtt"
+  LIMIT=300 judge "installed again it goes on" box "$(apt_get install /root/package.deb) && systemctl is-active interhuman2mqtt"
+  judge "... and streams" streams 90
+  LIMIT=300 judge "purge leaves nothing" box "$(apt_get purge interhuman2mqtt) && ! ls -d /etc/interhuman2mqtt /var/lib/interhuman2mqtt /usr/lib/interhuman2mqtt /run/interhuman2mqtt && ! ls /etc/systemd/system/*/interhuman2mqtt.service"
 }
 container() {  # Debian 12's podman knows no Quadlet
-  [ "$REL" = 13 ] && judge "podman takes the Quadlet unit, its health check whole" box 'mkdir -p /tmp/q; cp /usr/src/i2m/systemd/interhuman2mqtt.container /tmp/q; QUADLET_UNIT_DIRS=/tmp/q /usr/lib/systemd/system-generators/podman-system-generator --dryrun 2>&1 | tee /tmp/q/made | grep "^ExecStart=.*|| exit 1. --health-interval" && ! grep network-online /tmp/q/made'
+  [ "$REL" = 13 ] || return
+  box 'id interhuman2mqtt >/dev/null && systemctl stop interhuman2mqtt && apt-get -qqy purge interhuman2mqtt' >/dev/null 2>&1
+  LIMIT=600 judge "podman takes the image" box 'podman load -q -i /root/image.tar && rm /root/image.tar && printf ih_key | podman secret create interhuman-api-key -'
+  LIMIT=400 judge "the Quadlet unit starts: systemd says READY" box 'bash /root/contain.sh && systemctl is-active interhuman2mqtt'
+  judge "it streams from the camera" streams 120
+  LIMIT=200 judge "a bad file fails the reload, a good one is taken over" box "F=$C;"' cp $F /root/good; sed -i s/^fps/fsp/ $F; ! systemctl reload interhuman2mqtt; r=$?; cat /root/good >$F; systemctl reload interhuman2mqtt && exit $r'
+  LIMIT=200 judge "after 130 s it is healthy, and was never restarted" box 'sleep 130; podman inspect --format "{{.State.Health.Status}}" interhuman2mqtt | tee /dev/stderr | grep -qx healthy && systemctl show -p NRestarts interhuman2mqtt | grep "=0"'
+  box 'echo vivid.0 >/sys/bus/platform/drivers/vivid/unbind; sleep 15; echo vivid.0 >/sys/bus/platform/drivers/vivid/bind'; judge "a camera that is plugged in again streams, without a restart" streams 60
+  down; up && judge "after a boot it has its camera" streams 180
 }
 reloaded() {
   box "sed -i '/^microphone/d' $C; systemctl restart interhuman2mqtt"; judge "it streams without a microphone" streams 60
@@ -149,7 +184,7 @@ usb() {  # a USB camera that has raw video at 10 frames a second and MJPEG at 30
   box 'systemctl stop interhuman2mqtt; rmmod vivid'; plug 1 >/dev/null
   judge "devices lists the USB camera, and what it is opened as" box "$P devices | tee /dev/stderr | grep -q 'opened as mjpeg 1280x720 30 fps'"; sed 's/^/                /' last | head -12
   judge "devices --toml proposes what it has" box "$P devices --toml | tee /root/usb.toml | tee /dev/stderr | grep -q 'fps = 30'"; sed 's/^/                /' last
-  judge "it is opened at 1280x720 with 30 frames a second by MJPEG" box '/opt/interhuman2mqtt/bin/python /root/rate.py v4l2:CAM0001'; note "$(tail -1 last)"
+  judge "it is opened at 1280x720 with 30 frames a second by MJPEG" box '/usr/lib/interhuman2mqtt/bin/python3 /root/rate.py v4l2:CAM0001'; note "$(tail -1 last)"
   judge "probe says which" box "$P probe v4l2:CAM0001 --seconds 3 2>&1 | tee /dev/stderr | grep -q 'mjpeg 1280x720 30 fps'"; sed 's/^/                /' last
   box "sed -i '/^\[cameras/,\$d' $C; sed 's/^size.*/size = \"640x360\"/; s/^fps.*/fps = 5/; s/^\[cameras.*/[cameras.usb]/' /root/usb.toml | grep -v '^#' >>$C; cat $C >&2; systemctl start interhuman2mqtt" 2>/dev/null
   judge "it streams" streams 90 usb; note "source: $(status usb | jq -r .source)"
@@ -162,11 +197,12 @@ usb() {  # a USB camera that has raw video at 10 frames a second and MJPEG at 30
 build; [ "$WHAT" = build ] && exit
 rm -f run.qcow2; up && pass "Debian $REL boots: $(box 'systemd-analyze | head -1')" || { fail "no boot"; tail -5 serial.log; exit 1; }
 tar -C "$HERE/guest" -c . | timeout 60 $SSH -p "$PORT" root@127.0.0.1 'tar -C /root -x'
-installed; container
-if [ "${BOX_ONLY:-}" != usb ]; then
-  recorded; reloaded
-  [ -n "${BOX_SHORT:-}" ] || { unplugged; frozen; power_cut; stepped; }
-fi
-[ -n "${BOX_SHORT:-}" ] || usb
+ONLY=${BOX_ONLY:-all}; [ -n "${BOX_SHORT:-}" ] && ONLY=short
+installed
+case $ONLY in all | short) recorded; reloaded;; esac
+case $ONLY in all) unplugged; frozen; power_cut; stepped;; esac
+case $ONLY in all | usb) usb;; esac
+case $ONLY in all | package) packaged;; esac
+case $ONLY in all | container) container;; esac
 [ -n "${BOX_KEEP:-}" ] && echo "ssh -i $H/key -p $PORT root@127.0.0.1   (qemu $QEMU)" || down
 echo "$(took), $FAILS failed"; exit $((FAILS > 0))

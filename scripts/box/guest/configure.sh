@@ -1,7 +1,5 @@
-# In the box: install as the head of the unit says, word for word, and start cameras, sound, cloud and broker.
+# In the box, with the package installed: configure it, and start cameras, sound, cloud and broker.
 set -e
-cd /usr/src/i2m/systemd
-sed -n '/^\[Unit\]/q; s/^#   //p' interhuman2mqtt.service | sed 's/ && systemctl enable.*//' | tee /dev/stderr | bash -e
 (umask 077; printf ih_key >/etc/credstore/interhuman-api-key)
 cat >/etc/interhuman2mqtt/interhuman2mqtt.toml <<T
 [interhuman]
@@ -15,10 +13,12 @@ microphone = "alsa:hw:CARD=Loopback,DEV=1"
 size = "320x180"
 fps = 5
 T
-printf '[Service]\nExecStart=/opt/interhuman2mqtt/bin/interhuman2mqtt simulate --listen 127.0.0.1:8765 --key ih_key --save /var/tmp/sim\n[Install]\nWantedBy=multi-user.target\n' >/etc/systemd/system/sim.service
+# The cloud is a copy, for it outlives the package.
+[ -e /usr/lib/sim ] || cp -a /usr/lib/interhuman2mqtt /usr/lib/sim
+printf '[Service]\nExecStart=/usr/lib/sim/bin/python3 -m interhuman2mqtt simulate --listen 127.0.0.1:8765 --key ih_key --save /var/tmp/sim\n[Install]\nWantedBy=multi-user.target\n' >/etc/systemd/system/sim.service
 printf 'vivid\nsnd-aloop\n' >/etc/modules-load.d/box.conf
 modprobe vivid
 modprobe snd-aloop
 systemctl daemon-reload
 systemctl -q enable --now sim mosquitto
-systemctl -q enable --now interhuman2mqtt
+systemctl restart interhuman2mqtt
