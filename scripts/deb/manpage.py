@@ -36,10 +36,9 @@ def page(parser: argparse.ArgumentParser) -> Iterator[str]:
     yield f'.TH INTERHUMAN2MQTT 1 {date:%Y-%m-%d} "interhuman2mqtt {__version__}" "User Commands"'
     yield from (".SH NAME", "interhuman2mqtt \\- " + text(parser.description).rstrip("."))
     yield from (".SH SYNOPSIS", ".B interhuman2mqtt", text("COMMAND [OPTION]..."))
-    summaries = parsers.summaries(parser)
     yield ".SH COMMANDS"
     for name, command in parsers.subparsers(parser).items():
-        yield from (f".SS {text(name)}", text(summaries[name]).rstrip(".") + ".", ".PP")
+        yield f".SS {text(name)}"
         yield from of_command(command)
     yield ".SH FILES"
     for path, what in FILES.items():
@@ -49,8 +48,7 @@ def page(parser: argparse.ArgumentParser) -> Iterator[str]:
 def of_command(command: argparse.ArgumentParser) -> Iterator[str]:
     """Yield what a command's own help says: usage, description, arguments, epilog."""
     yield from (".nf", *verbatim(command.format_usage().removeprefix("usage: ")), ".fi")
-    if command.description:
-        yield from (".PP", text(command.description))
+    yield from (".PP", text(command.description))
     for group in command._action_groups:  # noqa: SLF001 - argparse shows its help, not what it is made of
         for action in group._group_actions:  # noqa: SLF001
             if action.help is not argparse.SUPPRESS and not isinstance(action, argparse._HelpAction):  # noqa: SLF001

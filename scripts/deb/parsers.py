@@ -15,14 +15,5 @@ def whole() -> argparse.ArgumentParser:
 
 def subparsers(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
     """Return the parser of each command, by name; changes to it are changes to the parser."""
-    return _commands(parser).choices
-
-
-def summaries(parser: argparse.ArgumentParser) -> dict[str, str]:
-    """Return what the list of commands says of each."""
-    return {choice.dest: choice.help or "" for choice in _commands(parser)._choices_actions}  # noqa: SLF001
-
-
-def _commands(parser: argparse.ArgumentParser) -> "argparse._SubParsersAction[argparse.ArgumentParser]":
     [commands] = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]  # noqa: SLF001
-    return commands
+    return commands.choices
