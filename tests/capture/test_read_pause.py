@@ -31,8 +31,8 @@ class Read:
         self._size = size
         self._there = 0.0
 
-    def picture(self, ms: int, *, key: bool = False, late: float = 0.0) -> float:
-        """Read the frame of that time, which comes so late, as soon as it is there; returns how long to rest then."""
+    def frame(self, ms: int, *, key: bool = False, late: float = 0.0) -> float:
+        """Read the frame of that time, which comes so late, as soon as it is there; returns how long to pause then."""
         there = self._there = max(self._there, ms * MS + late)  # TCP keeps the order
         self.now = max(self.now, there)
         self.delays.append(self.now - there)
@@ -43,14 +43,14 @@ class Read:
         return read_pause(self.ring, self.anchor, ms * MS, self.now)
 
     def gops(self, *frames: int, late: float = 0.0) -> None:
-        """Read GOPs of so many frames, one after the other, and rest in between."""
+        """Read GOPs of so many frames, one after the other, and pause in between."""
         starts = set(accumulate(frames, initial=len(self.delays)))
         for number in range(min(starts), max(starts)):
-            rest = self.picture(number * FRAME_MS, key=number in starts, late=late)
-            self.now += rest
+            pause = self.frame(number * FRAME_MS, key=number in starts, late=late)
+            self.now += pause
 
 
-def test_nothing_rests_before_the_length_of_a_gop_is_known() -> None:
+def test_nothing_pauses_before_the_length_of_a_gop_is_known() -> None:
     """A source that has just been opened is read as it comes: its first chunk must not wait."""
     read = Read()
     read.gops(25)
@@ -61,7 +61,7 @@ def test_a_gop_that_grows_is_read_in_bursts() -> None:
     """Within a GOP packets wait for each other."""
     read = Read()
     read.gops(25, 25)
-    assert read.picture(50 * FRAME_MS, key=True) == PAUSE_S
+    assert read.frame(50 * FRAME_MS, key=True) == PAUSE_S
 
 
 def test_the_end_of_a_gop_is_not_missed() -> None:
@@ -77,9 +77,9 @@ def test_a_gop_that_waits_for_its_sound_is_not_kept_waiting() -> None:
     read = Read(has_audio=True)
     read.gops(25, 25)
     read.ring.add_audio(Packet(990, 990, 20, key=True, size=1, data=b""), 0.99)
-    assert read.picture(50 * FRAME_MS, key=True) == 0
+    assert read.frame(50 * FRAME_MS, key=True) == 0
     read.ring.add_audio(Packet(2010, 2010, 20, key=True, size=1, data=b""), 2.01)
-    assert read.picture(51 * FRAME_MS) > 0
+    assert read.frame(51 * FRAME_MS) > 0
 
 
 def test_what_has_piled_up_is_read_on() -> None:
@@ -87,45 +87,45 @@ def test_what_has_piled_up_is_read_on() -> None:
     read = Read()
     read.gops(50, 10)
     read.now += 0.5
-    rests = [read.picture((60 + number) * FRAME_MS) for number in range(20)]
-    rested = [bool(rest) for rest in rests]
-    assert rested == sorted(rested)
-    assert rested[:12] == [False] * 12
-    assert rested[-1]
+    pauses = [read.frame((60 + number) * FRAME_MS) for number in range(20)]
+    paused = [bool(pause) for pause in pauses]
+    assert paused == sorted(paused)
+    assert paused[:12] == [False] * 12
+    assert paused[-1]
 
 
-def test_a_camera_of_many_bytes_rests_for_less() -> None:
+def test_a_camera_of_many_bytes_pauses_for_less() -> None:
     """What waits is less than the kernel's buffer surely holds."""
     size = BACKLOG_MAX // 2
     read = Read(size)
     read.gops(25, 25)
-    assert read.picture(50 * FRAME_MS, key=True) == pytest.approx(2 * FRAME_MS * MS, rel=0.05)
+    assert read.frame(50 * FRAME_MS, key=True) == pytest.approx(2 * FRAME_MS * MS, rel=0.05)
 
 
 def test_an_anchor_that_is_not_settled() -> None:
     """Before the burst is over with which a stream opens, nobody knows what is late."""
     read = Read()
     read.gops(25, 25)
-    assert read.picture(50 * FRAME_MS, key=True, late=-SETTLED_S) == 0
+    assert read.frame(50 * FRAME_MS, key=True, late=-SETTLED_S) == 0
 
 
 @given(st.lists(st.tuples(st.integers(1, 60), st.floats(0, 0.3)), min_size=1, max_size=20))
 def test_whatever_a_camera_does_nothing_piles_up(gops: list[tuple[int, float]]) -> None:
-    """However long GOPs are, no packet waits for longer than a rest, and than the network became quicker meanwhile."""
+    """However long GOPs are, no packet waits for longer than a pause, and than the network became quicker meanwhile."""
     read = Read()
     for frames, late in gops:
         read.gops(frames, late=late)
     assert max(read.delays) <= PAUSE_S + PUNCTUAL_S + max(late for _, late in gops)
 
 
-def test_a_rest_ends_before_the_end_of_the_gop() -> None:
-    """What is left of a GOP bounds the rest, and a rest that would spare nothing is none."""
+def test_a_pause_ends_before_the_end_of_the_gop() -> None:
+    """What is left of a GOP bounds the pause, and a pause that would spare nothing is none."""
     read = Read()
     read.gops(25, 25)
-    rests = [read.picture((50 + number) * FRAME_MS, key=number == 0) for number in range(25)]
-    for number, rest in enumerate(rests):
+    pauses = [read.frame((50 + number) * FRAME_MS, key=number == 0) for number in range(25)]
+    for number, pause in enumerate(pauses):
         left = (25 - number) * FRAME_MS * MS - BEFORE_END_S
-        assert rest == pytest.approx(min(PAUSE_S, left)) if left >= PAUSE_MIN_S else rest == 0
+        assert pause == pytest.approx(min(PAUSE_S, left)) if left >= PAUSE_MIN_S else pause == 0
 
 
 async def test_only_tcp_keeps_what_is_not_read() -> None:

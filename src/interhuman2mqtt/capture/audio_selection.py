@@ -1,6 +1,6 @@
 """The selection of the audio track among those that a source announces, and why none is used."""
 
-# FFmpeg's own choice, the first audio track, was wrong on real cameras: that may be a back channel (`a=sendonly`, for a
+# FFmpeg's own choice, the first audio track, loses with many cameras: that may be a back channel (`a=sendonly`, for a
 # loudspeaker), a jack into which nothing is plugged, or a codec that FFmpeg does not know. Its streams do not show
 # which is which: the names are in the SDP, which it only prints, and a dead jack is seen by its packets alone.
 

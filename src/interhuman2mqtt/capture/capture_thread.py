@@ -1,5 +1,11 @@
 """The capture thread: one epoch of the source after another into the ring, in real time, waiting for nobody."""
 
+# Why a source that changes its format is opened anew: an open container of libav keeps the parameters that it found
+# when it was opened, and a recording is one MP4 with one set of them. Following the change within both was refused: it
+# would need a second sample entry in a file that has begun, which the cloud does not promise to read. So the ring
+# begins a new epoch on the same timeline, its recordings end with the old one, and the daemon begins the next there,
+# without a gap.
+
 import gc
 import threading
 import time

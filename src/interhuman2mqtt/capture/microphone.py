@@ -4,6 +4,11 @@ The camera never waits for it longer than `OPENING_S`, once, and never fails wit
 sent in its place (`silence`), and `fault` says why.
 """
 
+# Why a thread of its own: `demux` of a sound card blocks in the kernel until samples come, and that of a camera until a
+# frame does; read in turns, each would hold the other back, and one that hangs in its driver would end both. The two
+# meet in the ring, under its lock, by times that are each repaired on their own clock. A second process for it lost:
+# its packets would cross a pipe to be muxed with the camera's, to save a thread that sleeps.
+
 import threading
 import time
 from collections.abc import Iterator

@@ -1,9 +1,9 @@
 """The diagnosis of an RTSP stream that did not open: the camera's answer to the same requests, and what it means."""
 
 # Why we ask ourselves: FFmpeg has one error for 406, 453, 454 and every other status that it has no name for, none for
-# 461 (it reports a bug of its own), and one for a wrong password and for a digest that it does not know. Its log has
-# not the status either. So after a failed opening the same requests are sent once more, without media: OPTIONS,
-# DESCRIBE, SETUP, TEARDOWN. It costs one more connection, only when something is wrong.
+# 461 (it reports a bug of its own), and one for a wrong password and for a digest that it does not know. So after a
+# failed opening the same requests are sent once more, without media: OPTIONS, DESCRIBE, SETUP, TEARDOWN. It costs one
+# more connection, only when something is wrong.
 #
 # A redirect is looked for *before* FFmpeg is let at the camera, where there is a password: FFmpeg follows redirects by
 # itself and logs in wherever they lead. None of its options forbids that, and a relay in between, the other way, would

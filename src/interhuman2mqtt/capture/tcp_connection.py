@@ -29,6 +29,7 @@ def duplicate_newest(before: set[str]) -> socket.socket | None:
     return next((_duplicate(fd) for name, fd in _sockets() if name not in before), None)
 
 
+# libav has no call that returns its descriptor: the connection is the one that appeared while the source was opened
 def _sockets() -> list[tuple[str, int]]:
     found = []
     for entry in Path("/proc/self/fd").iterdir():
