@@ -10,7 +10,7 @@ from av.video.frame import VideoFrame
 from capture import unusual_clips
 from capture.material import Captured, captured, media, numbers
 from capture.test_snapshot import number_of, seen
-from interhuman2mqtt.capture.rotation import Rotator, Shape, even, sane_aspect
+from interhuman2mqtt.capture.rotation import FrameShape, Rotator, even, sane_aspect
 from support.clips import frame_numbers, opened
 
 SQUARE = Fraction(1)
@@ -89,7 +89,7 @@ def test_a_source_that_changes_its_proportions() -> None:
     frame = VideoFrame(100, 100, "yuv420p")
     for plane in frame.planes:
         plane.update(bytes([200]) * plane.buffer_size)
-    fitted = Rotator((200, 100), "yuv420p").fit(frame, Shape((200, 100)))
+    fitted = Rotator((200, 100), "yuv420p").fit(frame, FrameShape((200, 100)))
     luma = bytes(fitted.planes[0])[: fitted.planes[0].line_size]
     assert (fitted.width, fitted.height) == (200, 100)
     assert [luma[x] > 100 for x in (2, 45, 55, 145, 155, 197)] == [False, False, True, True, False, False]

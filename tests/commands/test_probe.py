@@ -13,7 +13,7 @@ import trio
 from capture.material import SMALL, a_command, captured, media
 from integration.helpers import configuration
 from interhuman2mqtt.capture import ipc
-from interhuman2mqtt.capture.rotation import Shape
+from interhuman2mqtt.capture.rotation import FrameShape
 from interhuman2mqtt.cli import main
 from interhuman2mqtt.commands import measure
 from interhuman2mqtt.commands.measure import why
@@ -74,7 +74,7 @@ def test_why_it_is_encoded(source: str, video: str, repairs: dict[str, int], sai
 
 def test_why_what_lies_on_its_side_is_encoded() -> None:
     """The description says that it is turned, and the reason that this is why."""
-    shape = Shape((108, 192), turn=90)
+    shape = FrameShape((108, 192), turn=90)
     opened = ipc.Opened(
         description=f"h264 108x192{shape.remarks}", video="h264", audio=None, video_copied=False, audio_copied=False
     )

@@ -11,7 +11,7 @@ from av.video.frame import PictureType
 from av.video.stream import VideoStream
 
 from interhuman2mqtt.capture.ring import Packet
-from interhuman2mqtt.capture.rotation import Rotator, Shape, even, sane_aspect, shape_of
+from interhuman2mqtt.capture.rotation import FrameShape, Rotator, even, sane_aspect, shape_of
 from interhuman2mqtt.capture.sample_clock import SampleClock, SampleRate
 from interhuman2mqtt.capture.tracks import AvPacket, parameter_container, to_packet
 
@@ -51,7 +51,7 @@ class EncodedVideo:
         self._source_base = time_base
         shape = self._source_shape = shape_of(stream)
         self._size = (even(size[0]), even(size[1])) if size else shape.upright
-        self.shape = Shape(self._size, sane_aspect(Fraction(*shape.upright) / Fraction(*self._size)))
+        self.shape = FrameShape(self._size, sane_aspect(Fraction(*shape.upright) / Fraction(*self._size)))
         self._rotator = Rotator(self._size, "yuv420p", self.shape.aspect)
         rate = fps or float(stream.average_rate or stream.guessed_rate or 25)
         self._interval_s = 1 / fps if fps else 0.0

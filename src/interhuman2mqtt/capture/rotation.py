@@ -33,7 +33,7 @@ TKHD_MATRIX = 40
 Size = tuple[int, int]
 
 
-class Shape(NamedTuple):
+class FrameShape(NamedTuple):
     """The way in which the pixels of a track are to be shown."""
 
     size: Size
@@ -60,14 +60,14 @@ class Shape(NamedTuple):
         pixels = f", pixels {self.aspect.numerator}:{self.aspect.denominator}" if self.aspect != 1 else ""
         return turned + pixels
 
-    def of(self, frame: VideoFrame) -> "Shape":
+    def of(self, frame: VideoFrame) -> "FrameShape":
         """Return the shape of one decoded frame, which may know better."""
-        return Shape((frame.width, frame.height), self.aspect, to_quarter_turn(frame.rotation) or self.turn)
+        return FrameShape((frame.width, frame.height), self.aspect, to_quarter_turn(frame.rotation) or self.turn)
 
 
-def shape_of(stream: VideoStream) -> Shape:
+def shape_of(stream: VideoStream) -> FrameShape:
     """Return the shape of a stream, by its container and codec."""
-    return Shape((stream.width, stream.height), sane_aspect(stream.sample_aspect_ratio), rotation_of(stream))
+    return FrameShape((stream.width, stream.height), sane_aspect(stream.sample_aspect_ratio), rotation_of(stream))
 
 
 def sane_aspect(claimed: Fraction | None) -> Fraction:
@@ -121,7 +121,7 @@ class Rotator:
         self._graph: Graph | None = None
         self._graph_of: tuple[object, ...] = ()
 
-    def fit(self, frame: VideoFrame, shape: Shape) -> VideoFrame:
+    def fit(self, frame: VideoFrame, shape: FrameShape) -> VideoFrame:
         """Return one frame of a track of that shape, turned and fitted."""
         shape = shape.of(frame)
         ratio = shape.upright[0] / shape.upright[1]

@@ -21,7 +21,7 @@ class RtspError(Exception):
     """The answer is none of RTSP, or none came before the connection closed."""
 
 
-class Response(NamedTuple):
+class RtspResponse(NamedTuple):
     """The answer to a request."""
 
     status: int
@@ -79,7 +79,7 @@ class RtspConnection:
         """The way in which the camera asked for the password, in words."""
         return " or ".join(str(challenge) for challenge in self._challenges)
 
-    def request(self, method: str, url: str, headers: Mapping[str, str] | None = None) -> Response:
+    def request(self, method: str, url: str, headers: Mapping[str, str] | None = None) -> RtspResponse:
         """Send a request and return the answer; a first 401 is answered with the login, where there is one."""
         response = self._exchange(method, url, headers or {})
         if response.status == 401 and self._login and response.challenges and not self.has_sent_login:
@@ -88,7 +88,7 @@ class RtspConnection:
             response = self._exchange(method, url, headers or {})
         return response
 
-    def _exchange(self, method: str, url: str, headers: Mapping[str, str]) -> Response:
+    def _exchange(self, method: str, url: str, headers: Mapping[str, str]) -> RtspResponse:
         self._sequence += 1
         fields = {"CSeq": str(self._sequence), "User-Agent": USER_AGENT, **headers}
         if self._login and (answer := authorization(self._challenges, method, url, self._login)):
@@ -98,7 +98,7 @@ class RtspConnection:
         self._socket.sendall("\r\n".join(lines).encode())
         return self._response()
 
-    def _response(self) -> Response:
+    def _response(self) -> RtspResponse:
         while True:
             self._receive(1)
             if self._received[:1] != b"$":
@@ -113,7 +113,7 @@ class RtspConnection:
         length = next((value for name, value in headers if name == "content-length"), "0")
         if not length.isdecimal() or int(length) > BODY_MAX:
             raise RtspError(f"an answer of {length[:20]} bytes")
-        return Response(status, phrase, headers, self._pop(int(length)))
+        return RtspResponse(status, phrase, headers, self._pop(int(length)))
 
     def _pop(self, size: int) -> bytes:
         popped, self._received = self._receive(size)[:size], self._received[size:]

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from urllib.parse import urljoin, urlsplit
 
 from interhuman2mqtt.capture import ipc
-from interhuman2mqtt.capture.rtsp import PORTS, Response, RtspConnection, RtspError
+from interhuman2mqtt.capture.rtsp import PORTS, RtspConnection, RtspError, RtspResponse
 from interhuman2mqtt.capture.tls import client_context
 from interhuman2mqtt.errors import Outage, Reason, Refused
 
@@ -117,7 +117,7 @@ class _Diagnosis:
         context = client_context(self._command) if url.startswith("rtsps:") else None
         return RtspConnection(url, self._login, context, self._seconds)
 
-    def _describe(self, connection: RtspConnection, url: str) -> Response:
+    def _describe(self, connection: RtspConnection, url: str) -> RtspResponse:
         """Return the answer to DESCRIBE, or to OPTIONS where that was redirected."""
         response = connection.request("OPTIONS", url)
         if not 300 <= response.status < 400:
@@ -132,7 +132,7 @@ class _Diagnosis:
             )
         return response
 
-    def _check_redirect(self, url: str, response: Response) -> None:
+    def _check_redirect(self, url: str, response: RtspResponse) -> None:
         location = response.header("location")
         target = urljoin(url, location or "")
         if self._login and location and _address(target) != _address(url):
@@ -142,7 +142,7 @@ class _Diagnosis:
                 "get this camera's password: if it may, write its address in source",
             )
 
-    def _set_up(self, connection: RtspConnection, url: str, description: Response) -> Response:
+    def _set_up(self, connection: RtspConnection, url: str, description: RtspResponse) -> RtspResponse:
         """Return the answer to SETUP of the first track, undone at once; the description where it has no track."""
         control = next(_track_controls(description.body), None)
         if control is None:
@@ -161,7 +161,7 @@ class _Diagnosis:
     def _over_tcp(self) -> bool:
         return self._command.transport == "tcp"
 
-    def _fault(self, response: Response) -> Outage:
+    def _fault(self, response: RtspResponse) -> Outage:
         unlike = OTHER_CLIENT_ERROR if response.status < 500 else SERVER_ERROR
         meaning = MEANINGS.get(response.status, unlike)
         sentence = meaning.sentence.format(

@@ -31,7 +31,7 @@ LAMBDA = 118
 """FF_QP2LAMBDA of libavutil/avutil.h: libav's unit of `global_quality`."""
 
 
-class SnapshotError(Exception):
+class SnapshotFailed(Exception):  # noqa: N818 - it names what happened, and `cameras` has a SnapshotError
     """There is no snapshot to be had now; the text says why."""
 
 
@@ -47,7 +47,7 @@ class SnapshotTaker:
         with self._one_at_a_time:
             try:
                 return self._take(command)
-            except SnapshotError as error:
+            except SnapshotFailed as error:
                 return ipc.Snapshot(number=command.number, error=str(error)), b""
             except av.error.FFmpegError as error:
                 return ipc.Snapshot(number=command.number, error=f"no snapshot can be made: {error.strerror}"), b""
@@ -65,21 +65,21 @@ class SnapshotTaker:
         capture = self._capture
         with capture.changed:
             if capture.outage is not None:
-                raise SnapshotError(f"the source is not open: {capture.outage.detail}")
+                raise SnapshotFailed(f"the source is not open: {capture.outage.detail}")
             gop = capture.ring.newest_gop()
             if gop is None:
-                raise SnapshotError("no key frame has come yet")
+                raise SnapshotFailed("no key frame has come yet")
             return capture.tracks[gop.epoch].video, list(gop.video), capture.anchor.seconds
 
 
 def newest_frame(template: Stream, packets: list[Packet], deadline: float) -> VideoFrame:
-    """Return the frame that is shown last, of those that could be decoded until the deadline; raises SnapshotError."""
+    """Return the frame that is shown last, of those that could be decoded until the deadline; raises SnapshotFailed."""
     newest: VideoFrame | None = None
     for frame in _decode_all(template, packets, deadline):
         if newest is None or (frame.pts or 0) >= (newest.pts or 0):
             newest = frame
     if newest is None:
-        raise SnapshotError("none of the newest frames could be decoded")
+        raise SnapshotFailed("none of the newest frames could be decoded")
     return newest
 
 

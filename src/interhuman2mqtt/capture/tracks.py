@@ -16,7 +16,7 @@ from av.video.stream import VideoStream
 
 from interhuman2mqtt.capture.parameter_sets import KeyFrameChecker
 from interhuman2mqtt.capture.ring import Packet
-from interhuman2mqtt.capture.rotation import Shape, shape_of
+from interhuman2mqtt.capture.rotation import FrameShape, shape_of
 
 AvPacket: TypeAlias = "av.Packet[Any]"  # generic in the stubs only
 
@@ -41,7 +41,7 @@ class VideoTrack(Track, Protocol):
     """Video, copied or encoded."""
 
     @property
-    def shape(self) -> Shape:
+    def shape(self) -> FrameShape:
         """How its pixels are to be shown."""
 
     def convert(self, packet: AvPacket) -> Iterator[Packet]:
