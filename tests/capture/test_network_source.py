@@ -57,22 +57,29 @@ KINDS = {
 @asynccontextmanager
 async def served(kind: Kind) -> AsyncIterator[str]:
     """The address at which FFmpeg serves a clip in real time, for one client."""
-    url = kind.address.format(free_port())
+    port = free_port()
+    url = kind.address.format(port)
     source = ["ffmpeg", "-v", "error", "-re", "-stream_loop", "-1", "-i", str(TONE.path())]
     async with running([*source, *kind.output, url]):
+        is_server = LISTEN[0] in kind.output
+        while is_server and not is_listening(port):  # noqa: ASYNC110 - to connect would take the place of its client
+            await trio.sleep(0.02)
         yield url
+
+
+def is_listening(port: int) -> bool:
+    """Whether somebody listens at a port of this machine (proc(5))."""
+    return f":{port:04X} 00000000:0000 0A" in Path("/proc/net/tcp").read_text()
 
 
 @pytest.mark.parametrize("name", KINDS)
 async def test_a_kind_of_source(name: str) -> None:
     """It streams in real time, its H.264 copied."""
     kind = KINDS[name]
-    async with served(kind) as url:
-        await trio.sleep(0.5)  # until FFmpeg listens
-        async with working(a_command(url)) as worker:
-            first, second = await pull(worker.record("continuous", 1.0, None), 2)
-            assert worker.opened
-            assert (worker.opened.video, worker.opened.video_copied) == (kind.video, kind.is_copied)
+    async with served(kind) as url, working(a_command(url)) as worker:
+        first, second = await pull(worker.record("continuous", 1.0, None), 2)
+        assert worker.opened
+        assert (worker.opened.video, worker.opened.video_copied) == (kind.video, kind.is_copied)
     assert first.media_end - first.media_start == pytest.approx(1.0, abs=0.3)
     assert second.captured_from - first.captured_from == pytest.approx(first.media_end - first.media_start)
 
