@@ -49,6 +49,7 @@ lowest: $(LOWEST)/complete packages  ## a sample of the tests with the lowest ve
 
 test-full: $(STAMP) $(RELEASE) packages  ## the long grids that the default suite samples, and a browser
 	@.ci/packages chromium
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --group browser
 	@$(BIN)/python -m pytest -n $(JOBS) -m full $(ARGS)
 
 box: $(STAMP)  ## a whole Debian as an edge box in QEMU, judged, about ten minutes: REL=12 or 13

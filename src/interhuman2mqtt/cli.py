@@ -73,6 +73,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands.add_parser("simulate", help="the cloud, played locally; --help lists its faults", add_help=False)
     _add_schema(commands)
     _add_watch(commands)
+    _add_web(commands)
     _add_demo(commands)
     return parser
 
@@ -192,6 +193,25 @@ def _add_watch(commands: "Commands") -> None:
     parser.set_defaults(command=_watch)
 
 
+def _add_web(commands: "Commands") -> None:
+    usage = Usage(
+        "the page: all boxes of a broker in a browser, with a history",
+        "A process of its own, on any machine that reaches the broker. [web] of the files says where it listens and "
+        "who may see it. Needs the extra: pip install 'interhuman2mqtt[web]'.",
+        "interhuman2mqtt web --broker mqtt://broker.example",
+        exits=(0, 69, 78),
+        environment=("STATE_DIRECTORY (the history)", SECRETS),
+    )
+    parser = add_command(commands, "web", usage)
+    add_config(parser, box=False)
+    parser.add_argument(
+        "--broker", metavar="URL", help="mqtt://HOST[:PORT] or mqtts://; default: mqtt.url of the files"
+    )
+    parser.add_argument("--listen", metavar="HOST:PORT", help="default: web.listen of the files, 127.0.0.1:8443")
+    parser.add_argument("--keep", metavar="TIME", help="how long the history reaches; default: web.keep, 14d")
+    parser.set_defaults(command=_web)
+
+
 def _unknown_command(parser: argparse.ArgumentParser, words: list[str]) -> str | None:
     """Return a sentence for a first word that is no command, with the one that was probably meant."""
     known = subcommands(parser)
@@ -252,6 +272,14 @@ def _watch(parsed: argparse.Namespace) -> int:
     except ModuleNotFoundError as error:
         raise ConfigError(f"{error.name} is missing: pip install 'interhuman2mqtt[tools]'") from error
     return watch.main(watch.Options(parsed.broker, parsed.config, parsed.seconds, parsed.json, parsed.once))
+
+
+def _web(parsed: argparse.Namespace) -> int:
+    try:
+        from interhuman2mqtt.commands import web  # noqa: PLC0415 - an extra, which may be missing
+    except ModuleNotFoundError as error:
+        raise ConfigError(f"{error.name} is missing: pip install 'interhuman2mqtt[web]'") from error
+    return web.main(web.Options(parsed.config, parsed.broker, parsed.listen, parsed.keep))
 
 
 def _check(parsed: argparse.Namespace) -> int:

@@ -11,7 +11,7 @@ from interhuman2mqtt.commands.doctor_checks import _unwritable
 from interhuman2mqtt.commands.doctor_report import remedy
 from interhuman2mqtt.commands.watch_subscription import settings_for, subscribed
 from interhuman2mqtt.config import problems, secrets, urls
-from interhuman2mqtt.config.model import Box, Config, Interhuman, Log, Metrics, Mqtt, Outbox, Privacy
+from interhuman2mqtt.config.model import Box, Config, Interhuman, Log, Metrics, Mqtt, Outbox, Privacy, Web
 from interhuman2mqtt.config.problems import BadValueError
 from interhuman2mqtt.errors import Outage, Reason, Refused
 from interhuman2mqtt.publish.mqtt.tls import tls_context
@@ -83,6 +83,7 @@ def test_what_an_acl_must_allow() -> None:
         privacy=Privacy(),
         log=Log(),
         metrics=Metrics(),
+        web=Web(),
         cameras={},
     )
     first, *topics = acl(made).splitlines()[1:]

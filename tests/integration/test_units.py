@@ -10,6 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 UNIT = ROOT / "systemd" / "interhuman2mqtt.service"
+WEB_UNIT = ROOT / "systemd" / "interhuman2mqtt-web.service"
 PROGRAM = "/opt/interhuman2mqtt/bin/interhuman2mqtt"
 
 needs_systemd = pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd is not installed")
@@ -28,10 +29,11 @@ def run(*command: str) -> subprocess.CompletedProcess[str]:
 
 
 @needs_systemd
-def test_verify_is_silent(tmp_path: Path) -> None:
+@pytest.mark.parametrize("unit", [UNIT, WEB_UNIT], ids=lambda unit: unit.name)
+def test_verify_is_silent(tmp_path: Path, unit: Path) -> None:
     """`systemd-analyze verify` has nothing to say about the unit, once its program is there."""
-    installed = tmp_path / UNIT.name
-    installed.write_text(UNIT.read_text().replace(PROGRAM, "/usr/bin/true"))
+    installed = tmp_path / unit.name
+    installed.write_text(unit.read_text().replace(PROGRAM, "/usr/bin/true"))
     done = run("systemd-analyze", "verify", str(installed))
     assert (done.returncode, done.stdout) == (0, "")
 
@@ -45,9 +47,10 @@ def test_a_misspelt_setting_would_be_seen(tmp_path: Path) -> None:
 
 
 @needs_systemd
-def test_exposure() -> None:
+@pytest.mark.parametrize("unit", [UNIT, WEB_UNIT], ids=lambda unit: unit.name)
+def test_exposure(unit: Path) -> None:
     """`systemd-analyze security` rates the unit 2.0 or below."""
-    done = run("systemd-analyze", "security", "--offline=true", "--threshold=20", str(UNIT))
+    done = run("systemd-analyze", "security", "--offline=true", "--threshold=20", str(unit))
     assert done.returncode == 0, done.stdout
 
 

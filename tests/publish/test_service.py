@@ -8,7 +8,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from interhuman2mqtt.config import Box, Config, Interhuman, Log, Metrics, Mqtt, Outbox, Privacy
+from interhuman2mqtt.config import Box, Config, Interhuman, Log, Metrics, Mqtt, Outbox, Privacy, Web
 from interhuman2mqtt.control.inbox import Inbox
 from interhuman2mqtt.errors import Outage, Reason, Refused
 from interhuman2mqtt.publish.mqtt.types import BrokerPhase, BrokerState
@@ -31,6 +31,7 @@ async def pauses(folder: Path, outcomes: Iterator[Exception | None]) -> list[flo
         privacy=Privacy(),
         log=Log(),
         metrics=Metrics(),
+        web=Web(),
         cameras={},
     )
     topics = Topics("interhuman", "lobby-1")

@@ -79,6 +79,7 @@ class Status(Struct, frozen=True):
     detail: str | None = None
     source: str | None = None
     gap: Gap | None = None
+    last_media_at: datetime | None = None
 
 
 class Engagement(Struct, frozen=True):

@@ -11,6 +11,7 @@ from interhuman2mqtt.config import Mqtt, secrets
 from interhuman2mqtt.errors import Outage, Reason, Refused
 from interhuman2mqtt.publish.mqtt import connect as mqtt
 from interhuman2mqtt.publish.mqtt.connect import ConnectSettings, Endpoint
+from interhuman2mqtt.publish.mqtt.connection import BrokerConnection
 from interhuman2mqtt.publish.mqtt.subscriptions import OnMessage
 from interhuman2mqtt.publish.mqtt.types import INCOMING_PACKET_MAX
 from interhuman2mqtt.supervisor import BackoffPolicy, BugBudget, Health, RetryInfo, keep_running
@@ -43,8 +44,10 @@ def settings_for(config: Mqtt, who: str, timeout: float = TIMEOUT_S) -> ConnectS
 
 
 @asynccontextmanager
-async def subscribed(settings: ConnectSettings, filters: Sequence[str], on_message: OnMessage) -> AsyncIterator[None]:
-    """One connection; the block runs once the broker has confirmed the subscription, and is cancelled with its loss.
+async def subscribed(
+    settings: ConnectSettings, filters: Sequence[str], on_message: OnMessage
+) -> AsyncIterator[BrokerConnection]:
+    """Yield a connection once the broker has confirmed the subscription; the block is cancelled with its loss.
 
     Raises:
         Outage: the broker does not answer, does not let us listen, or went away.
@@ -57,7 +60,7 @@ async def subscribed(settings: ConnectSettings, filters: Sequence[str], on_messa
         if refused := [(topic, ack) for topic, ack in zip(filters, answers, strict=False) if ack.refused]:
             topic, ack = refused[0]
             raise Refused(Reason.BROKER_REFUSED, f"the broker does not let us subscribe to {topic}: {ack.text}")
-        yield
+        yield connection
 
 
 async def keep_subscribed(  # noqa: PLR0913 - what a connection tells, each named once

@@ -25,6 +25,7 @@ from interhuman2mqtt.config.model import (
     Privacy,
     SecretRef,
     Shard,
+    Web,
 )
 
 __all__ = [
@@ -45,4 +46,5 @@ __all__ = [
     "Privacy",
     "SecretRef",
     "Shard",
+    "Web",
 ]

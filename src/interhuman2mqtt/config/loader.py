@@ -160,7 +160,7 @@ def effective_toml(config: Config) -> str:
     """Return a configuration as a TOML file that means the same on its own; of secrets it says where they are."""
     sections = {
         name: _written(getattr(config, name))
-        for name in ("box", "interhuman", "mqtt", "outbox", "privacy", "log", "metrics")
+        for name in ("box", "interhuman", "mqtt", "outbox", "privacy", "log", "metrics", "web")
     }
     cameras = {name: _written(camera) for name, camera in config.cameras.items()}
     for camera in cameras.values():

@@ -20,6 +20,7 @@ from interhuman2mqtt.config.model import (
     Outbox,
     Privacy,
     Shard,
+    Web,
 )
 from interhuman2mqtt.config.parser import INVALID, TABLE, Entries, keys_of
 from interhuman2mqtt.config.problems import KeyPath
@@ -116,6 +117,7 @@ def build(entries: Entries) -> Config:
         privacy=_struct(Privacy, section(entries, "privacy", Privacy)),
         log=_struct(Log, section(entries, "log", Log)),
         metrics=_struct(Metrics, section(entries, "metrics", Metrics)),
+        web=_struct(Web, section(entries, "web", Web)),
         cameras={name: _camera(name, layers) for name, layers in our_cameras(entries).items()},
     )
 

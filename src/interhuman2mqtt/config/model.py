@@ -151,6 +151,27 @@ class Metrics(Struct, frozen=True, kw_only=True):
     """HOST:PORT, or a port of 127.0.0.1; None: nobody listens."""
 
 
+class Web(Struct, frozen=True, kw_only=True):
+    """The page, which is a process of its own: `interhuman2mqtt web`."""
+
+    listen: Annotated[str, value_types.checked(urls.listen_address, "HOST:PORT or a port")] = "127.0.0.1:8443"
+    """HOST:PORT, or a port of 127.0.0.1."""
+    password: SecretRef | None = None
+    """Needed for any other address than this machine's own, and for acting."""
+    certificate: Annotated[str, value_types.FILE] | None = None
+    private_key: Annotated[str, value_types.FILE] | None = None
+    behind_proxy: bool = False
+    """Whether something in front of it speaks TLS."""
+    hosts: tuple[Annotated[str, value_types.TEXT], ...] = ()
+    """Names beside the address itself that a browser may ask for."""
+    keep: Annotated[float, value_types.duration("1h", "3650d")] = 14 * 86400.0
+    """seconds of history"""
+    max_size: Annotated[int, value_types.size("1MiB", "1000GiB")] = 1 << 30
+    """bytes of history"""
+    rationale: bool = False
+    """Whether the free text about people is kept and shown."""
+
+
 class CameraKeys(Struct, frozen=True, kw_only=True):
     """The keys that a camera, a profile and all cameras have alike."""
 
@@ -209,6 +230,7 @@ class Config(Struct, frozen=True, kw_only=True):
     privacy: Privacy
     log: Log
     metrics: Metrics
+    web: Web
     cameras: dict[str, CameraConfig]
 
 
@@ -232,6 +254,7 @@ class File(Struct, frozen=True, kw_only=True):
     privacy: Privacy
     log: Log
     metrics: Metrics
+    web: Web
     defaults: CameraTable
     profiles: dict[str, CameraTable]
     cameras: dict[str, CameraTable]

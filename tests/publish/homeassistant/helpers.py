@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from interhuman2mqtt.config import Box, CameraConfig, Config, Interhuman, Log, Metrics, Mqtt, Outbox, Privacy
+from interhuman2mqtt.config import Box, CameraConfig, Config, Interhuman, Log, Metrics, Mqtt, Outbox, Privacy, Web
 from interhuman2mqtt.publish.topics import Topics
 
 TOPICS = Topics("interhuman", "lobby-1")
@@ -24,5 +24,6 @@ def a_config(*cameras: CameraConfig, interhuman: dict[str, Any] | None = None, *
         privacy=Privacy(),
         log=Log(),
         metrics=Metrics(),
+        web=Web(),
         cameras={camera.id: camera for camera in cameras},
     )

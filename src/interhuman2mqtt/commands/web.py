@@ -1,0 +1,117 @@
+"""The command `web`: the page, for one box or for all that publish to a broker."""
+
+import signal
+import time
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import structlog
+import trio
+from msgspec import structs
+
+from interhuman2mqtt import exit_codes
+from interhuman2mqtt.commands.watch_subscription import settings_for
+from interhuman2mqtt.config import Log, Mqtt, Web, secrets, units, urls
+from interhuman2mqtt.config import loader as configfile
+from interhuman2mqtt.config.problems import BadValueError
+from interhuman2mqtt.config.secrets import borrow_credentials
+from interhuman2mqtt.errors import ConfigError
+from interhuman2mqtt.runtime import log as runtime_log
+from interhuman2mqtt.runtime import state_dir
+from interhuman2mqtt.web.actions import Actions
+from interhuman2mqtt.web.app import App
+from interhuman2mqtt.web.auth import Logins
+from interhuman2mqtt.web.consumer import consume
+from interhuman2mqtt.web.guard import Guard
+from interhuman2mqtt.web.history import History, NewerHistoryError
+from interhuman2mqtt.web.page import Page
+from interhuman2mqtt.web.server import Listen, listen_of, run_server
+
+NAME = "history.sqlite"
+STATE = Path("/var/lib/interhuman2mqtt-web")
+"""Where the unit's $STATE_DIRECTORY is."""
+
+log = structlog.get_logger(__name__)
+
+
+class Options(NamedTuple):
+    """The options of the command line."""
+
+    config: Sequence[Path] = ()
+    broker: str | None = None
+    listen: str | None = None
+    keep: str | None = None
+
+
+class Settings(NamedTuple):
+    """The tables of the configuration that the page uses."""
+
+    mqtt: Mqtt
+    web: Web
+    log: Log
+
+
+def main(options: Options) -> int:
+    """Serve until SIGTERM or Ctrl-C; return the exit status. Raises ConfigError."""
+    settings = _settings(options)
+    listen = listen_of(settings.web)
+    ref = settings.web.password
+    password = None if ref is None else secrets.read(ref, what="web.password").reveal()
+    folder = state_dir.find(system=STATE)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        history = History(folder / NAME)
+    except NewerHistoryError as error:
+        raise ConfigError(f"{error}: move it away, or install that version again") from error
+    runtime_log.setup(settings.log.level, settings.log.format)
+    try:
+        return trio.run(_run, settings, listen, password, history)
+    finally:
+        history.close()
+
+
+def _settings(options: Options) -> Settings:
+    """Return the tables of the files; with a broker on the command line no file is needed."""
+    borrow_credentials()
+    mqtt, web, logs = Mqtt(client_id=""), Web(), Log()
+    if options.config or options.broker is None:
+        config = configfile.load(configfile.find(options.config))
+        mqtt, web, logs = config.mqtt, config.web, config.log
+    try:
+        if options.broker is not None:
+            mqtt = structs.replace(mqtt, url=urls.check_broker(options.broker))
+        if options.listen is not None:
+            urls.listen_address(options.listen)
+            web = structs.replace(web, listen=options.listen)
+        if options.keep is not None:
+            web = structs.replace(web, keep=units.parse_duration(options.keep))
+    except BadValueError as error:
+        raise ConfigError(str(error)) from error
+    return Settings(mqtt, web, logs)
+
+
+async def _run(settings: Settings, listen: Listen, password: str | None, history: History) -> int:
+    web, base = settings.web, settings.mqtt.base_topic
+    page = Page(base, history, keep=web.keep, max_size=web.max_size, rationale=web.rationale)
+    actions = Actions(base)
+    secure = listen.tls or web.behind_proxy
+    logins = Logins(password, time.monotonic)
+    app = App(page, actions, logins, public=listen.is_local and not web.behind_proxy, secure=secure).asgi()
+    guarded = Guard(app, [*web.hosts, listen.host], tls=secure)
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(page.run)
+            try:
+                await nursery.start(run_server, guarded, web, listen)
+            except OSError as error:
+                log.error("the page cannot be served", listen=web.listen, detail=str(error))  # noqa: TRY400 - foreseen
+                nursery.cancel_scope.cancel()
+                return exit_codes.UNAVAILABLE  # noqa: ASYNC121 - cancelled just before
+            log.info("the page is served", url=listen.url)
+            connect = settings_for(settings.mqtt, "web")
+            nursery.start_soon(partial(consume, connect, base, page, actions, may_act=password is not None))
+            await anext(signals)
+            nursery.cancel_scope.cancel()
+    return 0

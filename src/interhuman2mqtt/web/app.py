@@ -1,0 +1,297 @@
+"""The routes of the page: JSON for the browser's modules, server-sent events, and files."""
+
+import math
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from datetime import UTC, datetime, timedelta, tzinfo
+from importlib import resources
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import msgspec
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from interhuman2mqtt.errors import Outage
+from interhuman2mqtt.web import fortnight, timeline
+from interhuman2mqtt.web.actions import COMMANDS, Actions
+from interhuman2mqtt.web.auth import COOKIE, SESSION_S, Logins, Session, TooManyAttemptsError, is_forged
+from interhuman2mqtt.web.fleet import ribbon_part, summary
+from interhuman2mqtt.web.page import Page
+from interhuman2mqtt.web.rows import SCORES, CameraKey
+from interhuman2mqtt.web.timeline import Stretch
+
+ASSETS = resources.files("interhuman2mqtt.web") / "assets"
+TYPES = {
+    "html": "text/html",
+    "css": "text/css",
+    "js": "text/javascript",
+    "json": "application/json",
+    "svg": "image/svg+xml",
+}
+SPAN_MAX_S = 32 * 86400.0
+"""The longest range of one camera that is drawn."""
+BODY_MAX = 4096
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+class RequestError(Exception):
+    """A request that cannot be answered.
+
+    Args:
+        status: Of HTTP.
+        sentence: What is wrong.
+    """
+
+    def __init__(self, status: int, sentence: str) -> None:
+        super().__init__(sentence)
+        self.status = status
+
+
+class App:
+    """What the routes need.
+
+    Args:
+        page: The state that they show.
+        actions: By which boxes are asked.
+        logins: Who has logged in.
+        public: Whether the page may be seen without logging in: only where nobody but this machine reaches it.
+        secure: Whether cookies are for TLS alone.
+    """
+
+    def __init__(self, page: Page, actions: Actions, logins: Logins, *, public: bool, secure: bool) -> None:
+        self._page = page
+        self._actions = actions
+        self._logins = logins
+        self._public = public
+        self._secure = secure
+
+    def asgi(self) -> Starlette:
+        """Return the application."""
+        routes = [
+            Route("/", self._file("index.html")),
+            Route("/assets/{name}", self._asset),
+            Route("/healthz", self._health),
+            Route("/api/session", self._session),
+            Route("/api/login", self._login, methods=["POST"]),
+            Route("/api/logout", self._acting(self._logout), methods=["POST"]),
+            Route("/api/fleet", self._seeing(self._fleet)),
+            Route("/api/camera/{box}/{name}", self._seeing(self._camera)),
+            Route("/api/fortnight", self._seeing(self._fortnight)),
+            Route("/api/events", self._seeing(self._events)),
+            *(Route(f"/api/{command}", self._acting(self._request(command)), methods=["POST"]) for command in COMMANDS),
+        ]
+        return Starlette(routes=routes, exception_handlers={RequestError: _answer_error})
+
+    def _seeing(self, handler: Handler) -> Handler:
+        async def checked(request: Request) -> Response:
+            if not self._public and self._of(request) is None:
+                raise RequestError(401, "log in first")
+            return await handler(request)
+
+        return checked
+
+    def _acting(self, handler: Handler) -> Handler:
+        async def checked(request: Request) -> Response:
+            session = self._of(request)
+            if session is None:
+                raise RequestError(401, "log in first")
+            if is_forged(session, request.headers.get("x-csrf-token")):
+                raise RequestError(403, "the request does not carry the token of this login")
+            return await handler(request)
+
+        return checked
+
+    def _of(self, request: Request) -> Session | None:
+        return self._logins.session(request.cookies.get(COOKIE))
+
+    def _file(self, name: str) -> Handler:
+        async def handler(_request: Request) -> Response:  # noqa: ASYNC124 - as Starlette calls it
+            file = ASSETS / name
+            if not file.is_file():
+                raise RequestError(404, "there is no such file")
+            kind = TYPES.get(name.rpartition(".")[2], "application/octet-stream")
+            return Response(file.read_bytes(), media_type=kind, headers={"cache-control": "no-cache"})
+
+        return handler
+
+    async def _asset(self, request: Request) -> Response:
+        name = request.path_params["name"]
+        if not name.replace("-", "").replace(".", "").isalnum() or name.startswith("."):
+            raise RequestError(404, "there is no such file")
+        return await self._file(name)(request)
+
+    async def _health(self, _request: Request) -> Response:  # noqa: ASYNC124 - as Starlette calls it
+        return Response("everything moves\n", media_type="text/plain")
+
+    async def _session(self, request: Request) -> Response:
+        session = self._of(request)
+        return JSONResponse(
+            {
+                "authenticated": session is not None,
+                "may_see": self._public or session is not None,
+                "password_set": self._logins.needs_password,
+                "csrf": session.csrf if session is not None else None,
+            }
+        )
+
+    async def _login(self, request: Request) -> Response:
+        password = (await _body(request)).get("password")
+        if not isinstance(password, str):
+            raise RequestError(400, "the password is missing")
+        try:
+            cookie = self._logins.login(password)
+        except TooManyAttemptsError as error:
+            raise RequestError(429, str(error)) from error
+        if cookie is None:
+            raise RequestError(401, "the password is wrong" if self._logins.needs_password else "no password is set")
+        answer = Response(status_code=204)
+        answer.set_cookie(
+            COOKIE, cookie, max_age=int(SESSION_S), httponly=True, samesite="strict", secure=self._secure, path="/"
+        )
+        return answer
+
+    async def _logout(self, request: Request) -> Response:
+        self._logins.logout(request.cookies.get(COOKIE))
+        answer = Response(status_code=204)
+        answer.delete_cookie(COOKIE, path="/")
+        return answer
+
+    async def _fleet(self, _request: Request) -> Response:
+        cards = [self._page.cards[key] for key in sorted(self._page.cards)]
+        return JSONResponse({"broker": self._page.broker, "summary": summary(cards), "cameras": cards})
+
+    async def _camera(self, request: Request) -> Response:
+        key = CameraKey(request.path_params["box"], request.path_params["name"])
+        span = _span(request.query_params)
+        lane = await self._lane(key, span)
+        changes, signals, points = await self._page.use(
+            lambda: (
+                self._page.history.points("engagement", key, *span),
+                self._page.history.spans("signal", key, *span),
+                self._page.history.points("quality", key, *span),
+            )
+        )
+        lanes: dict[str, list[list[Any]]] = {}
+        for _, kind, start, end, probability, rationale in signals:
+            lanes.setdefault(kind, []).append([start, end, probability, rationale])
+        within = [(row[0], row[1:]) for row in points if span[0] <= row[0] < span[1]]
+        return JSONResponse(
+            {
+                "from": span[0],
+                "to": span[1],
+                "analysed": [ribbon_part(one) for one in lane],
+                "engagement": [ribbon_part(one) for one in timeline.engagement(lane, changes)],
+                "signals": lanes,
+                "quality": timeline.broken(within, lane),
+                "quality_names": SCORES,
+                "now": self._page.cards.get(key),
+            }
+        )
+
+    async def _lane(self, key: CameraKey, span: tuple[float, float]) -> list[Stretch]:
+        history = self._page.history
+        received, holes, gaps = await self._page.use(
+            lambda: (history.received(*span), history.spans("hole", key, *span), history.spans("gap", key, *span))
+        )
+        received = [*received, *self._page.live()]
+        return timeline.analysed(span, received, [(low, high) for low, high in holes], [(*gap,) for gap in gaps])
+
+    async def _fortnight(self, request: Request) -> Response:
+        query = request.query_params
+        zone, days = _zone(query.get("zone")), int(_number(query, "days", 14, 1, 31))
+        cameras = [
+            key
+            for key in await self._page.use(self._page.history.cameras)
+            if query.get("box", key.box) == key.box and query.get("camera", key.name) == key.name
+        ]
+        today = datetime.now(zone).astimezone(zone).date()
+        dates = [today - timedelta(days=back) for back in reversed(range(days))]
+        rows: list[list[Any]] = []
+        for day in dates:
+            hours: dict[int, fortnight.Hour] = {}
+            spans = fortnight.hours_of(day, zone)
+            for key in cameras:
+                lane = await self._engagement(key, (spans[0][1], spans[-1][2]))
+                for number, start, end in spans:
+                    hours[number] = fortnight.add(hours.get(number), lane, (start, end))
+            rows.append([fortnight.hour_json(hours.get(number)) for number in range(24)])
+        return JSONResponse({"days": [day.isoformat() for day in dates], "hours": rows})
+
+    async def _engagement(self, key: CameraKey, span: tuple[float, float]) -> list[Stretch]:
+        lane = await self._lane(key, span)
+        return timeline.engagement(
+            lane, await self._page.use(lambda: self._page.history.points("engagement", key, *span))
+        )
+
+    async def _events(self, request: Request) -> Response:
+        last = request.headers.get("last-event-id", "")
+        after = int(last) if last.isascii() and last.isdigit() and len(last) < 16 else None
+
+        async def body() -> AsyncIterator[bytes]:
+            async for chunk in self._page.stream.read(after):
+                yield chunk
+
+        return StreamingResponse(body(), media_type="text/event-stream", headers={"x-accel-buffering": "no"})
+
+    def _request(self, command: str) -> Handler:
+        async def handler(request: Request) -> Response:
+            body = await _body(request)
+            box, camera = body.get("box"), body.get("camera")
+            if not isinstance(box, str) or not (camera is None or isinstance(camera, str)):
+                raise RequestError(400, "box and camera are names")
+            if box not in self._page.fleet.boxes:
+                raise RequestError(404, f"there is no box {box}")
+            try:
+                return JSONResponse(await self._actions.ask(box, command, camera))
+            except Outage as outage:
+                raise RequestError(502, outage.detail) from outage
+
+        return handler
+
+
+async def _answer_error(_request: Request, error: Exception) -> Response:  # noqa: ASYNC124 - as Starlette calls it
+    status = error.status if isinstance(error, RequestError) else 500
+    return JSONResponse({"error": str(error)}, status_code=status)
+
+
+async def _body(request: Request) -> Mapping[str, Any]:
+    if int(request.headers.get("content-length", "0") or "0") > BODY_MAX:
+        raise RequestError(413, "the request is too large")
+    raw = b""
+    async for chunk in request.stream():
+        raw += chunk
+        if len(raw) > BODY_MAX:
+            raise RequestError(413, "the request is too large")
+    try:
+        return msgspec.json.decode(raw, type=dict[str, Any])
+    except (ValueError, RecursionError) as error:
+        raise RequestError(400, "the request is no JSON object") from error
+
+
+def _span(query: Mapping[str, str]) -> tuple[float, float]:
+    now = datetime.now(UTC).timestamp()
+    end = _number(query, "to", now, 0, 1e11)
+    start = _number(query, "from", end - 3600, 0, 1e11)
+    if not 1 <= end - start <= SPAN_MAX_S:
+        raise RequestError(400, "from has to be before to, by 32 days at most")
+    return start, end
+
+
+def _number(query: Mapping[str, str], name: str, default: float, least: float, most: float) -> float:
+    try:
+        value = float(query.get(name, default))
+    except ValueError:
+        value = math.nan
+    if not least <= value <= most:
+        raise RequestError(400, f"{name} has to be a number from {least:g} to {most:g}")
+    return value
+
+
+def _zone(name: str | None) -> tzinfo | None:
+    try:
+        return ZoneInfo(name) if name else None
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise RequestError(400, "zone has to be a time zone such as Europe/Copenhagen") from error

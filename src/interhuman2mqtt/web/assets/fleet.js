@@ -1,0 +1,113 @@
+// The fleet at a glance: sums, then who needs somebody, then a tile for each camera.
+import { h, kindClass, s } from "./dom.js";
+import { inWords, ribbon } from "./ribbon.js";
+import { number, percent, say, span } from "./text.js";
+
+const PLANNED = new Set(["paused", "stopped"]);
+const address = (camera) => `#/camera/${encodeURIComponent(camera.box)}/${encodeURIComponent(camera.name)}`;
+const key = (camera) => `${camera.box}/${camera.name}`;
+const collator = new Intl.Collator(undefined, { numeric: true });
+
+export function matches(camera, filter) {
+  const text = [camera.box, camera.name, camera.state, camera.reason, camera.engagement, ...camera.signals].join(" ").toLowerCase();
+  return filter.toLowerCase().split(/\s+/).every((word) => text.includes(word));
+}
+
+function tile(camera, now) {
+  const note = camera.needs_somebody
+    ? `${(camera.reason ?? camera.state).replaceAll("_", " ")}${camera.since ? `, ${span(now - camera.since)}` : ""}`
+    : camera.state === "streaming" ? camera.signals.join(", ") : say(camera.reason?.replaceAll("_", " ") ?? camera.state);
+  const label = `${camera.name} ${camera.box}: ${camera.engagement ? say(camera.engagement) : say(camera.state)}`;
+  return h("li", { class: camera.needs_somebody ? "tile needs" : "tile", "data-key": key(camera) },
+    h("a", { href: address(camera), "aria-label": `${label}. ${inWords(camera.ribbon, percent)}. ${note}`, title: camera.detail ?? "" },
+      h("span", { class: "head" }, h("b", null, camera.name), h("span", { class: "box" }, camera.box),
+        camera.score === null ? null : h("span", { class: "score" }, number(camera.score))),
+      h("span", { class: "line" }, ribbon(camera.ribbon, label), camera.needs_somebody || !note ? null : h("span", { class: camera.state === "streaming" ? "note" : "note plain" }, note)),
+      camera.needs_somebody ? h("span", { class: "why" }, camera.detail ? `${note}: ${camera.detail}` : note) : null));
+}
+
+function sums(summary, boxes) {
+  const item = (value, text, trouble) => h("li", { class: trouble ? "trouble" : null }, h("b", null, value), ` ${text}`);
+  return [
+    h("h1", null, say("title", { boxes: number(boxes), cameras: number(summary.cameras) })),
+    h("ul", { class: "sums" },
+      item(number(summary.see), say("see", { cameras: number(summary.cameras) })),
+      item(number(summary.need_somebody), say("need_somebody"), summary.need_somebody > 0),
+      item(number(summary.paused), say("paused")),
+      summary.analysed_now ? item(percent(summary.engaged / summary.analysed_now), say("engaged_now", { analysed: number(summary.analysed_now) })) : null,
+      item(number(summary.signals), say("signals_now")),
+      summary.not_analysed_share === null ? null : item(percent(summary.not_analysed_share), say("not_analysed")),
+      summary.behind === null ? null : item(span(summary.behind), say("behind"))),
+  ];
+}
+
+export function legend(kinds = ["engaged", "neutral", "disengaged", "no_level", "gap", "not_known"]) {
+  return h("ul", { class: "legend" }, kinds.map((kind) => h("li", null, s("svg", { viewBox: "0 0 14 11", "aria-hidden": "true" }, s("rect", { class: kindClass(kind), width: 14, height: 11, rx: 2 })), say(kind))));
+}
+
+export class FleetView {
+  constructor(store) {
+    this.store = store;
+    this.filter = "";
+    this.tiles = new Map();
+  }
+
+  show(main) {
+    const input = h("input", { type: "search", "aria-label": say("filter"), placeholder: say("filter"), value: this.filter, oninput: () => { this.filter = input.value; this.layout(); } });
+    this.top = h("div");
+    this.trouble = h("ul", { class: "tiles wide", id: "needs" });
+    this.sees = h("ul", { class: "tiles", id: "sees" });
+    this.planned = h("ul", { class: "tiles", id: "planned" });
+    this.empty = h("p", { class: "quiet" });
+    this.headings = ["needs", "sees", "planned"].map((name) => h("h2", null, say(name), name === "sees" ? h("small", null, ` ${say("sees_more")}`) : null));
+    main.replaceChildren(h("div", { class: "top" }, this.top, input), this.empty, this.headings[0], this.trouble, this.headings[1], this.sees, this.headings[2], this.planned, legend());
+    this.tiles.clear();
+    this.summarize();
+    this.layout();
+  }
+
+  /** A camera changed: only its own tile is made anew, and moved only where it belongs elsewhere now. */
+  change(camera) {
+    const list = this.listOf(camera);
+    const old = this.tiles.get(key(camera));
+    if (camera.state === null || list === null) { old?.remove(); this.tiles.delete(key(camera)); this.refresh(); return; }
+    const made = tile(camera, Date.now() / 1000);
+    this.tiles.set(key(camera), made);
+    if (old?.parentNode === list) old.replaceWith(made);
+    else { old?.remove(); this.layout(); return; }
+    this.refresh();
+  }
+
+  listOf(camera) {
+    if (camera.state === null || !matches(camera, this.filter)) return null;
+    return camera.needs_somebody ? this.trouble : camera.state === "streaming" || camera.state === "connecting" ? this.sees : this.planned;
+  }
+
+  layout() {
+    const now = Date.now() / 1000;
+    const sorted = [...this.store.cameras.values()].sort((one, other) => collator.compare(one.box, other.box) || collator.compare(one.name, other.name));
+    const lists = new Map([[this.trouble, []], [this.sees, []], [this.planned, []]]);
+    for (const camera of sorted) {
+      const list = this.listOf(camera);
+      if (list === null) continue;
+      if (!this.tiles.has(key(camera))) this.tiles.set(key(camera), tile(camera, now));
+      lists.get(list).push(this.tiles.get(key(camera)));
+    }
+    for (const [list, tiles] of lists) list.replaceChildren(...tiles);
+    this.refresh();
+  }
+
+  refresh() {
+    [this.trouble, this.sees, this.planned].forEach((list, index) => { this.headings[index].hidden = list.childElementCount === 0; });
+    const none = this.store.cameras.size === 0;
+    this.empty.textContent = none ? say("none") : [this.trouble, this.sees, this.planned].every((list) => list.childElementCount === 0) ? say("no_match") : "";
+  }
+
+  summarize() {
+    if (this.store.summary) this.top.replaceChildren(...sums(this.store.summary, new Set([...this.store.cameras.values()].map((camera) => camera.box)).size));
+  }
+
+  leave() { this.tiles.clear(); }
+}
+
+export { PLANNED };

@@ -1,0 +1,221 @@
+"""The history of the page in SQLite: written in batches, read by range, pruned by age and size. Blocks; for a thread.
+
+Rows of a newer version of the file are not read: who opens it says what becomes of it.
+"""
+
+import sqlite3
+import threading
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from interhuman2mqtt.web.rows import (
+    CameraKey,
+    EngagementRow,
+    GapRow,
+    HoleRow,
+    QualityRow,
+    ReceivedRow,
+    Row,
+    SignalRow,
+    StatusRow,
+)
+
+VERSION = 1
+SCHEMA = f"""
+CREATE TABLE camera (id INTEGER PRIMARY KEY, box TEXT NOT NULL, name TEXT NOT NULL, UNIQUE (box, name));
+CREATE TABLE signal (camera INTEGER NOT NULL, key TEXT NOT NULL, type TEXT NOT NULL, start REAL NOT NULL, end REAL,
+    probability TEXT, rationale TEXT, PRIMARY KEY (camera, key, start)) WITHOUT ROWID;
+CREATE INDEX signal_by_start ON signal (camera, start);
+CREATE TABLE engagement (camera INTEGER NOT NULL, start REAL NOT NULL, state TEXT NOT NULL,
+    PRIMARY KEY (camera, start)) WITHOUT ROWID;
+CREATE TABLE quality (camera INTEGER NOT NULL, at REAL NOT NULL, quality_index REAL, clarity REAL, authority REAL,
+    energy REAL, rapport REAL, learning REAL, PRIMARY KEY (camera, at)) WITHOUT ROWID;
+CREATE TABLE gap (camera INTEGER NOT NULL, start REAL NOT NULL, end REAL, reason TEXT NOT NULL,
+    PRIMARY KEY (camera, start)) WITHOUT ROWID;
+CREATE TABLE status (camera INTEGER NOT NULL, at REAL NOT NULL, state TEXT NOT NULL, reason TEXT, detail TEXT,
+    PRIMARY KEY (camera, at)) WITHOUT ROWID;
+CREATE TABLE received (start REAL PRIMARY KEY, end REAL NOT NULL) WITHOUT ROWID;
+CREATE TABLE hole (camera INTEGER NOT NULL, start REAL NOT NULL, end REAL NOT NULL,
+    PRIMARY KEY (camera, start)) WITHOUT ROWID;
+PRAGMA user_version = {VERSION};
+"""
+PRAGMAS = "PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;"
+SPANS = ("signal", "gap", "hole")
+"""Tables of a camera whose rows have a start and an end."""
+POINTS = {"engagement": "start", "quality": "at", "status": "at"}
+"""Tables of a camera whose rows hold from a moment on, and the name of that."""
+CLOSE_S = 5.0
+PRUNED_AT_ONCE = 3600.0
+"""Seconds by which the history is shortened where its file is too large."""
+
+
+class NewerHistoryError(Exception):
+    """The file was written by a newer version of this program."""
+
+
+class History:
+    """One file; to be used by one thread at a time.
+
+    Args:
+        path: Made where it is missing, for its owner alone.
+
+    Raises:
+        NewerHistoryError: A newer version wrote it.
+        sqlite3.Error: It cannot be opened, or is none.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.lock = threading.Lock()
+        """Held by whoever uses it: SQLite must not be closed under a call of a thread that was left to itself."""
+        path.touch(mode=0o600)
+        self._path = path
+        self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        [version] = self._db.execute("PRAGMA user_version").fetchone()
+        if version > VERSION:
+            self._db.close()
+            raise NewerHistoryError(f"{path} was written by a newer version of interhuman2mqtt")
+        # WAL with NORMAL may lose the last seconds in a power cut, never the file: those seconds are then not known,
+        # which is what the page says of them. FULL would sync a disk for every batch, and buy nothing that is promised.
+        self._db.executescript(PRAGMAS)
+        if version == 0:
+            self._db.executescript(SCHEMA)
+        self._ids: dict[CameraKey, int] = {
+            CameraKey(box, name): number for number, box, name in self._db.execute("SELECT id, box, name FROM camera")
+        }
+
+    def close(self) -> None:
+        """Close the file, once nobody uses it; one that hangs is left to the end of the process."""
+        if self.lock.acquire(timeout=CLOSE_S):
+            self._db.close()
+            self.lock.release()
+
+    def cameras(self) -> list[CameraKey]:
+        """Return all cameras that anything is known of."""
+        return sorted(self._ids)
+
+    def write(self, rows: Iterable[Row]) -> None:
+        """Write rows in one transaction; a row of the same key replaces the one that was there."""
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            for row in rows:
+                self._write(row)
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")
+
+    def _write(self, row: Row) -> None:
+        match row:
+            case ReceivedRow(start, end):
+                self._db.execute("INSERT OR REPLACE INTO received VALUES (?, ?)", (start, end))
+            case SignalRow():
+                self._replace("signal", row.camera, row[1:])
+            case EngagementRow():
+                self._replace("engagement", row.camera, row[1:])
+            case QualityRow(camera, at, scores):
+                self._replace("quality", camera, (at, *scores))
+            case GapRow():
+                self._replace("gap", row.camera, row[1:])
+            case StatusRow():
+                self._replace("status", row.camera, row[1:])
+            case HoleRow(camera, start, end) if end > start:
+                self._replace("hole", camera, (start, end))
+            case HoleRow(camera, start, _):
+                self._db.execute("DELETE FROM hole WHERE camera = ? AND start = ?", (self._id(camera), start))
+
+    def _replace(self, table: str, camera: CameraKey, values: tuple[object, ...]) -> None:
+        marks = ", ".join("?" * (len(values) + 1))
+        self._db.execute(f"INSERT OR REPLACE INTO {table} VALUES ({marks})", (self._id(camera), *values))  # noqa: S608 - a name of ours
+
+    def _id(self, camera: CameraKey) -> int:
+        if camera not in self._ids:
+            self._db.execute("INSERT INTO camera (box, name) VALUES (?, ?)", camera)
+            [self._ids[camera]] = self._db.execute("SELECT last_insert_rowid()").fetchone()
+        return self._ids[camera]
+
+    def spans(self, table: str, camera: CameraKey, start: float, end: float) -> list[tuple[Any, ...]]:
+        """Return the rows of a table of `SPANS` that overlap a range, oldest first, without the camera."""
+        query = f"SELECT * FROM {table} WHERE camera = ? AND start < ? AND (end IS NULL OR end > ?) ORDER BY start"  # noqa: S608
+        return [row[1:] for row in self._db.execute(query, (self._ids.get(camera, -1), end, start))]
+
+    def points(self, table: str, camera: CameraKey, start: float, end: float) -> list[tuple[Any, ...]]:
+        """Return the rows of a table of `POINTS` within a range, and the last one before it, oldest first."""
+        at = POINTS[table]
+        number = self._ids.get(camera, -1)
+        before = f"SELECT * FROM {table} WHERE camera = ? AND {at} < ? ORDER BY {at} DESC LIMIT 1"  # noqa: S608
+        within = f"SELECT * FROM {table} WHERE camera = ? AND {at} >= ? AND {at} < ? ORDER BY {at}"  # noqa: S608
+        rows = [*self._db.execute(before, (number, start)), *self._db.execute(within, (number, start, end))]
+        return [row[1:] for row in rows]
+
+    def received(self, start: float, end: float) -> list[tuple[float, float]]:
+        """Return the stretches in which this process was subscribed that overlap a range."""
+        query = "SELECT start, end FROM received WHERE start < ? AND end > ? ORDER BY start"
+        return list(self._db.execute(query, (end, start)))
+
+    def open_signals(self) -> list[SignalRow]:
+        """Return the signals that are active, as far as is known."""
+        query = "SELECT box, name, key, type, start, end, probability, rationale FROM signal JOIN camera ON camera = id"
+        return [SignalRow(CameraKey(*row[:2]), *row[2:]) for row in self._db.execute(f"{query} WHERE end IS NULL")]
+
+    def open_gaps(self) -> list[GapRow]:
+        """Return the gaps that last, as far as is known."""
+        query = "SELECT box, name, start, end, reason FROM gap JOIN camera ON camera = id WHERE end IS NULL"
+        return [GapRow(CameraKey(*row[:2]), *row[2:]) for row in self._db.execute(query)]
+
+    def forget(self, camera: CameraKey, start: float, end: float) -> int:
+        """Remove everything of a camera that overlaps a range; return how many rows that were."""
+        number = self._ids.get(camera, -1)
+        count = 0
+        for table in SPANS:
+            query = f"DELETE FROM {table} WHERE camera = ? AND start < ? AND (end IS NULL OR end > ?)"  # noqa: S608
+            count += self._db.execute(query, (number, end, start)).rowcount
+        for table, at in POINTS.items():
+            query = f"DELETE FROM {table} WHERE camera = ? AND {at} >= ? AND {at} < ?"  # noqa: S608
+            count += self._db.execute(query, (number, start, end)).rowcount
+        self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        return count
+
+    def prune(self, before: float, max_size: int) -> float:
+        """Remove what ended before a moment, and then the oldest until the file is small enough.
+
+        Returns:
+            The moment from which on everything is kept.
+        """
+        self._prune(before)
+        oldest, newest = self._bounds()
+        while self._size() > max_size and before < newest:
+            before = max(before, oldest) + PRUNED_AT_ONCE
+            self._prune(before)
+        return before
+
+    def _prune(self, before: float) -> None:
+        self._db.execute("BEGIN IMMEDIATE")
+        for table in SPANS:
+            self._db.execute(f"DELETE FROM {table} WHERE end < ?", (before,))  # noqa: S608
+        self._db.execute("DELETE FROM received WHERE end < ?", (before,))
+        for table, at in POINTS.items():
+            # The last one before it still holds at it.
+            self._db.execute(
+                f"DELETE FROM {table} WHERE {at} < ? AND EXISTS (SELECT 1 FROM {table} AS later"  # noqa: S608
+                f" WHERE later.camera = {table}.camera AND later.{at} > {table}.{at} AND later.{at} <= ?)",
+                (before, before),
+            )
+        self._db.execute("COMMIT")
+        self._db.executescript("PRAGMA incremental_vacuum;")  # a step for each page, of which execute() makes one
+        self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def _bounds(self) -> tuple[float, float]:
+        """Return the first and the last moment that rows begin or end at."""
+        columns = [(table, column) for table in (*SPANS, "received") for column in ("start", "end")]
+        columns += POINTS.items()
+        query = " UNION ALL ".join(f"SELECT min({at}), max({at}) FROM {table}" for table, at in columns)  # noqa: S608
+        [found] = self._db.execute(f"SELECT min(a), max(b) FROM (SELECT NULL AS a, NULL AS b UNION ALL {query})")  # noqa: S608
+        return found[0] or 0.0, found[1] or 0.0
+
+    def _size(self) -> int:
+        return self._pragma("page_count") * self._pragma("page_size")
+
+    def _pragma(self, name: str) -> int:
+        [value] = self._db.execute(f"PRAGMA {name}").fetchone()
+        return int(value)

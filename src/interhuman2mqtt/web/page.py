@@ -1,0 +1,203 @@
+"""The page's state: what comes from the broker goes to the history, to the fleet of now, and to all browsers."""
+
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any, TypeVar
+
+import structlog
+import trio
+
+from interhuman2mqtt.commands.watch_model import BRIDGE, Fleet, Place, place
+from interhuman2mqtt.publish.mqtt.types import IncomingMessage
+from interhuman2mqtt.runtime.blocking import Blocking
+from interhuman2mqtt.web.continuity import Continuity
+from interhuman2mqtt.web.fleet import camera_json, summary
+from interhuman2mqtt.web.history import History
+from interhuman2mqtt.web.ingest import Ingest
+from interhuman2mqtt.web.recent import Recent
+from interhuman2mqtt.web.rows import CameraKey, Row
+from interhuman2mqtt.web.stream import Stream
+
+WRITE_S = 0.5
+"""Between two transactions: one disk write for all that came meanwhile."""
+SHOW_S = 0.25
+"""Between two looks at what browsers have to be sent."""
+TICK_S = 5.0
+REDRAW_S = 30.0
+"""Ribbons move on by themselves."""
+PRUNE_S = 3600.0
+DISK_S = 30.0
+"""For how long a call to the disk is waited for."""
+PENDING_MAX = 100_000
+"""Rows that wait for a disk that hangs; then the oldest go, and are counted."""
+
+Result = TypeVar("Result")
+log = structlog.get_logger(__name__)
+
+
+class Page:
+    """One page for all browsers.
+
+    Args:
+        base: `mqtt.base_topic`.
+        history: Open; used by one thread at a time, through `use`.
+        keep: Seconds of history.
+        max_size: Bytes of history.
+        rationale: Whether the free text about people is kept.
+        clock: Seconds of UTC.
+    """
+
+    def __init__(  # noqa: PLR0913 - each is a key of the configuration
+        self,
+        base: str,
+        history: History,
+        *,
+        keep: float,
+        max_size: int,
+        rationale: bool,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._disk = Blocking(DISK_S)
+        self.history = history
+        self.fleet = Fleet()
+        self.recent = Recent()
+        self.stream = Stream()
+        self.cards: dict[CameraKey, dict[str, Any]] = {}
+        self.broker: dict[str, Any] = {"state": "connecting", "detail": None}
+        self.dropped = 0
+        self._base = base
+        self._keep = keep
+        self._max_size = max_size
+        self._clock = clock
+        self._continuity = Continuity()
+        self._ingest = Ingest(rationale=rationale, signals=history.open_signals(), gaps=history.open_gaps())
+        self._pending: list[Row] = []
+        self._changed: set[CameraKey] = set()
+        self._load_recent()
+
+    def _load_recent(self) -> None:
+        """Take the last hours out of the history, so that a restart forgets nothing of them."""
+        now = self._clock()
+        self.recent.load(self.history, now)
+
+    async def run(self) -> None:
+        """Write, prune and show, for ever."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._write)
+            nursery.start_soon(self._show)
+            nursery.start_soon(self._tick)
+            nursery.start_soon(self._prune)
+
+    async def use(self, call: Callable[[], Result]) -> Result:
+        """Use the history in a thread, one call at a time; raises OSError where the disk hangs."""
+
+        def locked() -> Result:
+            with self.history.lock:
+                return call()
+
+        return await self._disk.run(locked)
+
+    def forget_current(self) -> None:
+        """Begin anew with what is retained: it may have changed while nothing was received."""
+        self.fleet = Fleet()
+        self._changed |= set(self.cards)
+
+    def connected(self, *, resumed: bool) -> None:
+        """Note that we are subscribed at the broker."""
+        self._note(self._continuity.connected(self._clock(), resumed=resumed))
+        self._set_broker("connected", None)
+
+    def disconnected(self, detail: str) -> None:
+        """Note that we are not, and why."""
+        self._note(self._continuity.disconnected(self._clock()))
+        self._set_broker("not connected", detail)
+
+    def live(self) -> list[tuple[float, float]]:
+        """Return the stretch of received messages that lasts until now, which the history has a little later."""
+        return self._continuity.live(self._clock())
+
+    def receive(self, incoming: IncomingMessage) -> None:
+        """Take a message of the broker."""
+        where = place(self._base, incoming.topic)
+        if where is None or incoming.payload is None:
+            return
+        key = CameraKey(where.box, where.camera)
+        if where.camera == BRIDGE:
+            self._changed.update(one for one in self.cards if one.box == where.box)
+        else:
+            self._changed.add(key)
+            self._take(key, where, incoming.payload, retained=incoming.retained)
+        self.fleet.apply(where, incoming.payload)
+
+    def _take(self, key: CameraKey, where: Place, payload: bytes, *, retained: bool) -> None:
+        if where.about.startswith("event/") and not retained:
+            event, rows = self._ingest.event(key, payload)
+            self._note(rows)
+            if event is not None and (number := event.scope_and_number) is not None:
+                self._note(self._continuity.event(key, *number, self._clock()))
+        elif where.about == "status":
+            self._note(self._ingest.status(key, payload)[1])
+        elif where.about == "state/signals" and retained:
+            self._note(self._ingest.signals(key, payload))
+
+    def _note(self, rows: Any) -> None:
+        made: list[Row] = list(rows)
+        self.recent.add(made)
+        self._pending += made
+        if (over := len(self._pending) - PENDING_MAX) > 0:
+            del self._pending[:over]
+            self.dropped += over
+
+    def _set_broker(self, state: str, detail: str | None) -> None:
+        self.broker = {"state": state, "detail": detail}
+        self.stream.publish("broker", self.broker)
+
+    async def _write(self) -> None:
+        while True:
+            await trio.sleep(WRITE_S)
+            if not self._pending:
+                continue
+            rows, self._pending = self._pending, []
+            try:
+                await self.use(partial(self.history.write, rows))
+            except OSError as error:
+                log.warning("the history is not written", detail=str(error), rows=len(rows))
+                self._pending = rows + self._pending
+
+    async def _tick(self) -> None:
+        while True:
+            await trio.sleep(TICK_S)
+            self._note(self._continuity.tick(self._clock()))
+
+    async def _show(self) -> None:
+        redrawn_at = 0.0
+        while True:
+            await trio.sleep(SHOW_S)
+            now = self._clock()
+            if now - redrawn_at >= REDRAW_S:
+                redrawn_at = now
+                self.recent.trim(now)
+                self._changed |= set(self.cards)
+            if self._changed:
+                self._publish_changes(now)
+
+    def _publish_changes(self, now: float) -> None:
+        changed, self._changed = self._changed, set()
+        self.recent.add(self._continuity.tick(now))
+        for key in sorted(changed):
+            card = camera_json(self.fleet, key, self.recent, now)
+            if card:
+                self.cards[key] = card
+            elif self.cards.pop(key, None) is None:
+                continue
+            self.stream.publish("camera", card or {"box": key.box, "name": key.name, "state": None})
+        self.stream.publish("summary", {"now": now, **summary(list(self.cards.values()))})
+
+    async def _prune(self) -> None:
+        while True:
+            try:
+                await self.use(partial(self.history.prune, self._clock() - self._keep, self._max_size))
+            except OSError as error:
+                log.warning("the history is not pruned", detail=str(error))
+            await trio.sleep(PRUNE_S)

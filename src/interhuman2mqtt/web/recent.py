@@ -1,0 +1,84 @@
+"""The last hour and a little of each camera, in memory: the page draws it for a whole fleet again and again. No I/O."""
+
+from collections.abc import Iterable
+from typing import NamedTuple, TypeVar
+
+from interhuman2mqtt.web.history import History
+from interhuman2mqtt.web.rows import CameraKey, EngagementRow, GapRow, HoleRow, ReceivedRow, Row
+from interhuman2mqtt.web.timeline import Stretch, analysed, engagement
+
+Value = TypeVar("Value")
+KEPT_S = 2 * 3600.0
+CHANGES_MAX = 2000
+"""Changes, gaps or holes of one camera: who may publish does not fill our memory."""
+
+
+class _Camera(NamedTuple):
+    changes: dict[float, str]
+    gaps: dict[float, GapRow]
+    holes: dict[float, float]
+
+
+class Recent:
+    """Takes the rows that go to the history, and answers with ribbons."""
+
+    def __init__(self) -> None:
+        self._cameras: dict[CameraKey, _Camera] = {}
+        self._received: dict[float, float] = {}
+
+    def add(self, rows: Iterable[Row]) -> None:
+        """Take rows in; those that say nothing of a ribbon are left out."""
+        for row in rows:
+            match row:
+                case ReceivedRow(start, end):
+                    self._received[start] = end
+                case EngagementRow(camera, start, state):
+                    _bounded(self._of(camera).changes)[start] = state
+                case GapRow(camera, start):
+                    _bounded(self._of(camera).gaps)[start] = row
+                case HoleRow(camera, start, end):
+                    _bounded(self._of(camera).holes)[start] = end
+
+    def load(self, history: History, now: float) -> None:
+        """Take what a history has of the last hours. Blocks."""
+        start = now - KEPT_S
+        self.add(ReceivedRow(*span) for span in history.received(start, now))
+        for camera in history.cameras():
+            self.add(EngagementRow(camera, *row) for row in history.points("engagement", camera, start, now))
+            self.add(GapRow(camera, *row) for row in history.spans("gap", camera, start, now))
+            self.add(HoleRow(camera, *row) for row in history.spans("hole", camera, start, now))
+
+    def trim(self, now: float) -> None:
+        """Let go of what is older than any ribbon, but for the level that still holds."""
+        before = now - KEPT_S
+        self._received = {start: end for start, end in self._received.items() if end >= before}
+        for camera in self._cameras.values():
+            old = sorted(at for at in camera.changes if at < before)
+            for at in old[:-1]:
+                del camera.changes[at]
+            for start in [start for start, gap in camera.gaps.items() if gap.end is not None and gap.end < before]:
+                del camera.gaps[start]
+            for start in [start for start, end in camera.holes.items() if end < before]:
+                del camera.holes[start]
+
+    def forget(self, camera: CameraKey) -> None:
+        """Let go of a camera."""
+        self._cameras.pop(camera, None)
+
+    def ribbon(self, camera: CameraKey, span: tuple[float, float]) -> list[Stretch]:
+        """Return how engaged people were in a range that is not older than `KEPT_S`, and where that is not known."""
+        known = self._of(camera)
+        gaps = [(gap.start, gap.end, gap.reason) for gap in known.gaps.values()]
+        lane = analysed(span, self._received.items(), known.holes.items(), gaps)
+        return engagement(lane, sorted(known.changes.items()))
+
+    def _of(self, camera: CameraKey) -> _Camera:
+        if camera not in self._cameras:
+            self._cameras[camera] = _Camera({}, {}, {})
+        return self._cameras[camera]
+
+
+def _bounded(entries: dict[float, Value]) -> dict[float, Value]:
+    if len(entries) >= CHANGES_MAX:
+        del entries[min(entries)]
+    return entries

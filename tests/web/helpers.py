@@ -1,0 +1,108 @@
+"""The page as a process beside a real broker, and a browser's requests to it."""
+
+import json
+import os
+import re
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx  # noqa: ASYNC127 - the SDK of the vendor brings it
+import tomli_w
+import trio
+
+from support.mosquitto import Broker, Speaker, free_port, mosquitto, speaking
+from support.processes import RigProcess, running
+
+Json = dict[str, Any]
+PASSWORD = "open sesame"
+BOX, CAMERA = "lobby-1", "front"
+
+
+class Site:
+    """A broker, a page, somebody who publishes as boxes do, and a client that has not logged in."""
+
+    def __init__(self, broker: Broker, speaker: Speaker, client: httpx.AsyncClient, process: RigProcess) -> None:
+        self.broker = broker
+        self.speaker = speaker
+        self.client = client
+        self.process = process
+        self._number = 0
+
+    async def say(self, topic: str, payload: Json, *, retain: bool = False) -> None:
+        """Publish below the base topic."""
+        await self.speaker.say(f"interhuman/{topic}", json.dumps(payload), retain=retain)
+
+    async def status(self, state: str = "streaming", **more: Any) -> None:
+        """Publish that the box is online and its camera in a state."""
+        await self.say(f"{BOX}/bridge/state", {"state": "online", "boot_id": "1", "since": ago(900)}, retain=True)
+        await self.say(f"{BOX}/{CAMERA}/status", {"state": state, "since": ago(600), **more}, retain=True)
+
+    async def event(self, kind: str, data: Json, *, seconds_ago: float = 0.0, **more: Any) -> None:
+        """Publish an event, numbered as those of one session are."""
+        self._number += 1
+        payload = {
+            "id": f"{BOX}/{CAMERA}/s/{self._number}",
+            "type": kind,
+            "session": "s",
+            "received_at": ago(0),
+            "start_at": ago(seconds_ago),
+            "data": data,
+            **more,
+        }
+        await self.say(f"{BOX}/{CAMERA}/event/{kind}", payload)
+
+    def lose_event(self) -> None:
+        """Count an event that never comes, as a broker drops it from a full queue."""
+        self._number += 1
+
+    async def fleet(self, enough: Callable[[Json], Any]) -> Json:
+        """The fleet, as soon as it is as wanted."""
+        return await self.wait("/api/fleet", enough)
+
+    async def wait(self, path: str, enough: Callable[[Json], Any]) -> Json:
+        """An answer, as soon as it is as wanted."""
+        with trio.fail_after(15):
+            while not enough(found := (await self.client.get(path)).json()):  # noqa: ASYNC110 - HTTP wakes nobody
+                await trio.sleep(0.05)
+        return dict(found)
+
+    async def login(self) -> None:
+        """Log in, and carry the token from then on."""
+        assert (await self.post("/api/login", {"password": PASSWORD})).status_code == 204
+        self.client.headers["x-csrf-token"] = (await self.client.get("/api/session")).json()["csrf"]
+
+    async def post(self, path: str, body: Json, **headers: str) -> httpx.Response:
+        """A request of the page's own script."""
+        return await self.client.post(
+            path, json=body, headers={"origin": str(self.client.base_url).rstrip("/"), **headers}
+        )
+
+
+def ago(seconds: float) -> str:
+    return (datetime.now(UTC) - timedelta(seconds=seconds)).isoformat()
+
+
+@asynccontextmanager
+async def site(folder: Path, **web: Any) -> AsyncIterator[Site]:
+    """A page with a password, on loopback."""
+    (folder / "web.pw").write_text(PASSWORD)
+    (folder / "web.pw").chmod(0o600)
+    async with mosquitto(folder) as broker, speaking(broker) as speaker:
+        file = folder / "web.toml"
+        listen = f"127.0.0.1:{free_port()}"
+        table = {"listen": listen, "password": {"file": str(folder / "web.pw")}, **web}
+        file.write_text(tomli_w.dumps({"box": {"id": "page"}, "mqtt": {"url": broker.url}, "web": table}))
+        command = [sys.executable, "-m", "interhuman2mqtt", "web", "--config", str(file)]
+        env = {**os.environ, "STATE_DIRECTORY": str(folder / "state")}
+        async with running(command, env) as process:
+            line = await process.wait_line(lambda line: "the page is served" in line)
+            found = re.search(r"http://[^\"' ]+", line)
+            assert found
+            async with httpx.AsyncClient(base_url=found[0], timeout=20) as client:
+                made = Site(broker, speaker, client, process)
+                await made.fleet(lambda fleet: fleet["broker"]["state"] == "connected")
+                yield made

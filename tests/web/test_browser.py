@@ -1,0 +1,105 @@
+"""The page in a real Chromium."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+
+from support.mosquitto import subscribed
+from support.processes import in_background
+from web.helpers import BOX, CAMERA, PASSWORD, Site, ago, site
+
+playwright = pytest.importorskip("playwright.sync_api")
+pytestmark = [
+    pytest.mark.full,
+    pytest.mark.skipif(shutil.which("chromium") is None, reason="Debian's chromium is not installed"),
+]
+
+
+class Looked:
+    """A tab of a browser, and what its console complained of."""
+
+    def __init__(self, tab: Any, url: str) -> None:
+        self.tab = tab
+        self.errors: list[str] = []
+        tab.on("pageerror", lambda error: self.errors.append(str(error)))
+        tab.on("console", lambda line: self.errors.append(line.text) if line.type == "error" else None)
+        tab.goto(url)
+
+
+def in_chromium(url: str, act: Any) -> list[str]:
+    """Do something in a tab; returns what its console complained of. Blocks."""
+    with playwright.sync_playwright() as browsers:
+        browser = browsers.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        looked = Looked(browser.new_page(locale="en-GB"), url)
+        act(looked.tab)
+        browser.close()
+        return looked.errors
+
+
+async def a_camera(page: Site) -> None:
+    """A camera that was away for half a minute, and is engaged with somebody now."""
+    await page.status()
+    await page.event("coverage.gap", {"reason": "unreachable"}, seconds_ago=60, end_at=ago(30))
+    await page.event("engagement.updated", {"state": "engaged"}, seconds_ago=20)
+    await page.event("signal.detected", {"signal_type": "stress", "probability": "high"}, seconds_ago=5)
+    await page.say(f"{BOX}/{CAMERA}/state/engagement", {"state": "engaged"}, retain=True)
+    await page.fleet(lambda fleet: fleet["cameras"])
+
+
+async def test_what_happens_is_seen(tmp_path: Path) -> None:
+    """A tile stands in the fleet, changes as something happens, and leads to a timeline on which a gap is hatched."""
+    async with site(tmp_path) as page:
+        await a_camera(page)
+        seen = trio.Event()
+
+        def look(tab: Any) -> None:
+            tab.wait_for_selector(f".tile[data-key='{BOX}/{CAMERA}'] rect.k-gap")
+            trio.from_thread.run_sync(seen.set)
+            tab.wait_for_selector(".tile.needs >> text=no answer")
+            tab.click(".tile a")
+            tab.wait_for_selector(".chart rect.k-gap")
+            assert tab.locator(".chart rect.p-high").count() == 1
+            assert "front" in tab.inner_text("h1")
+            tab.focus(".chart")
+            tab.keyboard.press("ArrowLeft")
+            tab.wait_for_url("**/*from=*")
+            tab.goto(f"{page.client.base_url}#/fortnight")
+            tab.wait_for_selector("table.days")
+
+        async def happen() -> None:
+            await seen.wait()
+            await page.status("offline", reason="unreachable", detail="no answer", gap={"start_at": ago(0)})
+
+        async with in_background(happen):
+            assert await trio.to_thread.run_sync(in_chromium, str(page.client.base_url), look) == []
+
+
+async def test_a_pause_from_the_page(tmp_path: Path) -> None:
+    """Who has logged in pauses a camera by a button, and reads what the box says; a wrong password is refused."""
+    async with site(tmp_path) as page, subscribed(page.broker, "interhuman/+/bridge/request/+") as asked:
+        await a_camera(page)
+
+        def look(tab: Any) -> None:
+            tab.goto(f"{page.client.base_url}#/camera/{BOX}/{CAMERA}")
+            tab.wait_for_selector("button[data-act=pause][disabled]")
+            tab.click("#login")
+            tab.fill("#password", "wrong")
+            tab.press("#password", "Enter")
+            tab.wait_for_selector("#login-error >> text=wrong")
+            tab.fill("#password", PASSWORD)
+            tab.press("#password", "Enter")
+            tab.click("button[data-act=pause]:not([disabled])")
+            tab.wait_for_selector("#said >> text=lobby-1 says: done")
+
+        async def answer() -> None:
+            request = json.loads((await asked.wait_topic("bridge/request/pause", 60)).payload)
+            assert request["camera"] == CAMERA
+            await page.say(f"{BOX}/bridge/response/pause", {"status": "ok", "transaction": request["transaction"]})
+
+        async with in_background(answer):
+            errors = await trio.to_thread.run_sync(in_chromium, str(page.client.base_url), look)
+        assert [error for error in errors if "401" not in error] == []

@@ -1,0 +1,118 @@
+"""The history is what was written, by range, and stays within its bounds."""
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from interhuman2mqtt.web.history import VERSION, History, NewerHistoryError
+from interhuman2mqtt.web.rows import (
+    CameraKey,
+    EngagementRow,
+    GapRow,
+    HoleRow,
+    QualityRow,
+    ReceivedRow,
+    SignalRow,
+    StatusRow,
+)
+
+FRONT, DOOR = CameraKey("lobby-1", "front"), CameraKey("lobby-1", "door")
+
+
+def a_signal(start: float, end: float | None, camera: CameraKey = FRONT, kind: str = "stress") -> SignalRow:
+    return SignalRow(camera, f"s/{kind}", kind, start, end, "high", None)
+
+
+def test_rows_are_found_by_their_range(tmp_path: Path) -> None:
+    """Spans that overlap, points within and the last before: of that camera, and of no other."""
+    history = History(tmp_path / "history.sqlite")
+    history.write(
+        [
+            a_signal(0, 5),
+            a_signal(8, None),
+            a_signal(8, 9, DOOR),
+            EngagementRow(FRONT, 1, "neutral"),
+            EngagementRow(FRONT, 4, "engaged"),
+            EngagementRow(FRONT, 12, "neutral"),
+            QualityRow(FRONT, 9, (61.0, None, 1.0, 2.0, 3.0, 4.0)),
+            ReceivedRow(0, 20),
+        ]
+    )
+    assert [row[2:4] for row in history.spans("signal", FRONT, 6, 10)] == [(8.0, None)]
+    assert history.points("engagement", FRONT, 6, 10) == [(4.0, "engaged")]
+    assert history.points("engagement", FRONT, 6, 13) == [(4.0, "engaged"), (12.0, "neutral")]
+    assert history.points("quality", FRONT, 0, 10) == [(9.0, 61.0, None, 1.0, 2.0, 3.0, 4.0)]
+    assert history.received(10, 30) == [(0.0, 20.0)]
+    assert history.spans("signal", CameraKey("x", "y"), 0, 100) == []
+    assert history.cameras() == [DOOR, FRONT]
+
+
+def test_a_row_of_the_same_key_replaces_the_one_before(tmp_path: Path) -> None:
+    """An end, a longer stretch, and a hole that is none take the place of what was there, also after a restart."""
+    path = tmp_path / "history.sqlite"
+    history = History(path)
+    history.write([a_signal(1, None), GapRow(FRONT, 2, None, "paused"), ReceivedRow(0, 5), HoleRow(FRONT, 3, 4)])
+    assert history.open_signals() == [a_signal(1, None)]
+    assert history.open_gaps() == [GapRow(FRONT, 2, None, "paused")]
+    history.close()
+    history = History(path)
+    history.write([a_signal(1, 2), GapRow(FRONT, 2, 9, "paused"), ReceivedRow(0, 50), HoleRow(FRONT, 3, 3)])
+    assert history.spans("signal", FRONT, 0, 9) == [("s/stress", "stress", 1.0, 2.0, "high", None)]
+    assert history.spans("gap", FRONT, 0, 9) == [(2.0, 9.0, "paused")]
+    assert history.spans("hole", FRONT, 0, 9) == []
+    assert history.received(0, 9) == [(0.0, 50.0)]
+    assert history.open_signals() == []
+
+
+def test_what_is_old_goes_but_what_still_holds(tmp_path: Path) -> None:
+    """Beyond `keep` rows go; the level that began before it and holds still stays."""
+    history = History(tmp_path / "history.sqlite")
+    history.write([EngagementRow(FRONT, at, "engaged") for at in (1, 5, 30)])
+    history.write([StatusRow(FRONT, 2, "streaming", None, None), a_signal(1, 3), GapRow(FRONT, 4, None, "offline")])
+    assert history.prune(before=10, max_size=1 << 30) == 10
+    assert history.points("engagement", FRONT, 0, 99) == [(5.0, "engaged"), (30.0, "engaged")]
+    assert history.points("status", FRONT, 0, 99) == [(2.0, "streaming", None, None)]
+    assert history.spans("signal", FRONT, 0, 99) == []
+    assert history.spans("gap", FRONT, 0, 99) == [(4.0, None, "offline")]
+
+
+def test_the_oldest_goes_where_the_file_is_too_large(tmp_path: Path) -> None:
+    """`max_size` bounds the file, and the newest stays; nothing that can be pruned is no endless loop."""
+    path = tmp_path / "history.sqlite"
+    history = History(path)
+    history.write(SignalRow(FRONT, "s/x", "x", at * 60, at * 60 + 1, None, "r" * 500) for at in range(5000))
+    kept_from = history.prune(before=0, max_size=1 << 20)
+    assert path.stat().st_size <= 1 << 20
+    assert kept_from > 0
+    assert history.spans("signal", FRONT, 0, 1e9)[-1][2] == 4999 * 60
+    assert history.prune(before=0, max_size=1) > 0
+
+
+def test_a_camera_is_forgotten(tmp_path: Path) -> None:
+    """Everything of one camera within a range goes, and of nobody else."""
+    history = History(tmp_path / "history.sqlite")
+    history.write([a_signal(1, 2), a_signal(5, 6), a_signal(5, 6, DOOR)])
+    history.write([EngagementRow(FRONT, 5, "x"), GapRow(FRONT, 5, None, "y")])
+    assert history.forget(FRONT, 4, 10) == 3
+    assert [row[2] for row in history.spans("signal", FRONT, 0, 99)] == [1.0]
+    assert len(history.spans("signal", DOOR, 0, 99)) == 1
+
+
+def test_a_newer_file_is_left_alone(tmp_path: Path) -> None:
+    """A file of a newer version is not read, and not changed."""
+    path = tmp_path / "history.sqlite"
+    History(path).close()
+    with sqlite3.connect(path) as db:
+        db.execute(f"PRAGMA user_version = {VERSION + 1}")
+    db.close()
+    before = path.read_bytes()
+    with pytest.raises(NewerHistoryError):
+        History(path)
+    assert path.read_bytes() == before
+
+
+def test_the_file_is_closed_to_others(tmp_path: Path) -> None:
+    """What is known of people may be read by its owner alone."""
+    History(tmp_path / "history.sqlite")
+    assert {file.name: oct(file.stat().st_mode & 0o777) for file in tmp_path.iterdir()}["history.sqlite"] == "0o600"
