@@ -15,7 +15,7 @@ REL ?= 12
 # Of the package.
 DEBIAN ?= $(shell . /etc/os-release && echo $$VERSION_ID)
 ARCH ?= $(shell dpkg --print-architecture)
-# Of the soak: the same length and seed make the same storm.
+# Of the soak: the same length and seed make the same plan of faults.
 MINUTES ?= 10
 SEED ?= 1
 
@@ -55,7 +55,7 @@ test-full: $(STAMP) $(RELEASE) packages  ## the long grids that the default suit
 box: $(STAMP)  ## a whole Debian as an edge box in QEMU, judged, about ten minutes: REL=12 or 13
 	@scripts/box/box.sh $(REL)
 
-soak: $(STAMP) packages  ## a storm of faults with an oracle: MINUTES=10 SEED=1
+soak: $(STAMP) packages  ## random faults, judged by an oracle: MINUTES=10 SEED=1
 	@PYTHONPATH=tests $(BIN)/python -m soak --minutes $(MINUTES) --seed $(SEED) $(ARGS)
 
 bench: $(STAMP) packages  ## what it costs beside its peers, about 25 minutes on a quiet machine: ARGS=--quick

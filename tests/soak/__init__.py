@@ -1,10 +1,10 @@
-"""The soak: cameras, cloud, broker and daemon under a repeatable storm of faults, and the judgment of what came of it.
+"""The soak test: cameras, cloud, broker and daemon under a repeatable plan of faults, judged by an oracle.
 
 ::
 
-    storm ──► site ◄── weather      which fault when (pure); the parts; how each fault is done
-                │
-    relay ─► book ─┐                what the broker was told and what it acknowledged
-    archive ───────┼──► oracle ──► report
-    watch ─────────┘                what the cloud got; processes and log of the daemon
+    fault_plan ──► testbed ◄── fault_runner     which fault when (pure); the parts; how each fault is injected
+                      │
+    relay ─► published_log ──┐                  what was published, and what the broker acknowledged
+    archive ─────────────────┼──► judge ──► oracle ──► checks ──► report
+    process_monitor, daemon ─┘                  what the cloud received; processes and log of the daemon
 """

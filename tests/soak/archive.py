@@ -10,18 +10,18 @@ from typing import Any, NamedTuple
 import av
 import msgspec
 
-from soak.book import digest
+from soak.published_log import digest
 from soak.spans import Span, union
 from support.clips import frame_numbers
 
 
 class Scene(NamedTuple):
-    """What a camera of the rig looks at: pictures numbered from 0, which begin again after the last."""
+    """What a camera of the testbed looks at: frames numbered from 0, which begin again after the last."""
 
     fps: int
     frames: int
     live: bool
-    """At time.time() == t it shows picture t * fps modulo `frames`."""
+    """At time.time() == t it shows frame t * fps modulo `frames`."""
 
     @property
     def length(self) -> float:
@@ -29,7 +29,7 @@ class Scene(NamedTuple):
         return self.frames / self.fps
 
     def captured_at(self, number: int, before: float) -> float:
-        """The last time, before a given one, at which it showed this picture."""
+        """The last time, before a given one, at which it showed this frame."""
         return before - (before - number / self.fps) % self.length
 
 
@@ -38,7 +38,7 @@ class Sent(NamedTuple):
 
     at: float
     type: str
-    said: int
+    content: int
     """Digest of type and data."""
 
 
@@ -55,10 +55,10 @@ class Chunk:
 
 
 class Media(NamedTuple):
-    """What the pictures of a session tell."""
+    """What was decoded of a session."""
 
     seen: list[Span]
-    """The times of its pictures, without the holes between them."""
+    """The times of its frames, without the holes between them."""
     zero_at: float | None
     """When the session's media began."""
     frames: int
@@ -98,7 +98,7 @@ class Archive:
         """By the client's own id of it, in the order of their opening."""
         self.refused = 0
         self._folder = folder
-        self._place = 0
+        self._offset = 0
 
     def read(self) -> None:
         """Take what was written since the last time."""
@@ -106,13 +106,13 @@ class Archive:
         if not file.exists():
             return
         with file.open("rb") as opened:
-            opened.seek(self._place)
+            opened.seek(self._offset)
             whole = opened.read().rpartition(b"\n")[0]
-        self._place += len(whole) + bool(whole)
+        self._offset += len(whole) + bool(whole)
         for line in whole.splitlines():
-            self._take(msgspec.json.decode(line))
+            self._read_record(msgspec.json.decode(line))
 
-    def died(self) -> None:
+    def on_killed(self) -> None:
         """The simulator was killed: what was open is over."""
         self.read()
         for session in self.sessions.values():
@@ -128,7 +128,7 @@ class Archive:
         for file in self._folder.glob(f"*-{session.name}*"):
             file.unlink()
 
-    def _take(self, line: dict[str, Any]) -> None:
+    def _read_record(self, line: dict[str, Any]) -> None:
         name = line["request_id"] or "nobody"
         at = datetime.fromisoformat(line["at"]).timestamp()
         if line["what"] == "refused":
@@ -150,13 +150,13 @@ class Archive:
 
 
 def read_media(files: Iterable[Path], scene: Scene, before: float) -> Media:
-    """Decode every picture of a session, all of which were taken before a given time. Takes a while."""
+    """Decode every frame of a session, all of which were taken before a given time. Takes a while."""
     troubles: list[str] = []
     doubtful: list[str] = []
     times: list[float] = []
     zero_at = None
     try:
-        for seconds, number in _pictures(files, doubtful):
+        for seconds, number in _frames(files, doubtful):
             times.append(scene.captured_at(number, before) if scene.live else number / scene.fps)
             zero_at = times[0] - seconds if zero_at is None else zero_at
     except av.FFmpegError as error:
@@ -164,7 +164,7 @@ def read_media(files: Iterable[Path], scene: Scene, before: float) -> Media:
     if not scene.live:
         return Media([], None, len(times), troubles[:3], doubtful[:3], zero_at)
     doubtful += [
-        f"the picture of {later:.2f} came after that of {at:.2f}"
+        f"the frame of {later:.2f} came after that of {at:.2f}"
         for at, later in pairwise(times)
         if later < at + 0.5 / scene.fps
     ]
@@ -172,10 +172,10 @@ def read_media(files: Iterable[Path], scene: Scene, before: float) -> Media:
     return Media(seen, zero_at, len(times), troubles[:3], doubtful[:3])
 
 
-def _pictures(files: Iterable[Path], doubtful: list[str]) -> Iterator[tuple[float, int]]:
+def _frames(files: Iterable[Path], doubtful: list[str]) -> Iterator[tuple[float, int]]:
     for file in files:
         for seconds, number in frame_numbers(file):
             if number is None:
-                doubtful.append(f"a picture without a number at {seconds:.2f} s")
+                doubtful.append(f"a frame without a number at {seconds:.2f} s")
             else:
                 yield seconds, number

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from soak.book import Gap
+from soak.published_log import Gap
 from soak.spans import Span, collisions, common, total, without
 
 SEAM_S = 3.0
@@ -11,9 +11,9 @@ SEAM_S = 3.0
 STALE_S = 15.0
 """How old the frontier may be that a killed daemon had written down."""
 NOTED_S = 2.0
-"""What was told so shortly before the daemon was killed may be told again by its next life."""
-REBORN_S = 10.0
-"""So soon after a kill the next life tells what it has read of the one before, for whatever reason that was missing."""
+"""What was published so shortly before the daemon was killed may be published again by its next life."""
+RESTARTED_S = 10.0
+"""So soon after a kill the next life publishes what it has read of the one before, whatever its reason."""
 TOUCH_S = 0.05
 SUDDEN = frozenset({"crashed", "power_cut"})
 
@@ -24,7 +24,7 @@ class Account(NamedTuple):
     camera: str
     live: Sequence[Span]
     """When it was configured, and the run was on."""
-    got: Sequence[Span]
+    delivered: Sequence[Span]
     """What the cloud got."""
     proven: Sequence[Span]
     """What the daemon can know that the cloud got."""
@@ -36,12 +36,12 @@ class Account(NamedTuple):
 
 
 def unexplained(account: Account) -> list[Span]:
-    """Time of the camera that the cloud did not get, and that no gap tells of."""
-    told = [*account.got, *(gap.span for gap in account.gaps), *account.forgotten]
-    return [hole for hole in without(account.live, told) if hole.seconds > SEAM_S]
+    """Return the time of the camera that the cloud did not get, and that no gap covers."""
+    explained = [*account.delivered, *(gap.span for gap in account.gaps), *account.forgotten]
+    return [hole for hole in without(account.live, explained) if hole.seconds > SEAM_S]
 
 
-def denied(account: Account) -> list[tuple[Gap, float]]:
+def contradicted(account: Account) -> list[tuple[Gap, float]]:
     """Gaps that hold more media than they may which the cloud is known to have got, with the seconds of it."""
     found = []
     for gap in account.gaps:
@@ -52,29 +52,31 @@ def denied(account: Account) -> list[tuple[Gap, float]]:
 
 
 def _is_stale(gap: Gap, kills: Sequence[float]) -> bool:
-    """Whether the gap was told by a life that knew only what the one before it had written down."""
-    return gap.reason in SUDDEN or any(0 <= gap.told_at - kill < REBORN_S for kill in kills)
+    """Decide whether the gap was published by a life that knew only what the one before it had written down."""
+    return gap.reason in SUDDEN or any(0 <= gap.published_at - kill < RESTARTED_S for kill in kills)
 
 
-def twice(account: Account) -> list[tuple[Span, Span]]:
+def overlapping(account: Account) -> list[tuple[Span, Span]]:
     """Gaps of the camera that overlap each other, but for those that a kill left no time to write down."""
-    kept = [gap.span for gap in account.gaps if not any(0 <= kill - gap.told_at < NOTED_S for kill in account.kills)]
+    kept = [
+        gap.span for gap in account.gaps if not any(0 <= kill - gap.published_at < NOTED_S for kill in account.kills)
+    ]
     return collisions(kept, TOUCH_S)
 
 
-def judge(accounts: Iterable[Account], zero: float = 0.0) -> list[str]:
+def check(accounts: Iterable[Account], zero: float = 0.0) -> list[str]:
     """What is wrong, in sentences that count their seconds from `zero`."""
     return [f"{account.camera}: {sentence}" for account in accounts for sentence in _wrong(account, zero)]
 
 
 def _wrong(account: Account, zero: float) -> Iterator[str]:
     for hole in unexplained(account):
-        yield f"nothing is said of {_told(hole, zero)}"
-    for gap, seconds in denied(account):
-        yield f"{gap.reason} from {_told(gap.span, zero)} holds {seconds:.1f} s that the cloud got"
-    for one, other in twice(account):
-        yield f"the gaps {_told(one, zero)} and {_told(other, zero)} overlap"
+        yield f"no gap covers {_seconds(hole, zero)}"
+    for gap, seconds in contradicted(account):
+        yield f"{gap.reason} from {_seconds(gap.span, zero)} holds {seconds:.1f} s that the cloud got"
+    for one, other in overlapping(account):
+        yield f"the gaps {_seconds(one, zero)} and {_seconds(other, zero)} overlap"
 
 
-def _told(span: Span, zero: float) -> str:
+def _seconds(span: Span, zero: float) -> str:
     return f"{span.start - zero:.2f} to {span.end - zero:.2f} ({span.seconds:.1f} s)"

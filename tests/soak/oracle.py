@@ -9,9 +9,9 @@ from statistics import median
 from typing import NamedTuple
 
 from soak.archive import Sent
-from soak.book import Row
+from soak.fault_plan import COMEBACK_S
+from soak.published_log import Row
 from soak.spans import Span
-from soak.storm import COMEBACK_S
 
 TAIL_S = 2.0
 """What the cloud sent so shortly before the end of a connection may not have been read any more."""
@@ -77,18 +77,18 @@ def safe_until(ending: Ending, cuts: Iterable[Span], resets: Iterable[float]) ->
 def conservation(session: Session, accidents: Accidents = Accidents()) -> list[str]:  # noqa: B008 - frozen
     """Every event of a session that reached the daemon was acknowledged by the broker, as the cloud sent it."""
     acked = {n: row for n, row in session.rows.items() if row.acked_at is not None}
-    said = [acked[n].said for n in sorted(acked) if not acked[n].ours]
+    published = [acked[n].content for n in sorted(acked) if not acked[n].ours]
     began = min([row.first_at for row in session.rows.values()] + [event.at for event in session.sent], default=0.0)
     if any(damage >= began for damage in accidents.damages):
-        return [] if _is_part(said, session.sent) else [f"{session.name}: the cloud sent something else"]
+        return [] if _is_part(published, session.sent) else [f"{session.name}: the cloud sent something else"]
     wrong = _unacknowledged(session, accidents) + _holes(session.name, acked)
-    if not wrong and said != [event.said for event in session.sent[: len(said)]]:
-        wrong.append(f"{session.name}: {_difference(said, session.sent)}")
-    return wrong + _missing(session, len(said))
+    if not wrong and published != [event.content for event in session.sent[: len(published)]]:
+        wrong.append(f"{session.name}: {_difference(published, session.sent)}")
+    return wrong + _missing(session, len(published))
 
 
-def endless(signals: Mapping[tuple[str | None, str], float], accidents: Accidents) -> list[str]:
-    """Signals whose end nobody told, neither the cloud nor a later life.
+def unended(signals: Mapping[tuple[str | None, str], float], accidents: Accidents) -> list[str]:
+    """Return the signals whose end was never published, neither for the cloud nor by a later life.
 
     Args:
         signals: When the broker got each, by session and type.
@@ -116,28 +116,28 @@ def _holes(name: str, acked: Mapping[int, Row]) -> list[str]:
     return [f"{name}: no event {missing[:5]} though there is {max(acked)}"] if missing else []
 
 
-def _missing(session: Session, said: int) -> list[str]:
+def _missing(session: Session, published: int) -> list[str]:
     """What reached the daemon, beyond the so many events that were published."""
     due = sum(event.at < session.safe_until for event in session.sent)
-    if said >= due:
+    if published >= due:
         return []
-    first = session.sent[said]
+    first = session.sent[published]
     before = session.safe_until + TAIL_S - first.at
-    missing = f"of {due} events that reached the daemon {due - said} were never acknowledged"
+    missing = f"of {due} events that reached the daemon {due - published} were never acknowledged"
     return [f"{session.name}: {missing}, the first is {first.type}, sent {before:.1f} s before the end"]
 
 
-def _difference(said: Sequence[int], sent: Sequence[Sent]) -> str:
-    if len(said) > len(sent):
-        return f"{len(said)} events were published, and the cloud sent {len(sent)}"
-    place = next(n for n, event in enumerate(sent) if said[n] != event.said)
-    return f"event {place + 1} is not what the cloud sent, which is {sent[place].type}"
+def _difference(published: Sequence[int], sent: Sequence[Sent]) -> str:
+    if len(published) > len(sent):
+        return f"{len(published)} events were published, and the cloud sent {len(sent)}"
+    index = next(n for n, event in enumerate(sent) if published[n] != event.content)
+    return f"event {index + 1} is not what the cloud sent, which is {sent[index].type}"
 
 
-def _is_part(said: Sequence[int], sent: Sequence[Sent]) -> bool:
-    """Whether what was said is what was sent, some of it left out."""
-    rest = iter(event.said for event in sent)
-    return all(one in rest for one in said)
+def _is_part(published: Sequence[int], sent: Sequence[Sent]) -> bool:
+    """Decide whether what was published is what was sent, some of it left out."""
+    rest = iter(event.content for event in sent)
+    return all(one in rest for one in published)
 
 
 def order(name: str, rows: Mapping[int, Row], after: int) -> list[str]:
@@ -146,13 +146,13 @@ def order(name: str, rows: Mapping[int, Row], after: int) -> list[str]:
     Args:
         name: Of the session.
         rows: What was published of it, by number.
-        after: The highest place of the session before.
+        after: The highest rank of the session before.
     """
-    places = [rows[n].place for n in sorted(rows)]
+    ranks = [rows[n].rank for n in sorted(rows)]
     wrong = []
-    if any(later < before for before, later in pairwise(places)):
-        wrong.append(f"{name}: its events did not come in their order: {places[:20]}")
-    if places and min(places) < after:
+    if any(later < before for before, later in pairwise(ranks)):
+        wrong.append(f"{name}: its events did not come in their order: {ranks[:20]}")
+    if ranks and min(ranks) < after:
         wrong.append(f"{name}: its first event came before the last of the session before it")
     return wrong
 
@@ -262,7 +262,7 @@ class Growth(NamedTuple):
 
 
 def growth(samples: Sequence[Sample], apart: float) -> list[Growth]:
-    """The figures of samples in calm, the first quarter against the last; none where they are not far enough apart."""
+    """Compare the first quarter of the samples with the last; return nothing where they are not far enough apart."""
     ordered = sorted(samples)
     quarter = max(1, len(ordered) // 4)
     early, late = ordered[:quarter], ordered[-quarter:]

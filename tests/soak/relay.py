@@ -1,12 +1,12 @@
-"""Between the daemon and the broker, and between the daemon and the cloud: a network that misbehaves and remembers."""
+"""Taps on the connections of the daemon to the broker and to the cloud: what passes is parsed and noted."""
 
 import re
 import time
 from collections.abc import Callable
 
 from soak import mqttwire
-from soak.book import Book
 from soak.mqttwire import Publish, Splitter
+from soak.published_log import PublishedLog
 
 REQUEST_ID = re.compile(rb"x-client-request-id: *([0-9a-f-]{36})", re.IGNORECASE)
 QUOTA_EXCEEDED = b"\x97"
@@ -14,18 +14,18 @@ REQUEST_MAX = 8192
 """Bytes in which the request for a session is over."""
 
 
-class _Talk:
+class _BrokerConnection:
     """One connection to the broker."""
 
     def __init__(self) -> None:
         self.level = 5
-        self.ways = {"up": Splitter(), "down": Splitter()}
-        self.on_their_way: dict[int, Publish] = {}
-        self.ended_ways = 0
+        self.directions = {"up": Splitter(), "down": Splitter()}
+        self.in_flight: dict[int, Publish] = {}
+        self.ended_directions = 0
 
 
 class Quota:
-    """Lets the broker say that there is no room, whatever it took: its `alter` is for a `rig.netproxy.Network`."""
+    """Lets the broker say that there is no room, whatever it took: its `alter` is for a `support.netproxy.Network`."""
 
     def __init__(self) -> None:
         self.is_spent = False
@@ -42,59 +42,59 @@ class Quota:
         return packet._replace(body=packet.body[:2] + QUOTA_EXCEEDED)
 
 
-class BrokerEar:
-    """The tap of the way to the broker: tells the book what is published and what is acknowledged."""
+class BrokerTap:
+    """The tap of the way to the broker: feeds the log with what is published and what is acknowledged."""
 
-    def __init__(self, book: Book, quota: Quota | None = None) -> None:
+    def __init__(self, log: PublishedLog, quota: Quota | None = None) -> None:
         self.breaks: list[float] = []
         """When each connection was over."""
-        self._book = book
+        self._log = log
         self._quota = quota or Quota()
-        self._talks: dict[int, _Talk] = {}
+        self._connections: dict[int, _BrokerConnection] = {}
 
-    def hear(self, connection: int, way: str, data: bytes) -> None:
-        """A `rig.netproxy.Tap`."""
-        talk = self._talks.setdefault(connection, _Talk())
+    def receive(self, connection: int, direction: str, data: bytes) -> None:
+        """A `support.netproxy.Tap`."""
+        state = self._connections.setdefault(connection, _BrokerConnection())
         if not data:
-            self._ended(connection, talk)
+            self._ended(connection, state)
             return
-        for packet in talk.ways[way].feed(data):
-            if way == "up":
-                self._up(connection, talk, packet)
+        for packet in state.directions[direction].feed(data):
+            if direction == "up":
+                self._up(connection, state, packet)
             elif packet.kind == mqttwire.PUBACK:
-                self._down(talk, packet)
+                self._down(state, packet)
 
-    def _ended(self, connection: int, talk: _Talk) -> None:
+    def _ended(self, connection: int, state: _BrokerConnection) -> None:
         """One way of it; what goes the other way may still come."""
-        talk.ended_ways += 1
-        if talk.ended_ways == 1:
+        state.ended_directions += 1
+        if state.ended_directions == 1:
             self.breaks.append(time.time())
         else:
-            del self._talks[connection]
+            del self._connections[connection]
 
-    def _up(self, connection: int, talk: _Talk, packet: mqttwire.Packet) -> None:
+    def _up(self, connection: int, state: _BrokerConnection, packet: mqttwire.Packet) -> None:
         if packet.kind == mqttwire.CONNECT:
-            talk.level = mqttwire.version(packet)
+            state.level = mqttwire.version(packet)
         elif packet.kind == mqttwire.PUBLISH:
-            message = mqttwire.publish(packet, talk.level)
+            message = mqttwire.publish(packet, state.level)
             if message.number is not None:
-                talk.on_their_way[message.number] = message
-            self._book.published(time.time(), connection, message)
+                state.in_flight[message.number] = message
+            self._log.on_publish(time.time(), connection, message)
 
-    def _down(self, talk: _Talk, packet: mqttwire.Packet) -> None:
-        number, taken = mqttwire.puback(packet)
-        message = talk.on_their_way.pop(number, None)
+    def _down(self, state: _BrokerConnection, packet: mqttwire.Packet) -> None:
+        number, accepted = mqttwire.puback(packet)
+        message = state.in_flight.pop(number, None)
         if message is not None and self._quota.is_spent:
-            self._book.refused(message)
+            self._log.on_quota_exceeded(message)
         elif message is None:
-            self._book.breach(f"the broker acknowledged packet {number}, which nobody sent")
-        elif taken:
-            self._book.acknowledged(time.time(), message)
+            self._log.violation(f"the broker acknowledged packet {number}, which nobody sent")
+        elif accepted:
+            self._log.on_puback(time.time(), message)
         else:
-            self._book.breach(f"the broker refused a message to {message.topic}")
+            self._log.violation(f"the broker refused a message to {message.topic}")
 
 
-class CloudEar:
+class CloudTap:
     """The tap of the way to the cloud: knows when the daemon left each of its sessions."""
 
     def __init__(self) -> None:
@@ -103,9 +103,9 @@ class CloudEar:
         self._requests: dict[int, bytes] = {}
         self._sessions: dict[int, str] = {}
 
-    def hear(self, connection: int, way: str, data: bytes) -> None:
-        """A `rig.netproxy.Tap`."""
-        if way == "down":
+    def receive(self, connection: int, direction: str, data: bytes) -> None:
+        """A `support.netproxy.Tap`."""
+        if direction == "down":
             return
         if not data:
             self._requests.pop(connection, None)

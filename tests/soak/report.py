@@ -6,8 +6,8 @@ from typing import Any
 
 from msgspec import Struct, to_builtins
 
+from soak.fault_plan import PlannedFault
 from soak.oracle import Check, Comeback, Growth
-from soak.storm import Happening
 
 SHOWN = 5
 """Pieces of evidence that are printed."""
@@ -63,9 +63,9 @@ def quantile(values: Sequence[float], part: float) -> float:
     return round(ordered[min(len(ordered) - 1, int(part * len(ordered)))], 1)
 
 
-def by_kind(plan: Iterable[Happening]) -> dict[str, int]:
+def by_kind(plan: Iterable[PlannedFault]) -> dict[str, int]:
     """How many faults there are of each kind."""
-    return dict(sorted(Counter(happening.fault for happening in plan).items()))
+    return dict(sorted(Counter(planned.kind for planned in plan).items()))
 
 
 def text(report: Report) -> str:
@@ -76,7 +76,7 @@ def text(report: Report) -> str:
     lines += ["", "totals", *(f"  {name:<44} {value:>10,.10g}" for name, value in report.totals.items())]
     lines += ["", "streaming again after (s)                 n    p50    p95    max"]
     lines += [f"  {r.fault:<38} {r.times:>3} {r.p50:>6.1f} {r.p95:>6.1f} {r.longest:>6.1f}" for r in report.recoveries]
-    lines += ["", "in calm, early and late", *(_grown(growth) for growth in report.growth)]
+    lines += ["", "between faults, early and late", *(_grown(growth) for growth in report.growth)]
     lines += ["", "promises", *(line for check in report.checks for line in _checked(check))]
     if report.ended_early:
         lines.append(f"  the run ended early: {report.ended_early}")

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pytest
 
 from soak.archive import Scene, Sent
-from soak.book import Event, Row
+from soak.fault_plan import COMEBACK_S
 from soak.oracle import (
     Accidents,
     Disturbance,
@@ -15,27 +15,27 @@ from soak.oracle import (
     Session,
     comebacks,
     conservation,
-    endless,
     growth,
     order,
     safe_until,
+    unended,
 )
+from soak.published_log import Event, Row
 from soak.spans import Span
-from soak.storm import COMEBACK_S
 
 
 def event(data: int, *, synthetic: bool = False) -> Event:
     return Event(f"b/c/s/{data}", "c", "t", "s", None, {"n": data}, synthetic=synthetic)
 
 
-def row(data: int, *, at: float = 10.0, acked: bool = True, place: int = 0, synthetic: bool = False) -> Row:
-    made = Row(at, place or data, 1, event(data, synthetic=synthetic))
+def row(data: int, *, at: float = 10.0, acked: bool = True, rank: int = 0, synthetic: bool = False) -> Row:
+    made = Row(at, rank or data, 1, event(data, synthetic=synthetic))
     made.acked_at = at + 0.01 if acked else None
     return made
 
 
 def sent(count: int, at: float = 10.0) -> list[Sent]:
-    return [Sent(at, "t", row(n + 1).said) for n in range(count)]
+    return [Sent(at, "t", row(n + 1).content) for n in range(count)]
 
 
 def rows(*numbers: int) -> dict[int, Row]:
@@ -88,10 +88,10 @@ def test_what_a_damaged_store_may_cost() -> None:
 
 
 def test_order() -> None:
-    """Places rise with the numbers, and lie behind the session before."""
-    assert order("s", {1: row(1, place=4), 2: row(2, place=6)}, 3) == []
-    assert len(order("s", {1: row(1, place=6), 2: row(2, place=4)}, 3)) == 1
-    assert len(order("s", {1: row(1, place=4), 2: row(2, place=6)}, 5)) == 1
+    """Ranks rise with the numbers, and lie behind the session before."""
+    assert order("s", {1: row(1, rank=4), 2: row(2, rank=6)}, 3) == []
+    assert len(order("s", {1: row(1, rank=6), 2: row(2, rank=4)}, 3)) == 1
+    assert len(order("s", {1: row(1, rank=4), 2: row(2, rank=6)}, 5)) == 1
 
 
 @pytest.mark.parametrize(
@@ -162,7 +162,7 @@ def test_growth_needs_time() -> None:
     assert growth(samples([1, 2, 3, 4]), 600.0) == []
 
 
-def test_a_picture_tells_the_time() -> None:
+def test_a_frame_dates_itself() -> None:
     """The last time before a given one at which the camera showed it."""
     scene = Scene(10, 6000, live=True)
     assert scene.captured_at(1234, 100_000.0) == pytest.approx(99_723.4)  # 166 times 600 s, and 123.4
@@ -171,8 +171,8 @@ def test_a_picture_tells_the_time() -> None:
 
 
 def test_signals_that_never_end() -> None:
-    """Each is a breach, unless it was killed before it was written down, or the store was damaged since."""
+    """Each is a violation, unless it was killed before it was written down, or the store was damaged since."""
     signals: dict[tuple[str | None, str], float] = {("s1", "stress"): 10.0}
-    assert endless(signals, Accidents()) == ["s1: stress never ended"]
-    assert endless(signals, Accidents(kills=[9.0, 12.0], damages=[9.0])) == ["s1: stress never ended"]
-    assert endless(signals, Accidents(kills=[10.5])) == endless(signals, Accidents(damages=[50.0])) == []
+    assert unended(signals, Accidents()) == ["s1: stress never ended"]
+    assert unended(signals, Accidents(kills=[9.0, 12.0], damages=[9.0])) == ["s1: stress never ended"]
+    assert unended(signals, Accidents(kills=[10.5])) == unended(signals, Accidents(damages=[50.0])) == []

@@ -1,8 +1,8 @@
 """The report says what was found, and whether all of it is well."""
 
+from soak.fault_plan import PlannedFault
 from soak.oracle import Check, Comeback, Growth
 from soak.report import Report, as_json, by_kind, quantile, recoveries, text
-from soak.storm import Happening
 
 
 def made(*checks: Check, ended_early: str = "") -> Report:
@@ -61,4 +61,7 @@ def test_figures_of_recovery() -> None:
 
 def test_faults_by_kind() -> None:
     """How often each kind was dealt."""
-    assert by_kind([Happening(1, "b", "", 0), Happening(2, "a", "", 0), Happening(3, "b", "", 0)]) == {"a": 1, "b": 2}
+    assert by_kind([PlannedFault(n, kind, "", 0) for n, kind in enumerate("bab", 1)]) == {
+        "a": 1,
+        "b": 2,
+    }

@@ -1,4 +1,4 @@
-"""The soak itself: a short one passes, and what it looks with sees what is there."""
+"""The soak itself: a short one passes, and its instruments see what is there."""
 
 import os
 import subprocess
@@ -13,15 +13,15 @@ import trio
 from interhuman2mqtt.publish.mqtt import throttle
 from publish.helpers import Bench, an_event_message, until
 from publish.helpers import running as publishing
-from soak import report, watch
+from soak import process_monitor, report
 from soak.__main__ import main, soak
 from soak.archive import Archive, CloudSession, Scene, read_media
-from soak.book import Book
-from soak.listener import listening
-from soak.relay import BrokerEar, CloudEar, Quota
-from soak.site import CAMERAS
-from soak.storm import KINDS, plan
-from soak.weather import FAULTS
+from soak.fault_plan import KINDS, plan
+from soak.fault_runner import FAULTS
+from soak.published_log import PublishedLog
+from soak.relay import BrokerTap, CloudTap, Quota
+from soak.subscriber import subscribing
+from soak.testbed import CAMERAS
 from support.clips import Clip
 from support.mosquitto import mosquitto, subscribed
 from support.netproxy import network
@@ -43,7 +43,7 @@ async def test_a_short_soak(tmp_path: Path) -> None:
 
 
 def test_every_fault_can_be_done() -> None:
-    """There is a way to do each kind of fault that the storm may deal, and no other."""
+    """There is a way to do each kind of fault that a plan may hold, and no other."""
     assert set(FAULTS) == set(KINDS)
 
 
@@ -55,27 +55,27 @@ def test_help(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 async def test_the_relay_sees_what_the_broker_took(tmp_path: Path) -> None:
-    """An event that a real client publishes through the relay is in the book as acknowledged, and at the subscriber."""
+    """An event that a real client publishes through the relay is in the log as acknowledged, and at the subscriber."""
     event = '{"id":"b/hall/s/1","camera":"hall","type":"t","session":"s","start_at":null,"data":{}}'
-    async with mosquitto(tmp_path) as broker, listening(broker.port) as heard:
-        book = Book(heard.acked)
-        ear = BrokerEar(book)
-        async with network(broker.port, ear.hear) as net, subscribed(broker) as seen:
+    async with mosquitto(tmp_path) as broker, subscribing(broker.port) as subscriber:
+        log = PublishedLog(subscriber.on_ack)
+        tap = BrokerTap(log)
+        async with network(broker.port, tap.receive) as net, subscribed(broker) as seen:
             await trio.run_process([sys.executable, "-c", PUBLISH, str(net.port), event])
             await seen.wait_topic("event/t")
             with trio.fail_after(10):
-                while not (heard.events and ear.breaks):  # noqa: ASYNC110 - what is counted wakes nobody
+                while not (subscriber.events and tap.breaks):  # noqa: ASYNC110 - what is counted wakes nobody
                     await trio.sleep(0.05)
-    assert (book.counts["events"], book.breaches, heard.missed) == (1, [], [])
-    assert book.scopes["s"].rows[1].acked_at is not None
+    assert (log.counts["events"], log.violations, subscriber.missed) == (1, [], [])
+    assert log.scopes["s"].rows[1].acked_at is not None
 
 
 async def test_a_quota_costs_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the broker says it has no room for is published again until it has, and the book holds no fault."""
+    """What the broker says it has no room for is published again until it has, and the log holds no fault."""
     monkeypatch.setattr(throttle, "FIRST_S", 0.01)
-    async with mosquitto(tmp_path) as broker, listening(broker.port) as heard:
-        book, quota = Book(heard.acked), Quota()
-        async with network(broker.port, BrokerEar(book, quota).hear) as net:
+    async with mosquitto(tmp_path) as broker, subscribing(broker.port) as subscriber:
+        log, quota = PublishedLog(subscriber.on_ack), Quota()
+        async with network(broker.port, BrokerTap(log, quota).receive) as net:
             net.alter = quota.alter
             quota.is_spent = True
             bench = Bench(f"mqtt://127.0.0.1:{net.port}")
@@ -83,10 +83,10 @@ async def test_a_quota_costs_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyP
                 event = f'{{"id":"b/hall/s/{n}","camera":"hall","type":"t","session":"s","start_at":null,"data":{{}}}}'
                 bench.publisher.publish(an_event_message("hall", n, event.encode()))
             async with publishing(bench):
-                await until(lambda: book.counts["refused"] >= 3)
+                await until(lambda: log.counts["refused"] >= 3)
                 quota.is_spent = False
                 await until(lambda: bench.outbox.depth.rows == 0)
-    assert (book.counts["events"], book.breaches, heard.missed, bench.dropped) == (5, [], [], [])
+    assert (log.counts["events"], log.violations, subscriber.missed, bench.dropped) == (5, [], [], [])
 
 
 PUBLISH = """
@@ -96,17 +96,17 @@ publish.single("x/hall/event/t", sys.argv[2], qos=1, port=int(sys.argv[1]))
 """
 
 
-def test_the_ear_knows_when_the_daemon_left_a_session() -> None:
+def test_the_tap_knows_when_the_daemon_left_a_session() -> None:
     """The end of the connection that asked for a session is the daemon's end of it."""
-    ear, name = CloudEar(), "0b0e7c1e-0000-4000-8000-000000000001"
-    ear.hear(1, "up", b"GET /v2 HTTP/1.1\r\nX-Client-Req")
-    ear.hear(1, "up", f"uest-Id: {name}\r\n\r\n".encode())
-    ear.hear(2, "up", b"GET /v2 HTTP/1.1\r\n\r\n")
-    ear.hear(1, "down", b"")
-    assert ear.left == {}
-    ear.hear(2, "up", b"")
-    ear.hear(1, "up", b"")
-    assert list(ear.left) == [name]
+    tap, name = CloudTap(), "0b0e7c1e-0000-4000-8000-000000000001"
+    tap.receive(1, "up", b"GET /v2 HTTP/1.1\r\nX-Client-Req")
+    tap.receive(1, "up", f"uest-Id: {name}\r\n\r\n".encode())
+    tap.receive(2, "up", b"GET /v2 HTTP/1.1\r\n\r\n")
+    tap.receive(1, "down", b"")
+    assert tap.left == {}
+    tap.receive(2, "up", b"")
+    tap.receive(1, "up", b"")
+    assert list(tap.left) == [name]
 
 
 def test_the_archive_is_read_as_it_grows(tmp_path: Path) -> None:
@@ -121,7 +121,7 @@ def test_the_archive_is_read_as_it_grows(tmp_path: Path) -> None:
         archive.read()
     session = archive.sessions["r"]
     assert (session.correlation_id, list(session.chunks), session.closed_at) == ("c", [1], None)
-    archive.died()
+    archive.on_killed()
     assert session.closed_at is not None
     (tmp_path / "1-r.mp4").write_bytes(b"")
     assert archive.files(session) == [tmp_path / "1-r.mp4"]
@@ -129,7 +129,7 @@ def test_the_archive_is_read_as_it_grows(tmp_path: Path) -> None:
     assert archive.files(CloudSession("r", 0.0)) == []
 
 
-def test_pictures_are_dated() -> None:
+def test_frames_are_dated() -> None:
     """A whole clip, as if it had just been seen, covers its length, and ends when it was seen."""
     clip = Clip(seconds=8, size=(160, 96), fps=10, gop=10)
     media = read_media([clip.path()], Scene(10, 80, live=True), 1008.0 - 0.05)
@@ -142,7 +142,7 @@ def test_pictures_are_dated() -> None:
 
 
 async def test_a_live_camera_shows_the_time(tmp_path: Path) -> None:
-    """The picture that a live camera sends is the one of now, on every connection."""
+    """The frame that a live camera sends is the one of now, on every connection."""
     clip = Clip(seconds=16, size=(160, 96), fps=10, gop=10)
     async with rtsp_server({"/view": clip}, transport="tcp", live=1.0) as server:
         for number in range(2):
@@ -162,11 +162,11 @@ async def test_a_worker_without_its_daemon() -> None:
     async with running(command, {**os.environ, "TMPDIR": "/nowhere/soak"}) as worker:
         pid = worker.process.pid
         with trio.fail_after(10):
-            while pid not in watch.orphans("TMPDIR=/nowhere/soak", None):  # noqa: ASYNC110 - /proc wakes nobody
+            while pid not in process_monitor.orphans("TMPDIR=/nowhere/soak", None):  # noqa: ASYNC110 - /proc wakes nobody
                 await trio.sleep(0.05)
-        assert watch.orphans("TMPDIR=/nowhere/soak", os.getpid()) == []
-        assert watch.workers(os.getpid()).count(pid) == 1
-        taken = watch.sample(pid, "worker")
+        assert process_monitor.orphans("TMPDIR=/nowhere/soak", os.getpid()) == []
+        assert process_monitor.workers(os.getpid()).count(pid) == 1
+        taken = process_monitor.sample(pid, "worker")
         assert taken is not None
         assert taken.memory > 1e6
         assert taken.threads >= 1
@@ -176,6 +176,6 @@ def test_a_zombie() -> None:
     """A child that has ended and that nobody reaped is seen until it is reaped."""
     child = subprocess.Popen([sys.executable, "-c", ""])
     os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
-    assert child.pid in watch.zombies(os.getpid())
+    assert child.pid in process_monitor.zombies(os.getpid())
     child.wait()
-    assert child.pid not in watch.zombies(os.getpid())
+    assert child.pid not in process_monitor.zombies(os.getpid())

@@ -1,10 +1,10 @@
-"""The listener misses what should have come, and nothing else."""
+"""The subscriber misses what should have come, and nothing else."""
 
 import paho.mqtt.client as paho
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
-from soak.listener import EDGE_S, SOON_S, Listener
+from soak.subscriber import EDGE_S, SOON_S, Subscriber
 
 
 class Clock:
@@ -22,39 +22,39 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 def test_before_or_after_its_acknowledgement(clock: Clock) -> None:
     """An event counts once it both was acknowledged and came, in either order."""
-    listener = Listener(paho.Client(CallbackAPIVersion.VERSION2))
-    listener.connected()
-    listener.acked("a")
-    listener.came("a")
-    listener.came("b")
-    listener.acked("b")
-    listener.judge(clock.now + SOON_S + 1)
-    assert (listener.events, listener.missed) == (2, [])
+    subscriber = Subscriber(paho.Client(CallbackAPIVersion.VERSION2))
+    subscriber.connected()
+    subscriber.on_ack("a")
+    subscriber.on_event("a")
+    subscriber.on_event("b")
+    subscriber.on_ack("b")
+    subscriber.check(clock.now + SOON_S + 1)
+    assert (subscriber.events, subscriber.missed) == (2, [])
 
 
 def test_what_is_missed(clock: Clock) -> None:
     """An event that was acknowledged while the subscriber was there, and never came, is missed."""
-    listener = Listener(paho.Client(CallbackAPIVersion.VERSION2))
-    listener.connected()
+    subscriber = Subscriber(paho.Client(CallbackAPIVersion.VERSION2))
+    subscriber.connected()
     clock.now += EDGE_S + 1
-    listener.acked("a")
+    subscriber.on_ack("a")
     clock.now += SOON_S + 1
-    listener.judge(clock.now)
-    assert listener.missed == ["a"]
+    subscriber.check(clock.now)
+    assert subscriber.missed == ["a"]
 
 
 def test_who_was_not_there_misses_nothing(clock: Clock) -> None:
     """What was acknowledged about when the broker went, or while it was away, need not come."""
-    listener = Listener(paho.Client(CallbackAPIVersion.VERSION2))
-    listener.connected()
+    subscriber = Subscriber(paho.Client(CallbackAPIVersion.VERSION2))
+    subscriber.connected()
     clock.now += 10
-    listener.acked("a")
+    subscriber.on_ack("a")
     clock.now += 1
-    listener.disconnected()
+    subscriber.disconnected()
     clock.now += 5
-    listener.acked("b")
+    subscriber.on_ack("b")
     clock.now += 5
-    listener.connected()
+    subscriber.connected()
     clock.now += SOON_S + 1
-    listener.judge(clock.now)
-    assert listener.missed == []
+    subscriber.check(clock.now)
+    assert subscriber.missed == []

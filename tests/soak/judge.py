@@ -5,15 +5,15 @@ from collections import Counter
 from collections.abc import Sequence
 
 from soak.archive import CloudSession
-from soak.book import EVIDENCE
+from soak.fault_runner import FaultRunner
 from soak.history import WAITS_S, History
-from soak.oracle import Accidents, Ending, Session, conservation, endless, order, safe_until
-from soak.site import CAMERAS, SCENES, Site
+from soak.oracle import Accidents, Ending, Session, conservation, order, safe_until, unended
+from soak.published_log import EVIDENCE
 from soak.spans import Span
-from soak.weather import Weather
+from soak.testbed import CAMERAS, SCENES, Testbed
 
 DATING_S = 0.3
-HAMPERED_S = 20.0
+AFFECTED_S = 20.0
 """For so long before a session its capture may have been opened, and opened anew..."""
 LOOKS_BACK_S = 130.0
 """... and so long it remembers its promptest packet, by which all others are dated, and a little more."""
@@ -21,58 +21,58 @@ SETTLE_S = 300.0
 """After which nothing more is expected of a session that is over."""
 
 
-class Court:
+class Judge:
     """Judges events as soon as their session is long over, and keeps of each camera when it was seen."""
 
-    def __init__(self, site: Site, weather: Weather) -> None:
-        self.history = History(CAMERAS.all, weather)
+    def __init__(self, testbed: Testbed, fault_runner: FaultRunner) -> None:
+        self.history = History(CAMERAS.all, fault_runner)
         self.lost: list[str] = []
         self.disordered: list[str] = []
         self.troubles: list[str] = []
         self.counts: Counter[str] = Counter()
-        self.dating = 0.0
-        """The greatest difference, in seconds, between the daemon's date of a session and the pictures' own."""
-        self._site = site
-        self._weather = weather
-        self._last_place: Counter[str] = Counter()
+        self.max_date_error_s = 0.0
+        """The greatest difference, in seconds, between the daemon's date of a session and the frames' own."""
+        self._testbed = testbed
+        self._fault_runner = fault_runner
+        self._last_rank: Counter[str] = Counter()
 
     def settle(self, now: float, *, last: bool = False) -> None:
         """Judge and forget what is long over; `last`: everything."""
         blocked: set[str | None] = set()
-        for session in list(self._site.archive.sessions.values()):
+        for session in list(self._testbed.archive.sessions.values()):
             is_old = last or (session.closed_at is not None and now - session.closed_at > SETTLE_S)
             if is_old and session.media is not None and session.camera not in blocked:
                 self._settle(session)
             else:
                 blocked.add(session.camera)  # the order of a camera's sessions is judged too
         if last:
-            self._settle_own()
+            self._settle_own_events()
 
     def _settle(self, session: CloudSession) -> None:
-        book = self._site.book
-        scope = book.scopes.get(session.name)
+        log = self._testbed.published_log
+        scope = log.scopes.get(session.name)
         rows = {} if scope is None else scope.rows
         until = self._safe_until(session)
         camera = session.camera or "nobody"
         lost = conservation(Session(session.name, session.sent, rows, until), self._accidents(session.closed_at or 0.0))
         self._note(self.lost, lost, session)
-        self._note(self.disordered, order(session.name, rows, self._last_place[camera]), session)
-        self._last_place[camera] = max((row.place for row in rows.values()), default=self._last_place[camera])
+        self._note(self.disordered, order(session.name, rows, self._last_rank[camera]), session)
+        self._last_rank[camera] = max((row.rank for row in rows.values()), default=self._last_rank[camera])
         self._count(session, sum(not row.ours for row in rows.values()))
         self._keep_media(session, until, None if scope is None else scope.zero_at)
-        del self._site.archive.sessions[session.name]
-        if book.scopes.pop(session.name, None):
-            book.is_settled.add(session.name)
+        del self._testbed.archive.sessions[session.name]
+        if log.scopes.pop(session.name, None):
+            log.settled.add(session.name)
 
-    def _settle_own(self) -> None:
-        """What the daemon said beside its sessions."""
-        for name, scope in self._site.book.scopes.items():
+    def _settle_own_events(self) -> None:
+        """Judge what the daemon published beside its sessions."""
+        for name, scope in self._testbed.published_log.scopes.items():
             rows = {n: row for n, row in scope.rows.items() if row.ours}
             self.lost += conservation(Session(f"{scope.camera}/{name}", (), rows, 0.0), self._accidents(0.0))
 
-    def endless(self) -> list[str]:
+    def unended(self) -> list[str]:
         """Signals that never ended; to be asked once all is over."""
-        return endless(self._site.book.signals, self._accidents(math.inf))
+        return unended(self._testbed.published_log.signals, self._accidents(math.inf))
 
     def _count(self, session: CloudSession, published: int) -> None:
         self.counts["sessions"] += bool(session.chunks)
@@ -87,15 +87,15 @@ class Court:
         seen = session.media.zero_at
         self.counts["frames"] += session.media.frames
         self._note(self.troubles, session.media.troubles, session)
-        if not self.is_hampered(session):
+        if not self.is_affected(session):
             self._note(self.troubles, session.media.doubtful, session)
         if seen is not None and dated is not None:
             self._check_date(session, dated - seen)
-        zero_at = next((at for at in (seen, dated, self._by_the_log(session)) if at is not None), None)
+        zero_at = next((at for at in (seen, dated, self._start_by_log(session)) if at is not None), None)
         if zero_at is not None:
             self.history.add(session, zero_at, until)
 
-    def _by_the_log(self, session: CloudSession) -> float | None:
+    def _start_by_log(self, session: CloudSession) -> float | None:
         """When the media of a film began, if it plays from its beginning as soon as the log says that it is open."""
         opened = self._opened(session)
         if not opened or session.media is None or session.media.film_s is None:
@@ -104,42 +104,42 @@ class Court:
         began = opened[-1] + session.media.film_s
         return began + max(0.0, (_arrived(session) - began) // length) * length
 
-    def is_hampered(self, session: CloudSession) -> bool:
+    def is_affected(self, session: CloudSession) -> bool:
         """Whether a fault of the camera can be felt in the session: one since its capture was opened, or lately."""
         opened = self._opened(session)
-        since = min(opened[-1] if opened else 0.0, session.opened_at - HAMPERED_S)
+        since = min(opened[-1] if opened else 0.0, session.opened_at - AFFECTED_S)
         since = max(since, session.opened_at - LOOKS_BACK_S)
-        return self._weather.hampers(session.camera or "", since, session.closed_at or session.opened_at)
+        return self._fault_runner.affects(session.camera or "", since, session.closed_at or session.opened_at)
 
     def _opened(self, session: CloudSession) -> list[float]:
         """When, by the daemon's log, the captures were opened that may have given the session's media."""
-        return [at for at in self._site.daemon.opened.get(session.camera or "", ()) if at < _arrived(session)]
+        return [at for at in self._testbed.daemon.opened.get(session.camera or "", ()) if at < _arrived(session)]
 
     def _check_date(self, session: CloudSession, off: float) -> None:
         """The dates of a source are only as good as its promptest packet, so what hampers the camera excuses them."""
-        if self.is_hampered(session):
+        if self.is_affected(session):
             return
         self.counts["dated"] += 1
-        self.dating = max(self.dating, abs(off))
+        self.max_date_error_s = max(self.max_date_error_s, abs(off))
         if abs(off) > DATING_S:
-            self._note(self.troubles, [f"{session.name}: dated {off:+.2f} s beside its pictures"], session)
+            self._note(self.troubles, [f"{session.name}: dated {off:+.2f} s beside its frames"], session)
 
     def _note(self, where: list[str], sentences: Sequence[str], session: CloudSession) -> None:
-        zero = self._weather.began
+        zero = self._fault_runner.began
         opened, closed = session.opened_at - zero, (session.closed_at or zero) - zero
-        said = f" ({session.camera}, from {opened:.1f} to {closed:.1f}: {session.how})"
-        where += [sentence + said for sentence in sentences[: max(0, EVIDENCE - len(where))]]
+        where_from = f" ({session.camera}, from {opened:.1f} to {closed:.1f}: {session.how})"
+        where += [sentence + where_from for sentence in sentences[: max(0, EVIDENCE - len(where))]]
 
     def _safe_until(self, session: CloudSession) -> float:
-        ending = Ending(session.opened_at, session.closed_at or 0.0, self._site.cloud_ear.left.get(session.name))
-        cuts = [Span(done.began, done.ended) for done in self._weather.faults("uplink-cut")]
-        resets = [done.began for kind in ("uplink-reset", "uplink-refused") for done in self._weather.faults(kind)]
+        ending = Ending(session.opened_at, session.closed_at or 0.0, self._testbed.cloud_tap.left.get(session.name))
+        cuts = [Span(done.began, done.ended) for done in self._fault_runner.faults("uplink-cut")]
+        resets = [done.began for kind in ("uplink-reset", "uplink-refused") for done in self._fault_runner.faults(kind)]
         return safe_until(ending, cuts, resets)
 
     def _accidents(self, closed_at: float) -> Accidents:
         """What may have cost events of a session that was closed then."""
-        damages = [done.began for done in self._weather.faults("daemon-damage")]
-        return Accidents(self._site.daemon.kills, [at for at in damages if closed_at > at - WAITS_S])
+        damages = [done.began for done in self._fault_runner.faults("daemon-damage")]
+        return Accidents(self._testbed.daemon.kills, [at for at in damages if closed_at > at - WAITS_S])
 
 
 def _arrived(session: CloudSession) -> float:

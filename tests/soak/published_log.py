@@ -13,7 +13,7 @@ from soak.spans import Span
 
 GAP = "coverage.gap"
 EVIDENCE = 20
-"""Sentences about one sort of breach that are kept."""
+"""Sentences about one sort of violation that are kept."""
 
 
 class Event(msgspec.Struct, frozen=True):
@@ -32,36 +32,36 @@ class Event(msgspec.Struct, frozen=True):
 
 
 class Gap(NamedTuple):
-    """A range of a camera's time that was said not to have been analysed."""
+    """A range of a camera's time that was reported as not analysed."""
 
     camera: str
     span: Span
     reason: str
-    told_at: float = 0.0
+    published_at: float = 0.0
     """When it was first published, in time.time()."""
 
 
 class Row:
     """One event, however often it was published."""
 
-    __slots__ = ("acked_at", "connection", "copies", "first_at", "ours", "place", "said", "whole")
+    __slots__ = ("acked_at", "connection", "content", "copies", "digest", "first_at", "ours", "rank")
 
-    def __init__(self, at: float, place: int, connection: int, event: Event) -> None:
+    def __init__(self, at: float, rank: int, connection: int, event: Event) -> None:
         self.first_at = at
-        self.place = place
+        self.rank = rank
         """Its rank among all events, by when it was first published."""
         self.connection = connection
         """The connection of its newest copy."""
         self.copies = 1
         self.acked_at: float | None = None
         self.ours = event.synthetic or event.type == GAP
-        """The daemon's own word: the cloud said nothing of the kind."""
-        self.said = digest([event.type, event.data])
-        self.whole = digest([event.type, event.data, event.session, event.camera, event.synthetic])
+        """Made by the daemon itself: the cloud sent nothing of the kind."""
+        self.content = digest([event.type, event.data])
+        self.digest = digest([event.type, event.data, event.session, event.camera, event.synthetic])
 
 
 class Scope:
-    """All events of one scope: a session, or what the daemon said beside its sessions."""
+    """All events of one scope: a session, or what the daemon published beside its sessions."""
 
     def __init__(self, camera: str) -> None:
         self.camera = camera
@@ -71,7 +71,7 @@ class Scope:
 
 
 class Status(NamedTuple):
-    """What the broker was last told about a camera."""
+    """The newest acknowledged status of a camera."""
 
     at: float
     state: str
@@ -82,7 +82,7 @@ NOWHERE = 0
 """No connection has this number."""
 
 
-class Book:
+class PublishedLog:
     """Fed by the relay.
 
     Args:
@@ -100,20 +100,20 @@ class Book:
         self.counts: Counter[str] = Counter()
         self.signals: dict[tuple[str | None, str], float] = {}
         """When the broker got each signal, by session and type, whose end it has not got."""
-        self.breaches: list[str] = []
+        self.violations: list[str] = []
         """What is wrong whatever else happens."""
-        self.is_settled: set[str] = set()
+        self.settled: set[str] = set()
         """Scopes that were judged, and forgotten."""
-        self._places = 0
+        self._ranks = 0
         self._on_first_ack = on_first_ack
         self._ahead = ahead
 
-    def published(self, at: float, connection: int, message: Publish) -> None:
+    def on_publish(self, at: float, connection: int, message: Publish) -> None:
         """The daemon sends a message."""
         if "/event/" in message.topic and (event := self._event(message)) is not None:
             self._published(at, connection, event)
 
-    def acknowledged(self, at: float, message: Publish) -> None:
+    def on_puback(self, at: float, message: Publish) -> None:
         """The broker has taken it."""
         if "/event/" in message.topic:
             if (event := self._event(message)) is not None:
@@ -123,7 +123,7 @@ class Book:
         elif message.topic.endswith("bridge/health"):
             self.health.append((at, msgspec.json.decode(message.payload)))
 
-    def refused(self, message: Publish) -> None:
+    def on_quota_exceeded(self, message: Publish) -> None:
         """The broker says that it has no room for it now: it may come again on the same connection, and has to."""
         self.counts["refused"] += 1
         if "/event/" in message.topic and (event := self._event(message)) is not None:
@@ -145,25 +145,25 @@ class Book:
         scope = self.scopes.get(session)
         return None if scope is None else scope.camera
 
-    def breach(self, sentence: str) -> None:
+    def violation(self, sentence: str) -> None:
         """Note what must not be; only so many of them."""
-        self.counts["breaches"] += 1
-        if len(self.breaches) < EVIDENCE:
-            self.breaches.append(sentence)
+        self.counts["violations"] += 1
+        if len(self.violations) < EVIDENCE:
+            self.violations.append(sentence)
 
     def _event(self, message: Publish) -> Event | None:
         try:
             return msgspec.json.decode(message.payload, type=Event)
         except msgspec.MsgspecError as error:
-            self.breach(f"{message.topic}: no event: {error}")
+            self.violation(f"{message.topic}: no event: {error}")
             return None
 
     def _published(self, at: float, connection: int, event: Event) -> None:
         self.counts["published"] += 1
         name, _, number = event.id.rpartition("/")
         name = name.rpartition("/")[2]
-        if name in self.is_settled:
-            self.breach(f"{event.id} was published again long after its session was over")
+        if name in self.settled:
+            self.violation(f"{event.id} was published again long after its session was over")
             return
         scope = self.scopes.setdefault(name, Scope(event.camera))
         start = event.data.get("start")
@@ -171,8 +171,8 @@ class Book:
             scope.zero_at = event.start_at.timestamp() - start - self._ahead_of(event)
         row = scope.rows.get(int(number))
         if row is None:
-            self._places += 1
-            scope.rows[int(number)] = Row(at, self._places, connection, event)
+            self._ranks += 1
+            scope.rows[int(number)] = Row(at, self._ranks, connection, event)
         else:
             self._repeated(row, connection, event)
 
@@ -180,9 +180,9 @@ class Book:
         self.counts["repeats"] += 1
         row.copies += 1
         if row.connection == connection:
-            self.breach(f"{event.id} was published twice on one connection to the broker")
-        if row.whole != Row(0.0, 0, 0, event).whole:
-            self.breach(f"{event.id} was published again with another content")
+            self.violation(f"{event.id} was published twice on one connection to the broker")
+        if row.digest != Row(0.0, 0, 0, event).digest:
+            self.violation(f"{event.id} was published again with another content")
         row.connection = connection
 
     def _acknowledged(self, at: float, event: Event) -> None:
@@ -205,22 +205,22 @@ class Book:
         elif event.type == "signal.ended":
             self.signals.pop(signal, None)
 
-    def _gap(self, event: Event, told_at: float) -> None:
+    def _gap(self, event: Event, published_at: float) -> None:
         reason = str(event.data.get("reason"))
         for range_at in event.ranges_at:
             start, end = range_at.get("start_at"), range_at.get("end_at")
             if start is None or end is None or end < start:
-                self.breach(f"{event.id}: a gap without a whole range: {range_at}")
+                self.violation(f"{event.id}: a gap without a whole range: {range_at}")
             else:
                 ahead = self._ahead_of(event)
                 span = Span(start.timestamp() - ahead, end.timestamp() - ahead)
-                self.gaps.append(Gap(event.camera, span, reason, told_at))
+                self.gaps.append(Gap(event.camera, span, reason, published_at))
 
     def _ahead_of(self, event: Event) -> float:
         """By how much the wall clock was ahead that an event is dated by: all of its dates are by the same one."""
         ahead = self._ahead(event.received_at.timestamp())
         if ahead is None:
-            self.breach(f"{event.id} was received at {event.received_at}, which its clock never showed")
+            self.violation(f"{event.id} was received at {event.received_at}, which its clock never showed")
         return ahead or 0.0
 
 

@@ -10,11 +10,11 @@ from soak.oracle import Sample
 from support.processes import children
 
 CAPTURE = b"interhuman2mqtt.capture"
-LINGERS = 7
+LEFTOVER_LOOKS = 7
 """Looks in a row at which a leftover may be seen: a worker that was stopped ends only when it goes on."""
 
 
-class Watch:
+class ProcessMonitor:
     """Looks at the daemon and its workers, again and again.
 
     Args:
@@ -23,25 +23,25 @@ class Watch:
 
     def __init__(self, mark: str) -> None:
         self.samples: list[Sample] = []
-        self.breaches: list[str] = []
+        self.violations: list[str] = []
         self._mark = mark
         self._seen: Counter[int] = Counter()
 
-    def look_for_leftovers(self, daemon: int | None) -> None:
-        """Note the zombies, and the workers without a daemon, that are still there after `LINGERS` looks."""
+    def check_leftovers(self, daemon: int | None) -> None:
+        """Note the zombies, and the workers without a daemon, that are still there after `LEFTOVER_LOOKS` looks."""
         left = dict.fromkeys(orphans(self._mark, daemon), "capture process without its daemon")
         left |= {} if daemon is None else dict.fromkeys(zombies(daemon), "zombie")
         self._seen = Counter({pid: self._seen[pid] + 1 for pid in left})
         for pid, times in self._seen.items():
-            if times == LINGERS:
-                self.breaches.append(f"process {pid} is a {left[pid]} at {LINGERS} looks in a row")
+            if times == LEFTOVER_LOOKS:
+                self.violations.append(f"process {pid} is a {left[pid]} at {LEFTOVER_LOOKS} looks in a row")
 
-    def look_for_the_rest(self) -> None:
+    def check_stopped(self) -> None:
         """Note the workers that are there after the daemon has ended for good."""
         left = orphans(self._mark, None)
-        self.breaches += [f"capture process {pid} is left after the daemon has ended" for pid in left]
+        self.violations += [f"capture process {pid} is left after the daemon has ended" for pid in left]
 
-    def take_samples(self, daemon: int) -> None:
+    def add_samples(self, daemon: int) -> None:
         """Of the daemon, and of each of its workers."""
         found = [sample(daemon, "daemon"), *(sample(pid, "worker") for pid in workers(daemon))]
         self.samples += [one for one in found if one is not None]

@@ -11,12 +11,12 @@ import trio
 
 from integration.helpers import BOX, Box, Cloud, cloud, configuration
 from soak.archive import Archive, Scene
-from soak.book import Book
 from soak.daemon import Daemon
-from soak.listener import Listener, listening
-from soak.relay import BrokerEar, CloudEar, Quota
+from soak.fault_plan import Cameras
+from soak.published_log import PublishedLog
+from soak.relay import BrokerTap, CloudTap, Quota
 from soak.spans import Span
-from soak.storm import Cameras
+from soak.subscriber import Subscriber, subscribing
 from support.clips import Clip
 from support.mosquitto import Broker, mosquitto, subscribed
 from support.netproxy import Network, network
@@ -24,7 +24,7 @@ from support.rtsp import RtspServer, rtsp_server
 from support.wallclock import WallClock
 
 VIEW = Clip(fps=10, gop=10, seconds=600)
-"""What the cameras look at: long enough for a picture's number to tell the time."""
+"""What the cameras look at: long enough for a frame's number to give the time."""
 FILM = Clip(fps=10, gop=10, seconds=64)
 CAMERAS = Cameras(("hall", "door", "yard"), ("film",))
 SPARE = "spare"
@@ -40,7 +40,7 @@ KEPT_LINES = 200
 """Lines of each part's output that are kept."""
 
 
-class Spot(NamedTuple):
+class RtspCamera(NamedTuple):
     """An RTSP camera and the cable to it."""
 
     server: RtspServer
@@ -55,23 +55,23 @@ class Paused(NamedTuple):
     """From the end of the one command to the beginning of the other."""
 
 
-class Site(NamedTuple):
+class Testbed(NamedTuple):
     """Everything."""
 
     folder: Path
-    spots: dict[str, Spot]
+    rtsp_cameras: dict[str, RtspCamera]
     cloud: Cloud
     uplink: Network
     broker: Broker
     mqtt: Network
-    listener: Listener
+    subscriber: Subscriber
     daemon: Daemon
     wall: WallClock
     """Of the daemon."""
-    book: Book
-    broker_ear: BrokerEar
+    published_log: PublishedLog
+    broker_tap: BrokerTap
     quota: Quota
-    cloud_ear: CloudEar
+    cloud_tap: CloudTap
     archive: Archive
     paused: list[Paused]
     """When cameras were paused."""
@@ -83,13 +83,15 @@ class Site(NamedTuple):
 
     def trace(self, camera: str) -> str | int:
         """What its worker has open: the port of its cable, or a file."""
-        return self.spots[camera].cable.port if camera in self.spots else str(FILM.path())
+        return self.rtsp_cameras[camera].cable.port if camera in self.rtsp_cameras else str(FILM.path())
 
     def configure(self, *, without: str = "", more: str = "", changed: str = "") -> None:
         """Write the file of the daemon."""
-        cameras: dict[str, dict[str, Any]] = {name: source(self.spots, name) for name in CAMERAS.all if name != without}
+        cameras: dict[str, dict[str, Any]] = {
+            name: source(self.rtsp_cameras, name) for name in CAMERAS.all if name != without
+        }
         if more:
-            cameras[more] = source(self.spots, more)
+            cameras[more] = source(self.rtsp_cameras, more)
         if changed:
             cameras[changed]["replay"] = "4s"
         self.daemon.box.configure(settings(self.uplink, self.mqtt, cameras))
@@ -116,7 +118,7 @@ class Site(NamedTuple):
     def trim(self) -> None:
         """Forget what the parts have printed, but for the end of it."""
         outputs: list[list[str]] = [self.cloud.output, self.broker.log]
-        outputs += [spot.server.process.lines for spot in self.spots.values() if spot.server.process]
+        outputs += [camera.server.process.lines for camera in self.rtsp_cameras.values() if camera.server.process]
         for lines in outputs:
             del lines[:-KEPT_LINES]
 
@@ -126,9 +128,9 @@ def folders(folder: Path) -> dict[str, str]:
     return {"STATE_DIRECTORY": str(folder / "state"), "RUNTIME_DIRECTORY": str(folder / "run")}
 
 
-def source(spots: dict[str, Spot], name: str) -> dict[str, Any]:
+def source(rtsp_cameras: dict[str, RtspCamera], name: str) -> dict[str, Any]:
     """A camera's table."""
-    where = f"rtsp://127.0.0.1:{spots[name].cable.port}/view" if name in spots else f"file:{FILM.path()}"
+    where = f"rtsp://127.0.0.1:{rtsp_cameras[name].cable.port}/view" if name in rtsp_cameras else f"file:{FILM.path()}"
     return {"source": where, "replay": "8s"}
 
 
@@ -150,46 +152,46 @@ SCENES = {
 
 
 @asynccontextmanager
-async def site(folder: Path) -> AsyncIterator[Site]:
+async def testbed(folder: Path) -> AsyncIterator[Testbed]:
     """All parts running, but the daemon; all gone when the block ends."""
     for name in ("tmp", "run", "state", "broker", "cloud"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     async with AsyncExitStack() as stack:
-        spots = {}
+        rtsp_cameras = {}
         for name in CAMERAS.rtsp:
             server = await stack.enter_async_context(
                 rtsp_server({"/view": VIEW}, transport="tcp", log_every=1 << 30, live=VIEW.gop / VIEW.fps)
             )
-            spots[name] = Spot(server, await stack.enter_async_context(network(server.port)))
+            rtsp_cameras[name] = RtspCamera(server, await stack.enter_async_context(network(server.port)))
         simulated = await stack.enter_async_context(cloud(folder / "cloud", *CLOUD))
-        cloud_ear = CloudEar()
-        uplink = await stack.enter_async_context(network(simulated.port, cloud_ear.hear))
+        cloud_tap = CloudTap()
+        uplink = await stack.enter_async_context(network(simulated.port, cloud_tap.receive))
         broker = await stack.enter_async_context(mosquitto(folder / "broker"))
-        heard = await stack.enter_async_context(listening(broker.port))
+        subscriber = await stack.enter_async_context(subscribing(broker.port))
         wall = WallClock(folder)
-        book = Book(heard.acked, wall.ahead)
+        log = PublishedLog(subscriber.on_ack, wall.ahead)
         quota = Quota()
-        broker_ear = BrokerEar(book, quota)
-        mqtt = await stack.enter_async_context(network(broker.port, broker_ear.hear))
+        broker_tap = BrokerTap(log, quota)
+        mqtt = await stack.enter_async_context(network(broker.port, broker_tap.receive))
         mqtt.alter = quota.alter
-        cameras = {name: source(spots, name) for name in CAMERAS.all}
+        cameras = {name: source(rtsp_cameras, name) for name in CAMERAS.all}
         env = {"TMPDIR": f"{folder}/tmp", **folders(folder), **wall.env}
         box = Box(folder / "state", settings(uplink, mqtt, cameras), env)
         stack.push_async_callback(box.kill)
-        yield Site(
+        yield Testbed(
             folder=folder,
-            spots=spots,
+            rtsp_cameras=rtsp_cameras,
             cloud=simulated,
             uplink=uplink,
             broker=broker,
             mqtt=mqtt,
-            listener=heard,
+            subscriber=subscriber,
             daemon=Daemon(box, folder / "daemon.log", wall.ahead),
             wall=wall,
-            book=book,
-            broker_ear=broker_ear,
+            published_log=log,
+            broker_tap=broker_tap,
             quota=quota,
-            cloud_ear=cloud_ear,
+            cloud_tap=cloud_tap,
             archive=Archive(folder / "cloud"),
             paused=[],
         )
