@@ -30,7 +30,7 @@ HEADERS = {
 
 
 def document() -> Json:
-    """The whole document."""
+    """Return the whole document."""
     definitions = Definitions("#/components/schemas/")
     found = list(channels())
     messages = {channel.name: _message(channel, definitions) for channel in found}
@@ -95,7 +95,7 @@ def _operation_name(channel: Channel) -> str:
 
 
 def _operation(channel: Channel) -> Json:
-    """What we do; a response goes to the request's own response topic instead, where it has one."""
+    """Return what we do; a response goes to the request's own response topic instead, where it has one."""
     reply = {"channel": {"$ref": f"#/channels/{channel.reply}"}}
     return {
         "action": "send" if channel.is_ours else "receive",

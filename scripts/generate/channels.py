@@ -102,7 +102,7 @@ def _of_home_assistant() -> Iterator[Channel]:
 
 
 def event(definitions: Definitions) -> Schema:
-    """The envelope of all events, and what is in it: exactly that where the event is our own, else at least."""
+    """Return the envelope of all events, and what is in it: exactly that where the event is ours, else at least."""
     schema = definitions.ref(Event)
     ours = {"coverage.degraded": [definitions.ref(AudioGapData)]}
     typed = {GAP: definitions.ref(GapData)}
@@ -126,7 +126,7 @@ def _plain(**schema: Any) -> Payload:
 
 
 def _request(command: str) -> Payload:
-    """The keys of a request; the payload may be empty too, which means the same as `{}`."""
+    """Return the keys of a request; the payload may be empty too, which means the same as `{}`."""
     [found] = [kind for kind in get_args(Request) if kind.__name__ == command.title().replace("_", "") + "Request"]
     hints = {key: get_type_hints(found)[key] for key in COMMANDS[command]}
     required = [key for key, hint in hints.items() if not _may_be_left_out(found, key, hint)]
@@ -148,7 +148,7 @@ def _may_be_left_out(found: type[Struct], key: str, hint: Any) -> bool:
 
 
 def _given(hint: Any) -> Any:
-    """A type without the None of what was left out: a request never says null."""
+    """Return a type without the None of what was left out: a request never says null."""
     return get_args(hint)[0] if type(None) in get_args(hint) else hint
 
 

@@ -20,7 +20,7 @@ ANY_TEXT = ".+"
 
 
 def document() -> Schema:
-    """The whole schema."""
+    """Return the whole schema."""
     return {
         "$schema": "http://json-schema.org/draft-07/schema#",
         "title": "interhuman2mqtt",
@@ -60,7 +60,7 @@ def _key(table: str, struct: type[Struct], key: str, hint: Any) -> Schema:
 
 
 def sentence(table: str, key: str) -> str:
-    """What a key is for."""
+    """Return what a key is for."""
     said = sentences.of_keys()
     if table in ("cameras", "defaults", "profiles"):
         if key in SHARED_KEYS:
@@ -70,7 +70,7 @@ def sentence(table: str, key: str) -> str:
 
 
 def default_of(struct: type[Struct], key: str, hint: Any) -> Any:
-    """What a key is when it is left out, as TOML has it; None: what its sentence says."""
+    """Return what a key is when it is left out, as TOML has it; None: what its sentence says."""
     [field] = [field for field in structs.fields(struct) if field.name == key]
     if field.default in (None, NODEFAULT) or (struct is CameraTable and key in SHARED_KEYS):
         return None
@@ -78,7 +78,7 @@ def default_of(struct: type[Struct], key: str, hint: Any) -> Any:
 
 
 def schema_of(hint: Any) -> Schema:
-    """The schema of a value."""
+    """Return the schema of a value."""
     if is_list(hint):
         return {"type": "array", "items": schema_of(get_args(hint)[0]), "uniqueItems": True}
     return _inline_table(hint) if hint in INLINE_TABLES else dict(kind_of(hint).schema)

@@ -5,7 +5,7 @@ from generate.payloads import Definitions, Schema
 
 
 def document() -> Schema:
-    """The whole schema: what it says of an event holds for `event/<type>` and `state/last_event`."""
+    """Return the whole schema: what it says of an event holds for `event/<type>` and `state/last_event`."""
     definitions = Definitions("#/definitions/")
     root = event(definitions)
     for channel in channels():

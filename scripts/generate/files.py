@@ -33,5 +33,5 @@ FILES: Mapping[Path, Callable[[], str]] = {
 
 
 def with_tables(text: str) -> str:
-    """A text with the tables that are marked in it as they must be."""
+    """Return a text with the tables that are marked in it as they must be."""
     return _MARKED.sub(lambda found: f"{found[1]}{TABLES[found[2]]()}{found[3]}", text)

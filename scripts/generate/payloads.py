@@ -21,11 +21,11 @@ class Definitions:
         self._prefix = prefix
 
     def ref(self, payload: Any) -> Schema:
-        """The schema of any type that JSON can hold; its classes are gathered."""
+        """Return the schema of any type that JSON can hold; gather its classes."""
         return self._schema(inspect.type_info(payload))
 
     def add(self, name: str, schema: Schema) -> Schema:
-        """A schema that no class of ours stands for, under a name; returns the reference to it."""
+        """Add a schema that no class of ours stands for, under a name; return the reference to it."""
         self.found[name] = schema
         return {"$ref": f"{self._prefix}{name}"}
 
@@ -86,7 +86,7 @@ def _is_always_there(field: inspect.Field) -> bool:
 
 
 def _described(sentence: str | None, schema: Schema) -> Schema:
-    """A reference allows nothing beside it, so it is wrapped."""
+    """Wrap a reference, which allows nothing beside it."""
     if sentence is None:
         return schema
     return {"description": sentence, **({"allOf": [schema]} if "$ref" in schema else schema)}

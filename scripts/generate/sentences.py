@@ -15,13 +15,13 @@ _KEY = re.compile("#?([a-z_]+) = ")
 
 
 def of_class(found: type) -> str:
-    """The docstring of a class, on one line."""
+    """Return the docstring of a class, on one line."""
     return _line(inspect.getdoc(found) or "")
 
 
 @cache
 def of_attributes(found: type) -> Mapping[str, str]:
-    """The sentences below the attributes of a class and of those that it inherits from, by the attributes' names."""
+    """Return the sentences below the attributes of a class, and of those that it inherits from, by their names."""
     said: dict[str, str] = {}
     for base in reversed(found.__mro__):
         if base.__module__.startswith("interhuman2mqtt"):
@@ -45,7 +45,7 @@ def _attributes(found: type) -> Iterator[tuple[str, str]]:
 
 @cache
 def of_keys() -> Mapping[tuple[str, str], str]:
-    """The comments above the keys of the shipped file, by table and key; an empty key is the table's own."""
+    """Return the comments above the keys of the shipped file, by table and key; an empty key is the table's own."""
     said: dict[tuple[str, str], str] = {}
     table, comment = "", ""
     for line in SHIPPED.read_text().splitlines():

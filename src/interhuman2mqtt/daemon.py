@@ -26,7 +26,7 @@ from interhuman2mqtt.cameras.context import CameraContext
 from interhuman2mqtt.cameras.coverage import Coverage
 from interhuman2mqtt.cameras.fleet import Change, Fleet
 from interhuman2mqtt.cameras.gap_events import CameraEvents
-from interhuman2mqtt.cameras.session_failures import Accepted
+from interhuman2mqtt.cameras.session_failures import AcceptedKeys
 from interhuman2mqtt.cameras.session_slots import SessionSlots
 from interhuman2mqtt.cloud.transport import Server
 from interhuman2mqtt.config import Config, loader, validation
@@ -119,7 +119,7 @@ class Daemon:
         self._clock = BoxClock()
         self._heartbeats = Heartbeats()
         self._slots = SessionSlots(config.interhuman.max_sessions)
-        self._accepted = Accepted()
+        self._accepted = AcceptedKeys()
         self._policy = policy.for_box(config.box, state, self._heartbeats.of("policy"))
         self._topics = Topics(config.mqtt.base_topic, box, config.outbox.max_age)
         self._parser = RequestParser(config.mqtt.base_topic, box, config.mqtt.requests, discovery.birth_topic(config))

@@ -13,7 +13,7 @@ from interhuman2mqtt import config
 from interhuman2mqtt.cameras.context import CameraContext
 from interhuman2mqtt.cameras.coverage import Coverage, DatedGap
 from interhuman2mqtt.cameras.gaps import AudioGap
-from interhuman2mqtt.cameras.session_failures import Accepted
+from interhuman2mqtt.cameras.session_failures import AcceptedKeys
 from interhuman2mqtt.cameras.session_slots import SessionSlots
 from interhuman2mqtt.cloud.transport import Server
 from interhuman2mqtt.events import CameraStatus, Event
@@ -108,7 +108,7 @@ def shared(url: str, heard: Heard, **changes: Any) -> CameraContext:
         chunk_s=1.0,
         redact=frozenset(),
         slots=SessionSlots(0),
-        accepted=Accepted(),
+        accepted=AcceptedKeys(),
         coverage=Coverage(Path(os.devnull), heard, CLOCK),
         policy=free(),
         clock=CLOCK,

@@ -28,14 +28,14 @@ def on_connect(
 def on_subscribe(
     _client: mqtt.Client, _data: object, _mid: int, reasons: list[mqtt.ReasonCode], _properties: object
 ) -> None:
-    """Some brokers let everybody in, and not everybody read everything."""
+    """Note what the broker allows: some let everybody in, and not everybody read everything."""
     if reasons[0].is_failure:
         print(f"the broker does not let us subscribe to {EVENTS}: {reasons[0]}: see its ACL", file=sys.stderr)
         sys.exit(1)
 
 
 def on_message(_client: mqtt.Client, _data: object, message: mqtt.MQTTMessage) -> None:
-    """An event; with QoS 1 it may come twice, and then has the same `id`."""
+    """Print an event; with QoS 1 it may come twice, and then has the same `id`."""
     event = json.loads(message.payload)
     print(event["start_at"], event["box"], event["camera"], event["data"]["signal_type"], flush=True)
 

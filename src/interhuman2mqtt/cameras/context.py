@@ -3,7 +3,7 @@
 from typing import NamedTuple, Protocol
 
 from interhuman2mqtt.cameras.coverage import Coverage
-from interhuman2mqtt.cameras.session_failures import Accepted
+from interhuman2mqtt.cameras.session_failures import AcceptedKeys
 from interhuman2mqtt.cameras.session_slots import SessionSlots
 from interhuman2mqtt.cameras.stall_detector import Timeouts
 from interhuman2mqtt.cameras.start_limiter import StartLimiter
@@ -34,7 +34,7 @@ class CameraContext(NamedTuple):
     chunk_s: float
     redact: frozenset[str]
     slots: SessionSlots
-    accepted: Accepted
+    accepted: AcceptedKeys
     coverage: Coverage
     policy: Policy
     clock: BoxClock

@@ -16,7 +16,7 @@ REJECTIONS = 3
 WINDOW_S = 300.0
 
 
-class Accepted:
+class AcceptedKeys:
     """Endpoints and keys that the cloud has accepted since the start, as hashes; shared by all cameras."""
 
     def __init__(self) -> None:

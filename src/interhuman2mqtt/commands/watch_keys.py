@@ -61,7 +61,7 @@ def parse_keys(typed: bytes) -> list[str]:
 
 @contextmanager
 def single_keys(descriptor: int) -> Iterator[bool]:
-    """Have a terminal hand over each key at once and unseen, until the block ends.
+    """Let a terminal hand over each key at once and unseen, until the block ends.
 
     Yields:
         Whether keys can be read: not where it is no terminal, nor in the background, where changing it would stop us

@@ -37,7 +37,7 @@ ENGAGEMENT = {"engaged": "green", "disengaged": "yellow"}
 
 
 class Detail(IntEnum):
-    """How much is shown of boxes that are well."""
+    """The detail in which boxes that are well are shown."""
 
     ALL = 0
     """Every camera."""

@@ -51,7 +51,7 @@ class RequestError(Exception):
 
 
 class App:
-    """What the routes need.
+    """The routes, and the parts that they need.
 
     Args:
         page: The state that they show.

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from interhuman2mqtt.commands.watch_model import Box, Camera, Fleet
-from interhuman2mqtt.web.recent import Recent
+from interhuman2mqtt.web.recent import RecentHours
 from interhuman2mqtt.web.rows import CameraKey
 from interhuman2mqtt.web.timeline import GAP, NOT_KNOWN, Stretch, share
 
@@ -15,14 +15,14 @@ PLANNED = ("paused", "out_of_schedule", "over_budget", "stopped")
 """Reasons and states in which a camera does not stream because somebody wants it so."""
 
 
-def fleet_json(fleet: Fleet, recent: Recent, now: float) -> dict[str, Any]:
+def fleet_json(fleet: Fleet, recent: RecentHours, now: float) -> dict[str, Any]:
     """Return `summary` and `cameras`, in the order of their boxes and names."""
     keys = [CameraKey(box_id, name) for box_id, box in fleet.boxes.items() for name in box.cameras]
     cameras = [camera_json(fleet, key, recent, now) for key in sorted(keys)]
     return {"now": now, "summary": summary(cameras), "cameras": cameras}
 
 
-def camera_json(fleet: Fleet, key: CameraKey, recent: Recent, now: float) -> dict[str, Any]:
+def camera_json(fleet: Fleet, key: CameraKey, recent: RecentHours, now: float) -> dict[str, Any]:
     """Return one camera of the fleet; an empty object where there is none of that name."""
     box = fleet.boxes.get(key.box)
     camera = box.cameras.get(key.name) if box is not None else None

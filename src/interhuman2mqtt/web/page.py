@@ -15,7 +15,7 @@ from interhuman2mqtt.web.continuity import Continuity
 from interhuman2mqtt.web.fleet import camera_json, summary
 from interhuman2mqtt.web.history import History
 from interhuman2mqtt.web.ingest import Ingest
-from interhuman2mqtt.web.recent import Recent
+from interhuman2mqtt.web.recent import RecentHours
 from interhuman2mqtt.web.rows import CameraKey, Row
 from interhuman2mqtt.web.stream import Stream
 
@@ -61,7 +61,7 @@ class Page:
         self._disk = Blocking(DISK_S)
         self.history = history
         self.fleet = Fleet()
-        self.recent = Recent()
+        self.recent = RecentHours()
         self.stream = Stream()
         self.cards: dict[CameraKey, dict[str, Any]] = {}
         self.broker: dict[str, Any] = {"state": "connecting", "detail": None}

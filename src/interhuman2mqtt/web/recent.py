@@ -19,7 +19,7 @@ class _Camera(NamedTuple):
     holes: dict[float, float]
 
 
-class Recent:
+class RecentHours:
     """Takes the rows that go to the history, and answers with ribbons."""
 
     def __init__(self) -> None:

@@ -16,7 +16,7 @@ GRACE_S = 3.0
 
 
 class Listen(NamedTuple):
-    """Where the page is served."""
+    """The address at which the page is served."""
 
     host: str
     port: int

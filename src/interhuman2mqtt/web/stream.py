@@ -14,7 +14,7 @@ KEEPALIVE_S = 20.0
 RETRY_MS = 2000
 
 
-class Change(NamedTuple):
+class StreamChange(NamedTuple):
     """Something that changed."""
 
     number: int
@@ -32,14 +32,14 @@ class Stream:
     """All changes, for any number of readers: a slow one holds up nobody, and is reset where it missed too much."""
 
     def __init__(self) -> None:
-        self._changes: deque[Change] = deque(maxlen=KEPT)
+        self._changes: deque[StreamChange] = deque(maxlen=KEPT)
         self._number = 0
         self._news = trio.Event()
 
     def publish(self, kind: str, data: Any) -> None:
         """Add a change."""
         self._number += 1
-        self._changes.append(Change(self._number, kind, data))
+        self._changes.append(StreamChange(self._number, kind, data))
         self._news.set()
         self._news = trio.Event()
 
@@ -55,7 +55,7 @@ class Stream:
             oldest = self._changes[0].number if self._changes else self._number + 1
             if at > self._number or at + 1 < oldest:  # of an earlier life of ours, or too long ago
                 at = self._number
-                yield Change(at, "reset", None).encode()
+                yield StreamChange(at, "reset", None).encode()
             for change in [one for one in self._changes if one.number > at]:
                 at = change.number
                 yield change.encode()
