@@ -11,6 +11,7 @@ from interhuman2mqtt.events import State
 from interhuman2mqtt.publish.homeassistant import entity as words
 from interhuman2mqtt.publish.homeassistant.discovery import messages
 from publish.homeassistant.helpers import TOPICS, a_camera, a_config
+from publish.homeassistant.rendering import render
 from publish.homeassistant.rules import Json, clashes, present, problems
 
 V1: dict[str, Any] = {"url": "wss://api.interhuman.ai/v1/stream/analyze"}
@@ -84,7 +85,7 @@ def test_every_entity_of_a_camera() -> None:
     assert found == {
         *(("sensor", key) for key in sensors + counters),
         *(("binary_sensor", f"signal_{kind}") for kind in words.SIGNALS),
-        *[("event", "event"), ("switch", "pause"), ("image", "snapshot")],
+        *[("binary_sensor", "audio_missing"), ("event", "event"), ("switch", "pause"), ("image", "snapshot")],
         *[("button", "restart"), ("button", "take_snapshot")],
     }
 
@@ -113,6 +114,20 @@ def test_what_is_not_asked_for_is_removed() -> None:
     assert {"pause", "resume", "restart", "reload"} & entities(CONFIGS["no requests"], BOX).keys() == set()
     keys = {config: list(payloads(CONFIGS[config])[FRONT]["components"]) for config in ("usual", "no scores", "v1")}
     assert keys["usual"] == keys["no scores"] == keys["v1"]
+
+
+def test_missing_audio_is_a_problem() -> None:
+    """It is on while silence is sent in place of audio, with why; where no audio is wanted there is no such entity."""
+    entity = entities(CONFIGS["usual"])["audio_missing"]
+    why = {"reason": "busy", "detail": "held by another program", "since": "2026-11-28T08:00:00Z"}
+    on = json.dumps({"audio_missing": why}).encode()
+    shown = [render(entity["value_template"], payload) for payload in (on, b'{"audio_missing": null}', b"")]
+    assert shown == ["ON", "OFF", "None"]
+    told = [render(entity["json_attributes_template"], payload) for payload in (on, b'{"audio_missing": null}', b"")]
+    assert list(map(json.loads, told)) == [why, {}, {}]
+    for audio in ("none", "silence"):
+        silent = payloads(a_config(a_camera("front", audio=audio)))[FRONT]
+        assert silent["components"]["audio_missing"] == {"platform": "binary_sensor"}
 
 
 def test_signals_that_the_model_does_not_tell() -> None:

@@ -176,6 +176,9 @@ def _status(subject: CameraSubject) -> dict[str, Json]:
             **subject.status(template(f"(value_json.reason or '{HEALTHY}')", f"'{HEALTHY}'")),
             **DIAGNOSTIC,
         ),
+        "audio_missing": _audio_missing(subject)
+        if subject.camera.audio not in {"none", "silence"}
+        else removed("binary_sensor"),
         "session": entity(
             "sensor",
             "session",
@@ -184,6 +187,20 @@ def _status(subject: CameraSubject) -> dict[str, Json]:
             **DIAGNOSTIC,
         ),
     }
+
+
+def _audio_missing(subject: CameraSubject) -> Json:
+    """Return a problem that is on while audio is due and silence is sent in its place, with why as attributes."""
+    return subject.scope.entity(
+        "binary_sensor",
+        "audio_missing",
+        "Audio missing",
+        device_class="problem",
+        **subject.status(template("('ON' if value_json.audio_missing else 'OFF')")),
+        json_attributes_topic=subject.topic("status"),
+        json_attributes_template=template("(value_json.audio_missing or {}) | tojson", "'{}'"),
+        **DIAGNOSTIC,
+    )
 
 
 def _counters(subject: CameraSubject) -> dict[str, Json]:
