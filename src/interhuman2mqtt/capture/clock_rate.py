@@ -90,13 +90,13 @@ class ClockRate:
         """Decide whether packets became more punctual at once, and stay so: the network was slow, not the clock.
 
         A clock that was found to be wrong is early by itself now and then. Believed, each time would move the level a
-        little further: by 4 s in three hours, where a sender report sets the clock right every 5 s.
+        little further: by 4 s in three hours, where a sender report sets the clock right every 5 s. So it has to be
+        early by more than such a report moves it.
         """
-        if self.was_wrong:
-            return False
+        margin = DEVIATION_S if self.was_wrong else DEVIATION_S / 2
         newest = [bucket.delay for bucket in list(self._buckets)[-SPANS[0] :]]
         is_flat = len(newest) == SPANS[0] and max(newest) - min(newest) < DEVIATION_S / 4
-        return is_flat and max(newest) - self._shifted_s < level - DEVIATION_S / 2
+        return is_flat and max(newest) - self._shifted_s < level - margin
 
     def shifted(self, seconds: float) -> None:
         """Note that the track's times are so much later from here on than they would have been."""
