@@ -9,6 +9,7 @@ ROOT=$1
 cp "$PACKAGE" "$ROOT/tmp/package.deb"
 inside 'apt-get -qqy install --no-install-recommends /tmp/package.deb'
 inside 'test "$(stat -c %U:%G:%a /etc/interhuman2mqtt/interhuman2mqtt.toml)" = root:interhuman2mqtt:640'
+inside '! systemctl is-enabled interhuman2mqtt-web; /usr/lib/interhuman2mqtt/bin/python3 -c "import hypercorn, starlette"'
 inside 'interhuman2mqtt check && systemctl is-enabled interhuman2mqtt && interhuman2mqtt probe test: --seconds 1'
 
 # Changed by its owner, it is the same after an upgrade, and dpkg has nothing to ask.

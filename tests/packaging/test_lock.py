@@ -34,7 +34,7 @@ def extras(*names: str) -> list[str]:
 
 
 WANTED = {
-    "service": extras("tools", "metrics"),
+    "service": extras("tools", "metrics", "web"),
     "demo": [*extras("demo"), *group("build")],
     "dev": [*extras(*PROJECT["project"]["optional-dependencies"]), *group("dev")],
     "release": group("release"),
