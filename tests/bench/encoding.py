@@ -16,7 +16,7 @@ SETTLE_S = 8
 
 
 async def encoded_camera(folder: Path, seconds: float, runs: int) -> list[Figure]:
-    """Both make their own test picture, encode it with x264 veryfast, and the sound as AAC."""
+    """Both make their own test picture, encode it with x264 veryfast, and the audio as AAC."""
     camera = {"source": "test:", "size": "1280x720", "fps": 30, "video_bitrate": BITRATE}
     command = ["ffmpeg", "-v", "error", "-re", "-f", "lavfi", "-i", PICTURE, "-re", "-f", "lavfi", "-i", SOUND]
     command += ["-c:v", "libx264", "-preset", "veryfast", "-tune", "zerolatency", "-g", "30", "-sc_threshold", "0"]

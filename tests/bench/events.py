@@ -18,7 +18,7 @@ from publish.helpers import an_event_message
 from publish.lives import Life
 from support.clips import Clip
 from support.mosquitto import Broker
-from support.processes import RigProcess, running
+from support.processes import ChildProcess, running
 
 EVENTS = "interhuman/bench/+/event/signal.updated"
 SMALL = Clip(size=(192, 108), seconds=8, fps=15, gop=15)
@@ -98,7 +98,7 @@ async def backlog(folder: Path, count: int) -> list[Figure]:
         # its stdin stays open: at its end it goes, whether what is on its way has been delivered or not
         command = ["mosquitto_pub", "-p", str(broker.port), "-V", "5", "-q", "1", "-t", TOPIC, "-l"]
         async with heard(broker, TOPIC, count) as subscriber, running(command) as peer:
-            await peer.say(lines)
+            await peer.write_line(lines)
             theirs = (await result(subscriber, 300)).seconds
     return [Figure(f"draining {count:,} waiting events", "s", (ours,), "`mosquitto_pub -l`, QoS 1", (theirs,), 2.0)]
 
@@ -138,19 +138,19 @@ async def _publish(broker: Broker, count: int, rate: float, at_once: int) -> Hea
     """By aiomqtt."""
     command = [sys.executable, "-m", "bench.plain", str(broker.port), TOPIC, str(rate), str(count), str(at_once)]
     async with heard(broker, TOPIC, count) as ear, running(command) as plain:
-        await plain.say(PAYLOAD)
+        await plain.write_line(PAYLOAD)
         return await result(ear, 300)
 
 
 @asynccontextmanager
-async def heard(broker: Broker, topic: str, count: int) -> AsyncIterator[RigProcess]:
+async def heard(broker: Broker, topic: str, count: int) -> AsyncIterator[ChildProcess]:
     """A subscriber that is in place."""
     async with running([*HEARD, str(broker.port), topic, str(count)]) as process:
         await process.wait_line(lambda line: line == "subscribed")
         yield process
 
 
-async def result(subscriber: RigProcess, within: float) -> Heard:
+async def result(subscriber: ChildProcess, within: float) -> Heard:
     """What it measured."""
     line = await subscriber.wait_line(lambda line: line.startswith("["), within)
     return msgspec.json.decode(line, type=Heard)

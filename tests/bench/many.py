@@ -13,7 +13,7 @@ from bench.copying import RARELY
 from bench.figures import Figure
 from bench.kernel import cpu_seconds, family, pss_bytes
 from bench.scene import FRAGMENTS, Cloud, configuration, daemon, pouring, quiet_broker
-from support.processes import RigProcess, running
+from support.processes import ChildProcess, running
 from support.rtsp import FULL_HD_MOUNT, RtspServer, rtsp_server
 
 COUNTS = (1, 10, 20, 40)
@@ -22,7 +22,7 @@ LATE_S = CHUNK_S
 """No chunk may be late by more than one."""
 SETTLE_S = 15
 RING_MB = 4.0
-"""Ten seconds of 3.2 Mbit/s, picture and sound."""
+"""Ten seconds of 3.2 Mbit/s, video and audio."""
 
 
 class Point(NamedTuple):
@@ -80,7 +80,7 @@ async def many_cameras(folder: Path, seconds: float, naive_mb: float) -> tuple[l
 @asynccontextmanager
 async def cameras(
     folder: Path, camera: RtspServer, count: int, start: tuple[str, ...] = ("interhuman2mqtt",)
-) -> AsyncIterator[tuple[RigProcess, Cloud]]:
+) -> AsyncIterator[tuple[ChildProcess, Cloud]]:
     """The daemon with so many cameras, all of which stream."""
     async with quiet_broker(folder) as broker, pouring(folder, tls=True) as cloud:
         wanted = {f"cam{n}": {"source": camera.url("/full-hd")} for n in range(count)}
@@ -91,7 +91,7 @@ async def cameras(
 
 
 @asynccontextmanager
-async def copies(camera: RtspServer, count: int) -> AsyncIterator[list[RigProcess]]:
+async def copies(camera: RtspServer, count: int) -> AsyncIterator[list[ChildProcess]]:
     """So many FFmpegs."""
     command = ["ffmpeg", "-v", "error", "-progress", "pipe:1", "-rtsp_transport", "tcp", "-i", camera.url("/full-hd")]
     command += ["-c", "copy", *FRAGMENTS, "-y", "/dev/null"]
@@ -99,7 +99,7 @@ async def copies(camera: RtspServer, count: int) -> AsyncIterator[list[RigProces
         yield [await stack.enter_async_context(running(command)) for _ in range(count)]
 
 
-async def _observe(ours: RigProcess, cloud: Cloud, seconds: float) -> tuple[float, float, float]:
+async def _observe(ours: ChildProcess, cloud: Cloud, seconds: float) -> tuple[float, float, float]:
     await trio.sleep(SETTLE_S)
     pids, skip = family(ours.process.pid), len(cloud.chunks())
     before = cpu_seconds(pids)
@@ -112,7 +112,7 @@ async def _observe(ours: RigProcess, cloud: Cloud, seconds: float) -> tuple[floa
     return cpu, pss_bytes(pids) / 1e6, late
 
 
-async def _observe_peers(peers: list[RigProcess], seconds: float) -> tuple[float, float]:
+async def _observe_peers(peers: list[ChildProcess], seconds: float) -> tuple[float, float]:
     await trio.sleep(SETTLE_S)
     pids = [peer.process.pid for peer in peers]
     before, began, reached = cpu_seconds(pids), trio.current_time(), [_out_time(peer) for peer in peers]
@@ -122,7 +122,7 @@ async def _observe_peers(peers: list[RigProcess], seconds: float) -> tuple[float
     return cpu, max(lasted - (_out_time(peer) - at) for peer, at in zip(peers, reached, strict=True))
 
 
-def _out_time(peer: RigProcess) -> float:
+def _out_time(peer: ChildProcess) -> float:
     said = [line for line in peer.lines if line.startswith("out_time_us=") and not line.endswith("N/A")]
     return int(said[-1].partition("=")[2]) / 1e6 if said else 0.0
 

@@ -13,7 +13,7 @@ import trio
 import trustme
 
 from support.mosquitto import Broker, mosquitto
-from support.processes import RigProcess, running
+from support.processes import ChildProcess, running
 
 Json = dict[str, Any]
 FRAGMENTS = ["-f", "mp4", "-movflags", "frag_keyframe+empty_moov+default_base_moof"]
@@ -30,7 +30,7 @@ class Certificate(NamedTuple):
 class Cloud:
     """`bench.pouring` as a process."""
 
-    def __init__(self, process: RigProcess, port: int, ca_file: Path | None) -> None:
+    def __init__(self, process: ChildProcess, port: int, ca_file: Path | None) -> None:
         self.process = process
         self.ca_file = ca_file
         self.url = f"{'wss' if ca_file else 'ws'}://localhost:{port}/v2/stream/analyze"
@@ -84,7 +84,9 @@ def configuration(folder: Path, cloud: Cloud, broker: Broker, cameras: Mapping[s
 
 
 @asynccontextmanager
-async def daemon(folder: Path, config: Path, start: Sequence[str] = ("interhuman2mqtt",)) -> AsyncIterator[RigProcess]:
+async def daemon(
+    folder: Path, config: Path, start: Sequence[str] = ("interhuman2mqtt",)
+) -> AsyncIterator[ChildProcess]:
     """The daemon; `start`: the module that starts it, and its first arguments."""
     command = [sys.executable, "-m", *start, "run", "--config", str(config)]
     env = {**os.environ, "API_KEY": "bench", "STATE_DIRECTORY": str(folder)}

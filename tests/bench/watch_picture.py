@@ -14,7 +14,7 @@ from rich.console import Console
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from integration.helpers import Box, Json, Site, box, site
+from integration.helpers import Box, Json, Peers, box, run_peers
 from interhuman2mqtt.commands.watch_model import Fleet, filters, place
 from interhuman2mqtt.commands.watch_output import line
 from interhuman2mqtt.commands.watch_subscription import settings_for, subscribed
@@ -42,13 +42,13 @@ async def draw() -> str:
     screen = Screen(console, Fleet())
     with tempfile.TemporaryDirectory() as folder:
         async with AsyncExitStack() as stack:
-            around = await stack.enter_async_context(site(Path(folder)))
-            screen.print_status(f"connected: localhost:{around.broker.port}; Ctrl-C ends")
-            settings = settings_for(Mqtt(client_id="", url=around.broker.url), "picture")
+            peers = await stack.enter_async_context(run_peers(Path(folder)))
+            screen.print_status(f"connected: localhost:{peers.broker.port}; Ctrl-C ends")
+            settings = settings_for(Mqtt(client_id="", url=peers.broker.url), "picture")
             await stack.enter_async_context(
                 subscribed(settings, filters("interhuman"), lambda heard: take(screen, heard))
             )
-            daemons = [await stack.enter_async_context(a_box(around, name)) for name in ("lobby-1", "hall-2", "yard-1")]
+            daemons = [await stack.enter_async_context(a_box(peers, name)) for name in ("lobby-1", "hall-2", "yard-1")]
             await trio.sleep(SECONDS)
             await daemons[-1].kill()
             await trio.sleep(2)
@@ -56,11 +56,11 @@ async def draw() -> str:
     return console.export_svg(title="interhuman2mqtt watch")
 
 
-def a_box(around: Site, name: str) -> AbstractAsyncContextManager[Box]:
+def a_box(peers: Peers, name: str) -> AbstractAsyncContextManager[Box]:
     """One box of the fleet, with the same files as the others but for its name."""
-    folder = around.folder / name
+    folder = peers.folder / name
     folder.mkdir()
-    return box(folder, around.config(CAMERAS, box={"id": name}))
+    return box(folder, peers.config(CAMERAS, box={"id": name}))
 
 
 def take(screen: Screen, heard: IncomingMessage) -> None:

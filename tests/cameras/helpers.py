@@ -37,8 +37,8 @@ NOWHERE = Path("/nowhere")
 CLOCK = BoxClock()
 
 
-class Heard:
-    """What cameras publish."""
+class RecordingPublisher:
+    """Records what cameras publish."""
 
     def __init__(self) -> None:
         self.statuses: list[CameraStatus] = []
@@ -74,10 +74,10 @@ class Heard:
 
     async def wait_state(self, state: str, reason: str | None = None, count: int = 1) -> CameraStatus:
         """The status that makes it so many with this state and reason, one after another not counted twice."""
-        await self.wait(lambda: len(self._spells(state, reason)) >= count)
-        return self._spells(state, reason)[count - 1]
+        await self.wait(lambda: len(self._changes(state, reason)) >= count)
+        return self._changes(state, reason)[count - 1]
 
-    def _spells(self, state: str, reason: str | None) -> list[CameraStatus]:
+    def _changes(self, state: str, reason: str | None) -> list[CameraStatus]:
         pairs = zip([None, *self.statuses], self.statuses, strict=False)
         return [
             status
@@ -93,31 +93,31 @@ def a_camera(name: str = "front", **keys: Any) -> config.CameraConfig:
     return config.CameraConfig(id=name, name=name, **{**values, **keys})
 
 
-def free() -> Policy:
+def permissive_policy() -> Policy:
     """A policy that has nothing against anybody, and looks no further."""
     policy = Policy(Pauses(NOWHERE), Budgets(Meter(NOWHERE, None), None))
     policy.see(Paused())
     return policy
 
 
-def shared(url: str, heard: Heard, **changes: Any) -> CameraContext:
-    """The surroundings of a camera."""
-    surroundings = CameraContext(
+def a_context(url: str, published: RecordingPublisher, **changes: Any) -> CameraContext:
+    """Return what cameras share, with changes."""
+    context = CameraContext(
         box="lobby-1",
         server=Server(url),
         chunk_s=1.0,
         redact=frozenset(),
         slots=SessionSlots(0),
         accepted=AcceptedKeys(),
-        coverage=Coverage(Path(os.devnull), heard, CLOCK),
-        policy=free(),
+        coverage=Coverage(Path(os.devnull), published, CLOCK),
+        policy=permissive_policy(),
         clock=CLOCK,
-        publisher=heard,
+        publisher=published,
         heartbeats=Heartbeats(),
         bugs=0,
         backoff=AT_ONCE,
     )
-    return surroundings._replace(**changes)
+    return context._replace(**changes)
 
 
 def workers() -> set[int]:

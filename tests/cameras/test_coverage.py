@@ -10,7 +10,7 @@ import structlog
 from msgspec import UNSET
 from trio.testing import MockClock
 
-from cameras.helpers import Heard
+from cameras.helpers import RecordingPublisher
 from interhuman2mqtt.cameras.coverage import SAVE_S, Coverage, DatedGap
 from interhuman2mqtt.cameras.gap_events import CameraEvents
 from interhuman2mqtt.cameras.gaps import AudioGap
@@ -42,7 +42,7 @@ class Life:
 
     def __init__(self, folder: Path, clocks: Clocks, *cameras: str) -> None:
         self.clocks = clocks
-        self.told: list[tuple[str, DatedGap]] = []
+        self.published: list[tuple[str, DatedGap]] = []
         self.coverage = Coverage(
             folder / "coverage.json",
             self,
@@ -55,7 +55,7 @@ class Life:
     def publish_gap(self, camera: str, gap: DatedGap | AudioGap) -> None:
         """Note a gap."""
         assert isinstance(gap, DatedGap)
-        self.told.append((camera, gap))
+        self.published.append((camera, gap))
 
     def delivers(self, seconds: float, camera: str = "front") -> None:
         """So much media of a camera arrives at the cloud, as it is captured."""
@@ -75,7 +75,7 @@ class Life:
 
 
 async def test_a_stop_is_told_at_the_next_start(tmp_path: Path) -> None:
-    """The time between an orderly stop and the next start is a gap, told at once, with its reason."""
+    """The time between an orderly stop and the next start is a gap, reported at once, with its reason."""
     clocks = Clocks()
     first = Life(tmp_path, clocks)
     first.delivers(10)
@@ -83,7 +83,7 @@ async def test_a_stop_is_told_at_the_next_start(tmp_path: Path) -> None:
     await first.coverage.save()
     clocks.run(60)
     second = Life(tmp_path, clocks)
-    assert second.told == [("front", dated(10, 70, Reason.STOPPED))]
+    assert second.published == [("front", dated(10, 70, Reason.STOPPED))]
     assert second.left == {}
 
 
@@ -95,11 +95,11 @@ async def test_a_crash_and_a_power_cut(tmp_path: Path) -> None:
     await first.coverage.save()
     clocks.run(60)
     second = Life(tmp_path, clocks)
-    assert second.told == [("front", dated(10, 70, Reason.CRASHED))]
+    assert second.published == [("front", dated(10, 70, Reason.CRASHED))]
     await second.coverage.save()
     clocks.reboot(30)
     third = Life(tmp_path, clocks)
-    assert third.told == [("front", dated(70, 100, Reason.POWER_CUT))]
+    assert third.published == [("front", dated(70, 100, Reason.POWER_CUT))]
     assert third.coverage.seconds("front") == {
         "live_seconds": 30,
         "delivered_seconds": 0,
@@ -121,7 +121,7 @@ async def test_a_clock_that_is_set_before_a_crash(by: float, tmp_path: Path) -> 
     first.delivers(10)
     clocks.step(by)
     first.delivers(10)
-    assert first.told == []
+    assert first.published == []
     assert first.coverage.seconds("front") == {
         "live_seconds": 20,
         "delivered_seconds": 20,
@@ -133,11 +133,11 @@ async def test_a_clock_that_is_set_before_a_crash(by: float, tmp_path: Path) -> 
     clocks.step(-2 * by)
     clocks.run(20)
     second = Life(tmp_path, clocks)
-    assert second.told == [("front", dated(20 - by, 60 - by, Reason.CRASHED))]
+    assert second.published == [("front", dated(20 - by, 60 - by, Reason.CRASHED))]
 
 
 async def test_a_box_without_a_battery(tmp_path: Path) -> None:
-    """After a boot the gap is told once the clock is right, with its length and dates; until then nothing is told."""
+    """After a boot the gap is reported once the clock is right, with its length and dates, and not before."""
     clocks = Clocks()
     first = Life(tmp_path, clocks)
     first.delivers(10)
@@ -146,13 +146,13 @@ async def test_a_box_without_a_battery(tmp_path: Path) -> None:
     second = Life(tmp_path, clocks)
     second.delivers(50)
     second.coverage.settle_owed()
-    assert second.told == []
+    assert second.published == []
     clocks.step((at(3660) - datetime(1970, 1, 1, 0, 1, 50, tzinfo=UTC)).total_seconds())
     second.coverage.settle_owed()
-    assert second.told == []
+    assert second.published == []
     clocks.synced = True
     second.coverage.settle_owed()
-    assert second.told == [("front", dated(10, 3610, Reason.POWER_CUT))]
+    assert second.published == [("front", dated(10, 3610, Reason.POWER_CUT))]
     second.delivers(10)
     assert second.coverage.seconds("front") == {
         "live_seconds": 3660,
@@ -161,11 +161,11 @@ async def test_a_box_without_a_battery(tmp_path: Path) -> None:
         "lag_seconds": 0,
     }
     await second.coverage.save()
-    assert Life(tmp_path, clocks).told == []
+    assert Life(tmp_path, clocks).published == []
 
 
 async def test_a_clock_that_never_gets_right(tmp_path: Path) -> None:
-    """After ten minutes without a clock the gap is told without a length, and no event claims to know its dates."""
+    """After ten minutes without a clock the gap is reported without a length, and no event claims to know its dates."""
     clocks = Clocks()
     first = Life(tmp_path, clocks)
     first.delivers(10)
@@ -175,13 +175,13 @@ async def test_a_clock_that_never_gets_right(tmp_path: Path) -> None:
     clocks.run(599)
     second.coverage.settle_owed()
     await second.coverage.save()
-    assert second.told == []
+    assert second.published == []
     third = Life(tmp_path, clocks)  # which crashed meanwhile, and has not forgotten
     clocks.run(1)
     third.coverage.settle_owed()
     unknown = DatedGap(at(10), None, Reason.POWER_CUT, None)
-    assert [gap for _, gap in third.told if gap.seconds is None] == [unknown]
-    event = CameraEvents("lobby-1", "life", clocks.box_clock(), Heard()).gap("front", unknown)
+    assert [gap for _, gap in third.published if gap.seconds is None] == [unknown]
+    event = CameraEvents("lobby-1", "life", clocks.box_clock(), RecordingPublisher()).gap("front", unknown)
     assert (event.start_at, event.end_at, event.ranges_at, event.clock) == (at(10), None, UNSET, Clock.UNKNOWN)
     assert event.data == {"reason": "power_cut", "seconds": None}
 
@@ -194,11 +194,11 @@ async def test_an_earlier_clock_that_was_not_right(tmp_path: Path) -> None:
     first.coverage.set_reason("front", Reason.STOPPED)
     await first.coverage.save()
     clocks.reboot(0, NOON)
-    assert Life(tmp_path, clocks).told == [("front", DatedGap(None, None, Reason.STOPPED, None))]
+    assert Life(tmp_path, clocks).published == [("front", DatedGap(None, None, Reason.STOPPED, None))]
 
 
 async def test_two_boots_without_a_clock(tmp_path: Path) -> None:
-    """What nobody could date before the machine was started once more is told without a length, and once."""
+    """What nobody could date before the machine was started once more is reported without a length, and once."""
     clocks = Clocks()
     first = Life(tmp_path, clocks)
     first.delivers(10)
@@ -208,11 +208,11 @@ async def test_two_boots_without_a_clock(tmp_path: Path) -> None:
     clocks.reboot(0, datetime(1970, 1, 1, tzinfo=UTC), synced=False)
     third = Life(tmp_path, clocks)
     await third.coverage.save()
-    assert third.told == [
+    assert third.published == [
         ("front", DatedGap(at(10), None, Reason.POWER_CUT, None)),
         ("front", DatedGap(None, None, Reason.POWER_CUT, None)),
     ]
-    assert Life(tmp_path, clocks).told == []
+    assert Life(tmp_path, clocks).published == []
 
 
 def test_a_file_of_version_0_1(tmp_path: Path) -> None:
@@ -228,7 +228,7 @@ def test_a_file_of_version_0_1(tmp_path: Path) -> None:
         clocks.run(1070)
         (tmp_path / "coverage.json").write_text(content)
         life = Life(tmp_path, clocks)
-        assert life.told == [("front", dated(10, 30, Reason.UNREACHABLE)), ("front", dated(30, 70, reason))]
+        assert life.published == [("front", dated(10, 30, Reason.UNREACHABLE)), ("front", dated(30, 70, reason))]
         assert life.left == {"front": (ActiveSignal("stress", "s1"),)}
         assert life.coverage.tracker("front").sent_before == at(11)
 
@@ -260,13 +260,13 @@ async def test_when_the_last_media_left_is_remembered(tmp_path: Path) -> None:
 
 def last_media(life: Life) -> datetime | None:
     """When the last media of the camera left, by its status."""
-    heard = Heard()
-    StatusTracker("front", heard, life.coverage.tracker("front"), life.clocks.box_clock())
-    return heard.statuses[0].last_media_at
+    published = RecordingPublisher()
+    StatusTracker("front", published, life.coverage.tracker("front"), life.clocks.box_clock())
+    return published.statuses[0].last_media_at
 
 
 async def test_what_was_wrong_before_a_crash(tmp_path: Path) -> None:
-    """What had been known before the crash is told with its own reason."""
+    """What had been known before the crash is reported with its own reason."""
     clocks = Clocks()
     first = Life(tmp_path, clocks)
     first.delivers(10)
@@ -275,7 +275,7 @@ async def test_what_was_wrong_before_a_crash(tmp_path: Path) -> None:
     clocks.run(18)
     await first.coverage.save()
     clocks.run(40)
-    assert Life(tmp_path, clocks).told == [
+    assert Life(tmp_path, clocks).published == [
         ("front", dated(10, 30, Reason.UNREACHABLE)),
         ("front", dated(30, 70, Reason.CRASHED)),
     ]
@@ -313,15 +313,15 @@ async def test_a_camera_that_is_removed_while_nothing_runs(
     await first.coverage.save()
     pass_by(clocks)
     second = Life(tmp_path, clocks, "front", "new")
-    assert [gap for camera, gap in second.told if camera == "back"] == [last]
+    assert [gap for camera, gap in second.published if camera == "back"] == [last]
     second.coverage.forget("new")
     await second.coverage.save()
     clocks.run(10)
-    assert {camera for camera, _ in Life(tmp_path, clocks, "front", "new").told} == {"front"}
+    assert {camera for camera, _ in Life(tmp_path, clocks, "front", "new").published} == {"front"}
 
 
 async def test_a_camera_that_is_removed_between_two_lives_without_a_clock(tmp_path: Path) -> None:
-    """What an earlier boot left of it, and the life before this one could not date, is told without a length."""
+    """What an earlier boot left of it, and the life before this one could not date, is reported without a length."""
     clocks = Clocks()
     first = Life(tmp_path, clocks, "front", "back")
     first.delivers(10, "back")
@@ -330,13 +330,13 @@ async def test_a_camera_that_is_removed_between_two_lives_without_a_clock(tmp_pa
     await Life(tmp_path, clocks, "front", "back").coverage.save()
     down(clocks)
     third = Life(tmp_path, clocks, "front")
-    assert [(gap.seconds, gap.reason) for camera, gap in third.told if camera == "back"] == [
+    assert [(gap.seconds, gap.reason) for camera, gap in third.published if camera == "back"] == [
         (60.0, Reason.CRASHED),
         (None, Reason.POWER_CUT),
     ]
     clocks.synced = True
     third.coverage.settle_owed()
-    assert [camera for camera, _ in third.told].count("back") == 2
+    assert [camera for camera, _ in third.published].count("back") == 2
 
 
 def test_what_a_removed_camera_still_owes(tmp_path: Path) -> None:
@@ -348,13 +348,13 @@ def test_what_a_removed_camera_still_owes(tmp_path: Path) -> None:
     life.coverage.set_reason("front", Reason.STOPPED)
     clocks.run(1)
     life.coverage.forget("front")
-    assert life.told == [("front", dated(10, 51, Reason.STOPPED))]
+    assert life.published == [("front", dated(10, 51, Reason.STOPPED))]
     life.coverage.forget("front")
-    assert len(life.told) == 1
+    assert len(life.published) == 1
 
 
 async def test_a_camera_that_is_removed_before_the_clock_is_right(tmp_path: Path) -> None:
-    """What an earlier boot left of it is told when it goes, without a length."""
+    """What an earlier boot left of it is reported when it goes, without a length."""
     clocks = Clocks()
     first = Life(tmp_path, clocks)
     first.delivers(10)
@@ -363,10 +363,10 @@ async def test_a_camera_that_is_removed_before_the_clock_is_right(tmp_path: Path
     second = Life(tmp_path, clocks)
     clocks.run(5)
     second.coverage.forget("front")
-    assert second.told[0] == ("front", DatedGap(at(10), None, Reason.POWER_CUT, None))
+    assert second.published[0] == ("front", DatedGap(at(10), None, Reason.POWER_CUT, None))
     clocks.synced = True
     second.coverage.settle_owed()
-    assert len(second.told) == 2
+    assert len(second.published) == 2
 
 
 async def test_it_is_written_while_things_change_and_only_then(tmp_path: Path, autojump_clock: MockClock) -> None:
@@ -380,7 +380,7 @@ async def test_it_is_written_while_things_change_and_only_then(tmp_path: Path, a
     life.delivers(2)
     await life.coverage.save()
     clocks.run(7)
-    assert Life(tmp_path, clocks).told[0][1].start_at == at(2)
+    assert Life(tmp_path, clocks).published[0][1].start_at == at(2)
     assert SAVE_S <= 10  # what the README says of a gap's beginning after a crash
 
 
@@ -399,7 +399,7 @@ DAMAGED = [
 
 @pytest.mark.parametrize("content", DAMAGED)
 async def test_a_damaged_file(content: bytes, tmp_path: Path) -> None:
-    """A file that makes no sense is set aside and said; the cameras begin anew."""
+    """A file that makes no sense is quarantined and reported; the cameras begin anew."""
     file = tmp_path / "coverage.json"
     file.write_bytes(content)
     with structlog.testing.capture_logs() as lines:
@@ -407,7 +407,7 @@ async def test_a_damaged_file(content: bytes, tmp_path: Path) -> None:
     assert [line["event"] for line in lines] == ["coverage is lost"]
     [moved] = tmp_path.glob("coverage.json.damaged-*Z")  # noqa: ASYNC240 - a folder in memory
     assert moved.read_bytes() == content
-    assert life.told == []
+    assert life.published == []
     await life.coverage.save()
     assert file.exists()
 
@@ -433,5 +433,5 @@ def test_what_is_told_to_health(tmp_path: Path) -> None:
     life.coverage.set_reason("front", Reason.PAUSED)
     later = MediaChunk(payload=b"", media_start=0, media_end=2, captured_from=30, last=False, source_end=2)
     life.coverage.delivered("front", object(), later)
-    told = life.coverage.seconds("front")
-    assert told == {"live_seconds": 32.0, "delivered_seconds": 12.0, "gap_seconds": 20.0, "lag_seconds": -22.0}
+    published = life.coverage.seconds("front")
+    assert published == {"live_seconds": 32.0, "delivered_seconds": 12.0, "gap_seconds": 20.0, "lag_seconds": -22.0}

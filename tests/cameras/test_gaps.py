@@ -37,7 +37,7 @@ def gap(start: float, end: float, reason: Reason) -> Gap:
 
 
 def test_media_without_a_hole() -> None:
-    """Chunk after chunk there is nothing to tell."""
+    """Chunk after chunk there is nothing to report."""
     ledger = GapTracker(CLOCK, 0)
     assert [ledger.delivered(FIRST, chunk(n, n + 2)) for n in (0, 2, 4)] == [(), (), ()]
     assert (ledger.until, ledger.delivered_s) == (6, 6.0)
@@ -129,7 +129,7 @@ def test_a_fault_is_noticed_late() -> None:
 
 
 def test_no_reason_at_all() -> None:
-    """Without any reason the caller's own is told."""
+    """Without any reason the caller's own is reported."""
     assert split(0, 2, [Interruption(-5, None)], LOST) == (gap(0, 2, LOST),)
 
 
@@ -158,7 +158,7 @@ def test_what_was_settled_stays_so() -> None:
 
 
 def test_a_camera_that_flaps_for_days() -> None:
-    """What is remembered of one gap is bounded, and the gap is told as a whole nevertheless."""
+    """What is remembered of one gap is bounded, and the gap is reported as a whole nevertheless."""
     ledger = GapTracker(CLOCK, 0)
     for n in range(10_000):
         ledger.set_reason((DOWN, LOST)[n % 2], n)
@@ -199,7 +199,7 @@ def test_a_suspension() -> None:
 
 
 def test_a_suspension_of_a_camera_that_did_not_stream() -> None:
-    """Whatever else was wrong before it and after it: both are told beside it, each with its own reason."""
+    """Whatever else was wrong before it and after it: both are reported beside it, each with its own reason."""
     _, ledger = asleep(10, 600)
     ledger.set_reason(PAUSED, 4)
     ledger.set_reason(DOWN, 612)

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import pytest
 import trio
 
-from cameras.helpers import Heard, a_camera, shared, simulated_cloud, workers
+from cameras.helpers import RecordingPublisher, a_camera, a_context, simulated_cloud, workers
 from interhuman2mqtt import config
 from interhuman2mqtt.cameras import camera as spell
 from interhuman2mqtt.cameras import capture_task, worker, worker_process
@@ -37,7 +37,7 @@ class Living(NamedTuple):
     """A camera that runs, and everything around it."""
 
     camera: Camera
-    heard: Heard
+    published: RecordingPublisher
     policy: Policy
     slots: SessionSlots
 
@@ -56,17 +56,17 @@ async def living(
     **keys: Any,
 ) -> AsyncIterator[Living]:
     """A camera with a real policy; `prepare` sees the pauses before anything begins."""
-    heard, slots = Heard(), SessionSlots(1)
+    published, slots = RecordingPublisher(), SessionSlots(1)
     pauses = Pauses(state)
     prepare(pauses)
     policy = Policy(pauses, Budgets(Meter(state, UTC, now=now), None), UTC, now=now)
-    camera = Camera(a_camera(**keys), shared(url, heard, policy=policy, slots=slots))
+    camera = Camera(a_camera(**keys), a_context(url, published, policy=policy, slots=slots))
     before = workers()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(policy.run)
         async with trio.open_nursery() as cameras:
             cameras.start_soon(camera.run)
-            yield Living(camera, heard, policy, slots)
+            yield Living(camera, published, policy, slots)
             camera.stop()
         await policy.close()
         nursery.cancel_scope.cancel()
@@ -77,10 +77,10 @@ async def test_paused_while_it_streams(tmp_path: Path) -> None:
     """A pause ends the capture, the session and the place within a second, and says when the last media left."""
     before = workers()
     async with simulated_cloud() as url, living(tmp_path, url) as it:
-        await it.heard.wait_state("streaming")
+        await it.published.wait_state("streaming")
         it.policy.pauses.pause("front", PauseOrigin.COMMAND)
         paused_at = utc_now()
-        status = await it.heard.wait_state("paused", "paused")
+        status = await it.published.wait_state("paused", "paused")
         assert workers() <= before
         assert not it.slots.holds("front")
         assert (status.session, status.last_media_at is None) == (None, False)
@@ -91,11 +91,11 @@ async def test_paused_while_it_streams(tmp_path: Path) -> None:
         await trio.sleep(2)
         assert (it.sent, it.camera.counters.captures) == (sent, captures)
         it.policy.pauses.resume("front")
-        await it.heard.wait_state("streaming", count=2)
+        await it.published.wait_state("streaming", count=2)
         assert it.camera.counters.captures == captures + 1
-    states = [status.state for status in it.heard.statuses]
+    states = [status.state for status in it.published.statuses]
     assert "offline" not in states
-    assert it.heard.statuses[-1].last_media_at
+    assert it.published.statuses[-1].last_media_at
 
 
 async def test_paused_from_the_start(tmp_path: Path) -> None:
@@ -105,24 +105,24 @@ async def test_paused_from_the_start(tmp_path: Path) -> None:
         pauses.pause(None, PauseOrigin.COMMAND)
 
     async with simulated_cloud() as url, living(tmp_path, url, prepare=pause) as it:
-        await it.heard.wait_state("paused", "paused")
+        await it.published.wait_state("paused", "paused")
         await trio.sleep(1)
         assert it.camera.counters.captures == 0
         it.policy.pauses.resume(None)
-        await it.heard.wait_state("streaming")
+        await it.published.wait_state("streaming")
 
 
 async def test_nothing_begins_before_the_first_verdict(tmp_path: Path) -> None:
     """While nobody has looked whether it is paused, nothing is opened; and such a camera can be stopped."""
-    heard = Heard()
+    published = RecordingPublisher()
     unseen = Policy(Pauses(tmp_path), Budgets(Meter(tmp_path, UTC), None), UTC)
-    camera = Camera(a_camera(), shared("ws://localhost:1/v2/stream/analyze", heard, policy=unseen))
+    camera = Camera(a_camera(), a_context("ws://localhost:1/v2/stream/analyze", published, policy=unseen))
     async with trio.open_nursery() as nursery:
         nursery.start_soon(camera.run)
         await trio.sleep(0.5)
         assert camera.counters.captures == 0
         camera.stop()
-    assert heard.statuses[-1].state == "stopped"
+    assert published.statuses[-1].state == "stopped"
 
 
 async def test_a_capture_that_hangs_is_paused_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -131,13 +131,13 @@ async def test_a_capture_that_hangs_is_paused_too(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(worker, "REAP_S", 60.0)
     before = workers()
     async with simulated_cloud() as url, living(tmp_path, url) as it:
-        await it.heard.wait_state("streaming")
+        await it.published.wait_state("streaming")
         [capture] = workers() - before
         os.kill(capture, signal.SIGSTOP)
         it.policy.pauses.pause("front", PauseOrigin.COMMAND)
-        await it.heard.wait_state("paused", "paused")
+        await it.published.wait_state("paused", "paused")
         assert workers() <= before
-        assert it.heard.statuses[-1].last_media_at
+        assert it.published.statuses[-1].last_media_at
 
 
 async def test_the_hour_is_over(tmp_path: Path) -> None:
@@ -147,14 +147,14 @@ async def test_the_hour_is_over(tmp_path: Path) -> None:
     start = began - timedelta(hours=1)
     schedule = (f"{DAYS[start.weekday()]} {start:%H:%M}-{began + timedelta(minutes=2):%H:%M}",)
     async with simulated_cloud() as url, living(tmp_path, url, now=lambda: now[0], schedule=schedule) as it:
-        await it.heard.wait_state("streaming")
+        await it.published.wait_state("streaming")
         now[0] = began + timedelta(minutes=3)
-        status = await it.heard.wait_state("waiting", "out_of_schedule")
+        status = await it.published.wait_state("waiting", "out_of_schedule")
         assert "; it streams again " in (status.detail or "")
         assert not it.slots.holds("front")
-        assert it.heard.events[-1].type == "session.ended"
+        assert it.published.events[-1].type == "session.ended"
         now[0] = began
-        await it.heard.wait_state("streaming", count=2)
+        await it.published.wait_state("streaming", count=2)
 
 
 async def test_the_hour_ends_while_it_connects(tmp_path: Path) -> None:
@@ -164,9 +164,9 @@ async def test_the_hour_ends_while_it_connects(tmp_path: Path) -> None:
     schedule = (f"{DAYS[began.weekday()]} {began:%H:%M}-{began + timedelta(minutes=2):%H:%M}",)
     nowhere = "ws://localhost:1/v2/stream/analyze"
     async with living(tmp_path, nowhere, now=lambda: now[0], schedule=schedule) as it:
-        await it.heard.wait_state("connecting", "cloud_unreachable")
+        await it.published.wait_state("connecting", "cloud_unreachable")
         now[0] = began + timedelta(minutes=3)
-        await it.heard.wait_state("waiting", "out_of_schedule")
+        await it.published.wait_state("waiting", "out_of_schedule")
 
 
 async def test_a_session_that_does_not_drain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -180,10 +180,10 @@ async def test_a_session_that_does_not_drain(tmp_path: Path, monkeypatch: pytest
         simulated_cloud(faults=faults) as url,
         living(tmp_path, url, now=lambda: now[0], schedule=schedule) as it,
     ):
-        await it.heard.wait_state("streaming")
+        await it.published.wait_state("streaming")
         now[0] = began + timedelta(minutes=3)
         with trio.fail_after(10):
-            await it.heard.wait_state("waiting", "out_of_schedule")
+            await it.published.wait_state("waiting", "out_of_schedule")
 
 
 async def test_paused_while_it_drains(tmp_path: Path) -> None:
@@ -196,28 +196,28 @@ async def test_paused_while_it_drains(tmp_path: Path) -> None:
         simulated_cloud(faults=faults) as url,
         living(tmp_path, url, now=lambda: now[0], schedule=schedule) as it,
     ):
-        await it.heard.wait_state("streaming")
+        await it.published.wait_state("streaming")
         now[0] = began + timedelta(minutes=3)
         await trio.sleep(2)
-        assert it.heard.statuses[-1].state == "streaming"
+        assert it.published.statuses[-1].state == "streaming"
         it.policy.pauses.pause("front", PauseOrigin.COMMAND)
         with trio.fail_after(15):
-            await it.heard.wait_state("paused", "paused")
+            await it.published.wait_state("paused", "paused")
 
 
 async def test_the_budget_is_spent(tmp_path: Path) -> None:
     """No second more than the budget is sent, the session ends in good order, and the status says until when."""
     budget = config.Budget(per_day=5.0)
     async with simulated_cloud() as url, living(tmp_path, url, budget=budget) as it:
-        status = await it.heard.wait_state("waiting", "over_budget")
+        status = await it.published.wait_state("waiting", "over_budget")
         assert "its budget of 5s for " in (status.detail or "")
         assert "it streams again on the next day" in (status.detail or "")
         assert 2 < it.sent <= 5
-        assert it.heard.events[-1].type == "session.ended"
+        assert it.published.events[-1].type == "session.ended"
         assert not it.slots.holds("front")
         assert it.camera.counters.sessions == 1
         assert it.policy.budgets.as_health()["cameras"]["front"] == {"used": 5.0, "per_day": 5.0, "warned": True}
-    assert it.heard.statuses[-1].state == "stopped"
+    assert it.published.statuses[-1].state == "stopped"
 
 
 async def test_stopped_while_it_waits(tmp_path: Path) -> None:
@@ -227,8 +227,8 @@ async def test_stopped_while_it_waits(tmp_path: Path) -> None:
         pauses.pause("front", PauseOrigin.COMMAND)
 
     async with living(tmp_path, "ws://localhost:1/v2/stream/analyze", prepare=pause) as it:
-        await it.heard.wait_state("paused", "paused")
-    assert it.heard.statuses[-1].state == "stopped"
+        await it.published.wait_state("paused", "paused")
+    assert it.published.statuses[-1].state == "stopped"
 
 
 async def test_a_flood_of_pauses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -241,7 +241,7 @@ async def test_a_flood_of_pauses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(capture_task, "start_worker", counted)
     async with simulated_cloud() as url, living(tmp_path, url) as it:
-        await it.heard.wait_state("streaming")
+        await it.published.wait_state("streaming")
         began = trio.current_time()
         for _ in range(200):
             await it.policy.pause("front", PauseOrigin.PAUSE_SET)
@@ -249,4 +249,4 @@ async def test_a_flood_of_pauses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
             await trio.sleep(0.01)
         lasted = trio.current_time() - began
         assert len(starts) <= 2 + lasted / BEGIN_S
-        await it.heard.wait_state("streaming", count=2)
+        await it.published.wait_state("streaming", count=2)

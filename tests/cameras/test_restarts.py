@@ -11,7 +11,7 @@ from typing import NamedTuple
 import pytest
 import trio
 
-from cameras.helpers import Heard, a_camera, shared
+from cameras.helpers import RecordingPublisher, a_camera, a_context
 from interhuman2mqtt.cameras import capture_task, worker, worker_process
 from interhuman2mqtt.cameras.camera import Camera
 from interhuman2mqtt.cameras.stall_detector import Timeouts
@@ -69,19 +69,19 @@ def held() -> Held:
     )
 
 
-async def capture(times: int) -> Heard:
+async def capture(times: int) -> RecordingPublisher:
     """A camera that is stopped when its capture was started so often."""
-    heard = Heard()
+    published = RecordingPublisher()
     async with trio.open_nursery() as nursery:
-        surroundings = shared(NOWHERE, heard, timeouts=Timeouts(open=5.0, stall=5.0, silence=0.1))
-        camera = Camera(a_camera(), surroundings)
+        context = a_context(NOWHERE, published, timeouts=Timeouts(open=5.0, stall=5.0, silence=0.1))
+        camera = Camera(a_camera(), context)
         nursery.start_soon(camera.run)
         while camera.counters.captures < times:
             assert camera.counters.children <= 1
             await trio.sleep(0.01)
         camera.stop()
     assert camera.counters.children == 0
-    return heard
+    return published
 
 
 async def test_nothing_is_left_of_two_hundred_restarts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -95,33 +95,33 @@ async def test_nothing_is_left_of_two_hundred_restarts(tmp_path: Path, monkeypat
     with trio.fail_after(120):
         await capture(12)
         before, threads = held(), threading.active_count()
-        heard = await capture(200)
+        published = await capture(200)
     assert held() == before
     assert threading.active_count() <= threads + 2  # trio keeps a few for a while
-    reasons = {status.reason for status in heard.statuses if status.state == "offline"}
+    reasons = {status.reason for status in published.statuses if status.state == "offline"}
     assert reasons == {Reason.CAPTURE_CRASHED, Reason.SOURCE_ENDED, Reason.STALLED}
 
 
 async def test_a_process_that_cannot_be_killed(monkeypatch: pytest.MonkeyPatch) -> None:
     """While one is left in its driver no second one is started; it is counted, and told what to do."""
     monkeypatch.setenv("API_KEY", "ih_live_key")
-    heard = Heard()
+    published = RecordingPublisher()
     async with trio.open_nursery() as nursery:
-        camera = Camera(a_camera(), shared(NOWHERE, heard, timeouts=Timeouts(silence=1.0)))
+        camera = Camera(a_camera(), a_context(NOWHERE, published, timeouts=Timeouts(silence=1.0)))
         before = children(os.getpid())
         nursery.start_soon(camera.run)
-        await heard.wait(lambda: camera.status.current.source)
+        await published.wait(lambda: camera.status.current.source)
         [process] = set(children(os.getpid())) - set(before)
         monkeypatch.setattr(worker, "REAP_S", 0.01)  # it is left before it is killed
         os.kill(process, signal.SIGSTOP)
-        await heard.wait(lambda: "cannot be killed" in (camera.status.current.detail or ""))
+        await published.wait(lambda: "cannot be killed" in (camera.status.current.detail or ""))
         assert camera.status.current.reason is Reason.STALLED
         assert (camera.counters.children, camera.counters.captures) == (1, 1)
         assert set(children(os.getpid())) - set(before) == {process}
         monkeypatch.undo()
         monkeypatch.setenv("API_KEY", "ih_live_key")
         os.kill(process, signal.SIGKILL)
-        await heard.wait(lambda: camera.counters.captures == 2 and camera.counters.children == 1)
+        await published.wait(lambda: camera.counters.captures == 2 and camera.counters.children == 1)
         await trio.sleep(0.5)
         camera.stop()
     assert process not in children(os.getpid())

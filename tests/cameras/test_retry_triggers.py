@@ -6,7 +6,7 @@ import pytest
 import trio
 import trio.testing
 
-from cameras.helpers import Heard, a_camera, shared
+from cameras.helpers import RecordingPublisher, a_camera, a_context
 from interhuman2mqtt.cameras.camera import Camera
 from interhuman2mqtt.cameras.capture_task import CaptureTask
 from interhuman2mqtt.cameras.retry_triggers import PLUG_LOOK_S, watch_plug
@@ -37,13 +37,13 @@ async def test_a_pause_ends_when_it_is_plugged_in(tmp_path: Path, autojump_clock
 async def test_it_is_tried_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A camera whose next attempt would be hours away is opened when its node appears (here: a file, which is none)."""
     monkeypatch.setenv("API_KEY", "ih_live_key")
-    heard, node = Heard(), tmp_path / "video0"
+    published, node = RecordingPublisher(), tmp_path / "video0"
     async with trio.open_nursery() as nursery:
         hours = BackoffPolicy(first=1e6, longest=1e6)
-        camera = Camera(a_camera(source=f"v4l2:{node}"), shared("ws://localhost:1/v1/x", heard, backoff=hours))
+        camera = Camera(a_camera(source=f"v4l2:{node}"), a_context("ws://localhost:1/v1/x", published, backoff=hours))
         nursery.start_soon(camera.run)
-        gone = await heard.wait_state("offline", "not_found")
+        gone = await published.wait_state("offline", "not_found")
         assert "is not plugged in" in (gone.detail or "")
         node.touch()
-        await heard.wait_state("offline", "invalid_media")
+        await published.wait_state("offline", "invalid_media")
         camera.stop()

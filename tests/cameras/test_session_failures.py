@@ -12,9 +12,9 @@ GONE = Refused(Reason.BAD_REQUEST, "there is no such endpoint: check url (HTTP 4
 
 
 async def refused_for(seconds: float) -> tuple[float, list[RetryInfo]]:
-    """How long a camera needs to be back that is refused for so long, from the beginning of that; what it told."""
+    """How long a camera needs to be back that is refused for so long, from the beginning of that; what it reported."""
     doubt = RefusalDoubt()
-    told: list[RetryInfo] = []
+    retries: list[RetryInfo] = []
     began = trio.current_time()
 
     async def run(_health: Health) -> bool:
@@ -24,25 +24,25 @@ async def refused_for(seconds: float) -> tuple[float, list[RetryInfo]]:
         doubt.clear()
         return False
 
-    await keep_running(run, told.append, BugBudget(0))
-    return trio.current_time() - began, told
+    await keep_running(run, retries.append, BugBudget(0))
+    return trio.current_time() - began, retries
 
 
 @pytest.mark.parametrize("seconds", [0.5, 3.0, 12.0])
 async def test_a_refusal_in_passing(autojump_clock: MockClock, seconds: float) -> None:
     """A deployment of some seconds costs little more than it takes."""
-    took, told = await refused_for(seconds)
+    took, retries = await refused_for(seconds)
     assert took < 3 * seconds + 2
-    assert {type(waiting.outage) for waiting in told} == {Outage}
+    assert {type(waiting.outage) for waiting in retries} == {Outage}
 
 
 async def test_a_refusal_that_lasts(autojump_clock: MockClock) -> None:
     """After a minute of a few attempts it is believed, and waited for as long as any refusal."""
-    _, told = await refused_for(1000.0)
-    doubted = [waiting for waiting in told if type(waiting.outage) is Outage]
+    _, retries = await refused_for(1000.0)
+    doubted = [waiting for waiting in retries if type(waiting.outage) is Outage]
     assert 4 <= len(doubted) < 40
     assert sum(waiting.seconds for waiting in doubted) < 2 * DOUBT_S
-    assert type(told[-1].outage) is Refused
+    assert type(retries[-1].outage) is Refused
 
 
 def test_what_is_not_doubted() -> None:
@@ -58,7 +58,7 @@ BROKEN = Outage(Reason.CONNECTION_LOST, "the connection to the cloud broke")
 async def kinds_of(outages: list[Outage | None], every: float) -> list[type[Outage]]:
     """What becomes of these outages, that far apart; None ends in good order."""
     left = iter(outages)
-    told: list[RetryInfo] = []
+    retries: list[RetryInfo] = []
 
     async def run(_health: Health) -> bool:
         await trio.sleep(every)
@@ -68,9 +68,9 @@ async def kinds_of(outages: list[Outage | None], every: float) -> list[type[Outa
         raise outage
 
     await keep_running(
-        CircuitBreaker().guard(run), told.append, BugBudget(0), BackoffPolicy(first=0.0, longest=0.0, refused=0.0)
+        CircuitBreaker().guard(run), retries.append, BugBudget(0), BackoffPolicy(first=0.0, longest=0.0, refused=0.0)
     )
-    return [type(waiting.outage) for waiting in told]
+    return [type(waiting.outage) for waiting in retries]
 
 
 async def test_the_third_rejection_is_a_refusal(autojump_clock: MockClock) -> None:

@@ -31,7 +31,7 @@ async def test_stalls_is_judged_per_track(autojump_clock: trio.testing.MockClock
 
 
 async def test_stalls_of_a_silence_of_our_own(autojump_clock: trio.testing.MockClock) -> None:
-    """A picture that goes on is enough where no sound is expected."""
+    """A picture that goes on is enough where no audio is expected."""
     stalls = StallDetector(20.0)
     stalls.opened()
     for second in range(20):

@@ -11,7 +11,7 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from cameras.helpers import Heard, a_camera, shared, simulated_cloud, workers
+from cameras.helpers import RecordingPublisher, a_camera, a_context, simulated_cloud, workers
 from interhuman2mqtt.cameras.camera import Camera
 from interhuman2mqtt.cameras.start_limiter import StartLimiter, wait_answer
 from interhuman2mqtt.errors import Outage, Reason
@@ -125,8 +125,8 @@ async def test_many_that_are_away(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("API_KEY", "ih_live_key")
     before, most = workers(), 0
     async with simulated_cloud() as url, listening(silent) as away, rtsp_server({"/live": Clip()}) as server:
-        heard = Heard()
-        around = shared(url, heard, starts=StartLimiter(), resolver=Resolver())
+        published = RecordingPublisher()
+        around = a_context(url, published, starts=StartLimiter(), resolver=Resolver())
         cameras = [Camera(a_camera(f"away-{n}", source=away), around) for n in range(100)]
         healthy = Camera(a_camera("healthy", source=server.url("/live")), around)
         async with trio.open_nursery() as nursery:

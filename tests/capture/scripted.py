@@ -118,7 +118,7 @@ class Judged(NamedTuple):
     fresh: tuple[float, float]
     """the same for recordings that begin with that picture"""
     apart: tuple[float, float]
-    """least and largest distance of sound and picture of the same instant, from the first second of the recording"""
+    """least and largest distance of audio and video of the same instant, from the first second of the recording"""
 
 
 def judged(placed: list[Placed]) -> Judged:

@@ -85,9 +85,9 @@ SAMPLE = (
     "another frame rate each second",
 )
 HOLES = {"sound shorter": 1.6, "sound later": 1.6, "edit list": 0.6}
-"""Seconds without sound that are in the file itself."""
+"""Seconds without audio that are in the file itself."""
 SURPLUS = {"sound later": 1.6}
-"""Seconds of sound after the last picture, where the container does not tell how long the video is: played once."""
+"""Seconds of audio after the last picture, where the container does not tell how long the video is: played once."""
 UNTOLD: dict[str, set[str]] = {"mkv with B-frames": {"no_dts", "repeated"}, "raw h264 with B-frames": set()}
 """What FFmpeg does not know of a file's times, and is completed; two pictures of a GOP may be shown at one time."""
 

@@ -11,7 +11,7 @@ import trio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cameras.helpers import Heard
+from cameras.helpers import RecordingPublisher
 from interhuman2mqtt.cameras.gaps import GapTracker
 from interhuman2mqtt.cameras.stall_detector import Timeouts
 from interhuman2mqtt.cameras.status import StatusTracker
@@ -56,9 +56,9 @@ def a_header(kind: str) -> st.SearchStrategy[bytes]:
 headers = st.sampled_from(list(FIELDS)).flatmap(a_header) | st.binary(max_size=100)
 
 
-def a_worker(heard: Heard) -> CaptureProcess:
+def a_worker(published: RecordingPublisher) -> CaptureProcess:
     """The daemon's side, without a process."""
-    status = StatusTracker("front", heard, GapTracker(CLOCK, 0.0), CLOCK)
+    status = StatusTracker("front", published, GapTracker(CLOCK, 0.0), CLOCK)
     listener = cast("WorkerListener", SimpleNamespace(opened=status.set_source, heartbeat=lambda _before, _now: None))
     made = CaptureProcess(cast("trio.Process", SimpleNamespace()), 20.0, listener)
     made.record("continuous", 1.0, None)
@@ -71,8 +71,8 @@ def test_no_frame_is_a_bug(found: list[bytes], payload: bytes) -> None:
 
     async def take() -> None:
         await trio.lowlevel.checkpoint()  # trio's clock runs only in trio
-        heard = Heard()
-        taken = a_worker(heard)
+        published = RecordingPublisher()
+        taken = a_worker(published)
         recording = taken.recordings[1]
         for header in found:
             try:
@@ -82,10 +82,10 @@ def test_no_frame_is_a_bug(found: list[bytes], payload: bytes) -> None:
                 str(error).encode()
             except Outage as outage:
                 msgspec.json.encode(outage.detail)
-        status = StatusTracker("front", heard, GapTracker(CLOCK, 0.0), CLOCK)
+        status = StatusTracker("front", published, GapTracker(CLOCK, 0.0), CLOCK)
         if taken.outage:
             status.set_capture_failed(taken.outage, 1)
-        msgspec.json.encode(heard.statuses)
+        msgspec.json.encode(published.statuses)
         for chunk in recording._chunks:
             assert chunk.media_end >= chunk.media_start
             msgspec.json.encode(CLOCK.utc(CLOCK.since_boot(chunk.captured_from)))

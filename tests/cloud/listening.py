@@ -114,7 +114,7 @@ async def through(proxy: Handler, handler: Handler, url: str, form: str, **serve
     return result.unwrap()
 
 
-def told_by(error: BaseException) -> str:
+def sentence_of(error: BaseException) -> str:
     """All that a logger could make of an error: text, causes, and the local values of our frames and all below."""
     whole = traceback.TracebackException.from_exception(error, capture_locals=True)
     parts: list[str] = []

@@ -65,16 +65,16 @@ class Cloud:
         self.media: list[bytes] = []
         self.texts: list[dict[str, Any]] = []
 
-    async def say(self, kind: str, data: dict[str, Any] | None = None) -> None:
+    async def send_message(self, kind: str, data: dict[str, Any] | None = None) -> None:
         await self.websocket.send_message(frame(kind, data))
 
     async def ready(self, **changes: Any) -> None:
-        await self.say("session.ready", READY | changes)
+        await self.send_message("session.ready", READY | changes)
 
     async def error(self, code: str) -> None:
-        await self.say("error", {"code": code, "message": f"what {code} means", "link": None, "segment": None})
+        await self.send_message("error", {"code": code, "message": f"what {code} means", "link": None, "segment": None})
 
-    async def hear(self) -> str | bytes:
+    async def receive(self) -> str | bytes:
         message: str | bytes = await self.websocket.get_message()
         if isinstance(message, bytes):
             self.media.append(message)
@@ -85,12 +85,12 @@ class Cloud:
     async def hear_until_close(self) -> None:
         """Takes media until `session.close`, which it is the caller's to answer."""
         while {"type": "session.close"} not in self.texts:
-            await self.hear()
+            await self.receive()
 
     async def end(self) -> None:
         """The graceful end: the drain is over at once."""
-        await self.say("session.closing", {"max_drain_seconds": 30})
-        await self.say("session.ended", {"reason": "client_shutdown"})
+        await self.send_message("session.closing", {"max_drain_seconds": 30})
+        await self.send_message("session.ended", {"reason": "client_shutdown"})
         await self.websocket.aclose()
 
     async def serve(self) -> None:
@@ -101,7 +101,7 @@ class Cloud:
 
 
 class Tape:
-    """An observer that keeps everything that it is told."""
+    """An observer that records everything that it receives."""
 
     def __init__(self) -> None:
         self.limits: SessionLimits | None = None

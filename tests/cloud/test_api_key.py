@@ -14,7 +14,7 @@ from cloud.listening import (
     cloud,
     listen,
     says,
-    told_by,
+    sentence_of,
 )
 from cloud.played import KEY, Cloud, Film, Tape
 from interhuman2mqtt.cloud.http import ApiKey
@@ -38,7 +38,7 @@ async def test_the_key_is_nowhere_in_an_error(handler: Handler) -> None:
     """Neither text nor cause nor the local values of any frame below run_session hold the key."""
     with pytest.raises(Outage) as caught:
         await attempt_at(handler)
-    told = told_by(caught.value)
+    told = sentence_of(caught.value)
     assert "run_session" in told
     for form in (KEY, base64.b64encode(KEY.encode()).decode(), "do-not-print"):
         assert form not in told
@@ -49,7 +49,7 @@ async def test_the_key_is_in_no_event() -> None:
 
     async def act(ours: Cloud) -> None:
         await ours.ready()
-        await ours.say("error", {"code": "ih2001", "message": f"{KEY} is revoked"})
+        await ours.send_message("error", {"code": "ih2001", "message": f"{KEY} is revoked"})
         await ours.hear_until_close()
         await ours.end()
 

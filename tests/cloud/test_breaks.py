@@ -26,7 +26,7 @@ async def test_a_broken_websocket() -> None:
 
     async def act(ours: Cloud) -> None:
         await ours.ready()
-        await ours.hear()
+        await ours.receive()
         await ours.websocket._stream.send_all(b"\xff\xff\xff\xff\xff")
         await trio.sleep(1)
 
@@ -41,7 +41,7 @@ async def test_a_ping_while_we_close(autojump_clock: MockClock) -> None:
     async def act(ours: Cloud) -> None:
         await ours.ready()
         await ours.hear_until_close()
-        await ours.say("session.ended")
+        await ours.send_message("session.ended")
         with suppress(trio.BrokenResourceError):
             while True:
                 async with ours.websocket._stream_lock:
@@ -69,14 +69,14 @@ async def test_last_words_survive_a_reset(
     serve: Callable[..., Awaitable[None]], last: tuple[Play, type[Outage], str], ca_file: str
 ) -> None:
     """Events, and the error or the close code that says why, are read, though we were sending at that moment."""
-    say, kind, says = last
+    send_message, kind, says = last
 
     async def act(ours: Cloud) -> None:
         await ours.ready(supported_session_config_options=None)
-        await ours.hear()
+        await ours.receive()
         for number in range(50):
-            await ours.say("feedback.generated", {"feedback": f"advice {number}"})
-        await say(ours)
+            await ours.send_message("feedback.generated", {"feedback": f"advice {number}"})
+        await send_message(ours)
         await trio.aclose_forcefully(ours.websocket._stream)  # with media unread: the kernel answers with RST
 
     for _ in range(5):
@@ -95,7 +95,7 @@ async def test_last_words_survive_a_reset(
 
 
 async def test_a_connection_that_is_over() -> None:
-    """What is sent after the end is told as over, not as a bug; closing again does no harm."""
+    """What is sent after the end is reported as over, not as a bug; closing again does no harm."""
 
     async def act(ours: Cloud) -> None:
         await ours.websocket.aclose(4003, "no scope")
@@ -142,7 +142,7 @@ async def test_a_connection_that_is_gone_before_the_ping(autojump_clock: MockClo
     async def act(cloud: Cloud) -> None:
         await cloud.ready()
         while True:
-            await cloud.hear()
+            await cloud.receive()
 
     async with trio.open_nursery() as nursery:
 

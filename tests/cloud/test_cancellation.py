@@ -33,18 +33,18 @@ class CancelAt(trio.abc.Instrument):
 async def act(cloud: Cloud) -> None:
     """A session in which a signal is active from the first chunk to the drain."""
     await cloud.ready()
-    await cloud.hear()
-    await cloud.say("session.updated", {"include": ["conversation_quality_overall"]})
-    await cloud.hear()
-    await cloud.say("signal.detected", {"signal_type": "stress", "start": 0.5})
+    await cloud.receive()
+    await cloud.send_message("session.updated", {"include": ["conversation_quality_overall"]})
+    await cloud.receive()
+    await cloud.send_message("signal.detected", {"signal_type": "stress", "start": 0.5})
     await cloud.hear_until_close()
-    await cloud.say("session.closing", {"max_drain_seconds": 5})
-    await cloud.say("signal.ended", {"signal_type": "stress", "end": 3.0})
-    await cloud.say("session.ended", {"reason": "client_shutdown"})
+    await cloud.send_message("session.closing", {"max_drain_seconds": 5})
+    await cloud.send_message("signal.ended", {"signal_type": "stress", "end": 3.0})
+    await cloud.send_message("session.ended", {"reason": "client_shutdown"})
 
 
 async def cancelled_run(server: Server, way: Dial, steps: int) -> tuple[bool, Tape]:
-    """Whether the session was cancelled, and what it told."""
+    """Whether the session was cancelled, and what it reported."""
     tape, film = Tape(), Film([chunk(0), chunk(1, last=True)])
     with trio.CancelScope() as scope:
         instrument = CancelAt(scope, steps)
@@ -57,7 +57,7 @@ async def cancelled_run(server: Server, way: Dial, steps: int) -> tuple[bool, Ta
 
 
 def balance(tape: Tape) -> int:
-    """How many signals are still active by what was told."""
+    """How many signals are still active by what was reported."""
     return tape.types.count("signal.detected") - tape.types.count("signal.ended")
 
 

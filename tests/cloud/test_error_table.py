@@ -126,13 +126,13 @@ async def test_error_ids_in_a_running_session(
 
     async def act(cloud: Cloud) -> None:
         await cloud.ready()
-        await cloud.hear()
+        await cloud.receive()
         await cloud.error(code)
         if reaction is Reaction.CLOSE:
             await cloud.hear_until_close()
             await cloud.end()
         else:
-            await cloud.hear()
+            await cloud.receive()
             await cloud.websocket.aclose(1013)
 
     session = converse(act, EndlessFilm(), Tape())

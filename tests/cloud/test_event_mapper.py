@@ -41,14 +41,14 @@ def interpret(ours: EventMapper, text: str) -> list[Event]:
     return [event for message in parse(text) if isinstance(message, ServerMessage) for event in ours.interpret(message)]
 
 
-def say(ours: EventMapper, kind: str, **data: Any) -> list[Event]:
+def feed(ours: EventMapper, kind: str, **data: Any) -> list[Event]:
     return interpret(ours, frame(kind, data))
 
 
 def test_an_event_says_everything() -> None:
     """Box, camera, session, both times of the cloud, the absolute one, and the clock that it was made by."""
     ours = started(now(12))
-    [event] = say(ours, "signal.detected", signal_type="hesitation", start=3.12, probability="medium", rationale="r")
+    [event] = feed(ours, "signal.detected", signal_type="hesitation", start=3.12, probability="medium", rationale="r")
     assert event == Event(
         id=f"lobby-1/front/{SESSION}/1",
         box="lobby-1",
@@ -69,9 +69,9 @@ def test_an_event_says_everything() -> None:
 def test_the_life_of_a_signal() -> None:
     """The onset of the first detection stays the start of the signal; an update's own start stays in its data."""
     ours = started()
-    [_] = say(ours, "signal.detected", signal_type="stress", start=2.0)
-    [updated] = say(ours, "signal.updated", signal_type="stress", start=4.0, probability="high")
-    [ended] = say(ours, "signal.ended", signal_type="stress", end=6.0)
+    [_] = feed(ours, "signal.detected", signal_type="stress", start=2.0)
+    [updated] = feed(ours, "signal.updated", signal_type="stress", start=4.0, probability="high")
+    [ended] = feed(ours, "signal.ended", signal_type="stress", end=6.0)
     assert (updated.start_at, updated.data["start"]) == (after(2), 4.0)
     assert (ended.start_at, ended.end_at) == (after(2), after(6))
     assert ours.end() == ()
@@ -80,19 +80,19 @@ def test_the_life_of_a_signal() -> None:
 def test_signals_whose_beginning_was_missed() -> None:
     """An update without a detection opens the signal, an end without one has no start."""
     ours = started()
-    [updated] = say(ours, "signal.updated", signal_type="stress", start=4.0)
+    [updated] = feed(ours, "signal.updated", signal_type="stress", start=4.0)
     assert updated.start_at == after(4)
     [synthetic] = ours.end()
     assert synthetic.start_at == after(4)
-    [ended] = say(ours, "signal.ended", signal_type="interest", end=6.0)
+    [ended] = feed(ours, "signal.ended", signal_type="interest", end=6.0)
     assert (ended.start_at, ended.end_at) == (None, after(6))
 
 
 def test_what_a_session_leaves_open_is_closed() -> None:
     """Each active signal gets one end, at the end of the media that was sent, and is marked as ours."""
     ours = started(now(15))
-    say(ours, "signal.detected", signal_type="stress", start=2.0)
-    say(ours, "signal.detected", signal_type="interest", start=30.0)
+    feed(ours, "signal.detected", signal_type="stress", start=2.0)
+    feed(ours, "signal.detected", signal_type="interest", start=30.0)
     ours.sending(chunk(5))  # on its way when the connection broke
     stress, interest = ours.end()
     assert (stress.type, stress.synthetic, stress.timestamp) == ("signal.ended", True, None)
@@ -107,8 +107,8 @@ def test_what_a_session_leaves_open_is_closed() -> None:
 def test_a_signal_that_is_detected_twice() -> None:
     """The first is closed at the start of the second, and counted."""
     ours = started()
-    say(ours, "signal.detected", signal_type="stress", start=2.0)
-    ended, detected = say(ours, "signal.detected", signal_type="stress", start=5.0)
+    feed(ours, "signal.detected", signal_type="stress", start=2.0)
+    ended, detected = feed(ours, "signal.detected", signal_type="stress", start=5.0)
     assert (ended.type, ended.synthetic, ended.start_at, ended.end_at) == ("signal.ended", True, after(2), after(5))
     assert (detected.type, detected.start_at) == ("signal.detected", after(5))
     assert ours.overlaps == 1
@@ -119,7 +119,7 @@ def test_a_signal_that_is_detected_twice() -> None:
 def test_more_signals_than_there_can_be(kind: str) -> None:
     """Of types that the cloud makes up only so many are held as active: the oldest is ended, each exactly once."""
     ours = started()
-    events = [event for n in range(1000) for event in say(ours, kind, signal_type=f"type {n}", start=n / 100)]
+    events = [event for n in range(1000) for event in feed(ours, kind, signal_type=f"type {n}", start=n / 100)]
     at_the_end = ours.end()
     assert len(at_the_end) == ACTIVE_MAX
     ends = [event for event in (*events, *at_the_end) if event.type == "signal.ended"]
@@ -130,8 +130,8 @@ def test_more_signals_than_there_can_be(kind: str) -> None:
 def test_a_second_detection_that_starts_earlier() -> None:
     """An end never lies before its start."""
     ours = started()
-    say(ours, "signal.detected", signal_type="stress", start=5.0)
-    ended, _ = say(ours, "signal.detected", signal_type="stress", start=2.0)
+    feed(ours, "signal.detected", signal_type="stress", start=5.0)
+    ended, _ = feed(ours, "signal.detected", signal_type="stress", start=2.0)
     assert (ended.start_at, ended.end_at) == (after(5), after(5))
 
 
@@ -149,7 +149,7 @@ def test_older_dialects_leave_nothing_open() -> None:
 def test_coverage_carries_its_ranges_in_utc() -> None:
     """Ranges are dated one by one; the event spans them all."""
     ranges = [{"start": 1.0, "end": 2.0}, {"start": 4.0, "end": 8.0}]
-    [event] = say(started(), "coverage.dropped", ranges=ranges)
+    [event] = feed(started(), "coverage.dropped", ranges=ranges)
     assert event.ranges_at == (Range(after(1), after(2)), Range(after(4), after(8)))
     assert (event.start_at, event.end_at) == (after(1), after(8))
     assert event.data == {"ranges": ranges}
@@ -158,9 +158,9 @@ def test_coverage_carries_its_ranges_in_utc() -> None:
 def test_quality_is_dated_by_its_timeline() -> None:
     """The period of a quality's timeline is the event's; the cumulative scores alone have none."""
     ours = started()
-    [timed] = say(ours, "conversation_quality.updated", timeline=[{"start": 3, "end": 8, "values": {}}])
+    [timed] = feed(ours, "conversation_quality.updated", timeline=[{"start": 3, "end": 8, "values": {}}])
     assert (timed.start_at, timed.end_at, timed.ranges_at) == (after(3), after(8), UNSET)
-    [overall] = say(ours, "conversation_quality.updated", overall={"clarity": 50})
+    [overall] = feed(ours, "conversation_quality.updated", overall={"clarity": 50})
     assert (overall.start_at, overall.end_at) == (None, None)
 
 
@@ -168,16 +168,16 @@ def test_errors_and_the_sessions_own_messages_are_events() -> None:
     """All that the cloud says is an event, with a number of its own."""
     ours = interpreter()
     kinds = ["session.ready", "session.updated", "error", "mood.changed", "session.ended"]
-    events = [event for kind in kinds for event in say(ours, kind)]
+    events = [event for kind in kinds for event in feed(ours, kind)]
     assert [event.type for event in events] == kinds
     assert [event.id.rpartition("/")[2] for event in events] == ["1", "2", "3", "4", "5"]
 
 
 def test_nothing_can_be_dated_before_media_was_sent() -> None:
     """Without media there is no absolute time, and no error."""
-    [event] = say(interpreter(), "engagement.updated", state="neutral", start=1.0)
+    [event] = feed(interpreter(), "engagement.updated", state="neutral", start=1.0)
     assert event.start_at is None
-    [coverage] = say(interpreter(), "coverage.dropped", ranges=[{"start": 0.0, "end": 1.0}])
+    [coverage] = feed(interpreter(), "coverage.dropped", ranges=[{"start": 0.0, "end": 1.0}])
     assert coverage.ranges_at is UNSET
 
 
@@ -185,28 +185,28 @@ def test_replayed_media() -> None:
     """An event that starts in media that an earlier session was sent too says so."""
     ours = started(sent_before=SOURCE_S + 4)
     assert [
-        say(ours, "engagement.updated", state="neutral", start=start)[0].replayed
+        feed(ours, "engagement.updated", state="neutral", start=start)[0].replayed
         for start in (0.0, 3.9, 3.9995, 4.0, 9.0)
     ] == [True, True, False, False, False]
-    [undated] = say(ours, "feedback.generated", feedback="x")
+    [undated] = feed(ours, "feedback.generated", feedback="x")
     assert undated.replayed is False
 
 
 def test_replayed_ranges_and_signals() -> None:
     """What counts is where the event starts: its first range, or the onset of the signal that it ends."""
     ours = started(sent_before=SOURCE_S + 4)
-    say(ours, "signal.detected", signal_type="stress", start=3.0)
-    say(ours, "signal.detected", signal_type="calm", start=5.0)
-    assert say(ours, "signal.ended", signal_type="stress", end=8.0)[0].replayed is True
-    assert say(ours, "signal.ended", signal_type="calm", end=8.0)[0].replayed is False
-    assert say(ours, "coverage.dropped", ranges=[{"start": 6, "end": 7}, {"start": 3, "end": 4}])[0].replayed is True
-    assert say(ours, "conversation_quality.updated", timeline=[{"start": 4, "end": 6}])[0].replayed is False
+    feed(ours, "signal.detected", signal_type="stress", start=3.0)
+    feed(ours, "signal.detected", signal_type="calm", start=5.0)
+    assert feed(ours, "signal.ended", signal_type="stress", end=8.0)[0].replayed is True
+    assert feed(ours, "signal.ended", signal_type="calm", end=8.0)[0].replayed is False
+    assert feed(ours, "coverage.dropped", ranges=[{"start": 6, "end": 7}, {"start": 3, "end": 4}])[0].replayed is True
+    assert feed(ours, "conversation_quality.updated", timeline=[{"start": 4, "end": 6}])[0].replayed is False
 
 
 def test_media_that_was_never_sent_before_is_not_replayed() -> None:
     """A recording that begins exactly where the one before ended repeats nothing, whatever its UTC says."""
     ours = started(sent_before=SOURCE_S)
-    assert say(ours, "engagement.updated", state="neutral", start=0.0)[0].replayed is False
+    assert feed(ours, "engagement.updated", state="neutral", start=0.0)[0].replayed is False
 
 
 def test_replayed_media_of_standalone_files() -> None:
@@ -215,7 +215,7 @@ def test_replayed_media_of_standalone_files() -> None:
     ours.sending(chunk(0))
     ours.sending(structs.replace(chunk(1), source_start=SOURCE_S + 6, source_end=SOURCE_S + 8))
     assert [
-        say(ours, "engagement.updated", state="neutral", start=start)[0].replayed for start in (1.9, 2.9, 3.0, 3.5)
+        feed(ours, "engagement.updated", state="neutral", start=start)[0].replayed for start in (1.9, 2.9, 3.0, 3.5)
     ] == [True, True, False, False]
 
 
@@ -224,7 +224,7 @@ def test_the_correlation_id_of_the_session_fills_in() -> None:
     ours = interpreter()
     [bare] = interpret(ours, '{"type":"session.ready","data":{}}')
     assert bare.correlation_id is None
-    say(ours, "session.updated")
+    feed(ours, "session.updated")
     [filled] = interpret(ours, '{"type":"session.ended","data":{}}')
     assert filled.correlation_id == CORRELATION
 
@@ -251,20 +251,20 @@ def test_the_clock_is_asked_for_each_event() -> None:
     """The clock may become good, or bad, in the course of a session."""
     clocks = Clocks(EPOCH, synced=False)
     ours = interpreter(clocks)
-    assert say(ours, "session.ready")[0].clock is Clock.UNKNOWN
+    assert feed(ours, "session.ready")[0].clock is Clock.UNKNOWN
     clocks.synced = True
-    assert say(ours, "session.ended")[0].clock is Clock.SYNCED
+    assert feed(ours, "session.ended")[0].clock is Clock.SYNCED
 
 
 @pytest.mark.parametrize("by", [20 * 86400.0, 3600.0, -3600.0, 57 * 365 * 86400.0], ids=["20 d", "1 h", "-1 h", "57 y"])
 def test_a_clock_that_is_set_while_a_session_runs(by: float) -> None:
-    """What is told after the clock was set is dated by the new one at once, and lies where it lay in the media."""
+    """What is reported after the clock was set is dated by the new one at once, and lies where it lay in the media."""
     clocks = now(12)
     ours = started(clocks)
-    [detected] = say(ours, "signal.detected", signal_type="stress", start=2.0)
+    [detected] = feed(ours, "signal.detected", signal_type="stress", start=2.0)
     clocks.step(by)
     clocks.run(0.5)
-    [ended] = say(ours, "signal.ended", signal_type="stress", end=6.0)
+    [ended] = feed(ours, "signal.ended", signal_type="stress", end=6.0)
     assert detected.start_at == after(2)
     assert (ended.start_at, ended.end_at, ended.received_at) == (after(by + 2), after(by + 6), after(by + 12.5))
 
@@ -273,26 +273,26 @@ def test_a_clock_that_was_never_set_is_not_to_be_trusted() -> None:
     """Whatever the kernel says of it: a box that thinks it is 1970 knows no time."""
     clocks = Clocks(datetime(1970, 1, 1, 0, 5, tzinfo=UTC))
     ours = interpreter(clocks)
-    assert say(ours, "session.ready")[0].clock is Clock.UNKNOWN
+    assert feed(ours, "session.ready")[0].clock is Clock.UNKNOWN
     clocks.step(1_800_000_000)
-    assert say(ours, "session.ended")[0].clock is Clock.SYNCED
+    assert feed(ours, "session.ended")[0].clock is Clock.SYNCED
 
 
 def test_media_on_both_sides_of_a_suspension() -> None:
     """The captures' clock stands still while the machine sleeps, and dates do not."""
     clocks = now(6)
     ours = started(clocks)
-    say(ours, "session.ready")  # the clocks are looked at before
+    feed(ours, "session.ready")  # the clocks are looked at before
     clocks.suspend(600)
     clocks.run(6)
-    [event] = say(ours, "coverage.dropped", ranges=[{"start": 4.0, "end": 5.0}, {"start": 7.0, "end": 8.0}])
+    [event] = feed(ours, "coverage.dropped", ranges=[{"start": 4.0, "end": 5.0}, {"start": 7.0, "end": 8.0}])
     assert event.ranges_at == (Range(after(4), after(5)), Range(after(607), after(608)))
 
 
 @pytest.mark.parametrize("start", [1e300, -1e300, 1e12])
 def test_times_beyond_the_calendar(start: float) -> None:
     """A time that no calendar holds is no time, and no error."""
-    assert say(started(), "mood.changed", start=start)[0].start_at is None
+    assert feed(started(), "mood.changed", start=start)[0].start_at is None
 
 
 types = st.sampled_from(["stress", "interest", "calm"])
@@ -314,7 +314,7 @@ def test_no_consumer_is_left_with_an_active_signal(life: list[tuple[str, str, fl
     events: list[Event] = []
     for kind, signal_type, time in life:
         at = {"end": time} if kind == "signal.ended" else {"start": time}
-        events += say(ours, kind, signal_type=signal_type, state=signal_type, **at)
+        events += feed(ours, kind, signal_type=signal_type, state=signal_type, **at)
     events += ours.end()
     active: set[str] = set()
     for event in events:

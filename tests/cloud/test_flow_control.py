@@ -96,8 +96,8 @@ async def test_waiting_for_its_turn_ends_with_the_session(autojump_clock: MockCl
 
     async def act(cloud: Cloud) -> None:
         await cloud.ready()
-        await cloud.hear()
-        await cloud.say("session.ended")
+        await cloud.receive()
+        await cloud.send_message("session.ended")
 
     began = autojump_clock.current_time()
     await converse(act, Film([chunk(n, seconds=30.0) for n in range(3)]), Tape())

@@ -10,9 +10,9 @@ from cloud.listening import (
     Proxy,
     attempt,
     cloud,
+    sentence_of,
     through,
     tls_cloud,
-    told_by,
 )
 from interhuman2mqtt.cloud.session_types import EndCause, SessionEnd
 from interhuman2mqtt.cloud.transport import Server
@@ -56,14 +56,14 @@ async def test_proxies_that_refuse(answer: bytes, kind: type[Outage], said: str)
     assert type(caught.value) is kind
     assert caught.value.reason is Reason.PROXY_REFUSED
     assert str(caught.value).startswith("the proxy 127.0.0.1:")
-    told = told_by(caught.value)
+    told = sentence_of(caught.value)
     assert "open_tunnel" in told
     assert "hush" not in told
     assert base64.b64encode(b"user:hush").decode() not in told
 
 
 async def test_a_proxy_that_hangs_up() -> None:
-    """A proxy that closes without an answer is told as one."""
+    """A proxy that closes without an answer is reported as one."""
     with pytest.raises(Outage, match="did not answer as an HTTP proxy") as caught:
         await through(trio.SocketStream.aclose, cloud, "wss://cloud.test/v2", "http://127.0.0.1:{}")
     assert caught.value.reason is Reason.PROXY_REFUSED
@@ -85,4 +85,4 @@ async def test_proxies_of_an_unknown_form(form: str) -> None:
     with pytest.raises(Refused, match="not of the form") as caught:
         await attempt(Server("wss://cloud.test/v2", proxy=form))
     assert caught.value.reason is Reason.PROXY_REFUSED
-    assert "hush" not in told_by(caught.value)
+    assert "hush" not in sentence_of(caught.value)

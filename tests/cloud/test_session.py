@@ -18,14 +18,14 @@ async def test_a_session_from_open_to_ended(autojump_clock: MockClock) -> None:
     async def act(cloud: Cloud) -> None:
         clouds.append(cloud)
         await cloud.ready()
-        await cloud.hear()
-        await cloud.say("session.updated", {"include": ["conversation_quality_overall"], "model": "inter-2"})
-        await cloud.hear()
-        await cloud.say("signal.detected", {"signal_type": "interest", "start": 0.5})
+        await cloud.receive()
+        await cloud.send_message("session.updated", {"include": ["conversation_quality_overall"], "model": "inter-2"})
+        await cloud.receive()
+        await cloud.send_message("signal.detected", {"signal_type": "interest", "start": 0.5})
         await cloud.hear_until_close()
-        await cloud.say("session.closing", {"max_drain_seconds": 30})
-        await cloud.say("signal.ended", {"signal_type": "interest", "end": 3.5})
-        await cloud.say("session.ended", {"reason": "client_shutdown"})
+        await cloud.send_message("session.closing", {"max_drain_seconds": 30})
+        await cloud.send_message("signal.ended", {"signal_type": "interest", "end": 3.5})
+        await cloud.send_message("session.ended", {"reason": "client_shutdown"})
 
     tape = Tape()
     end = await converse(act, Film([chunk(0), chunk(1, last=True)]), tape, wishes=WISHES)
@@ -59,7 +59,7 @@ async def test_nothing_is_sent_before_ready(autojump_clock: MockClock) -> None:
 
     async def act(cloud: Cloud) -> None:
         with trio.move_on_after(10):
-            await cloud.hear()
+            await cloud.receive()
         assert cloud.texts == []
         assert cloud.media == []
         await cloud.serve()
@@ -126,9 +126,9 @@ async def test_a_cloud_that_does_not_read(autojump_clock: MockClock) -> None:
 
     async def act(cloud: Cloud) -> None:
         await cloud.ready()
-        await cloud.say("signal.detected", {"signal_type": "stress", "start": 0.0})
-        await cloud.hear()
-        await cloud.hear()
+        await cloud.send_message("signal.detected", {"signal_type": "stress", "start": 0.0})
+        await cloud.receive()
+        await cloud.receive()
 
     tape = Tape()
     with pytest.raises(Outage, match="did not move for 30 s") as caught:
@@ -143,7 +143,7 @@ async def test_a_cloud_that_answers_no_ping(autojump_clock: MockClock) -> None:
     async def act(cloud: Cloud) -> None:
         await cloud.ready()
         while True:
-            await cloud.hear()
+            await cloud.receive()
 
     with pytest.raises(Outage, match="no answer to a ping in 60 s") as caught:
         await converse(act, EndlessFilm(), Tape(), answers=2)
@@ -177,12 +177,12 @@ async def test_a_chunk_beyond_the_limits_is_not_sent(
 
 
 async def test_what_the_config_leaves_out_and_what_the_cloud_makes_of_it(autojump_clock: MockClock) -> None:
-    """Only what is offered is asked for, and every difference is told."""
+    """Only what is offered is asked for, and every difference is reported."""
 
     async def act(cloud: Cloud) -> None:
         await cloud.ready()
-        await cloud.hear()
-        await cloud.say("session.updated", {"include": [], "goal_dimensions": None, "model": "inter-2-audio"})
+        await cloud.receive()
+        await cloud.send_message("session.updated", {"include": [], "goal_dimensions": None, "model": "inter-2-audio"})
         await cloud.hear_until_close()
         await cloud.end()
 
@@ -200,7 +200,7 @@ async def test_what_the_config_leaves_out_and_what_the_cloud_makes_of_it(autojum
 
 
 async def test_a_config_that_is_not_answered(autojump_clock: MockClock) -> None:
-    """A cloud that does not acknowledge the config gets its media all the same, and that is told."""
+    """A cloud that does not acknowledge the config gets its media all the same, and that is reported."""
     tape = Tape()
     end = await converse(Cloud.serve, Film([chunk(0, last=True)]), tape, wishes=WISHES)
     assert end == SessionEnd(EndCause.FINISHED, drained=True)
@@ -214,7 +214,7 @@ async def test_malformed_frames_end_nothing(autojump_clock: MockClock) -> None:
         await cloud.ready()
         for rubbish in ("{", b"\x00", '{"type":"signal.detected","data":{"signal_type":7,"start":1}}', "[" * 9000):
             await cloud.websocket.send_message(rubbish)
-        await cloud.say("signal.ended", {"signal_type": "stress", "end": 1.0})
+        await cloud.send_message("signal.ended", {"signal_type": "stress", "end": 1.0})
         await cloud.hear_until_close()
         await cloud.end()
 
@@ -225,13 +225,13 @@ async def test_malformed_frames_end_nothing(autojump_clock: MockClock) -> None:
 
 
 async def test_a_signal_that_is_detected_twice(autojump_clock: MockClock) -> None:
-    """The first is closed where the second starts, and the anomaly is told."""
+    """The first is closed where the second starts, and the anomaly is reported."""
 
     async def act(cloud: Cloud) -> None:
         await cloud.ready()
-        await cloud.hear()
-        await cloud.say("signal.detected", {"signal_type": "stress", "start": 0.25})
-        await cloud.say("signal.detected", {"signal_type": "stress", "start": 1.25})
+        await cloud.receive()
+        await cloud.send_message("signal.detected", {"signal_type": "stress", "start": 0.25})
+        await cloud.send_message("signal.detected", {"signal_type": "stress", "start": 1.25})
         await cloud.hear_until_close()
         await cloud.end()
 
@@ -279,9 +279,9 @@ async def test_a_recording_that_has_ended_is_not_finished_again(autojump_clock: 
     async def act(cloud: Cloud) -> None:
         await cloud.ready(session_max_duration_seconds=50)
         await cloud.hear_until_close()
-        await cloud.say("session.closing", {"max_drain_seconds": 100})
+        await cloud.send_message("session.closing", {"max_drain_seconds": 100})
         await trio.sleep(60)
-        await cloud.say("session.ended")
+        await cloud.send_message("session.ended")
 
     film = Film([chunk(0, last=True)])
     assert await converse(act, film, Tape()) == SessionEnd(EndCause.FINISHED, drained=True)
@@ -294,8 +294,8 @@ async def test_a_drain_of_any_length_is_bounded(autojump_clock: MockClock) -> No
     async def act(cloud: Cloud) -> None:
         await cloud.ready()
         await cloud.hear_until_close()
-        await cloud.say("session.closing", {"max_drain_seconds": 10**30})
-        await cloud.hear()
+        await cloud.send_message("session.closing", {"max_drain_seconds": 10**30})
+        await cloud.receive()
 
     began = autojump_clock.current_time()
     assert await converse(act, Film([chunk(0, last=True)]), Tape()) == SessionEnd(EndCause.FINISHED, drained=False)

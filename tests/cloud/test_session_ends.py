@@ -25,7 +25,7 @@ async def test_a_cloud_that_never_gets_ready(autojump_clock: MockClock) -> None:
     """Without session.ready the attempt ends after a stated time, and says what was missing."""
 
     async def act(cloud: Cloud) -> None:
-        await cloud.hear()
+        await cloud.receive()
 
     with pytest.raises(Outage, match=r"sent no session\.ready in 20 s") as caught:
         await converse(act, Film(), Tape())
@@ -40,9 +40,9 @@ async def test_the_cloud_ends_the_session_by_itself(autojump_clock: MockClock, k
     async def act(cloud: Cloud) -> None:
         clouds.append(cloud)
         await cloud.ready()
-        await cloud.hear()
+        await cloud.receive()
         for kind in kinds:
-            await cloud.say(kind)
+            await cloud.send_message(kind)
 
     end = await converse(act, Film([chunk(0)]), Tape())
     assert end == SessionEnd(EndCause.SERVER_ENDED, drained="session.ended" in kinds)
@@ -51,7 +51,7 @@ async def test_the_cloud_ends_the_session_by_itself(autojump_clock: MockClock, k
 
 @pytest.mark.parametrize("code", ["ih6003", "ih6004"])
 async def test_session_limits_are_normal_ends(autojump_clock: MockClock, code: str) -> None:
-    """The idle limit and the maximum duration, told as errors, are no failures."""
+    """The idle limit and the maximum duration, reported as errors, are no failures."""
 
     async def act(cloud: Cloud) -> None:
         await cloud.ready()
@@ -113,10 +113,10 @@ async def test_an_error_that_ends_the_session_though_the_connection_stays(autoju
     async def act(cloud: Cloud) -> None:
         clouds.append(cloud)
         await cloud.ready()
-        await cloud.hear()
+        await cloud.receive()
         await cloud.error("ih5004")
         await cloud.hear_until_close()
-        await cloud.say("signal.detected", {"signal_type": "stress", "start": 0.0})
+        await cloud.send_message("signal.detected", {"signal_type": "stress", "start": 0.0})
         await cloud.end()
 
     tape = Tape()
@@ -132,10 +132,10 @@ async def test_errors_that_the_session_survives(autojump_clock: MockClock) -> No
 
     async def act(cloud: Cloud) -> None:
         await cloud.ready()
-        await cloud.hear()
+        await cloud.receive()
         await cloud.error("ih6001")
         await cloud.error("ih2003")
-        await cloud.hear()
+        await cloud.receive()
         await cloud.websocket.aclose(1011)
 
     tape = Tape()
@@ -157,7 +157,7 @@ async def test_an_error_explains_the_end_that_follows_it_soon(
         await cloud.error("ih3001")
         with trio.move_on_after(later):
             while True:
-                await cloud.hear()
+                await cloud.receive()
         await cloud.websocket.aclose(1011)
 
     with pytest.raises(Outage) as caught:
@@ -170,9 +170,9 @@ async def test_events_before_a_broken_send_are_kept(autojump_clock: MockClock) -
 
     async def act(cloud: Cloud) -> None:
         await cloud.ready()
-        await cloud.hear()
+        await cloud.receive()
         for number in range(20):
-            await cloud.say("feedback.generated", {"feedback": f"advice {number}"})
+            await cloud.send_message("feedback.generated", {"feedback": f"advice {number}"})
         await cloud.error("ih3003")
         await trio.aclose_forcefully(cloud.websocket._stream)
 
@@ -188,9 +188,9 @@ async def test_a_connection_that_breaks(autojump_clock: MockClock) -> None:
 
     async def act(cloud: Cloud) -> None:
         await cloud.ready()
-        await cloud.hear()
-        await cloud.say("signal.detected", {"signal_type": "stress", "start": 0.5})
-        await cloud.hear()
+        await cloud.receive()
+        await cloud.send_message("signal.detected", {"signal_type": "stress", "start": 0.5})
+        await cloud.receive()
         await trio.aclose_forcefully(cloud.websocket._stream)
 
     tape = Tape()
@@ -210,8 +210,8 @@ async def test_a_cloud_that_does_not_finish(autojump_clock: MockClock) -> None:
     async def act(cloud: Cloud) -> None:
         await cloud.ready()
         await cloud.hear_until_close()
-        await cloud.say("session.closing", {"max_drain_seconds": 5})
-        await cloud.hear()
+        await cloud.send_message("session.closing", {"max_drain_seconds": 5})
+        await cloud.receive()
 
     tape = Tape()
     began = autojump_clock.current_time()
@@ -244,13 +244,13 @@ async def test_an_error_before_ready_that_was_no_refusal(autojump_clock: MockClo
 
 
 async def test_an_error_in_place_of_the_configs_answer(autojump_clock: MockClock) -> None:
-    """An exhausted quota that is told right after the opening ends the session before any media is sent."""
+    """An exhausted quota that is reported right after the opening ends the session before any media is sent."""
     clouds: list[Cloud] = []
 
     async def act(cloud: Cloud) -> None:
         clouds.append(cloud)
         await cloud.ready()
-        await cloud.hear()
+        await cloud.receive()
         await cloud.error("ih3003")
         await cloud.hear_until_close()
         await cloud.end()
@@ -266,7 +266,7 @@ async def test_an_end_before_ready_is_a_failure(autojump_clock: MockClock) -> No
     """A cloud that ends in good order what it never opened would be asked again at once, for ever."""
 
     async def act(cloud: Cloud) -> None:
-        await cloud.say("session.ended", {"reason": "maintenance"})
+        await cloud.send_message("session.ended", {"reason": "maintenance"})
 
     with pytest.raises(Outage) as caught:
         await converse(act, Film(), Tape())

@@ -65,7 +65,7 @@ def test_only_what_is_offered_is_asked_for() -> None:
 
 
 def test_a_model_that_is_not_offered() -> None:
-    """An endpoint with other models is not asked for ours, and that is told; one without a choice is not asked."""
+    """An endpoint with other models is not asked for ours, and that is reported; one without a choice is not asked."""
     assert negotiate(SessionOptions(model="inter-3"), SessionLimits.from_data(READY)) == ({}, ("model: inter-3",))
     assert negotiate(SessionOptions(model="inter-2"), SessionLimits()) == ({}, ())
     assert negotiate(SessionOptions(), SessionLimits.from_data(READY)) == ({}, ())

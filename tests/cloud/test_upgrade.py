@@ -53,7 +53,7 @@ from interhuman2mqtt.errors import Outage, Overloaded, Reason, Refused
     ],
 )
 async def test_refusals_of_the_upgrade(reply: bytes, kind: type[Outage], reason: Reason, said: str) -> None:
-    """Status and body of any answer are read, however HTTP ends them; what is no answer is told as such."""
+    """Status and body of any answer are read, however HTTP ends them; what is no answer is reported as such."""
     with pytest.raises(Outage) as caught:
         await attempt_at(says(reply))
     assert (type(caught.value), caught.value.reason) == (kind, reason)

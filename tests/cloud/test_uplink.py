@@ -250,7 +250,7 @@ def mute(ours: Cloud, after: int = 0) -> None:
 
 @pytest.mark.parametrize("pongs", [0, 2, 5])
 async def test_a_drain_proves_all_that_was_sent(autojump_clock: MockClock, pongs: int) -> None:
-    """Each chunk is told once, in order and without its payload, when a pong or the cloud's session.ended proves it."""
+    """Each chunk is reported once, in order, without its payload, when a pong or session.ended proves it."""
 
     async def act(cloud: Cloud) -> None:
         mute(cloud, pongs)
@@ -272,8 +272,8 @@ async def test_an_end_that_nobody_asked_for_proves_nothing(autojump_clock: MockC
         mute(cloud, 1)
         await cloud.ready()
         for _ in range(3):
-            await cloud.hear()
-        await cloud.say("session.ended")
+            await cloud.receive()
+        await cloud.send_message("session.ended")
 
     tape = Tape()
     assert await converse(act, EndlessFilm(), tape) == SessionEnd(EndCause.SERVER_ENDED, drained=True)

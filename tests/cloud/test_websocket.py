@@ -117,7 +117,7 @@ async def test_a_certificate_of_another_host(ca_file: str) -> None:
 
 
 async def test_a_server_without_tls(ca_file: str) -> None:
-    """wss:// to something that speaks no TLS, or hangs up at once, is told as such."""
+    """wss:// to something that speaks no TLS, or hangs up at once, is reported as such."""
 
     async def chat(stream: trio.SocketStream) -> None:
         with trio.move_on_after(5):

@@ -116,13 +116,13 @@ def plug_microphone(roots: Roots, number: int, usb_path: str | None) -> None:
         (sound / "device").symlink_to(roots.sys / "devices/pci0/usb1" / usb_path / f"{usb_path}:1.0")
 
 
-def told(roots: Roots, *, as_toml: bool = False) -> str:
+def listing(roots: Roots, *, as_toml: bool = False) -> str:
     out = io.StringIO()
     assert devices_command(out, as_toml=as_toml, as_json=False, roots=roots) == 0
     return out.getvalue()
 
 
-def told_json(roots: Roots) -> dict[str, Any]:
+def listing_json(roots: Roots) -> dict[str, Any]:
     out = io.StringIO()
     assert devices_command(out, as_toml=False, as_json=True, roots=roots) == 0
     return dict(json.loads(out.getvalue()))
@@ -130,15 +130,15 @@ def told_json(roots: Roots) -> dict[str, Any]:
 
 def test_nothing_is_there(roots: Roots) -> None:
     """Where there is neither, it says what to look at, and that is no failure."""
-    assert "groups video and audio" in told(roots)
-    assert tomllib.loads(told(roots, as_toml=True)) == {}
-    assert told_json(roots) == {"cameras": [], "microphones": []}
+    assert "groups video and audio" in listing(roots)
+    assert tomllib.loads(listing(roots, as_toml=True)) == {}
+    assert listing_json(roots) == {"cameras": [], "microphones": []}
 
 
 def test_what_a_camera_offers(roots: Roots, driver: Driver) -> None:
     """Formats with their sizes and rates, as the driver lists them, and every name that `source` takes."""
     plug_camera(roots, "video0", "1-1.4", "ABC123")
-    [camera] = told_json(roots)["cameras"]
+    [camera] = listing_json(roots)["cameras"]
     by_path = f"v4l2:{roots.dev}/v4l/by-path/pci-usb-1-1.4"
     assert camera["names"] == ["v4l2:ABC123", "v4l2:1-1.4", by_path, f"v4l2:{roots.dev}/video0"]
     assert camera["source"] == "v4l2:ABC123"
@@ -151,15 +151,15 @@ def test_what_a_camera_offers(roots: Roots, driver: Driver) -> None:
         ],
         "steps": None,
     }
-    assert "YUYV (YUYV 4:2:2): 640x480 30 fps, 1280x720 10 fps" in told(roots)
+    assert "YUYV (YUYV 4:2:2): 640x480 30 fps, 1280x720 10 fps" in listing(roots)
 
 
 def test_what_is_taken_of_it(roots: Roots, driver: Driver) -> None:
     """What a camera is opened as where nothing is configured stands beside what it offers, and is what `--toml` has."""
     plug_camera(roots, "video0", "1-1.4", "ABC123")
-    assert "by default it is opened as mjpeg 1280x720 30 fps" in told(roots)
-    assert told_json(roots)["cameras"][0]["takes"] == "mjpeg 1280x720 30 fps"
-    [table] = tomllib.loads(told(roots, as_toml=True))["cameras"].values()
+    assert "by default it is opened as mjpeg 1280x720 30 fps" in listing(roots)
+    assert listing_json(roots)["cameras"][0]["takes"] == "mjpeg 1280x720 30 fps"
+    [table] = tomllib.loads(listing(roots, as_toml=True))["cameras"].values()
     assert (table["size"], table["fps"]) == ("1280x720", 30)
 
 
@@ -168,7 +168,7 @@ def test_what_is_too_slow_is_not_proposed_faster(roots: Roots, driver: Driver, m
     monkeypatch.setitem(LADDER, MJPG, [(320, 240, 30)])
     monkeypatch.setitem(LADDER, YUYV, [(1280, 720, 10), (320, 240, 30)])
     plug_camera(roots, "video0", "1-1.4", "ABC123")
-    [table] = tomllib.loads(told(roots, as_toml=True))["cameras"].values()
+    [table] = tomllib.loads(listing(roots, as_toml=True))["cameras"].values()
     assert (table["size"], table["fps"]) == ("1280x720", 10)
 
 
@@ -185,7 +185,7 @@ def test_what_is_too_slow_is_not_proposed_faster(roots: Roots, driver: Driver, m
 def test_a_name_that_is_said_twice_is_told_once(roots: Roots, driver: Driver, said: str, label: str) -> None:
     """Uvcvideo makes one name of two, which are the same on most cameras, and cuts it."""
     plug_camera(roots, "video0", "1-1.4", None, label=said)
-    assert told(roots).startswith(f"{label}\n")
+    assert listing(roots).startswith(f"{label}\n")
 
 
 def test_it_can_be_pasted(roots: Roots, driver: Driver, tmp_path: Path) -> None:
@@ -194,7 +194,7 @@ def test_it_can_be_pasted(roots: Roots, driver: Driver, tmp_path: Path) -> None:
     plug_camera(roots, "video2", "1-1.3", "SAME")
     plug_microphone(roots, 1, "1-1.4")
     plug_microphone(roots, 0, None)
-    text = told(roots, as_toml=True)
+    text = listing(roots, as_toml=True)
     (tmp_path / "c.toml").write_text(f'[interhuman]\napi_key = {{ env = "API_KEY" }}\n{text}')
     cameras = loader.load([tmp_path / "c.toml"], "lobby-1").cameras
     assert [camera.source for camera in cameras.values()] == ["v4l2:1-1.4", "v4l2:1-1.3"]
@@ -208,7 +208,7 @@ def test_a_range_of_sizes(roots: Roots, driver: Driver) -> None:
     """A driver that offers any size within bounds is told by the smallest, the usual ones and the largest."""
     driver.is_range = True
     plug_camera(roots, "video0", "1-1.4", None)
-    [camera] = told_json(roots)["cameras"]
+    [camera] = listing_json(roots)["cameras"]
     sizes = [(size["width"], size["height"]) for size in camera["formats"][0]["sizes"]]
     assert (sizes, camera["formats"][0]["steps"]) == ([(160, 120), (640, 480), (1280, 720)], [16, 8])
 
@@ -217,39 +217,39 @@ def test_what_captures_nothing_is_no_camera(roots: Roots, driver: Driver) -> Non
     """A device that only shows or encodes is left out."""
     driver.capabilities = 0x84000002, 0x04000002
     plug_camera(roots, "video0", "1-1.4", None)
-    assert told_json(roots)["cameras"] == []
+    assert listing_json(roots)["cameras"] == []
 
 
 def test_a_camera_in_use_is_not_opened(roots: Roots, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who has it is told instead of what it offers; its names are told all the same."""
+    """Who has it is reported instead of what it offers; its names are reported all the same."""
     plug_camera(roots, "video0", "1-1.4", None)
     (roots.proc / "77/fd").mkdir(parents=True)
     (roots.proc / "77/fd/3").symlink_to(roots.dev / "video0")
     (roots.proc / "77/comm").write_text("guvcview\n")
     monkeypatch.setattr(devices, "formats", lambda _device: pytest.fail("it was opened"))
-    [camera] = told_json(roots)["cameras"]
+    [camera] = listing_json(roots)["cameras"]
     assert camera["note"] == "in use by guvcview (process 77), so it was not asked"
     assert camera["source"] == "v4l2:1-1.4"
 
 
 def test_a_device_that_may_not_be_opened(roots: Roots, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The sentence names the group that is missing; a file that is no device is told too."""
+    """The sentence names the group that is missing; a file that is no device is reported too."""
     plug_camera(roots, "video0", "1-1.4", None)
-    assert "cannot be opened: Inappropriate ioctl for device" in told_json(roots)["cameras"][0]["note"]
+    assert "cannot be opened: Inappropriate ioctl for device" in listing_json(roots)["cameras"][0]["note"]
 
     def refuse(_device: Path) -> None:
         raise PermissionError(errno.EACCES, "Permission denied")
 
     monkeypatch.setattr(devices, "formats", refuse)
-    assert "usermod -aG video USER" in told(roots)
+    assert "usermod -aG video USER" in listing(roots)
 
 
 def test_microphones(roots: Roots) -> None:
     """By the card's name and number, with what a USB device can capture, and whether somebody has it."""
     plug_microphone(roots, 1, "1-1.4")
-    [microphone] = told_json(roots)["microphones"]
+    [microphone] = listing_json(roots)["microphones"]
     assert (microphone["microphone"], microphone["numbered"]) == ("alsa:hw:CARD=C920,DEV=0", "alsa:hw:1,0")
     assert microphone["formats"] == ["S16_LE, 2 channels, 16000, 24000 Hz"]
     assert not microphone["in_use"]
     (roots.proc / "asound/card1/pcm0c/sub0/status").write_text("state: RUNNING\nowner_pid: 77\n")
-    assert "C920: USB Audio (in use)" in told(roots)
+    assert "C920: USB Audio (in use)" in listing(roots)

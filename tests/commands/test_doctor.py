@@ -12,7 +12,7 @@ import tomli_w
 import trio
 import trustme
 
-from integration.helpers import BOX, KEY, cloud, configuration, site
+from integration.helpers import BOX, KEY, cloud, configuration, run_peers
 from integration.test_whole_run import tls_files
 from interhuman2mqtt import cli, config, exit_codes
 from interhuman2mqtt.capture import alsa, ipc
@@ -57,12 +57,12 @@ async def doctor(folder: Path, values: dict[str, Any], **env: str) -> tuple[int,
 
 
 async def test_all_is_well(tmp_path: Path) -> None:
-    """With everything up each link is told as well, over TLS, and nothing of what was tried stays behind."""
+    """With everything up each link is reported as well, over TLS, and nothing of what was tried stays behind."""
     tls = tls_files(tmp_path, trustme.CA())
-    async with site(tmp_path, tls=tls) as around:
-        secure = {"url": around.cloud.url(scheme="wss"), "ca_file": str(tls.ca_file)}
-        values = around.config(
-            {"front": FILE}, interhuman=secure, mqtt={"url": around.broker.url, "ca_file": str(tls.ca_file)}
+    async with run_peers(tmp_path, tls=tls) as peers:
+        secure = {"url": peers.cloud.url(scheme="wss"), "ca_file": str(tls.ca_file)}
+        values = peers.config(
+            {"front": FILE}, interhuman=secure, mqtt={"url": peers.broker.url, "ca_file": str(tls.ca_file)}
         )
         key = tmp_path / "api.key"
         key.write_text(KEY)
@@ -86,7 +86,7 @@ async def test_all_is_well(tmp_path: Path) -> None:
         } <= set(checks)
         assert "TLS verified" in checks["cloud"]["detail"]
         assert checks["camera front"]["detail"].startswith("h264 320x180 (copied)")
-        async with subscribed(around.broker, ca_file=tls.ca_file) as late:
+        async with subscribed(peers.broker, ca_file=tls.ca_file) as late:
             await trio.sleep(0.2)
             assert not [message for message in late.messages if message.retained]
 
@@ -114,7 +114,7 @@ async def test_all_is_broken(tmp_path: Path) -> None:
     assert KEY not in json.dumps(said)
 
 
-def told(checks: list[Check], name: str) -> Check:
+def check_of(checks: list[Check], name: str) -> Check:
     """The check of that name."""
     [found] = [check for check in checks if check.check == name]
     return found
@@ -137,8 +137,8 @@ async def test_keys(
     async with cloud(tmp_path / "cloud", *options) as simulated:
         config = configured(tmp_path, configuration(simulated.url(), "mqtt://localhost:1", {"front": FILE}))
         checks = await check_cloud(config, None)
-    assert told(checks, "cloud").status is Status.OK
-    key = told(checks, "key")
+    assert check_of(checks, "cloud").status is Status.OK
+    key = check_of(checks, "key")
     assert key.status is status
     assert reason in key.detail
     assert what_to_do in str(key.remedy)
@@ -150,8 +150,8 @@ async def test_a_cloud_that_nobody_vouches_for(tmp_path: Path, api_key: str) -> 
     async with cloud(tmp_path / "cloud", "--cert", str(tls.cert_file), "--cert-key", str(tls.key_file)) as simulated:
         config = configured(tmp_path, configuration(simulated.url(scheme="wss"), "mqtt://localhost:1", {"front": FILE}))
         checks = await check_cloud(config, None)
-    assert (told(checks, "cloud").status, told(checks, "key").status) == (Status.FAILED, Status.SKIPPED)
-    assert "ca_file" in str(told(checks, "cloud").remedy)
+    assert (check_of(checks, "cloud").status, check_of(checks, "key").status) == (Status.FAILED, Status.SKIPPED)
+    assert "ca_file" in str(check_of(checks, "cloud").remedy)
 
 
 def with_broker(folder: Path, url: str, monkeypatch: pytest.MonkeyPatch, **mqtt: str) -> Config:
@@ -168,11 +168,11 @@ async def test_what_a_broker_allows(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         assert [check.status for check in await check_broker(good)] == [Status.OK] * 3
 
         older = await check_broker(with_broker(tmp_path, broker.url, monkeypatch, protocol="3.1.1"))
-        assert told(older, "broker, publishing").status is Status.WARNING
-        assert "3.1.1" in told(older, "broker, publishing").detail
+        assert check_of(older, "broker, publishing").status is Status.WARNING
+        assert "3.1.1" in check_of(older, "broker, publishing").detail
 
         await broker.allow(["user edge", f"topic read interhuman/{BOX}/#"])
-        denied = told(await check_broker(good), "broker, publishing")
+        denied = check_of(await check_broker(good), "broker, publishing")
         assert denied.status is Status.FAILED
         assert f"interhuman/{BOX}/" in denied.detail
         words, *pasted = (denied.remedy or "").splitlines()
@@ -181,10 +181,10 @@ async def test_what_a_broker_allows(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         assert [check.status for check in await check_broker(good)] == [Status.OK] * 3
 
         await broker.allow(["user edge", f"topic write interhuman/{BOX}/#", "topic write homeassistant/#"])
-        deaf = told(await check_broker(good), "broker, requests")
+        deaf = check_of(await check_broker(good), "broker, requests")
         assert (deaf.status, "mqtt.requests" in str(deaf.remedy)) == (Status.FAILED, True)
         silent = await check_broker(with_broker(tmp_path, broker.url, monkeypatch, requests="off"))
-        assert told(silent, "broker, requests").status is Status.SKIPPED
+        assert check_of(silent, "broker, requests").status is Status.SKIPPED
 
         wrong = with_broker(tmp_path, broker.url, monkeypatch, password="not-this-one")
         [refused] = await check_broker(wrong)

@@ -114,7 +114,7 @@ def test_a_pause_of_a_camera_that_was_removed(config: str, pauses: Pauses) -> No
 
 
 def test_a_configuration_with_mistakes(tmp_path: Path, pauses: Pauses, capsys: pytest.CaptureFixture[str]) -> None:
-    """It keeps nobody from pausing: the mistakes are told, and the name is taken as it is."""
+    """It keeps nobody from pausing: the mistakes are reported, and the name is taken as it is."""
     bad = tmp_path / "bad.toml"
     bad.write_text('[cameras.front]\nsauce = "test:"\n')
     assert cli.main(["pause", "front", "--config", str(bad)]) == 0

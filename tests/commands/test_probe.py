@@ -32,7 +32,7 @@ async def probed(*words: str, **env: str) -> tuple[int, str, str]:
 
 
 async def test_a_camera_with_a_password(tmp_path: Path) -> None:
-    """All that is to be known of an RTSP camera, measured; a wrong password is told with its remedy and never shown."""
+    """All that can be known of an RTSP camera, measured; a wrong password is reported with its remedy, not shown."""
     (tmp_path / "pw").write_text("hunter-22\n")
     async with rtsp_server({"/cam": SMALL}, login=Login("viewer", "hunter-22")) as server:
         url = server.url("/cam")
@@ -82,7 +82,7 @@ def test_why_what_lies_on_its_side_is_encoded() -> None:
 
 
 def test_pictures_are_counted() -> None:
-    """In a file from its beginning, and in a piece that goes on, with sound between the pictures."""
+    """In a file from its beginning, and in a piece that goes on, with audio between the pictures."""
     whole = captured(SMALL)
     cuts = list(whole.chunks(whole.record(), source_ended=True))
     assert measure.pictures(media(cuts)) == SMALL.frames

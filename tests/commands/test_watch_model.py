@@ -31,7 +31,7 @@ PAYLOADS = st.binary(max_size=30) | st.dictionaries(st.sampled_from(KEYS), JSON)
 )
 
 
-def told(*messages: tuple[str, Any]) -> Fleet:
+def fleet_of(*messages: tuple[str, Any]) -> Fleet:
     """A fleet after these topics, below the base, were published."""
     fleet = Fleet()
     for topic, payload in messages:
@@ -53,14 +53,14 @@ def test_a_topic_has_its_place() -> None:
 def test_the_will_of_an_earlier_life_is_not_believed() -> None:
     """`offline` counts when it is this life's word, and not when it is that of a life before the present one."""
     online = ("hall/bridge/state", {"state": "online", "boot_id": "2"})
-    assert told(online, ("hall/bridge/state", {"state": "offline", "boot_id": "1"})).boxes["hall"].is_online
-    assert not told(online, ("hall/bridge/state", {"state": "offline", "boot_id": "2"})).boxes["hall"].is_online
+    assert fleet_of(online, ("hall/bridge/state", {"state": "offline", "boot_id": "1"})).boxes["hall"].is_online
+    assert not fleet_of(online, ("hall/bridge/state", {"state": "offline", "boot_id": "2"})).boxes["hall"].is_online
 
 
 def test_what_is_cleared_is_forgotten() -> None:
     """A camera whose topics are all empty is not there any more."""
     status = {"state": "streaming", "since": "2026-11-22T10:00:00Z"}
-    fleet = told(("hall/front/status", status), ("hall/front/state/engagement", {"state": "engaged"}))
+    fleet = fleet_of(("hall/front/status", status), ("hall/front/state/engagement", {"state": "engaged"}))
     assert list(fleet.boxes["hall"].cameras) == ["front"]
     fleet.apply(Place("hall", "front", "status"), b"")
     fleet.apply(Place("hall", "front", "state/engagement"), b"")
@@ -79,7 +79,7 @@ def test_each_attempt_is_no_news() -> None:
 def test_the_files_of_most_are_the_measure() -> None:
     """The mark that most boxes have is the fleet's; no box, no mark."""
     info = {"version": "1", "files_hash": "aaa"}
-    fleet = told(("a/bridge/info", info), ("b/bridge/info", info), ("c/bridge/info", {**info, "files_hash": "zzz"}))
+    fleet = fleet_of(("a/bridge/info", info), ("b/bridge/info", info), ("c/bridge/info", {**info, "files_hash": "zzz"}))
     assert (fleet.files_hash, Fleet().files_hash) == ("aaa", None)
 
 

@@ -154,7 +154,7 @@ EVIL = "\x1b]0;owned\x07[bold red]x[/]\u202egnp\n\x9b31m"
 
 
 def test_nothing_that_was_published_reaches_the_terminal_as_a_command() -> None:
-    """Control characters and markup, in names, words and payloads, are shown and not obeyed."""
+    """Control characters and markup, in names, words and payloads, are shown and not interpreted."""
     shown = fleet(
         {
             **box(EVIL, files=EVIL),

@@ -97,7 +97,7 @@ def test_one_box(file: Path, cameras: str, status: int, capsys: pytest.CaptureFi
 
 
 def test_what_is_wrong_with_the_file(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A mistake is told once, however many boxes there are."""
+    """A mistake is reported once, however many boxes there are."""
     file.write_text(HEAD + '[cameras.front]\nsauce = "test:"\n')
     status, lines = check(capsys, file, "--boxes", "a,b,c")
     assert status == 78

@@ -77,7 +77,7 @@ def test_the_hosts_own_zone() -> None:
 
 
 def test_told_for_people() -> None:
-    """A time is told with its day, without seconds."""
+    """A time is reported with its day, without seconds."""
     assert hours.show_time(AUTUMN.astimezone(ZONE)) == "Sun 2026-10-25 02:00"
 
 

@@ -44,7 +44,7 @@ def test_requests_keep_their_order() -> None:
 
 
 def test_a_flood_costs_the_newest() -> None:
-    """Of too many requests the first ones wait, the others are dropped and counted, and this is told twice in all."""
+    """Of too many requests the first ones wait, the others are dropped and counted, and this is logged twice in all."""
     inbox = Inbox()
     with capture_logs() as logs:
         for n in range(10_000):
@@ -81,7 +81,7 @@ def test_the_last_word_of_a_level_counts(said: list[tuple[str, str]]) -> None:
 
 
 def test_what_was_said_live_stays_so() -> None:
-    """A live OFF that the broker repeats as retained before it is obeyed is still the live one; another is not."""
+    """A live OFF that the broker repeats as retained before it is handled is still the live one; another is not."""
     inbox = Inbox()
     inbox.put(a_level("front", "OFF"))
     inbox.put(a_level("front", "OFF", retained=True))

@@ -50,13 +50,13 @@ def read_level(camera: str, payload: bytes | None, *, retained: bool = False) ->
 
 
 def request(reading: object) -> Request:
-    """What is to be obeyed."""
+    """What is to be handled."""
     assert isinstance(reading, Accepted)
     return reading.request
 
 
 def error(reading: object) -> str:
-    """Why it is not to be obeyed, as the answer says it."""
+    """Why it is not to be handled, as the answer says it."""
     assert isinstance(reading, Rejected)
     said = json.loads(reading.answer.payload)
     assert (said["status"], said["data"], said["error"]) == ("error", None, reading.detail)
@@ -206,7 +206,7 @@ def test_response_topics_that_cannot_be_used(topic: str) -> None:
 
 
 def test_retained_requests_are_ignored() -> None:
-    """A request out of the broker's store is not obeyed and not answered."""
+    """A request out of the broker's store is not handled and not answered."""
     reading = read("restart", retained=True, response_topic="tools/1")
     assert isinstance(reading, Ignored)
     assert reading.why is Ignoring.RETAINED
@@ -317,7 +317,7 @@ ANY_PAYLOAD = st.one_of(
     )
 )
 def test_whatever_comes_is_read(incoming: IncomingMessage) -> None:
-    """Any topic and any payload is obeyed, refused by a good answer, or ignored with a sentence; nothing raises."""
+    """Any topic and any payload is handled, refused by a good answer, or ignored with a sentence; nothing raises."""
     reading = READER.read(incoming, CAMERAS)
     match reading:
         case Accepted(reply=reply):

@@ -1,4 +1,4 @@
-"""What whole runs are made of: the daemon and the simulated cloud, each a process, and what they said."""
+"""What whole runs are made of: the daemon and the simulated cloud, each a process, and what they printed."""
 
 import json
 import os
@@ -16,7 +16,7 @@ import tomli_w
 import trio
 
 from support.mosquitto import Broker, Subscriber, Tls, mosquitto, subscribed
-from support.processes import ProcessEnded, RigProcess, start_process
+from support.processes import ChildProcess, ProcessEnded, start_process
 
 QUICK = ("--window", "2", "--stride", "1", "--cadence", "2")
 """An analysis that says all that it can say within two seconds of media."""
@@ -33,7 +33,7 @@ class Cloud:
         self.folder = folder
         self.port = 0
         self._options = options
-        self._process: RigProcess | None = None
+        self._process: ChildProcess | None = None
 
     def url(self, version: str = "v2", scheme: str = "ws") -> str:
         """Where sessions are opened."""
@@ -112,7 +112,7 @@ class Box:
         self.file = folder / "interhuman2mqtt.toml"
         self.configure(config)
         self._env = {"INTERHUMAN2MQTT_BUGS": "0", "STATE_DIRECTORY": str(folder), "API_KEY": KEY, **(env or {})}
-        self._process: RigProcess | None = None
+        self._process: ChildProcess | None = None
 
     def configure(self, config: Json) -> None:
         """Write the file anew."""
@@ -129,7 +129,7 @@ class Box:
         return {**os.environ, **self._env}
 
     @property
-    def process(self) -> RigProcess:
+    def process(self) -> ChildProcess:
         """As it was started last."""
         assert self._process
         return self._process
@@ -162,7 +162,7 @@ class Box:
         self.process.process.send_signal(number)
 
     async def wait(self, within: float = 15.0) -> int:
-        """Its exit status, as soon as it ends and has said its last."""
+        """Its exit status, as soon as it ends and its last line is read."""
         with trio.fail_after(within):
             status: int = await self.process.process.wait()
             with suppress(ProcessEnded):  # which tells that the pipe has been read to its end too
@@ -200,8 +200,8 @@ async def box(folder: Path, config: Json, env: Mapping[str, str] | None = None) 
             await started.kill()
 
 
-class Site(NamedTuple):
-    """Everything around a box."""
+class Peers(NamedTuple):
+    """What a box talks to: the broker and the cloud, and a subscriber to the broker."""
 
     folder: Path
     broker: Broker
@@ -245,11 +245,11 @@ class Site(NamedTuple):
 
     def states(self, camera: str) -> list[tuple[str, str | None]]:
         """The states of a camera so far with their reasons, each once for as long as it lasted."""
-        said = [(status["state"], status["reason"]) for status in self.statuses(camera)]
-        return [state for before, state in pairwise([None, *said]) if state is not None and state != before]
+        states = [(status["state"], status["reason"]) for status in self.statuses(camera)]
+        return [state for before, state in pairwise([None, *states]) if state is not None and state != before]
 
     def events(self, camera: str, type_: str | None = None) -> list[Json]:
-        """All events of a camera so far that the cloud told, or those of a type."""
+        """All events of a camera so far that the cloud sent, or those of a type."""
         prefix = f"interhuman/{BOX}/{camera}/event/"
         found = [json.loads(m.payload) for m in self.subscriber.messages if m.topic.startswith(prefix)]
         return [event for event in found if event["type"] == type_ or (type_ is None and event["type"] != GAP)]
@@ -278,7 +278,9 @@ def configuration(cloud_url: str, broker_url: str, cameras: Mapping[str, Json], 
 
 
 @asynccontextmanager
-async def site(folder: Path, *options: str, tls: Tls | None = None, lines: Sequence[str] = ()) -> AsyncIterator[Site]:
+async def run_peers(
+    folder: Path, *options: str, tls: Tls | None = None, lines: Sequence[str] = ()
+) -> AsyncIterator[Peers]:
     """A broker, a subscriber to everything on it, and a cloud with a quick analysis; `tls` for both.
 
     `options` are the cloud's, `lines` go into the broker's configuration.
@@ -289,7 +291,7 @@ async def site(folder: Path, *options: str, tls: Tls | None = None, lines: Seque
         broker = await stack.enter_async_context(mosquitto(folder, tls=tls, lines=lines))
         subscriber = await stack.enter_async_context(subscribed(broker, ca_file=ca_file, as_published=True))
         simulated = await stack.enter_async_context(cloud(folder / "cloud", *QUICK, *certificate, *options))
-        yield Site(folder, broker, simulated, subscriber, ca_file)
+        yield Peers(folder, broker, simulated, subscriber, ca_file)
 
 
 def processes() -> dict[int, str]:

@@ -17,14 +17,14 @@ from support.clips import Clip, frame_numbers, opened
 from support.rtsp import RtspServer
 
 LENGTH = struct.Struct(">I")
-PICTURES = {1, 5}
+CODED_FRAMES = {1, 5}
 """NAL unit types of coded pictures in H.264 (ITU-T H.264, table 7-1)."""
 BLOCK_S = 0.01
 LOUD = 6000
 """Between the two tones of a clip, as the greatest sample of a block."""
 
 
-class Shown(NamedTuple):
+class NumberedFrame(NamedTuple):
     """A frame of what the cloud got."""
 
     media: float
@@ -32,7 +32,7 @@ class Shown(NamedTuple):
     number: int
 
 
-def shown(cloud: Cloud, session: int = 1) -> list[Shown]:
+def frames_of(cloud: Cloud, session: int = 1) -> list[NumberedFrame]:
     """All frames that a session got, in their order; every one must carry its number."""
     starts = [line["start"] for line in cloud.happened("decoded", session=session) if line["start"] is not None]
     frames = [
@@ -41,7 +41,7 @@ def shown(cloud: Cloud, session: int = 1) -> list[Shown]:
         for seconds, number in frame_numbers(file)
     ]
     assert [seconds for seconds, number in frames if number is None] == []
-    return [Shown(seconds, number or 0) for seconds, number in frames]
+    return [NumberedFrame(seconds, number or 0) for seconds, number in frames]
 
 
 class Received(NamedTuple):
@@ -49,72 +49,72 @@ class Received(NamedTuple):
 
     number: int
     request_id: str
-    frames: list[Shown]
+    frames: list[NumberedFrame]
 
 
 def received(cloud: Cloud) -> list[Received]:
     """All sessions that got media, in their order."""
     opened = [(line["session"], line["request_id"]) for line in cloud.happened("opened")]
-    return [Received(n, id_, shown(cloud, n)) for n, id_ in opened if cloud.files(n)]
+    return [Received(n, id_, frames_of(cloud, n)) for n, id_ in opened if cloud.files(n)]
 
 
-def captured_at(camera: RtspServer, mount: str, frames: list[Shown], media: float) -> datetime:
+def captured_at(camera: RtspServer, mount: str, frames: list[NumberedFrame], media: float) -> datetime:
     """When what stands at `media` seconds of a session was captured, by the log of the camera itself."""
     frame = max((frame for frame in frames if frame.media <= media + 1e-6), default=frames[0])
     seconds = camera.captured_at(mount, frame.number) + media - frame.media
     return datetime.fromtimestamp(seconds, UTC)
 
 
-def pictures(media: Path | str) -> list[bytes]:
+def coded_frames(media: Path | str) -> list[bytes]:
     """Each picture's NAL units as they stand in an MP4, without parameter sets and the like."""
     with opened(media) as file:
-        return [b"".join(_pictures_in(bytes(packet))) for packet in file.demux(video=0) if packet.size]
+        return [b"".join(_coded_frames_in(bytes(packet))) for packet in file.demux(video=0) if packet.size]
 
 
-def _pictures_in(packet: bytes) -> Iterator[bytes]:
+def _coded_frames_in(packet: bytes) -> Iterator[bytes]:
     at = 0
     while at < len(packet):
         [length] = LENGTH.unpack_from(packet, at)
         unit = packet[at + LENGTH.size : at + LENGTH.size + length]
-        if unit[0] & 0x1F in PICTURES:
+        if unit[0] & 0x1F in CODED_FRAMES:
             yield unit
         at += LENGTH.size + length
 
 
 def is_part_of(clip: Clip, files: list[Path]) -> bool:
     """Whether a session's pictures are the clip's own, byte for byte, from some frame on, through its loops."""
-    sent, got = pictures(clip.path()), [picture for file in files for picture in pictures(file)]
+    sent, got = coded_frames(clip.path()), [picture for file in files for picture in coded_frames(file)]
     first = sent.index(got[0]) if got and got[0] in sent else None
     return first is not None and got == [sent[(first + n) % len(sent)] for n in range(len(got))]
 
 
-def sounds(media: Path | str) -> list[bytes]:
-    """Each packet of sound of an MP4, as it stands there."""
+def audio_packets(media: Path | str) -> list[bytes]:
+    """Each packet of audio of an MP4, as it stands there."""
     with opened(media) as file:
         return [bytes(packet) for packet in file.demux(audio=0) if packet.size]
 
 
-def is_part_of_sound(clip: Clip, files: list[Path]) -> bool:
+def is_part_of_audio(clip: Clip, files: list[Path]) -> bool:
     """Whether the packets of all files, one after the other, are the clip's own from some packet on, through its loops.
 
     The packet that only primes a decoder, before the clip's zero, is not served by a camera.
     """
-    served = served_sounds(clip)
-    got = [packet for file in files for packet in sounds(file)]
+    served = served_audio(clip)
+    got = [packet for file in files for packet in audio_packets(file)]
     for first in range(len(served)):
         if all(packet == served[(first + n) % len(served)] for n, packet in enumerate(got)):
             return bool(got)
     return False
 
 
-def served_sounds(clip: Clip) -> list[bytes]:
-    """The packets of sound that a camera sends."""
+def served_audio(clip: Clip) -> list[bytes]:
+    """The packets of audio that a camera sends."""
     with opened(clip.path()) as file:
         return [bytes(packet) for packet in file.demux(audio=0) if packet.size and (packet.pts or 0) >= 0]
 
 
-def has_sound(media: Path) -> bool:
-    """Whether there is a sound track."""
+def has_audio(media: Path) -> bool:
+    """Whether there is an audio track."""
     with opened(media) as file:
         return bool(file.streams.audio)
 
@@ -130,7 +130,7 @@ def beeps(media: Path) -> list[float]:
 
 
 def loudness(media: Path) -> Iterator[tuple[float, int]]:
-    """Time and greatest sample of each hundredth of a second of the sound."""
+    """Time and greatest sample of each hundredth of a second of the audio."""
     resampler = AudioResampler("s16", "mono", 48000)
     size = round(48000 * BLOCK_S)
     with av.open(str(media)) as file:

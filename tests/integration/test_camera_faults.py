@@ -1,4 +1,4 @@
-"""Each fault of a camera is noticed in its time, told by its reason and recovered from; its neighbour feels nothing."""
+"""Each fault of a camera is noticed in time, reported by its reason and recovered from; no neighbour feels it."""
 
 import os
 import shutil
@@ -15,7 +15,7 @@ import pytest
 import trio
 
 from integration import oracle
-from integration.helpers import Box, Json, Site, box, site
+from integration.helpers import Box, Json, Peers, box, run_peers
 from interhuman2mqtt.cameras.stall_detector import NOTICE_S, OPENINGS, SILENT_WORKER_S, STALL_S
 from support.clips import Clip
 from support.netproxy import Network, network
@@ -127,7 +127,7 @@ async def do(act: Act | None, camera: Broken) -> None:
 class Scene(NamedTuple):
     """A running box with two cameras, one of which is to be broken."""
 
-    around: Site
+    peers: Peers
     daemon: Box
     broken: Broken
 
@@ -143,26 +143,26 @@ async def scene(folder: Path, source: str) -> AsyncIterator[Scene]:
         net = await stack.enter_async_context(network(to=server.port))
         jumps = Jumps(RATES)
         net.alter = jumps.connection
-        around = await stack.enter_async_context(site(folder))
+        peers = await stack.enter_async_context(run_peers(folder))
         url = f"file:{film}" if source == "file" else server.url("/cam", net.port)
         cameras: dict[str, Json] = {
             "healthy": {"source": healthy.url("/cam")},
             "broken": {"source": url, "open_timeout": OPEN_TIMEOUT_S},
         }
-        daemon = await stack.enter_async_context(box(folder, around.config(cameras)))
-        await around.wait_status("healthy", "streaming")
-        await around.wait_status("broken", "streaming")
-        yield Scene(around, daemon, Broken(server, net, jumps, film, daemon))
+        daemon = await stack.enter_async_context(box(folder, peers.config(cameras)))
+        await peers.wait_status("healthy", "streaming")
+        await peers.wait_status("broken", "streaming")
+        yield Scene(peers, daemon, Broken(server, net, jumps, film, daemon))
         assert await daemon.stop() == 0
 
 
-def assert_undisturbed(around: Site, since: float) -> None:
+def assert_undisturbed(peers: Peers, since: float) -> None:
     """The healthy camera lost no frame, and its chunks came as evenly after `since` as before."""
-    [ready] = around.events("healthy", "session.ready")
-    [opened] = around.cloud.happened("opened", request_id=ready["session"])
-    numbers = [frame.number for frame in oracle.shown(around.cloud, opened["session"])]
+    [ready] = peers.events("healthy", "session.ready")
+    [opened] = peers.cloud.happened("opened", request_id=ready["session"])
+    numbers = [frame.number for frame in oracle.frames_of(peers.cloud, opened["session"])]
     assert numbers == list(range(len(numbers)))
-    at = [chunk["monotonic"] for chunk in around.cloud.happened("chunk", session=opened["session"])]
+    at = [chunk["monotonic"] for chunk in peers.cloud.happened("chunk", session=opened["session"])]
     quiet = [after - before for before, after in pairwise(at) if after < since]
     busy = [after - before for before, after in pairwise(at) if after >= since]
     assert len(quiet) >= 3
@@ -170,8 +170,8 @@ def assert_undisturbed(around: Site, since: float) -> None:
     # at first it catches up with what was captured while the session was opened
     assert median(busy) < max(median(quiet), CHUNK_S) * 1.2
     assert max(busy) < max(quiet) * 2 + CHUNK_S
-    assert [state for state, _ in around.states("healthy")] == ["connecting", "streaming", "stopped"]
-    assert around.events("healthy", "coverage.dropped") == []
+    assert [state for state, _ in peers.states("healthy")] == ["connecting", "streaming", "stopped"]
+    assert peers.events("healthy", "coverage.dropped") == []
 
 
 @pytest.mark.parametrize(
@@ -180,52 +180,52 @@ def assert_undisturbed(around: Site, since: float) -> None:
 async def test_a_fault(tmp_path: Path, name: str) -> None:
     """It is noticed within the time that `stalls` states, told with its reason, and the camera streams again."""
     fault = FAULTS[name]
-    async with scene(tmp_path, fault.source) as (around, _, broken):
+    async with scene(tmp_path, fault.source) as (peers, _, broken):
         await trio.sleep(QUIET_S)
         since = time.monotonic()
-        began = around.statuses("broken")[-1]
+        began = peers.statuses("broken")[-1]
         await do(fault.happens, broken)
-        told = await around.wait_latest("broken", lambda s: s["state"] == "offline", fault.within + SLACK_S)
+        told = await peers.wait_latest("broken", lambda s: s["state"] == "offline", fault.within + SLACK_S)
         assert told["reason"] in fault.reasons
         assert told["detail"]
         assert told["session"] is None
         if name == "blocks in open":
             within = OPENINGS * OPEN_TIMEOUT_S + NOTICE_S + SLACK_S
-            await around.wait_latest("broken", lambda s: s["reason"] == "open_timeout", within)
+            await peers.wait_latest("broken", lambda s: s["reason"] == "open_timeout", within)
         await do(fault.ends, broken)
-        back = await around.wait_latest("broken", lambda s: s["state"] == "streaming", 60)
+        back = await peers.wait_latest("broken", lambda s: s["state"] == "streaming", 60)
         assert (back["reason"], back["attempts"]) == (None, 0)
         assert back["session"] != began["session"]
-        await around.cloud.wait_happened("decoded", request_id=back["session"])
+        await peers.cloud.wait_happened("decoded", request_id=back["session"])
         await trio.sleep(3 * CHUNK_S)
-    assert_undisturbed(around, since)
+    assert_undisturbed(peers, since)
     if name in {"another size", "other codecs"}:
         assert back["source"] != began["source"]
 
 
 async def test_a_camera_that_is_muted(tmp_path: Path) -> None:
-    """Its session goes on with silence; status and `coverage.degraded` say so, and that the sound is back."""
-    async with scene(tmp_path, "rtsp") as (around, _, broken):
-        began = around.statuses("broken")[-1]
+    """Its session goes on with silence; status and `coverage.degraded` say so, and that the audio is back."""
+    async with scene(tmp_path, "rtsp") as (peers, _, broken):
+        began = peers.statuses("broken")[-1]
         await broken.server.mute("audio")
-        told = await around.wait_latest("broken", lambda s: s["audio_missing"] is not None, STALL + SLACK_S)
+        told = await peers.wait_latest("broken", lambda s: s["audio_missing"] is not None, STALL + SLACK_S)
         assert told["audio_missing"]["reason"] == "audio_stalled"
         await broken.server.unmute("audio")
-        back = await around.wait_latest("broken", lambda s: s["audio_missing"] is None, SLACK_S)
+        back = await peers.wait_latest("broken", lambda s: s["audio_missing"] is None, SLACK_S)
         for status in (told, back):
             assert (status["state"], status["session"]) == ("streaming", began["session"])
-    begun, ended = around.events("broken", "coverage.degraded")
+    begun, ended = peers.events("broken", "coverage.degraded")
     for event in (begun, ended):
         assert (event["data"]["track"], event["data"]["reason"], event["synthetic"]) == ("audio", "audio_stalled", True)
     assert (begun["end_at"], begun["data"]["seconds"]) == (None, None)
     assert ended["start_at"] == begun["start_at"] == told["audio_missing"]["since"]
     assert ended["data"]["seconds"] >= STALL_S
-    assert {gap["data"]["reason"] for gap in around.events("broken", "coverage.gap")} <= {"starting", "stopped"}
+    assert {gap["data"]["reason"] for gap in peers.events("broken", "coverage.gap")} <= {"starting", "stopped"}
 
 
 async def test_times_that_jump_both_ways(tmp_path: Path) -> None:
     """A camera whose clock jumps by minutes goes on in the same session, with every frame, in real time."""
-    async with scene(tmp_path, "net") as (around, daemon, broken):
+    async with scene(tmp_path, "net") as (peers, daemon, broken):
         await trio.sleep(QUIET_S)
         since = time.monotonic()
         for seconds in (30.0, -90.0, 300.0):
@@ -233,9 +233,9 @@ async def test_times_that_jump_both_ways(tmp_path: Path) -> None:
             await trio.sleep(3)
         rules = {rule for line in daemon.log for rule in line.get("rules", []) if line.get("camera") == "broken"}
         assert {"jump_ahead", "jump_back"} <= rules
-    [ready] = around.events("broken", "session.ready")
-    [opened] = around.cloud.happened("opened", request_id=ready["session"])
-    frames = oracle.shown(around.cloud, opened["session"])
+    [ready] = peers.events("broken", "session.ready")
+    [opened] = peers.cloud.happened("opened", request_id=ready["session"])
+    frames = oracle.frames_of(peers.cloud, opened["session"])
     assert [frame.number for frame in frames] == list(range(len(frames)))
     assert frames[-1].media - frames[0].media == pytest.approx((len(frames) - 1) / 15, abs=1.0)
-    assert_undisturbed(around, since)
+    assert_undisturbed(peers, since)

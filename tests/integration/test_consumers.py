@@ -13,11 +13,11 @@ import pytest
 import trio
 
 from integration import contract
-from integration.helpers import BOX, box, site
+from integration.helpers import BOX, box, run_peers
 from support import npm
 from support.clips import Clip
 from support.mosquitto import Broker, Received
-from support.processes import RigProcess, running
+from support.processes import ChildProcess, running
 
 CONSUMERS = Path(__file__).parents[2] / "config" / "examples"
 SIGNAL = re.compile(rf"\d{{4}}-\S+Z {BOX} front [a-z_]+")
@@ -28,22 +28,22 @@ TELEGRAF = tomllib.loads((CONSUMERS / "telegraf" / "interhuman.conf").read_text(
 
 async def test_the_consumers_hear_a_live_run(tmp_path: Path) -> None:
     """Python, Node and Node-RED get a camera's signals; Telegraf's paths lead to values in what is published."""
-    async with site(tmp_path) as around, AsyncExitStack() as stack:
-        listening = [await stack.enter_async_context(_python(around.broker))]
+    async with run_peers(tmp_path) as peers, AsyncExitStack() as stack:
+        listening = [await stack.enter_async_context(_python(peers.broker))]
         if npm.IS_THERE:
-            listening.append(await stack.enter_async_context(_node(tmp_path, around.broker)))
-            await stack.enter_async_context(_node_red(tmp_path, around.broker))
-        config = around.config({"front": {"source": f"file:{Clip().path()}"}})
+            listening.append(await stack.enter_async_context(_node(tmp_path, peers.broker)))
+            await stack.enter_async_context(_node_red(tmp_path, peers.broker))
+        config = peers.config({"front": {"source": f"file:{Clip().path()}"}})
         async with box(tmp_path, config) as daemon:
             for subscriber in listening:
                 await subscriber.wait_line(lambda line: SIGNAL.fullmatch(line) is not None, PATIENCE_S)
             if npm.IS_THERE:
-                sentence = await around.subscriber.wait_topic("notify/interhuman", PATIENCE_S)
+                sentence = await peers.subscriber.wait_topic("notify/interhuman", PATIENCE_S)
                 assert re.fullmatch("front: [a-z_]+, (medium|high)", sentence.payload.decode())
-            await around.wait_event("front", "signal.ended", PATIENCE_S)
-            await around.wait_event("front", "conversation_quality.updated", PATIENCE_S)
+            await peers.wait_event("front", "signal.ended", PATIENCE_S)
+            await peers.wait_event("front", "conversation_quality.updated", PATIENCE_S)
             assert await daemon.stop() == 0
-    assert list(_dead_ends(around.subscriber.messages)) == []
+    assert list(_dead_ends(peers.subscriber.messages)) == []
     if not npm.IS_THERE:
         pytest.skip("npm is not installed, so neither Node nor Node-RED was run")
 
@@ -96,14 +96,14 @@ def _leads_somewhere(path: str, payload: Any) -> bool:
 
 
 @asynccontextmanager
-async def _python(broker: Broker) -> AsyncIterator[RigProcess]:
+async def _python(broker: Broker) -> AsyncIterator[ChildProcess]:
     command = [sys.executable, str(CONSUMERS / "python" / "subscribe.py"), "localhost", str(broker.port)]
     async with running(command) as process:
         yield process
 
 
 @asynccontextmanager
-async def _node(folder: Path, broker: Broker) -> AsyncIterator[RigProcess]:
+async def _node(folder: Path, broker: Broker) -> AsyncIterator[ChildProcess]:
     home = await trio.to_thread.run_sync(npm.installed, "mqtt")
     (folder / "node_modules").symlink_to(home / "node_modules")
     script = folder / "subscribe.mjs"
@@ -113,7 +113,7 @@ async def _node(folder: Path, broker: Broker) -> AsyncIterator[RigProcess]:
 
 
 @asynccontextmanager
-async def _node_red(folder: Path, broker: Broker) -> AsyncIterator[RigProcess]:
+async def _node_red(folder: Path, broker: Broker) -> AsyncIterator[ChildProcess]:
     """Node-RED with the flow as it is but for the broker's port, and without its editor; once its flow is running."""
     home = await trio.to_thread.run_sync(npm.installed, "node-red")
     user = folder / "node-red"

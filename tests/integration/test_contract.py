@@ -8,8 +8,8 @@ from jsonschema import Draft7Validator
 
 from generate.configuration import document
 from integration import contract
-from integration.desk import running
 from integration.helpers import BOX, GAP, Json
+from integration.requester import running
 from interhuman2mqtt.control.requests import COMMANDS
 from support.clips import Clip
 
@@ -24,25 +24,25 @@ def is_now(state: str) -> Callable[[Json], bool]:
 
 async def test_a_run_is_as_its_documents_say(tmp_path: Path) -> None:
     """Each message, requests and answers included, is on one channel of the AsyncAPI document and as it says there."""
-    async with running(tmp_path, {"front": {"source": f"file:{Clip().path()}"}}) as desk:
-        around = desk.around
-        await around.wait_status("front", "streaming")
-        await around.wait_event("front", "conversation_quality.updated")
-        await around.wait_event("front", "signal.detected")
+    async with running(tmp_path, {"front": {"source": f"file:{Clip().path()}"}}) as requester:
+        peers = requester.peers
+        await peers.wait_status("front", "streaming")
+        await peers.wait_event("front", "conversation_quality.updated")
+        await peers.wait_event("front", "signal.detected")
         for word, state in (("ON", "paused"), ("OFF", "streaming")):
-            await desk.speaker.say(f"interhuman/{BOX}/front/pause/set", word, retain=True)
-            await around.wait_latest("front", is_now(state))
+            await requester.publisher.publish(f"interhuman/{BOX}/front/pause/set", word, retain=True)
+            await peers.wait_latest("front", is_now(state))
         for command in COMMANDS:
             fields: Json = {"level": "debug"} if command == "log_level" else {}
-            await around.wait_latest("front", is_now("streaming"))
-            await desk.ask(command, **fields)
-        await around.wait_latest("front", is_now("streaming"))
-        await around.wait_event("front", GAP)
-    messages = around.subscriber.messages
+            await peers.wait_latest("front", is_now("streaming"))
+            await requester.ask(command, **fields)
+        await peers.wait_latest("front", is_now("streaming"))
+        await peers.wait_event("front", GAP)
+    messages = peers.subscriber.messages
     contract.assert_keeps(messages, BOX)
     heard = {contract.channel_of(message.topic).name for message in messages}
     assert {channel.name for channel in contract.channels()} - heard == UNHEARD
-    info = json.loads(around.subscriber.payloads("bridge/info")[-1])
+    info = json.loads(peers.subscriber.payloads("bridge/info")[-1])
     assert [error.message for error in Draft7Validator(document()).iter_errors(info["config"])] == []
 
 

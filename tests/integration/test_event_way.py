@@ -8,7 +8,7 @@ from pathlib import Path
 
 import trio
 
-from integration.helpers import Box, site
+from integration.helpers import Box, run_peers
 from support.processes import start_process
 
 ROOT = Path(__file__).parents[2]
@@ -31,13 +31,13 @@ def documented() -> list[tuple[str, str]]:
 async def traced(folder: Path) -> list[list[tuple[str, str]]]:
     """Return what each of some events entered on its way: file and function, in their order."""
     out = folder / "ways.json"
-    async with site(folder) as around:
-        file = Box(folder, around.config({"front": CAMERA})).file
-        environment = Box(folder, around.config({"front": CAMERA})).environment
+    async with run_peers(folder) as peers:
+        file = Box(folder, peers.config({"front": CAMERA})).file
+        environment = Box(folder, peers.config({"front": CAMERA})).environment
         command = [sys.executable, str(TRACER), str(out), "run", "--config", str(file)]
         service = await start_process(command, environment)
         try:
-            await around.wait_event("front", "signal.detected", within=30, count=2)
+            await peers.wait_event("front", "signal.detected", within=30, count=2)
         finally:
             with trio.move_on_after(10, shield=True):
                 await service.kill()

@@ -7,7 +7,7 @@ from pathlib import Path
 import trio
 
 from capture import unusual_clips
-from integration.helpers import Json, Site, box, site
+from integration.helpers import Json, Peers, box, run_peers
 from support.clips import frame_numbers, opened
 from support.scripted_camera import scripted_camera
 from support.scripted_tracks import film
@@ -22,19 +22,19 @@ async def test_what_the_cloud_gets_is_what_it_seems(tmp_path: Path) -> None:
         for name, path in (("refreshed", unusual_clips.refreshed()), ("turns", unusual_clips.taking_turns())):
             camera = await stack.enter_async_context(scripted_camera(film(path, unusual_clips.SECONDS)))
             cameras[name] = {"source": camera.url()}
-        around = await stack.enter_async_context(site(tmp_path, "--decode", "all"))
-        async with box(tmp_path, around.config(cameras)) as daemon:
-            await around.wait_latest("refreshed", lambda status: "intra refresh" in (status["source"] or ""))
+        peers = await stack.enter_async_context(run_peers(tmp_path, "--decode", "all"))
+        async with box(tmp_path, peers.config(cameras)) as daemon:
+            await peers.wait_latest("refreshed", lambda status: "intra refresh" in (status["source"] or ""))
             for name in cameras:
-                await around.wait_latest(name, lambda status: status["state"] == "streaming")
+                await peers.wait_latest(name, lambda status: status["state"] == "streaming")
                 with trio.fail_after(CHUNKS + 20):
-                    while len(chunks(around, name)) < CHUNKS:  # noqa: ASYNC110 - a file wakes nobody
+                    while len(chunks(peers, name)) < CHUNKS:  # noqa: ASYNC110 - a file wakes nobody
                         await trio.sleep(0.1)
             assert await daemon.stop() == 0
-        assert around.cloud.happened("event", type="error") == []
-        assert [state for state, _ in around.states("turns")] == ["connecting", "streaming", "stopped"]
+        assert peers.cloud.happened("event", type="error") == []
+        assert [state for state, _ in peers.states("turns")] == ["connecting", "streaming", "stopped"]
         for name in cameras:
-            [file] = around.cloud.files(session(around, name))
+            [file] = peers.cloud.files(session(peers, name))
             numbers = [number for _, number in frame_numbers(file)]
             assert None not in numbers, name
             frames = unusual_clips.FRAMES
@@ -43,12 +43,12 @@ async def test_what_the_cloud_gets_is_what_it_seems(tmp_path: Path) -> None:
                 assert (media.streams.video[0].width, media.streams.video[0].height) == unusual_clips.SIZE
 
 
-def chunks(around: Site, name: str) -> list[Json]:
+def chunks(peers: Peers, name: str) -> list[Json]:
     """What the cloud decoded of a camera's newest session."""
-    return around.cloud.happened("decoded", session=session(around, name))
+    return peers.cloud.happened("decoded", session=session(peers, name))
 
 
-def session(around: Site, name: str) -> int:
+def session(peers: Peers, name: str) -> int:
     """The number of a camera's newest session; 0 before the cloud knows of it."""
-    ours = [status["session"] for status in around.statuses(name) if status["session"]][-1]
-    return max((line["session"] for line in around.cloud.happened("opened", request_id=ours)), default=0)
+    ours = [status["session"] for status in peers.statuses(name) if status["session"]][-1]
+    return max((line["session"] for line in peers.cloud.happened("opened", request_id=ours)), default=0)

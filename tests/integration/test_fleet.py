@@ -14,10 +14,10 @@ import trio
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse
 
-from integration.helpers import BOX, Box, Json, Site, box, site
+from integration.helpers import BOX, Box, Json, Peers, box, run_peers
 from support.clips import Clip
 from support.mosquitto import free_port
-from support.processes import RigProcess, running
+from support.processes import ChildProcess, running
 
 DASHBOARD = Path(__file__).parents[2] / "config" / "deploy" / "grafana" / "interhuman2mqtt.json"
 WATCH = [sys.executable, "-m", "interhuman2mqtt", "watch"]
@@ -81,7 +81,7 @@ async def scraped(port: int) -> Scrape:
 class Running(NamedTuple):
     """A daemon with metrics, and what is around it."""
 
-    around: Site
+    peers: Peers
     daemon: Box
     port: int
 
@@ -91,12 +91,12 @@ async def test_a_box_is_seen(tmp_path: Path) -> None:
 
     A port in use costs the metrics for as long as it is, and nothing else; a camera that is removed vanishes.
     """
-    async with site(tmp_path) as around:
+    async with run_peers(tmp_path) as peers:
         port = free_port()
-        config = around.config({"front": FRONT, "gone": GONE}, metrics={"listen": f"127.0.0.1:{port}"})
+        config = peers.config({"front": FRONT, "gone": GONE}, metrics={"listen": f"127.0.0.1:{port}"})
         other = socket.create_server(("127.0.0.1", port))
-        async with box(tmp_path, config) as daemon, running([*WATCH, "--broker", around.broker.url]) as watch:
-            seen = Running(around, daemon, port)
+        async with box(tmp_path, config) as daemon, running([*WATCH, "--broker", peers.broker.url]) as watch:
+            seen = Running(peers, daemon, port)
             with other:
                 await port_is_in_use(seen)
             await metrics_are_told(seen)
@@ -112,14 +112,14 @@ async def port_is_in_use(seen: Running) -> None:
         f"metrics.listen: 127.0.0.1:{seen.port}: another program listens there: "
         "end it, or choose another port and restart"
     )
-    await seen.around.wait_status("front", "streaming")
+    await seen.peers.wait_status("front", "streaming")
 
 
 async def metrics_are_told(seen: Running) -> None:
     """Every stage has its numbers, in both formats, and the dashboard needs no others."""
     await seen.daemon.wait_log("metrics are served", within=90)
     for type_ in ("signal.detected", "conversation_quality.updated"):
-        await seen.around.wait_event("front", type_, within=60)
+        await seen.peers.wait_event("front", type_, within=60)
     assert await get(seen.port, "/health") == "everything moves\n"
     scrape = await scraped(seen.port)
     nought = [name for name, labels in STAGES.items() if scrape.value(name, labels) <= 0]
@@ -161,7 +161,7 @@ def expressions(value: object) -> Iterable[str]:
                 yield from expressions(inner)
 
 
-async def watch_shows(seen: Running, watch: RigProcess) -> None:
+async def watch_shows(seen: Running, watch: ChildProcess) -> None:
     """As lines in a pipe, as a table of 80 columns, and as JSON; what the marks are is what `check` says."""
     await watch.wait_line(lambda line: f"{BOX}/front" in line and "streaming - h264" in line)
     await watch.wait_line(lambda line: f"{BOX}/gone" in line and "offline - unreachable" in line)
@@ -171,7 +171,7 @@ async def watch_shows(seen: Running, watch: RigProcess) -> None:
     assert "1 of 1 boxes online, 1 of 2 cameras streaming" in once
     assert re.search(r"^  gone +offline unreachable", once, re.MULTILINE)
     assert max(map(len, once.splitlines())) <= 80
-    told = json.loads(await output([*WATCH, "--broker", seen.around.broker.url, "--once", "--json"]))
+    told = json.loads(await output([*WATCH, "--broker", seen.peers.broker.url, "--once", "--json"]))
     assert told["boxes"][BOX]["cameras"]["front"]["status"]["state"] == "streaming"
     checked = await output([sys.executable, "-m", "interhuman2mqtt", "check", "--config", str(seen.daemon.file)])
     info = told["boxes"][BOX]["info"]
@@ -187,16 +187,16 @@ async def output(command: list[str]) -> str:
 
 async def a_removed_camera_vanishes(seen: Running) -> None:
     """After a reload without it, nothing is told of a camera any more."""
-    seen.daemon.configure(seen.around.config({"front": FRONT}, metrics={"listen": f"127.0.0.1:{seen.port}"}))
+    seen.daemon.configure(seen.peers.config({"front": FRONT}, metrics={"listen": f"127.0.0.1:{seen.port}"}))
     seen.daemon.send(signal.SIGHUP)
     await seen.daemon.wait_log("configuration reloaded")
     assert (await scraped(seen.port)).labels("camera") == {"front"}
 
 
-async def broker_and_box_are_lost(seen: Running, watch: RigProcess) -> None:
+async def broker_and_box_are_lost(seen: Running, watch: ChildProcess) -> None:
     """Both are said, and that the broker is back; SIGINT ends with 0, also where there is no broker."""
     before = len(watch.lines)
-    await seen.around.broker.restart()
+    await seen.peers.broker.restart()
     await watch.wait_line(lambda line: line.startswith("not connected: "))
     await watch.wait_line(lambda line: line.startswith("connected: ") and line in watch.lines[before:], within=60)
     await watch.wait_line(lambda line: "box online" in line and line in watch.lines[before:], within=60)

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from integration import oracle
-from integration.helpers import box, site
+from integration.helpers import box, run_peers
 from support.mosquitto import free_port
 from support.rtsp import MOUNTS, Login, rtsp_server
 
@@ -18,9 +18,9 @@ async def test_four_cameras(tmp_path: Path) -> None:
         rtsp_server(MOUNT) as healthy,
         rtsp_server(MOUNT) as failing,
         rtsp_server(MOUNT, login=Login("viewer", "the password")) as locked,
-        site(tmp_path) as around,
+        run_peers(tmp_path) as peers,
     ):
-        config = around.config(
+        config = peers.config(
             {
                 "healthy": {"source": healthy.url("/cam")},
                 "failing": {"source": failing.url("/cam")},
@@ -29,25 +29,25 @@ async def test_four_cameras(tmp_path: Path) -> None:
             }
         )
         async with box(tmp_path, config) as daemon:
-            dead = await around.wait_status("dead", "offline", "unreachable")
+            dead = await peers.wait_status("dead", "offline", "unreachable")
             assert "refused the connection" in dead["detail"]
-            refused = await around.wait_status("locked", "refused", "camera_password")
+            refused = await peers.wait_status("locked", "refused", "camera_password")
             assert "refused the user name or password" in refused["detail"]
-            streaming = await around.wait_status("healthy", "streaming")
-            await around.wait_status("failing", "streaming")
+            streaming = await peers.wait_status("healthy", "streaming")
+            await peers.wait_status("failing", "streaming")
             await failing.stop()
-            gone = await around.wait_latest("failing", lambda status: status["state"] == "offline")
+            gone = await peers.wait_latest("failing", lambda status: status["state"] == "offline")
             assert gone["reason"] in {"source_ended", "unreachable"}
             await failing.start()
-            back = await around.wait_latest("failing", lambda status: status["state"] == "streaming")
+            back = await peers.wait_latest("failing", lambda status: status["state"] == "streaming")
             assert (back["reason"], back["attempts"]) == (None, 0)
-            await around.cloud.wait_happened("chunk", request_id=back["session"])
+            await peers.cloud.wait_happened("chunk", request_id=back["session"])
             assert await daemon.stop() == 0
-        [opened] = around.cloud.happened("opened", request_id=streaming["session"])
-        numbers = [frame.number for frame in oracle.shown(around.cloud, opened["session"])]
+        [opened] = peers.cloud.happened("opened", request_id=streaming["session"])
+        numbers = [frame.number for frame in oracle.frames_of(peers.cloud, opened["session"])]
         assert numbers == list(range(len(numbers)))
         assert len(numbers) >= 60
-        assert [state for state, _ in around.states("healthy")] == ["connecting", "streaming", "stopped"]
-        assert around.events("healthy", "coverage.dropped") == []
+        assert [state for state, _ in peers.states("healthy")] == ["connecting", "streaming", "stopped"]
+        assert peers.events("healthy", "coverage.dropped") == []
         for camera in ("healthy", "failing", "dead", "locked"):
-            assert around.statuses(camera)[-1]["state"] == "stopped"
+            assert peers.statuses(camera)[-1]["state"] == "stopped"

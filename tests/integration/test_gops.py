@@ -7,14 +7,14 @@ from typing import NamedTuple
 import pytest
 
 from integration import oracle
-from integration.helpers import Json, Site, box, site
+from integration.helpers import Json, Peers, box, run_peers
 from interhuman2mqtt.capture.chunk_length import SHORT_OF_CHUNK
 from support.clips import Clip
 from support.rtsp import rtsp_server
 
 CHUNKS = 3
 TICK_S = 0.03
-"""A picture of sound may stand out of a chunk, and stamps of RTP are rounded."""
+"""A frame of audio may stand out of a chunk, and stamps of RTP are rounded."""
 
 
 class Point(NamedTuple):
@@ -36,7 +36,7 @@ class Point(NamedTuple):
 
     @property
     def clip(self) -> Clip:
-        """What it sends, in whole GOPs, and as long as sound needs to loop without a seam."""
+        """What it sends, in whole GOPs, and as long as audio needs to loop without a seam."""
         seconds = next(seconds for seconds in count(8, 8) if seconds * self.fps % self.gop == 0)
         return Clip(size=(192, 108), fps=self.fps, gop=self.gop, seconds=seconds)
 
@@ -44,39 +44,39 @@ class Point(NamedTuple):
 async def stream(folder: Path, chunk_s: float, *points: Point) -> None:
     """Some cameras of one box with chunks of that length, until each has sent some."""
     mounts = {f"/{point.name}": point.clip for point in points}
-    async with rtsp_server(mounts) as server, site(folder, "--decode", "all") as around:
+    async with rtsp_server(mounts) as server, run_peers(folder, "--decode", "all") as peers:
         cameras: dict[str, Json] = {
             point.name: {"source": server.url(f"/{point.name}"), "framing": point.framing} for point in points
         }
-        config = around.config(cameras, interhuman={"chunk": f"{round(chunk_s * 1000)}ms"})
+        config = peers.config(cameras, interhuman={"chunk": f"{round(chunk_s * 1000)}ms"})
         async with box(folder, config) as daemon:
             for point in points:
-                await around.wait_status(point.name, "streaming", within=3 * (chunk_s + point.gop_s) + 20)
+                await peers.wait_status(point.name, "streaming", within=3 * (chunk_s + point.gop_s) + 20)
             for point in points:
                 within = CHUNKS * (chunk_s + point.gop_s) + 20
-                await around.cloud.wait_happened("decoded", within, session=session(around, point), index=CHUNKS)
+                await peers.cloud.wait_happened("decoded", within, session=session(peers, point), index=CHUNKS)
             assert await daemon.stop() == 0
         for point in points:
-            judge(around, point, chunk_s)
+            judge(peers, point, chunk_s)
 
 
-def session(around: Site, point: Point) -> int:
+def session(peers: Peers, point: Point) -> int:
     """The number of a camera's only session."""
-    [ours] = {status["session"] for status in around.statuses(point.name) if status["session"]}
-    [opened] = around.cloud.happened("opened", request_id=ours)
+    [ours] = {status["session"] for status in peers.statuses(point.name) if status["session"]}
+    [opened] = peers.cloud.happened("opened", request_id=ours)
     return int(opened["session"])
 
 
-def judge(around: Site, point: Point, chunk_s: float) -> None:
+def judge(peers: Peers, point: Point, chunk_s: float) -> None:
     """What must hold of what one camera sent."""
-    number = session(around, point)
-    assert around.cloud.happened("event", session=number, type="error") == []
-    assert [state for state, _ in around.states(point.name)] == ["connecting", "streaming", "stopped"]
-    shown = [frame.number for frame in oracle.shown(around.cloud, number)]
+    number = session(peers, point)
+    assert peers.cloud.happened("event", session=number, type="error") == []
+    assert [state for state, _ in peers.states(point.name)] == ["connecting", "streaming", "stopped"]
+    shown = [frame.number for frame in oracle.frames_of(peers.cloud, number)]
     frames = point.clip.frames
     assert all(after == (before + 1) % frames for before, after in pairwise(shown)), "frames are missing, or come twice"
     least_s = 3.0 if point.framing == "standalone" else 0.0
-    lengths = [line["end"] - line["start"] for line in around.cloud.happened("decoded", session=number)]
+    lengths = [line["end"] - line["start"] for line in peers.cloud.happened("decoded", session=number)]
     # the last one is what a stop leaves of it; a file has to be long enough nevertheless
     assert all(length > least_s - TICK_S for length in lengths)
     for length in lengths[:CHUNKS]:

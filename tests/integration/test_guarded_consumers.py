@@ -15,7 +15,7 @@ from msgspec import structs
 from publish.helpers import Bench, an_event_message, peer, small_broker
 from support import npm
 from support.mosquitto import Broker, Tls, mosquitto
-from support.processes import RigProcess, running
+from support.processes import ChildProcess, running
 
 CONSUMERS = Path(__file__).parents[2] / "config" / "examples"
 PAYLOAD = b'{"start_at":"2026-11-22T10:00:03Z","box":"lobby-1","camera":"front","data":{"signal_type":"stress"}}'
@@ -59,7 +59,7 @@ async def guarded(folder: Path) -> AsyncIterator[tuple[Broker, Path]]:
 @asynccontextmanager
 async def consumer(
     folder: Path, command: Command, broker: Broker, ca: Path, password: str
-) -> AsyncIterator[RigProcess]:
+) -> AsyncIterator[ChildProcess]:
     line, env = await command(folder, "localhost", broker.port, ca)
     async with running(line, {**os.environ, **env, "MQTT_PASSWORD": password}) as process:
         yield process

@@ -11,7 +11,7 @@ import pytest
 import trio
 
 from integration.delivery import BUSY, arrivals, assert_arrived, assert_in_order, first_arrivals, stored_ids
-from integration.helpers import Box, Site, box, site
+from integration.helpers import Box, Peers, box, run_peers
 from support.clips import Clip
 from support.netproxy import Network, network
 
@@ -24,9 +24,9 @@ ACCEPTED_S = 1.0
 class Victim:
     """A daemon that is killed again and again, and what it must not have lost."""
 
-    def __init__(self, daemon: Box, around: Site, way: Network) -> None:
+    def __init__(self, daemon: Box, peers: Peers, way: Network) -> None:
         self.daemon = daemon
-        self.around = around
+        self.peers = peers
         self.way = way
         self.accepted: set[str] = set()
         self.times: list[tuple[float, float]] = []
@@ -43,7 +43,7 @@ class Victim:
         self.daemon.send(signal.SIGKILL)
         self.times.append((began, time.monotonic() - ACCEPTED_S))
         await self.daemon.wait()
-        folder = self.around.folder
+        folder = self.peers.folder
         self.accepted |= await trio.to_thread.run_sync(
             stored_ids, folder / "outbox.sqlite", folder / f"left-by-{number}"
         )
@@ -52,32 +52,32 @@ class Victim:
 
     def assert_nothing_lost(self) -> None:
         """All that was accepted arrived, and in order."""
-        arrived = {event["id"] for camera in CAMERAS for event in first_arrivals(self.around, camera)}
+        arrived = {event["id"] for camera in CAMERAS for event in first_arrivals(self.peers, camera)}
         assert self.accepted - arrived == set()
         for camera in CAMERAS:
-            assert_in_order(self.around, camera)
+            assert_in_order(self.peers, camera)
             for since, until in self.times:
-                assert assert_arrived(self.around, camera, since, until) > 0
+                assert assert_arrived(self.peers, camera, since, until) > 0
 
 
 @pytest.mark.parametrize("seed", [20261124])
 async def test_kill_9(tmp_path: Path, seed: int) -> None:
     """Every event accepted before a kill reaches the subscriber; repeats are the same; the order holds."""
     chance = random.Random(seed)
-    async with site(tmp_path, *BUSY) as around, network(around.broker.port) as way:
-        config = around.config(CAMERAS, mqtt={"url": f"mqtt://localhost:{way.port}"})
+    async with run_peers(tmp_path, *BUSY) as peers, network(peers.broker.port) as way:
+        config = peers.config(CAMERAS, mqtt={"url": f"mqtt://localhost:{way.port}"})
         async with box(tmp_path, config) as daemon:
-            victim = Victim(daemon, around, way)
+            victim = Victim(daemon, peers, way)
             for number in range(KILLS):
                 await victim.live_and_die(number, chance)
             await daemon.wait_log("broker", state="online", within=60)
             await daemon.wait_log("camera", state="streaming", within=60)
             assert await daemon.stop() == 0
         with suppress(AssertionError):  # which would not say what is missing
-            await around.subscriber.wait_for(lambda _: victim.accepted <= ids(around), 30)
+            await peers.subscriber.wait_for(lambda _: victim.accepted <= ids(peers), 30)
         victim.assert_nothing_lost()
 
 
-def ids(around: Site) -> set[str]:
+def ids(peers: Peers) -> set[str]:
     """The ids of all events that came."""
-    return {event["id"] for camera in CAMERAS for event in arrivals(around, camera)}
+    return {event["id"] for camera in CAMERAS for event in arrivals(peers, camera)}

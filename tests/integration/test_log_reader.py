@@ -10,7 +10,7 @@ from pathlib import Path
 
 import trio
 
-from integration.helpers import KEY, Box, Site, site
+from integration.helpers import KEY, Box, Peers, run_peers
 
 CAMERA = {"source": "test:", "size": "160x96", "fps": 10}
 
@@ -43,11 +43,11 @@ def full_disk() -> Iterator[int]:
 
 
 @asynccontextmanager
-async def daemon(around: Site, name: str, stderr: int) -> AsyncIterator[trio.Process]:
+async def daemon(peers: Peers, name: str, stderr: int) -> AsyncIterator[trio.Process]:
     """A daemon of its own with a camera of this name."""
-    folder = around.folder / name
+    folder = peers.folder / name
     folder.mkdir()
-    file = Box(folder, around.config({name: CAMERA}, box={"id": name})).file
+    file = Box(folder, peers.config({name: CAMERA}, box={"id": name})).file
     command = [sys.executable, "-m", "interhuman2mqtt", "run", "--config", str(file)]
     if name == "closed":
         command = ["sh", "-c", 'exec "$@" 2>&-', "sh", *command]
@@ -69,17 +69,17 @@ async def test_a_log_that_cannot_be_written(tmp_path: Path) -> None:
         full_disk() as full,
     ):
         outlets = {"still": stands_still, "gone": gone, "full": full, "closed": stands_still}
-        async with site(tmp_path) as around, trio.open_nursery() as nursery:
+        async with run_peers(tmp_path) as peers, trio.open_nursery() as nursery:
             for name, stderr in outlets.items():
-                nursery.start_soon(streams_and_stops, around, name, stderr)
+                nursery.start_soon(streams_and_stops, peers, name, stderr)
             # the log must not have gone into a file of the state, in the place of a stderr that was closed
     assert b'"event"' not in b"".join(file.read_bytes() for file in (tmp_path / "closed").glob("outbox.*"))
 
 
-async def streams_and_stops(around: Site, name: str, stderr: int) -> None:
-    async with daemon(around, name, stderr) as process:
-        await around.wait_status(name, "streaming", within=60)
+async def streams_and_stops(peers: Peers, name: str, stderr: int) -> None:
+    async with daemon(peers, name, stderr) as process:
+        await peers.wait_status(name, "streaming", within=60)
         process.send_signal(signal.SIGTERM)
         with trio.fail_after(30):
             assert await process.wait() == 0
-        await around.wait_status(name, "stopped", "stopped")
+        await peers.wait_status(name, "stopped", "stopped")

@@ -10,22 +10,22 @@ from pathlib import Path
 import pytest
 import trio
 
-from integration.helpers import KEY, Box, box, site
+from integration.helpers import KEY, Box, box, run_peers
 
 CAMERA = {"source": "test:", "size": "160x96", "fps": 10}
 
 
 async def test_a_second_daemon(tmp_path: Path) -> None:
     """It ends at once with 75 and a sentence, harms nobody, and may run as soon as the first one is gone, or killed."""
-    async with site(tmp_path) as around:
-        config = around.config({"front": CAMERA})
+    async with run_peers(tmp_path) as peers:
+        config = peers.config({"front": CAMERA})
         async with box(tmp_path, config) as daemon:
-            await around.wait_status("front", "streaming")
+            await peers.wait_status("front", "streaming")
             second = Box(tmp_path, config)
             await second.start()
             assert await second.wait() == 75
             assert "another daemon keeps its state in" in second.output[-1]
-            assert len(around.cloud.happened("opened")) == 1
+            assert len(peers.cloud.happened("opened")) == 1
             await daemon.kill()
         async with box(tmp_path, config) as daemon:
             await daemon.wait_log("started")
@@ -35,8 +35,8 @@ async def test_a_second_daemon(tmp_path: Path) -> None:
 @pytest.mark.parametrize("nohup", [False, True])
 async def test_the_terminal_is_closed(tmp_path: Path, *, nohup: bool) -> None:
     """A daemon that runs on a terminal stops in order when that goes; with nohup it stays, and takes SIGHUP as ever."""
-    async with site(tmp_path) as around:
-        file = Box(tmp_path, around.config({"front": CAMERA})).file
+    async with run_peers(tmp_path) as peers:
+        file = Box(tmp_path, peers.config({"front": CAMERA})).file
         ours, theirs = pty.openpty()
         command = [sys.executable, "-m", "interhuman2mqtt", "run", "--config", str(file)]
         env = {**os.environ, "STATE_DIRECTORY": str(tmp_path), "API_KEY": KEY}
@@ -49,16 +49,16 @@ async def test_the_terminal_is_closed(tmp_path: Path, *, nohup: bool) -> None:
             start_new_session=True,
         )
         try:
-            await around.wait_status("front", "streaming", within=30)
+            await peers.wait_status("front", "streaming", within=30)
             process.send_signal(signal.SIGHUP)  # as the kernel does where the terminal is the session's own
             os.close(ours)
             if nohup:
-                reloaded = around.subscriber.wait_for(lambda _: len(around.subscriber.payloads("bridge/info")) > 1)
+                reloaded = peers.subscriber.wait_for(lambda _: len(peers.subscriber.payloads("bridge/info")) > 1)
                 await reloaded
                 process.terminate()
             with trio.fail_after(20):
                 assert await process.wait() == 0
-            await around.wait_status("front", "stopped", "stopped")
+            await peers.wait_status("front", "stopped", "stopped")
         finally:
             process.kill()
             os.close(theirs)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import trio
 
-from integration.helpers import Box, Json, Site, box, site
+from integration.helpers import Box, Json, Peers, box, run_peers
 
 CAMERA: Json = {"source": "test:", "size": "160x96", "fps": 10}
 WITHIN = timedelta(seconds=1)
@@ -25,9 +25,9 @@ async def command(daemon: Box, *words: str) -> str:
     return done.stdout.decode().strip()
 
 
-def arrived(around: Site, since: datetime) -> list[datetime]:
+def arrived(peers: Peers, since: datetime) -> list[datetime]:
     """When the cloud got media after an instant."""
-    chunks = (datetime.fromisoformat(line["at"]) for line in around.cloud.happened("chunk"))
+    chunks = (datetime.fromisoformat(line["at"]) for line in peers.cloud.happened("chunk"))
     return [at for at in chunks if at > since]
 
 
@@ -37,73 +37,73 @@ def kept(folder: Path) -> dict[str, float]:
     return dict(content["days"][content["day"]])
 
 
-def received(around: Site) -> float:
+def received(peers: Peers) -> float:
     """Seconds of media that the cloud got."""
-    return float(sum(line["end"] - line["start"] for line in around.cloud.happened("decoded") if line["end"]))
+    return float(sum(line["end"] - line["start"] for line in peers.cloud.happened("decoded") if line["end"]))
 
 
 async def test_pause_and_resume(tmp_path: Path) -> None:
-    """A pause from the command line stops the media within a second, closes the camera, clears its state, is told with
+    """A pause from the command line stops the media within a second, closes the camera, clears its state, is shown with
     the time of the last byte, survives a restart, and is lifted by `resume`, all of it without a broker too.
     """  # noqa: D205
-    async with site(tmp_path) as around:
-        config = around.config({"front": CAMERA})
+    async with run_peers(tmp_path) as peers:
+        config = peers.config({"front": CAMERA})
         async with box(tmp_path, config) as daemon:
-            await around.wait_event("front", "conversation_quality.updated", within=30)
+            await peers.wait_event("front", "conversation_quality.updated", within=30)
             assert daemon.workers()
             assert await command(daemon, "pause", "front") == "front is paused; paused now: front"
             paused_at = datetime.now(UTC)
-            status = await around.wait_status("front", "paused", "paused")
+            status = await peers.wait_status("front", "paused", "paused")
             assert daemon.workers() == {}
             assert paused_at - 5 * WITHIN < datetime.fromisoformat(status["last_media_at"]) < paused_at + WITHIN
             assert status["detail"].startswith("paused from the command line since 20")
-            await around.cloud.wait_happened("closed")
+            await peers.cloud.wait_happened("closed")
             await trio.sleep(3)  # in which three chunks would have come
-            assert arrived(around, paused_at + WITHIN) == []
-            assert not [topic for topic in await around.retained() if topic.startswith("front/state/")]
+            assert arrived(peers, paused_at + WITHIN) == []
+            assert not [topic for topic in await peers.retained() if topic.startswith("front/state/")]
             assert await daemon.stop() == 0
 
         async with box(tmp_path, config) as daemon:
-            await around.subscriber.wait_for(lambda _: around.states("front")[-1] == ("paused", "paused"), 20)
+            await peers.subscriber.wait_for(lambda _: peers.states("front")[-1] == ("paused", "paused"), 20)
             await trio.sleep(1)
             assert daemon.workers() == {}
-            assert len(around.cloud.happened("opened")) == 1
-            await around.broker.kill()
+            assert len(peers.cloud.happened("opened")) == 1
+            await peers.broker.kill()
             assert await command(daemon, "resume", "front") == ("the pause of front is lifted; nothing is paused now")
-            await around.cloud.wait_happened("opened", session=2)
-            await around.cloud.wait_happened("chunk", session=2)
+            await peers.cloud.wait_happened("opened", session=2)
+            await peers.cloud.wait_happened("chunk", session=2)
             await command(daemon, "pause")
             paused_at = datetime.now(UTC)
-            await around.cloud.wait_happened("closed", session=2)
+            await peers.cloud.wait_happened("closed", session=2)
             await trio.sleep(2)
-            assert arrived(around, paused_at + WITHIN) == []
+            assert arrived(peers, paused_at + WITHIN) == []
             assert daemon.workers() == {}
 
 
 async def test_a_camera_beside_a_paused_one(tmp_path: Path) -> None:
     """A pause concerns its camera only; one of the box is not lifted by resuming a camera, and the command says so."""
-    async with site(tmp_path) as around, box(tmp_path, around.config({"front": CAMERA, "back": CAMERA})) as daemon:
+    async with run_peers(tmp_path) as peers, box(tmp_path, peers.config({"front": CAMERA, "back": CAMERA})) as daemon:
         await command(daemon, "pause", "front")
-        await around.wait_status("front", "paused", "paused")
-        await around.wait_status("back", "streaming")
+        await peers.wait_status("front", "paused", "paused")
+        await peers.wait_status("back", "streaming")
         assert await command(daemon, "pause") == (
             "all cameras are paused; all cameras are paused now (`interhuman2mqtt resume` lifts that)"
         )
-        await around.wait_status("back", "paused", "paused")
+        await peers.wait_status("back", "paused", "paused")
         assert "all cameras are paused now" in await command(daemon, "resume", "front")
         await trio.sleep(1.5)
         assert daemon.workers() == {}
         assert await command(daemon, "resume") == "the pauses of all cameras are lifted; nothing is paused now"
-        await around.wait_latest("back", lambda status: status["state"] == "streaming")
-        await around.wait_latest("front", lambda status: status["state"] == "streaming")
+        await peers.wait_latest("back", lambda status: status["state"] == "streaming")
+        await peers.wait_latest("front", lambda status: status["state"] == "streaming")
 
 
 async def test_in_doubt_it_is_paused(tmp_path: Path) -> None:
     """Where the folder of the pauses cannot be read nothing streams, from the start on, and the status says why."""
     (tmp_path / "paused").touch()
-    async with site(tmp_path) as around, box(tmp_path, around.config({"front": CAMERA, "back": CAMERA})) as daemon:
+    async with run_peers(tmp_path) as peers, box(tmp_path, peers.config({"front": CAMERA, "back": CAMERA})) as daemon:
         for camera in ("front", "back"):
-            status = await around.wait_status(camera, "paused", "paused")
+            status = await peers.wait_status(camera, "paused", "paused")
             assert status["detail"] == (
                 f"whether it is paused is not known, so it is: {tmp_path}/paused cannot be read: Not a directory; "
                 f"it must be a folder that {getpass.getuser()} may read"
@@ -112,8 +112,8 @@ async def test_in_doubt_it_is_paused(tmp_path: Path) -> None:
         assert daemon.workers() == {}
         (tmp_path / "paused").unlink()
         (tmp_path / "paused").mkdir()
-        await around.wait_status("front", "streaming")
-        await around.wait_status("back", "streaming")
+        await peers.wait_status("front", "streaming")
+        await peers.wait_status("back", "streaming")
         assert await daemon.stop() == 0
 
 
@@ -121,18 +121,18 @@ async def test_out_of_schedule(tmp_path: Path) -> None:
     """A camera outside its hours waits, says until when, and never opens its source; hours are the box's own."""
     now = datetime.now(UTC)
     schedule = [f"{now + timedelta(hours=2):%H:%M}-{now + timedelta(hours=3):%H:%M}"]
-    async with site(tmp_path) as around:
+    async with run_peers(tmp_path) as peers:
         cameras = {"front": {**CAMERA, "schedule": schedule}, "back": CAMERA}
-        async with box(tmp_path, around.config(cameras, box={"timezone": "UTC"})) as daemon:
-            status = await around.wait_status("front", "waiting", "out_of_schedule")
+        async with box(tmp_path, peers.config(cameras, box={"timezone": "UTC"})) as daemon:
+            status = await peers.wait_status("front", "waiting", "out_of_schedule")
             opens = now + timedelta(hours=2)
             assert status["detail"].endswith(f"it streams again {opens:%a %Y-%m-%d %H:%M} local time")
-            await around.wait_status("back", "streaming")
+            await peers.wait_status("back", "streaming")
             assert len(daemon.workers()) == 1
             assert await daemon.stop() == 0
-        assert ("streaming", None) not in around.states("front")
-        async with box(tmp_path, around.config(cameras, box={"timezone": "Etc/GMT-2"})) as daemon:
-            await around.wait_status("front", "streaming")
+        assert ("streaming", None) not in peers.states("front")
+        async with box(tmp_path, peers.config(cameras, box={"timezone": "Etc/GMT-2"})) as daemon:
+            await peers.wait_status("front", "streaming")
             assert await daemon.stop() == 0
 
 
@@ -140,39 +140,39 @@ async def test_a_budget_survives_a_kill(tmp_path: Path) -> None:
     """After SIGKILL the disk says no less than the cloud got, the next life goes on from there, and an orderly end
     writes the exact figure.
     """  # noqa: D205
-    async with site(tmp_path) as around:
-        config = around.config({"front": {**CAMERA, "budget": {"per_day": "1h"}}}, box={"budget": {"per_day": "2h"}})
+    async with run_peers(tmp_path) as peers:
+        config = peers.config({"front": {**CAMERA, "budget": {"per_day": "1h"}}}, box={"budget": {"per_day": "2h"}})
         async with box(tmp_path, config) as daemon:
-            await around.wait_event("front", "conversation_quality.updated", within=30)
+            await peers.wait_event("front", "conversation_quality.updated", within=30)
             await daemon.kill()
-        first = received(around)
+        first = received(peers)
         after_the_kill = kept(tmp_path)
         assert after_the_kill["front"] == after_the_kill["all"] >= first > 2
         async with box(tmp_path, config) as daemon:
-            await around.cloud.wait_happened("decoded", session=2, index=3)
+            await peers.cloud.wait_happened("decoded", session=2, index=3)
             assert await daemon.stop() == 0
         exact = kept(tmp_path)
-        sent = received(around) - first
+        sent = received(peers) - first
         assert abs(exact["front"] - after_the_kill["front"] - sent) < 0.5
         assert exact["front"] == exact["all"]
 
 
 async def test_a_budget_is_enforced(tmp_path: Path) -> None:
     """The cloud gets no second more than the budget, is told the end in good order, and nothing after a restart."""
-    async with site(tmp_path) as around:
-        config = around.config({"front": {**CAMERA, "budget": {"per_day": "6s"}}})
+    async with run_peers(tmp_path) as peers:
+        config = peers.config({"front": {**CAMERA, "budget": {"per_day": "6s"}}})
         async with box(tmp_path, config) as daemon:
-            status = await around.wait_status("front", "waiting", "over_budget", within=40)
+            status = await peers.wait_status("front", "waiting", "over_budget", within=40)
             assert "its budget of 6s for " in status["detail"]
-            assert any(around.subscriber.payloads("/front/state/last_event"))
-            await around.subscriber.wait_for(lambda _: not around.subscriber.payloads("/front/state/last_event")[-1])
-            assert not [topic for topic in await around.retained() if topic.startswith("front/state/")]
+            assert any(peers.subscriber.payloads("/front/state/last_event"))
+            await peers.subscriber.wait_for(lambda _: not peers.subscriber.payloads("/front/state/last_event")[-1])
+            assert not [topic for topic in await peers.retained() if topic.startswith("front/state/")]
             assert daemon.workers() == {}
             assert [line for line in daemon.log if line["event"] == "budget nearly spent"]
             assert await daemon.stop() == 0
-        assert 3 < received(around) <= 6.1  # the cloud counts the frame of sound that a cut overhangs by
-        assert around.cloud.happened("event", type="session.ended")
+        assert 3 < received(peers) <= 6.1  # the cloud counts the frame of sound that a cut overhangs by
+        assert peers.cloud.happened("event", type="session.ended")
         async with box(tmp_path, config) as daemon:
-            await around.subscriber.wait_for(lambda _: around.states("front")[-1][0] == "waiting", 20)
+            await peers.subscriber.wait_for(lambda _: peers.states("front")[-1][0] == "waiting", 20)
             assert await daemon.stop() == 0
-        assert len(around.cloud.happened("opened")) == 1
+        assert len(peers.cloud.happened("opened")) == 1

@@ -1,11 +1,11 @@
-"""Whole runs with a state that is read-only: a pause is obeyed all the same, however it is made."""
+"""Whole runs with a state that is read-only: a pause is handled all the same, however it is made."""
 
 import os
 import subprocess
 import sys
 from pathlib import Path
 
-from integration.desk import running
+from integration.requester import running
 from support.disks import read_only
 
 CAMERA = {"source": "test:", "size": "160x96", "fps": 10}
@@ -20,24 +20,24 @@ def command(state: Path, *words: str) -> subprocess.CompletedProcess[str]:
 
 async def test_a_state_that_becomes_read_only(tmp_path: Path) -> None:
     """A request and a command stop their cameras at once, and say that it is not written down; resuming works too."""
-    async with running(tmp_path, {"front": CAMERA, "desk": CAMERA}) as desk:
+    async with running(tmp_path, {"front": CAMERA, "desk": CAMERA}) as requester:
         for camera in ("front", "desk"):
-            await desk.around.wait_status(camera, "streaming", within=40)
+            await requester.peers.wait_status(camera, "streaming", within=40)
         with read_only(tmp_path / "paused"):
-            answer = await desk.ask("pause", camera="front")
+            answer = await requester.ask("pause", camera="front")
             assert (answer["status"], answer["data"]["paused"]) == ("ok", ["front"])
             assert "Read-only file system" in answer["data"]["detail"]
-            await desk.around.wait_status("front", "paused", "paused")
+            await requester.peers.wait_status("front", "paused", "paused")
             done = command(tmp_path, "pause", "desk")
             assert (done.returncode, done.stderr) == (0, "")
             assert "desk is paused, for as long as this daemon lives" in done.stdout
-            status = await desk.around.wait_status("desk", "paused", "paused")
+            status = await requester.peers.wait_status("desk", "paused", "paused")
             assert "from the command line" in status["detail"]
-            assert desk.daemon.workers() == {}
+            assert requester.daemon.workers() == {}
             assert command(tmp_path, "resume", "desk").stdout.startswith("the pause of desk is lifted")
-            await desk.around.wait_latest("desk", lambda status: status["state"] == "streaming")
-        await desk.around.subscriber.wait_for(lambda _: (tmp_path / "paused" / "front").exists())
-        assert await desk.daemon.stop() == 0
+            await requester.peers.wait_latest("desk", lambda status: status["state"] == "streaming")
+        await requester.peers.subscriber.wait_for(lambda _: (tmp_path / "paused" / "front").exists())
+        assert await requester.daemon.stop() == 0
     with read_only(tmp_path / "paused"):
         done = command(tmp_path, "pause", "desk")
     assert done.returncode == 73

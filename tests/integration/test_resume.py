@@ -14,7 +14,7 @@ import pytest
 import trio
 
 from integration import oracle
-from integration.helpers import Box, Json, Site, box, site
+from integration.helpers import Box, Json, Peers, box, run_peers
 from integration.oracle import Received
 from support.clips import Clip
 from support.netproxy import Network, network
@@ -40,11 +40,11 @@ class Run(NamedTuple):
     camera: RtspServer
     daemon: Box
     net: Network
-    around: Site
+    peers: Peers
 
     async def wait_chunks(self, session: int, count: int) -> None:
         """Until a session, by its number, got so many chunks."""
-        await self.around.cloud.wait_happened("chunk", within=60, session=session, index=count)
+        await self.peers.cloud.wait_happened("chunk", within=60, session=session, index=count)
 
 
 @asynccontextmanager
@@ -52,14 +52,14 @@ async def running(folder: Path, clip: Clip, *options: str, chunk: str = "500ms",
     """A box whose only camera streams through a network of the rig."""
     async with (
         rtsp_server({"/cam": clip}) as camera,
-        site(folder, *options) as around,
-        network(to=around.cloud.port) as net,
+        run_peers(folder, *options) as peers,
+        network(to=peers.cloud.port) as net,
     ):
         url = f"ws://127.0.0.1:{net.port}/v2/stream/analyze"
         source: Json = {"source": camera.url("/cam"), "replay": "500ms", **keys}
-        config = around.config({"front": source}, interhuman={"url": url, "chunk": chunk})
+        config = peers.config({"front": source}, interhuman={"url": url, "chunk": chunk})
         async with box(folder, config) as daemon:
-            yield Run(camera, daemon, net, around)
+            yield Run(camera, daemon, net, peers)
 
 
 def numbers(sessions: list[Received]) -> list[list[int]]:
@@ -86,7 +86,7 @@ def assert_replayed(run: Run, sessions: list[Received], unsure: int) -> Counter[
     said: Counter[bool] = Counter()
     seen = -1
     for session in sessions:
-        for event in run.around.events("front"):
+        for event in run.peers.events("front"):
             if event["session"] == session.request_id and (start := start_of(event)) is not None:
                 frame = max((f for f in session.frames if f.media <= start + 0.02), default=session.frames[0])
                 if frame.number <= seen or frame.number > seen + unsure + 1:
@@ -98,7 +98,7 @@ def assert_replayed(run: Run, sessions: list[Received], unsure: int) -> Counter[
 
 def gaps(run: Run) -> list[str]:
     """The reasons of the gaps that were published."""
-    return [event["data"]["reason"] for event in run.around.events("front", "coverage.gap")]
+    return [event["data"]["reason"] for event in run.peers.events("front", "coverage.gap")]
 
 
 def start_of(event: Json) -> float | None:
@@ -146,7 +146,7 @@ async def test_random_disconnects(tmp_path: Path, breaks: int) -> None:
             print(await break_off(run.net, dice))  # noqa: T201
         await run.wait_chunks(breaks + 1, SETTLED)
         assert await run.daemon.stop() == 0
-        sessions = oracle.received(run.around.cloud)
+        sessions = oracle.received(run.peers.cloud)
         assert_each_frame(sessions, at_most=2)
         assert len(sessions) == breaks + 1
         said = assert_replayed(run, sessions, unsure=10)
@@ -160,12 +160,12 @@ async def test_an_uplink_that_breaks_every_six_seconds(tmp_path: Path, breaks: i
     """Each session brings new media, nothing is lost or sent three times, and what is replayed says so."""
     async with running(tmp_path, CLIP, replay="2s") as run:
         for number in range(breaks):
-            await run.around.cloud.wait_happened("opened", within=60, session=number + 1)
+            await run.peers.cloud.wait_happened("opened", within=60, session=number + 1)
             await trio.sleep(6.0)
             run.net.reset()
         await run.wait_chunks(breaks + 1, 8)
         assert await run.daemon.stop() == 0
-        sessions = oracle.received(run.around.cloud)
+        sessions = oracle.received(run.peers.cloud)
         assert_each_frame(sessions, at_most=2)
         ends = [session[-1] for session in numbers(sessions)]
         assert min(after - before for before, after in pairwise(ends[:-1])) >= 20  # two seconds, of the six
@@ -181,18 +181,18 @@ async def test_rotations(tmp_path: Path, rotations: int) -> None:
     async with running(tmp_path, CLIP, "--max-duration", "5", "--concurrency", "1") as run:
         await run.wait_chunks(rotations + 1, 3)
         assert await run.daemon.stop() == 0
-        cloud = run.around.cloud
+        cloud = run.peers.cloud
         sessions = oracle.received(cloud)
         assert_each_frame(sessions, at_most=1)
         files = [file for session in sessions for file in cloud.files(session.number)]
         assert oracle.is_part_of(CLIP, files)
-        assert oracle.is_part_of_sound(CLIP, files)
+        assert oracle.is_part_of_audio(CLIP, files)
         assert len(sessions) > rotations
         happened = [line["what"] for line in cloud.record if line["what"] in {"opened", "closed", "refused"}]
         assert happened == ["opened", "closed"] * (len(happened) // 2)
         assert len(cloud.happened("closed", code=1000)) == len(sessions)
-        assert [event for event in run.around.events("front") if event["replayed"]] == []
-        assert run.around.states("front") == [("connecting", "starting"), ("streaming", None), ("stopped", "stopped")]
+        assert [event for event in run.peers.events("front") if event["replayed"]] == []
+        assert run.peers.states("front") == [("connecting", "starting"), ("streaming", None), ("stopped", "stopped")]
         assert gaps(run) == ["starting"]
 
 
@@ -217,7 +217,7 @@ class Memory:
 
 def lag(run: Run) -> float:
     """How much later than the first chunk of a session its newest one came, in seconds behind the camera."""
-    lines = [line for line in run.around.cloud.happened("decoded", session=1) if line["end"] is not None]
+    lines = [line for line in run.peers.cloud.happened("decoded", session=1) if line["end"] is not None]
     first, newest = lines[0], lines[-1]
     return float(newest["monotonic"] - first["monotonic"] - (newest["end"] - first["end"]))
 
@@ -229,12 +229,12 @@ async def wait_lag(run: Run, wanted: Callable[[float], bool], within: float) -> 
             await trio.sleep(0.2)
 
 
-def assert_holes_told(run: Run, frames: list[int]) -> None:
+def assert_holes_published(run: Run, frames: list[int]) -> None:
     """Each run of missing frames is one published gap, by the camera's own log of when it captured them."""
     holes = [(before + 1, after) for before, after in pairwise(frames) if after != before + 1]
-    told = [e for e in run.around.events("front", "coverage.gap") if e["data"]["reason"] == "uplink_too_slow"]
-    assert len(told) == len(holes) > 0
-    for event, hole in zip(told, holes, strict=True):
+    lost = [e for e in run.peers.events("front", "coverage.gap") if e["data"]["reason"] == "uplink_too_slow"]
+    assert len(lost) == len(holes) > 0
+    for event, hole in zip(lost, holes, strict=True):
         for name, frame in zip(("start_at", "end_at"), hole, strict=True):
             captured = run.camera.captured_at("/cam", frame)
             assert abs(datetime.fromisoformat(event[name]).timestamp() - captured) < AGREEMENT_S, (event, hole)
@@ -255,13 +255,13 @@ async def test_a_slow_uplink(tmp_path: Path) -> None:
             assert lag(run) > 4
             run.net.rate = None
             await wait_lag(run, lambda seconds: seconds < 1.0, within=60)
-            chunks = len(run.around.cloud.happened("chunk", session=1))
+            chunks = len(run.peers.cloud.happened("chunk", session=1))
             await run.wait_chunks(1, chunks + 4)
             assert lag(run) < 1.5
         print({pid: f"{most >> 20} MiB" for pid, most in memory.most.items()})  # noqa: T201
         assert max(memory.most.values()) < MEMORY_MAX
         assert await run.daemon.stop() == 0
-        [session] = oracle.received(run.around.cloud)
-        assert_holes_told(run, [frame.number for frame in session.frames])
-        assert [state for state, _ in run.around.states("front")] == ["connecting", "streaming", "stopped"]
+        [session] = oracle.received(run.peers.cloud)
+        assert_holes_published(run, [frame.number for frame in session.frames])
+        assert [state for state, _ in run.peers.states("front")] == ["connecting", "streaming", "stopped"]
         assert len([line for line in run.camera.sent if line["event"] == "describe"]) == 1

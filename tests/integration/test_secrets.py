@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote, quote_plus
 
-from integration.helpers import QUICK, Box, Site, box, cloud, configuration
+from integration.helpers import QUICK, Box, Peers, box, cloud, configuration
 from interhuman2mqtt.runtime import redaction
 from support.mosquitto import free_port, mosquitto, subscribed
 from support.rtsp import MOUNTS, Login, rtsp_server
@@ -109,7 +109,7 @@ async def test_no_secret_shows(tmp_path: Path) -> None:
         subscribed(broker, user=("edge", BROKER)) as subscriber,
         cloud(tmp_path / "cloud", *QUICK, "--fault", "refuse=500") as simulated,
     ):
-        around = Site(tmp_path, broker, simulated, subscriber, None)
+        peers = Peers(tmp_path, broker, simulated, subscriber, None)
         right, wrong = file(tmp_path, "right", CAMERA), file(tmp_path, "wrong", WRONG)
         keys = {"username": "viewer", "password": right}
         cameras = {
@@ -119,15 +119,13 @@ async def test_no_secret_shows(tmp_path: Path) -> None:
             "dead": {"source": f"rtsp://127.0.0.1:{free_port()}/cam", **keys},
             "mute": {"source": f"rtsp://127.0.0.1:{simulated.port}/cam", **keys},
         }
-        config = around.config(cameras, mqtt={"username": "edge", "password": {"env": "BROKER_PASSWORD"}})
+        config = peers.config(cameras, mqtt={"username": "edge", "password": {"env": "BROKER_PASSWORD"}})
         async with box(tmp_path, config, {"API_KEY": API_KEY, "BROKER_PASSWORD": BROKER}) as daemon:
-            await around.wait_event("good", "conversation_quality.updated")
-            await around.wait_status("wrong", "refused", "camera_password")
-            await around.wait_status("nowhere", "refused", "not_found")
-            await around.wait_status("dead", "offline", "unreachable")
-            await around.subscriber.wait_for(
-                lambda _: {s["state"] for s in around.statuses("mute")} - {"connecting"}, 30
-            )
+            await peers.wait_event("good", "conversation_quality.updated")
+            await peers.wait_status("wrong", "refused", "camera_password")
+            await peers.wait_status("nowhere", "refused", "not_found")
+            await peers.wait_status("dead", "offline", "unreachable")
+            await peers.subscriber.wait_for(lambda _: {s["state"] for s in peers.statuses("mute")} - {"connecting"}, 30)
             assert_processes_tell_nothing(daemon)
             assert await daemon.stop() == 0
             output = daemon.output

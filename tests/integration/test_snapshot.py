@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from integration.desk import Desk, running
 from integration.helpers import BOX, Json
+from integration.requester import RequestClient, running
 from support.clips import Clip, frame_numbers
 from support.mosquitto import Received
 
@@ -23,58 +23,58 @@ def number_of(jpeg: bytes) -> int | None:
     return number
 
 
-def pictures(desk: Desk) -> list[Received]:
+def pictures(requester: RequestClient) -> list[Received]:
     """What came on the topic so far."""
-    return [message for message in desk.around.subscriber.messages if message.topic == TOPIC]
+    return [message for message in requester.peers.subscriber.messages if message.topic == TOPIC]
 
 
-async def taken(desk: Desk, *, retain: bool = False) -> Json:
-    """Data of the answer to a request that is obeyed."""
-    answer = await desk.ask("snapshot", camera="front", retain=retain)
+async def taken(requester: RequestClient, *, retain: bool = False) -> Json:
+    """Data of the answer to a request that is handled."""
+    answer = await requester.ask("snapshot", camera="front", retain=retain)
     assert (answer["status"], answer["error"]) == ("ok", None)
     return dict(answer["data"])
 
 
 async def test_a_picture_of_now(tmp_path: Path) -> None:
     """It comes as JPEG of its time, is kept only where asked, is refused with a sentence, and is never on the disk."""
-    async with running(tmp_path, {"front": FRONT, "away": AWAY, "night": NIGHT}) as desk:
-        await desk.around.wait_status("front", "streaming")
-        told = await taken(desk)
-        [came] = pictures(desk)
+    async with running(tmp_path, {"front": FRONT, "away": AWAY, "night": NIGHT}) as requester:
+        await requester.peers.wait_status("front", "streaming")
+        told = await taken(requester)
+        [came] = pictures(requester)
         assert (told["topic"], told["bytes"], told["size"]) == (TOPIC, len(came.payload), "320x180")
         age = datetime.now(UTC) - datetime.fromisoformat(told["taken_at"])
         assert -1 < age.total_seconds() < 15
         assert number_of(came.payload) is not None
         assert came.properties["ContentType"] == "image/jpeg"
         assert ("type", "snapshot") in came.properties["UserProperty"]
-        await refused(desk)
-        assert "front/snapshot" not in await desk.around.retained()
+        await refused(requester)
+        assert "front/snapshot" not in await requester.peers.retained()
 
-        told = await taken(desk, retain=True)
-        assert len((await desk.around.retained())["front/snapshot"]) == told["bytes"]
-        assert (await desk.ask("reload"))["status"] == "ok"
-        assert "front/snapshot" in await desk.around.retained()
-        assert (await desk.ask("pause", camera="front"))["status"] == "ok"
-        await desk.around.wait_status("front", "paused", "paused")
-        await desk.around.subscriber.wait_for(lambda _: pictures(desk)[-1].payload == b"")
-        assert "front/snapshot" not in await desk.around.retained()
-        answer = await desk.ask("snapshot", camera="front")
+        told = await taken(requester, retain=True)
+        assert len((await requester.peers.retained())["front/snapshot"]) == told["bytes"]
+        assert (await requester.ask("reload"))["status"] == "ok"
+        assert "front/snapshot" in await requester.peers.retained()
+        assert (await requester.ask("pause", camera="front"))["status"] == "ok"
+        await requester.peers.wait_status("front", "paused", "paused")
+        await requester.peers.subscriber.wait_for(lambda _: pictures(requester)[-1].payload == b"")
+        assert "front/snapshot" not in await requester.peers.retained()
+        answer = await requester.ask("snapshot", camera="front")
         assert answer["error"].startswith("no snapshot of front: it is paused: paused by a request over MQTT")
     files = list(tmp_path.glob("outbox.sqlite*"))  # noqa: ASYNC240 - nothing else runs any more
     assert files
     assert not any(b"\xff\xd8\xff" in file.read_bytes() for file in files)
 
 
-async def refused(desk: Desk) -> None:
+async def refused(requester: RequestClient) -> None:
     """Of cameras that are not there, away or at rest there is a sentence; of all, a picture of each that there is."""
-    wrong = {camera: (await desk.ask("snapshot", camera=camera))["error"] for camera in ("frnt", "away", "night")}
+    wrong = {camera: (await requester.ask("snapshot", camera=camera))["error"] for camera in ("frnt", "away", "night")}
     assert wrong["frnt"] == 'there is no camera "frnt" on this box; did you mean "front"?'
     assert wrong["away"] == "no snapshot of away: its source is not open"
     assert wrong["night"].startswith("no snapshot of night: it is waiting: ")
-    answer = await desk.ask("snapshot")
+    answer = await requester.ask("snapshot")
     assert (answer["status"], list(answer["data"]["snapshots"])) == ("error", ["front"])
     assert "no snapshot of night" in answer["error"]
-    assert (await desk.ask("snapshot", camera="front", retain="yes"))["error"] == "retain must be true or false"
+    assert (await requester.ask("snapshot", camera="front", retain="yes"))["error"] == "retain must be true or false"
 
 
 @pytest.mark.parametrize("protocol", ["5", "3.1.1"])
@@ -87,12 +87,12 @@ async def test_a_broker_with_small_packets(tmp_path: Path, protocol: str) -> Non
         lines=lines,
         protocol=protocol,
         discovery=False,
-    ) as desk:
-        await desk.around.wait_status("front", "streaming")
-        errors = [(await desk.ask("snapshot", within=40, camera="front"))["error"] for _ in range(2)]
+    ) as requester:
+        await requester.peers.wait_status("front", "streaming")
+        errors = [(await requester.ask("snapshot", within=40, camera="front"))["error"] for _ in range(2)]
         assert "maximum packet size" in errors[1]
         assert all(error.startswith("no snapshot of front: ") for error in errors)
-        assert pictures(desk) == []
-        connections = sum("Sending CONNACK to interhuman-lobby-1" in line for line in desk.around.broker.log)
+        assert pictures(requester) == []
+        connections = sum("Sending CONNACK to interhuman-lobby-1" in line for line in requester.peers.broker.log)
         assert connections == (1 if protocol == "5" else 2)
-        assert json.loads(desk.around.subscriber.payloads("bridge/state")[-1])["state"] == "online"
+        assert json.loads(requester.peers.subscriber.payloads("bridge/state")[-1])["state"] == "online"

@@ -10,7 +10,7 @@ import trustme
 
 from integration import contract, oracle
 from integration.connect_proxy import connect_proxy
-from integration.helpers import BOX, Box, Json, Site, box, site
+from integration.helpers import BOX, Box, Json, Peers, box, run_peers
 from support.clips import Clip
 from support.mosquitto import Tls
 from support.rtsp import RtspServer, rtsp_server
@@ -50,13 +50,13 @@ CASES = {
 SAMPLE = {"h264-aac", "h264-alaw", "h264-silent-v1", "h265-aac", "standalone"}
 
 
-async def run_until_all_is_said(daemon: Box, around: Site, rounds: int = 2) -> None:
+async def run_until_all_is_said(daemon: Box, peers: Peers, rounds: int = 2) -> None:
     """Wait until the camera streams and each type of event came `rounds` times, then stop the daemon."""
-    await around.wait_status("front", "streaming")
+    await peers.wait_status("front", "streaming")
     for type_ in TYPES:
-        await around.wait_event("front", type_, within=30)
-    await around.wait_event("front", TYPES[-1], within=30, count=rounds)
-    assert set(await around.retained()) >= {f"front/{state}" for state in STATES}
+        await peers.wait_event("front", type_, within=30)
+    await peers.wait_event("front", TYPES[-1], within=30, count=rounds)
+    assert set(await peers.retained()) >= {f"front/{state}" for state in STATES}
     assert await daemon.stop() == 0
 
 
@@ -66,63 +66,63 @@ async def run_until_all_is_said(daemon: Box, around: Site, rounds: int = 2) -> N
 )
 async def test_from_camera_to_topic(case: Case, tmp_path: Path) -> None:
     """Events of a camera reach a subscriber as the cloud sent them, dated by the capture to 100 ms."""
-    async with rtsp_server({"/cam": case.clip}) as camera, site(tmp_path) as around:
-        config = around.config(
+    async with rtsp_server({"/cam": case.clip}) as camera, run_peers(tmp_path) as peers:
+        config = peers.config(
             {"front": {"source": camera.url("/cam"), **case.keys}},
-            interhuman={"url": around.cloud.url(case.version), "chunk": case.chunk},
+            interhuman={"url": peers.cloud.url(case.version), "chunk": case.chunk},
         )
         async with box(tmp_path, config) as daemon:
-            await run_until_all_is_said(daemon, around)
-        await assert_ended_well(around)
-        assert_told_all(around, case.version)
-        assert around.statuses("front")[-1]["source"] == case.says
-        assert_dated(around, camera)
-        assert_media(around, case)
+            await run_until_all_is_said(daemon, peers)
+        await assert_ended_well(peers)
+        assert_told_all(peers, case.version)
+        assert peers.statuses("front")[-1]["source"] == case.says
+        assert_dated(peers, camera)
+        assert_media(peers, case)
 
 
 async def test_a_file(tmp_path: Path) -> None:
     """A file plays as a camera does, in real time, from its first frame."""
     clip = Clip()
-    async with site(tmp_path) as around:
-        config = around.config({"front": {"source": f"file:{clip.path()}"}})
+    async with run_peers(tmp_path) as peers:
+        config = peers.config({"front": {"source": f"file:{clip.path()}"}})
         async with box(tmp_path, config) as daemon:
-            await run_until_all_is_said(daemon, around)
+            await run_until_all_is_said(daemon, peers)
             opened = datetime.fromisoformat((await daemon.wait_log("source opened"))["timestamp"])
-        await assert_ended_well(around)
-        assert_told_all(around, "v2")
-        frames = oracle.shown(around.cloud)
+        await assert_ended_well(peers)
+        assert_told_all(peers, "v2")
+        frames = oracle.frames_of(peers.cloud)
         assert [frame.number for frame in frames] == list(range(len(frames)))
-        assert oracle.is_part_of(clip, around.cloud.files())
-        assert_paced(around, opened)
+        assert oracle.is_part_of(clip, peers.cloud.files())
+        assert_paced(peers, opened)
 
 
 async def test_a_test_picture(tmp_path: Path) -> None:
     """`test:` needs no camera at all, and is encoded."""
-    async with site(tmp_path) as around:
-        config = around.config({"front": {"source": "test:", "size": "320x180", "fps": 10}})
+    async with run_peers(tmp_path) as peers:
+        config = peers.config({"front": {"source": "test:", "size": "320x180", "fps": 10}})
         async with box(tmp_path, config) as daemon:
-            await run_until_all_is_said(daemon, around)
+            await run_until_all_is_said(daemon, peers)
             opened = datetime.fromisoformat((await daemon.wait_log("source opened"))["timestamp"])
-        await assert_ended_well(around)
-        assert_told_all(around, "v2")
-        assert "(encoded as h264 320x180)" in around.statuses("front")[-1]["source"]
-        assert_paced(around, opened)
+        await assert_ended_well(peers)
+        assert_told_all(peers, "v2")
+        assert "(encoded as h264 320x180)" in peers.statuses("front")[-1]["source"]
+        assert_paced(peers, opened)
 
 
 async def test_tls_and_a_proxy(tmp_path: Path) -> None:
     """Wss and mqtts are verified against a CA of one's own, and https_proxy of the environment leads to the cloud."""
     ca = trustme.CA()
-    async with site(tmp_path, tls=tls_files(tmp_path, ca)) as around, connect_proxy() as proxy:
-        config = around.config(
+    async with run_peers(tmp_path, tls=tls_files(tmp_path, ca)) as peers, connect_proxy() as proxy:
+        config = peers.config(
             {"front": {"source": f"file:{Clip().path()}"}},
-            interhuman={"url": around.cloud.url(scheme="wss"), "ca_file": str(tmp_path / "ca.pem")},
+            interhuman={"url": peers.cloud.url(scheme="wss"), "ca_file": str(tmp_path / "ca.pem")},
             mqtt={"ca_file": str(tmp_path / "ca.pem")},
         )
         async with box(tmp_path, config, {"https_proxy": proxy.url}) as daemon:
-            await run_until_all_is_said(daemon, around, rounds=1)
-        await assert_ended_well(around)
-        assert_told_all(around, "v2")
-        assert proxy.asked == [f"localhost:{around.cloud.port}"]
+            await run_until_all_is_said(daemon, peers, rounds=1)
+        await assert_ended_well(peers)
+        assert_told_all(peers, "v2")
+        assert proxy.asked == [f"localhost:{peers.cloud.port}"]
 
 
 def tls_files(folder: Path, ca: trustme.CA) -> Tls:
@@ -136,22 +136,22 @@ def tls_files(folder: Path, ca: trustme.CA) -> Tls:
     return files
 
 
-async def assert_ended_well(around: Site) -> None:
+async def assert_ended_well(peers: Peers) -> None:
     """What the broker retains is that the box and its camera were stopped, and nothing about anybody's state."""
-    assert around.states("front") == [("connecting", "starting"), ("streaming", None), ("stopped", "stopped")]
-    contract.assert_keeps(around.subscriber.messages, BOX)
-    left = await around.retained()
+    assert peers.states("front") == [("connecting", "starting"), ("streaming", None), ("stopped", "stopped")]
+    contract.assert_keeps(peers.subscriber.messages, BOX)
+    left = await peers.retained()
     assert set(left) == {"bridge/state", "bridge/info", "bridge/health", "front/status"}
     assert b'"state":"stopped"' in left["bridge/state"]
     assert b'"state":"stopped"' in left["front/status"]
 
 
-def assert_told_all(around: Site, version: str) -> None:
+def assert_told_all(peers: Peers, version: str) -> None:
     """Every event of the cloud was published once, in its order, untouched, and nothing else was."""
-    [opened] = around.cloud.happened("opened")
+    [opened] = peers.cloud.happened("opened")
     assert opened["version"] == version
-    said = [(line["type"], line["data"]) for line in around.cloud.happened("event")]
-    published = around.events("front")
+    said = [(line["type"], line["data"]) for line in peers.cloud.happened("event")]
+    published = peers.events("front")
     assert [(event["type"], event["data"]) for event in published] == said
     assert said[-1][0] == "session.ended"
     assert {event["session"] for event in published} == {opened["request_id"]}
@@ -182,35 +182,35 @@ def dates(events: list[Json]) -> Iterator[tuple[float, datetime]]:
                 yield data[name], datetime.fromisoformat(event[f"{name}_at"])
 
 
-def assert_dated(around: Site, camera: RtspServer) -> None:
+def assert_dated(peers: Peers, camera: RtspServer) -> None:
     """The events' times agree with the camera's own log of when it captured what they are about."""
-    frames = oracle.shown(around.cloud)
-    found = list(dates(around.events("front")))
+    frames = oracle.frames_of(peers.cloud)
+    found = list(dates(peers.events("front")))
     assert len(found) >= 5
     off = {media: at - oracle.captured_at(camera, "/cam", frames, media) for media, at in found}
     assert all(abs(difference) <= AGREEMENT for difference in off.values()), off
 
 
-def assert_paced(around: Site, opened: datetime) -> None:
+def assert_paced(peers: Peers, opened: datetime) -> None:
     """Times begin when the source was opened, and each chunk is sent once it is captured, not before."""
-    dated = dict(dates(around.events("front")))
+    dated = dict(dates(peers.events("front")))
     began = dated[0.0]
     assert abs(began - opened) < timedelta(seconds=1)
-    for chunk, decoded in zip(around.cloud.happened("chunk"), around.cloud.happened("decoded"), strict=True):
+    for chunk, decoded in zip(peers.cloud.happened("chunk"), peers.cloud.happened("decoded"), strict=True):
         captured = began + timedelta(seconds=decoded["end"])
         assert captured - AGREEMENT < datetime.fromisoformat(chunk["at"]) < captured + timedelta(seconds=3)
 
 
-def assert_media(around: Site, case: Case) -> None:
-    """The cloud got each frame once, in order; what could be copied was, byte for byte; sound and picture agree."""
-    files = around.cloud.files()
-    frames = oracle.shown(around.cloud)
+def assert_media(peers: Peers, case: Case) -> None:
+    """The cloud got each frame once, in order; what could be copied was, byte for byte; audio and video agree."""
+    files = peers.cloud.files()
+    frames = oracle.frames_of(peers.cloud)
     first = frames[0].number
     assert first % case.clip.gop == 0
     assert [frame.number for frame in frames] == list(range(first, first + len(frames)))
     assert oracle.is_part_of(case.clip, files) == (case.clip.video == "libx264")
     if case.keys.get("audio") == "none":
-        assert not oracle.has_sound(files[0])
+        assert not oracle.has_audio(files[0])
     elif case.clip.audio is None:
         assert max(peak for _, peak in oracle.loudness(files[0])) == 0
     else:

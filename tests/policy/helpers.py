@@ -16,7 +16,7 @@ NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 """A Tuesday."""
 
 
-class AtOnce(Blocking):
+class InlineBlocking(Blocking):
     """Makes the call where it stands: a mock clock does not see threads. It may be told to fail."""
 
     def __init__(self) -> None:

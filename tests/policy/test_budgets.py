@@ -20,7 +20,7 @@ from interhuman2mqtt.errors import Outage, Reason
 from interhuman2mqtt.policy.budgets import Budgets
 from interhuman2mqtt.policy.meter import RETRY_S, SLICE_S
 from interhuman2mqtt.runtime.blocking import Blocking
-from policy.helpers import NOON, AtOnce, Result, Wall, opened
+from policy.helpers import NOON, InlineBlocking, Result, Wall, opened
 
 BROKEN = OSError(errno.EROFS, "Read-only file system", "/state/budget.json")
 
@@ -31,8 +31,8 @@ def wall() -> Wall:
 
 
 @pytest.fixture
-def disk() -> AtOnce:
-    return AtOnce()
+def disk() -> InlineBlocking:
+    return InlineBlocking()
 
 
 class Counting(Blocking):
@@ -60,7 +60,7 @@ async def refused(budgets: Budgets, camera: str = "front", seconds: float = 2.0)
     return caught.value.detail
 
 
-async def test_it_is_on_the_disk_before_it_leaves(tmp_path: Path, wall: Wall, disk: AtOnce) -> None:
+async def test_it_is_on_the_disk_before_it_leaves(tmp_path: Path, wall: Wall, disk: InlineBlocking) -> None:
     """Whenever a chunk is handed out, the disk says at least so much, of the camera and of the box."""
     budgets = await opened(tmp_path, wall, disk, box=1000.0, front=600.0)
     for chunk in range(1, 100):
@@ -70,7 +70,7 @@ async def test_it_is_on_the_disk_before_it_leaves(tmp_path: Path, wall: Wall, di
     assert kept(tmp_path, wall)["front"] <= 198 + SLICE_S
 
 
-async def test_the_disk_is_spared(tmp_path: Path, wall: Wall, disk: AtOnce) -> None:
+async def test_the_disk_is_spared(tmp_path: Path, wall: Wall, disk: InlineBlocking) -> None:
     """Twenty cameras that stream for a minute write some times, not once for each chunk of each camera."""
     cameras = {f"c{n}": 3600.0 for n in range(20)}
     budgets = await opened(tmp_path, wall, disk, **cameras)
@@ -94,7 +94,7 @@ async def test_side_by_side(tmp_path: Path, wall: Wall) -> None:
     assert all(kept(tmp_path, wall)[camera] >= 2.0 for camera in cameras)
 
 
-async def test_enforced(tmp_path: Path, wall: Wall, disk: AtOnce) -> None:
+async def test_enforced(tmp_path: Path, wall: Wall, disk: InlineBlocking) -> None:
     """Not a second more than the budget is handed out, and what is too short for a chunk is given up."""
     budgets = await opened(tmp_path, wall, disk, front=9.0)
     for _ in range(4):
@@ -107,7 +107,7 @@ async def test_enforced(tmp_path: Path, wall: Wall, disk: AtOnce) -> None:
     await budgets.charge("front", 2.0)
 
 
-async def test_the_box(tmp_path: Path, wall: Wall, disk: AtOnce) -> None:
+async def test_the_box(tmp_path: Path, wall: Wall, disk: InlineBlocking) -> None:
     """The budget of the box is that of all its cameras together, those without one of their own included."""
     budgets = await opened(tmp_path, wall, disk, box=10.0, front=100.0)
     for camera in ("front", "back", "front", "back", "back"):
@@ -126,7 +126,7 @@ async def test_the_box(tmp_path: Path, wall: Wall, disk: AtOnce) -> None:
     }
 
 
-async def test_without_a_budget_nothing_is_written(tmp_path: Path, wall: Wall, disk: AtOnce) -> None:
+async def test_without_a_budget_nothing_is_written(tmp_path: Path, wall: Wall, disk: InlineBlocking) -> None:
     """A camera without a budget is counted, and stopped by nothing that happens to the disk."""
     budgets = await opened(tmp_path, wall, disk)
     disk.calls, disk.error = 0, BROKEN
@@ -135,7 +135,7 @@ async def test_without_a_budget_nothing_is_written(tmp_path: Path, wall: Wall, d
     assert budgets.as_health()["cameras"]["front"]["used"] == 2.0
 
 
-async def test_warned_of_once_a_day(tmp_path: Path, wall: Wall, disk: AtOnce) -> None:
+async def test_warned_of_once_a_day(tmp_path: Path, wall: Wall, disk: InlineBlocking) -> None:
     """At four fifths of a budget one line is logged, and counted; the next day again."""
     budgets = await opened(tmp_path, wall, disk, box=20.0, front=10.0)
     with structlog.testing.capture_logs() as lines:
@@ -154,7 +154,7 @@ async def test_warned_of_once_a_day(tmp_path: Path, wall: Wall, disk: AtOnce) ->
     assert budgets.warnings == len(lines) == 3
 
 
-async def test_an_orderly_end_writes_what_was_used(tmp_path: Path, wall: Wall, disk: AtOnce) -> None:
+async def test_an_orderly_end_writes_what_was_used(tmp_path: Path, wall: Wall, disk: InlineBlocking) -> None:
     """What was written ahead is given back, and the next life goes on from there."""
     budgets = await opened(tmp_path, wall, disk, box=100.0, front=100.0)
     await budgets.charge("front", 2.0)
@@ -164,7 +164,7 @@ async def test_an_orderly_end_writes_what_was_used(tmp_path: Path, wall: Wall, d
     assert again.as_health()["cameras"]["front"]["used"] == 2.0
 
 
-async def test_a_crash_loop(tmp_path: Path, wall: Wall, disk: AtOnce) -> None:
+async def test_a_crash_loop(tmp_path: Path, wall: Wall, disk: InlineBlocking) -> None:
     """A daemon that crashes after each chunk streams less than its budget, and comes to its end."""
     handed_out = 0.0
     budgets = await opened(tmp_path, wall, disk, front=300.0)
@@ -177,7 +177,7 @@ async def test_a_crash_loop(tmp_path: Path, wall: Wall, disk: AtOnce) -> None:
 
 
 async def test_a_disk_that_cannot_be_written(
-    tmp_path: Path, wall: Wall, disk: AtOnce, autojump_clock: trio.abc.Clock
+    tmp_path: Path, wall: Wall, disk: InlineBlocking, autojump_clock: trio.abc.Clock
 ) -> None:
     """Budgeted cameras stop, with a sentence that says why, until it can be written again."""
     budgets = await opened(tmp_path, wall, disk, front=3600.0)
@@ -206,7 +206,7 @@ async def test_it_cannot_be_written_from_the_start(tmp_path: Path, wall: Wall) -
     assert (budgets.why("front") or "").endswith("/budget.json.new cannot be written: Is a directory")
 
 
-async def test_it_cannot_be_read(tmp_path: Path, wall: Wall, disk: AtOnce) -> None:
+async def test_it_cannot_be_read(tmp_path: Path, wall: Wall, disk: InlineBlocking) -> None:
     """A file that cannot be read is not taken for an empty one."""
     (tmp_path / "budget.json").mkdir()
     budgets = await opened(tmp_path, wall, disk, front=3600.0)
@@ -229,8 +229,8 @@ DAMAGES = [b"", b"{", b"null", b'{"schema":1,"day":"2026-11-24","days":{"2026-11
 
 
 @pytest.mark.parametrize("content", DAMAGES, ids=["empty", "half", "null", "negative", "rubbish"])
-async def test_a_damaged_file(content: bytes, tmp_path: Path, wall: Wall, disk: AtOnce) -> None:
-    """It is set aside and the day counts as spent, through restarts, until the next day."""
+async def test_a_damaged_file(content: bytes, tmp_path: Path, wall: Wall, disk: InlineBlocking) -> None:
+    """It is quarantined and the day counts as spent, through restarts, until the next day."""
     (tmp_path / "budget.json").write_bytes(content)
     aside = tmp_path / "budget.json.damaged-2026-11-24"
     budgets = await opened(tmp_path, wall, disk, front=3600.0)
@@ -247,7 +247,7 @@ async def test_a_damaged_file(content: bytes, tmp_path: Path, wall: Wall, disk: 
 
 
 async def test_somebody_removes_the_damaged_file(
-    tmp_path: Path, wall: Wall, disk: AtOnce, autojump_clock: trio.abc.Clock
+    tmp_path: Path, wall: Wall, disk: InlineBlocking, autojump_clock: trio.abc.Clock
 ) -> None:
     """A person who removes it has decided that the day begins anew, and need not restart anything."""
     (tmp_path / "budget.json").write_bytes(b"{")
@@ -262,7 +262,7 @@ async def test_somebody_removes_the_damaged_file(
         nursery.cancel_scope.cancel()
 
 
-async def test_a_clock_that_is_unset(tmp_path: Path, disk: AtOnce, autojump_clock: trio.abc.Clock) -> None:
+async def test_a_clock_that_is_unset(tmp_path: Path, disk: InlineBlocking, autojump_clock: trio.abc.Clock) -> None:
     """While it is, nothing is read or written, so that the day of 1970 takes nothing from the real one's account."""
     wall = Wall()
     budgets = await opened(tmp_path, wall, disk, front=100.0)
@@ -283,7 +283,7 @@ async def test_a_clock_that_is_unset(tmp_path: Path, disk: AtOnce, autojump_cloc
         nursery.cancel_scope.cancel()
 
 
-async def test_midnight(tmp_path: Path, disk: AtOnce) -> None:
+async def test_midnight(tmp_path: Path, disk: InlineBlocking) -> None:
     """A day is the box's local one; the new one is on the disk before anything of it leaves."""
     wall = Wall(datetime(2026, 11, 24, 23, 59, 59, tzinfo=UTC))
     budgets = await opened(tmp_path, wall, disk, front=10.0)
@@ -297,7 +297,7 @@ async def test_midnight(tmp_path: Path, disk: AtOnce) -> None:
     await refused(budgets)
 
 
-async def test_a_clock_that_is_set_to_another_day(tmp_path: Path, wall: Wall, disk: AtOnce) -> None:
+async def test_a_clock_that_is_set_to_another_day(tmp_path: Path, wall: Wall, disk: InlineBlocking) -> None:
     """Setting the clock neither gives a budget anew nor spends another day's: what was used goes with it, and back."""
     budgets = await opened(tmp_path, wall, disk, front=100.0)
     await budgets.charge("front", 60.0)
@@ -313,7 +313,7 @@ async def test_a_clock_that_is_set_to_another_day(tmp_path: Path, wall: Wall, di
     await budgets.charge("front", 90.0)
 
 
-async def test_a_box_without_a_battery(tmp_path: Path, wall: Wall, disk: AtOnce) -> None:
+async def test_a_box_without_a_battery(tmp_path: Path, wall: Wall, disk: InlineBlocking) -> None:
     """What it streams on the day on which it was switched off, until NTP comes, counts for today, and for no other."""
     budgets = await opened(tmp_path, wall, disk, front=100.0)
     await budgets.charge("front", 40.0)
@@ -378,7 +378,7 @@ class Handed:
 
 
 async def _live(state: Path, steps: Iterator[Step]) -> None:
-    wall, disk = Wall(), AtOnce()
+    wall, disk = Wall(), InlineBlocking()
     limits = {"front": 60.0, "all": 90.0}
     handed = Handed(wall)
     budgets = await opened(state, wall, disk, box=90.0, front=60.0)

@@ -45,7 +45,7 @@ AGAINST: dict[Reason, dict[str, Any]] = {
 
 @given(st.sets(st.sampled_from(list(AGAINST)), min_size=1))
 def test_the_gravest_is_told(reasons: set[Reason]) -> None:
-    """Of all that speaks against it the first is told: the pause, the clock, the schedule, the budget."""
+    """Of all that speaks against it the first is reported: the pause, the clock, the schedule, the budget."""
     known: dict[str, Any] = {}
     for reason in reasons:
         known |= AGAINST[reason]
@@ -89,7 +89,7 @@ def test_when_it_streams_again(schedule: tuple[str, ...], sentence: str) -> None
 
 
 def test_when_it_does_not_stream_again_soon() -> None:
-    """Hours that fall into the night of the clock are told as what they are."""
+    """Hours that fall into the night of the clock are reported as what they are."""
     before = datetime(2027, 3, 22, 12, tzinfo=UTC)
     held = verdict(before, schedule=("Sun 02:15-02:45",), zone=ZoneInfo("Europe/Copenhagen"))
     assert "it does not stream within the next eight days" in (held.detail or "")

@@ -251,7 +251,7 @@ def test_doubt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("act", [lambda p: p.pause("front", PauseOrigin.COMMAND), lambda p: p.resume(None)])
 def test_a_state_that_is_no_folder(tmp_path: Path, act: Callable[[Pauses], object]) -> None:
-    """What is no question of permission is told without a remedy that would not help."""
+    """What is no question of permission is reported without a remedy that would not help."""
     (tmp_path / "paused").touch()
     with pytest.raises(PauseError, match=r"Not a directory$") as caught:
         act(Pauses(tmp_path))

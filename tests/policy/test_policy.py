@@ -23,7 +23,7 @@ from interhuman2mqtt.policy.pauses import ALL, PauseOrigin, Pauses
 from interhuman2mqtt.policy.policy import LOOK_S, Permit, Policy, for_box
 from interhuman2mqtt.runtime.blocking import Blocking
 from interhuman2mqtt.runtime.watchdog import Heartbeats
-from policy.helpers import NOON, AtOnce, Wall
+from policy.helpers import NOON, InlineBlocking, Wall
 from support.disks import read_only
 
 
@@ -42,8 +42,8 @@ async def looking(
 ) -> AsyncIterator[Policy]:
     """A policy that runs."""
     wall = wall or Wall()
-    budgets = Budgets(Meter(state, UTC, now=wall, blocking=AtOnce()), box)
-    policy = Policy(Pauses(state), budgets, UTC, now=wall, blocking=blocking or AtOnce())
+    budgets = Budgets(Meter(state, UTC, now=wall, blocking=InlineBlocking()), box)
+    policy = Policy(Pauses(state), budgets, UTC, now=wall, blocking=blocking or InlineBlocking())
     async with trio.open_nursery() as nursery:
         nursery.start_soon(policy.run)
         yield policy
@@ -78,7 +78,7 @@ async def test_a_pause_is_told_within_a_second(tmp_path: Path, autojump_clock: t
 
 
 async def test_who_looks_now_need_not_wait(tmp_path: Path, autojump_clock: trio.abc.Clock) -> None:
-    """A request that has paused a camera is obeyed in the same moment."""
+    """A request that has paused a camera is handled in the same moment."""
     async with looking(tmp_path) as policy:
         with permit(policy) as front:
             await front.wait_other(None)
@@ -88,7 +88,7 @@ async def test_who_looks_now_need_not_wait(tmp_path: Path, autojump_clock: trio.
 
 
 async def test_a_pause_that_cannot_be_written(tmp_path: Path, autojump_clock: trio.abc.Clock) -> None:
-    """It holds at once and for as long as the daemon lives, is told, is written as soon as it can be, and lifted."""
+    """It holds at once and for as long as the daemon lives, is reported, written as soon as it can be, and lifted."""
     async with looking(tmp_path) as policy:
         with permit(policy) as front:
             await front.wait_other(None)
@@ -246,7 +246,7 @@ async def test_nobody_is_woken_for_nothing(tmp_path: Path, autojump_clock: trio.
 
 async def test_what_cannot_be_made_at_the_start(tmp_path: Path, autojump_clock: trio.abc.Clock) -> None:
     """A disk that answers with errors at the start pauses all, and ends nothing."""
-    blocking = AtOnce()
+    blocking = InlineBlocking()
     blocking.error = OSError(errno.EIO, "Input/output error")
     async with looking(tmp_path, blocking=blocking) as policy:
         with permit(policy) as front:

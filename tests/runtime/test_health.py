@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 import trio
 
-from cameras.helpers import Heard, a_camera, shared
+from cameras.helpers import RecordingPublisher, a_camera, a_context
 from interhuman2mqtt import config
 from interhuman2mqtt import health as report
 from interhuman2mqtt.cameras.camera import Camera
@@ -27,7 +27,10 @@ ONLINE = BrokerState(phase=BrokerPhase.ONLINE, since=utc_now())
 
 def cameras(*names: str) -> dict[str, Camera]:
     """Cameras that were just started."""
-    return {name: Camera(a_camera(name), shared("ws://localhost:1/v2/stream/analyze", Heard())) for name in names}
+    return {
+        name: Camera(a_camera(name), a_context("ws://localhost:1/v2/stream/analyze", RecordingPublisher()))
+        for name in names
+    }
 
 
 def reporter(
@@ -45,7 +48,7 @@ def reporter(
         "running": SimpleNamespace(last_reload=None, needs_restart=()),
         "service": service,
         "fleet": SimpleNamespace(cameras=cameras),
-        "coverage": Coverage(Path(os.devnull), Heard(), BoxClock()),
+        "coverage": Coverage(Path(os.devnull), RecordingPublisher(), BoxClock()),
         "policy": SimpleNamespace(budgets=SimpleNamespace(as_health=lambda: NO_BUDGETS)),
         "dispatcher": SimpleNamespace(counts={"obeyed": 5}),
     }

@@ -174,7 +174,7 @@ class Clock:
 
 
 @pytest.fixture
-def said() -> io.StringIO:
+def logged() -> io.StringIO:
     stream = io.StringIO()
     setup("debug", stream=stream)
     return stream
@@ -184,39 +184,39 @@ def events(stream: io.StringIO) -> list[str]:
     return [line["event"] for line in lines(stream)]
 
 
-def test_a_state_is_logged_once(said: io.StringIO) -> None:
-    """A thousand failures of one kind are one line, and their number is told when the state changes."""
+def test_a_state_is_logged_once(logged: io.StringIO) -> None:
+    """A thousand failures of one kind are one line, and their number is reported when the state changes."""
     limited = RateLimitedLogger()
     for attempt in range(1000):
         limited.emit("front", "unreachable", "camera offline", level="warning", attempt=attempt)
-    assert events(said) == ["camera offline"]
+    assert events(logged) == ["camera offline"]
     limited.emit("front", "streaming", "camera streaming")
-    assert events(said) == ["camera offline", "camera offline (repeated 999 times)", "camera streaming"]
-    assert [line["level"] for line in lines(said)] == ["warning", "warning", "info"]
-    assert lines(said)[1]["attempt"] == 999
+    assert events(logged) == ["camera offline", "camera offline (repeated 999 times)", "camera streaming"]
+    assert [line["level"] for line in lines(logged)] == ["warning", "warning", "info"]
+    assert lines(logged)[1]["attempt"] == 999
 
 
-def test_a_state_that_lasts_is_recalled(said: io.StringIO) -> None:
+def test_a_state_that_lasts_is_recalled(logged: io.StringIO) -> None:
     """A state that goes on failing is recalled now and then, with how often."""
     clock = Clock()
     limited = RateLimitedLogger(every=3600, clock=clock)
     for minute in range(150):
         clock.now = minute * 60.0
         limited.emit("front", "unreachable", "camera offline", level="warning")
-    assert events(said) == [
+    assert events(logged) == [
         "camera offline",
         "camera offline (repeated 60 times)",
         "camera offline (repeated 60 times)",
     ]
 
 
-def test_things_do_not_mix(said: io.StringIO) -> None:
-    """Each thing has a state of its own, and a change without repeats is told plainly."""
+def test_things_do_not_mix(logged: io.StringIO) -> None:
+    """Each thing has a state of its own, and a change without repeats is reported plainly."""
     limited = RateLimitedLogger()
     limited.emit("front", "a", "front a")
     limited.emit("back", "b", "back b")
     limited.emit("front", "b", "front b")
-    assert events(said) == ["front a", "back b", "front b"]
+    assert events(logged) == ["front a", "back b", "front b"]
 
 
 OBEYED = "\x1b]0;title\x07\x1b[2J\x9b31m\r\u202e\u2028"

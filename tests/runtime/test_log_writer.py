@@ -46,7 +46,7 @@ def read_all(pipe: Pipe, log: LogWriter) -> bytes:
 
 
 def test_a_reader_that_stands_still(pipe: Pipe) -> None:
-    """It costs no time but the lines that find no room, which are counted and told once it reads again."""
+    """It costs no time but the lines that find no room, which are counted and reported once it reads again."""
     log = LogWriter(pipe.writer, lambda lost: print(end=f"lost {lost:6}".ljust(99) + "\n", file=log))
     lines = 2 * WAITING_MAX // len(LINE)
     for number in range(lines):

@@ -29,11 +29,11 @@ LOCKED = Refused(Reason.UNAUTHORIZED, "locked")
 
 
 class Script:
-    """A function that does one step each time it is run, and what was told and when."""
+    """A function that does one step each time it is run, and what was reported and when."""
 
     def __init__(self, *steps: Step) -> None:
         self.began: list[float] = []
-        self.told: list[RetryInfo] = []
+        self.retries: list[RetryInfo] = []
         self._steps: Iterator[Step] = iter(steps)
 
     async def run(self, health: Health) -> bool:
@@ -45,7 +45,7 @@ class Script:
 
     async def play(self, bugs: int = 0, pauses: BackoffPolicy = BackoffPolicy()) -> list[float]:  # noqa: B008 - a frozen value
         """Run to the end; returns the seconds between the beginnings."""
-        await keep_running(self.run, self.told.append, BugBudget(bugs), pauses)
+        await keep_running(self.run, self.retries.append, BugBudget(bugs), pauses)
         return [after - before for before, after in zip(self.began, self.began[1:], strict=False)]
 
 
@@ -91,14 +91,14 @@ async def test_false_ends_it(autojump_clock: MockClock) -> None:
     """A function that returns False is done."""
     script = Script(DONE)
     assert await script.play() == []
-    assert script.told == []
+    assert script.retries == []
 
 
 async def test_true_runs_it_again_at_once(autojump_clock: MockClock) -> None:
-    """After a normal end there is no pause, and nothing to tell."""
+    """After a normal end there is no pause, and nothing to report."""
     script = Script(AGAIN, AGAIN, DONE)
     assert await script.play() == [0, 0]
-    assert script.told == []
+    assert script.retries == []
 
 
 async def test_who_always_succeeds_can_be_cancelled() -> None:
@@ -113,12 +113,12 @@ async def test_who_always_succeeds_can_be_cancelled() -> None:
 
 
 async def test_an_outage_is_told_and_waited_out(autojump_clock: MockClock) -> None:
-    """Each pause is told when it begins, with its length, its reason and how many failed in a row."""
+    """Each pause is reported when it begins, with its length, its reason and how many failed in a row."""
     script = Script(DOWN, DOWN, DOWN)
     gaps = await script.play()
-    assert gaps == pytest.approx([waiting.seconds for waiting in script.told])
-    assert [waiting.failures for waiting in script.told] == [1, 2, 3]
-    assert {waiting.outage for waiting in script.told} == {DOWN}
+    assert gaps == pytest.approx([waiting.seconds for waiting in script.retries])
+    assert [waiting.failures for waiting in script.retries] == [1, 2, 3]
+    assert {waiting.outage for waiting in script.retries} == {DOWN}
     assert all(gap <= most for gap, most in zip(gaps, (1, 2, 4), strict=True))
 
 
@@ -137,7 +137,7 @@ async def test_when_back_off_begins_anew(autojump_clock: MockClock, step: Step, 
     """Only what was well for long enough, was worth it, or ended normally, has a clean record afterwards."""
     script = Script(DOWN, DOWN, step, DOWN) if step is True else Script(DOWN, DOWN, step)
     await script.play()
-    assert [waiting.failures for waiting in script.told] == failures
+    assert [waiting.failures for waiting in script.retries] == failures
 
 
 async def test_who_is_refused_waits_for_long(autojump_clock: MockClock) -> None:
@@ -165,7 +165,7 @@ async def test_a_bug_within_the_budget(autojump_clock: MockClock) -> None:
     """A bug that may be survived is an outage of its own reason, which does not tell what the error says."""
     script = Script(ZeroDivisionError("secret"))
     await script.play(bugs=1)
-    [waiting] = script.told
+    [waiting] = script.retries
     assert waiting.outage.reason is Reason.BUG
     assert waiting.outage.detail == "a bug, see the log: ZeroDivisionError"
 
@@ -180,11 +180,11 @@ async def test_a_bug_beyond_the_budget(autojump_clock: MockClock) -> None:
 async def test_a_part_that_others_do_without_is_set_aside(autojump_clock: MockClock) -> None:
     """In a quarantine one bug too many is a refusal for an hour; then it is tried as if nothing had been."""
     script = Script(*[ZeroDivisionError()] * 4, DOWN)
-    await keep_running(script.run, script.told.append, Quarantine(3), BackoffPolicy(refused=0.0))
-    kinds = [type(waiting.outage) for waiting in script.told]
+    await keep_running(script.run, script.retries.append, Quarantine(3), BackoffPolicy(refused=0.0))
+    kinds = [type(waiting.outage) for waiting in script.retries]
     assert kinds == [Outage, Outage, Outage, Refused, Outage]
-    assert [waiting.outage.reason for waiting in script.told] == [*[Reason.BUG] * 4, Reason.UNREACHABLE]
-    assert "4 bugs within an hour" in script.told[3].outage.detail
+    assert [waiting.outage.reason for waiting in script.retries] == [*[Reason.BUG] * 4, Reason.UNREACHABLE]
+    assert "4 bugs within an hour" in script.retries[3].outage.detail
     assert script.began[4] - script.began[3] == pytest.approx(3600)
 
 
@@ -208,10 +208,10 @@ async def test_old_bugs_are_forgiven(autojump_clock: MockClock) -> None:
     ids=["refused", "overloaded", "nested", "bug"],
 )
 async def test_of_several_the_gravest_counts(autojump_clock: MockClock, leaf: list[Exception], reason: Reason) -> None:
-    """Where several things fail at once, what matters most is what is told."""
+    """Where several things fail at once, what matters most is what is reported."""
     script = Script(ExceptionGroup("", leaf))
     await script.play(bugs=1)
-    assert [waiting.outage.reason for waiting in script.told] == [reason]
+    assert [waiting.outage.reason for waiting in script.retries] == [reason]
 
 
 async def test_a_bug_in_a_group_beyond_the_budget(autojump_clock: MockClock) -> None:
@@ -280,7 +280,7 @@ async def test_a_pause_can_be_cut_short(autojump_clock: MockClock) -> None:
     """Who has mended something need not wait for the end of a long pause."""
     retry_now, script = RetryNow(), Script(LOCKED)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(lambda: keep_running(script.run, script.told.append, BugBudget(0), retry_now=retry_now))
+        nursery.start_soon(lambda: keep_running(script.run, script.retries.append, BugBudget(0), retry_now=retry_now))
         await trio.sleep(10)
         retry_now.trigger()
     assert script.began == [0, 10] or script.began[1] - script.began[0] == pytest.approx(10)
@@ -289,5 +289,5 @@ async def test_a_pause_can_be_cut_short(autojump_clock: MockClock) -> None:
 async def test_a_pause_is_promised(autojump_clock: MockClock) -> None:
     """Each pause is promised to the watchdog before it begins, so that who pauses for long is not taken for hung."""
     script, promised = Script(LOCKED, DOWN), list[float]()
-    await keep_running(script.run, script.told.append, BugBudget(0), heartbeat=promised.append)
-    assert promised[1::2] == [waiting.seconds for waiting in script.told]
+    await keep_running(script.run, script.retries.append, BugBudget(0), heartbeat=promised.append)
+    assert promised[1::2] == [waiting.seconds for waiting in script.retries]

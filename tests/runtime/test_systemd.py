@@ -21,7 +21,7 @@ def manager(tmp_path: Path) -> Iterator[socket.socket]:
         yield end
 
 
-def heard(manager: socket.socket) -> str:
+def received(manager: socket.socket) -> str:
     return manager.recv(4096).decode()
 
 
@@ -35,14 +35,14 @@ def test_each_message(manager: socket.socket) -> None:
         (lambda: systemd.status("4 cameras streaming"), "STATUS=4 cameras streaming"),
     ]:
         assert notify()
-        assert expected == heard(manager)
+        assert expected == received(manager)
 
 
 def test_reloading_is_dated(manager: socket.socket) -> None:
     """RELOADING=1 comes in one datagram with the monotonic clock in microseconds, as notify-reload asks."""
     before = time.monotonic_ns() // 1000
     assert SystemdNotifier(manager.getsockname(), None).reloading()
-    first, _, second = heard(manager).partition("\n")
+    first, _, second = received(manager).partition("\n")
     assert first == "RELOADING=1"
     assert before <= int(second.removeprefix("MONOTONIC_USEC=")) <= time.monotonic_ns() // 1000
 
@@ -51,7 +51,7 @@ def test_a_status_is_one_line_without_secrets(manager: socket.socket) -> None:
     """A status cannot smuggle in another assignment, and holds no secret."""
     hide("status-secret")
     SystemdNotifier(manager.getsockname(), None).status("refused: status-secret\nREADY=1")
-    assert heard(manager) == "STATUS=refused: *** READY=1"
+    assert received(manager) == "STATUS=refused: *** READY=1"
 
 
 def test_abstract_namespace() -> None:

@@ -11,7 +11,7 @@ from trio.testing import MockClock
 from interhuman2mqtt.runtime.watchdog import HEALTH_S, SLACK_S, Heartbeats, Overdue, SystemdNotifier, WatchdogLoop
 
 
-class Listening:
+class Manager:
     """Systemd's end of the socket."""
 
     def __init__(self, path: Path) -> None:
@@ -20,7 +20,7 @@ class Listening:
         self._socket.bind(str(path))
         self._socket.settimeout(0)
 
-    def heard(self) -> list[str]:
+    def received(self) -> list[str]:
         """What came since the last time."""
         found = []
         while True:
@@ -34,8 +34,8 @@ class Listening:
 
 
 @pytest.fixture
-def listening(tmp_path: Path) -> Iterator[Listening]:
-    systemd = Listening(tmp_path / "notify")
+def manager(tmp_path: Path) -> Iterator[Manager]:
+    systemd = Manager(tmp_path / "notify")
     yield systemd
     systemd.close()
 
@@ -44,30 +44,30 @@ def sentence(stuck: Sequence[Overdue]) -> str:
     return "; ".join(f"{stage} hangs" for stage, _ in stuck) or "all is well"
 
 
-async def test_the_watchdog_is_fed_while_everything_moves(listening: Listening, autojump_clock: MockClock) -> None:
+async def test_the_watchdog_is_fed_while_everything_moves(manager: Manager, autojump_clock: MockClock) -> None:
     """Twice within its patience the watchdog is fed; a sentence that stays the same is said once."""
-    reporter = WatchdogLoop(SystemdNotifier(str(listening.path), 4.0), Heartbeats(), sentence, lambda: None)
+    reporter = WatchdogLoop(SystemdNotifier(str(manager.path), 4.0), Heartbeats(), sentence, lambda: None)
     with trio.move_on_after(19):
         await reporter.run()
-    assert listening.heard() == ["STATUS=all is well", *["WATCHDOG=1"] * 10]
+    assert manager.received() == ["STATUS=all is well", *["WATCHDOG=1"] * 10]
 
 
-async def test_the_watchdog_starves_when_a_stage_hangs(listening: Listening, autojump_clock: MockClock) -> None:
+async def test_the_watchdog_starves_when_a_stage_hangs(manager: Manager, autojump_clock: MockClock) -> None:
     """From the moment a promise is broken nothing feeds the watchdog, and the status names who broke it."""
     alive = Heartbeats()
-    reporter = WatchdogLoop(SystemdNotifier(str(listening.path), 4.0), alive, sentence, lambda: None)
+    reporter = WatchdogLoop(SystemdNotifier(str(manager.path), 4.0), alive, sentence, lambda: None)
     alive.promise("outbox", 1.0)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(reporter.run)
         await trio.sleep(SLACK_S)
-        assert "WATCHDOG=1" in listening.heard()
+        assert "WATCHDOG=1" in manager.received()
         await trio.sleep(4)
-        listening.heard()
+        manager.received()
         await trio.sleep(60)
-        assert listening.heard() == []
+        assert manager.received() == []
         alive.promise("outbox", 1.0)
         await trio.sleep(4)
-        assert listening.heard()[:2] == ["STATUS=all is well", "WATCHDOG=1"]
+        assert manager.received()[:2] == ["STATUS=all is well", "WATCHDOG=1"]
         nursery.cancel_scope.cancel()
 
 

@@ -25,7 +25,7 @@ from interhuman2mqtt.simulator.settings import Pace, Settings
 FPS = 15
 RATE = 48_000
 SAMPLES = 960
-"""Per frame of sound: what Opus takes; the encoder of AAC cuts its own."""
+"""Per frame of audio: what Opus takes; the encoder of AAC cuts its own."""
 FAST = Pace(window=2.0, stride=1.0, cadence=3.0)
 BOTH_FLAGS = ("conversation_quality_overall", "conversation_quality_timeline")
 FRAGMENTED = {"movflags": "frag_keyframe+empty_moov+default_base_moof+skip_trailer"}
@@ -50,13 +50,13 @@ def clip(
     sink = Sink()
     options = FRAGMENTED if kind == "mp4" else {"live": "1", "cluster_time_limit": "1000"}
     with av.open(sink, "w", format=kind, options=options) as container:
-        pictures = picture_stream(container, video, gop) if video else None
-        sounds = sound_stream(container, audio) if audio else None
+        pictures = video_stream(container, video, gop) if video else None
+        sounds = audio_stream(container, audio) if audio else None
         for second in range(seconds):
             if pictures:
-                add_pictures(container, pictures, second)
+                add_video(container, pictures, second)
             if sounds:
-                add_sounds(container, sounds, second)
+                add_audio(container, sounds, second)
         if pictures:
             container.mux(pictures.encode(None))
         if sounds:
@@ -64,7 +64,7 @@ def clip(
     return sink.data
 
 
-def picture_stream(container: OutputContainer, codec: str, gop: int) -> VideoStream:
+def video_stream(container: OutputContainer, codec: str, gop: int) -> VideoStream:
     stream = container.add_stream(codec, rate=FPS)
     assert isinstance(stream, VideoStream)
     stream.width, stream.height, stream.pix_fmt = 160, 96, "yuv420p"
@@ -74,14 +74,14 @@ def picture_stream(container: OutputContainer, codec: str, gop: int) -> VideoStr
     return stream
 
 
-def sound_stream(container: OutputContainer, codec: str) -> AudioStream:
+def audio_stream(container: OutputContainer, codec: str) -> AudioStream:
     stream = container.add_stream(codec, rate=RATE)
     assert isinstance(stream, AudioStream)
     stream.layout = "mono"
     return stream
 
 
-def add_pictures(container: OutputContainer, stream: VideoStream, second: int) -> None:
+def add_video(container: OutputContainer, stream: VideoStream, second: int) -> None:
     for number in range(second * FPS, (second + 1) * FPS):
         frame = av.VideoFrame(160, 96, "yuv420p")
         for shade, plane in enumerate(frame.planes, start=1):
@@ -90,7 +90,7 @@ def add_pictures(container: OutputContainer, stream: VideoStream, second: int) -
         container.mux(stream.encode(frame))
 
 
-def add_sounds(container: OutputContainer, stream: AudioStream, second: int) -> None:
+def add_audio(container: OutputContainer, stream: AudioStream, second: int) -> None:
     tone = array("h", (int(8000 * math.sin(i / 20)) for i in range(SAMPLES))).tobytes()
     for at in range(second * RATE, (second + 1) * RATE, SAMPLES):
         frame = av.AudioFrame(format="s16", layout="mono", samples=SAMPLES)
@@ -163,7 +163,7 @@ class Client:
             pass
         return event
 
-    async def say(self, **frame: object) -> None:
+    async def send_message(self, **frame: object) -> None:
         await self.socket.send_message(json.dumps(frame))
 
     async def send(self, *chunks: bytes) -> None:
@@ -172,7 +172,7 @@ class Client:
 
     async def drain(self) -> list[dict[str, Any]]:
         """Close gracefully and read to the end; all events of the session."""
-        await self.say(type="session.close")
+        await self.send_message(type="session.close")
         await self.closed()
         return self.events
 

@@ -126,7 +126,7 @@ async def test_silence() -> None:
     """101, and then nothing, until the client gives up."""
     async with simulator(with_faults("silence")) as address:
         async with session(address) as client:
-            await client.say(include=[])
+            await client.send_message(include=[])
             with trio.move_on_after(0.2) as patience:
                 await client.next()
             assert patience.cancelled_caught
@@ -255,7 +255,7 @@ async def test_slow_drain_beyond_the_promise() -> None:
     """Without a duration the drain takes longer than max_drain_seconds."""
     async with simulator(with_faults("slow-drain", drain=0)) as address, session(address) as client:
         await client.next()
-        await client.say(type="session.close")
+        await client.send_message(type="session.close")
         await client.until("session.closing")
         with trio.move_on_after(0.3) as patience:
             await client.next()
@@ -266,7 +266,7 @@ async def test_no_end() -> None:
     """The connection is closed properly after session.closing, but session.ended never comes."""
     async with simulator(with_faults("no-end")) as address, session(address) as client:
         await client.next()
-        await client.say(type="session.close")
+        await client.send_message(type="session.close")
         assert await client.closed() == 1000
     assert kinds(client.events)[-1] == "session.closing"
 
@@ -288,7 +288,7 @@ async def test_drain_is_not_idle(autojump_clock: trio.testing.MockClock) -> None
     settings = Settings(faults=(parse_fault("slow-drain=500s"),), limits=Limits(idle_timeout=300))
     async with in_memory(settings) as client:
         await client.next()
-        await client.say(type="session.close")
+        await client.send_message(type="session.close")
         await client.closed(within=1000)
         assert trio.current_time() == pytest.approx(500)
     assert kinds(client.events) == ["session.ready", "session.closing", "session.ended"]
@@ -307,6 +307,6 @@ async def test_fault_of_another_session() -> None:
         for _ in range(2):
             async with session(address) as client:
                 await client.next()
-                await client.say(type="session.close")
+                await client.send_message(type="session.close")
                 codes.append(await client.closed())
     assert codes == [1000, 1011]

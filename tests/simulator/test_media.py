@@ -16,7 +16,7 @@ from simulator.helpers import as_a_browser_cuts, clip, clusters, fragments
 
 LOOSE = Rules(video=True, audio=False)
 CLOSE = 0.06
-"""Seconds: a frame of picture or sound more or less."""
+"""Seconds: a frame of picture or audio more or less."""
 
 
 def read(frames: Iterable[bytes], rules: Rules | None = None, pcm_rate: int | None = None) -> list[Report]:
@@ -57,7 +57,7 @@ def test_each_frame_is_reported_with_its_own_media() -> None:
 
 
 def test_decoding_everything_finds_the_same() -> None:
-    """`--decode all` decodes every picture and sound and reports what `keyframes` reports."""
+    """`--decode all` decodes every video and audio and reports what `keyframes` reports."""
     pieces = fragments(clip(3))
     assert read(pieces, Rules(decode_all=True)) == read(pieces)
 

@@ -24,7 +24,7 @@ Api = Literal["v1", "v2"]
 HEARD = {"agreement", "confidence", "frustration", "hesitation", "interest", "uncertainty"}
 
 
-class Told(NamedTuple):
+class Outcome(NamedTuple):
     """What the SDK made of a session."""
 
     events: list[StreamEvent]
@@ -37,7 +37,7 @@ async def whole_session(
     version: Api,
     model: StreamModel | None = None,
     goal_dimensions: Sequence[str] | None = None,
-) -> Told:
+) -> Outcome:
     """Open, configure, send, close gracefully, and read to the end, all by the SDK."""
     stream = InterhumanClient(access_token="ih_test", base_url=url).stream(api_version=version, model=model)
     async with stream:
@@ -47,7 +47,7 @@ async def whole_session(
             await stream.send_video(chunk)
         await stream.request_close()
         events = [event async for event in stream]
-        return Told(events, await stream.wait_closed())
+        return Outcome(events, await stream.wait_closed())
 
 
 async def opened(url: str, key: str = "ih_test", version: Api = "v2", model: str | None = None) -> None:
@@ -70,25 +70,25 @@ def http(url: str) -> str:
 async def test_whole_session(version: Api) -> None:
     """The SDK understands every event of a session of either version, and sees it end gracefully."""
     async with simulator(Settings(port=0, goal_dimensions=GOAL_DIMENSIONS)) as address:
-        told: Told = await in_asyncio(
+        outcome: Outcome = await in_asyncio(
             whole_session(http(address.url), fragments(clip(26)), version, goal_dimensions=("clarity", "rapport"))
         )
-    seen = Counter(event.type for event in told.events)
-    assert not [event for event in told.events if isinstance(event, UnknownEvent | ErrorEvent)]
+    seen = Counter(event.type for event in outcome.events)
+    assert not [event for event in outcome.events if isinstance(event, UnknownEvent | ErrorEvent)]
     assert {"signal.detected", "signal.ended", "engagement.updated", "feedback.generated"} <= set(seen)
     assert seen["conversation_quality.updated"] == 2
-    assert [event.type for event in told.events[:2]] == ["session.ready", "session.updated"]
-    assert told.events[-1].type == "session.ended"
+    assert [event.type for event in outcome.events[:2]] == ["session.ready", "session.updated"]
+    assert outcome.events[-1].type == "session.ended"
     assert seen["signal.detected"] == seen["signal.ended"]
-    assert (told.close.code, told.close.reason) == (1000, "")
+    assert (outcome.close.code, outcome.close.reason) == (1000, "")
 
 
 @pytest.mark.parametrize(("version", "modality"), [("v1", ["video"]), ("v2", None)])
 async def test_modality_is_of_v1_only(version: Api, modality: list[str] | None) -> None:
     """Signals name their modality on v1 and leave it out on v2."""
     async with simulator(Settings(port=0)) as address:
-        told: Told = await in_asyncio(whole_session(http(address.url), fragments(clip(26)), version))
-    signals = [event.data.modality for event in told.events if isinstance(event, SignalDetectedEvent)]
+        outcome: Outcome = await in_asyncio(whole_session(http(address.url), fragments(clip(26)), version))
+    signals = [event.data.modality for event in outcome.events if isinstance(event, SignalDetectedEvent)]
     assert signals
     assert set(map(str, signals)) == {str(modality)}
 
@@ -97,30 +97,30 @@ async def test_webm() -> None:
     """A WebM session by the SDK ends without a complaint."""
     chunks = clusters(clip(9, video="libvpx", audio="libopus", kind="webm"))
     async with simulator(Settings(port=0)) as address:
-        told: Told = await in_asyncio(whole_session(http(address.url), chunks, "v2"))
-    assert "engagement.updated" in {event.type for event in told.events}
-    assert not [event for event in told.events if isinstance(event, ErrorEvent)]
+        outcome: Outcome = await in_asyncio(whole_session(http(address.url), chunks, "v2"))
+    assert "engagement.updated" in {event.type for event in outcome.events}
+    assert not [event for event in outcome.events if isinstance(event, ErrorEvent)]
 
 
 async def test_model_that_only_listens() -> None:
     """inter-2-audio is chosen by the handshake, needs no picture, and reports only what can be heard."""
     async with simulator(Settings(port=0)) as address:
-        told: Told = await in_asyncio(
+        outcome: Outcome = await in_asyncio(
             whole_session(http(address.url), [clip(26, video=None)], "v2", model=StreamModel.INTER_2_AUDIO)
         )
-    updated = next(event for event in told.events if isinstance(event, SessionUpdatedEvent))
+    updated = next(event for event in outcome.events if isinstance(event, SessionUpdatedEvent))
     assert updated.data.model is StreamModel.INTER_2_AUDIO
-    signals = {event.data.signal_type for event in told.events if isinstance(event, SignalDetectedEvent)}
+    signals = {event.data.signal_type for event in outcome.events if isinstance(event, SignalDetectedEvent)}
     assert signals
     assert signals <= {SignalType(name) for name in HEARD}
-    assert not [event for event in told.events if event.type in {"error", "coverage.degraded"}]
+    assert not [event for event in outcome.events if event.type in {"error", "coverage.degraded"}]
 
 
 async def test_quality_follows_the_cadence() -> None:
     """Each update has one timeline entry, for its own period, and an overall that begins as the first entry."""
     async with simulator(Settings(port=0)) as address:
-        told: Told = await in_asyncio(whole_session(http(address.url), fragments(clip(26)), "v2"))
-    first, second = (event.data for event in told.events if isinstance(event, ConversationQualityUpdatedEvent))
+        outcome: Outcome = await in_asyncio(whole_session(http(address.url), fragments(clip(26)), "v2"))
+    first, second = (event.data for event in outcome.events if isinstance(event, ConversationQualityUpdatedEvent))
     assert first.timeline is not None
     assert second.timeline is not None
     assert [(entry.start, entry.end) for entry in (*first.timeline, *second.timeline)] == [(0, 11), (11, 22)]

@@ -45,7 +45,7 @@ async def whole(settings: Settings, chunks: list[bytes], path: str = "/v2/stream
     """All events of a session that sends so much and closes gracefully."""
     async with simulator(settings) as address, session(address, path) as client:
         await client.next()
-        await client.say(include=BOTH_FLAGS)
+        await client.send_message(include=BOTH_FLAGS)
         await client.send(*chunks)
         return await client.drain()
 
@@ -55,7 +55,7 @@ async def test_graceful_end() -> None:
     async with simulator(QUICK) as address, session(address) as client:
         await client.next()
         await client.send(*fragments(clip(6)))
-        await client.say(type="session.close")
+        await client.send_message(type="session.close")
         code = await client.closed()
     told = kinds(client.events)
     assert code == 1000
@@ -89,9 +89,9 @@ async def test_configuration_counts_from_its_place_in_the_stream() -> None:
     async with simulator(QUICK) as address, session(address) as client:
         await client.next()
         await client.send(*pieces[:4])
-        await client.say(include=BOTH_FLAGS)
+        await client.send_message(include=BOTH_FLAGS)
         await client.send(*pieces[4:7])
-        await client.say(include=[])
+        await client.send_message(include=[])
         await client.send(*pieces[7:])
         events = await client.drain()
     entries = [data["timeline"][0]["end"] for data in only(events, "conversation_quality.updated")]
@@ -102,8 +102,8 @@ async def test_wrong_configuration_changes_nothing() -> None:
     """A configuration that is refused is answered with ih6001; the session goes on with the one before."""
     async with simulator(QUICK) as address, session(address) as client:
         await client.next()
-        await client.say(include=["conversation_quality_overall"])
-        await client.say(include=["everything"])
+        await client.send_message(include=["conversation_quality_overall"])
+        await client.send_message(include=["everything"])
         await client.socket.send_message("not JSON")
         await client.send(*fragments(clip(6)))
         events = await client.drain()
@@ -112,7 +112,7 @@ async def test_wrong_configuration_changes_nothing() -> None:
 
 
 async def test_missing_sound() -> None:
-    """v2 wants sound and says ih5008 with the segment; v1 does not; both can be told otherwise."""
+    """v2 wants audio and says ih5008 with the segment; v1 does not; both can be reported otherwise."""
     silent = fragments(clip(3, audio=None))
     assert only(await whole(QUICK, silent), "error")[0] | {"link": "", "message": ""} == {
         "code": "ih5008",
@@ -161,9 +161,9 @@ async def test_media_while_draining_is_refused() -> None:
     async with simulator(QUICK) as address, session(address) as client:
         await client.next()
         await client.send(*pieces)
-        await client.say(type="session.close")
+        await client.send_message(type="session.close")
         await client.send(pieces[0])
-        await client.say(type="session.close")
+        await client.send_message(type="session.close")
         assert await client.closed() == 1000
     assert kinds(client.events)[-1] == "session.ended"
     assert [data["code"] for data in only(client.events, "error")] == ["ih6001", "ih6001"]
@@ -229,7 +229,7 @@ async def test_idle_limit(autojump_clock: trio.testing.MockClock) -> None:
     async with in_memory(Settings(limits=Limits(idle_timeout=300))) as client:
         await client.next()
         await trio.sleep(200)
-        await client.say(include=[])
+        await client.send_message(include=[])
         await client.closed(within=DAY)
         assert trio.current_time() == pytest.approx(300)
     assert only(client.events, "error")[0]["code"] == "ih6003"
@@ -262,7 +262,7 @@ async def test_raw_audio() -> None:
     pcm = {"encoding": "pcm_s16le", "sample_rate": 16000, "channels": 1}
     async with simulator(QUICK) as address, session(address) as client:
         await client.next()
-        await client.say(model="inter-2-audio", audio_format=pcm)
+        await client.send_message(model="inter-2-audio", audio_format=pcm)
         assert (await client.next())["data"]["model"] == "inter-2-audio"
         await client.send(*[b"\0" * 32_000] * 5)
         events = await client.drain()
@@ -276,7 +276,7 @@ async def test_record(tmp_path: Path) -> None:
     settings = Settings(port=0, pace=FAST, save=tmp_path)
     async with simulator(settings) as address, session(address, X_Client_Request_Id="front/7") as client:
         await client.next()
-        await client.say(include=[])
+        await client.send_message(include=[])
         await client.send(*pieces[:2], b"junk", *pieces[2:])
         events = await client.drain()
     await recorded(tmp_path, "closed")

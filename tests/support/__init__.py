@@ -1,1 +1,1 @@
-"""The rig: real parts on loopback, started, broken and stopped by the tests."""
+"""Support of the tests: real parts on loopback, started, broken and stopped by the tests."""

@@ -2,7 +2,7 @@
 
 The number stands in black and white blocks, three rows of twelve over the upper part of the picture: the high half,
 the low half, and the exclusive or of both with a pattern. They are large, so they survive compression and scaling.
-The sound is a low tone with a higher, louder one in the first tenth of each second.
+The audio is a low tone with a higher, louder one in the first tenth of each second.
 
 Clips are made when first asked for and kept under `.cache/clips`, named by a hash of their parameters and this file.
 """
@@ -69,7 +69,7 @@ class Clip(NamedTuple):
 
     @property
     def rate(self) -> int:
-        """Samples of sound a second."""
+        """Samples of audio a second."""
         return self.audio_rate or (8000 if self.audio in {"pcm_alaw", "pcm_mulaw"} else 48000)
 
     def path(self) -> Path:
@@ -115,7 +115,7 @@ def make_atomically(path: Path, make: Callable[[Path], None]) -> None:
 
 
 def write(clip: Clip, path: Path) -> None:
-    """Encode the clip into a file, sound and picture interleaved second by second."""
+    """Encode the clip into a file, audio and video interleaved second by second."""
     with av.open(str(path), "w") as file:
         video = add_video(clip, file) if clip.video else None
         audio = add_audio(clip, file) if clip.audio else None
@@ -144,7 +144,7 @@ def add_video(clip: Clip, file: OutputContainer) -> VideoStream:
 
 
 def add_audio(clip: Clip, file: OutputContainer) -> AudioStream:
-    """The sound's stream, one channel."""
+    """The audio's stream, one channel."""
     assert clip.audio
     stream: AudioStream = file.add_stream(clip.audio, rate=clip.rate, layout="mono")  # type: ignore[assignment]
     return stream
@@ -242,7 +242,7 @@ def packet_times(media: str | Path | bytes, kind: str = "audio") -> list[tuple[f
 
 
 def sing(clip: Clip) -> Iterator[AudioFrame]:
-    """The sound, one second to a frame, without end."""
+    """The audio, one second to a frame, without end."""
     rate = clip.rate
     second = array("h", (sample(n / rate) for n in range(rate))).tobytes()
     start = 0
@@ -255,6 +255,6 @@ def sing(clip: Clip) -> Iterator[AudioFrame]:
 
 
 def sample(t: float) -> int:
-    """The sound at a time within its second, as a signed 16 bit number."""
+    """The audio at a time within its second, as a signed 16 bit number."""
     pitch, loudness = (1320, 12000) if t < 0.1 else (440, 4000)
     return round(loudness * math.sin(2 * math.pi * pitch * t))

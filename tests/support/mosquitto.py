@@ -1,4 +1,4 @@
-"""A real Mosquitto on a free port, and a subscriber that remembers what it was told."""
+"""A real Mosquitto on a free port, and a subscriber that records what it receives."""
 
 import getpass
 import hashlib
@@ -19,7 +19,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from support.processes import RigProcess, start_process
+from support.processes import ChildProcess, start_process
 
 
 def free_port() -> int:
@@ -71,7 +71,7 @@ class Broker:
         self.url = f"{'mqtts' if tls else 'mqtt'}://localhost:{self.port}"
         self._tls = tls
         self._persistent = persistent
-        self._process: RigProcess | None = None
+        self._process: ChildProcess | None = None
         self._folder = folder
         self._config = folder / "mosquitto.conf"
         self._config.write_text("\n".join(self._configuration(folder, users or {}, acl, lines)) + "\n")
@@ -103,7 +103,7 @@ class Broker:
         self._process.thaw()
 
     async def allow(self, acl: Sequence[str]) -> None:
-        """Other lines in its ACL file, which it obeys when this returns; there must have been some from the start."""
+        """Other lines in its ACL file, which are in force when this returns; some must have been there at first."""
         assert self._process
         _write(self._folder / "acl", acl)
         before = len(self.log)
@@ -230,20 +230,22 @@ async def subscribed(
             await trio.to_thread.run_sync(_end, client)
 
 
-class Speaker:
-    """A client that publishes, with MQTT 5; made by `speaking`."""
+class PublishingClient:
+    """A client that publishes, with MQTT 5; made by `publishing_client`."""
 
     def __init__(self, client: paho.Client) -> None:
         self._client = client
 
-    async def say(self, topic: str, payload: bytes | str = b"", *, retain: bool = False, **properties: Any) -> None:
+    async def publish(self, topic: str, payload: bytes | str = b"", *, retain: bool = False, **properties: Any) -> None:
         """Publish with QoS 1, and wait for PUBACK; `properties` by paho's names: ResponseTopic, CorrelationData ..."""
-        await trio.to_thread.run_sync(self.start(topic, payload, retain=retain, **properties).wait_for_publish, 10)
+        await trio.to_thread.run_sync(
+            self.publish_nowait(topic, payload, retain=retain, **properties).wait_for_publish, 10
+        )
 
-    def start(
+    def publish_nowait(
         self, topic: str, payload: bytes | str = b"", *, retain: bool = False, **properties: Any
     ) -> paho.MQTTMessageInfo:
-        """The same without waiting."""
+        """Publish without waiting for PUBACK."""
         given = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
         for name, value in properties.items():
             setattr(given, name, value)
@@ -251,8 +253,8 @@ class Speaker:
 
 
 @asynccontextmanager
-async def speaking(broker: Broker, *, user: tuple[str, str] | None = None) -> AsyncIterator[Speaker]:
-    """A Speaker that is connected. A thread of its own does the I/O."""
+async def publishing_client(broker: Broker, *, user: tuple[str, str] | None = None) -> AsyncIterator[PublishingClient]:
+    """A PublishingClient that is connected. A thread of its own does the I/O."""
     client, ready, token = _client(user, None), trio.Event(), trio.lowlevel.current_trio_token()
     client.on_connect = lambda *_: token.run_sync_soon(ready.set)
     try:
@@ -260,7 +262,7 @@ async def speaking(broker: Broker, *, user: tuple[str, str] | None = None) -> As
         client.loop_start()
         with trio.fail_after(10):
             await ready.wait()
-        yield Speaker(client)
+        yield PublishingClient(client)
     finally:
         with trio.move_on_after(10, shield=True):
             await trio.to_thread.run_sync(_end, client)

@@ -30,17 +30,17 @@ ABORT = struct.pack("ii", 1, 0)
 """SO_LINGER: close with RST."""
 BROKEN = (trio.BrokenResourceError, trio.ClosedResourceError)
 Tap = Callable[[int, str, bytes], None]
-"""Hears what a connection (its number, from 1) sends `up` or `down` as it is taken from the sender; b"" is its end."""
+"""Receives what a connection (its number, from 1) sends `up` or `down`, as it is read from the sender; b"": its end."""
 
 
-def nobody(_connection: int, _way: str, _data: bytes) -> None:
-    """The tap of those who do not listen."""
+def no_tap(_connection: int, _direction: str, _data: bytes) -> None:
+    """Ignore it: the tap of a connection that nobody reads."""
 
 
 class Network:
     """The way from one port of ours to another. Assign `delay` and `rate` at any time."""
 
-    def __init__(self, to: int, tap: Tap = nobody) -> None:
+    def __init__(self, to: int, tap: Tap = no_tap) -> None:
         self.to = to
         self._tap = tap
         self.port = 0
@@ -128,23 +128,25 @@ class Network:
             finally:
                 self._open.discard(pair)
 
-    def _passing(self, number: int, way: str, alter: Callable[[bytes], bytes] = bytes) -> Callable[[bytes], bytes]:
-        """What becomes of each piece, of which the tap hears first."""
+    def _passing(
+        self, number: int, direction: str, alter: Callable[[bytes], bytes] = bytes
+    ) -> Callable[[bytes], bytes]:
+        """What becomes of each piece, after the tap has received it."""
 
         def passing(data: bytes) -> bytes:
-            self._tap(number, way, data)
+            self._tap(number, direction, data)
             return alter(data)
 
         return passing
 
     async def _forward(
-        self, source: trio.SocketStream, target: trio.SocketStream, way: str, passing: Callable[[bytes], bytes]
+        self, source: trio.SocketStream, target: trio.SocketStream, direction: str, passing: Callable[[bytes], bytes]
     ) -> None:
         """Carry one direction to its end, then pass the end on."""
         sender, receiver = trio.open_memory_channel[tuple[float, bytes]](IN_FLIGHT)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._take, source, sender, passing)
-            nursery.start_soon(self._give, target, receiver, way)
+            nursery.start_soon(self._give, target, receiver, direction)
 
     async def _take(
         self,
@@ -158,7 +160,7 @@ class Network:
         passing(b"")
 
     async def _give(
-        self, target: trio.SocketStream, receiver: trio.MemoryReceiveChannel[tuple[float, bytes]], way: str
+        self, target: trio.SocketStream, receiver: trio.MemoryReceiveChannel[tuple[float, bytes]], direction: str
     ) -> None:
         with receiver:
             free_at = trio.current_time()
@@ -169,7 +171,7 @@ class Network:
                     await target.send_all(data)
                 except BROKEN:
                     return
-                setattr(self, way, getattr(self, way) + len(data))
+                setattr(self, direction, getattr(self, direction) + len(data))
                 free_at = trio.current_time() + (len(data) / self.rate if self.rate else 0.0)
         try:
             await target.send_eof()
@@ -210,7 +212,7 @@ async def connect(port: int) -> trio.SocketStream:
 
 
 @asynccontextmanager
-async def network(to: int, tap: Tap = nobody) -> AsyncIterator[Network]:
+async def network(to: int, tap: Tap = no_tap) -> AsyncIterator[Network]:
     """A way to port `to` that is open from the start, and gone when the block ends."""
     net = Network(to, tap)
     await net.accept()

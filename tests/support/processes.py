@@ -1,4 +1,4 @@
-"""Processes of the rig: started, read line by line, frozen and ended by the tests."""
+"""Processes of the tests: started, read line by line, frozen and ended by the tests."""
 
 import fcntl
 import signal
@@ -11,10 +11,10 @@ import trio
 
 
 class ProcessEnded(Exception):  # noqa: N818 - it names what happened
-    """A process of the rig is gone though the test still needs it; the text holds what it said last."""
+    """A process of the test is gone though the test still needs it; the text holds what it said last."""
 
 
-class RigProcess:
+class ChildProcess:
     """A running process whose output lines are gathered while the test does other things.
 
     `lines` holds all that it has printed so far, stdout and stderr alike.
@@ -68,7 +68,7 @@ class RigProcess:
                     raise ProcessEnded("\n".join([f"{self.command} ended:", *self.lines[-20:]]))
                 await self._more.wait()
 
-    async def say(self, line: str) -> None:
+    async def write_line(self, line: str) -> None:
         """Write a line to its stdin."""
         assert self.process.stdin
         await self.process.stdin.send_all(line.encode() + b"\n")
@@ -88,7 +88,7 @@ class RigProcess:
             await self.process.wait()
 
 
-async def start_process(command: list[str], env: Mapping[str, str] | None = None) -> RigProcess:
+async def start_process(command: list[str], env: Mapping[str, str] | None = None) -> ChildProcess:
     """Start a process whose output is gathered until it ends; the caller kills it.
 
     The gathering is a system task, so that no nursery stands between a test and the errors that it expects.
@@ -96,13 +96,13 @@ async def start_process(command: list[str], env: Mapping[str, str] | None = None
     process = await trio.lowlevel.open_process(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=env
     )
-    running = RigProcess(command, process)
+    running = ChildProcess(command, process)
     trio.lowlevel.spawn_system_task(running.read_all)
     return running
 
 
 @asynccontextmanager
-async def running(command: list[str], env: Mapping[str, str] | None = None) -> AsyncIterator[RigProcess]:
+async def running(command: list[str], env: Mapping[str, str] | None = None) -> AsyncIterator[ChildProcess]:
     """A process that is killed at the latest when the block ends."""
     process = await start_process(command, env)
     try:

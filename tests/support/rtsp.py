@@ -15,7 +15,7 @@ from typing import Any, Literal, NamedTuple
 import trio
 
 from support.clips import FULL_HD, Clip
-from support.processes import RigProcess, start_process
+from support.processes import ChildProcess, start_process
 from support.tracks import tracks
 
 SERVER = Path(__file__).with_name("rtsp_server.py")
@@ -59,12 +59,12 @@ class RtspServer:
     ) -> None:
         self.port = 0
         self.past: list[str] = []
-        self.process: RigProcess | None = None
+        self.process: ChildProcess | None = None
         self._mounts, self._login, self._transport, self._log_every = mounts, login, transport, log_every
         self._live = live
 
     def url(self, mount: str, port: int | None = None) -> str:
-        """Where a mount is; another port leads through a proxy of the rig. Without user name and password."""
+        """Where a mount is; another port leads through a proxy. Without user name and password."""
         return f"rtsp://127.0.0.1:{port or self.port}{mount}"
 
     def serve(self, mounts: Mapping[str, Clip]) -> None:
@@ -102,15 +102,15 @@ class RtspServer:
 
     async def mute(self, kind: Literal["video", "audio"]) -> None:
         """Send no more of one track, in all streams."""
-        await self._running.say(f"mute {kind}")
+        await self._running.write_line(f"mute {kind}")
         await self.wait_for(lambda line: line["event"] == "mute" and line["kind"] == kind)
 
     async def unmute(self, kind: Literal["video", "audio"]) -> None:
         """Send the track again: its clock ran on meanwhile."""
-        await self._running.say(f"unmute {kind}")
+        await self._running.write_line(f"unmute {kind}")
 
     @property
-    def _running(self) -> RigProcess:
+    def _running(self) -> ChildProcess:
         assert self.process, "the server is stopped"
         return self.process
 

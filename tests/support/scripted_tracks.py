@@ -36,7 +36,7 @@ Seconds = Callable[[float], float]
 
 
 class Unit(NamedTuple):
-    """A picture, or a packet of sound."""
+    """A picture, or a packet of audio."""
 
     at: float
     """true seconds at which it was captured (in decoding order)"""
@@ -152,7 +152,7 @@ def fragments(access_unit: bytes) -> Iterator[bytes]:
 
 @cache
 def sound(clip: Clip) -> Track:
-    """The sound of a clip: AAC (RFC 3640) or G.711."""
+    """The audio of a clip: AAC (RFC 3640) or G.711."""
     with opened(clip.path()) as file:
         stream = file.streams.audio[0]
         data = [bytes(packet) for packet in served(file, stream)]

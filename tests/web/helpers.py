@@ -14,8 +14,8 @@ import httpx  # noqa: ASYNC127 - the SDK of the vendor brings it
 import tomli_w
 import trio
 
-from support.mosquitto import Broker, Speaker, free_port, mosquitto, speaking
-from support.processes import RigProcess, running
+from support.mosquitto import Broker, PublishingClient, free_port, mosquitto, publishing_client
+from support.processes import ChildProcess, running
 
 Json = dict[str, Any]
 PASSWORD = "open sesame"
@@ -25,16 +25,18 @@ BOX, CAMERA = "lobby-1", "front"
 class Site:
     """A broker, a page, somebody who publishes as boxes do, and a client that has not logged in."""
 
-    def __init__(self, broker: Broker, speaker: Speaker, client: httpx.AsyncClient, process: RigProcess) -> None:
+    def __init__(
+        self, broker: Broker, publisher: PublishingClient, client: httpx.AsyncClient, process: ChildProcess
+    ) -> None:
         self.broker = broker
-        self.speaker = speaker
+        self.publisher = publisher
         self.client = client
         self.process = process
         self._number = 0
 
     async def say(self, topic: str, payload: Json, *, retain: bool = False) -> None:
         """Publish below the base topic."""
-        await self.speaker.say(f"interhuman/{topic}", json.dumps(payload), retain=retain)
+        await self.publisher.publish(f"interhuman/{topic}", json.dumps(payload), retain=retain)
 
     async def status(self, state: str = "streaming", **more: Any) -> None:
         """Publish that the box is online and its camera in a state."""
@@ -91,7 +93,7 @@ async def site(folder: Path, **web: Any) -> AsyncIterator[Site]:
     """A page with a password, on loopback."""
     (folder / "web.pw").write_text(PASSWORD)
     (folder / "web.pw").chmod(0o600)
-    async with mosquitto(folder) as broker, speaking(broker) as speaker:
+    async with mosquitto(folder) as broker, publishing_client(broker) as publisher:
         file = folder / "web.toml"
         listen = f"127.0.0.1:{free_port()}"
         table = {"listen": listen, "password": {"file": str(folder / "web.pw")}, **web}
@@ -103,6 +105,6 @@ async def site(folder: Path, **web: Any) -> AsyncIterator[Site]:
             found = re.search(r"http://[^\"' ]+", line)
             assert found
             async with httpx.AsyncClient(base_url=found[0], timeout=20) as client:
-                made = Site(broker, speaker, client, process)
+                made = Site(broker, publisher, client, process)
                 await made.fleet(lambda fleet: fleet["broker"]["state"] == "connected")
                 yield made

@@ -55,7 +55,7 @@ def test_a_lane_covers_its_range_once(
 
 
 def test_a_level_holds_until_the_next_and_not_over_a_gap() -> None:
-    """Nobody knows after a gap what held before it, until the next level is told."""
+    """Nobody knows after a gap what held before it, until the next level is reported."""
     lane = [Stretch(0, 40, ANALYSED), Stretch(40, 50, GAP, "paused"), Stretch(50, 100, ANALYSED)]
     changes = [(-5.0, "neutral"), (10.0, "engaged"), (70.0, "neutral")]
     assert engagement(lane, changes) == [

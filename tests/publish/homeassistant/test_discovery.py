@@ -104,7 +104,7 @@ def test_what_is_available_when() -> None:
 
 
 def test_what_is_not_asked_for_is_removed() -> None:
-    """A score that is not asked for, and a request that is not obeyed, is no entity; one from before is removed."""
+    """A score that is not asked for, and a request that is not handled, is no entity; one from before is removed."""
     scoreless = payloads(CONFIGS["no scores"])[FRONT]
     assert not words.SCORES.keys() & present(scoreless).keys()
     assert all(scoreless["components"][key] == {"platform": "sensor"} for key in words.SCORES)

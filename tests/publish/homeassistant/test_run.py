@@ -4,13 +4,13 @@ import json
 import signal
 from pathlib import Path
 
-from integration.helpers import BOX, Site, box, site
+from integration.helpers import BOX, Peers, box, run_peers
 from interhuman2mqtt.publish.homeassistant import entity as words
 from interhuman2mqtt.publish.homeassistant.discovery import DELAY_S
 from publish.homeassistant.rendering import Rendered, refused, rendered
 from publish.homeassistant.rules import Json, clashes, problems
 from support.clips import Clip
-from support.mosquitto import Received, Speaker, speaking
+from support.mosquitto import PublishingClient, Received, publishing_client
 
 FILE: Json = {"source": f"file:{Clip().path()}"}
 CAMERAS: Json = {"front": {**FILE, "name": "Front desk"}, "desk": {"source": "file:/nowhere.mp4"}}
@@ -32,45 +32,45 @@ def config_topic(name: str, prefix: str = "homeassistant") -> str:
     return f"{prefix}/device/interhuman_{BOX}_{name}/config"
 
 
-def said(around: Site, topic: str) -> list[bytes]:
+def payloads_of(peers: Peers, topic: str) -> list[bytes]:
     """All payloads that came on a topic."""
-    return [message.payload for message in around.subscriber.messages if message.topic == topic]
+    return [message.payload for message in peers.subscriber.messages if message.topic == topic]
 
 
-async def wait_said(around: Site, topic: str, count: int, within: float = 20.0) -> bytes:
+async def wait_payloads(peers: Peers, topic: str, count: int, within: float = 20.0) -> bytes:
     """The payload that makes them so many."""
-    await around.subscriber.wait_for(lambda _: len(said(around, topic)) >= count, within)
-    return said(around, topic)[count - 1]
+    await peers.subscriber.wait_for(lambda _: len(payloads_of(peers, topic)) >= count, within)
+    return payloads_of(peers, topic)[count - 1]
 
 
-async def use(around: Site, speaker: Speaker, key: str, option: str) -> None:
+async def use(peers: Peers, publisher: PublishingClient, key: str, option: str) -> None:
     """Do to an entity of the camera front what Home Assistant would."""
-    entity = json.loads(said(around, config_topic("front"))[-1])["components"][key]
-    await speaker.say(entity["command_topic"], entity.get(option, option))
+    entity = json.loads(payloads_of(peers, config_topic("front"))[-1])["components"][key]
+    await publisher.publish(entity["command_topic"], entity.get(option, option))
 
 
 async def test_a_whole_run(tmp_path: Path) -> None:
     """All that Home Assistant is told of a run it can take, and what it asks for by its entities is done."""
-    async with site(tmp_path) as around, speaking(around.broker) as speaker:
-        async with box(tmp_path, around.config(CAMERAS)) as daemon:
-            await around.wait_status("front", "streaming")
-            await around.wait_status("desk", "offline", "not_found")
-            await speaker.say("homeassistant/status", "online")
+    async with run_peers(tmp_path) as peers, publishing_client(peers.broker) as publisher:
+        async with box(tmp_path, peers.config(CAMERAS)) as daemon:
+            await peers.wait_status("front", "streaming")
+            await peers.wait_status("desk", "offline", "not_found")
+            await publisher.publish("homeassistant/status", "online")
             for type_ in ("signal.detected", "signal.ended", "engagement.updated", "conversation_quality.updated"):
-                await around.wait_event("front", type_, within=60)
-            await use(around, speaker, "pause", "ON")
-            await around.wait_status("front", "paused", "paused")
-            await use(around, speaker, "pause", "OFF")
-            await around.wait_latest("front", lambda status: bool(status["state"] == "streaming"))
-            await use(around, speaker, "restart", "payload_press")
-            answer = json.loads((await around.subscriber.wait_topic("bridge/response/restart")).payload)
+                await peers.wait_event("front", type_, within=60)
+            await use(peers, publisher, "pause", "ON")
+            await peers.wait_status("front", "paused", "paused")
+            await use(peers, publisher, "pause", "OFF")
+            await peers.wait_latest("front", lambda status: bool(status["state"] == "streaming"))
+            await use(peers, publisher, "restart", "payload_press")
+            answer = json.loads((await peers.subscriber.wait_topic("bridge/response/restart")).payload)
             assert (answer["status"], answer["data"]) == ("ok", {"cameras": ["front"]})
-            await wait_said(around, config_topic("front"), 2, within=DELAY_S + 20)
-            await wait_said(around, f"interhuman/{BOX}/front/status", 8)
+            await wait_payloads(peers, config_topic("front"), 2, within=DELAY_S + 20)
+            await wait_payloads(peers, f"interhuman/{BOX}/front/status", 8)
             assert await daemon.stop() == 0
-        assert_announced_first(around.subscriber.messages)
-        assert_said_again(around)
-        assert_taken(around.subscriber.messages)
+        assert_announced_first(peers.subscriber.messages)
+        assert_published_again(peers)
+        assert_taken(peers.subscriber.messages)
 
 
 def assert_announced_first(messages: list[Received]) -> None:
@@ -83,12 +83,12 @@ def assert_announced_first(messages: list[Received]) -> None:
     assert max(map([message.topic for message in messages].index, told)) < online.index(True)
 
 
-def assert_said_again(around: Site) -> None:
+def assert_published_again(peers: Peers) -> None:
     """After Home Assistant's birth all devices came once more, unchanged, and then all that is retained."""
-    topics = [message.topic for message in around.subscriber.messages]
+    topics = [message.topic for message in peers.subscriber.messages]
     born = topics.index("homeassistant/status")
     for name in ("bridge", "front", "desk"):
-        first, again = said(around, config_topic(name))
+        first, again = payloads_of(peers, config_topic(name))
         assert first == again
     last = max(topics.index(config_topic(name), born) for name in ("bridge", "front", "desk"))
     assert {f"interhuman/{BOX}/bridge/{name}" for name in ("info", "health")} <= set(topics[last:])
@@ -153,29 +153,29 @@ async def test_nothing_is_left_behind(tmp_path: Path) -> None:
     """Cameras that go or are renamed by a reload, another prefix, discovery switched off: nothing of before is left."""
 
     def config(cameras: Json, **mqtt: object) -> Json:
-        return around.config(cameras, mqtt={"protocol": "3.1.1", **mqtt})
+        return peers.config(cameras, mqtt={"protocol": "3.1.1", **mqtt})
 
-    async with site(tmp_path) as around:
+    async with run_peers(tmp_path) as peers:
         cameras = {"front": FILE, "old": FILE, "gone": FILE}
         async with box(tmp_path, config(cameras)) as first:
-            await wait_said(around, config_topic("gone"), 1)
+            await wait_payloads(peers, config_topic("gone"), 1)
             await first.wait_log("started")
             first.configure(config({"front": {**FILE, "name": "Front desk"}, "new": FILE}))
             first.send(signal.SIGHUP)
             for name in ("gone", "old"):
-                assert await wait_said(around, config_topic(name), 2) == b""
-            renamed = await wait_said(around, config_topic("front"), 2)
+                assert await wait_payloads(peers, config_topic(name), 2) == b""
+            renamed = await wait_payloads(peers, config_topic("front"), 2)
             assert json.loads(renamed)["device"]["name"] == "Front desk"
-            await wait_said(around, config_topic("new"), 1)
+            await wait_payloads(peers, config_topic("new"), 1)
             assert await first.stop() == 0
         async with box(tmp_path, config({"front": FILE}, discovery_prefix="casa")) as second:
             for name, count in (("bridge", 2), ("front", 3), ("new", 2)):
-                assert await wait_said(around, config_topic(name), count) == b""
-            await wait_said(around, config_topic("front", "casa"), 1)
+                assert await wait_payloads(peers, config_topic(name), count) == b""
+            await wait_payloads(peers, config_topic("front", "casa"), 1)
             assert await second.stop() == 0
         async with box(tmp_path, config({"front": FILE}, discovery=False)) as third:
             for name in ("bridge", "front"):
-                assert await wait_said(around, config_topic(name, "casa"), 2) == b""
+                assert await wait_payloads(peers, config_topic(name, "casa"), 2) == b""
             assert await third.stop() == 0
-        last = {message.topic: message.payload for message in around.subscriber.messages}
+        last = {message.topic: message.payload for message in peers.subscriber.messages}
         assert {payload for topic, payload in last.items() if topic.endswith("/config")} == {b""}

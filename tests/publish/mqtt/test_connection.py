@@ -105,7 +105,7 @@ async def test_a_state_is_told_once_while_it_lasts() -> None:
 
 
 async def test_a_name_that_is_not_found() -> None:
-    """A host name that DNS does not know is told as such."""
+    """A host name that DNS does not know is reported as such."""
     error = await fails(Bench("mqtt://no-such-host.invalid"))
     assert error.reason is Reason.BROKER_UNREACHABLE
     assert "no-such-host.invalid:1883" in error.detail
@@ -152,7 +152,7 @@ async def test_the_right_password(tmp_path: Path) -> None:
 
 
 async def test_a_secret_that_cannot_be_read_is_its_own_outage(tmp_path: Path) -> None:
-    """What `read_password` raises comes out as it is, and is told as the connection's state."""
+    """What `read_password` raises comes out as it is, and is reported as the connection's state."""
 
     def read_password() -> str:
         raise Refused(Reason.SECRET_MISSING, "mqtt.password: no such file")
@@ -236,7 +236,7 @@ async def test_an_address_that_the_certificate_does_not_name(tmp_path: Path, ca:
 
 
 async def test_tls_to_a_plain_port_and_the_reverse(tmp_path: Path, ca: trustme.CA) -> None:
-    """Taking one port for the other is told as such, not as a riddle."""
+    """Taking one port for the other is reported as such, not as a riddle."""
     (tmp_path / "tls").mkdir()
     tls = tls_files(tmp_path / "tls", ca, ca.issue_cert("localhost"))
     async with mosquitto(tmp_path) as plain, mosquitto(tmp_path / "tls", tls=tls) as secure:
@@ -357,7 +357,7 @@ async def test_one_message_at_a_time(tmp_path: Path) -> None:
 
 
 async def test_a_message_that_is_too_large_is_dropped_alone(tmp_path: Path) -> None:
-    """What the broker's largest packet cannot hold is dropped, counted and told; its neighbours arrive."""
+    """What the broker's largest packet cannot hold is dropped, counted and reported; its neighbours arrive."""
     async with mosquitto(tmp_path, lines=["max_packet_size 500"]) as broker, subscribed(broker) as subscriber:
         bench = Bench(broker.url)
         bench.publisher.publish(an_event_message("front", 1))
@@ -413,7 +413,7 @@ async def test_a_message_above_the_brokers_own_limit(tmp_path: Path) -> None:
 
 
 async def test_a_message_that_ends_each_connection(tmp_path: Path) -> None:
-    """Where a broker closes on a message without a word, this one is set aside and kept, and the others arrive."""
+    """Where a broker closes on a message without a word, this one is parked and kept, and the others arrive."""
     lines = ["max_packet_size 500"]
     async with mosquitto(tmp_path, lines=lines) as broker, subscribed(broker) as subscriber:
         bench = Bench(broker.url, mqtt={"protocol": "3.1.1"})

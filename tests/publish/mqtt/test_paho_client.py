@@ -18,7 +18,7 @@ MESSAGES = 20
 
 
 class Ends:
-    """A client that is connected with us, and the answers that it told."""
+    """A client that is connected with us, and the answers that it reported."""
 
     def __init__(self, protocol: MQTTProtocolVersion) -> None:
         self.client = PahoClient(CallbackAPIVersion.VERSION2, protocol=protocol)

@@ -97,7 +97,7 @@ async def test_a_chosen_protocol_that_is_refused(protocol: str, refusal: bytes, 
 
 
 async def test_a_port_that_always_hangs_up() -> None:
-    """A peer that closes at each CONNECT is told as that, after both versions were tried."""
+    """A peer that closes at each CONNECT is reported as that, after both versions were tried."""
     error = await fails(hang_up, hang_up)
     assert "closed the connection instead of answering CONNECT" in error.detail
 

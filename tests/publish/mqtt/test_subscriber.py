@@ -24,7 +24,7 @@ from interhuman2mqtt.publish.mqtt.paho_client import packet_identifier
 from interhuman2mqtt.publish.mqtt.subscriber import Subscriber
 from interhuman2mqtt.publish.mqtt.types import PAYLOAD_MAX, Ack, IncomingMessage
 from publish.helpers import Bench, OnSubscribe, an_event_message, listen, peer, running, small_broker, until
-from support.mosquitto import Broker, Speaker, mosquitto, speaking, subscribed
+from support.mosquitto import Broker, PublishingClient, mosquitto, publishing_client, subscribed
 from support.netproxy import network
 
 TREE = "interhuman/lobby-1"
@@ -47,13 +47,13 @@ DENYING = {
 """Mosquitto's dynamic security: everybody may do everything but subscribe to requests; its ACL file cannot say that."""
 
 
-class Ears:
-    """A publisher that listens, and obeys nothing."""
+class RequestReceiver:
+    """A publisher that receives requests, and handles none."""
 
     def __init__(self, url: str, **mqtt: Any) -> None:
         self.inbox = Inbox()
-        self.listener = Subscriber(READER.filters, self.inbox.put)
-        self.bench = Bench(url, mqtt=mqtt, subscriber=self.listener)
+        self.subscription = Subscriber(READER.filters, self.inbox.put)
+        self.bench = Bench(url, mqtt=mqtt, subscriber=self.subscription)
 
     async def next(self, within: float = 10.0) -> IncomingMessage:
         """What comes next."""
@@ -69,15 +69,17 @@ class Ears:
 
 
 @asynccontextmanager
-async def heard_at(broker: Broker, ears: Ears | None = None, **mqtt: Any) -> AsyncIterator[tuple[Ears, Speaker]]:
+async def receiving(
+    broker: Broker, receiver: RequestReceiver | None = None, **mqtt: Any
+) -> AsyncIterator[tuple[RequestReceiver, PublishingClient]]:
     """A publisher that has subscribed, and somebody who sends requests."""
-    ears = ears or Ears(broker.url, **mqtt)
-    async with speaking(broker) as speaker, running(ears.bench):
-        await until(lambda: all(s.due == math.inf or s.trouble for s in ears.listener._filters))
-        yield ears, speaker
+    receiver = receiver or RequestReceiver(broker.url, **mqtt)
+    async with publishing_client(broker) as publisher, running(receiver.bench):
+        await until(lambda: all(s.due == math.inf or s.trouble for s in receiver.subscription._filters))
+        yield receiver, publisher
 
 
-async def lose(ears: Ears, broker: Broker) -> None:
+async def lose(receiver: RequestReceiver, broker: Broker) -> None:
     """A connection that subscribes, and is lost with the broker."""
     async with trio.open_nursery() as nursery:
 
@@ -87,22 +89,22 @@ async def lose(ears: Ears, broker: Broker) -> None:
             await broker.kill()
 
         with pytest.raises(Outage):
-            await ears.bench.publisher.run_connection()
+            await receiver.bench.publisher.run_connection()
 
 
 @VERSIONS
 async def test_requests_are_heard(tmp_path: Path, protocol: str) -> None:
     """A request and a level arrive as they were sent, not as retained, by each version of MQTT."""
-    async with mosquitto(tmp_path) as broker, heard_at(broker, protocol=protocol) as (ears, speaker):
-        await speaker.say(RELOAD, '{"transaction": 1}')
-        assert await ears.next() == IncomingMessage(RELOAD, b'{"transaction": 1}')
-        await speaker.say(LEVEL, "ON", retain=True)
-        assert await ears.next() == IncomingMessage(LEVEL, b"ON")
+    async with mosquitto(tmp_path) as broker, receiving(broker, protocol=protocol) as (receiver, publisher):
+        await publisher.publish(RELOAD, '{"transaction": 1}')
+        assert await receiver.next() == IncomingMessage(RELOAD, b'{"transaction": 1}')
+        await publisher.publish(LEVEL, "ON", retain=True)
+        assert await receiver.next() == IncomingMessage(LEVEL, b"ON")
 
 
 async def test_we_subscribe_after_online(tmp_path: Path) -> None:
     """The subscription is asked for when all retained state and `online` are out."""
-    async with mosquitto(tmp_path) as broker, heard_at(broker):
+    async with mosquitto(tmp_path) as broker, receiving(broker):
         ours = [line for line in broker.log if "from interhuman-lobby-1" in line]
     assert "bridge/state" in ours[-3]
     assert all("SUBSCRIBE" in line for line in ours[-2:])
@@ -113,10 +115,10 @@ async def test_response_topic_and_correlation_data(tmp_path: Path) -> None:
     async with (
         mosquitto(tmp_path) as broker,
         subscribed(broker, "tools/#") as tool,
-        heard_at(broker) as (ears, speaker),
+        receiving(broker) as (receiver, publisher),
     ):
-        await speaker.say(RELOAD, "", ResponseTopic="tools/7", CorrelationData=b"\x00\xff7")
-        await ears.answer(1)
+        await publisher.publish(RELOAD, "", ResponseTopic="tools/7", CorrelationData=b"\x00\xff7")
+        await receiver.answer(1)
         answer = await tool.wait_topic("tools/7")
     assert json.loads(answer.payload) == {"status": "ok", "error": None, "data": None}
     assert (answer.qos, answer.retained, answer.properties["CorrelationData"]) == (1, False, "00ff37")
@@ -129,10 +131,10 @@ async def test_answers_by_default(tmp_path: Path, protocol: str) -> None:
     async with (
         mosquitto(tmp_path) as broker,
         subscribed(broker, f"{TREE}/bridge/response/#") as tool,
-        heard_at(broker, protocol=protocol) as (ears, speaker),
+        receiving(broker, protocol=protocol) as (receiver, publisher),
     ):
-        await speaker.say(RELOAD, '{"transaction": "a"}')
-        await ears.answer(1)
+        await publisher.publish(RELOAD, '{"transaction": "a"}')
+        await receiver.answer(1)
         answer = await tool.wait_topic("bridge/response/reload")
     assert json.loads(answer.payload)["transaction"] == "a"
 
@@ -140,20 +142,20 @@ async def test_answers_by_default(tmp_path: Path, protocol: str) -> None:
 async def test_after_an_outage_of_the_broker(tmp_path: Path) -> None:
     """After a restart of the broker requests are heard again; levels retained meanwhile are heard, marked as such."""
     async with mosquitto(tmp_path) as broker:
-        ears = Ears(broker.url)
-        await lose(ears, broker)
+        receiver = RequestReceiver(broker.url)
+        await lose(receiver, broker)
         await broker.start()
-        async with speaking(broker) as early:
-            await early.say(LEVEL, "ON", retain=True)
-            await early.say(RELOAD, "{}", retain=True)
-        async with heard_at(broker, ears) as (_, speaker):
-            came = {incoming.topic: incoming for incoming in (await ears.next(), await ears.next())}
+        async with publishing_client(broker) as early:
+            await early.publish(LEVEL, "ON", retain=True)
+            await early.publish(RELOAD, "{}", retain=True)
+        async with receiving(broker, receiver) as (_, publisher):
+            came = {incoming.topic: incoming for incoming in (await receiver.next(), await receiver.next())}
             assert came == {
                 LEVEL: IncomingMessage(LEVEL, b"ON", retained=True),
                 RELOAD: IncomingMessage(RELOAD, b"{}", retained=True),
             }
-            await speaker.say(RELOAD)
-            assert await ears.next() == IncomingMessage(RELOAD, b"")
+            await publisher.publish(RELOAD)
+            assert await receiver.next() == IncomingMessage(RELOAD, b"")
 
 
 @VERSIONS
@@ -162,11 +164,11 @@ async def test_a_large_request(tmp_path: Path, protocol: str) -> None:
     async with (
         mosquitto(tmp_path) as broker,
         subscribed(broker, f"{TREE}/bridge/response/#") as tool,
-        heard_at(broker, protocol=protocol) as (ears, speaker),
+        receiving(broker, protocol=protocol) as (receiver, publisher),
     ):
-        await speaker.say(RELOAD, b" " * (PAYLOAD_MAX + 1))
-        await speaker.say(RELOAD, b" " * PAYLOAD_MAX)
-        await ears.answer(2)
+        await publisher.publish(RELOAD, b" " * (PAYLOAD_MAX + 1))
+        await publisher.publish(RELOAD, b" " * PAYLOAD_MAX)
+        await receiver.answer(2)
         await tool.wait_for(lambda seen: len(seen) == 2)
     refusal, answer = (json.loads(payload) for payload in tool.payloads("reload"))
     assert (refusal["status"], answer["status"]) == ("error", "ok")
@@ -175,25 +177,25 @@ async def test_a_large_request(tmp_path: Path, protocol: str) -> None:
 
 async def test_a_huge_request_stays_at_the_broker(tmp_path: Path) -> None:
     """By MQTT 5 the broker is told the largest packet that we take, and keeps what is larger."""
-    async with mosquitto(tmp_path) as broker, heard_at(broker) as (ears, speaker):
-        await speaker.say(RELOAD, b" " * 300_000)
-        await speaker.say(RELOAD, "{}")
-        assert await ears.next() == IncomingMessage(RELOAD, b"{}")
+    async with mosquitto(tmp_path) as broker, receiving(broker) as (receiver, publisher):
+        await publisher.publish(RELOAD, b" " * 300_000)
+        await publisher.publish(RELOAD, "{}")
+        assert await receiver.next() == IncomingMessage(RELOAD, b"{}")
 
 
 async def test_a_monster_that_is_retained(tmp_path: Path) -> None:
     """By MQTT 3.1.1 the broker sends whatever is retained: it is let pass, told, and the connection hears the next."""
     async with mosquitto(tmp_path) as broker:
-        async with speaking(broker) as early:
-            await early.say(LEVEL, b"O" * 3_000_000, retain=True)
+        async with publishing_client(broker) as early:
+            await early.publish(LEVEL, b"O" * 3_000_000, retain=True)
         with capture_logs() as logs:
-            async with heard_at(broker, protocol="3.1.1") as (ears, speaker):
-                assert await ears.next() == IncomingMessage(LEVEL, None, retained=True)
-                await speaker.say(RELOAD)
-                assert await ears.next() == IncomingMessage(RELOAD, b"")
-                await speaker.say(LEVEL, "ON", retain=True)
-                assert await ears.next() == IncomingMessage(LEVEL, b"ON")
-                assert ears.bench.phases == ["connecting", "online"]
+            async with receiving(broker, protocol="3.1.1") as (receiver, publisher):
+                assert await receiver.next() == IncomingMessage(LEVEL, None, retained=True)
+                await publisher.publish(RELOAD)
+                assert await receiver.next() == IncomingMessage(RELOAD, b"")
+                await publisher.publish(LEVEL, "ON", retain=True)
+                assert await receiver.next() == IncomingMessage(LEVEL, b"ON")
+                assert receiver.bench.phases == ["connecting", "online"]
                 await until(lambda: sum("Received PUBACK from interhuman-lobby-1" in line for line in broker.log) == 3)
     assert [line["bytes"] for line in logs if "too large" in line["event"]] == [3_000_000 + 2 + len(LEVEL) + 2]
 
@@ -222,10 +224,10 @@ async def test_what_a_monster_costs(protocol: str) -> None:
             acknowledged.extend(data)
 
     async with peer(send) as url:
-        ears = Ears(url, protocol=protocol)
+        receiver = RequestReceiver(url, protocol=protocol)
         tracemalloc.start()
         try:
-            async with running(ears.bench):
+            async with running(receiver.bench):
                 await until(lambda: b"\x40\x02\x00\x07" in acknowledged, within=60)
             _, peak = tracemalloc.get_traced_memory()
         finally:
@@ -243,23 +245,23 @@ async def test_a_monster_of_another_kind() -> None:
 
     async with peer(send) as url:
         with pytest.raises(Outage, match=r"sent 1048576 bytes in a packet of type 9, and we take 262144"):
-            await Ears(url, protocol="3.1.1").bench.publisher.run_connection()
+            await RequestReceiver(url, protocol="3.1.1").bench.publisher.run_connection()
 
 
 @pytest.mark.parametrize("retain", [False, True])
 async def test_a_message_that_paho_cannot_read(tmp_path: Path, retain: bool) -> None:  # noqa: FBT001 - pytest's own way
     """U+FEFF in a property, which MQTT allows, costs that message alone: the connection stays and hears the next."""
     async with mosquitto(tmp_path) as broker:
-        async with speaking(broker) as early:
-            await early.say(LEVEL, "ON", retain=retain, UserProperty=("a", "\ufeff"))
-        async with heard_at(broker) as (ears, speaker):
+        async with publishing_client(broker) as early:
+            await early.publish(LEVEL, "ON", retain=retain, UserProperty=("a", "\ufeff"))
+        async with receiving(broker) as (receiver, publisher):
             if not retain:
-                await speaker.say(LEVEL, "ON", UserProperty=("a", "\ufeff"))
-            assert await ears.next() == IncomingMessage("", None)
-            await speaker.say(RELOAD)
-            assert await ears.next() == IncomingMessage(RELOAD, b"")
+                await publisher.publish(LEVEL, "ON", UserProperty=("a", "\ufeff"))
+            assert await receiver.next() == IncomingMessage("", None)
+            await publisher.publish(RELOAD)
+            assert await receiver.next() == IncomingMessage(RELOAD, b"")
             await broker.wait_log("Received PUBACK from interhuman-lobby-1 (Mid: 2")
-        assert ears.bench.phases == ["connecting", "online"]
+        assert receiver.bench.phases == ["connecting", "online"]
         assert sum("Received PUBACK from interhuman-lobby-1" in line for line in broker.log) == 2
 
 
@@ -288,25 +290,25 @@ async def test_a_flood_of_requests(tmp_path: Path) -> None:
     async with (
         mosquitto(tmp_path, lines=["max_queued_messages 0"]) as broker,
         subscribed(broker, f"{TREE}/front/#") as tool,
-        heard_at(broker) as (ears, speaker),
+        receiving(broker) as (receiver, publisher),
     ):
-        sent = [speaker.start(RELOAD, str(n)) for n in range(10_000)]
+        sent = [publisher.publish_nowait(RELOAD, str(n)) for n in range(10_000)]
         for n in range(500):
-            ears.bench.publisher.publish(an_event_message("front", n))
+            receiver.bench.publisher.publish(an_event_message("front", n))
             await trio.lowlevel.checkpoint()
         await tool.wait_for(lambda seen: len(seen) == 500, 60)
         await trio.to_thread.run_sync(sent[-1].wait_for_publish, 60)
-        await until(lambda: ears.inbox.dropped == 10_000 - REQUESTS_MAX, 60)
-        assert [(await ears.next()).payload for _ in range(REQUESTS_MAX)] == [
+        await until(lambda: receiver.inbox.dropped == 10_000 - REQUESTS_MAX, 60)
+        assert [(await receiver.next()).payload for _ in range(REQUESTS_MAX)] == [
             str(n).encode() for n in range(REQUESTS_MAX)
         ]
     assert tool.payloads("event/x") == [an_event_message("front", n).payload for n in range(500)]
-    assert ears.bench.phases == ["connecting", "online"]
+    assert receiver.bench.phases == ["connecting", "online"]
 
 
 @VERSIONS
 async def test_a_subscription_that_the_broker_denies(tmp_path: Path, protocol: str) -> None:
-    """A denied subscription is told in the log and in the broker's state; levels are heard, and publishing goes on."""
+    """A denied subscription is reported in the log and in the broker's state; levels arrive, and publishing goes on."""
     rules = tmp_path / "rules.json"
     rules.write_text(json.dumps(DENYING))
     lines = [f"plugin {PLUGIN}", f"plugin_opt_config_file {rules}"]
@@ -314,16 +316,16 @@ async def test_a_subscription_that_the_broker_denies(tmp_path: Path, protocol: s
         async with (
             mosquitto(tmp_path, lines=lines) as broker,
             subscribed(broker, f"{TREE}/front/#") as tool,
-            heard_at(broker, protocol=protocol) as (ears, speaker),
+            receiving(broker, protocol=protocol) as (receiver, publisher),
         ):
-            await until(lambda: len(ears.bench.states) == 3)
-            ears.bench.publisher.publish(an_event_message("front", 1))
+            await until(lambda: len(receiver.bench.states) == 3)
+            receiver.bench.publisher.publish(an_event_message("front", 1))
             await tool.wait_topic("event/x")
-            await speaker.say(RELOAD)
-            await speaker.say(LEVEL, "ON")
-            assert await ears.next() == IncomingMessage(LEVEL, b"ON")
-    assert ears.bench.phases == ["connecting", "online", "online"]
-    detail = ears.bench.states[-1].detail or ""
+            await publisher.publish(RELOAD)
+            await publisher.publish(LEVEL, "ON")
+            assert await receiver.next() == IncomingMessage(LEVEL, b"ON")
+    assert receiver.bench.phases == ["connecting", "online", "online"]
+    detail = receiver.bench.states[-1].detail or ""
     assert f"MQTT {protocol}; {TREE}/bridge/request/+ is not subscribed to: the broker refused" in detail
     assert "mqtt.requests" in detail
     assert [line["detail"] in detail for line in logs if line["event"] == "topics are not subscribed to"] == [True]
@@ -344,16 +346,16 @@ async def test_a_line_that_breaks_at_each_subscription(tmp_path: Path, monkeypat
             net.reset()
 
     async with mosquitto(tmp_path) as broker, network(broker.port, cut) as net:
-        async with speaking(broker) as early:
-            await early.say(LEVEL, "ON", retain=True)
-        ears = Ears(f"mqtt://127.0.0.1:{net.port}")
+        async with publishing_client(broker) as early:
+            await early.publish(LEVEL, "ON", retain=True)
+        receiver = RequestReceiver(f"mqtt://127.0.0.1:{net.port}")
         for _ in range(breaks):
             with pytest.raises(Outage):
-                await ears.bench.publisher.run_connection()
-        async with running(ears.bench):
-            assert await ears.next() == IncomingMessage(LEVEL, b"ON", retained=True)
-            await until(lambda: ears.listener.trouble is None)
-    assert "in a row ended when we subscribed" in repr(ears.bench.states)
+                await receiver.bench.publisher.run_connection()
+        async with running(receiver.bench):
+            assert await receiver.next() == IncomingMessage(LEVEL, b"ON", retained=True)
+            await until(lambda: receiver.subscription.trouble is None)
+    assert "in a row ended when we subscribed" in repr(receiver.bench.states)
 
 
 async def test_a_broker_that_hangs_up_on_a_subscription() -> None:
@@ -366,35 +368,37 @@ async def test_a_broker_that_hangs_up_on_a_subscription() -> None:
 
     broker = small_broker(hang_up)
     async with peer(broker, broker, broker, small_broker(suback(1))) as url:
-        ears = Ears(url, protocol="3.1.1")
+        receiver = RequestReceiver(url, protocol="3.1.1")
         for _ in range(subscriber.LOST_IN_A_ROW):
             with pytest.raises(Outage):
-                await ears.bench.publisher.run_connection()
-        async with running(ears.bench):
-            await until(lambda: "in a row ended when we subscribed" in (ears.bench.states[-1].detail or ""))
-            ears.bench.publisher.publish(an_event_message("front", 1))
-            await until(lambda: ears.bench.outbox.depth.rows == 0)
+                await receiver.bench.publisher.run_connection()
+        async with running(receiver.bench):
+            await until(lambda: "in a row ended when we subscribed" in (receiver.bench.states[-1].detail or ""))
+            receiver.bench.publisher.publish(an_event_message("front", 1))
+            await until(lambda: receiver.bench.outbox.depth.rows == 0)
             await until(lambda: len(asked) == 2 * subscriber.LOST_IN_A_ROW + 1)
         assert asked == [*READER.filters * subscriber.LOST_IN_A_ROW, READER.filters[0]]
-        assert READER.filters[0] not in (ears.listener.trouble or "")
-        ears.listener._filters[1]._not_before = 0.0  # as if its pause were over
-        async with running(ears.bench):
-            await until(lambda: ears.bench.states[-1].detail and "subscribed" not in ears.bench.states[-1].detail)
-            await until(lambda: ears.listener.trouble is None)
+        assert READER.filters[0] not in (receiver.subscription.trouble or "")
+        receiver.subscription._filters[1]._not_before = 0.0  # as if its pause were over
+        async with running(receiver.bench):
+            await until(
+                lambda: receiver.bench.states[-1].detail and "subscribed" not in receiver.bench.states[-1].detail
+            )
+            await until(lambda: receiver.subscription.trouble is None)
 
 
 @pytest.mark.parametrize("answer", [lambda *_: b"", suback()])
 async def test_a_broker_that_does_not_answer_a_subscription(
     monkeypatch: pytest.MonkeyPatch, answer: OnSubscribe
 ) -> None:
-    """A SUBACK that does not come, or has nothing in it, is told, and publishing goes on."""
+    """A SUBACK that does not come, or has nothing in it, is reported, and publishing goes on."""
     monkeypatch.setattr(subscriber, "ANSWER_S", 0.1)
     async with peer(small_broker(answer)) as url:
-        ears = Ears(url, protocol="3.1.1")
-        async with running(ears.bench):
-            await until(lambda: "is not subscribed to" in repr(ears.bench.states))
-            ears.bench.publisher.publish(an_event_message("front", 1))
-            await until(lambda: ears.bench.outbox.depth.rows == 0)
+        receiver = RequestReceiver(url, protocol="3.1.1")
+        async with running(receiver.bench):
+            await until(lambda: "is not subscribed to" in repr(receiver.bench.states))
+            receiver.bench.publisher.publish(an_event_message("front", 1))
+            await until(lambda: receiver.bench.outbox.depth.rows == 0)
 
 
 class Stub:
@@ -418,23 +422,23 @@ class Stub:
             await trio.sleep_forever()
         return [Ack(code or 0, "")]
 
-    async def run(self, listener: Subscriber, seconds: float) -> list[float]:
+    async def run(self, subscription: Subscriber, seconds: float) -> list[float]:
         """Until it ends, or for so long; returns when it was asked."""
         began = trio.current_time()
         with trio.move_on_after(seconds) as self._ends:
-            await listener.run(self, lambda: None)  # type: ignore[arg-type]
+            await subscription.run(self, lambda: None)  # type: ignore[arg-type]
         return [at - began for at in self.asked_at]
 
 
 async def test_how_often_we_subscribe(autojump_clock: MockClock) -> None:
     """Again after 5 s, doubling to a minute, on one connection; to ten minutes only where that ends connections."""
-    listener = Subscriber(["a"], lambda _: None)
-    assert await Stub([0x87] * 7).run(listener, 190) == [0, 5, 15, 35, 75, 135]
-    assert await Stub([0]).run(listener, 3600) == [0]
-    assert listener.trouble is None
+    subscription = Subscriber(["a"], lambda _: None)
+    assert await Stub([0x87] * 7).run(subscription, 190) == [0, 5, 15, 35, 75, 135]
+    assert await Stub([0]).run(subscription, 3600) == [0]
+    assert subscription.trouble is None
     for _ in range(2):
-        assert await Stub([None]).run(listener, 3600) == [0]
+        assert await Stub([None]).run(subscription, 3600) == [0]
     for pause in 5, 10, 20, 40, 80, 160, 320, 600, 600:
-        assert await Stub([None]).run(listener, 3600) == [pause]
-    assert await Stub([0]).run(listener, 3600) == [600]
-    assert await Stub([None]).run(listener, 3600) == [0]
+        assert await Stub([None]).run(subscription, 3600) == [pause]
+    assert await Stub([0]).run(subscription, 3600) == [600]
+    assert await Stub([None]).run(subscription, 3600) == [0]

@@ -140,7 +140,7 @@ async def test_a_state_that_the_broker_has_already_needs_no_row() -> None:
 
 
 async def test_when_full_the_oldest_waiting_row_goes() -> None:
-    """Above `max_size` the oldest waiting rows are dropped and told; those on their way stay."""
+    """Above `max_size` the oldest waiting rows are dropped and reported; those on their way stay."""
     size = cost(an_event_message("front", 1, b"x" * 10))
     store = Store(max_size=3 * size)
     wanted = [an_event_message("front", n, b"x" * 10) for n in range(5)]

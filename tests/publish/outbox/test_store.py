@@ -126,7 +126,7 @@ def test_a_full_disk(store: Store) -> None:
 
 
 def test_a_disk_that_really_is_full(tmp_path: Path) -> None:
-    """A file system without room left is told as full; once there is room again, the same store goes on."""
+    """A file system without room left is reported as full; once there is room again, the same store goes on."""
     with tiny_disk(tmp_path / "disk", 400) as disk:
         store = Store(disk / "outbox.sqlite")
         store.open()
@@ -143,7 +143,7 @@ def test_a_disk_that_really_is_full(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_is_read_only(tmp_path: Path) -> None:
-    """A folder that must not be written is told as such, whether or not there is a file in it; later it works."""
+    """A folder that must not be written is reported as such, whether or not there is a file in it; later it works."""
     folder = tmp_path / "state"
     folder.mkdir()
     with read_only(folder), pytest.raises(Unavailable, match=r"Read-only|Permission denied"):
@@ -155,7 +155,7 @@ def test_a_folder_that_is_read_only(tmp_path: Path) -> None:
 
 
 def test_a_path_that_leads_nowhere(tmp_path: Path) -> None:
-    """A folder in the place of the file, and a file in the place of the folder, are both told."""
+    """A folder in the place of the file, and a file in the place of the folder, are both reported."""
     (tmp_path / "outbox.sqlite").mkdir()
     with pytest.raises(Unavailable, match=r"outbox\.sqlite is a folder: set outbox\.path to a file"):
         Store(tmp_path / "outbox.sqlite").open()
@@ -199,7 +199,7 @@ def garbage(path: Path) -> None:
     [(of_another_program, "another program", 0), (of_a_newer_version, "newer version", 60), (garbage, "damaged", 0)],
 )
 def test_a_file_that_cannot_be_used(tmp_path: Path, make: Callable[[Path], None], says: str, saved: int) -> None:
-    """It is set aside untouched under a name with the time, what can be read is saved, and a new file begins."""
+    """It is quarantined untouched under a name with the time, what can be read is saved, and a new file begins."""
     path = tmp_path / "outbox.sqlite"
     make(path)
     before = path.read_bytes()
@@ -215,7 +215,7 @@ def test_a_file_that_cannot_be_used(tmp_path: Path, make: Callable[[Path], None]
 
 
 def test_the_newest_two_are_kept(tmp_path: Path) -> None:
-    """Of the files that were set aside only two stay, with what belongs to them."""
+    """Of the files that were quarantined only two stay, with what belongs to them."""
     path = tmp_path / "outbox.sqlite"
     for hour in range(4):
         garbage(path)

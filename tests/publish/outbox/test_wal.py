@@ -215,7 +215,7 @@ def crashed(folder: Path) -> Path:
 
 @pytest.mark.parametrize("byte", [5, 32 + 4120 * 9 + 18, 32 + 4120 * 90 + 1000])
 def test_an_outbox_one_bit_of_whose_log_has_turned(tmp_path: Path, byte: int) -> None:
-    """All is saved, it is told in the log, and the file is kept as evidence."""
+    """All is saved, it is reported in the log, and the file is kept as evidence."""
     path = crashed(tmp_path)
     log = Path(f"{path}-wal")
     log.write_bytes(evidence := flipped(log.read_bytes(), byte * 8))
@@ -234,7 +234,7 @@ def test_an_outbox_one_bit_of_whose_log_has_turned(tmp_path: Path, byte: int) ->
 
 
 def test_a_bit_that_cannot_be_told(tmp_path: Path) -> None:
-    """Where it cannot be told which bit it was at most its own row is lost, and that one may be is told."""
+    """Where it cannot be told which bit it was at most its own row is lost, and that one may be is reported."""
     path = crashed(tmp_path)
     log = Path(f"{path}-wal")
     log.write_bytes(flipped(log.read_bytes(), (len(log.read_bytes()) - 4120 + 24 + 3003) * 8 + 7))
@@ -274,7 +274,7 @@ def test_a_checkpoint_empties_the_log(tmp_path: Path) -> None:
 
 
 def test_an_image_that_is_none(tmp_path: Path) -> None:
-    """Where even the first page is gone nothing is saved, and that is told, not raised."""
+    """Where even the first page is gone nothing is saved, and that is reported, not raised."""
     path = crashed(tmp_path)
     path.write_bytes(b"\xff" * path.stat().st_size)
     log = bytearray(Path(f"{path}-wal").read_bytes())

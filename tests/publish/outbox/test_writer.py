@@ -226,7 +226,7 @@ async def test_a_file_that_is_free_later(path: Path) -> None:
 
 
 async def test_a_file_that_is_damaged_at_the_start(path: Path) -> None:
-    """It is set aside, what is readable is saved into the new file at once, and what is not is counted as a loss."""
+    """It is quarantined, what is readable is saved into the new file at once, and what is not is counted as a loss."""
     life = Life(path).open()
     for n in range(200):
         life.outbox.put(an_event_message("front", n, b"%d " % n + b"x" * 400))
@@ -297,7 +297,7 @@ def test_a_clock_that_jumps(path: Path) -> None:
 
 
 async def test_a_disk_that_hangs(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A write that does not return is told as trouble; the loop turns meanwhile, and the write is made good later."""
+    """A write that does not return is reported as trouble; the loop runs meanwhile, and it is written later."""
     monkeypatch.setattr(writer, "DISK_TIMEOUT_S", 0.2)
     life = Watched(path)
     write, go_on = life.write, threading.Event()

@@ -53,7 +53,7 @@ def test_other_pictures_have_no_number() -> None:
     ids=lambda clip: f"{clip.video}-{clip.audio}-{clip.b_frames}",
 )
 def test_a_clip_holds_each_frame_once(clip: Clip) -> None:
-    """An encoded clip decodes to its numbers in order, each at its time, and its sound has no gap."""
+    """An encoded clip decodes to its numbers in order, each at its time, and its audio has no gap."""
     times, numbers = zip(*frame_numbers(clip.path()), strict=True)
     assert list(range(clip.frames)) == list(numbers)
     assert [pytest.approx(n / clip.fps, abs=0.002) for n in range(clip.frames)] == [time - times[0] for time in times]
@@ -62,7 +62,7 @@ def test_a_clip_holds_each_frame_once(clip: Clip) -> None:
 
 
 def test_sound_alone() -> None:
-    """A clip without picture is all sound."""
+    """A clip without picture is all audio."""
     clip = Clip(video=None, seconds=8)
     assert clip.frames == 0
     assert sum(length for _, length in packet_times(clip.path())) == pytest.approx(8, abs=0.05)

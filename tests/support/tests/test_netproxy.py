@@ -1,4 +1,4 @@
-"""The network of the rig misbehaves as the tests believe."""
+"""The test network misbehaves as the tests believe."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

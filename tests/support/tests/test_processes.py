@@ -1,4 +1,4 @@
-"""Processes of the rig are read, frozen and ended as the tests believe."""
+"""Processes of the tests are read, frozen and ended as the tests believe."""
 
 import sys
 
@@ -6,7 +6,7 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from support.processes import ProcessEnded, RigProcess, in_background, running
+from support.processes import ChildProcess, ProcessEnded, in_background, running
 
 
 async def test_lines_are_gathered() -> None:
@@ -14,7 +14,7 @@ async def test_lines_are_gathered() -> None:
     talker = "import sys; print('one', flush=True); print(input(), file=sys.stderr, flush=True); print('end', end='')"
     async with running([sys.executable, "-c", talker]) as process:
         assert await process.wait_line(lambda line: line == "one") == "one"
-        await process.say("two")
+        await process.write_line("two")
         assert await process.wait_line(lambda line: line == "two") == "two"
         assert await process.wait_line(lambda line: line == "end") == "end"
         with pytest.raises(ProcessEnded, match="one\ntwo\nend"):
@@ -37,13 +37,13 @@ async def test_killed_with_the_block() -> None:
 
 async def test_killed_with_a_block_that_fails() -> None:
     """A process ends with its block when that fails, too, and the error stays what it is."""
-    started: list[RigProcess] = []
+    started: list[ChildProcess] = []
     with pytest.raises(ZeroDivisionError):
         await fail_beside(started)
     assert started[0].process.returncode == -9
 
 
-async def fail_beside(started: list[RigProcess]) -> None:
+async def fail_beside(started: list[ChildProcess]) -> None:
     async with running([sys.executable, "-c", "input()"]) as process:
         started.append(process)
         raise ZeroDivisionError

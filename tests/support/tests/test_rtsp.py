@@ -1,4 +1,4 @@
-"""The camera of the rig behaves as the tests believe."""
+"""The test camera behaves as the tests believe."""
 
 import math
 import subprocess
@@ -150,7 +150,7 @@ async def in_thread(work: Callable[[str, int], object], url: str, count: int) ->
 
 
 async def test_a_muted_track_is_not_sent() -> None:
-    """While the sound is muted only pictures come, and sound comes again afterwards."""
+    """While the audio is muted only pictures come, and audio comes again afterwards."""
     async with rtsp_server({"/cam": QUICK}) as server:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(in_thread, watch, server.url("/cam"), 40)

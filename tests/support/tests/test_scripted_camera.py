@@ -1,4 +1,4 @@
-"""The scripted camera of the rig says and sends what the script says, and FFmpeg takes it for a camera."""
+"""The scripted camera says and sends what the script says, and FFmpeg takes it for a camera."""
 
 import time
 from itertools import pairwise
@@ -39,7 +39,7 @@ def times(of: list[Came], kind: str) -> list[float]:
 
 @pytest.mark.parametrize("clip", [CLIP, G711, CLIP._replace(b_frames=2)])
 async def test_an_honest_camera(clip: Clip) -> None:
-    """FFmpeg decodes each picture of it, in order, beside its sound."""
+    """FFmpeg decodes each picture of it, in order, beside its audio."""
 
     def watch(url: str) -> tuple[list[int | None], list[str]]:
         numbers: list[int | None] = []
@@ -86,7 +86,7 @@ async def test_a_burst() -> None:
 
 
 async def test_answers_of_the_script() -> None:
-    """A status instead of what is usual; what was asked is told, and who has left."""
+    """A status instead of what is usual; what was asked is reported, and who has left."""
 
     def refuse(request: Request) -> Answer | None:
         return Answer("453 Not Enough Bandwidth") if request.method == "SETUP" else None

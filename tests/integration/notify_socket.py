@@ -1,4 +1,4 @@
-"""systemd's end of sd_notify(3): a datagram socket that remembers what it was told."""
+"""systemd's end of sd_notify(3): a datagram socket that records what it is sent."""
 
 import socket
 from collections.abc import AsyncIterator, Callable
@@ -10,8 +10,8 @@ import trio
 from support.processes import in_background
 
 
-class Notified:
-    """The datagrams that came, oldest first."""
+class NotifySocket:
+    """The datagrams received, oldest first."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -36,14 +36,14 @@ class Notified:
 
 
 @asynccontextmanager
-async def notified(folder: Path) -> AsyncIterator[Notified]:
+async def notify_socket(folder: Path) -> AsyncIterator[NotifySocket]:
     """A socket for $NOTIFY_SOCKET, which is read until the block ends."""
-    told = Notified(folder / "notify")
+    received = NotifySocket(folder / "notify")
     with trio.socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
-        await channel.bind(str(told.path))
+        await channel.bind(str(received.path))
 
         async def listen() -> None:
-            await told.listen(channel)
+            await received.listen(channel)
 
         async with in_background(listen):
-            yield told
+            yield received
