@@ -56,6 +56,8 @@ class Camera:
     """what was captured before that comes then, at once"""
     stall: tuple[float, float] = (0.0, 0.0)
     """from and to: nothing comes, and then all of it"""
+    pause: tuple[float, float] = (0.0, 0.0)
+    """from and to: no sound is captured"""
     silent: int = 0
     """pictures without a stamp, at first"""
     repairs: Counter[str] = field(default_factory=Counter)
@@ -65,6 +67,8 @@ class Camera:
         chance = random.Random(1)
         latest = 0.0
         for track, true in merged(seconds, self.fps, self.sounds):
+            if track == SOUND and self.pause[0] <= true < self.pause[1]:
+                continue
             sent = max(true, self.burst)
             if self.stall[0] <= sent < self.stall[1]:
                 sent = self.stall[1]

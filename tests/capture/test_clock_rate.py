@@ -131,6 +131,30 @@ def test_a_stall_is_no_lie(length: float) -> None:
     assert max(steps(placed, VIDEO)) < 0.07
 
 
+@pytest.mark.parametrize("jitter", [0.002, 0.01, 0.03])
+@pytest.mark.parametrize("begin", [5.0, 5.2, 5.4, 20.0])
+@pytest.mark.parametrize("length", [1.0, 3.5, 20.0])
+def test_a_clock_that_stands_while_nothing_is_sent_is_no_wrong_rate(jitter: float, begin: float, length: float) -> None:
+    """A step behind a pause of the audio is one step, however the network wavers: audio is in its place soon after."""
+
+    def stands(seconds: float) -> float:
+        return min(seconds, begin) + max(seconds - begin - length, 0.0)
+
+    camera = Camera(sound=stands, sounds=47, jitter=jitter, pause=(begin, begin + length))
+    placed = camera.run(begin + length + 30)
+    after = [each.at - each.true for each in placed if each.track == SOUND and each.true > begin + length + 2]
+    assert camera.repairs == {"frozen": 1}
+    assert max(map(abs, after)) < 2 * TOGETHER_S
+
+
+@pytest.mark.parametrize("length", [1.0, 3.5, 20.0])
+def test_a_pause_of_the_sound_is_no_lie(length: float) -> None:
+    """A clock that runs on while nothing is sent is believed."""
+    camera = Camera(sounds=47, pause=(5.0, 5.0 + length))
+    camera.run(length + 40)
+    assert camera.repairs == {}
+
+
 @pytest.mark.parametrize("later", [0.8, -0.8, 2.0, -2.0])
 @pytest.mark.parametrize("track", ["video", "sound"])
 def test_a_step_into_the_future_or_the_past(later: float, track: str) -> None:

@@ -11,6 +11,7 @@ right. So only the most punctual packet of each half second counts, and
 
 from collections import deque
 from collections.abc import Sequence
+from itertools import pairwise
 from statistics import mean, median
 from typing import NamedTuple
 
@@ -33,6 +34,8 @@ DRIFT_MAX = 0.01
 LOSS_S = 0.06
 LOSS_BUCKETS = 2
 """Audio that is late by so much, for a second, was not only read late by a busy machine."""
+STOOD_S = 0.5
+"""A clock that is late at once by so much, and stays so, stood: less the network may explain."""
 OPENING_DEVIATION_S = 0.1
 OPENING_JITTER = 4
 OPENING_SURE = 40
@@ -40,7 +43,8 @@ OPENING_SURE = 40
 where fewer than ten packets are seen: 40 divided by their number."""
 OPENING_PACKETS = 4
 STEADY = 0.4
-"""The least share of the whole deviation that each half of an opening has to show."""
+"""The least share of the whole deviation that each half of an opening has to show, and of a line's rate what is left
+without its steepest quarter: a step behind a pause, in which nothing comes, looks like a line otherwise."""
 RATE_MIN = 0.005
 """A clock that is slower stands still (milliseconds that are taken for ticks of 90 kHz have 0.011)."""
 
@@ -126,7 +130,7 @@ class ClockRate:
         noise = median(point.spread for point in points)
         off = max(abs(point.delay - first.delay - rise * (point.at - first.at) / run) for point in points)
         late = last.delay - self._shifted_s - (self.level or 0.0)
-        is_wrong = abs(rise) >= max(least, 2 * noise) and off <= STRAIGHT * abs(rise)
+        is_wrong = abs(rise) >= max(least, 2 * noise) and off <= STRAIGHT * abs(rise) and _is_steady(points)
         # what is late and gets less so comes back from a stall
         rate = 1 - rise / run
         return rate if is_wrong and rate > RATE_MIN and late * rise > 0 and abs(late) >= least / 2 else None
@@ -141,12 +145,30 @@ class ClockRate:
         return late if late > LOSS_S else 0.0
 
     @property
+    def stood_s(self) -> float:
+        """The seconds for which the clock stood: what comes after them is late by as much, and no more and no less."""
+        newest = [bucket.delay for bucket in list(self._buckets)[-LOSS_BUCKETS:]]
+        if self.level is None or len(newest) < LOSS_BUCKETS or max(newest) - min(newest) > DEVIATION_S / 2:
+            return 0.0
+        late = min(newest) - self._shifted_s - self.level
+        return late if late > STOOD_S else 0.0
+
+    @property
     def drift(self) -> float:
         """The excess rate at which the timeline should run, to come back to its level."""
         if self.level is None or len(self._buckets) < BUCKETS:
             return 0.0
         late = min(bucket.delay for bucket in self._buckets) - self._shifted_s - self.level
         return min(max(late / FOLLOW_S, -DRIFT_MAX), DRIFT_MAX)
+
+
+def _is_steady(points: Sequence[Bucket]) -> bool:
+    """Decide whether a line is one without its steepest part, too."""
+    first, last = points[0], points[-1]
+    before, after = max(pairwise(points), key=lambda pair: abs(pair[1].delay - pair[0].delay))
+    rise, run = last.delay - first.delay, last.at - first.at
+    rest_rise, rest_run = rise - (after.delay - before.delay), run - (after.at - before.at)
+    return rest_rise / rise >= STEADY * rest_run / run
 
 
 def opening_rate(claims: Sequence[tuple[float, float]]) -> float:

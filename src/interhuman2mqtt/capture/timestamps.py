@@ -11,7 +11,8 @@ no_stamps           neither PTS nor DTS: it follows the one before it; the first
 no_pts              the PTS is the DTS (true for every stream without B-frames)
 far_pts             a PTS more than `REORDER_MAX_S` after its DTS is the DTS: no frame waits for so long to be shown
 repeated            a DTS that does not rise by itself is one tick after the one before it
-frozen              where DTS repeat for more than `JUMP_S`, their clock stands: a new claim begins at the arrival
+frozen              where DTS repeat for more than `JUMP_S`, their clock stands: a new claim begins at the arrival; so
+                    it does for audio that is late for good after a pause, while the video is not
 jump_back           a DTS more than `JUMP_S` in the past begins a new claim: time goes on from the last packet
 jump_ahead          a packet from more than `JUMP_S` in the future begins a new claim at its arrival
 behind              DTS that stay more than `BEHIND_S` behind what has been, for `BEHIND_PACKETS`, begin a new claim
@@ -65,6 +66,7 @@ class ClockAnchor:
         self._buckets: deque[tuple[float, float]] = deque(maxlen=ANCHOR_BUCKETS)
         self._better_at = float("inf")
         self._seen_at = 0.0
+        self._newest = 0.0
 
     @property
     def is_settled(self) -> bool:
@@ -78,7 +80,7 @@ class ClockAnchor:
 
     def observe(self, seconds: float, arrival: float) -> None:
         """Take note of a packet that claims `seconds` on the timeline and came at `arrival` (CLOCK_MONOTONIC)."""
-        offset = arrival - seconds
+        offset = self._newest = arrival - seconds
         if not self._buckets or offset < self.seconds - BETTER_S:
             self._better_at = arrival
         self._seen_at = arrival
@@ -86,6 +88,11 @@ class ClockAnchor:
             self._buckets.append((arrival, offset))
         elif offset < self._buckets[-1][1]:
             self._buckets[-1] = (self._buckets[-1][0], offset)
+
+    @property
+    def late_s(self) -> float:
+        """How late the newest packet was."""
+        return self._newest - self.seconds
 
     @property
     def seconds(self) -> float:
@@ -183,12 +190,22 @@ class TimestampRepair:
             self._repairs["samples_lost"] += 1
             self.shift(lost_s)
             self.rate.restart()
+        elif is_new and (stood_s := self._stood_s()):
+            self._repairs["frozen"] += 1
+            self.shift(stood_s)
+            self.rate.restart()
         elif is_new and (rate := self.rate.wrong_rate()) is not None:
             self._correct_rate(self.gain / rate)
             self._claimed = claim.dts
             # what was late is put right at once, what was early little by little: time never runs backwards
             self._placed = max(placed, self._expected(arrival)) if rate < 1 else placed
         return early_s
+
+    def _stood_s(self) -> float:
+        """Return for how long the clock stood; 0 where the network may be late: the video's packets are as well."""
+        assert self.rate  # noqa: S101 - the caller has looked
+        stood_s = 0.0 if self._sets_anchor else self.rate.stood_s
+        return stood_s if self._anchor.late_s < stood_s / 2 else 0.0
 
     def _follow(self) -> None:
         """Make good a little of the drift, in whole ticks."""
