@@ -34,7 +34,7 @@ async def test_a_run_is_as_its_documents_say(tmp_path: Path) -> None:
             await peers.wait_latest("front", is_now(state))
         for command in COMMANDS:
             fields: Json = {"level": "debug"} if command == "log_level" else {}
-            await peers.wait_latest("front", is_now("streaming"))
+            await peers.wait_latest("front", is_now("paused" if command == "resume" else "streaming"))
             await requester.ask(command, **fields)
         await peers.wait_latest("front", is_now("streaming"))
         await peers.wait_event("front", GAP)
