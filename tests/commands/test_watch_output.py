@@ -47,7 +47,7 @@ def event(type_: str, data: dict[str, Any], **more: Any) -> bytes:
         ),
         (event("conversation_quality.updated", {"timeline": []}), "quality", "a new period"),
         (event("session.ready", {}), "session", "ready (7c1e)"),
-        (event("novelty.handle_birth", {"a": 1}), "novelty", 'born {"a":1}'),
+        (event("novelty.born", {"a": 1}), "novelty", 'born {"a":1}'),
         (event("error", {"code": "ih6001"}), "error", '{"code":"ih6001"}'),
         (event("coverage.gap", {"seconds": 12.34, "reason": "stalled"}), "coverage", "gap of 12.3 s: stalled"),
         (event("coverage.gap", {"seconds": None, "reason": "bug"}), "coverage", "gap of unknown length: bug"),
