@@ -1,7 +1,7 @@
 # interhuman2mqtt: each target does its own set-up.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-full lowest box soak bench lint generate lock audit dist deb packages clean
+.PHONY: bytecode help setup demo test test-full lowest box soak bench lint generate lock audit dist deb packages clean
 
 export PYTHON ?= python3
 BIN := .venv/bin
@@ -38,7 +38,7 @@ setup: $(STAMP)  ## .venv with the package, its extras and the tools of the test
 demo: $(if $(wildcard $(STAMP)),$(STAMP),.venv/demo)  ## broker, cloud and a camera on this machine, events on the screen
 	@$(BIN)/interhuman2mqtt demo $(ARGS)
 
-test: packages lint lowest  ## lint, then all tests; the branches of every process are measured
+test: packages bytecode lint lowest  ## lint, then all tests; the branches of every process are measured
 	@$(BIN)/coverage erase
 	@$(BIN)/coverage run -m pytest -n $(JOBS) --dist load --maxschedchunk 1 $(ARGS)
 	@$(BIN)/coverage combine --quiet
@@ -86,6 +86,10 @@ dist: $(RELEASE)  ## sdist and wheel in dist/
 
 deb: $(RELEASE)  ## the Debian package in dist/, with its SBOM: DEBIAN=12 or 13, ARCH=amd64 or arm64; default: as here
 	@scripts/deb/build $(DEBIAN) $(ARCH)
+
+# Where PYTHONDONTWRITEBYTECODE is set, each of the many processes that the tests start would compile all of it anew.
+bytecode: $(STAMP)
+	@$(BIN)/python -m compileall -q -j 0 src tests
 
 packages:
 	@.ci/packages $(PACKAGES)
