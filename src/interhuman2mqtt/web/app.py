@@ -1,13 +1,11 @@
 """The routes of the page: JSON for the browser's modules, server-sent events, and files."""
 
 import math
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
-from importlib import resources
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-import msgspec
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
@@ -18,36 +16,13 @@ from interhuman2mqtt.web import fortnight, timeline
 from interhuman2mqtt.web.actions import COMMANDS, Actions
 from interhuman2mqtt.web.auth import COOKIE, SESSION_S, Logins, Session, TooManyAttemptsError, is_forged
 from interhuman2mqtt.web.fleet import ribbon_part, summary
+from interhuman2mqtt.web.http import Handler, RequestError, answer_asset, answer_error, file_handler, read_json
 from interhuman2mqtt.web.page import Page
 from interhuman2mqtt.web.rows import SCORES, CameraKey
 from interhuman2mqtt.web.timeline import Stretch
 
-ASSETS = resources.files("interhuman2mqtt.web") / "assets"
-TYPES = {
-    "html": "text/html",
-    "css": "text/css",
-    "js": "text/javascript",
-    "json": "application/json",
-    "svg": "image/svg+xml",
-}
 SPAN_MAX_S = 32 * 86400.0
 """The longest range of one camera that is drawn."""
-BODY_MAX = 4096
-
-Handler = Callable[[Request], Awaitable[Response]]
-
-
-class RequestError(Exception):
-    """A request that cannot be answered.
-
-    Args:
-        status: Of HTTP.
-        sentence: What is wrong.
-    """
-
-    def __init__(self, status: int, sentence: str) -> None:
-        super().__init__(sentence)
-        self.status = status
 
 
 class App:
@@ -68,11 +43,11 @@ class App:
         self._public = public
         self._secure = secure
 
-    def asgi(self) -> Starlette:
-        """Return the application."""
+    def asgi(self, more: Sequence[Route] = ()) -> Starlette:
+        """Return the application, with the routes of those who have a link and no login."""
         routes = [
-            Route("/", self._file("index.html")),
-            Route("/assets/{name}", self._asset),
+            Route("/", file_handler("index.html")),
+            Route("/assets/{name}", answer_asset),
             Route("/healthz", self._health),
             Route("/api/session", self._session),
             Route("/api/login", self._login, methods=["POST"]),
@@ -81,9 +56,10 @@ class App:
             Route("/api/camera/{box}/{name}", self._seeing(self._camera)),
             Route("/api/fortnight", self._seeing(self._fortnight)),
             Route("/api/events", self._seeing(self._events)),
+            *more,
             *(Route(f"/api/{command}", self._acting(self._request(command)), methods=["POST"]) for command in COMMANDS),
         ]
-        return Starlette(routes=routes, exception_handlers={RequestError: _answer_error})
+        return Starlette(routes=routes, exception_handlers={RequestError: answer_error})
 
     def _seeing(self, handler: Handler) -> Handler:
         async def checked(request: Request) -> Response:
@@ -107,22 +83,6 @@ class App:
     def _of(self, request: Request) -> Session | None:
         return self._logins.session(request.cookies.get(COOKIE))
 
-    def _file(self, name: str) -> Handler:
-        async def handler(_request: Request) -> Response:  # noqa: ASYNC124 - as Starlette calls it
-            file = ASSETS / name
-            if not file.is_file():
-                raise RequestError(404, "there is no such file")
-            kind = TYPES.get(name.rpartition(".")[2], "application/octet-stream")
-            return Response(file.read_bytes(), media_type=kind, headers={"cache-control": "no-cache"})
-
-        return handler
-
-    async def _asset(self, request: Request) -> Response:
-        name = request.path_params["name"]
-        if not name.replace("-", "").replace(".", "").isalnum() or name.startswith("."):
-            raise RequestError(404, "there is no such file")
-        return await self._file(name)(request)
-
     async def _health(self, _request: Request) -> Response:  # noqa: ASYNC124 - as Starlette calls it
         return Response("everything moves\n", media_type="text/plain")
 
@@ -138,7 +98,7 @@ class App:
         )
 
     async def _login(self, request: Request) -> Response:
-        password = (await _body(request)).get("password")
+        password = (await read_json(request)).get("password")
         if not isinstance(password, str):
             raise RequestError(400, "the password is missing")
         try:
@@ -238,7 +198,7 @@ class App:
 
     def _request(self, command: str) -> Handler:
         async def handler(request: Request) -> Response:
-            body = await _body(request)
+            body = await read_json(request)
             box, camera = body.get("box"), body.get("camera")
             if not isinstance(box, str) or not (camera is None or isinstance(camera, str)):
                 raise RequestError(400, "box and camera are names")
@@ -250,25 +210,6 @@ class App:
                 raise RequestError(502, outage.detail) from outage
 
         return handler
-
-
-async def _answer_error(_request: Request, error: Exception) -> Response:  # noqa: ASYNC124 - as Starlette calls it
-    status = error.status if isinstance(error, RequestError) else 500
-    return JSONResponse({"error": str(error)}, status_code=status)
-
-
-async def _body(request: Request) -> Mapping[str, Any]:
-    if int(request.headers.get("content-length", "0") or "0") > BODY_MAX:
-        raise RequestError(413, "the request is too large")
-    raw = b""
-    async for chunk in request.stream():
-        raw += chunk
-        if len(raw) > BODY_MAX:
-            raise RequestError(413, "the request is too large")
-    try:
-        return msgspec.json.decode(raw, type=dict[str, Any])
-    except (ValueError, RecursionError) as error:
-        raise RequestError(400, "the request is no JSON object") from error
 
 
 def _span(query: Mapping[str, str]) -> tuple[float, float]:
