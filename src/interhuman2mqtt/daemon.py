@@ -14,7 +14,6 @@
 
 import os
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
@@ -34,7 +33,7 @@ from interhuman2mqtt.config.loader import Loaded
 from interhuman2mqtt.control.dispatcher import RequestDispatcher
 from interhuman2mqtt.control.handlers import CommandHandlers, SnapshotHandler
 from interhuman2mqtt.control.inbox import Inbox
-from interhuman2mqtt.control.parser import RequestParser
+from interhuman2mqtt.control.parser import PauseTopics, RequestParser
 from interhuman2mqtt.control.unix_socket import UnixSocketServer
 from interhuman2mqtt.policy import policy
 from interhuman2mqtt.publish.homeassistant import discovery
@@ -57,6 +56,8 @@ log = structlog.get_logger(__name__)
 
 BUGS = 3
 """How many bugs of one camera, or of the publisher, are survived in an hour."""
+CLOCK_LOOK_S = 0.5
+"""Seconds between two looks at the clocks."""
 
 
 def run(arguments: Sequence[Path], box: str | None = None, *, lifeline: bool = False) -> None:
@@ -123,7 +124,7 @@ class Daemon:
         self._policy = policy.for_box(config.box, state, self._heartbeats.of("policy"))
         self._topics = Topics(config.mqtt.base_topic, box, config.outbox.max_age)
         self._parser = RequestParser(config.mqtt.base_topic, box, config.mqtt.requests, discovery.birth_topic(config))
-        self._inbox = Inbox(self._is_pause_topic)
+        self._inbox = Inbox(PauseTopics(self._parser, self._running))
         self._service = PublishService(
             config,
             self._topics,
@@ -141,15 +142,14 @@ class Daemon:
         self._dispatcher = RequestDispatcher(
             self._inbox,
             self._parser,
-            cameras=self._cameras,
-            obeys=self._new_handlers(),
-            publish=self._service.publish,
-            born=self._home_assistant.handle_birth,
+            running=self._running,
+            handler=self._new_handlers(),
+            publisher=self._service,
+            home_assistant=self._home_assistant,
             bugs=BugBudget(bugs),
         )
         parts = (self._topics, self._running, self._service, fleet, self._coverage, self._policy, self._dispatcher)
         self._health = health.HealthReporter(*parts, began=trio.current_time())
-        self._info = health.info(self._running, boot_id)
 
     async def start(self, services: trio.Nursery) -> None:
         """Start everything, in the order in which each needs those before it, and say so to systemd."""
@@ -159,13 +159,13 @@ class Daemon:
         services.start_soon(self._policy.run)
         self._home_assistant.announce(self._running.config)
         services.start_soon(self._home_assistant.run)
-        self._service.publish(self._topics.bridge_info(self._info))
+        self._publish_info()
         self._resume()
         services.start_soon(self._coverage.keep)
-        services.start_soon(self._fleet.follow_clock, self._clock)
+        services.start_soon(self._follow_clock)
         await self._fleet.apply(self._running.config.cameras, self._new_context(self._running.config))
         self._service.clear_stale_topics()
-        watchdog_loop = WatchdogLoop(self._notify, self._heartbeats, self._health.sentence, self._health.publish)
+        watchdog_loop = WatchdogLoop(self._notify, self._heartbeats, self._health)
         services.start_soon(watchdog_loop.run)
         self._serve_metrics(services)
         self._notify.ready()
@@ -229,20 +229,28 @@ class Daemon:
     def reloaded(self, reload: ReloadInfo) -> None:
         """Publish how a reload ended."""
         self._running.last_reload = reload
-        self._info = health.info(self._running, self._boot_id)
-        self._service.publish(self._topics.bridge_info(self._info))
+        self._publish_info()
+
+    def _publish_info(self) -> None:
+        self._service.publish(self._topics.bridge_info(health.info(self._running, self._boot_id)))
+
+    async def _follow_clock(self) -> None:
+        """Publish anew what is dated, once the wall clock was set.
+
+        The clocks are looked at often, for that is how exactly a suspension is dated.
+        """
+        while True:
+            if step_s := self._clock.pop_step():
+                log.warning("the clock was set", by_seconds=round(step_s, 3), clock=self._clock.state)
+                self._fleet.redate()
+                self._service.redate(step_s)
+            await trio.sleep(CLOCK_LOOK_S)
 
     async def _expect(self, added: frozenset[str]) -> None:
         """Wait for the pauses that the broker retains for cameras that are about to be added: they begin paused."""
         self._running.expected = added
         if added and self._running.config.mqtt.requests == "all":
             await self._service.receive_levels([*map(self._parser.pause_topic, sorted(added))])
-
-    def _cameras(self) -> frozenset[str]:
-        return frozenset(self._running.cameras)
-
-    def _is_pause_topic(self, topic: str) -> bool:
-        return topic in map(self._parser.pause_topic, self._running.cameras)
 
     def _new_context(self, config: Config) -> CameraContext:
         return CameraContext(
@@ -261,17 +269,14 @@ class Daemon:
         )
 
     def _new_handlers(self) -> CommandHandlers:
-        snapshots = SnapshotHandler(self._fleet, self._topics, self._publisher, self._service.publish_at_once)
-        return CommandHandlers(
-            self._fleet, self._policy, snapshots, self._reloader.reload, lambda: self._running.config.log.format
-        )
+        snapshots = SnapshotHandler(self._fleet, self._topics, self._publisher, self._service)
+        return CommandHandlers(self._fleet, self._policy, snapshots, self._reloader, self._running)
 
     def _new_unix_socket(self) -> UnixSocketServer:
         state = state_dir.find()
         folders = [folder for folder in (state, state_dir.find_runtime(state)) if folder is not None]
-        handle = partial(self._dispatcher.do, by_command=True)
-        box, cameras = self._running.config.box.id, lambda: self._running.config.cameras
-        return UnixSocketServer(folders, box, cameras, handle, self._heartbeats)
+        box = self._running.config.box.id
+        return UnixSocketServer(folders, box, self._running, self._dispatcher, self._heartbeats)
 
     def _serve_metrics(self, services: trio.Nursery) -> None:
         listen = self._running.config.metrics.listen
@@ -283,12 +288,11 @@ class Daemon:
         from interhuman2mqtt.metrics.server import Exporter, Sources  # noqa: PLC0415 - an extra, which may be missing
 
         sources = Sources(
-            box=self._running.config.box.id,
-            info=lambda: self._info,
-            cameras=lambda: self._fleet.cameras,
+            running=self._running,
+            fleet=self._fleet,
             coverage=self._coverage,
             service=self._service,
-            requests=lambda: self._dispatcher.counts,
+            dispatcher=self._dispatcher,
             heartbeats=self._heartbeats,
         )
         services.start_soon(Exporter(listen, sources, BugBudget(self._bugs)).run)

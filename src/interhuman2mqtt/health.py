@@ -82,7 +82,7 @@ def info(running: RunningConfig, boot_id: str) -> BridgeInfo:
     return BridgeInfo(
         version=__version__,
         boot_id=boot_id,
-        config_hash=configfile.config_hash(config),
+        config_hash=running.config_hash,
         files_hash=running.files_hash,
         config=tomllib.loads(configfile.effective_toml(config)),
         cameras=tuple(config.cameras),

@@ -14,7 +14,7 @@ import trio
 from msgspec import Struct, structs
 
 from interhuman2mqtt.cameras.fleet import Change
-from interhuman2mqtt.config import Config
+from interhuman2mqtt.config import Config, loader
 from interhuman2mqtt.config.loader import Loaded
 from interhuman2mqtt.config.problems import ConfigFileError
 from interhuman2mqtt.errors import ConfigError
@@ -35,11 +35,17 @@ class RunningConfig(Struct):
 
     config: Config
     files_hash: str
+    config_hash: str = ""
+    """Of the effective configuration."""
     last_reload: ReloadInfo | None = None
     needs_restart: tuple[str, ...] = ()
     """Sections that differ in the files, and wait for a restart."""
     expected: frozenset[str] = frozenset()
     """Cameras that are about to be added."""
+
+    def __post_init__(self) -> None:
+        """Compute the hash once: each scrape of the metrics wants it, and it takes the whole configuration as TOML."""
+        self.config_hash = loader.config_hash(self.config)
 
     @property
     def cameras(self) -> Collection[str]:
@@ -56,6 +62,7 @@ class RunningConfig(Struct):
         """Take over a configuration, but for the fixed sections."""
         fixed = {name: getattr(self.config, name) for name in FIXED}
         self.config, self.files_hash = structs.replace(loaded.config, **fixed), loaded.files_hash
+        self.config_hash = loader.config_hash(self.config)
         self.expected = frozenset()
 
 

@@ -88,12 +88,17 @@ async def answered(folder: Path, line: bytes) -> dict[str, object]:
     return dict(json.loads(said)) if said else {}
 
 
-async def handle(command: str, request: Request) -> object:
-    """As far as these tests need it."""
-    await trio.lowlevel.checkpoint()
-    if isinstance(request, ReloadRequest):
-        raise CommandError("the configuration is rejected")
-    return {"did": command, "camera": request.camera if isinstance(request, RestartRequest) else None}
+class OneCamera:
+    """One camera, and a dispatcher as far as these tests need it."""
+
+    cameras = ("front",)
+
+    async def do(self, command: str, request: Request, *, by_command: bool = False) -> object:
+        await trio.lowlevel.checkpoint()
+        assert by_command
+        if isinstance(request, ReloadRequest):
+            raise CommandError("the configuration is rejected")
+        return {"did": command, "camera": request.camera if isinstance(request, RestartRequest) else None}
 
 
 @pytest.mark.parametrize(
@@ -111,7 +116,7 @@ async def test_whatever_is_said_is_answered(tmp_path: Path, line: bytes, status:
     """One line of JSON, or a sentence why it is none; the path may be longer than a socket's can be."""
     folder = tmp_path / ("deep" * 30)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(UnixSocketServer([folder], "lobby-1", lambda: ["front"], handle, Heartbeats()).run)
+        nursery.start_soon(UnixSocketServer([folder], "lobby-1", OneCamera(), OneCamera(), Heartbeats()).run)
         await listens(folder)
         answer = await answered(folder, line)
         assert answer["status"] == status
@@ -125,7 +130,7 @@ async def test_health_is_that_of_every_part(tmp_path: Path) -> None:
     """A part that moves too late is named by `health`, until it moves again; no request of others stands before it."""
     heartbeats = Heartbeats()
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(UnixSocketServer([tmp_path], "lobby-1", lambda: ["front"], handle, heartbeats).run)
+        nursery.start_soon(UnixSocketServer([tmp_path], "lobby-1", OneCamera(), OneCamera(), heartbeats).run)
         await listens(tmp_path)
         heartbeats.promise("outbox", -100)
         said = await answered(tmp_path, b'{"command": "health"}\n')

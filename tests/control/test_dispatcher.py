@@ -3,7 +3,7 @@
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import trio
@@ -14,11 +14,9 @@ from interhuman2mqtt.control.dispatcher import BURST, EVERY_S, LOG_EVERY_S, SLOW
 from interhuman2mqtt.control.inbox import Inbox
 from interhuman2mqtt.control.parser import RequestParser
 from interhuman2mqtt.control.requests import Level, PauseSet
+from interhuman2mqtt.publish.message import Message
 from interhuman2mqtt.publish.mqtt.types import IncomingMessage
 from interhuman2mqtt.supervisor import BugBudget
-
-if TYPE_CHECKING:
-    from interhuman2mqtt.publish.message import Message
 
 TREE = "interhuman/lobby-1"
 Do = Callable[[], Awaitable[Any]]
@@ -60,6 +58,8 @@ class RecordingHandler:
 class DispatcherBench:
     """A dispatcher, with all that it answered."""
 
+    cameras = ("front", "back")
+
     def __init__(self, bugs: int = 0) -> None:
         self.inbox = Inbox()
         self.handler = RecordingHandler()
@@ -68,10 +68,10 @@ class DispatcherBench:
         self.requests = RequestDispatcher(
             self.inbox,
             RequestParser("interhuman", "lobby-1", birth="homeassistant/status"),
-            cameras=lambda: ["front", "back"],
-            obeys=self.handler,
-            publish=self.answers.append,
-            born=self._born,
+            running=self,
+            handler=self.handler,
+            publisher=self,
+            home_assistant=self,
             bugs=BugBudget(bugs),
         )
 
@@ -80,7 +80,10 @@ class DispatcherBench:
         payload = json.dumps(fields).encode()
         self.inbox.put(IncomingMessage(f"{TREE}/bridge/request/{command}", payload, retained))
 
-    def _born(self) -> None:
+    def publish(self, message: Message) -> None:
+        self.answers.append(message)
+
+    def handle_birth(self) -> None:
         self.births += 1
 
     def level(self, camera: str, word: str, *, retained: bool = False) -> None:

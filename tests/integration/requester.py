@@ -43,7 +43,7 @@ class RequestClient:
     @property
     def dropped(self) -> int:
         """How many messages were dropped in floods that are over."""
-        return sum(line["dropped"] for line in self.daemon.log if line["event"] == "requests are heard again")
+        return sum(line["dropped"] for line in self.daemon.log if line["event"] == "requests are received again")
 
 
 @asynccontextmanager

@@ -1,5 +1,6 @@
 """The wall clock of a running daemon is set, as on every box without a battery after each boot."""
 
+import json
 from datetime import datetime
 from pathlib import Path
 
@@ -34,6 +35,7 @@ async def test_a_clock_that_is_set_while_it_runs(tmp_path: Path) -> None:
             assert peers.statuses("front")[-1]["gap"] is None
             since = datetime.fromisoformat(peers.statuses("front")[-1]["since"]).timestamp()
             assert 0 < wall.time() - since < 120
+            assert 0 < wall.time() - online_since(peers) < 120
             await first.kill()
         died = trio.current_time()
         wall.step_to(0.0)
@@ -59,6 +61,13 @@ async def test_a_machine_that_is_suspended(tmp_path: Path) -> None:
             assert await daemon.stop() == 0
         assert dict(gaps(peers))["suspended"] == pytest.approx(600, abs=0.1)
         assert [reason for reason, _ in gaps(peers)] == ["starting", "suspended"]
+
+
+def online_since(peers: Peers) -> float:
+    """The date of the newest `bridge/state`, which is `online`."""
+    state = json.loads(peers.subscriber.payloads("/bridge/state")[-1])
+    assert state["state"] == "online"
+    return datetime.fromisoformat(state["since"]).timestamp()
 
 
 def gaps(peers: Peers) -> list[tuple[str, float]]:

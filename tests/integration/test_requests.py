@@ -188,7 +188,7 @@ async def test_a_flood(tmp_path: Path) -> None:
             for _ in range(10_000)
         ]
         await trio.to_thread.run_sync(sent[-1].wait_for_publish, 120)
-        await requester.daemon.wait_log("requests are heard again", within=60)
+        await requester.daemon.wait_log("requests are received again", within=60)
         await requester.peers.subscriber.wait_for(
             lambda _: requester.answered("log_level") + requester.dropped == 10_000, 60
         )

@@ -40,13 +40,22 @@ def manager(tmp_path: Path) -> Iterator[Manager]:
     systemd.close()
 
 
-def sentence(stuck: Sequence[Overdue]) -> str:
-    return "; ".join(f"{stage} hangs" for stage, _ in stuck) or "all is well"
+class Health:
+    """The health of a daemon, with the times at which it was published."""
+
+    def __init__(self) -> None:
+        self.published: list[float] = []
+
+    def sentence(self, stuck: Sequence[Overdue] = ()) -> str:
+        return "; ".join(f"{stage} hangs" for stage, _ in stuck) or "all is well"
+
+    def publish(self) -> None:
+        self.published.append(trio.current_time())
 
 
 async def test_the_watchdog_is_fed_while_everything_moves(manager: Manager, autojump_clock: MockClock) -> None:
-    """Twice within its patience the watchdog is fed; a sentence that stays the same is said once."""
-    reporter = WatchdogLoop(SystemdNotifier(str(manager.path), 4.0), Heartbeats(), sentence, lambda: None)
+    """Twice within its patience the watchdog is fed; a sentence that stays the same is sent once."""
+    reporter = WatchdogLoop(SystemdNotifier(str(manager.path), 4.0), Heartbeats(), Health())
     with trio.move_on_after(19):
         await reporter.run()
     assert manager.received() == ["STATUS=all is well", *["WATCHDOG=1"] * 10]
@@ -55,7 +64,7 @@ async def test_the_watchdog_is_fed_while_everything_moves(manager: Manager, auto
 async def test_the_watchdog_starves_when_a_stage_hangs(manager: Manager, autojump_clock: MockClock) -> None:
     """From the moment a promise is broken nothing feeds the watchdog, and the status names who broke it."""
     alive = Heartbeats()
-    reporter = WatchdogLoop(SystemdNotifier(str(manager.path), 4.0), alive, sentence, lambda: None)
+    reporter = WatchdogLoop(SystemdNotifier(str(manager.path), 4.0), alive, Health())
     alive.promise("outbox", 1.0)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(reporter.run)
@@ -73,10 +82,8 @@ async def test_the_watchdog_starves_when_a_stage_hangs(manager: Manager, autojum
 
 async def test_health_is_published_now_and_then(autojump_clock: MockClock) -> None:
     """Health goes out at the start and every half a minute, with systemd or without."""
-    published: list[float] = []
-    reporter = WatchdogLoop(
-        SystemdNotifier(None, None), Heartbeats(), sentence, lambda: published.append(trio.current_time())
-    )
+    health = Health()
+    reporter = WatchdogLoop(SystemdNotifier(None, None), Heartbeats(), health)
     with trio.move_on_after(HEALTH_S * 3 - 1):
         await reporter.run()
-    assert len(published) == 3
+    assert len(health.published) == 3

@@ -11,14 +11,11 @@ from interhuman2mqtt.cameras.camera import Camera
 from interhuman2mqtt.cameras.context import CameraContext
 from interhuman2mqtt.config import secrets
 from interhuman2mqtt.errors import Reason
-from interhuman2mqtt.runtime.clock import BoxClock
 
 log = structlog.get_logger(__name__)
 
 STOP_S = 30.0
 """How long a camera may drain its session."""
-CLOCK_LOOK_S = 0.5
-"""Seconds between two looks at the clocks."""
 
 
 class Change(NamedTuple):
@@ -78,17 +75,10 @@ class Fleet:
         await self._start(meant)
         return meant
 
-    async def follow_clock(self, clock: BoxClock) -> None:
-        """Publish each status anew once the wall clock was set, for ever.
-
-        The clocks are looked at often, for that is how exactly a suspension is dated.
-        """
-        while True:
-            if step_s := clock.pop_step():
-                log.warning("the clock was set", by_seconds=round(step_s, 3), clock=clock.state)
-                for camera in self.cameras.values():
-                    camera.status.redate()
-            await trio.sleep(CLOCK_LOOK_S)
+    def redate(self) -> None:
+        """Publish each status anew: the wall clock was set."""
+        for camera in self.cameras.values():
+            camera.status.redate()
 
     async def _replace(self, reasons: Mapping[str, Reason]) -> None:
         """Stop cameras, and start each as soon as it is over, if it is wanted: none waits for another's drain."""

@@ -7,7 +7,7 @@ drops them, and not the outbox, which holds events.
 
 import math
 from collections import Counter
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable
 from typing import Any, Protocol
 
 import structlog
@@ -15,7 +15,7 @@ import trio
 
 from interhuman2mqtt.control import requests
 from interhuman2mqtt.control.inbox import Inbox
-from interhuman2mqtt.control.parser import RequestParser
+from interhuman2mqtt.control.parser import CameraIds, RequestParser
 from interhuman2mqtt.control.requests import (
     Accepted,
     Birth,
@@ -42,7 +42,7 @@ SLOW_MAX = 4
 EVERY_S = 0.05
 """Seconds between two requests, in the long run."""
 BURST = 64
-"""Requests that are obeyed without a pause between them."""
+"""Requests that are handled without a pause between them."""
 LOG_EVERY_S = 60.0
 """Between two lines of the log about messages that are ignored for the same reason."""
 
@@ -50,7 +50,7 @@ log = structlog.get_logger(__name__)
 
 
 class CommandError(Interhuman2MqttError):
-    """A request could not be obeyed, or not wholly; the text says why, to who asked, and `data` what was done."""
+    """A request failed, or was not done wholly: the text is the answer's error, `data` is what was done."""
 
     def __init__(self, sentence: str, data: Any = None) -> None:
         super().__init__(sentence)
@@ -58,7 +58,7 @@ class CommandError(Interhuman2MqttError):
 
 
 class Handler(Protocol):
-    """Does what is asked. Each returns what the answer is to tell, as JSON, and raises CommandError."""
+    """Handles the requests. Each method returns the data of the answer, as JSON, and raises CommandError."""
 
     async def pause(self, camera: str | None, *, by_command: bool = False) -> Any:
         """Pause a camera; None: all. `by_command`: from this machine's command line."""
@@ -82,36 +82,50 @@ class Handler(Protocol):
         """Log from this level on."""
 
 
+class AnswerPublisher(Protocol):
+    """Takes the answers."""
+
+    def publish(self, message: Message) -> None:
+        """Accept a message; never wait."""
+
+
+class BirthHandler(Protocol):
+    """Wants to know when Home Assistant has started."""
+
+    def handle_birth(self) -> None:
+        """Publish what it may have missed."""
+
+
 class RequestDispatcher:
-    """Obeys what comes to one box, for as long as `run` is called.
+    """Dispatches the requests to one box, for as long as `run` is called.
 
     Args:
-        inbox: Where it comes.
-        reader: Reads it.
-        cameras: The ids of the cameras that there are now.
-        obeys: Does it.
-        publish: Takes the answers.
-        born: Told when Home Assistant has started.
+        inbox: Where they come.
+        parser: Reads them.
+        running: The cameras that there are.
+        handler: Handles them.
+        publisher: Takes the answers.
+        home_assistant: Gets the birth message of Home Assistant.
         bugs: How many bugs are survived.
     """
 
     def __init__(  # noqa: PLR0913 - what it is made of, each named once
         self,
         inbox: Inbox,
-        reader: RequestParser,
+        parser: RequestParser,
         *,
-        cameras: Callable[[], Collection[str]],
-        obeys: Handler,
-        publish: Callable[[Message], None],
-        born: Callable[[], None],
+        running: CameraIds,
+        handler: Handler,
+        publisher: AnswerPublisher,
+        home_assistant: BirthHandler,
         bugs: BugBudget,
     ) -> None:
         self._inbox = inbox
-        self._reader = reader
-        self._cameras = cameras
-        self._obeys = obeys
-        self._publish = publish
-        self._born = born
+        self._parser = parser
+        self._running = running
+        self._handler = handler
+        self._publisher = publisher
+        self._home_assistant = home_assistant
         self._bugs = bugs
         self._counts: Counter[str] = Counter()
         self._log_limit = RateLimitedLogger(log, LOG_EVERY_S, trio.current_time)
@@ -130,7 +144,7 @@ class RequestDispatcher:
                 await self._take(await self._inbox.wait_next(), nursery)
 
     async def _take(self, incoming: IncomingMessage, nursery: trio.Nursery) -> None:
-        match self._reader.read(incoming, self._cameras()):
+        match self._parser.read(incoming, self._running.cameras):
             case Accepted() as asked:
                 await self._pace()
                 await self._handle(asked, nursery)
@@ -142,7 +156,7 @@ class RequestDispatcher:
                 await self._set_pause(level)
             case Birth(is_news):
                 if is_news:
-                    self._born()
+                    self._home_assistant.handle_birth()
             case Ignored() as ignored:
                 self._ignore(ignored)
 
@@ -164,13 +178,13 @@ class RequestDispatcher:
             self._slow.release()
 
     async def do(self, command: str, request: Request, *, by_command: bool = False) -> Any:
-        """Do what is asked; returns what the answer is to tell, raises CommandError.
+        """Handle a request; return the data of the answer, raise CommandError.
 
         `by_command`: it comes from this machine's command line.
         """
         log.info("request", request=command, **_described(request))
         if by_command and isinstance(request, PauseRequest):
-            return await self._survive(self._obeys.pause(request.camera, by_command=True))
+            return await self._survive(self._handler.pause(request.camera, by_command=True))
         return await self._survive(self._call(request))
 
     async def _do(self, asked: Accepted) -> None:
@@ -196,25 +210,25 @@ class RequestDispatcher:
     async def _call(self, request: Request) -> Any:
         match request:
             case PauseRequest(camera):
-                return await self._obeys.pause(camera)
+                return await self._handler.pause(camera)
             case ResumeRequest(camera):
-                return await self._obeys.resume(camera)
+                return await self._handler.resume(camera)
             case RestartRequest(camera):
-                return await self._obeys.restart(camera)
+                return await self._handler.restart(camera)
             case ReloadRequest():
-                return await self._obeys.reload()
+                return await self._handler.reload()
             case LogLevelRequest(level):
-                return await self._obeys.log_level(level)
+                return await self._handler.log_level(level)
             case SnapshotRequest(camera, retain):
-                return await self._obeys.snapshot(camera, retain=retain)
+                return await self._handler.snapshot(camera, retain=retain)
 
     async def _set_pause(self, level: PauseSet) -> None:
         log.info("pause/set", camera=level.camera, on=level.on, retained=level.retained)
         try:
-            await self._survive(self._obeys.set_pause(level))
+            await self._survive(self._handler.set_pause(level))
         except CommandError as error:
             self._counts["refused"] += 1
-            log.error("pause/set was not obeyed", camera=level.camera, detail=str(error))  # noqa: TRY400 - no bug
+            log.error("pause/set failed", camera=level.camera, detail=str(error))  # noqa: TRY400 - no bug
         else:
             self._counts["obeyed"] += 1
 
@@ -224,10 +238,10 @@ class RequestDispatcher:
 
     def _answer(self, outcome: str, answer: Message) -> None:
         self._counts[outcome] += 1
-        self._publish(answer)
+        self._publisher.publish(answer)
 
     async def _pace(self) -> None:
-        """Wait until one more request may be obeyed: up to `BURST` at once, then one every `EVERY_S`."""
+        """Wait until one more request may be handled: up to `BURST` at once, then one every `EVERY_S`."""
         now = trio.current_time()
         self._paid_until = max(self._paid_until, now - BURST * EVERY_S) + EVERY_S
         await trio.sleep_until(self._paid_until)

@@ -3,8 +3,8 @@
 A snapshot is taken by a camera's worker, published at once, and stored nowhere on the box.
 """
 
-from collections.abc import Awaitable, Callable, Collection
-from typing import Any
+from collections.abc import Awaitable, Collection
+from typing import Any, Protocol
 
 import msgspec
 import structlog
@@ -12,6 +12,7 @@ import trio
 
 from interhuman2mqtt.cameras.fleet import Fleet
 from interhuman2mqtt.cameras.snapshot import SnapshotError, SnapshotImage
+from interhuman2mqtt.config import Config
 from interhuman2mqtt.control.dispatcher import CommandError
 from interhuman2mqtt.control.requests import Level, LogLevelData, PauseData, PauseSet, ReloadData, RestartData
 from interhuman2mqtt.policy.pauses import Outcome, PauseError, PauseOrigin
@@ -26,48 +27,68 @@ from interhuman2mqtt.runtime.log import setup as setup_log
 log = structlog.get_logger(__name__)
 
 
+class UnqueuedPublisher(Protocol):
+    """Publishes beside the outbox."""
+
+    async def publish_at_once(self, message: Message) -> None:
+        """Return when the broker has the message; raise NotDelivered."""
+
+
+class Reloader(Protocol):
+    """Reads the configuration files anew."""
+
+    async def reload(self) -> ReloadInfo:
+        """Take over a good configuration; return what is wrong with a bad one."""
+
+
+class RunningConfig(Protocol):
+    """Has the configuration that is in force."""
+
+    @property
+    def config(self) -> Config:
+        """The configuration."""
+
+
 class SnapshotHandler:
-    """Shows what the cameras of a box see now.
+    """Publishes what the cameras of a box see now.
 
     Args:
         fleet: The cameras.
-        topics: Where pictures go.
-        announcer: Clears those that are retained, once their camera may not be seen.
-        publish: Sends a message at once; returns when the broker has it, raises NotDelivered.
+        topics: Where snapshots go.
+        publisher: Clears those that are retained, once their camera may not be seen.
+        service: Sends them.
     """
 
-    def __init__(
-        self, fleet: Fleet, topics: Topics, announcer: EventPublisher, publish: Callable[[Message], Awaitable[None]]
-    ) -> None:
+    def __init__(self, fleet: Fleet, topics: Topics, publisher: EventPublisher, service: UnqueuedPublisher) -> None:
         self._fleet = fleet
         self._topics = topics
-        self._announcer = announcer
-        self._publish = publish
+        self._publisher = publisher
+        self._service = service
 
     async def take(self, camera: str, *, retain: bool) -> dict[str, Any]:
-        """Publish what a camera sees now; returns what the answer tells of it, raises CommandError."""
+        """Publish what a camera sees now; return the data of the answer, raise CommandError."""
         found = self._fleet.cameras.get(camera)
         if found is None:
             raise CommandError(f"no snapshot of {camera}: it is just being stopped or started")
         snapshots: dict[str, Any] = {}
 
-        async def deliver(picture: SnapshotImage) -> None:
-            message = self._topics.snapshot(camera, picture.jpeg, picture.taken_at, retain=retain)
+        async def deliver(image: SnapshotImage) -> None:
+            message = self._topics.snapshot(camera, image.jpeg, image.taken_at, retain=retain)
             if retain:
-                self._announcer.snapshot_retained(camera)
-            await self._publish(message)
+                self._publisher.snapshot_retained(camera)
+            await self._service.publish_at_once(message)
             snapshots.update(topic=message.topic)
 
         try:
-            picture = await found.take_snapshot(deliver)
+            image = await found.take_snapshot(deliver)
         except (SnapshotError, NotDelivered) as error:
             raise CommandError(f"no snapshot of {camera}: {error}") from error
-        log.info("snapshot", camera=camera, bytes=len(picture.jpeg), retained=retain)
-        width, height = picture.size
+        log.info("snapshot", camera=camera, bytes=len(image.jpeg), retained=retain)
+        width, height = image.size
         return {
             "size": f"{width}x{height}",
-            "taken_at": msgspec.to_builtins(picture.taken_at),
-            "bytes": len(picture.jpeg),
+            "taken_at": msgspec.to_builtins(image.taken_at),
+            "bytes": len(image.jpeg),
             "topic": snapshots["topic"],
         }
 
@@ -90,18 +111,15 @@ class SnapshotHandler:
         return {"snapshots": snapshots}
 
 
-log = structlog.get_logger(__name__)
-
-
 class CommandHandlers:
-    """Obeys by the fleet, the pauses, the configuration files and the log.
+    """Handles requests by the fleet, the pauses, the configuration files and the log.
 
     Args:
         fleet: The cameras.
         policy: Their pauses.
-        snapshots: Their pictures.
-        reload: Takes over a good configuration, and says what is wrong with a bad one.
-        log_format: What `log.format` is now.
+        snapshots: Their snapshots.
+        reloader: The configuration files.
+        running: The configuration in force.
     """
 
     def __init__(
@@ -109,14 +127,14 @@ class CommandHandlers:
         fleet: Fleet,
         policy: Policy,
         snapshots: SnapshotHandler,
-        reload: Callable[[], Awaitable[ReloadInfo]],
-        log_format: Callable[[], str],
+        reloader: Reloader,
+        running: RunningConfig,
     ) -> None:
         self._fleet = fleet
         self._policy = policy
         self._snapshots = snapshots
-        self._reload = reload
-        self._log_format = log_format
+        self._reloader = reloader
+        self._running = running
 
     async def pause(self, camera: str | None, *, by_command: bool = False) -> PauseData:
         """Pause a camera; None: all."""
@@ -144,20 +162,21 @@ class CommandHandlers:
 
     async def reload(self) -> ReloadData:
         """Take over the configuration as it stands in the files now."""
-        ended = await self._reload()
+        ended = await self._reloader.reload()
         if ended.problems:
-            said = "\n".join(str(problem) for problem in ended.problems)
-            raise CommandError(f"the configuration is rejected, the old one goes on: {said}")
+            problems = "\n".join(map(str, ended.problems))
+            raise CommandError(f"the configuration is rejected, the old one goes on: {problems}")
         return {"stopped": ended.stopped, "started": ended.started, "needs_restart": ended.needs_restart}
 
     async def log_level(self, level: Level) -> LogLevelData:
         """Log from this level on, until the next start or a reload of another level."""
+        log_format = self._running.config.log.format
         if level in {"debug", "info"}:
-            setup_log(level, self._log_format())
+            setup_log(level, log_format)
             log.info("log level changed", to=level)
         else:  # after it nobody would see it
             log.info("log level changed", to=level)
-            setup_log(level, self._log_format())
+            setup_log(level, log_format)
         return {"level": level}
 
 

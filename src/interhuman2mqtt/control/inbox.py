@@ -6,7 +6,7 @@ flood costs the last word. Levels of cameras that do not exist have one place fo
 """
 
 from collections import OrderedDict, deque
-from collections.abc import Callable, Collection
+from collections.abc import Collection, Container
 
 import structlog
 import trio
@@ -24,11 +24,11 @@ class Inbox:
     """Messages that wait for `wait_next`.
 
     Args:
-        is_known: Whether a topic, which is that of a level, is one of a camera that exists.
+        levels: Topics of the levels of cameras that exist; None: any may.
     """
 
-    def __init__(self, is_known: Callable[[str], bool] = lambda _topic: True) -> None:
-        self._is_known = is_known
+    def __init__(self, levels: Container[str] | None = None) -> None:
+        self._known = levels
         self._current: IncomingMessage | None = None
         self._taken = trio.Event()
         self.dropped = 0
@@ -76,7 +76,7 @@ class Inbox:
         return self._requests.popleft()
 
     def _put_level(self, incoming: IncomingMessage) -> None:
-        key = incoming.topic if self._is_known(incoming.topic) else ""
+        key = incoming.topic if self._known is None or incoming.topic in self._known else ""
         older = self._levels.get(key)
         if incoming.payload is not None and len(incoming.payload) > LEVEL_PAYLOAD_MAX:
             incoming = incoming._replace(payload=None)
@@ -98,5 +98,5 @@ class Inbox:
     def _log_room(self) -> None:
         """Log that a flood is over once nothing waits any more: room for one is no news while it lasts."""
         if self._dropped_before is not None and not (self._requests or self._levels):
-            log.warning("requests are heard again", dropped=self.dropped - self._dropped_before)
+            log.warning("requests are received again", dropped=self.dropped - self._dropped_before)
             self._dropped_before = None

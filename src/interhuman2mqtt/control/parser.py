@@ -5,10 +5,10 @@ to reject with a sentence, or to ignore. Nothing raises.
 """
 
 from collections.abc import Collection, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
-from msgspec import UNSET, Raw, UnsetType, structs
+from msgspec import UNSET, Raw, Struct, UnsetType, structs
 
 from interhuman2mqtt.config import problems
 from interhuman2mqtt.config.problems import shown
@@ -53,7 +53,15 @@ _of_cameras: Mapping[str, type[PauseRequest | ResumeRequest | RestartRequest]] =
 
 
 class _Wrong(Exception):  # noqa: N818 - it names what a request is
-    """The request cannot be obeyed; the text says why, to who sent it."""
+    """The request is rejected; the text is the answer's error."""
+
+
+class CameraIds(Protocol):
+    """Knows the ids of the cameras that there are now."""
+
+    @property
+    def cameras(self) -> Collection[str]:
+        """The ids."""
 
 
 class RequestParser:
@@ -62,7 +70,7 @@ class RequestParser:
     Args:
         base: `mqtt.base_topic`.
         box: The id of this box.
-        access: What is obeyed.
+        access: Which requests are handled.
         birth: Where Home Assistant says that it has started; None: nobody wants to know.
     """
 
@@ -137,6 +145,17 @@ class RequestParser:
         if command == "snapshot":
             return SnapshotRequest(_camera(fields, cameras), _retain(fields))
         return ReloadRequest() if command == "reload" else _of_cameras[command](_camera(fields, cameras))
+
+
+class PauseTopics(Struct, frozen=True):
+    """The topics `<camera>/pause/set` of the cameras that there are."""
+
+    parser: RequestParser
+    running: CameraIds
+
+    def __contains__(self, topic: object) -> bool:
+        """Decide whether this is one of them."""
+        return topic in {self.parser.pause_topic(camera) for camera in self.running.cameras}
 
 
 def _read_level(camera: str, incoming: IncomingMessage, cameras: Collection[str]) -> PauseSet | Ignored:

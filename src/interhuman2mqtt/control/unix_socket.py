@@ -7,17 +7,17 @@ of this machine's users. Unlike SIGHUP it names a camera, and answers when all i
 
 import os
 import socket
-from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Protocol
 
 import msgspec
 import structlog
 import trio
 
 from interhuman2mqtt.control.dispatcher import CommandError
-from interhuman2mqtt.control.parser import RequestParser
+from interhuman2mqtt.control.parser import CameraIds, RequestParser
 from interhuman2mqtt.control.requests import Accepted, Rejected, Request
 from interhuman2mqtt.publish.mqtt.types import IncomingMessage
 from interhuman2mqtt.runtime.redaction import redact, redact_deep
@@ -39,14 +39,21 @@ ACCESS = 0o660
 log = structlog.get_logger(__name__)
 
 
+class Dispatcher(Protocol):
+    """Handles requests."""
+
+    async def do(self, command: str, request: Request, *, by_command: bool = False) -> Any:
+        """Return the data of the answer; raise CommandError."""
+
+
 class UnixSocketServer:
-    """Obeys what is asked by the socket.
+    """Answers the requests that come by the socket.
 
     Args:
         folders: Of the daemon's state, and of its runtime: the first that can be written has the socket.
         box: The id of this box.
-        cameras: The ids of the cameras that there are now.
-        handle: Does it; raises CommandError.
+        running: The cameras that there are.
+        dispatcher: Handles the requests.
         heartbeats: What `health` is answered by.
     """
 
@@ -54,15 +61,15 @@ class UnixSocketServer:
         self,
         folders: Sequence[Path],
         box: str,
-        cameras: Callable[[], Collection[str]],
-        handle: Callable[[str, Request], Awaitable[Any]],
+        running: CameraIds,
+        dispatcher: Dispatcher,
         heartbeats: Heartbeats,
     ) -> None:
         self._folders = folders
         self._tree = f"control/{box}/bridge/request"
-        self._reader = RequestParser("control", box)
-        self._cameras = cameras
-        self._handle = handle
+        self._parser = RequestParser("control", box)
+        self._running = running
+        self._dispatcher = dispatcher
         self._heartbeats = heartbeats
         self._places = trio.CapacityLimiter(AT_ONCE)
         self._threads = trio.CapacityLimiter(1)
@@ -112,9 +119,9 @@ class UnixSocketServer:
         command, payload = _parts(line)
         if command == HEALTH:
             return self._health()
-        match self._reader.read(IncomingMessage(f"{self._tree}/{command}", payload), self._cameras()):
+        match self._parser.read(IncomingMessage(f"{self._tree}/{command}", payload), self._running.cameras):
             case Accepted(request):
-                return await self._handle(command, request)
+                return await self._dispatcher.do(command, request, by_command=True)
             case Rejected(_, detail):
                 raise CommandError(detail)
         raise CommandError("that is no request")

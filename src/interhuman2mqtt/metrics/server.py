@@ -6,7 +6,7 @@ a request is short, and whoever reads or writes slowly is cut off.
 
 import errno
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from http import HTTPStatus
 from typing import NamedTuple
 
@@ -18,14 +18,16 @@ from prometheus_client.core import Metric
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
-from interhuman2mqtt.cameras.camera import Camera
+from interhuman2mqtt import __version__
 from interhuman2mqtt.cameras.coverage import Coverage
+from interhuman2mqtt.cameras.fleet import Fleet
 from interhuman2mqtt.config.urls import listen_address
+from interhuman2mqtt.control.dispatcher import RequestDispatcher
 from interhuman2mqtt.errors import Outage, Reason
 from interhuman2mqtt.metrics import collectors
 from interhuman2mqtt.metrics.collectors import Rows, counter, gauge
-from interhuman2mqtt.publish.payloads import BridgeInfo
 from interhuman2mqtt.publish.service import PublishService
+from interhuman2mqtt.reload import RunningConfig
 from interhuman2mqtt.runtime.log import RateLimitedLogger
 from interhuman2mqtt.runtime.watchdog import Heartbeats
 from interhuman2mqtt.supervisor import BugBudget, Health, RetryInfo, keep_running
@@ -125,12 +127,11 @@ PLAIN = "text/plain; charset=utf-8"
 class Sources(NamedTuple):
     """Sources of the numbers."""
 
-    box: str
-    info: Callable[[], BridgeInfo]
-    cameras: Callable[[], Mapping[str, Camera]]
+    running: RunningConfig
+    fleet: Fleet
     coverage: Coverage
     service: PublishService
-    requests: Callable[[], Mapping[str, int]]
+    dispatcher: RequestDispatcher
     heartbeats: Heartbeats
 
 
@@ -142,26 +143,27 @@ class Families(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Read the daemon's own counters."""
-        running = self._sources.cameras()
+        cameras = self._sources.fleet.cameras
         yield from self._daemon()
-        yield from collectors.collect_cameras(running, self._sources.coverage)
-        yield from collectors.collect_publishing(self._sources.service, running)
+        yield from collectors.collect_cameras(cameras, self._sources.coverage)
+        yield from collectors.collect_publishing(self._sources.service, cameras)
 
     def describe(self) -> Iterable[Metric]:
         """Describe nothing before the first scrape."""
         return ()
 
     def _daemon(self) -> Iterator[Metric]:
-        info = self._sources.info()
-        rows: Rows = [((self._sources.box, info.version, info.config_hash, info.files_hash), 1.0)]
+        running = self._sources.running
+        rows: Rows = [((running.config.box.id, __version__, running.config_hash, running.files_hash), 1.0)]
         labels = ["box", "version", "config_hash", "files_hash"]
         yield gauge("info", "What this box runs, and by which configuration.", rows, labels)
         yield gauge("tasks", "Of the daemon.", [((), trio.lowlevel.current_statistics().tasks_living)])
         stuck = len(self._sources.heartbeats.stuck())
         yield gauge("stuck_stages", "Parts that should have moved by now.", [((), stuck)])
-        rejected = float(info.reload is not None and info.reload.state == "rejected")
+        reload = running.last_reload
+        rejected = float(reload is not None and reload.state == "rejected")
         yield gauge("configuration_rejected", "1 where the last reload was refused.", [((), rejected)])
-        outcomes: Rows = (((outcome,), count) for outcome, count in self._sources.requests().items())
+        outcomes: Rows = (((outcome,), count) for outcome, count in self._sources.dispatcher.counts.items())
         yield counter("requests", "Messages to this box, by what became of them.", outcomes, ["outcome"])
 
 
@@ -201,7 +203,7 @@ class Exporter:
         return True
 
     def _on_retry(self, retry: RetryInfo) -> None:
-        """Told once for as long as it stays the same."""
+        """Log the error once for as long as it stays the same."""
         detail = retry.outage.detail
         self._log_changes.emit("metrics", detail, "metrics are not served", level="error", detail=detail)
 

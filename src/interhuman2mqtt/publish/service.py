@@ -141,6 +141,10 @@ class PublishService:
         if self.is_online:
             self.sender.repeat(first)
 
+    def redate(self, step_s: float) -> None:
+        """Date `bridge/state` by a clock that was set by `step_s` seconds."""
+        self.sender.redate(step_s)
+
     async def publish_at_once(self, message: Message) -> None:
         """Publish beside the outbox, or not at all; raises NotDelivered."""
         await self.sender.publish_at_once(message)

@@ -11,7 +11,7 @@ speak for the unit. Without systemd, or when it does not listen just then, nothi
 import os
 import socket
 import time
-from collections.abc import Callable, MutableMapping, Sequence
+from collections.abc import MutableMapping, Sequence
 from functools import partial
 from typing import NamedTuple, Protocol
 
@@ -123,26 +123,24 @@ STATUS_S = 2.0
 HEALTH_S = 30.0
 
 
+class HealthReporter(Protocol):
+    """Knows how the daemon is."""
+
+    def sentence(self, stuck: Sequence[Overdue] = ()) -> str:
+        """Return the whole daemon in one line, the stages that hang first."""
+
+    def publish(self) -> None:
+        """Publish `bridge/health`."""
+
+
 class WatchdogLoop:
-    """Looks at everything a few times within the watchdog's patience.
+    """Looks at everything a few times within the watchdog's patience."""
 
-    Args:
-        sentence: The whole daemon in one line, the stages that hang first.
-        publish_health: Publishes `bridge/health`.
-    """
-
-    def __init__(
-        self,
-        notify: SystemdNotifier,
-        alive: Heartbeats,
-        sentence: Callable[[Sequence[Overdue]], str],
-        publish_health: Callable[[], None],
-    ) -> None:
+    def __init__(self, notify: SystemdNotifier, heartbeats: Heartbeats, health: HealthReporter) -> None:
         self._notify = notify
-        self._alive = alive
-        self._sentence = sentence
-        self._publish_health = publish_health
-        self._said: str | None = None
+        self._heartbeats = heartbeats
+        self._health = health
+        self._status: str | None = None
 
     async def run(self) -> None:
         """Feed the watchdog for ever; that it runs shows that the loop turns."""
@@ -151,16 +149,16 @@ class WatchdogLoop:
         while True:
             if trio.current_time() >= health_at:
                 health_at = trio.current_time() + HEALTH_S
-                self._publish_health()
+                self._health.publish()
             self._feed()
             await trio.sleep(every)
 
     def _feed(self) -> None:
         """Feed the watchdog unless a part of the daemon hangs: systemd then starts it anew."""
-        stuck = self._alive.stuck()
-        sentence = self._sentence(stuck)
-        if sentence != self._said:
-            self._said = sentence
+        stuck = self._heartbeats.stuck()
+        sentence = self._health.sentence(stuck)
+        if sentence != self._status:
+            self._status = sentence
             self._notify.status(sentence)
         if not stuck:
             self._notify.alive()

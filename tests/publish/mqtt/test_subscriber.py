@@ -140,7 +140,7 @@ async def test_answers_by_default(tmp_path: Path, protocol: str) -> None:
 
 
 async def test_after_an_outage_of_the_broker(tmp_path: Path) -> None:
-    """After a restart of the broker requests are heard again; levels retained meanwhile are heard, marked as such."""
+    """After a restart of the broker requests are received again, and levels retained meanwhile, marked as such."""
     async with mosquitto(tmp_path) as broker:
         receiver = RequestReceiver(broker.url)
         await lose(receiver, broker)

@@ -7,6 +7,7 @@ the outbox. So who sees `online` sees the truth on every other topic, also when 
 import math
 from collections import ChainMap
 from collections.abc import Callable, Collection, Sequence
+from datetime import datetime, timedelta
 from functools import partial
 
 import trio
@@ -94,6 +95,8 @@ class OutboxSender:
         self._bridge_state: dict[str, Message] = {}
         """The newest message on `bridge/state`, by its topic."""
         self._acks = AckHandler(outbox, ChainMap(self._retained, self._bridge_state), on_drop, on_ack)
+        self._online_since: datetime | None = None
+        """None: `bridge/state` is not `online`."""
         self._stop_at = math.inf
         self._draining = trio.CancelScope()
 
@@ -114,6 +117,14 @@ class OutboxSender:
         held = [message for message in self._retained.values() if message.payload]
         self._topic_throttle.release_all()
         for message in sorted(held, key=lambda message: message.topic not in first):
+            self._outbox.put(message)
+
+    def redate(self, step_s: float) -> None:
+        """Publish `online` once more where it is published, dated by a clock that was set by `step_s` seconds."""
+        if self._online_since is not None:
+            self._online_since += timedelta(seconds=step_s)
+            message = self._topics.bridge_state(BridgeStatus.ONLINE, self._boot_id, self._online_since)
+            self._bridge_state[message.topic] = message
             self._outbox.put(message)
 
     async def publish_at_once(self, message: Message) -> None:
@@ -148,6 +159,7 @@ class OutboxSender:
                 try:
                     await self._serve(connection)
                 finally:
+                    self._online_since = None
                     self._direct.disconnected()
         except Outage as outage:
             self._poison.connection_lost()
@@ -238,7 +250,9 @@ class OutboxSender:
         return trio.current_time() < self._acks.throttle.active_until
 
     async def _publish_bridge_state(self, connection: BrokerConnection, status: BridgeStatus) -> None:
-        message = self._topics.bridge_state(status, self._boot_id, utc_now())
+        now = utc_now()
+        self._online_since = now if status is BridgeStatus.ONLINE else None
+        message = self._topics.bridge_state(status, self._boot_id, now)
         topic = message.topic
         self._outbox.journal.publishing(message)
         if topic in self._bridge_state:
