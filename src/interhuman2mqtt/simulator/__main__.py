@@ -23,6 +23,7 @@ from interhuman2mqtt.simulator.settings import (
     Pace,
     RequireAudio,
     Settings,
+    Uploads,
 )
 
 log = structlog.get_logger()
@@ -43,6 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     _add_door(parser)
     _add_limits(parser)
+    _add_uploads(parser)
     _add_analysis(parser)
     parser.add_argument(
         "--fault", type=_fault, action="append", default=[], metavar="SPEC", help="may be repeated; see below"
@@ -95,6 +97,25 @@ def _add_limits(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_uploads(parser: argparse.ArgumentParser) -> None:
+    uploads = parser.add_argument_group("uploads of files")
+    shown = Uploads()
+    for name, value, what in (
+        ("--upload-max-size", shown.max_size, "bytes of a file (ih4003)"),
+        ("--job-capacity", shown.capacity, "unfinished jobs (ih1002), 0: any number"),
+    ):
+        uploads.add_argument(name, type=_count, default=value, metavar="N", help=f"{what}; default {value}")
+    for name, seconds, what in (
+        ("--upload-max-duration", shown.max_duration, "of a file (ih4004)"),
+        ("--job-queued", shown.queued, "before a job runs"),
+        ("--job-running", shown.running, "until it is done then; both pass before an answer of v1"),
+        ("--job-lifetime", shown.lifetime, "until it is gone (ih4021)"),
+    ):
+        uploads.add_argument(
+            name, type=_seconds, default=seconds, metavar="S", help=f"seconds {what}; default {seconds:g}"
+        )
+
+
 def _add_analysis(parser: argparse.ArgumentParser) -> None:
     analysis = parser.add_argument_group("the analysis")
     pace = Pace()
@@ -135,6 +156,14 @@ def settings_from(namespace: argparse.Namespace) -> Settings:
             min_segment_size=namespace.min_segment_size,
             max_segment_size=namespace.max_segment_size,
             max_drain=namespace.max_drain,
+        ),
+        uploads=Uploads(
+            max_size=namespace.upload_max_size,
+            capacity=namespace.job_capacity,
+            max_duration=namespace.upload_max_duration,
+            queued=namespace.job_queued,
+            running=namespace.job_running,
+            lifetime=namespace.job_lifetime,
         ),
         pace=Pace(window=namespace.window, stride=namespace.stride, cadence=namespace.cadence),
         require_audio=namespace.require_audio,

@@ -6,7 +6,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from interhuman2mqtt.simulator.errors import ApiError, lookup
 from interhuman2mqtt.simulator.messages import Terms
-from interhuman2mqtt.simulator.settings import INTER_2, MODELS, STREAM_SCOPE, Key, Settings, Version
+from interhuman2mqtt.simulator.settings import ALL_SCOPES, INTER_2, MODELS, STREAM_SCOPE, Key, Settings, Version
 
 _PATHS = {"/v1/stream/analyze": Version.V1, "/v2/stream/analyze": Version.V2}
 _MINUTE = 60.0
@@ -73,7 +73,7 @@ class Admission:
             applicant: Who comes, and what for.
             now: Seconds on a clock that does not jump.
         """
-        key = self._authenticate(applicant)
+        key = self.authenticate(applicant.credential)
         self._limit_rate(key, now)
         terms = self._terms(applicant, key)
         limit = self._settings.concurrency
@@ -88,22 +88,23 @@ class Admission:
         if cut:
             self._cut.setdefault(applicant.credential or "", deque()).append(now + self._settings.linger)
 
+    def authenticate(self, credential: str | None) -> Key:
+        """Return whose credential it is, with its scopes; raise TurnedAway."""
+        if not credential:
+            raise TurnedAway("ih2002", "Send the credential as Authorization: Bearer.", upgrade=True)
+        if not self._settings.keys:
+            return Key(credential, ALL_SCOPES)
+        for key in self._settings.keys:
+            if key.credential == credential:
+                return key
+        raise TurnedAway("ih2001", "The credential is not valid.", upgrade=True)
+
     def _lingering(self, credential: str, now: float) -> int:
         """Return how many sessions still count whose connections were cut."""
         cut = self._cut.setdefault(credential, deque())
         while cut and cut[0] <= now:
             cut.popleft()
         return len(cut)
-
-    def _authenticate(self, applicant: Applicant) -> Key:
-        if not applicant.credential:
-            raise TurnedAway("ih2002", "Send the credential as Authorization: Bearer.", upgrade=True)
-        if not self._settings.keys:
-            return Key(applicant.credential)
-        for key in self._settings.keys:
-            if key.credential == applicant.credential:
-                return key
-        raise TurnedAway("ih2001", "The credential is not valid.", upgrade=True)
 
     def _limit_rate(self, key: Key, now: float) -> None:
         if not self._settings.rate_limit:

@@ -12,6 +12,7 @@ decoded               `index`, `start`, `end`: seconds of media in it; both null
 configured            `config`: what is in force now
 event                 `type`, `data`: a message went out
 unsent                the same, where the client was gone already
+uploaded              `number` from 1, `job` (null on v1), `options`, `filename`, `size`, `duration`, `file`
 fault                 `kind`, `argument`: a fault happened
 closed                `code`, `by`: client or server; the code is 1006 where there was no close frame
 ====================  ==================================================================================

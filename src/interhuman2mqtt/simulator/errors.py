@@ -31,6 +31,7 @@ _ERRORS = (
     ApiError("ih1001", "Internal server error", 500, 1011),
     ApiError("ih1002", "Instance overloaded", 503, 1013),
     ApiError("ih1003", "No backend serves the model", 503, 1013),
+    ApiError("ih1004", "Interrupted", 500, 1011),
     ApiError("ih2001", "Invalid credentials", 401, 1008),
     ApiError("ih2002", "Missing credentials", 401, 1008),
     ApiError("ih2003", "Missing scope", 403, 4003),
@@ -41,8 +42,13 @@ _ERRORS = (
     ApiError("ih3002", "Concurrency limit reached", 429, 1001),
     ApiError("ih3003", "Usage quota exhausted", 429, 1008),
     ApiError("ih3006", "Client token video budget spent", 429, 1008),
+    ApiError("ih4001", "No file", 400, 1008),
     ApiError("ih4002", "Unsupported container", 400, 1008),
+    ApiError("ih4003", "File too large", 413, 1009),
+    ApiError("ih4004", "File too long", 400, 1008),
     ApiError("ih4005", "Invalid parameter", 400, 1008),
+    ApiError("ih4007", "File too short", 400, 1008),
+    ApiError("ih4021", "No such job", 404, 1008),
     ApiError("ih5001", "No usable video", 422, 1008),
     ApiError("ih5002", "Media unreadable", 422, 1008),
     ApiError("ih5003", "Media unusable", 422, 1008),
@@ -66,7 +72,7 @@ def lookup(code: str) -> ApiError:
 
 
 class Answer(Exception):  # noqa: N818 - the server's answer to a mistake of the client's, not a fault of ours
-    """An `error` envelope that a client has earned by what it sent; the session goes on."""
+    """An error that a client has earned by what it sent: an envelope, and the session goes on; or an HTTP answer."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)

@@ -2,7 +2,8 @@
 
 Without `session` a fault waits for whichever session comes to WHEN first. It happens once; with `times=N` N times, with
 `every` always. The number of a session is that of its `session.ready`: a refused attempt does not count, so
-`refuse=503,session=2,times=3` refuses three times what then becomes session 2.
+`refuse=503,session=2,times=3` refuses three times what then becomes session 2. Of uploads it is the number of the file
+that was accepted.
 """
 
 import re
@@ -22,6 +23,14 @@ class Stage(StrEnum):
     HANDSHAKE = "handshake"
     RUNNING = "running"
     DRAIN = "drain"
+    UPLOAD = "upload"
+    """A submit to an upload endpoint."""
+    JOB = "job"
+    """A job that was accepted: how it ends."""
+    POLL = "poll"
+    """A request for a job."""
+    JOB_LOST = "job-lost"
+    """A request for a job that is there."""
 
 
 class Clock(StrEnum):
@@ -43,6 +52,7 @@ class Kind(Struct, frozen=True):
 
 
 _NUMBER = r"\d+(\.\d+)?s?"
+_SORTS = "(|empty|text|cut|binary|list|types|result)"
 KINDS: dict[str, Kind] = {
     "refuse": Kind(Stage.HANDSHAKE, "=STATUS", r"[45]\d\d", "answer the upgrade with this HTTP status"),
     "refuse-error": Kind(Stage.HANDSHAKE, "=ihNNNN", r"ih\d{4}", "101, this error instead of session.ready, close"),
@@ -67,6 +77,17 @@ KINDS: dict[str, Kind] = {
         Stage.DRAIN, "[=SECONDS]", rf"({_NUMBER})?", "drain so much later; default: beyond max_drain_seconds"
     ),
     "no-end": Kind(Stage.DRAIN, "", "", "close after session.closing without session.ended"),
+    "upload-error": Kind(Stage.UPLOAD, "=ihNNNN", r"ih\d{4}", "answer an upload with this error"),
+    "upload-status": Kind(Stage.UPLOAD, "=STATUS", r"[2345]\d\d", "a gateway answers an upload, without reading it"),
+    "upload-lost": Kind(Stage.UPLOAD, "", "", "accept an upload, and cut the connection instead of answering"),
+    "upload-slow": Kind(Stage.UPLOAD, "[=SECONDS]", rf"({_NUMBER})?", "so long before each byte of an upload's answer"),
+    "upload-garbage": Kind(Stage.UPLOAD, "[=SORT]", _SORTS, f"answer an upload with garbage: {_SORTS.strip('(|)')}"),
+    "job-failed": Kind(Stage.JOB, "=ihNNNN", r"ih\d{4}", "a job ends with this error"),
+    "job-lost": Kind(Stage.JOB_LOST, "", "", "a job is gone when it is asked for"),
+    "poll-error": Kind(Stage.POLL, "=ihNNNN", r"ih\d{4}", "answer the reading of a job with this error"),
+    "poll-status": Kind(Stage.POLL, "=STATUS", r"[2345]\d\d", "a gateway answers the reading of a job"),
+    "poll-slow": Kind(Stage.POLL, "[=SECONDS]", rf"({_NUMBER})?", "so long before each byte of a job"),
+    "poll-garbage": Kind(Stage.POLL, "[=SORT]", _SORTS, "answer the reading of a job with garbage"),
 }
 
 _WHEN = re.compile(rf"(?P<seconds>{_NUMBER})|media(?P<media>{_NUMBER})|chunk(?P<chunk>\d+)")

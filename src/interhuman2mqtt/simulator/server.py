@@ -1,4 +1,4 @@
-"""The simulated cloud: listens, decides who gets a session, and runs the sessions."""
+"""The simulated cloud: listens, decides who gets a session, runs the sessions, and takes uploads beside them."""
 
 import ssl
 from collections.abc import Sequence
@@ -6,7 +6,6 @@ from contextlib import ExitStack
 from typing import Any, NamedTuple
 from uuid import uuid4
 
-import msgspec
 import structlog
 import trio
 from trio_websocket import ConnectionClosed, WebSocketRequest, wrap_server_stream
@@ -17,9 +16,18 @@ from interhuman2mqtt.simulator.admission import Admission, Applicant, TurnedAway
 from interhuman2mqtt.simulator.archive import Archive, SessionRecord
 from interhuman2mqtt.simulator.connection import ABNORMAL, Line
 from interhuman2mqtt.simulator.faults import Fault, FaultPlan, Stage
+from interhuman2mqtt.simulator.http import (
+    BadRequest,
+    Exchange,
+    ReplayedStream,
+    asks_for_upgrade,
+    error_response,
+    read_head,
+)
 from interhuman2mqtt.simulator.messages import Terms
 from interhuman2mqtt.simulator.session import Run, Session
 from interhuman2mqtt.simulator.settings import Settings
+from interhuman2mqtt.simulator.uploads import UploadEndpoints, unknown_endpoint
 
 GATEWAY = 3.0
 """Seconds of a deployment."""
@@ -110,6 +118,7 @@ class Simulator:
         self._run = Run(settings, FaultPlan(settings.faults))
         self._admission = Admission(settings)
         self._archive = Archive(settings.save)
+        self._uploads = UploadEndpoints(settings, self._run.plan, self._admission, self._archive)
         self._sessions = 0
         self._gateway: Gateway | None = None
 
@@ -121,9 +130,7 @@ class Simulator:
         """One client, on whatever carries its bytes, until its connection is closed."""
         try:
             async with trio.open_nursery() as nursery:
-                request = await self._handshake(nursery, stream)
-                if request is not None:
-                    await self._answer(request, stream)
+                await self._serve(nursery, stream)
                 nursery.cancel_scope.cancel()
         except* ConnectionClosed:
             log.info("client left in the middle of its handshake")
@@ -132,14 +139,33 @@ class Simulator:
         finally:
             await trio.aclose_forcefully(stream)
 
-    async def _handshake(self, nursery: trio.Nursery, stream: trio.abc.Stream) -> WebSocketRequest | None:
-        largest = 2 * self._run.settings.limits.max_segment_size + _ROOM
+    async def _serve(self, nursery: trio.Nursery, stream: trio.abc.Stream) -> None:
+        """Serve a WebSocket where one is asked for, else one request."""
+        head, request = None, None
         with trio.move_on_after(HANDSHAKE):
-            return await wrap_server_stream(
-                nursery, stream, max_message_size=largest, receive_buffer_size=_RECEIVE_BYTES
-            )
-        log.info("client sent no upgrade request", within=HANDSHAKE)
-        return None
+            head = await read_head(stream)
+            if head is not None and asks_for_upgrade(head):
+                request = await self._handshake(nursery, ReplayedStream(stream, head))
+        if request is not None:
+            await self._answer(request, stream)
+        elif head is None or asks_for_upgrade(head):
+            log.info("client sent no request", within=HANDSHAKE)
+        else:
+            await self._serve_http(Exchange(stream, head))
+
+    async def _handshake(self, nursery: trio.Nursery, stream: trio.abc.Stream) -> WebSocketRequest:
+        largest = 2 * self._run.settings.limits.max_segment_size + _ROOM
+        return await wrap_server_stream(nursery, stream, max_message_size=largest, receive_buffer_size=_RECEIVE_BYTES)
+
+    async def _serve_http(self, exchange: Exchange) -> None:
+        try:
+            head = await exchange.head()
+            if self._uploads.serves(head.path):
+                await self._uploads.serve(head, exchange)
+            else:
+                await exchange.respond(unknown_endpoint(head))
+        except BadRequest as error:
+            log.info("client sent no whole request", detail=str(error))
 
     async def _answer(self, request: WebSocketRequest, stream: trio.abc.Stream) -> None:
         """Admit a session, or return the reason why there is none."""
@@ -207,17 +233,12 @@ class Simulator:
     ) -> None:
         """Answer with an HTTP status and the API's JSON body instead of the upgrade."""
         self._refused(applicant, code=away.error.code, status=status)
-        correlation_id = str(uuid4())
-        body = {
-            "error_id": away.error.code,
-            "correlation_id": correlation_id,
-            "link": away.error.link,
-            "message": away.message,
-        }
-        headers = [(b"Content-Type", b"application/json"), (b"X-Correlation-ID", correlation_id.encode())]
+        response = error_response(away.error, away.message)
+        correlation_id = (response.correlation_id or "").encode()
+        headers = [(b"Content-Type", b"application/json"), (b"X-Correlation-ID", correlation_id)]
         if status == 429:
             headers.append((b"Retry-After", b"30"))
-        await request.reject(status, extra_headers=headers, body=msgspec.json.encode(body))
+        await request.reject(status, extra_headers=headers, body=response.body)
 
     def _refused(self, applicant: Applicant | None, **how: Any) -> None:
         self._archive.write("refused", None, applicant.request_id if applicant else None, **how)

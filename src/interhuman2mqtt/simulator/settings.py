@@ -8,8 +8,12 @@ from msgspec import Struct
 from interhuman2mqtt.simulator.faults import Fault
 
 STREAM_SCOPE = "interhumanai.stream"
+UPLOAD_SCOPE = "interhumanai.upload"
 INTER_2 = "inter-2"
 INTER_2_AUDIO = "inter-2-audio"
+INTER_2_DEEP = "inter-2-deep"
+"""Of uploads only, with a scope of its own."""
+ALL_SCOPES = (STREAM_SCOPE, UPLOAD_SCOPE, f"{UPLOAD_SCOPE}.{INTER_2_DEEP}")
 MODELS = (INTER_2, INTER_2_AUDIO)
 GOAL_DIMENSIONS = ("clarity", "authority", "energy", "rapport", "learning")
 INCLUDE_FLAGS = ("conversation_quality_overall", "conversation_quality_timeline")
@@ -85,6 +89,27 @@ class Pace(Struct, frozen=True, kw_only=True):
     """Between two `conversation_quality.updated`."""
 
 
+class Uploads(Struct, frozen=True, kw_only=True):
+    """What the upload endpoints take, and how long their jobs need and last."""
+
+    max_size: int = 33_554_432
+    """bytes of a file (ih4003)"""
+    min_duration: float = 3.0
+    """seconds (ih4007)"""
+    max_duration: float = 1800.0
+    """seconds (ih4004)"""
+    wait_max: int = 120
+    """seconds that a submit may wait for its job"""
+    queued: float = 0.5
+    """seconds before a job runs"""
+    running: float = 1.0
+    """seconds until it is done then; both pass before an answer of v1"""
+    lifetime: float = 3600.0
+    """seconds after which a job is gone (ih4021)"""
+    capacity: int = 0
+    """unfinished jobs that are taken (ih1002); 0: any number"""
+
+
 class Settings(Struct, frozen=True, kw_only=True):
     """Everything that the command line can say."""
 
@@ -106,6 +131,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     goal_dimensions: tuple[str, ...] | None = None
     """What a session may choose from; None: feedback is disabled, as in production."""
     limits: Limits = Limits()
+    uploads: Uploads = Uploads()
     pace: Pace = Pace()
     require_audio: RequireAudio = RequireAudio.AUTO
     decode: Decode = Decode.KEYFRAMES
