@@ -4,20 +4,21 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import trio
 
 from interhuman2mqtt import config
+from interhuman2mqtt.config import SecretRef
 from interhuman2mqtt.events import Clock, Event
 from interhuman2mqtt.policy.budget_store import BudgetTable
-from interhuman2mqtt.publish.message import DropLog, Message, MessageKind
+from interhuman2mqtt.publish.message import DropLog, DropReason, Message, MessageKind
 from interhuman2mqtt.publish.mqtt.sender import OutboxSender
+from interhuman2mqtt.publish.mqtt.types import BrokerState
 from interhuman2mqtt.publish.outbox.queue import OutboxQueue
+from interhuman2mqtt.publish.service import BrokerStats
 from support.mosquitto import Broker
-
-if TYPE_CHECKING:
-    from interhuman2mqtt.publish.mqtt.types import BrokerState
 
 NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 
@@ -77,6 +78,13 @@ def an_answer_message(text: str) -> Message:
     return Message(topic=topic, payload=text.encode(), kind=MessageKind.ANSWER, retain=False)
 
 
+def login(folder: Path, password: str) -> dict[str, Any]:
+    """Keys of `[mqtt]` for the user `edge`, whose password is in a file."""
+    file = folder / "edge.pw"
+    file.write_text(password)
+    return {"username": "edge", "password": SecretRef(file=str(file))}
+
+
 class Bench:
     """A sender with all that it reported: its states and what it dropped."""
 
@@ -85,25 +93,32 @@ class Bench:
         url: str,
         *,
         mqtt: dict[str, Any] | None = None,
-        password: str | None = None,
         outbox: OutboxQueue | None = None,
         **options: Any,
     ) -> None:
         self.states: list[BrokerState] = []
         self.dropped: list[tuple[str, str, str]] = []
         self.now: float = 0.0
-        self.drops = DropLog(lambda message, reason, detail: self.dropped.append((message.topic, reason.value, detail)))
-        self.outbox = outbox or OutboxQueue(config.Outbox(), self.drops.report, lambda: self.now)
+        self.drops = DropLog()
+        self.outbox = outbox or OutboxQueue(config.Outbox(), self, lambda: self.now)
         self.publisher = OutboxSender(
             config.Mqtt(url=url, client_id="interhuman-lobby-1", **(mqtt or {})),
             box="lobby-1",
             boot_id="boot-1",
             outbox=self.outbox,
-            read_password=lambda: password,
-            on_drop=self.drops.report,
-            on_state=self.states.append,
+            drops=self,
+            acked=BrokerStats(),
+            observer=self,
             **options,
         )
+
+    def report(self, message: Message | None, reason: DropReason, detail: str, /) -> None:
+        assert message is not None
+        self.drops.report(message, reason, detail)
+        self.dropped.append((message.topic, reason.value, detail))
+
+    def broker_changed(self, state: BrokerState) -> None:
+        self.states.append(state)
 
     @property
     def phases(self) -> list[str]:

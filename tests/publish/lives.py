@@ -35,12 +35,12 @@ class Life:
     ) -> None:
         self.path = path
         self.lost: list[tuple[Message | None, DropReason]] = []
-        self.outbox = OutboxQueue(limits or config.Outbox(), self._drop, clock)
+        self.outbox = OutboxQueue(limits or config.Outbox(), self, clock)
         present = present or (lambda: Instant(BEGAN + clock(), True, "boot-1", clock()))  # noqa: FBT003 - synced
-        self.writer = StoreWriter(path, self.outbox, self._drop, ages=lambda: Ages(present))
+        self.writer = StoreWriter(path, self.outbox, self, ages=lambda: Ages(present))
         self.store = self.writer._store
 
-    def _drop(self, message: Message | None, loss: DropReason, _: str) -> None:
+    def report(self, message: Message | None, loss: DropReason, _: str) -> None:
         self.lost.append((message, loss))
 
     def open(self) -> "Life":

@@ -48,7 +48,7 @@ async def pauses(folder: Path, outcomes: Iterator[Exception | None]) -> list[flo
             await trio.sleep_forever()
         if outcome is None:
             online = BrokerState(phase=BrokerPhase.ONLINE, since=datetime.now(UTC))
-            service._broker_changed(online)
+            service.broker_changed(online)
             outcome = Outage(Reason.BROKER_LOST, "it broke")
         ended.append(trio.current_time())
         assert isinstance(outcome, Exception)

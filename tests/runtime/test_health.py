@@ -41,7 +41,7 @@ def reporter(
 ) -> report.HealthReporter:
     """Reports these cameras, and this broker."""
     drops = drops or DropLog()
-    outbox = outbox or OutboxQueue(config.Outbox(), drops.report)
+    outbox = outbox or OutboxQueue(config.Outbox(), drops)
     service = SimpleNamespace(broker=broker, outbox=outbox, drops=drops, unsubscribed=None)
     parts = {
         "topics": None,
@@ -87,7 +87,7 @@ async def test_health() -> None:
     """It tells how much waits and for how long, what was lost by which rule, and what each camera did."""
     await trio.lowlevel.checkpoint()  # trio's clock runs only in trio
     drops = DropLog()
-    outbox = OutboxQueue(config.Outbox(), drops.report)
+    outbox = OutboxQueue(config.Outbox(), drops)
     message = Message(topic="t", payload=b"{}", kind=MessageKind.EVENT, retain=False)
     outbox.put(message)
     drops.report(message, DropReason.TOO_LARGE, "too large")

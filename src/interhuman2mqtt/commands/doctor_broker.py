@@ -11,7 +11,7 @@ from msgspec import structs
 
 from interhuman2mqtt.commands.doctor_checks import is_out_of_sight
 from interhuman2mqtt.commands.doctor_report import Check, down, failed, ok, skipped, warning
-from interhuman2mqtt.config import Config, secrets
+from interhuman2mqtt.config import Config
 from interhuman2mqtt.control.parser import RequestParser
 from interhuman2mqtt.errors import Outage, leaves
 from interhuman2mqtt.events import Event, utc_now
@@ -66,10 +66,8 @@ async def check_broker(config: Config) -> list[Check]:
 
 
 def _settings(config: Config) -> ConnectSettings:
-    ref = config.mqtt.password
     return ConnectSettings(
         mqtt=structs.replace(config.mqtt, client_id=f"{config.mqtt.client_id}-doctor"),
-        read_password=lambda: None if ref is None else secrets.read(ref, what="mqtt.password").reveal(),
         endpoint=Endpoint.of(config.mqtt.url),
         will=_empty(config, "bridge/doctor"),
         keepalive=30,

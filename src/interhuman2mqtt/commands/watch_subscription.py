@@ -7,7 +7,7 @@ from uuid import uuid4
 import trio
 from msgspec import structs
 
-from interhuman2mqtt.config import Mqtt, secrets
+from interhuman2mqtt.config import Mqtt
 from interhuman2mqtt.errors import Outage, Reason, Refused
 from interhuman2mqtt.publish.mqtt import connect as mqtt
 from interhuman2mqtt.publish.mqtt.connect import ConnectSettings, Endpoint
@@ -29,13 +29,8 @@ def settings_for(config: Mqtt, who: str, timeout: float = TIMEOUT_S) -> ConnectS
     Raises:
         ConfigError: `mqtt.url` is none.
     """
-
-    def read_password() -> str | None:
-        return None if config.password is None else secrets.read(config.password, what="mqtt.password").reveal()
-
     return ConnectSettings(
         mqtt=structs.replace(config, client_id=f"interhuman-{who}-{uuid4().hex[:8]}"),
-        read_password=read_password,
         endpoint=Endpoint.of(config.url),
         will=None,
         keepalive=KEEPALIVE_S,

@@ -69,22 +69,17 @@ class DropReason(StrEnum):
     """It stood in the outbox's file and could not be read any more."""
 
 
-class OnDrop(Protocol):
-    """Called for every message that is dropped, with one sentence for people."""
+class DropReporter(Protocol):
+    """Takes every message that is dropped, with one sentence for people."""
 
-    def __call__(self, message: Message | None, reason: DropReason, detail: str, /) -> None:
-        """Handle a message that was dropped; None where nobody knows any more what it said."""
+    def report(self, message: Message | None, reason: DropReason, detail: str, /) -> None:
+        """Report a message that was dropped; None where its content is lost."""
 
 
 class DropLog:
-    """Counts the messages dropped, and logs them: the first at once, then once a minute with their number.
+    """Counts the messages dropped, and logs them: the first at once, then once a minute with their number."""
 
-    Args:
-        on_drop: Called for each message too.
-    """
-
-    def __init__(self, on_drop: OnDrop | None = None, clock: Callable[[], float] = trio.current_time) -> None:
-        self._on_drop = on_drop
+    def __init__(self, clock: Callable[[], float] = trio.current_time) -> None:
         self._log_limit = RateLimitedLogger(log, LOG_EVERY_S, clock)
 
     @property
@@ -93,10 +88,8 @@ class DropLog:
         return self._log_limit.counts
 
     def report(self, message: Message | None, reason: DropReason, detail: str, /) -> None:
-        """Count and log a message that was dropped; None where nobody knows any more what it said."""
+        """Count and log a message that was dropped; None where its content is lost."""
         if count := self._log_limit.count(reason.value):
             total = self.counts[reason.value]
             topic = None if message is None else message.topic
             log.warning("messages dropped", rule=reason.value, count=count, total=total, topic=topic, detail=detail)
-        if self._on_drop is not None:
-            self._on_drop(message, reason, detail)

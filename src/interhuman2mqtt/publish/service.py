@@ -8,7 +8,7 @@ from typing import Protocol
 import structlog
 import trio
 
-from interhuman2mqtt.config import Config, secrets
+from interhuman2mqtt.config import Config
 from interhuman2mqtt.errors import Outage, Reason, Refused
 from interhuman2mqtt.publish.message import DropLog, Message, MessageKind
 from interhuman2mqtt.publish.mqtt.sender import OutboxSender
@@ -90,7 +90,7 @@ class PublishService:
         bugs: int,
     ) -> None:
         self.drops = DropLog()
-        self.outbox = OutboxQueue(config.outbox, self.drops.report)
+        self.outbox = OutboxQueue(config.outbox, self.drops)
         self.broker: BrokerState | None = None
         """None: not tried yet."""
         self.stats = BrokerStats()
@@ -108,18 +108,17 @@ class PublishService:
         self._refusals = 0
         self._ended = trio.Event()
         self._subscriber = Subscriber(filters, inbox.put) if filters else None
-        self._writer = StoreWriter(writer.path_of(config.outbox), self.outbox, self.drops.report)
+        self._writer = StoreWriter(writer.path_of(config.outbox), self.outbox, self.drops)
         self.sender = OutboxSender(
             config.mqtt,
             box=config.box.id,
             boot_id=boot_id,
             outbox=self.outbox,
-            read_password=self._read_password,
-            on_drop=self.drops.report,
-            on_state=self._broker_changed,
+            drops=self.drops,
+            acked=self.stats,
+            observer=self,
             subscriber=self._subscriber,
             heartbeat=heartbeats.of(STAGE),
-            on_ack=self.stats.count,
         )
 
     @property
@@ -200,7 +199,8 @@ class PublishService:
         self.stats.failures[retry.outage.reason] += 1
         log.debug("broker", attempt=retry.failures, again_in=round(retry.seconds, 1), detail=retry.outage.detail)
 
-    def _broker_changed(self, state: BrokerState) -> None:
+    def broker_changed(self, state: BrokerState) -> None:
+        """Note and log a new state of the connection."""
         was_online, self.broker = self.is_online, state
         if state.phase is BrokerPhase.ONLINE:
             self.stats.connections += not was_online
@@ -208,7 +208,3 @@ class PublishService:
             self._health.healthy()
         level = LEVELS.get(state.phase, logging.INFO)
         log.log(level, "broker", state=state.phase.value, reason=state.reason, detail=state.detail)
-
-    def _read_password(self) -> str | None:
-        ref = self._config.password
-        return None if ref is None else secrets.read(ref, what="mqtt.password").reveal()

@@ -13,10 +13,11 @@ import trio
 import trustme
 from structlog.testing import capture_logs
 
+from interhuman2mqtt.config import SecretRef
 from interhuman2mqtt.errors import Outage, Reason, Refused
 from interhuman2mqtt.publish.mqtt.poison import FAILURES
 from interhuman2mqtt.publish.outbox.parked import QUARANTINE, REFUSED
-from publish.helpers import Bench, a_state_message, an_event_message, running, until
+from publish.helpers import Bench, a_state_message, an_event_message, login, running, until
 from support.mosquitto import Broker, Tls, free_port, mosquitto, subscribed
 from support.netproxy import PIECE, network
 
@@ -130,7 +131,7 @@ async def test_a_name_whose_first_address_hangs(tmp_path: Path, monkeypatch: pyt
 async def test_a_wrong_password(tmp_path: Path, protocol: str) -> None:
     """A refused password is Refused, says which keys to check, and shows the password nowhere."""
     async with mosquitto(tmp_path, users={"edge": "right"}) as broker:
-        bench = Bench(broker.url, mqtt={"username": "edge", "protocol": protocol}, password="xyzzy-wrong")
+        bench = Bench(broker.url, mqtt={**login(tmp_path, "xyzzy-wrong"), "protocol": protocol})
         error = await fails(bench)
     assert (type(error), error.reason) == (Refused, Reason.BROKER_REFUSED)
     assert "mqtt.password" in error.detail
@@ -147,19 +148,14 @@ async def test_the_right_password(tmp_path: Path) -> None:
         mosquitto(tmp_path, users=users) as broker,
         subscribed(broker, user=("watcher", "secret")) as subscriber,
     ):
-        await Bench(broker.url, mqtt={"username": "edge"}, password="right").run_and_stop()
+        await Bench(broker.url, mqtt=login(tmp_path, "right")).run_and_stop()
         await subscriber.wait_for(lambda seen: len(seen) == 2)
 
 
 async def test_a_secret_that_cannot_be_read_is_its_own_outage(tmp_path: Path) -> None:
-    """What `read_password` raises comes out as it is, and is reported as the connection's state."""
-
-    def read_password() -> str:
-        raise Refused(Reason.SECRET_MISSING, "mqtt.password: no such file")
-
+    """A password whose file is missing ends the attempt, and is reported as the connection's state."""
     async with mosquitto(tmp_path) as broker:
-        bench = Bench(broker.url)
-        bench.publisher._settings = bench.publisher._settings._replace(read_password=read_password)
+        bench = Bench(broker.url, mqtt={"username": "edge", "password": SecretRef(file=str(tmp_path / "none"))})
         error = await fails(bench)
     assert error.reason is Reason.SECRET_MISSING
     assert bench.states[-1].reason is Reason.SECRET_MISSING

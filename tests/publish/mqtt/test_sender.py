@@ -14,7 +14,7 @@ import trio
 
 from interhuman2mqtt.errors import Outage
 from interhuman2mqtt.publish.topics import LATE_S
-from publish.helpers import Bench, a_state_message, an_event_message, cable, running, until
+from publish.helpers import Bench, a_state_message, an_event_message, cable, login, running, until
 from support.mosquitto import Received, mosquitto, subscribed
 from support.processes import running as process_running
 
@@ -26,11 +26,17 @@ from interhuman2mqtt import config
 from interhuman2mqtt.publish.message import DropLog
 from interhuman2mqtt.publish.outbox.queue import OutboxQueue
 from interhuman2mqtt.publish.mqtt.sender import OutboxSender
+from interhuman2mqtt.publish.service import BrokerStats
 mqtt = config.Mqtt(url=sys.argv[1], client_id="interhuman-lobby-1")
-losses = DropLog()
+drops = DropLog()
+
+class Printer:
+    def broker_changed(self, state):
+        print(state.phase.value, flush=True)
+
 publisher = OutboxSender(
-    mqtt, box="lobby-1", boot_id="boot-1", outbox=OutboxQueue(config.Outbox(), losses.report),
-    read_password=lambda: None, on_drop=losses.report, on_state=lambda state: print(state.phase.value, flush=True),
+    mqtt, box="lobby-1", boot_id="boot-1", outbox=OutboxQueue(config.Outbox(), drops),
+    drops=drops, acked=BrokerStats(), observer=Printer(),
 )
 trio.run(publisher.run_connection)
 """
@@ -266,7 +272,7 @@ async def test_cancelled_anywhere_nothing_is_left_behind(tmp_path: Path) -> None
 async def test_lost_connections_leave_nothing_behind(tmp_path: Path) -> None:
     """After twenty connections that were lost, refused or came to nothing, all is as before."""
     async with mosquitto(tmp_path, users={"edge": "right"}) as broker:
-        bench = Bench(broker.url, mqtt={"username": "edge"}, password="wrong")
+        bench = Bench(broker.url, mqtt=login(tmp_path, "wrong"))
         with pytest.raises(Outage):
             await bench.publisher.run_connection()
         before = Footprint()

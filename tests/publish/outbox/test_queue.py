@@ -7,7 +7,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from interhuman2mqtt import config
-from interhuman2mqtt.publish.message import DropReason, Message, MessageKind
+from interhuman2mqtt.publish.message import DropLog, DropReason, Message, MessageKind
 from interhuman2mqtt.publish.outbox.parked import QUARANTINE, REFUSED
 from interhuman2mqtt.publish.outbox.queue import OutboxQueue
 from interhuman2mqtt.publish.outbox.rows import Depth, Row, cost
@@ -21,7 +21,11 @@ class Store:
         self.now = 0.0
         self.lost: list[tuple[Message, DropReason]] = []
         limits = config.Outbox(max_size=max_size, max_age=max_age)
-        self.outbox = OutboxQueue(limits, lambda message, loss, _: self.lost.append((message, loss)), lambda: self.now)
+        self.outbox = OutboxQueue(limits, self, lambda: self.now)
+
+    def report(self, message: Message | None, reason: DropReason, _detail: str, /) -> None:
+        assert message is not None
+        self.lost.append((message, reason))
 
     async def take(self, limit: int = 1000) -> list[Row]:
         """The next batch, which must be there already."""
@@ -240,7 +244,7 @@ async def test_a_refused_topic_is_parked_and_the_others_go_on() -> None:
 
 async def test_who_waits_for_a_batch_wakes_for_a_parked_topic(mock_clock: MockClock) -> None:
     """`wait_batch` returns when a parked topic is due, though nothing new came."""
-    outbox = OutboxQueue(config.Outbox(), lambda *_: None)
+    outbox = OutboxQueue(config.Outbox(), DropLog())
     outbox.put(an_event_message("front", 1))
     (row,) = await outbox.wait_batch(1)
     outbox.park(row)

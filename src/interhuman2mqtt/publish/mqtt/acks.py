@@ -1,11 +1,12 @@
 """Handles the broker's answer to a message: done, dropped by a rule, parked, or tried again in a moment."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from typing import Protocol
 
 import structlog
 import trio
 
-from interhuman2mqtt.publish.message import LOG_EVERY_S, DropReason, Message, MessageKind, OnDrop
+from interhuman2mqtt.publish.message import LOG_EVERY_S, DropReason, DropReporter, Message, MessageKind
 from interhuman2mqtt.publish.mqtt.throttle import Throttle
 from interhuman2mqtt.publish.mqtt.types import Ack
 from interhuman2mqtt.publish.outbox import parked
@@ -26,8 +27,6 @@ UNCLEAR = frozenset({0x80, 0x83})
 UNCLEAR_S = 10.0
 """Seconds between two attempts beyond which an unclear code is taken to mean the topic."""
 
-OnAck = Callable[[Message, float], None]
-
 log = structlog.get_logger(__name__)
 
 
@@ -41,30 +40,39 @@ def refusal(ack: Ack) -> str:
     return f"the broker refused it: {ack.text} (code {ack.code:#04x})"
 
 
+class AckCounter(Protocol):
+    """Counts what the broker has."""
+
+    def count(self, message: Message, age: float) -> None:
+        """Count a message that was accepted `age` seconds ago."""
+
+
 class AckHandler:
     """Applies the broker's answers to the outbox.
 
     Args:
         newest: The newest message of each retained topic: an older one need not be repeated.
-        on_drop: Called with each message that the broker will never take.
-        on_ack: Called with each message that the broker has, and how many seconds after it was accepted.
+        drops: Takes the messages that the broker will never take.
+        acked: Counts those that it has.
     """
 
-    def __init__(self, outbox: OutboxQueue, newest: Mapping[str, Message], on_drop: OnDrop, on_ack: OnAck) -> None:
+    def __init__(
+        self, outbox: OutboxQueue, newest: Mapping[str, Message], drops: DropReporter, acked: AckCounter
+    ) -> None:
         self.throttle = Throttle()
         self.again: dict[str, None] = {}
         """Topics of retained messages without a row that are to be published once more, in this order."""
         self._outbox = outbox
         self._newest = newest
-        self._on_drop = on_drop
-        self._on_ack = on_ack
+        self._drops = drops
+        self._acked = acked
         self._log_limit = RateLimitedLogger(log, LOG_EVERY_S, trio.current_time)
 
     def handle_row(self, row: Row, message: Message, ack: Ack) -> None:
         """Handle the answer to a row of the outbox, which was sent as `message`."""
         if not ack.refused:
             self.throttle.accepted()
-            self._on_ack(message, self._outbox.age(row))
+            self._acked.count(message, self._outbox.age(row))
             if self._outbox.done(row):
                 log.info("the broker takes it again", topic=message.topic)
         elif self._passes(message, ack):
@@ -89,7 +97,7 @@ class AckHandler:
     def drop_state(self, message: Message, reason: DropReason, detail: str) -> None:
         """Drop a retained message by a rule."""
         self._outbox.withdraw(message)
-        self._on_drop(message, reason, detail)
+        self._drops.report(message, reason, detail)
 
     def quarantine(self, row: Row) -> None:
         """Quarantine a row that seems to break the connection."""

@@ -2,7 +2,7 @@
 
 import logging
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import NamedTuple
@@ -13,7 +13,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from interhuman2mqtt.config import Mqtt
+from interhuman2mqtt.config import Mqtt, secrets
 from interhuman2mqtt.errors import ConfigError, Outage, Reason
 from interhuman2mqtt.publish.message import Message
 from interhuman2mqtt.publish.mqtt import reason_codes
@@ -54,8 +54,6 @@ class ConnectSettings(NamedTuple):
     """Everything that a connection is made of. It may be printed: the password is only read where it is used."""
 
     mqtt: Mqtt
-    read_password: Callable[[], str | None]
-    """Called in a thread for each attempt; raises Outage."""
     endpoint: Endpoint
     will: Message | None
     keepalive: int
@@ -183,7 +181,7 @@ def open_client(settings: ConnectSettings, offer: Offer) -> PahoClient:
     client.connect_timeout = settings.timeout
     client.open_tcp = partial(open_tcp, settings.endpoint.host, settings.endpoint.port, settings.timeout)
     client.max_inflight_messages = 0  # no limit, so no queue inside: the window is ours
-    client.username_pw_set(settings.mqtt.username, settings.read_password())
+    client.username_pw_set(settings.mqtt.username, _read_password(settings.mqtt))
     if settings.will is not None:
         _set_will(client, settings.will, offer)
     if settings.endpoint.tls:
@@ -251,3 +249,8 @@ def _will_properties(will: Message) -> Properties:
     properties.ContentType = will.content_type
     properties.UserProperty = list(will.properties)
     return properties
+
+
+def _read_password(config: Mqtt) -> str | None:
+    """Read it anew for each attempt: it may have been rotated. Blocks; raises Outage."""
+    return None if config.password is None else secrets.read(config.password, what="mqtt.password").reveal()

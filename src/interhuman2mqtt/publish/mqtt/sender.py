@@ -9,6 +9,7 @@ from collections import ChainMap
 from collections.abc import Callable, Collection, Sequence
 from datetime import datetime, timedelta
 from functools import partial
+from typing import Protocol
 
 import trio
 from msgspec import structs
@@ -16,8 +17,8 @@ from msgspec import structs
 from interhuman2mqtt.config import Mqtt
 from interhuman2mqtt.errors import Outage, Reason, Refused
 from interhuman2mqtt.events import utc_now
-from interhuman2mqtt.publish.message import DropReason, Message, OnDrop
-from interhuman2mqtt.publish.mqtt.acks import AckHandler
+from interhuman2mqtt.publish.message import DropReason, DropReporter, Message
+from interhuman2mqtt.publish.mqtt.acks import AckCounter, AckHandler
 from interhuman2mqtt.publish.mqtt.connect import ConnectSettings, Endpoint, connected
 from interhuman2mqtt.publish.mqtt.connection import BrokerConnection, TooLarge
 from interhuman2mqtt.publish.mqtt.direct import DirectPublisher
@@ -38,6 +39,13 @@ STOPPED_S = 2.0
 """Seconds for `stopped` to be acknowledged."""
 
 
+class BrokerObserver(Protocol):
+    """Wants to know how the connection is."""
+
+    def broker_changed(self, state: BrokerState) -> None:
+        """Note a new state."""
+
+
 class OutboxSender:
     """Publishes messages of one box, as long as somebody calls `run_connection` again and again.
 
@@ -46,14 +54,13 @@ class OutboxSender:
         box: The id of this box.
         boot_id: The id of this life of the daemon.
         outbox: Messages that wait for the broker.
-        read_password: The password of `config`, read anew for each attempt, in a thread; raises Outage.
-        on_drop: Called with each message that the broker will never take.
-        on_state: Called with each change of the connection's state; never twice with the same.
+        drops: Takes the messages that the broker will never take.
+        acked: Counts those that it has.
+        observer: Gets each change of the connection's state; never twice the same.
         keepalive: Seconds of MQTT's keepalive.
         timeout: Seconds for one attempt to connect.
         subscriber: Subscribes on each connection, once `online` is published; None: to nothing.
         heartbeat: Called with how long each wait of a connection may last.
-        on_ack: Called with each message that the broker has, and how many seconds after it was accepted.
     """
 
     def __init__(  # noqa: PLR0913 - what it is made of, each named once
@@ -63,23 +70,21 @@ class OutboxSender:
         box: str,
         boot_id: str,
         outbox: OutboxQueue,
-        read_password: Callable[[], str | None],
-        on_drop: OnDrop,
-        on_state: Callable[[BrokerState], None],
+        drops: DropReporter,
+        acked: AckCounter,
+        observer: BrokerObserver,
         keepalive: int = 30,
         timeout: float = 10.0,
         subscriber: Subscriber | None = None,
         heartbeat: Heartbeat = lambda _seconds: None,
-        on_ack: Callable[[Message, float], None] = lambda _message, _age: None,
     ) -> None:
         self._topics = Topics(config.base_topic, box)
         self._boot_id = boot_id
         self._outbox = outbox
-        self._on_state = on_state
+        self._observer = observer
         self._subscriber = subscriber
         self._settings = ConnectSettings(
             mqtt=config,
-            read_password=read_password,
             endpoint=Endpoint.of(config.url),
             will=self._topics.bridge_state(BridgeStatus.OFFLINE, boot_id, None),
             keepalive=keepalive,
@@ -94,7 +99,7 @@ class OutboxSender:
         self._retained: dict[str, Message] = {}
         self._bridge_state: dict[str, Message] = {}
         """The newest message on `bridge/state`, by its topic."""
-        self._acks = AckHandler(outbox, ChainMap(self._retained, self._bridge_state), on_drop, on_ack)
+        self._acks = AckHandler(outbox, ChainMap(self._retained, self._bridge_state), drops, acked)
         self._online_since: datetime | None = None
         """None: `bridge/state` is not `online`."""
         self._stop_at = math.inf
@@ -309,4 +314,4 @@ class OutboxSender:
         old = self._state
         if old is None or (old.phase, old.reason, old.detail) != (phase, reason, detail):
             self._state = BrokerState(phase=phase, reason=reason, detail=detail, since=utc_now())
-            self._on_state(self._state)
+            self._observer.broker_changed(self._state)

@@ -26,7 +26,7 @@ from collections.abc import Callable, Iterable
 import trio
 
 from interhuman2mqtt import config
-from interhuman2mqtt.publish.message import DropReason, Message, MessageKind, OnDrop
+from interhuman2mqtt.publish.message import DropReason, DropReporter, Message, MessageKind
 from interhuman2mqtt.publish.outbox.journal import Journal
 from interhuman2mqtt.publish.outbox.parked import ParkedTopics
 from interhuman2mqtt.publish.outbox.rows import Depth, Row, WaitingRows, by_number, cost
@@ -38,7 +38,7 @@ class OutboxQueue:
 
     Args:
         limits: `max_size` in bytes, `max_age` in seconds.
-        on_drop: Called with each message that goes by a rule.
+        drops: Takes the messages that go by a rule.
         clock: Seconds, monotonic.
     """
 
@@ -46,13 +46,15 @@ class OutboxQueue:
     # nobody needs what the engagement was at each moment of it. The events have that, and states would be two of three
     # rows of the backlog.
 
-    def __init__(self, limits: config.Outbox, on_drop: OnDrop, clock: Callable[[], float] = trio.current_time) -> None:
+    def __init__(
+        self, limits: config.Outbox, drops: DropReporter, clock: Callable[[], float] = trio.current_time
+    ) -> None:
         self.journal = Journal()
         self.parked = ParkedTopics()
         self.trouble: str | None = None
         """Why events do not survive a restart at the moment, in one sentence; None: they do."""
         self._limits = limits
-        self._on_drop = on_drop
+        self._drops = drops
         self._clock = clock
         self._waiting = WaitingRows()
         self._in_flight: dict[int, Row] = {}
@@ -88,7 +90,7 @@ class OutboxQueue:
         """Accept a message."""
         if cost(message) > self._limits.max_size:
             detail = f"its {cost(message)} bytes are more than outbox.max_size holds"
-            self._on_drop(message, DropReason.OUTBOX_FULL, detail)
+            self._drops.report(message, DropReason.OUTBOX_FULL, detail)
             return
         self._last += 1
         row = Row(self._last, message, self._clock())
@@ -289,7 +291,7 @@ class OutboxQueue:
     def _drop(self, row: Row, reason: DropReason, detail: str) -> None:
         self._release(row)
         self.parked.probe_ended(row)
-        self._on_drop(row.message, reason, detail)
+        self._drops.report(row.message, reason, detail)
 
     def _release(self, row: Row) -> None:
         """Give back what a row holds: its bytes, and its place in the store."""

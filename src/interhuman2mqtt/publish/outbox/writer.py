@@ -14,7 +14,7 @@ import trio
 
 from interhuman2mqtt.config import Outbox as OutboxConfig
 from interhuman2mqtt.events import utc_now
-from interhuman2mqtt.publish.message import DropReason, OnDrop
+from interhuman2mqtt.publish.message import DropReason, DropReporter
 from interhuman2mqtt.publish.outbox import salvage
 from interhuman2mqtt.publish.outbox.journal import Batch
 from interhuman2mqtt.publish.outbox.queue import OutboxQueue
@@ -59,18 +59,23 @@ class StoreWriter:
     Args:
         path: The store's file, which need not exist.
         outbox: What is kept; its `trouble` is set here.
-        on_drop: Called for each event that the file held and that cannot be read any more.
+        drops: Takes the events that the file held and that cannot be read any more.
         ages: Turns ages into instants that a later life can read, and back.
         retry: Seconds between two attempts with a store that fails.
     """
 
     def __init__(
-        self, path: Path, outbox: OutboxQueue, on_drop: OnDrop, ages: Callable[[], Ages] = Ages, retry: float = RETRY_S
+        self,
+        path: Path,
+        outbox: OutboxQueue,
+        drops: DropReporter,
+        ages: Callable[[], Ages] = Ages,
+        retry: float = RETRY_S,
     ) -> None:
         self._store = Store(path)
         self._outbox = outbox
         self._journal = outbox.journal
-        self._on_drop = on_drop
+        self._drops = drops
         self._ages = ages
         self._retry = retry
         self._is_open = False
@@ -184,7 +189,7 @@ class StoreWriter:
         found, ages = opened.found, self._ages()
         for key in found.unreadable:
             where = f"row {key}" if key else "a stretch of the file, with nobody knows how many rows,"
-            self._on_drop(None, DropReason.DAMAGED, f"{where} in {self._store.path} is unreadable")
+            self._drops.report(None, DropReason.DAMAGED, f"{where} in {self._store.path} is unreadable")
         if opened.damage is not None:
             log.error("outbox file set aside", detail=opened.damage)
         else:
