@@ -13,7 +13,7 @@ from trio.testing import wait_all_tasks_blocked
 
 from cameras.helpers import RecordingPublisher, a_camera, a_context, simulated_cloud, workers
 from interhuman2mqtt.cameras.camera import Camera
-from interhuman2mqtt.cameras.start_limiter import StartLimiter, wait_answer
+from interhuman2mqtt.cameras.start_limiter import HOLD_S, StartLimiter, Turn, wait_answer
 from interhuman2mqtt.errors import Outage, Reason
 from interhuman2mqtt.runtime.blocking import Blocking
 from interhuman2mqtt.runtime.dns import Resolver
@@ -120,14 +120,47 @@ async def test_who_waits_may_leave(autojump_clock: trio.abc.Clock) -> None:
         await starts.wait_turn(failed=True)
 
 
+async def test_a_healthy_camera_among_many_that_hang(autojump_clock: trio.abc.Clock) -> None:
+    """Of 200 cameras that answer and then hang, again and again, none lets a healthy one wait for more than 3 s."""
+    starts = StartLimiter(at_once=2)
+
+    async def hang() -> None:
+        failed = False
+        while True:
+            turn = await starts.wait_turn(failed=failed)
+            await trio.sleep(HOLD_S)  # as the camera's task does
+            turn.end()
+            failed = True
+            await trio.sleep(8)
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(200):
+            nursery.start_soon(hang)
+        await trio.sleep(300)
+        began = trio.current_time()
+        await starts.wait_turn(failed=False)
+        assert trio.current_time() - began <= 3
+        nursery.cancel_scope.cancel()
+
+
+class CountingLimiter(StartLimiter):
+    """Counts who asks for a turn."""
+
+    asked = 0
+
+    async def wait_turn(self, *, failed: bool) -> Turn:
+        self.asked += 1
+        return await super().wait_turn(failed=failed)
+
+
 async def test_many_that_are_away(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Cameras that do not answer, however many, cost no process, and a healthy one none of its time."""
+    """Of 200 cameras that do not answer none costs a process, and none stands before a healthy one."""
     monkeypatch.setenv("API_KEY", "ih_live_key")
-    before, most = workers(), 0
+    before, most, starts = workers(), 0, CountingLimiter()
     async with simulated_cloud() as url, listening(silent) as away, rtsp_server({"/live": Clip()}) as server:
         published = RecordingPublisher()
-        around = a_context(url, published, starts=StartLimiter(), resolver=Resolver())
-        cameras = [Camera(a_camera(f"away-{n}", source=away), around) for n in range(100)]
+        around = a_context(url, published, starts=starts, resolver=Resolver())
+        cameras = [Camera(a_camera(f"away-{n}", source=away), around) for n in range(200)]
         healthy = Camera(a_camera("healthy", source=server.url("/live")), around)
         async with trio.open_nursery() as nursery:
             for camera in (*cameras, healthy):
@@ -138,6 +171,7 @@ async def test_many_that_are_away(monkeypatch: pytest.MonkeyPatch) -> None:
                     await trio.sleep(0.05)
             nursery.cancel_scope.cancel()
     assert most == 1
+    assert starts.asked == 1
     assert all(camera.counters.captures == 0 for camera in cameras)
 
 
