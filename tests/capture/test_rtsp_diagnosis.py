@@ -151,7 +151,7 @@ async def test_an_unknown_name() -> None:
     """A name without an address is reported as that."""
     found = await outage(a_command("rtsp://no-such-camera.invalid/cam"))
     assert found.reason == Reason.UNREACHABLE
-    assert "the name no-such-camera.invalid has no address" in found.detail
+    assert "the name no-such-camera.invalid cannot be found" in found.detail
 
 
 @pytest.mark.parametrize("is_still", [False, True], ids=["while media comes", "while nothing comes"])

@@ -107,7 +107,8 @@ def _explain(error: OSError, host: str) -> Outage | None:
         case socket.gaierror():
             return Outage(
                 Reason.UNREACHABLE,
-                f"the name {host} has no address ({error.strerror}): check its spelling, and this machine's DNS",
+                f"the name {host} cannot be found ({error.strerror}): "
+                "is it spelled right, and does DNS work on this box?",
             )
         case ssl.SSLCertVerificationError():
             return Refused(

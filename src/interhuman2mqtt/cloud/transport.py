@@ -5,6 +5,7 @@ Foreign errors stop here: what leaves this module is an `Outage`.
 
 import errno
 import os
+import socket
 import ssl
 from collections.abc import Awaitable, Callable
 from urllib.parse import SplitResult
@@ -59,6 +60,9 @@ async def _reached(address: HostPort, name: str, dial: Dial) -> trio.abc.Stream:
     with border(Reason.CLOUD_UNREACHABLE, f"no connection to {name}"):  # such as a name that DNS cannot encode
         try:
             return await dial(address)
+        except socket.gaierror as error:
+            detail = f"no connection to {name}: its host cannot be found: {error.strerror} {ADVICE}"
+            raise Outage(Reason.CLOUD_UNREACHABLE, detail) from error
         except OSError as error:
             raise Outage(Reason.CLOUD_UNREACHABLE, f"no connection to {name}: {_innermost(error)} {ADVICE}") from error
 
