@@ -280,6 +280,16 @@ async def test_a_bug_beyond_the_budget_ends_everything(command: str, autojump_cl
         await bench.requests.run()
 
 
+async def test_a_request_is_logged_by_its_name(autojump_clock: MockClock) -> None:
+    """The log has the transaction that a request came with, such as that of a room's page, without its controls."""
+    bench = DispatcherBench()
+    bench.ask("pause", camera="front", transaction="room-1a2b3c4d-9f\u009b31m")
+    with capture_logs() as logs:
+        async with dispatching(bench):
+            await trio.sleep(1)
+    assert [line["transaction"] for line in logs if line["event"] == "request"] == ["room-1a2b3c4d-9f\ufffd31m"]
+
+
 async def test_no_word_of_a_request_is_logged_as_it_is(autojump_clock: MockClock) -> None:
     """Control characters, and words of any length, do not get into the log."""
     bench = DispatcherBench()

@@ -26,7 +26,10 @@ from interhuman2mqtt.web.auth import Logins
 from interhuman2mqtt.web.consumer import consume
 from interhuman2mqtt.web.guard import Guard
 from interhuman2mqtt.web.history import History, NewerHistoryError
+from interhuman2mqtt.web.invites import Invites
+from interhuman2mqtt.web.links import Links
 from interhuman2mqtt.web.page import Page
+from interhuman2mqtt.web.room import Room
 from interhuman2mqtt.web.server import Listen, listen_of, run_server
 
 NAME = "history.sqlite"
@@ -67,7 +70,7 @@ def main(options: Options) -> int:
         raise ConfigError(f"{error}: move it away, or install that version again") from error
     runtime_log.setup(settings.log.level, settings.log.format)
     try:
-        return trio.run(_run, settings, listen, password, history)
+        return trio.run(_run, settings, listen, password, folder, history)
     finally:
         history.close()
 
@@ -92,13 +95,16 @@ def _settings(options: Options) -> Settings:
     return Settings(mqtt, web, logs)
 
 
-async def _run(settings: Settings, listen: Listen, password: str | None, history: History) -> int:
+async def _run(settings: Settings, listen: Listen, password: str | None, folder: Path, history: History) -> int:
     web, base = settings.web, settings.mqtt.base_topic
     page = Page(base, history, keep=web.keep, max_size=web.max_size, rationale=web.rationale)
     actions = Actions(base)
     secure = listen.tls or web.behind_proxy
     logins = Logins(password, time.monotonic)
-    app = App(page, actions, logins, public=listen.is_local and not web.behind_proxy, secure=secure).asgi()
+    links = Links(Invites(folder))
+    room = Room(links, page, actions, logins, details=web.room_details)
+    public = listen.is_local and not web.behind_proxy
+    app = App(page, actions, logins, public=public, secure=secure).asgi(room.routes())
     guarded = Guard(app, [*web.hosts, listen.host], tls=secure)
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         async with trio.open_nursery() as nursery:

@@ -18,7 +18,9 @@ MODELS = ("inter-2", "inter-2-audio")
 """Those that this version knows; `check` warns of others, which may well be newer."""
 
 _SOURCE = value_types.checked(
-    urls.check_source, "rtsp://, rtsps://, http://, https://, rtmp://, udp://, v4l2:, file:/ or test:", urls.SOURCE
+    urls.check_source,
+    "rtsp://, rtsps://, http://, https://, rtmp://, udp://, v4l2:, file:/ or test:",
+    urls.SOURCE,
 )
 
 
@@ -170,6 +172,8 @@ class Web(Struct, frozen=True, kw_only=True):
     """bytes of history"""
     rationale: bool = False
     """Whether the free text about people is kept and shown."""
+    room_details: bool = False
+    """Whether a room's page, which needs no login, shows signals and scores."""
 
 
 class CameraKeys(Struct, frozen=True, kw_only=True):

@@ -131,6 +131,11 @@ def is_network(source: str) -> bool:
     return source.startswith(("rtsp:", "rtsps:", "http:", "https:", "rtmp:"))
 
 
+def is_browser(source: str) -> bool:
+    """Return whether a source is a browser that somebody opens with a link of `interhuman2mqtt invite`."""
+    return source == "browser:"
+
+
 def _check_udp(source: str) -> str:
     """MPEG-TS that somebody sends to us: a port of this machine, or a multicast group."""
     parts = _split(source, ("udp",), "must begin with udp://", "nobody asks for a password there")

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 import structlog
 import trio
+from msgspec import UnsetType
 
 from interhuman2mqtt.control import requests
 from interhuman2mqtt.control.inbox import Inbox
@@ -35,6 +36,7 @@ from interhuman2mqtt.errors import Interhuman2MqttError
 from interhuman2mqtt.publish.message import Message
 from interhuman2mqtt.publish.mqtt.types import IncomingMessage
 from interhuman2mqtt.runtime.log import RateLimitedLogger
+from interhuman2mqtt.runtime.sanitize import clean
 from interhuman2mqtt.supervisor import BugBudget
 
 SLOW_MAX = 4
@@ -43,6 +45,8 @@ EVERY_S = 0.05
 """Seconds between two requests, in the long run."""
 BURST = 64
 """Requests that are handled without a pause between them."""
+TRANSACTION_SHOWN = 80
+"""Characters of it in the log."""
 LOG_EVERY_S = 60.0
 """Between two lines of the log about messages that are ignored for the same reason."""
 
@@ -177,19 +181,23 @@ class RequestDispatcher:
         finally:
             self._slow.release()
 
-    async def do(self, command: str, request: Request, *, by_command: bool = False) -> Any:
+    async def do(
+        self, command: str, request: Request, *, by_command: bool = False, transaction: str | None = None
+    ) -> Any:
         """Handle a request; return the data of the answer, raise CommandError.
 
-        `by_command`: it comes from this machine's command line.
+        `by_command`: it comes from this machine's command line. `transaction`: its name, as who asks gave it.
         """
-        log.info("request", request=command, **_described(request))
+        log.info(
+            "request", request=command, **_described(request), **({"transaction": transaction} if transaction else {})
+        )
         if by_command and isinstance(request, PauseRequest):
             return await self._survive(self._handler.pause(request.camera, by_command=True))
         return await self._survive(self._call(request))
 
     async def _do(self, asked: Accepted) -> None:
         try:
-            data = await self.do(asked.reply.command, asked.request)
+            data = await self.do(asked.reply.command, asked.request, transaction=_transaction(asked))
         except CommandError as error:
             self._refuse(asked, str(error), error.data)
         else:
@@ -252,6 +260,12 @@ class RequestDispatcher:
         count = self._log_limit.count(ignored.why.value)
         if count and ignored.why is not Ignoring.CLEARED:
             log.warning("message ignored", why=ignored.why.value, count=count, detail=ignored.detail)
+
+
+def _transaction(asked: Accepted) -> str | None:
+    """Return what names a request, for the log: the page and a room's page name themselves there."""
+    given = asked.reply.transaction
+    return None if isinstance(given, UnsetType) else clean(bytes(given).decode().strip('"'), TRANSACTION_SHOWN)
 
 
 def _described(request: Request) -> dict[str, str | None]:

@@ -51,8 +51,14 @@ class Actions:
                     channel.send_nowait(answer)
         return True
 
-    async def ask(self, box: str, command: str, camera: str | None) -> dict[str, Any]:
+    async def ask(self, box: str, command: str, camera: str | None, *, by: str = "page") -> dict[str, Any]:
         """Send a request, and return what the box answers.
+
+        Args:
+            box: Its id.
+            command: One of `COMMANDS`.
+            camera: None: all of the box.
+            by: Names who asks, in the log of the box.
 
         Raises:
             Outage: There is no connection to the broker, the broker refuses the request, or the box does not answer.
@@ -61,7 +67,7 @@ class Actions:
             raise Outage(Reason.BROKER_UNREACHABLE, "the page is not connected to the broker")
         if len(self._waiting) >= WAITING_MAX:
             raise Outage(Reason.BROKER_LOST, "too many requests wait for an answer")
-        transaction = f"page-{uuid4().hex}"
+        transaction = f"{by}-{uuid4().hex}"
         request = {"transaction": transaction} | ({"camera": camera} if camera is not None else {})
         send, receive = trio.open_memory_channel[dict[str, Any]](1)
         refused, take_ack = trio.open_memory_channel[Ack](1)

@@ -14,7 +14,8 @@ from starlette.routing import Route
 from interhuman2mqtt.errors import Outage
 from interhuman2mqtt.web import fortnight, timeline
 from interhuman2mqtt.web.actions import COMMANDS, Actions
-from interhuman2mqtt.web.auth import COOKIE, SESSION_S, Logins, Session, TooManyAttemptsError, is_forged
+from interhuman2mqtt.web.attempts import TooManyAttemptsError
+from interhuman2mqtt.web.auth import COOKIE, SESSION_S, Logins, Session, is_forged
 from interhuman2mqtt.web.fleet import ribbon_part, summary
 from interhuman2mqtt.web.http import Handler, RequestError, answer_asset, answer_error, file_handler, read_json
 from interhuman2mqtt.web.page import Page

@@ -9,13 +9,13 @@ from collections.abc import Callable
 from hashlib import sha256
 from typing import NamedTuple
 
+from interhuman2mqtt.web.attempts import Attempts
+
 SESSION_S = 12 * 3600.0
 """How long a login lasts."""
 SESSIONS_MAX = 1000
 FREE_ATTEMPTS = 5
 """Wrong passwords before each further one has to wait."""
-PAUSE_S = 1.0
-PAUSE_MAX_S = 300.0
 COOKIE = "interhuman2mqtt"
 
 
@@ -27,23 +27,8 @@ class Session(NamedTuple):
     until: float
 
 
-class TooManyAttemptsError(Exception):
-    """The next attempt has to wait.
-
-    Args:
-        seconds: How long.
-    """
-
-    def __init__(self, seconds: float) -> None:
-        super().__init__(f"too many wrong passwords: try again in {seconds:.0f} s")
-        self.seconds = seconds
-
-
 class Logins:
     """The sessions of all browsers.
-
-    Wrong passwords are counted for all together, not by address: behind a proxy or NAT all have the same, and who
-    guesses has many. So somebody who guesses makes others wait, five minutes at most, and learns nothing faster.
 
     Args:
         password: None: nobody can log in.
@@ -54,8 +39,7 @@ class Logins:
         self._digest = None if password is None else sha256(password.encode()).digest()
         self._clock = clock
         self._sessions: dict[str, Session] = {}
-        self._wrong = 0
-        self._next_at = 0.0
+        self._attempts = Attempts("passwords", FREE_ATTEMPTS, clock)
 
     @property
     def needs_password(self) -> bool:
@@ -68,20 +52,16 @@ class Logins:
         Raises:
             TooManyAttemptsError: There were too many wrong ones a moment ago.
         """
-        now = self._clock()
-        if now < self._next_at:
-            raise TooManyAttemptsError(self._next_at - now)
+        self._attempts.check()
         # Digests have one length, so that the comparison takes as long whatever was typed.
         if self._digest is None or not hmac.compare_digest(sha256(password.encode()).digest(), self._digest):
-            self._wrong += 1
-            if self._wrong >= FREE_ATTEMPTS:
-                self._next_at = now + min(PAUSE_MAX_S, PAUSE_S * 2.0 ** min(self._wrong - FREE_ATTEMPTS, 20))
+            self._attempts.failed()
             return None
-        self._wrong = 0
+        self._attempts.succeeded()
         cookie = secrets.token_urlsafe(32)
         while len(self._sessions) >= SESSIONS_MAX:
             del self._sessions[next(iter(self._sessions))]
-        self._sessions[_hashed(cookie)] = Session(secrets.token_urlsafe(32), now + SESSION_S)
+        self._sessions[_hashed(cookie)] = Session(secrets.token_urlsafe(32), self._clock() + SESSION_S)
         return cookie
 
     def session(self, cookie: str | None) -> Session | None:
