@@ -27,6 +27,9 @@ from interhuman2mqtt.config.toml_reader import read_document
 from interhuman2mqtt.config.validation import check_files, check_rules
 from interhuman2mqtt.config.value_types import NAME, RESERVED_NAMES
 
+# Two hashes, because two questions are asked. "Do all boxes run the files that I rolled out?" is answered by one that
+# is the same everywhere; "did this box change?" by one that also sees its drop-in, its profile and our defaults. A hash
+# of the files' bytes would answer neither: comments and the order of keys would count, and defaults not.
 DIGITS = 12
 
 

@@ -13,6 +13,9 @@ from interhuman2mqtt.config.problems import Severity
 from interhuman2mqtt.errors import Reason, Refused
 from interhuman2mqtt.runtime.redaction import hide
 
+# A secret is read where it is used, each time, and not once at the start: who rotates a file needs no reload and no
+# restart. Reading 40 bytes costs nothing beside the connection that it is for. systemd's credentials are fixed
+# while the unit runs, so they cannot be rotated that way; `file` can.
 SIZE_MAX = 64 << 10
 """Bytes; what is longer is not a password but the wrong file."""
 CREDSTORE = Path("/etc/credstore")

@@ -13,6 +13,9 @@ from typing import NamedTuple
 from interhuman2mqtt.config.parser import Document
 from interhuman2mqtt.config.problems import KeyPath, Location, ProblemReport
 
+# Errors that name FILE:LINE need the lines of keys. tomlkit keeps the layout of a document for writing it back, without
+# positions; a parser of our own would be a second opinion on what TOML is. So tomllib decides what the file says, and
+# this scanner only finds where, which is 100 lines because it may assume that the text is valid.
 _BLANK = re.compile(r"(?:[ \t\n]|#[^\n]*)*")
 _KEY = re.compile(r"""[ \t]*([A-Za-z0-9_-]+|"(?:[^"\\\n]|\\.)*"|'[^'\n]*')[ \t]*""")
 _DOTTED_KEY = re.compile(rf"{_KEY.pattern}(?:\.{_KEY.pattern})*")

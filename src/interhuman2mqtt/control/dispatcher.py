@@ -39,6 +39,10 @@ from interhuman2mqtt.runtime.log import RateLimitedLogger
 from interhuman2mqtt.runtime.sanitize import clean
 from interhuman2mqtt.supervisor import BugBudget
 
+# One at a time and in order, since "pause, then resume" must not end as "resume, then pause", as it could with a task
+# for each. A queue for each camera would keep that order too, but not that of a request for all cameras and one for
+# one. Only what waits for other things (a drain, files, a frame) goes beside the others, for a restart that drains for
+# seconds must not hold up a pause.
 SLOW_MAX = 4
 """Restarts, reloads and snapshots under way at once; the reload of one waits for that of another."""
 EVERY_S = 0.05

@@ -13,6 +13,9 @@ import trio
 
 from interhuman2mqtt.publish.mqtt.types import IncomingMessage
 
+# A memory channel of trio is the obvious choice and has one bound for all. With it a flood of requests keeps out the
+# one `pause/set` that matters, and a flood of `pause/set` of cameras that do not exist keeps out every request: 6,000
+# retained messages did it. A level also needs no queue: only the last one counts.
 REQUESTS_MAX = 128
 LEVEL_PAYLOAD_MAX = 64
 """Bytes; `OFF` has three."""

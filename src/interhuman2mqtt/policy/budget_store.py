@@ -16,6 +16,8 @@ from interhuman2mqtt.runtime import state_dir
 
 BOX = "all"
 """The account of all cameras together; no camera may be called so."""
+# One number for "today" would do if days only came once. A clock without a battery starts in the past, steps to the
+# present and may be set back again; with one number each step would begin an empty day.
 DAYS_KEPT = 14
 """So many days are remembered, those around the present one."""
 

@@ -27,6 +27,10 @@ from interhuman2mqtt.runtime.blocking import Blocking
 from interhuman2mqtt.runtime.clock import is_unset
 from interhuman2mqtt.runtime.log import RateLimitedLogger
 
+# Counting after a chunk was sent would be exact as long as nothing crashes; each crash would give away what was not
+# written yet, and a box that restarts every minute would stream without any limit. To write each chunk before it leaves
+# is exact too, and costs an fsync every two seconds for each camera, on flash that is to last for years. So a slice is
+# charged in advance: a crash costs the user up to a slice, never the limit.
 DAY_S = 25 * 3600.0
 """The longest local day. What is older belongs to no present day, whatever the clock shows."""
 TOGETHER_S = 60.0

@@ -20,6 +20,9 @@ from interhuman2mqtt.runtime import state_dir
 
 NAME = re.compile(r"[a-z0-9_-]{1,64}")
 """What a camera can be called; other files in the folder concern nobody."""
+# To create a file takes an inode and a block of the folder, and a full disk has neither: a pause would be refused just
+# when a box is in trouble. Reserving blocks in one file (fallocate) covers the content and not the name. A rename
+# within the folder takes nothing, so eight files lie ready, which are written over and renamed.
 SPARES = tuple(f".spare-{number}" for number in range(8))
 SPARE_SIZE = 128
 """Bytes: more than any `Pause` has, so that writing one over them takes no further block."""

@@ -37,6 +37,12 @@ __all__ = [
     "doubtful",
 ]
 
+# A file per pause, and not a row in a database, a retained topic or a key of the configuration. Whoever stands before
+# the box may have a shell and no broker, and the daemon may be down: a file can be made by `touch`, seen by `ls` and
+# lifted by `rm`. It needs no parser to count, so that what is damaged still pauses. A database that cannot be
+# opened, or a topic that a broker lost, would have to be taken for "not paused". The folder is read anew at each look:
+# to keep the pauses in memory and write them through would miss what another process does, which is what the command
+# is.
 FOLDER = "paused"
 """Within the folder of the state, and that of the runtime."""
 ALL = "all"

@@ -9,6 +9,9 @@ import trio
 Result = TypeVar("Result")
 
 
+# trio.to_thread.run_sync alone waits for as long as the call does: fsync on a disk that is dying takes minutes, and the
+# task that waits for it neither stops nor reports. A thread cannot be ended, so a call that hangs is left to itself;
+# the limiter of one then lets no second one start, else a dying disk would gather a thread for each attempt.
 class Blocking:
     """One thread at a time, in which calls keep their order; one that hangs holds up those after it, and nobody else.
 

@@ -31,6 +31,9 @@ from msgspec import Meta, Struct
 from interhuman2mqtt.events import Clock
 from interhuman2mqtt.runtime.state_dir import boot_id
 
+# MONOTONIC would be the usual choice and stands still while a laptop lid is closed or a virtual machine is frozen: the
+# hours in between would be no gap, and everything after them be dated too early. REALTIME alone was what 0.1 had: a
+# clock that was set by 20 days dated everything by 20 days.
 TIME_ERROR = 5
 """What adjtimex(2) returns while nothing disciplines the clock."""
 _TIMEX = ctypes.create_string_buffer(256)

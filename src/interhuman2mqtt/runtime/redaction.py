@@ -21,6 +21,10 @@ PASSWORD_SAFE = USER_SAFE + ":"
 FRAGMENT_MIN = 6
 """Characters of base64 below which a fragment would be found in innocent words too."""
 
+# Secrets have a type of their own (`config.secrets.Secret`) that shows nothing, and that is not enough: the text of an
+# exception of FFmpeg has the URL with the password in it, and the cloud echoes a key as it likes. So every text that
+# leaves the process is searched for every form of every secret that was read, at the few places where texts leave: log,
+# MQTT, socket, terminal. To redact where a text is made would make each new message a new chance to forget it.
 _forms: set[str] = set()
 _pattern: re.Pattern[str] | None = None
 
