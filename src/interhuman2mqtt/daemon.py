@@ -46,7 +46,7 @@ from interhuman2mqtt.reload import Reloader, RunningConfig
 from interhuman2mqtt.runtime import state_dir, watchdog
 from interhuman2mqtt.runtime.clock import BoxClock
 from interhuman2mqtt.runtime.dns import Resolver
-from interhuman2mqtt.runtime.lifeline import Endings, receiving
+from interhuman2mqtt.runtime.lifeline import SignalHandler, receiving
 from interhuman2mqtt.runtime.log import setup as setup_log
 from interhuman2mqtt.runtime.process import keep_private
 from interhuman2mqtt.runtime.watchdog import Heartbeats, WatchdogLoop
@@ -76,10 +76,12 @@ def run(arguments: Sequence[Path], box: str | None = None, *, lifeline: bool = F
         notify = watchdog.pop_notifier()
         loaded = load()
         setup_log(loaded.config.log.level, loaded.config.log.format)
-        trio.run(_main, loaded, notify, load, Endings(lifeline=lifeline))
+        trio.run(_main, loaded, notify, load, SignalHandler(lifeline=lifeline))
 
 
-async def _main(loaded: Loaded, notify: watchdog.SystemdNotifier, load: Callable[[], Loaded], endings: Endings) -> None:
+async def _main(
+    loaded: Loaded, notify: watchdog.SystemdNotifier, load: Callable[[], Loaded], stop_signals: SignalHandler
+) -> None:
     """Run the daemon until a signal ends it: what is opened last is closed first."""
     trio.socket.set_custom_hostname_resolver(Resolver())
     # Two nurseries say the order of the end: what publishes runs in the outer one, the cameras in the inner one. A
@@ -89,11 +91,11 @@ async def _main(loaded: Loaded, notify: watchdog.SystemdNotifier, load: Callable
     # it.
     with receiving() as signals:
         async with trio.open_nursery() as services:
-            services.start_soon(endings.run, signals, services.cancel_scope)
+            services.start_soon(stop_signals.run, signals, services.cancel_scope)
             async with trio.open_nursery() as cameras:
                 daemon = Daemon(loaded, notify, load, Fleet(cameras))
                 await daemon.start(services)
-                await daemon.serve(endings)
+                await daemon.serve(stop_signals)
                 await daemon.stop_cameras()
             await daemon.close()
             services.cancel_scope.cancel()
@@ -182,16 +184,16 @@ class Daemon:
             self._publisher.clear(camera)
         self._publisher.remove_others(cameras)
 
-    async def serve(self, endings: Endings) -> None:
+    async def serve(self, stop_signals: SignalHandler) -> None:
         """Take requests and reload, until it is to stop.
 
         A stop does not wait for a reload under way: the cameras that it stops are stopping already.
         """
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._reloader.run, endings)
+            nursery.start_soon(self._reloader.run, stop_signals)
             nursery.start_soon(self._dispatcher.run)
             nursery.start_soon(self._new_unix_socket().run)
-            await endings.stop.wait()
+            await stop_signals.stop.wait()
             nursery.cancel_scope.cancel()
 
     async def stop_cameras(self) -> None:

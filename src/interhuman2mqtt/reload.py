@@ -20,7 +20,7 @@ from interhuman2mqtt.config.problems import ConfigFileError
 from interhuman2mqtt.errors import ConfigError
 from interhuman2mqtt.events import utc_now
 from interhuman2mqtt.publish.payloads import Mistake, ReloadInfo
-from interhuman2mqtt.runtime.lifeline import Endings
+from interhuman2mqtt.runtime.lifeline import SignalHandler
 from interhuman2mqtt.runtime.redaction import redact
 from interhuman2mqtt.runtime.watchdog import SystemdNotifier
 
@@ -90,10 +90,10 @@ class Reloader:
         self._notify = notify
         self._lock = trio.Lock()
 
-    async def run(self, endings: Endings) -> None:
+    async def run(self, stop_signals: SignalHandler) -> None:
         """Reload at each SIGHUP, for ever."""
         while True:
-            await endings.wait_hangup()
+            await stop_signals.wait_hangup()
             await self.reload()
 
     async def reload(self) -> ReloadInfo:

@@ -11,7 +11,7 @@ from interhuman2mqtt.cameras.status import AudioCondition, StatusTracker
 from interhuman2mqtt.errors import Outage, Overloaded, Reason, Refused
 from interhuman2mqtt.events import CameraStatus, Event, Range, State
 from interhuman2mqtt.policy.decision import Decision
-from interhuman2mqtt.runtime.redaction import hide
+from interhuman2mqtt.runtime.redaction import register_secret
 from support.clocks import NOON, Clocks
 
 DOWN = Outage(Reason.UNREACHABLE, "the camera is down")
@@ -263,7 +263,7 @@ def test_a_clock_that_is_set() -> None:
 
 def test_no_secret_in_a_detail() -> None:
     """Whatever an error says, a secret in it is not published."""
-    hide("gaga/oh lala")
+    register_secret("gaga/oh lala")
     recorded = RecordedStatus()
     recorded.status.set_capture_failed(
         Outage(Reason.UNREACHABLE, "rtsp://viewer:gaga%2Foh%20lala@cam does not answer"), 1

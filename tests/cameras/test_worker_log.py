@@ -16,7 +16,7 @@ from capture.material import Failing, a_command
 from capture.workers import ENOUGH_S, MOUNT, PATIENT, stand_in, working
 from interhuman2mqtt.cameras.worker import start_worker
 from interhuman2mqtt.cameras.worker_log import KNOWN_MAX, LINE_MAX, LINES, WorkerLog
-from interhuman2mqtt.runtime.redaction import hide
+from interhuman2mqtt.runtime.redaction import register_secret
 from support.rtsp import Login, rtsp_server
 
 PASSWORD = "p@ss:w0rd/%?"
@@ -88,7 +88,7 @@ def test_whatever_is_printed(lines: list[bytes]) -> None:
 
 def test_no_secret_is_cut_in_two(logged: Sequence[Mapping[str, Any]]) -> None:
     """A line is redacted as a whole, before it is shortened: half a password would not be known for one."""
-    hide(PASSWORD)
+    register_secret(PASSWORD)
     worker_log, _ = clocked()
     worker_log.log(b"x" * (LINE_MAX - 5) + PASSWORD.encode())
     [line] = logged
@@ -99,7 +99,7 @@ def test_no_secret_is_cut_in_two(logged: Sequence[Mapping[str, Any]]) -> None:
 @pytest.mark.parametrize("verbose", [True, False])
 async def test_ffmpegs_own_lines(logged: Sequence[Mapping[str, Any]], *, verbose: bool) -> None:
     """At the level `debug` FFmpeg tells what it does, without the password; else it is silent."""
-    hide(PASSWORD)
+    register_secret(PASSWORD)
     async with rtsp_server(MOUNT, login=Login("viewer", PASSWORD)) as server:
         keys = {"username": "viewer", "password": PASSWORD, "verbose": verbose}
         async with working(a_command(server.url("/cam"), **keys)) as worker:

@@ -218,7 +218,7 @@ def test_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "mqtt-password").write_text("hunter22")
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", "")
     monkeypatch.delenv("CREDENTIALS_DIRECTORY")
-    secrets.borrow_credentials(tmp_path)
+    secrets.use_credstore(tmp_path)
     assert doctor_checks.check_secret("p", refs["mqtt.password"]).status is Status.OK
     monkeypatch.delenv("CREDENTIALS_DIRECTORY")
 
@@ -318,4 +318,4 @@ def test_probe_of_a_camera_whose_microphone_is_not_there(capsys: pytest.CaptureF
     said = capsys.readouterr().out
     assert "audio       silence, since not_found: microphone alsa:hw:9: " in said
     assert "-> for a device see `interhuman2mqtt devices`" in said
-    assert "pictures    15 a second" in said
+    assert "frames      15 a second" in said

@@ -85,9 +85,9 @@ def test_pictures_are_counted() -> None:
     """In a file from its beginning, and in a piece that goes on, with audio between the pictures."""
     whole = captured(SMALL)
     cuts = list(whole.chunks(whole.record(), source_ended=True))
-    assert measure.pictures(media(cuts)) == SMALL.frames
-    assert sum(measure.pictures(payload) for _, payload in cuts) == SMALL.frames
-    assert measure.pictures(b"\x00\x00\x00\x02moof") == 0
+    assert measure.frames(media(cuts)) == SMALL.frames
+    assert sum(measure.frames(payload) for _, payload in cuts) == SMALL.frames
+    assert measure.frames(b"\x00\x00\x00\x02moof") == 0
 
 
 def asked(tmp_path: Path, source: str, **changes: object) -> tuple[int, str]:
@@ -127,7 +127,7 @@ def _configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ("rtsp://10.0.0.5/x", {"username": "viewer"}, 2, "the password of viewer is missing"),
         ("rtsp://10.0.0.5/x", {"password_env": "A", "password_file": "B"}, 2, "either"),
         ("ftp://10.0.0.5/x", {}, 2, "must begin with rtsp://"),
-        ("test:", {"microphone": "hw:1"}, 2, "must be a sound device"),
+        ("test:", {"microphone": "hw:1"}, 2, "must be an audio device"),
         ("frnt", {}, 2, 'did you mean "front"?'),
         ("v4l2:/dev/video99", {}, 69, "interhuman2mqtt devices"),
     ],

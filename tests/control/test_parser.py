@@ -31,7 +31,7 @@ from interhuman2mqtt.control.requests import (
 )
 from interhuman2mqtt.publish.message import Message, MessageKind
 from interhuman2mqtt.publish.mqtt.types import IncomingMessage
-from interhuman2mqtt.runtime.log import hide
+from interhuman2mqtt.runtime.log import register_secret
 
 TREE = "interhuman/lobby-1"
 CAMERAS = ("front", "back_door")
@@ -278,7 +278,7 @@ def test_the_birth_of_home_assistant(access: Access) -> None:
 
 def test_no_secret_in_an_answer() -> None:
     """What a sentence or the data of an answer might quote is redacted."""
-    hide("hunter22")
+    register_secret("hunter22")
     reply = _asked(read("reload")).reply
     for answer in (refused(reply, "wrong: hunter22"), done(reply, {"detail": "it is hunter22"})):
         assert b"hunter22" not in answer.payload

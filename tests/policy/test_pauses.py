@@ -33,12 +33,12 @@ def test_a_camera_is_paused_and_resumed(pauses: Pauses) -> None:
     """A pause concerns its camera only, says who made it and when, and is gone when it is lifted."""
     made = pauses.pause("front", PauseOrigin.COMMAND)
     assert made[:2] == (("front",), ("front",))
-    assert made.said == "front is paused; paused now: front"
+    assert made.sentence == "front is paused; paused now: front"
     assert (holds(pauses, "front"), holds(pauses, "back")) == (True, False)
     why = pauses.read().why("front") or ""
     assert why.startswith("paused from the command line since 20")
     assert "`interhuman2mqtt resume front` lifts it" in why
-    assert pauses.resume("front").said == "the pause of front is lifted; nothing is paused now"
+    assert pauses.resume("front").sentence == "the pause of front is lifted; nothing is paused now"
     assert not holds(pauses, "front")
 
 
@@ -49,8 +49,8 @@ def test_all_are_paused_and_resumed(pauses: Pauses) -> None:
     assert holds(pauses, "back")
     lifted = pauses.resume(None)
     assert (set(lifted.changed), lifted.in_force) == ({ALL, "front"}, ())
-    assert lifted.said == "the pauses of front, all cameras are lifted; nothing is paused now"
-    assert pauses.resume(None).said == "nothing was paused; nothing is paused now"
+    assert lifted.sentence == "the pauses of front, all cameras are lifted; nothing is paused now"
+    assert pauses.resume(None).sentence == "nothing was paused; nothing is paused now"
 
 
 def test_a_camera_is_resumed_while_all_are_paused(pauses: Pauses) -> None:
@@ -59,23 +59,23 @@ def test_a_camera_is_resumed_while_all_are_paused(pauses: Pauses) -> None:
     pauses.pause("front", PauseOrigin.COMMAND)
     answer = pauses.resume("front")
     assert answer.changed == ("front",)
-    assert answer.said == (
+    assert answer.sentence == (
         "the pause of front is lifted; all cameras are paused now (`interhuman2mqtt resume` lifts that)"
     )
     assert holds(pauses, "front")
-    assert pauses.resume("front").said.startswith("front itself is not paused; all cameras are paused now")
+    assert pauses.resume("front").sentence.startswith("front itself is not paused; all cameras are paused now")
 
 
 def test_a_level_lifts_only_what_a_level_made(pauses: Pauses) -> None:
     """A retained OFF that comes again and again does not lift what a person paused by other means."""
     pauses.pause("front", PauseOrigin.PAUSE_SET)
     assert pauses.resume_level("front").changed == ("front",)
-    assert pauses.resume_level("front").said == "front itself is not paused; nothing is paused now"
+    assert pauses.resume_level("front").sentence == "front itself is not paused; nothing is paused now"
     for origin in (PauseOrigin.COMMAND, PauseOrigin.REQUEST):
         pauses.pause("front", origin)
         stays = pauses.resume_level("front")
         assert stays.changed == ()
-        assert stays.said.startswith("the pause of front stays: it was made ")
+        assert stays.sentence.startswith("the pause of front stays: it was made ")
         assert holds(pauses, "front")
         pauses.resume("front")
 
@@ -95,7 +95,7 @@ def test_pausing_twice_keeps_the_stronger(
     pauses.pause("front", first)
     again = pauses.pause("front", second)
     assert again.changed == ()
-    assert again.said.startswith("front is paused already")
+    assert again.sentence.startswith("front is paused already")
     assert pauses.read().pauses["front"].origin is kept
 
 

@@ -96,7 +96,7 @@ async def test_a_pause_that_cannot_be_written(tmp_path: Path, autojump_clock: tr
                 for camera in ("front", None):
                     outcome = await policy.pause(camera, PauseOrigin.PAUSE_SET)
                     assert outcome.changed == (camera or ALL,)
-                    assert "Read-only" in outcome.said
+                    assert "Read-only" in outcome.sentence
                 assert reason(front) is Reason.PAUSED
                 await trio.sleep(10)
                 assert reason(front) is Reason.PAUSED

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import structlog
 
-from interhuman2mqtt.runtime.log import RateLimitedLogger, hide, print_error, redact, setup
+from interhuman2mqtt.runtime.log import RateLimitedLogger, print_error, redact, register_secret, setup
 
 
 @pytest.fixture(autouse=True)
@@ -80,7 +80,7 @@ def test_journal_priorities(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
         status = os.fstat(journal.fileno())
         monkeypatch.setenv("JOURNAL_STREAM", f"{status.st_dev}:{status.st_ino}")
         setup("debug", stream=journal)
-        hide("info")  # a password that is a level, too
+        register_secret("info")  # a password that is a level, too
         log = structlog.get_logger()
         for level in ("debug", "info", "warning", "error", "critical"):
             getattr(log, level)("x")
@@ -114,7 +114,7 @@ def test_secrets_in_every_place() -> None:
     """A secret shows in no event, value, list, context, exception text or library's message."""
     stream = io.StringIO()
     setup("debug", stream=stream)
-    hide("log-secret-1")
+    register_secret("log-secret-1")
     log = structlog.get_logger()
     with structlog.contextvars.bound_contextvars(camera="log-secret-1"):
         log.info("key log-secret-1", url=["rtsp://u:log-secret-1@h"], header={"Authorization": b"Bearer log-secret-1"})
@@ -133,7 +133,7 @@ def test_secrets_on_the_console() -> None:
     """The console's lines and tracebacks are free of secrets, too."""
     stream = Terminal()
     setup(format="console", stream=stream)
-    hide("log-secret-2")
+    register_secret("log-secret-2")
     try:
         raise ValueError("refused log-secret-2")  # noqa: TRY301 - the text of a traceback is what this is about
     except ValueError:

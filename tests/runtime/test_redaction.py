@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from interhuman2mqtt.runtime.redaction import MARK, hide, redact, redact_deep
+from interhuman2mqtt.runtime.redaction import MARK, redact, redact_deep, register_secret
 
 SECRET = "p@ss/w:rd 'ö\" +\\&"
 
@@ -32,7 +32,7 @@ SECRET = "p@ss/w:rd 'ö\" +\\&"
 )
 def test_each_way_to_write_it(written: str) -> None:
     """A secret is found raw, quoted, URL-encoded and in base64, in the midst of other text."""
-    hide(SECRET)
+    register_secret(SECRET)
     hidden = redact(f"rtsp://viewer:{written}@10.0.0.5/stream")
     assert written.rstrip("=") not in hidden
     assert hidden.startswith("rtsp://viewer:***")
@@ -42,7 +42,7 @@ def test_each_way_to_write_it(written: str) -> None:
 @given(st.text("abcdefghijkl?>~ö", min_size=8, max_size=40), st.text("uvw", max_size=9), st.text("xyz", max_size=9))
 def test_inside_other_base64(secret: str, before: str, after: str) -> None:
     """A secret is found in base64 wherever it stood in what was encoded, as in HTTP's Basic authentication."""
-    hide(secret)
+    register_secret(secret)
     for encode in (base64.b64encode, base64.urlsafe_b64encode):
         assert MARK in redact(encode(f"{before}:{secret}{after}".encode()).decode())
 
@@ -50,17 +50,17 @@ def test_inside_other_base64(secret: str, before: str, after: str) -> None:
 def test_innocent_words_stay() -> None:
     """Without secrets, or with others, a text is not touched; one that is part of many words hides nothing."""
     assert redact("front: streaming") == "front: streaming"
-    hide("")
-    hide("ing")
-    hide("abcd")
+    register_secret("")
+    register_secret("ing")
+    register_secret("abcd")
     assert redact("front: streaming YWJjZA") == "front: streaming ***"
     assert redact("a b c d, A, dozens of words") == "a b c d, A, dozens of words"
 
 
 def test_the_longest_goes_first() -> None:
     """Where one secret begins with another, nothing of the longer one is left."""
-    hide("abcd")
-    hide("abcd-efgh")
+    register_secret("abcd")
+    register_secret("abcd-efgh")
     assert redact("key abcd-efgh!") == "key ***!"
 
 
@@ -76,7 +76,7 @@ def test_the_longest_goes_first() -> None:
 )
 def test_whatever_holds_it(value: Any, expected: object) -> None:
     """A secret is found in all that a log line can be given, however deep."""
-    hide("hunter22")
+    register_secret("hunter22")
     assert expected == redact_deep(value)
 
 
@@ -91,5 +91,5 @@ def test_whatever_holds_it(value: Any, expected: object) -> None:
 )
 def test_a_short_secret_does_not_mark_itself(text: str, hidden: str) -> None:
     """A secret that is part of common words is hidden where it stands alone: `***word` would tell what it is."""
-    hide("pass")
+    register_secret("pass")
     assert redact(text) == hidden

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from interhuman2mqtt.runtime.redaction import hide
+from interhuman2mqtt.runtime.redaction import register_secret
 from interhuman2mqtt.runtime.watchdog import SystemdNotifier, pop_notifier, watchdog_interval
 
 
@@ -49,7 +49,7 @@ def test_reloading_is_dated(manager: socket.socket) -> None:
 
 def test_a_status_is_one_line_without_secrets(manager: socket.socket) -> None:
     """A status cannot smuggle in another assignment, and holds no secret."""
-    hide("status-secret")
+    register_secret("status-secret")
     SystemdNotifier(manager.getsockname(), None).status("refused: status-secret\nREADY=1")
     assert received(manager) == "STATUS=refused: *** READY=1"
 

@@ -34,7 +34,7 @@ from interhuman2mqtt.capture.recorder import Recorder
 from interhuman2mqtt.capture.snapshot import SnapshotTaker
 from interhuman2mqtt.errors import Refused
 from interhuman2mqtt.runtime import process
-from interhuman2mqtt.runtime.redaction import hide, redact
+from interhuman2mqtt.runtime.redaction import redact, register_secret
 
 HEARTBEAT_S = 0.5
 CLOSE_S = 0.5
@@ -185,7 +185,7 @@ def main() -> None:
     if not isinstance(command, ipc.Open):
         sys.exit("the first command must be `open`")
     process.bound(memory_max(command))
-    hide(command.password or "")
+    register_secret(command.password or "")
     if command.verbose:
         print_ffmpeg_log()
     worker = Worker(command, deque(), frames)

@@ -31,7 +31,7 @@ class ApiKey:
 
     def __init__(self, key: str) -> None:
         self._key = key
-        redaction.hide(key)  # some servers name the key that they refuse
+        redaction.register_secret(key)  # some servers name the key that they refuse
 
     def __repr__(self) -> str:
         return "Key(***)"

@@ -245,8 +245,8 @@ async def _until_stopped(daemon: trio.Process, seconds: float | None, log_file: 
 
 async def _fail_when_over(daemon: trio.Process, log_file: Path) -> None:
     status = await daemon.wait()
-    said = await trio.Path(log_file).read_text()
-    raise Outage(Reason.BUG, f"the daemon ended with status {status}:\n{said[-2000:]}")
+    output = await trio.Path(log_file).read_text()
+    raise Outage(Reason.BUG, f"the daemon ended with status {status}:\n{output[-2000:]}")
 
 
 def _config(options: Options, broker: str, cloud: str | None) -> str:

@@ -20,7 +20,7 @@ from interhuman2mqtt.commands.onvif_discovery import NetworkCamera, find_cameras
 from interhuman2mqtt.config import secrets, urls
 from interhuman2mqtt.config.problems import BadValueError
 from interhuman2mqtt.errors import Outage
-from interhuman2mqtt.runtime.redaction import hide, redact
+from interhuman2mqtt.runtime.redaction import redact, register_secret
 from interhuman2mqtt.runtime.sanitize import clean_lines
 
 KEPT = Path("/etc/interhuman2mqtt")
@@ -81,7 +81,7 @@ def _login(options: Options, err: TextIO) -> Login | None:
     if not err.isatty():
         raise Unusable(f"the password of {options.username} is missing: give --password-file")
     password = getpass.getpass(f"password of {options.username}: ", err)
-    hide(password)
+    register_secret(password)
     return Login(options.username, password)
 
 

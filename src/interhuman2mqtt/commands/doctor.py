@@ -44,7 +44,7 @@ def doctor_command(
     log.setup("critical")
     checks, config = _check_configuration(arguments, box)
     if config is not None:
-        secrets.borrow_credentials()
+        secrets.use_credstore()
         checks += [doctor_checks.check_secret(key, ref) for key, ref in doctor_checks.refs(config).items()]
         checks += [*doctor_checks.check_state(config), doctor_checks.check_clock()]
         checks += trio.run(_check_all, config, _progress(err))

@@ -77,15 +77,17 @@ def _settings(config: Config) -> ConnectSettings:
 
 def _let_in(config: Config, connection: BrokerConnection) -> Check:
     tls = ", TLS verified" if config.mqtt.url.startswith("mqtts:") else ""
-    said = f"{config.mqtt.url} lets us in, MQTT {connection.version}{tls}"
+    sentence = f"{config.mqtt.url} lets us in, MQTT {connection.version}{tls}"
     if not connection.limits.retain:
-        return warning("broker", said, "it keeps no retained messages: who comes later sees no state until it changes")
-    return ok("broker", said)
+        return warning(
+            "broker", sentence, "it keeps no retained messages: who comes later sees no state until it changes"
+        )
+    return ok("broker", sentence)
 
 
 async def _check_rights(config: Config, connection: BrokerConnection) -> list[Check]:
     received = [await _check_subscriptions(config, connection)]
-    refused = [said for message in _tests(config) if (said := await _refusal(connection, message))]
+    refused = [sentence for message in _tests(config) if (sentence := await _refusal(connection, message))]
     if refused:
         more = f" (and {len(refused) - 1} topics more)" if len(refused) > 1 else ""
         return [*received, failed("broker, publishing", f"{refused[0]}{more}", acl(config))]
@@ -123,15 +125,17 @@ async def _check_subscriptions(config: Config, connection: BrokerConnection) -> 
 async def _check_delivery(config: Config, connection: BrokerConnection, received: trio.Event) -> Check:
     """Check whether a request reaches us, for brokers that take any subscription and deliver nothing by it."""
     if await _refusal(connection, _a_request(config)):
-        said = "may be subscribed to; whether they arrive is not known, since this user may not send any"
-        return ok("broker, requests", said)
+        sentence = "may be subscribed to; whether they arrive is not known, since this user may not send any"
+        return ok("broker, requests", sentence)
     with trio.move_on_after(DELIVERY_S):
         await received.wait()
         return ok("broker, requests", "they arrive")
-    said = "it took the subscription, and what was sent to it did not arrive"
+    sentence = "it took the subscription, and what was sent to it did not arrive"
     if connection.version == "5":
-        return failed("broker, requests", said, acl(config, HEAR))
-    return warning("broker, requests", f"{said}; with MQTT 3.1.1 it may be that sending was denied", acl(config, HEAR))
+        return failed("broker, requests", sentence, acl(config, HEAR))
+    return warning(
+        "broker, requests", f"{sentence}; with MQTT 3.1.1 it may be that sending was denied", acl(config, HEAR)
+    )
 
 
 def _a_request(config: Config) -> Message:

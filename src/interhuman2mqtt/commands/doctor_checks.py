@@ -62,7 +62,7 @@ def check_secret(key: str, ref: SecretRef) -> Check:
         secrets.read(ref, what=key)
     except Refused as refused:
         return down(name, refused)
-    doubts = [said for severity, said in secrets.inspect(ref) if severity is Severity.WARNING]
+    doubts = [message for severity, message in secrets.inspect(ref) if severity is Severity.WARNING]
     if ref.file is not None and secrets.readable_by_everyone(ref.file):
         return failed(name, f"{ref.file} is readable by everyone", f"chmod o-r {ref.file}")
     if doubts:

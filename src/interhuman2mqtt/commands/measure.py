@@ -19,10 +19,10 @@ from interhuman2mqtt.config import Interhuman
 from interhuman2mqtt.errors import Outage, leaves
 
 VIDEO_TRACK = 1
-"""The recorder adds the picture first."""
+"""The recorder adds the video first."""
 
 
-def pictures(chunk: bytes) -> int:
+def frames(chunk: bytes) -> int:
     """Return the number of samples of the video track in fragmented MP4."""
     return sum(
         int.from_bytes(trun[4:8], "big")
@@ -85,10 +85,10 @@ class Measured(Struct, frozen=True, kw_only=True):
     why: str
     """Why it is copied, or encoded, and what would spare that."""
     audio: str | None
-    """None: the source has no sound, or none is used."""
+    """None: the source has no audio, or none is used."""
     audio_copied: bool
     fps: float
-    """Pictures a second, as they would be sent."""
+    """Frames a second, as they would be sent."""
     gop: float
     """Seconds from key frame to key frame, in the middle."""
     gop_longest: float
@@ -142,7 +142,7 @@ class _Measuring:
 
     def _begin(self) -> WorkerRecording:
         self._gops: list[float] = []
-        self._bytes = self._pictures = 0
+        self._bytes = self._frames = 0
         self._cpu_from = self._cpu_to = _cpu_seconds(self._worker.pid)
         self._from = self._to = time.monotonic()
         return self._worker.record("continuous", GOP_EACH_S, None)
@@ -158,7 +158,7 @@ class _Measuring:
                 continue
             self._gops.append(chunk.media_end - chunk.media_start)
             self._bytes += len(chunk.payload)
-            self._pictures += pictures(chunk.payload)
+            self._frames += frames(chunk.payload)
             self._cpu_to, self._to = _cpu_seconds(self._worker.pid), time.monotonic()
 
     def result(self, bounds: Bounds) -> Measured:
@@ -177,7 +177,7 @@ class _Measuring:
             why=why(self._command, opened, repairs),
             audio=opened.audio if self._command.audio != "none" else None,
             audio_copied=opened.audio_copied,
-            fps=round(self._pictures / media, 2),
+            fps=round(self._frames / media, 2),
             gop=round(sorted(self._gops)[len(self._gops) // 2], 2),
             gop_longest=round(max(self._gops), 2),
             chunk=round(sorted(chunks)[len(chunks) // 2], 2),

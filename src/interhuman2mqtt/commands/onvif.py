@@ -154,7 +154,7 @@ class OnvifCamera:
         except soap.NotSoap:
             root = None
         fault = soap.first(root, "Fault")
-        said = soap.printable(soap.text(fault, "Text"))
+        fault_text = soap.printable(soap.text(fault, "Text"))
         subcodes = " ".join(each.text or "" for each in soap.every(fault, "Value")) if fault is not None else ""
         if status == HTTPStatus.UNAUTHORIZED or "NotAuthorized" in subcodes:
             who = self._login.username if self._login else "no user name"
@@ -165,7 +165,8 @@ class OnvifCamera:
             )
         if root is None or fault is not None or status != HTTPStatus.OK:
             raise Outage(
-                Reason.UNREACHABLE, f"{self.host} answered no ONVIF: HTTP {status}{f', {said}' if said else ''}"
+                Reason.UNREACHABLE,
+                f"{self.host} answered no ONVIF: HTTP {status}{f', {fault_text}' if fault_text else ''}",
             )
         return root
 

@@ -92,11 +92,11 @@ def answered(answer: bytes, host: str) -> Iterator[NetworkCamera]:
     for match in soap.every(body, "ProbeMatch"):
         addresses = soap.text(match, "XAddrs").split()
         scopes = [unquote(scope.removeprefix(SCOPE)) for scope in soap.text(match, "Scopes").split()]
-        said = dict(scope.split("/", 1) for scope in scopes if "/" in scope)
+        facets = dict(scope.split("/", 1) for scope in scopes if "/" in scope)
         address = next((each for each in addresses if soap.split(each).host == host), "".join(addresses[:1]))
         yield NetworkCamera(
             host=_host(address, host),
-            name=soap.printable(said.get("name", "")),
-            hardware=soap.printable(said.get("hardware", "")),
+            name=soap.printable(facets.get("name", "")),
+            hardware=soap.printable(facets.get("hardware", "")),
             address=soap.printable(address),
         )

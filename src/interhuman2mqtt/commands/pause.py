@@ -74,7 +74,7 @@ def _command(  # noqa: PLR0913 - what a command line says, and where to answer
 
 def _pause(pauses: Pauses, camera: str | None, ask: Callable[[], str]) -> str:
     try:
-        return pauses.pause(camera, PauseOrigin.COMMAND).said
+        return pauses.pause(camera, PauseOrigin.COMMAND).sentence
     except PauseError as error:
         try:
             return ask()
@@ -87,7 +87,7 @@ def _resume(pauses: Pauses, camera: str | None, ask: Callable[[], str]) -> str:
     try:
         return ask()
     except NotAsked:
-        return pauses.resume(camera).said
+        return pauses.resume(camera).sentence
 
 
 def _ask(state: Path, request: Mapping[str, str]) -> str:

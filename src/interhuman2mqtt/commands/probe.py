@@ -22,7 +22,7 @@ from interhuman2mqtt.config import urls
 from interhuman2mqtt.config.problems import BadValueError, ConfigFileError, did_you_mean, shown
 from interhuman2mqtt.errors import Outage, Reason
 from interhuman2mqtt.runtime import log
-from interhuman2mqtt.runtime.redaction import hide, redact
+from interhuman2mqtt.runtime.redaction import redact, register_secret
 from interhuman2mqtt.runtime.sanitize import clean_lines
 
 SOURCES = "rtsp://HOST/PATH, v4l2:/dev/video0, file:/PATH, test:"
@@ -82,11 +82,11 @@ def probe_command(options: Options, out: TextIO, err: TextIO) -> int:
 
 
 def _failed(options: Options, outage: Outage, out: TextIO, err: TextIO) -> int:
-    said = {"ok": False, "reason": outage.reason.value, "detail": redact(outage.detail), "remedy": remedy(outage)}
+    report = {"ok": False, "reason": outage.reason.value, "detail": redact(outage.detail), "remedy": remedy(outage)}
     if options.as_json:
-        print(json.dumps(said), file=out)
+        print(json.dumps(report), file=out)
     else:
-        print(clean_lines(f"{said['reason']}: {said['detail']}\nremedy: {said['remedy']}"), file=err)
+        print(clean_lines(f"{report['reason']}: {report['detail']}\nremedy: {report['remedy']}"), file=err)
     return exit_codes.UNAVAILABLE
 
 
@@ -151,7 +151,7 @@ def _ask(username: str, err: TextIO) -> str:
     if not err.isatty():
         raise Unusable(f"the password of {username} is missing: {CREDENTIALS}")
     password = getpass.getpass(f"password of {username} (empty: none): ", err)
-    hide(password)
+    register_secret(password)
     return password
 
 
@@ -180,7 +180,7 @@ def lines(source: str, measured: Measured) -> list[str]:
         f"source      {source}",
         f"opened      in {measured.opened_in:g} s: {measured.description}",
         f"video       {measured.video}, {copied}: {measured.why}",
-        f"pictures    {measured.fps:g} a second",
+        f"frames      {measured.fps:g} a second",
         f"key frames  every {measured.gop:g} s, {measured.gop_longest:g} s at most",
         f"chunks      of {measured.chunk:g} s, {measured.chunk_longest:g} s at most",
         f"audio       {sound}",

@@ -30,7 +30,7 @@ from interhuman2mqtt.commands.watch_terminal import Screen, Terminal
 from interhuman2mqtt.config import Mqtt, urls
 from interhuman2mqtt.config import loader as configfile
 from interhuman2mqtt.config.problems import BadValueError
-from interhuman2mqtt.config.secrets import borrow_credentials
+from interhuman2mqtt.config.secrets import use_credstore
 from interhuman2mqtt.errors import ConfigError
 from interhuman2mqtt.publish.mqtt.types import IncomingMessage
 from interhuman2mqtt.runtime import log, stdout
@@ -75,7 +75,7 @@ def main(options: Options) -> int:
 def _mqtt(options: Options) -> Mqtt:
     """Return the broker of the files, or that of the command line with the credentials of files that are named."""
     mqtt = Mqtt(client_id="")
-    borrow_credentials()
+    use_credstore()
     if options.config or options.broker is None:
         mqtt = configfile.load(configfile.find(options.config)).mqtt
     if options.broker is None:

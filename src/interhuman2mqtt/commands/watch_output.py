@@ -75,8 +75,8 @@ def _signal(change: str, event: Event) -> str:
         if not event.start_at or not event.end_at:
             return f"{name} ends"
         return f"{name} ends after {(event.end_at - event.start_at).total_seconds():.0f} s"
-    said = f": {data['rationale']}" if data.get("rationale") else ""
-    return f"{name} {'begins' if change == 'detected' else 'goes on'}, probability {data.get('probability')}{said}"
+    rationale = f": {data['rationale']}" if data.get("rationale") else ""
+    return f"{name} {'begins' if change == 'detected' else 'goes on'}, probability {data.get('probability')}{rationale}"
 
 
 def _engagement(_: str, event: Event) -> str:

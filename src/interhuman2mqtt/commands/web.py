@@ -16,7 +16,7 @@ from interhuman2mqtt.commands.watch_subscription import settings_for
 from interhuman2mqtt.config import Log, Mqtt, Web, secrets, units, urls
 from interhuman2mqtt.config import loader as configfile
 from interhuman2mqtt.config.problems import BadValueError
-from interhuman2mqtt.config.secrets import borrow_credentials
+from interhuman2mqtt.config.secrets import use_credstore
 from interhuman2mqtt.errors import ConfigError
 from interhuman2mqtt.runtime import log as runtime_log
 from interhuman2mqtt.runtime import state_dir
@@ -77,7 +77,7 @@ def main(options: Options) -> int:
 
 def _settings(options: Options) -> Settings:
     """Return the tables of the files; with a broker on the command line no file is needed."""
-    borrow_credentials()
+    use_credstore()
     mqtt, web, logs = Mqtt(client_id=""), Web(), Log()
     if options.config or options.broker is None:
         config = configfile.load(configfile.find(options.config))

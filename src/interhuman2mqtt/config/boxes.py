@@ -23,11 +23,11 @@ def check_shared(box: str, cameras: Mapping[str, Layers], entries: Entries, repo
                 continue
             place, both = entries[path].place, f"for {name} and {other_name}"
             if not address.startswith(EXCLUSIVE):
-                said = f"box {box} opens the same address {both}: each costs a connection of its own"
-                report.warning(place, path, said)
+                message = f"box {box} opens the same address {both}: each costs a connection of its own"
+                report.warning(place, path, message)
             elif camera.value("schedule") and camera.value("schedule") != other.value("schedule"):
-                said = f"box {box} opens the same device {both}: their schedules must not overlap"
-                report.warning(place, path, said)
+                message = f"box {box} opens the same device {both}: their schedules must not overlap"
+                report.warning(place, path, message)
             else:
                 report.error(place, path, f"box {box} opens the same device {both}: only one of them can have it")
 

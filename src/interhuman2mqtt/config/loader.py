@@ -45,8 +45,8 @@ def of_files(tables: Iterable[Mapping[str, Any]]) -> str:
         merged = _merged(merged, table)
     if isinstance(box := merged.get("box"), dict):
         merged["box"] = {key: value for key, value in box.items() if key != "id"}
-    said = {name: table for name, table in merged.items() if table != {}}
-    return of_text(json.dumps(said, sort_keys=True, default=str))
+    filled = {name: table for name, table in merged.items() if table != {}}
+    return of_text(json.dumps(filled, sort_keys=True, default=str))
 
 
 def _merged(below: Any, above: Any) -> Any:

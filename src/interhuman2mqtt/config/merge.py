@@ -128,8 +128,8 @@ def _camera(name: str, layers: Layers) -> CameraConfig:
 
 
 def _struct(struct: type[S], layers: Layers, **defaults: Any) -> S:
-    said = {key: layers.value(key) for key in keys_of(struct) if layers.path(key) or key in layers.defaults}
-    return struct(**{**defaults, **said})
+    given = {key: layers.value(key) for key in keys_of(struct) if layers.path(key) or key in layers.defaults}
+    return struct(**{**defaults, **given})
 
 
 def _defaults(struct: type[Struct]) -> dict[str, Any]:

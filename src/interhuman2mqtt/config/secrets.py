@@ -11,7 +11,7 @@ from typing import NoReturn
 from interhuman2mqtt.config.model import SecretRef
 from interhuman2mqtt.config.problems import Severity
 from interhuman2mqtt.errors import Reason, Refused
-from interhuman2mqtt.runtime.redaction import hide
+from interhuman2mqtt.runtime.redaction import register_secret
 
 # A secret is read where it is used, each time, and not once at the start: who rotates a file needs no reload and no
 # restart. Reading 40 bytes costs nothing beside the connection that it is for. systemd's credentials are fixed
@@ -47,7 +47,7 @@ class Secret:
         raise TypeError("a secret is not to be stored or sent")
 
 
-def borrow_credentials(folder: Path = CREDSTORE) -> None:
+def use_credstore(folder: Path = CREDSTORE) -> None:
     """Outside of the unit its credentials are those of the folder that it loads them from, where we may read it."""
     if "CREDENTIALS_DIRECTORY" not in os.environ and os.access(folder, os.R_OK | os.X_OK):
         os.environ["CREDENTIALS_DIRECTORY"] = str(folder)
@@ -75,7 +75,7 @@ def read(ref: SecretRef, *, what: str) -> Secret:
         raise Refused(Reason.SECRET_MISSING, f"{what}: {_origin(ref)}: {error.strerror}") from error
     except _UnusableError as error:
         raise Refused(Reason.SECRET_MISSING, f"{what}: {_origin(ref)} {error}") from error
-    hide(secret.reveal())
+    register_secret(secret.reveal())
     return secret
 
 

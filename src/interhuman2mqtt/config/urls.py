@@ -122,7 +122,7 @@ def check_source(source: str) -> str:
 def check_microphone(microphone: str) -> str:
     """Check a camera's `microphone`; raises BadValueError."""
     if not microphone.startswith("alsa:") or microphone == "alsa:":
-        raise BadValueError("must be a sound device of ALSA such as alsa:hw:1,0; `arecord -l` lists them")
+        raise BadValueError("must be an audio device of ALSA such as alsa:hw:1,0; `arecord -l` lists them")
     return microphone
 
 

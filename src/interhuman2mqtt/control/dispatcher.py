@@ -84,7 +84,7 @@ class Handler(Protocol):
         """Take over the configuration as it stands in the files now."""
 
     async def snapshot(self, camera: str | None, *, retain: bool) -> Any:
-        """Publish what a camera sees now; None: all. It returns when the broker has the pictures."""
+        """Publish what a camera sees now; None: all. It returns when the broker has the snapshots."""
 
     async def log_level(self, level: requests.Level) -> Any:
         """Log from this level on."""

@@ -186,4 +186,4 @@ async def _pause_data(change: Awaitable[Outcome]) -> PauseData:
         outcome = await change
     except PauseError as error:
         raise CommandError(str(error)) from error
-    return {"changed": outcome.changed, "paused": outcome.in_force, "detail": outcome.said}
+    return {"changed": outcome.changed, "paused": outcome.in_force, "detail": outcome.sentence}

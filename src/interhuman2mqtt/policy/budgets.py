@@ -10,8 +10,7 @@ import structlog
 
 from interhuman2mqtt.config.units import show_duration
 from interhuman2mqtt.errors import Outage, Reason
-from interhuman2mqtt.policy.budget_store import BOX, Account
-from interhuman2mqtt.policy.budget_store import BudgetTable as Told
+from interhuman2mqtt.policy.budget_store import BOX, Account, BudgetTable
 from interhuman2mqtt.policy.meter import Meter
 
 WARN = 0.8
@@ -76,7 +75,7 @@ class Budgets:
             self._warn(account, self.meter.usage.day)
         await self.meter.cover(limited)
 
-    def as_health(self) -> Told:
+    def as_health(self) -> BudgetTable:
         """Return all budgets for `bridge/health`."""
         usage = self.meter.usage
         cameras = {*self._limits, *usage.today} - {BOX}

@@ -78,7 +78,7 @@ class Outcome(NamedTuple):
     """The pauses that were made or lifted; ALL may be among them."""
     in_force: tuple[str, ...]
     """Those that hold now, of any camera."""
-    said: str
+    sentence: str
     """Both in a sentence."""
 
 
@@ -203,8 +203,8 @@ class Pauses:
         stay = {other: pause for other, pause in held.items() if other not in lifted}
         if camera is None:
             return self._outcome(lifted, _lifted(lifted), stay)
-        said = f"the pause of {camera} is lifted" if lifted else f"{camera} itself is not paused"
-        return self._outcome(lifted, said, stay)
+        sentence = f"the pause of {camera} is lifted" if lifted else f"{camera} itself is not paused"
+        return self._outcome(lifted, sentence, stay)
 
     def _remove(self, names: list[str] | None) -> tuple[str, ...]:
         """Lift these pauses, or all, wherever they are written: what cannot be lifted where it lasts stays whole."""
@@ -230,13 +230,13 @@ class Pauses:
     def _folders(self) -> list[PauseFolder]:
         return [self._state] if self._runtime is None else [self._state, self._runtime]
 
-    def _outcome(self, changed: tuple[str, ...], said: str, held: Mapping[str, Pause]) -> Outcome:
+    def _outcome(self, changed: tuple[str, ...], sentence: str, held: Mapping[str, Pause]) -> Outcome:
         """Return what was done, and what holds after it, be it other than what was wished."""
         paused = self.read()
         if paused.doubt:
-            return Outcome(changed, (ALL,), f"{said}; {paused.doubt}")
+            return Outcome(changed, (ALL,), f"{sentence}; {paused.doubt}")
         in_force = tuple(sorted({*paused.pauses, *held}, key=lambda name: (name != ALL, name)))
-        return Outcome(changed, in_force, f"{said}; {holding(in_force)}")
+        return Outcome(changed, in_force, f"{sentence}; {holding(in_force)}")
 
     def _failure(self, what: str, error: OSError) -> PauseError:
         permission = error.errno in {errno.EACCES, errno.EPERM}

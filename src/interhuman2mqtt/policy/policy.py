@@ -97,7 +97,7 @@ class Policy:
         zone: Of schedules; None: the host's.
         now: The wall clock.
         blocking: How the folder of the pauses is waited for.
-        promise: Told how long each look may last.
+        promise: Called with how long each look may last.
     """
 
     def __init__(  # noqa: PLR0913 - what it is made of, each named once
@@ -165,12 +165,12 @@ class Policy:
 
     def _unwritten(self, name: str, trouble: str, *, is_news: bool) -> Outcome:
         log.error("a pause is not written down: it ends with this life of the daemon", of=name, detail=trouble)
-        said = (
+        sentence = (
             f"{are(name)} paused, for as long as this daemon lives, and written down once that can be done: {trouble}"
         )
         known = self._known()
         in_force = (ALL,) if known.doubt else tuple(sorted(known.pauses, key=lambda other: (other != ALL, other)))
-        return Outcome((name,) if is_news else (), in_force, f"{said}; {holding(in_force)}")
+        return Outcome((name,) if is_news else (), in_force, f"{sentence}; {holding(in_force)}")
 
     async def resume(self, camera: str | None, *, only_level: bool = False) -> Outcome:
         """Lift every pause of a camera, or all; `only_level`: only what `pause/set` made. Raises PauseError."""

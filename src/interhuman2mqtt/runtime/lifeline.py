@@ -22,7 +22,7 @@ def receiving() -> AbstractContextManager[AsyncIterator[int]]:
 # A child that must not outlive its parent usually asks for PR_SET_PDEATHSIG (prctl(2)). It was refused: the signal
 # comes when the *thread* that forked ends, it is lost where the parent was gone before the child asked, and anything in
 # between (`sudo`, a shell, `systemd-run`) takes it. A pipe is closed by the kernel however its holder ends.
-class Endings:
+class SignalHandler:
     """Turns signals, and the end of who started us, into a stop, or a reload.
 
     Args:

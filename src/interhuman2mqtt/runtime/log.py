@@ -21,10 +21,10 @@ import structlog
 from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
 
 from interhuman2mqtt.runtime.log_writer import LogWriter
-from interhuman2mqtt.runtime.redaction import hide, redact, redact_deep
+from interhuman2mqtt.runtime.redaction import redact, redact_deep, register_secret
 from interhuman2mqtt.runtime.sanitize import clean_lines, escape_json
 
-__all__ = ["RateLimitedLogger", "drain", "guard_streams", "hide", "print_error", "redact", "setup"]
+__all__ = ["RateLimitedLogger", "drain", "guard_streams", "print_error", "redact", "register_secret", "setup"]
 
 PRIORITIES = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
 """syslog(3), which the journal speaks"""
@@ -43,12 +43,15 @@ def setup(level: str = "info", format: str = "auto", stream: TextIO | None = Non
     number = logging.getLevelNamesMapping()[level.upper()]
     console = to.isatty() if format == "auto" else format == "console"
     structlog.configure(
-        processors=[*PREPARE, *(for_people(colors=to.isatty()) if console else for_machines(journal=is_journal(to)))],
+        processors=[
+            *PROCESSORS,
+            *(for_people(colors=to.isatty()) if console else for_machines(journal=is_journal(to))),
+        ],
         wrapper_class=structlog.make_filtering_bound_logger(number),
         logger_factory=structlog.WriteLoggerFactory(to),
         cache_logger_on_first_use=False,
     )
-    logging.basicConfig(level=number, handlers=[FromLibraries()], force=True)
+    logging.basicConfig(level=number, handlers=[StdlibHandler()], force=True)
 
 
 def guard_streams() -> None:
@@ -87,7 +90,7 @@ def _report_lost(lines: int) -> None:
 def for_people(*, colors: bool) -> list[Processor]:
     """Lines for a terminal, in local time."""
     return [
-        fit_for_terminal,
+        escape_controls,
         structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False),
         structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=structlog.dev.plain_traceback),
     ]
@@ -104,7 +107,7 @@ def json_line(logger: WrappedLogger, method: str, event: EventDict) -> str:
     return escape_json(str(render_json(logger, method, ordered)))
 
 
-def fit_for_terminal(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+def escape_controls(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     """Strip every text of the line of what a terminal obeys; the console shows all else as Python writes it."""
     return {key: clean_lines(value) if isinstance(value, str) else value for key, value in event.items()}
 
@@ -128,7 +131,7 @@ def without_secrets(_logger: WrappedLogger, _method: str, event: EventDict) -> E
     return {key: value if key == "level" else redact_deep(value) for key, value in event.items()}
 
 
-class FromLibraries(logging.Handler):
+class StdlibHandler(logging.Handler):
     """Hands what libraries log through `logging` to structlog, with the name of the library's logger."""
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -138,7 +141,7 @@ class FromLibraries(logging.Handler):
         log.log(level, record.getMessage(), library=record.name, exc_info=record.exc_info)
 
 
-PREPARE: list[Processor] = [
+PROCESSORS: list[Processor] = [
     structlog.contextvars.merge_contextvars,
     structlog.processors.add_log_level,
     structlog.processors.StackInfoRenderer(),

@@ -29,7 +29,7 @@ _forms: set[str] = set()
 _pattern: re.Pattern[str] | None = None
 
 
-def hide(secret: str) -> None:
+def register_secret(secret: str) -> None:
     """Let this secret show in no log line and no text that goes through `redact` from now on."""
     global _forms, _pattern  # noqa: PLW0603 - the secrets of a process are one list, which grows only
     if len(secret) >= SHORTEST:

@@ -9,7 +9,7 @@ _HARMFUL = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 """Unicode's categories of what a terminal obeys instead of showing it: controls, directions, line breaks."""
 
 
-_obeyed = re.compile("[\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+_CONTROLS = re.compile("[\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 """What JSON leaves as it is, and terminals obey."""
 
 
@@ -27,4 +27,4 @@ def clean_lines(text: object) -> str:
 
 def escape_json(encoded: str) -> str:
     """Return JSON that means the same, and in which nothing stands that a terminal obeys."""
-    return _obeyed.sub(lambda sign: f"\\u{ord(sign[0]):04x}", encoded)
+    return _CONTROLS.sub(lambda sign: f"\\u{ord(sign[0]):04x}", encoded)

@@ -86,13 +86,13 @@ class Session:
                     await self._line.send_error(answer.error, answer.message)
 
     async def _text(self, frame: str) -> None:
-        said = self._rules.read(frame, self._config, media_sent=self._gauges.chunks.value > 0)
-        if isinstance(said, Close):
+        outcome = self._rules.read(frame, self._config, media_sent=self._gauges.chunks.value > 0)
+        if isinstance(outcome, Close):
             await self._begin_drain()
             return
-        self._config = said
-        self._record.write("configured", config=said)
-        await self._line.send(messages.updated(said))
+        self._config = outcome
+        self._record.write("configured", config=outcome)
+        await self._line.send(messages.updated(outcome))
 
     async def _begin_drain(self) -> None:
         if self._draining:
