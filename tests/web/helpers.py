@@ -108,3 +108,6 @@ async def site(folder: Path, **web: Any) -> AsyncIterator[Site]:
                 made = Site(broker, publisher, client, process)
                 await made.fleet(lambda fleet: fleet["broker"]["state"] == "connected")
                 yield made
+            process.process.terminate()
+            with trio.fail_after(10):
+                assert await process.process.wait() == 0
