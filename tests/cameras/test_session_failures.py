@@ -1,5 +1,7 @@
 """A refusal of what was accepted before is doubted; media that is rejected again and again is not sent for ever."""
 
+import statistics
+
 import pytest
 import trio
 from trio.testing import MockClock
@@ -30,10 +32,10 @@ async def refused_for(seconds: float) -> tuple[float, list[RetryInfo]]:
 
 @pytest.mark.parametrize("seconds", [0.5, 3.0, 12.0])
 async def test_a_refusal_in_passing(autojump_clock: MockClock, seconds: float) -> None:
-    """A deployment of some seconds costs little more than it takes."""
-    took, retries = await refused_for(seconds)
-    assert took < 3 * seconds + 2
-    assert {type(waiting.outage) for waiting in retries} == {Outage}
+    """A deployment of some seconds costs little more than it takes; as pauses are random, so it is for most cameras."""
+    attempts = [await refused_for(seconds) for _ in range(101)]
+    assert statistics.median(took for took, _ in attempts) < 2 * seconds + 1
+    assert {type(waiting.outage) for _, retries in attempts for waiting in retries} == {Outage}
 
 
 async def test_a_refusal_that_lasts(autojump_clock: MockClock) -> None:

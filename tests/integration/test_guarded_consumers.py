@@ -12,7 +12,7 @@ import trio
 import trustme
 from msgspec import structs
 
-from publish.helpers import Bench, an_event_message, peer, small_broker
+from publish.helpers import Bench, an_event_message, login, peer, small_broker
 from support import npm
 from support.mosquitto import Broker, Tls, mosquitto
 from support.processes import ChildProcess, running
@@ -71,7 +71,7 @@ async def test_by_a_user_and_tls(tmp_path: Path, command: Command) -> None:
     async with guarded(tmp_path) as (broker, ca), consumer(tmp_path, command, broker, ca, "right") as process:
         await broker.wait_log("event/signal.detected (QoS 1)", within=30)
         assert b"right" not in await trio.Path(f"/proc/{process.process.pid}/cmdline").read_bytes()
-        bench = Bench(broker.url, mqtt={"username": "box", "ca_file": str(ca)}, password="box")
+        bench = Bench(broker.url, mqtt={**login(tmp_path, "box", user="box"), "ca_file": str(ca)})
         topic = "interhuman/lobby-1/front/event/signal.detected"
         bench.publisher.publish(structs.replace(an_event_message("front", 1, PAYLOAD), topic=topic))
         await bench.run_and_stop()

@@ -15,6 +15,7 @@ from interhuman2mqtt.events import Clock, Event
 from interhuman2mqtt.policy.budget_store import BudgetTable
 from interhuman2mqtt.publish.message import DropLog, DropReason, Message, MessageKind
 from interhuman2mqtt.publish.mqtt.sender import OutboxSender
+from interhuman2mqtt.publish.mqtt.subscriber import Subscriber
 from interhuman2mqtt.publish.mqtt.types import BrokerState
 from interhuman2mqtt.publish.outbox.queue import OutboxQueue
 from interhuman2mqtt.publish.service import BrokerStats
@@ -78,11 +79,11 @@ def an_answer_message(text: str) -> Message:
     return Message(topic=topic, payload=text.encode(), kind=MessageKind.ANSWER, retain=False)
 
 
-def login(folder: Path, password: str) -> dict[str, Any]:
-    """Keys of `[mqtt]` for the user `edge`, whose password is in a file."""
-    file = folder / "edge.pw"
+def login(folder: Path, password: str, user: str = "edge") -> dict[str, Any]:
+    """Keys of `[mqtt]` for this user, whose password is in a file."""
+    file = folder / f"{user}.pw"
     file.write_text(password)
-    return {"username": "edge", "password": SecretRef(file=str(file))}
+    return {"username": user, "password": SecretRef(file=str(file))}
 
 
 class Bench:
@@ -94,7 +95,9 @@ class Bench:
         *,
         mqtt: dict[str, Any] | None = None,
         outbox: OutboxQueue | None = None,
-        **options: Any,
+        subscriber: Subscriber | None = None,
+        timeout: float = 10.0,
+        keepalive: int = 30,
     ) -> None:
         self.states: list[BrokerState] = []
         self.dropped: list[tuple[str, str, str]] = []
@@ -109,7 +112,9 @@ class Bench:
             drops=self,
             acked=BrokerStats(),
             observer=self,
-            **options,
+            subscriber=subscriber,
+            timeout=timeout,
+            keepalive=keepalive,
         )
 
     def report(self, message: Message | None, reason: DropReason, detail: str, /) -> None:
