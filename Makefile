@@ -26,9 +26,9 @@ SAMPLE := $(addprefix tests/,publish/mqtt/test_paho_client.py publish/mqtt/test_
 	integration/test_whole_run.py::test_a_file)
 
 # What the tests run beside the package: a broker, a camera, FFmpeg to compare with, systemd's own checks, strace to see
-# what reaches the disk, and a compiler for what sets the clock of one process.
+# what reaches the disk, a compiler for what sets the clock of one process, and a browser (12 s on a bare Debian).
 PACKAGES := mosquitto ffmpeg systemd strace gcc libc6-dev python3-gi gir1.2-gst-rtsp-server-1.0 gstreamer1.0-rtsp \
-	gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad
+	gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad chromium
 
 help:  ## what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,9 +47,7 @@ test: packages bytecode lint lowest  ## lint, then all tests; the branches of ev
 lowest: $(LOWEST)/complete packages  ## a sample of the tests with the lowest versions that are allowed
 	@$(LOWEST)/bin/python -m pytest -q -n $(JOBS) -p no:cacheprovider $(SAMPLE)
 
-test-full: $(STAMP) $(RELEASE) packages  ## the long grids that the default suite samples, and a browser
-	@.ci/packages chromium
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --group browser
+test-full: $(STAMP) $(RELEASE) packages  ## the long grids that the default suite samples
 	@$(BIN)/python -m pytest -n $(JOBS) -m full $(ARGS)
 
 box: $(STAMP)  ## a whole Debian as an edge box in QEMU, judged, about ten minutes: REL=12 or 13

@@ -1,43 +1,18 @@
-"""The page in a real Chromium."""
+"""The page in a real Chromium: a sample by default, whole stories in `make test-full`."""
 
 import json
-import shutil
 from pathlib import Path
-from typing import Any
 
 import pytest
 import trio
+from playwright.sync_api import Page
 
 from support.mosquitto import subscribed
 from support.processes import in_background
+from web.chromium import in_chromium
 from web.helpers import BOX, CAMERA, PASSWORD, Site, ago, site
 
-playwright = pytest.importorskip("playwright.sync_api")
-pytestmark = [
-    pytest.mark.full,
-    pytest.mark.skipif(shutil.which("chromium") is None, reason="Debian's chromium is not installed"),
-]
-
-
-class Looked:
-    """A tab of a browser, and what its console complained of."""
-
-    def __init__(self, tab: Any, url: str) -> None:
-        self.tab = tab
-        self.errors: list[str] = []
-        tab.on("pageerror", lambda error: self.errors.append(str(error)))
-        tab.on("console", lambda line: self.errors.append(line.text) if line.type == "error" else None)
-        tab.goto(url)
-
-
-def in_chromium(url: str, act: Any) -> list[str]:
-    """Do something in a tab; returns what its console complained of. Blocks."""
-    with playwright.sync_playwright() as browsers:
-        browser = browsers.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-        looked = Looked(browser.new_page(locale="en-GB"), url)
-        act(looked.tab)
-        browser.close()
-        return looked.errors
+TILE = f".tile[data-key='{BOX}/{CAMERA}']"
 
 
 async def a_camera(page: Site) -> None:
@@ -50,14 +25,34 @@ async def a_camera(page: Site) -> None:
     await page.fleet(lambda fleet: fleet["cameras"])
 
 
-async def test_what_happens_is_seen(tmp_path: Path) -> None:
-    """A tile stands in the fleet, changes as something happens, and leads to a timeline on which a gap is hatched."""
+async def test_an_event_is_seen(tmp_path: Path) -> None:
+    """A tile stands in the fleet with its gap hatched, and shows a signal that is published while one looks."""
     async with site(tmp_path) as page:
         await a_camera(page)
         seen = trio.Event()
 
-        def look(tab: Any) -> None:
-            tab.wait_for_selector(f".tile[data-key='{BOX}/{CAMERA}'] rect.k-gap")
+        def look(tab: Page) -> None:
+            tab.wait_for_selector(f"{TILE} rect.k-gap")
+            trio.from_thread.run_sync(seen.set)
+            tab.wait_for_selector(f"{TILE} >> text=confusion")
+
+        async def happen() -> None:
+            await seen.wait()
+            await page.say(f"{BOX}/{CAMERA}/state/signals", {"at": ago(0), "signals": {"confusion": {}}}, retain=True)
+
+        async with in_background(happen):
+            assert await in_chromium(str(page.client.base_url), look) == []
+
+
+@pytest.mark.full
+async def test_from_the_fleet_to_the_fortnight(tmp_path: Path) -> None:
+    """A tile changes as something happens, and leads to a timeline on which a gap is hatched, and to the fortnight."""
+    async with site(tmp_path) as page:
+        await a_camera(page)
+        seen = trio.Event()
+
+        def look(tab: Page) -> None:
+            tab.wait_for_selector(f"{TILE} rect.k-gap")
             trio.from_thread.run_sync(seen.set)
             tab.wait_for_selector(".tile.needs >> text=no answer")
             tab.click(".tile a")
@@ -75,15 +70,16 @@ async def test_what_happens_is_seen(tmp_path: Path) -> None:
             await page.status("offline", reason="unreachable", detail="no answer", gap={"start_at": ago(0)})
 
         async with in_background(happen):
-            assert await trio.to_thread.run_sync(in_chromium, str(page.client.base_url), look) == []
+            assert await in_chromium(str(page.client.base_url), look) == []
 
 
+@pytest.mark.full
 async def test_a_pause_from_the_page(tmp_path: Path) -> None:
     """Who has logged in pauses a camera by a button, and reads what the box says; a wrong password is refused."""
     async with site(tmp_path) as page, subscribed(page.broker, "interhuman/+/bridge/request/+") as asked:
         await a_camera(page)
 
-        def look(tab: Any) -> None:
+        def look(tab: Page) -> None:
             tab.goto(f"{page.client.base_url}#/camera/{BOX}/{CAMERA}")
             tab.wait_for_selector("button[data-act=pause][disabled]")
             tab.click("#login")
@@ -101,5 +97,5 @@ async def test_a_pause_from_the_page(tmp_path: Path) -> None:
             await page.say(f"{BOX}/bridge/response/pause", {"status": "ok", "transaction": request["transaction"]})
 
         async with in_background(answer):
-            errors = await trio.to_thread.run_sync(in_chromium, str(page.client.base_url), look)
+            errors = await in_chromium(str(page.client.base_url), look)
         assert [error for error in errors if "401" not in error] == []
