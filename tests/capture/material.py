@@ -4,7 +4,7 @@ import hashlib
 import inspect
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -100,8 +100,7 @@ class Captured:
 
     def pull(self, recording: Recorder, *, source_ended: bool = False) -> PulledChunk | None:
         """What one pull gets."""
-        recording.is_pulled = True
-        return recording.next_chunk(self.tracks, source_ended=source_ended)
+        return pull(recording, self.tracks, source_ended=source_ended)
 
     def next(self, recording: Recorder, *, source_ended: bool = False) -> PulledChunk:
         """What one pull gets that must get something."""
@@ -113,6 +112,13 @@ class Captured:
         """Every chunk that pulling gives, as long as it gives one."""
         while not recording.is_ended and (cut := self.pull(recording, source_ended=source_ended)):
             yield cut
+
+
+def pull(recording: Recorder, tracks: "Mapping[int, Tracks]", *, source_ended: bool) -> PulledChunk | None:
+    """What one pull gets, a copy of its media: that is overwritten by the next chunk's."""
+    recording.is_pulled = True
+    cut = recording.next_chunk(tracks, source_ended=source_ended)
+    return (cut[0], bytes(cut[1])) if cut else None
 
 
 def captured(clip: Clip | Path, **changes: Any) -> Captured:

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec import structs
 
-from capture.material import SMALL, Captured, PulledChunk, captured
+from capture.material import SMALL, Captured, PulledChunk, captured, pull
 from interhuman2mqtt.capture import ipc
 from interhuman2mqtt.capture.chunk_length import SHORT_OF_CHUNK, Bounds, chunk_lengths
 from interhuman2mqtt.capture.recorder import Recorder
@@ -76,8 +76,7 @@ class Camera:
 
     def pull(self, *, source_ended: bool = False) -> PulledChunk | None:
         """What there is now."""
-        self.recording.is_pulled = True
-        return self.recording.next_chunk(self.tracks, source_ended=source_ended)
+        return pull(self.recording, self.tracks, source_ended=source_ended)
 
 
 _small: list[Captured] = []

@@ -5,6 +5,7 @@ import signal
 import struct
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ import trio.testing
 from capture.material import SMALL, a_command
 from capture.workers import ENOUGH_S, PATIENT, is_gone, working
 from interhuman2mqtt.cameras.worker import start_worker
+from interhuman2mqtt.capture import __main__ as worker
 from interhuman2mqtt.capture import ipc
 
 
@@ -240,3 +242,28 @@ async def test_nothing_is_left_of_twenty_workers() -> None:
     assert descriptors() == before
     assert trio.lowlevel.current_statistics().tasks_living == tasks
     assert all(map(is_gone, processes))
+
+
+def test_frames_are_written_whole_through_signals() -> None:
+    """Frames arrive whole and in order where signals interrupt the writing, as they do when a process is thawed."""
+    parts = [bytes([n]) * size for n, size in enumerate((9, 1 << 20, 0, 300, 1 << 19))]
+    ours, theirs = os.pipe()
+    received = bytearray()
+
+    def read() -> None:
+        while data := os.read(ours, 4096):
+            received.extend(data)
+        os.close(ours)
+
+    reader = threading.Thread(target=read)
+    before = signal.signal(signal.SIGALRM, lambda *_: None)
+    signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.0005)
+    try:
+        reader.start()
+        worker.write_all(theirs, parts)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+        os.close(theirs)
+        reader.join()
+    assert received == b"".join(parts)

@@ -65,7 +65,7 @@ def films(capture: Capture) -> list[bytes]:
         recording.is_pulled = True
         cut = recording.next_chunk(capture.tracks, source_ended=True)
         assert cut
-        found.append(cut[1])
+        found.append(bytes(cut[1]))
         take = ring.gop(serial).epoch
         while serial < ring.complete_end and ring.gop(serial).epoch == take:
             serial += 1

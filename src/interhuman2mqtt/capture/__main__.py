@@ -24,6 +24,7 @@ import threading
 import time
 import traceback
 from collections import deque
+from collections.abc import Sequence
 from typing import BinaryIO
 
 import av
@@ -54,7 +55,7 @@ STACK_BYTES = 64 << 20
 class Worker:
     """One source and the recordings of it."""
 
-    def __init__(self, command: ipc.Open, commands: deque[ipc.Command], frames: BinaryIO) -> None:
+    def __init__(self, command: ipc.Open, commands: deque[ipc.Command], frames: int) -> None:
         self._capture = Capture(command)
         self._commands = commands
         self._frames = frames
@@ -70,9 +71,10 @@ class Worker:
         threading.Thread(target=self._capture.run, name="capture", daemon=True).start()
         while True:
             self._wait()
+            parts: list[bytes | memoryview] = []
             for head, payload in self._due_frames():
-                self._frames.write(ipc.pack(head, payload))
-            self._frames.flush()
+                parts += [ipc.pack(head, len(payload)), payload]
+            write_all(self._frames, parts)
 
     def stop(self) -> None:
         """Close the source in good order."""
@@ -89,12 +91,12 @@ class Worker:
             if not (self._commands or self._snapshots):
                 self._capture.changed.wait(max(self._heartbeat_at - time.monotonic(), 0))
 
-    def _due_frames(self) -> list[tuple[ipc.Frame, bytes]]:
+    def _due_frames(self) -> list[tuple[ipc.Frame, bytes | memoryview]]:
         """Return what is to be sent now; muxed under the lock, because the ring must not drop what is being read."""
         with self._capture.changed:
             while self._commands:
                 self._handle(self._commands.popleft())
-            due: list[tuple[ipc.Frame, bytes]] = [(frame, b"") for frame in self._status_frames()]
+            due: list[tuple[ipc.Frame, bytes | memoryview]] = [(frame, b"") for frame in self._status_frames()]
             while self._snapshots:
                 due.append(self._snapshots.popleft())
             for recording in list(self._recordings.values()):
@@ -164,9 +166,23 @@ def receive_command(stream: BinaryIO) -> ipc.Command | None:
     return ipc.unpack_command(stream.read(header))
 
 
-def detach_stdout() -> BinaryIO:
+def write_all(pipe: int, parts: Sequence[bytes | memoryview]) -> None:
+    """Write the parts one after the other, in one call where the pipe takes them all: the daemon wakes once.
+
+    A signal, and be it the one after a stop (SIGCONT), ends a call in the middle of what it writes.
+    """
+    rest = [memoryview(part) for part in parts]
+    while rest:
+        written = os.writev(pipe, rest)
+        while rest and written >= len(rest[0]):
+            written -= len(rest.pop(0))
+        if rest:
+            rest[0] = rest[0][written:]
+
+
+def detach_stdout() -> int:
     """Return the pipe to the daemon, on a descriptor of its own; whatever else prints, prints to stderr."""
-    frames = os.fdopen(os.dup(1), "wb", buffering=PIPE_BYTES)
+    frames = os.dup(1)
     with contextlib.suppress(OSError):  # the kernel lets one user have only so much
         fcntl.fcntl(frames, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
     os.dup2(2, 1)

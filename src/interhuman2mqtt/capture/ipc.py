@@ -210,10 +210,10 @@ _commands: msgspec.json.Decoder[Command] = msgspec.json.Decoder(Command)
 _frames: msgspec.json.Decoder[Frame] = msgspec.json.Decoder(Frame)
 
 
-def pack(message: Command | Frame, payload: bytes = b"") -> bytes:
-    """Return one message as it goes through the pipe."""
+def pack(message: Command | Frame, payload_size: int = 0) -> bytes:
+    """Return one message as it goes through the pipe, but for its payload, which comes next."""
     header = _encode(message)
-    return b"".join((PREFIX.pack(len(header), len(payload)), header, payload))
+    return PREFIX.pack(len(header), payload_size) + header
 
 
 def unpack_prefix(prefix: bytes) -> tuple[int, int]:
