@@ -73,6 +73,8 @@ def _of_cameras() -> Iterator[Channel]:
     yield Channel("status", f"{CAMERA}/status", said, _json(CameraStatus))
     said = "Every event, once and in order; the last level is the API's own type, or `coverage.gap`."
     yield Channel("event", f"{CAMERA}/event/{{type}}", said, event, retain=False)
+    said = "What was recorded and analysed later, with `origin` `upload`: nothing is to act on it. Changes no `state`."
+    yield Channel("late", f"{CAMERA}/late/{{type}}", said, event, retain=False)
     for name in payloads.NAMES:
         said, found = STATES[name]
         payload = event if found is Event else _json(found)

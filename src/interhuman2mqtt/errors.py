@@ -79,6 +79,8 @@ class Reason(StrEnum):
     """The account's usage quota, or the token's budget, is spent."""
     MEDIA_REJECTED = "media_rejected"
     """The cloud could not use the media that it was sent."""
+    JOB_LOST = "job_lost"
+    """The cloud may have analysed a file, and its result is not to be had."""
     CLOUD_ERROR = "cloud_error"
     """The cloud failed in a way of its own."""
     CONNECTION_LOST = "connection_lost"

@@ -16,6 +16,13 @@ class Clock(StrEnum):
     UNKNOWN = "unknown"
 
 
+class Origin(StrEnum):
+    """The way by which the cloud was sent what an event is about."""
+
+    STREAM = "stream"
+    UPLOAD = "upload"
+
+
 class Range(Struct, frozen=True):
     """A half-open span of a camera's time, in UTC; `end_at` is None while it is still open."""
 
@@ -24,7 +31,7 @@ class Range(Struct, frozen=True):
 
 
 class Event(Struct, frozen=True, kw_only=True):
-    """One event of a camera, as it is published on `<camera>/event/<type>`."""
+    """One event of a camera, as it is published on `<camera>/event/<type>`, or on `<camera>/late/<type>`."""
 
     schema: Literal[1] = 1
     id: str
@@ -46,6 +53,8 @@ class Event(Struct, frozen=True, kw_only=True):
     clock: Clock
     replayed: bool = False
     late: bool = False
+    origin: Origin = Origin.STREAM
+    """By `upload` comes what was recorded, and analysed later: it changes no state."""
     synthetic: bool | UnsetType = UNSET
     """True where we close what the session left open."""
     data: dict[str, Any]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from interhuman2mqtt.errors import Reason
-from interhuman2mqtt.events import CameraStatus, Range, State
+from interhuman2mqtt.events import CameraStatus, Origin, Range, State
 from interhuman2mqtt.publish.message import Message, MessageKind
 from interhuman2mqtt.publish.payloads import BridgeHealth, BridgeInfo, BridgeStatus
 from interhuman2mqtt.publish.publisher import CameraTopics
@@ -51,6 +51,7 @@ def test_an_event_is_published_as_the_contract_shows() -> None:
         "clock": "synced",
         "replayed": False,
         "late": False,
+        "origin": "stream",
         "data": data,
     }
 
@@ -62,6 +63,17 @@ def test_ranges_and_an_older_dialects_original_go_along() -> None:
     assert payload["ranges_at"] == [{"start_at": "2026-11-22T12:00:00Z", "end_at": None}]
     assert (payload["synthetic"], payload["raw"]) == (True, {"signals": []})
     assert not {"ranges_at", "synthetic", "raw"} & set(json.loads(TOPICS.event(an_event()).payload))
+
+
+@given(types, data)
+def test_what_comes_of_a_recording_never_acts(type_: str, data: dict[str, Any]) -> None:
+    """An event of an upload is published on `late/<type>` alone, and changes no state, then or later."""
+    camera = CameraTopics(TOPICS, "front")
+    (message,) = camera.messages(structs.replace(an_event(type_, data), origin=Origin.UPLOAD, late=True))
+    assert_publishable(message)
+    assert message.topic.rpartition("/")[0] == "interhuman/lobby-1/front/late"
+    assert json.loads(message.payload)["origin"] == "upload"
+    assert camera.messages(an_event()) == CameraTopics(TOPICS, "front").messages(an_event())
 
 
 @given(types, data)

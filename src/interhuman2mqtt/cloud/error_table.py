@@ -169,8 +169,13 @@ def refusal(status: int, headers: Mapping[str, str], body: bytes, now: datetime)
         answer = msgspec.json.decode(body, type=_Body)
     rule = ERRORS.get(answer.error_id or "") or of_status(status)
     text = phrase(f"HTTP {status}", answer.error_id, answer.message)
+    return rule.exception(text, retry_after_of(headers, now))
+
+
+def retry_after_of(headers: Mapping[str, str], now: datetime) -> float | None:
+    """Return the seconds of an answer's `Retry-After`; None without one."""
     # its dates are by its own clock: ours may not have been set yet, and an hour beside it would be an hour's pause
-    return rule.exception(text, retry_after(headers.get("retry-after"), _date(headers.get("date")) or now))
+    return retry_after(headers.get("retry-after"), _date(headers.get("date")) or now)
 
 
 def retry_after(value: str | None, now: datetime) -> float | None:

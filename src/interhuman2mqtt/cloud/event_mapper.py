@@ -182,8 +182,8 @@ class EventMapper:
             clock=self._clock.state,
             replayed=start is not None and start < self._replayed_until - ROUNDED_S,
             synthetic=synthetic,
-            data=_redacted(message.data, self._redact),
-            raw=UNSET if message.raw is None else _redacted(message.raw, self._redact),
+            data=redacted(message.data, self._redact),
+            raw=UNSET if message.raw is None else redacted(message.raw, self._redact),
         )
 
     def _start_at(self, media: float | None) -> datetime | None:
@@ -221,15 +221,15 @@ def seconds_of(fields: object, name: str) -> float | None:
     return value if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
-def _redacted(value: Any, fields: frozenset[str]) -> Any:
+def redacted(value: Any, fields: frozenset[str]) -> Any:
     """Return JSON without the named fields, and without any secret of ours, at any depth.
 
     After decoding, because JSON can write a secret with escapes that no search of the text finds.
     """
     if isinstance(value, dict):
-        return {redact(name): _redacted(inner, fields) for name, inner in value.items() if name not in fields}
+        return {redact(name): redacted(inner, fields) for name, inner in value.items() if name not in fields}
     if isinstance(value, list):
-        return [_redacted(inner, fields) for inner in value]
+        return [redacted(inner, fields) for inner in value]
     return redact(value) if isinstance(value, str) else value
 
 

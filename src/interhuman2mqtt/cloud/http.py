@@ -185,14 +185,17 @@ class UpgradeRequest(NamedTuple):
 
 def address_of(url: SplitResult) -> HostPort:
     """Return host and port of the cloud."""
-    return HostPort(url.hostname or "", url.port or (443 if url.scheme == "wss" else 80))
+    return HostPort(url.hostname or "", url.port or _default_port(url))
 
 
 def host_header(url: SplitResult) -> str:
     """Return the `Host` header, with a port only where it is not the scheme's own (RFC 9110, 7.2)."""
-    default = 443 if url.scheme == "wss" else 80
     address = address_of(url)
-    return str(address) if address.port != default else str(address).rpartition(":")[0]
+    return str(address) if address.port != _default_port(url) else str(address).rpartition(":")[0]
+
+
+def _default_port(url: SplitResult) -> int:
+    return 443 if url.scheme in {"wss", "https"} else 80
 
 
 def resource(url: SplitResult, model: str | None) -> str:

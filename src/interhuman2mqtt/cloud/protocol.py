@@ -149,7 +149,7 @@ def _envelope(frame: str | bytes) -> dict[str, Any]:
         raise _NotAMessageError(f"not JSON: {_without_content(error)}") from error
     if not isinstance(value, dict):
         raise _NotAMessageError(f"a JSON {type(value).__name__} where an object belongs")
-    if _too_deep(value):
+    if too_deep(value):
         raise _NotAMessageError("nested too deeply")
     return value
 
@@ -158,7 +158,7 @@ def _without_content(error: ValueError) -> str:
     return error.reason if isinstance(error, UnicodeEncodeError | UnicodeDecodeError) else str(error)
 
 
-def _too_deep(value: object) -> bool:
+def too_deep(value: object) -> bool:
     """Decide, without recursion, whether JSON goes deeper than `MAX_DEPTH`."""
     level = [value]
     for _ in range(MAX_DEPTH):

@@ -7,7 +7,7 @@ import trio
 from msgspec import Struct, structs
 
 from interhuman2mqtt.errors import Reason
-from interhuman2mqtt.events import ActiveSignal, CameraStatus, Event, State
+from interhuman2mqtt.events import ActiveSignal, CameraStatus, Event, Origin, State
 from interhuman2mqtt.publish import payloads
 from interhuman2mqtt.publish.message import Message
 from interhuman2mqtt.publish.topics import Topics
@@ -103,7 +103,12 @@ class CameraTopics:
         self._active: payloads.Active = {}
 
     def messages(self, event: Event) -> tuple[Message, ...]:
-        """Return the event itself, then what it changes, in the order in which they are to be published."""
+        """Return the event itself, then what it changes, in the order in which they are to be published.
+
+        What comes of a recording changes nothing: it may be hours old, and nobody is to act on it.
+        """
+        if event.origin is not Origin.STREAM:
+            return (self._topics.event(event),)
         self._active = payloads.fold_signals(self._active, event)
         changed = payloads.derive(self._active, event)
         states = (self._topics.state(self._camera, name, value, event.id) for name, value in changed.items())

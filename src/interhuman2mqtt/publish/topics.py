@@ -6,7 +6,7 @@ from datetime import datetime
 import msgspec
 from msgspec import Struct, structs
 
-from interhuman2mqtt.events import CameraStatus, Event
+from interhuman2mqtt.events import CameraStatus, Event, Origin
 from interhuman2mqtt.publish import payloads
 from interhuman2mqtt.publish.message import Message, MessageKind
 from interhuman2mqtt.publish.payloads import BridgeHealth, BridgeInfo, BridgeState, BridgeStatus
@@ -49,10 +49,11 @@ class Topics:
         return f"{self._prefix}/{camera}/{name}"
 
     def event(self, event: Event) -> Message:
-        """Return `<camera>/event/<type>`: once, in order, never retained."""
+        """Return `<camera>/event/<type>`, of a recording `<camera>/late/<type>`: once, in order, never retained."""
         name = level(event.type)
+        branch = "event" if event.origin is Origin.STREAM else "late"
         return Message(
-            topic=self.of(event.camera, f"event/{name}"),
+            topic=self.of(event.camera, f"{branch}/{name}"),
             payload=_encode(event),
             kind=MessageKind.EVENT,
             retain=False,

@@ -208,7 +208,8 @@ def _refuse_by(fault: Fault | None) -> None:
 
 
 def _gateway(status: int) -> HttpResponse:
-    return HttpResponse(status, b"<html><h1>no such upstream</h1></html>", "text/html")
+    body = b"" if status in {204, 304} else b"<html><h1>no such upstream</h1></html>"  # RFC 9110, 15.3.5 and 15.4.5
+    return HttpResponse(status, body, "text/html")
 
 
 def _pause(fault: Fault | None) -> float:

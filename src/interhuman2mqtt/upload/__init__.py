@@ -1,0 +1,1 @@
+"""Recordings: files sent to the upload endpoints, their jobs, and the events that come of them, which are late."""

@@ -1,0 +1,114 @@
+"""The events of an analysis that comes late: the stream's own types, dated by when the recording began; no I/O.
+
+They are told apart from the stream's by `origin`, stand on topics of their own, and change no state: what was true an
+hour ago must not switch a lamp on now.
+"""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+from interhuman2mqtt.cloud.event_mapper import redacted
+from interhuman2mqtt.events import Clock, Event, Origin
+from interhuman2mqtt.upload.result import Analysis, EngagementSpan
+
+
+class LateOrigin(NamedTuple):
+    """Whose events they are, and when what they are about began."""
+
+    box: str
+    camera: str
+    scope: str
+    """The job's id, or on v1 our own of the request: a repeat has the same ids of events."""
+    session: str
+    """Our own UUID of the request."""
+    start_at: datetime
+    """When the file begins (UTC)."""
+    received_at: datetime
+    clock: Clock
+    redact: frozenset[str] = frozenset()
+    """Fields that must not leave the box."""
+    level_before: str | None = None
+    """The engagement's level at the end of the part before, where it ends at `start_at`."""
+
+
+class _Entry(NamedTuple):
+    """An event before it is dated. They sort by time; what ends comes before what begins."""
+
+    at: float
+    rank: int
+    type: str
+    start: float | None
+    end: float | None
+    data: dict[str, Any]
+
+
+def late_events(analysis: Analysis, origin: LateOrigin) -> tuple[Event, ...]:
+    """Return the events of a file, in the order in which they would have come."""
+    entries = sorted((*_signals(analysis), *_engagement(analysis, origin.level_before)), key=lambda entry: entry[:2])
+    entries += [*_quality(analysis), *_feedback(analysis)]
+    return tuple(_event(origin, number, entry) for number, entry in enumerate(entries, start=1))
+
+
+def level_after(analysis: Analysis, before: str | None) -> str | None:
+    """Return the engagement's level at the end of a file."""
+    return analysis.engagement[-1].state if analysis.engagement else before
+
+
+def _signals(analysis: Analysis) -> Iterator[_Entry]:
+    for span in analysis.signals:
+        detected = {"signal_type": span.type, "start": span.start, **span.data}
+        yield _Entry(span.start, 2, "signal.detected", span.start, None, detected)
+        ended = {"signal_type": span.type, "end": span.end}
+        yield _Entry(span.end, 0, "signal.ended", span.start, span.end, ended)
+
+
+def _engagement(analysis: Analysis, before: str | None) -> Iterator[_Entry]:
+    first = (EngagementSpan(before, 0.0, 0.0),) if before is not None else ()
+    spans = (*first, *analysis.engagement)
+    changes = [later for earlier, later in pairwise(spans) if later.state != earlier.state]
+    for span in changes if before is not None else (*spans[:1], *changes):
+        data = {"state": span.state, "start": span.start}
+        yield _Entry(span.start, 1, "engagement.updated", span.start, None, data)
+
+
+def _quality(analysis: Analysis) -> Iterator[_Entry]:
+    data = {"overall": analysis.overall, "timeline": analysis.timeline}
+    given = {name: value for name, value in data.items() if value is not None}
+    if given:
+        end = analysis.duration or max((entry["end"] for entry in analysis.timeline or ()), default=0.0)
+        yield _Entry(end, 3, "conversation_quality.updated", 0.0, end, given)
+
+
+def _feedback(analysis: Analysis) -> Iterator[_Entry]:
+    if analysis.feedback is not None:
+        yield _Entry(0.0, 4, "feedback.generated", 0.0, analysis.duration, {"feedback": analysis.feedback})
+
+
+def _event(origin: LateOrigin, number: int, entry: _Entry) -> Event:
+    return Event(
+        id=f"{origin.box}/{origin.camera}/{origin.scope}/{number}",
+        box=origin.box,
+        camera=origin.camera,
+        type=entry.type,
+        session=origin.session,
+        correlation_id=None,
+        timestamp=None,
+        received_at=origin.received_at,
+        start_at=_dated(origin, entry.start),
+        end_at=_dated(origin, entry.end),
+        clock=origin.clock,
+        late=True,
+        origin=Origin.UPLOAD,
+        data=redacted(entry.data, origin.redact),
+    )
+
+
+def _dated(origin: LateOrigin, seconds: float | None) -> datetime | None:
+    if seconds is None:
+        return None
+    try:
+        return origin.start_at + timedelta(seconds=seconds)
+    except OverflowError:  # beyond the calendar
+        return None
