@@ -12,11 +12,13 @@ from trio.testing import MockClock
 
 from cameras.helpers import RecordingPublisher
 from interhuman2mqtt.cameras.coverage import SAVE_S, Coverage, DatedGap
+from interhuman2mqtt.cameras.coverage_file import FORMAT, STAMP
 from interhuman2mqtt.cameras.gap_events import CameraEvents
 from interhuman2mqtt.cameras.gaps import AudioGap
 from interhuman2mqtt.cameras.status import StatusTracker
 from interhuman2mqtt.errors import Reason
 from interhuman2mqtt.events import ActiveSignal, Clock, MediaChunk
+from interhuman2mqtt.runtime import format_versions
 from support.clocks import NOON, Clocks
 
 DAY_S = 86400.0
@@ -384,6 +386,71 @@ async def test_it_is_written_while_things_change_and_only_then(tmp_path: Path, a
     assert SAVE_S <= 10  # what the README says of a gap's beginning after a crash
 
 
+def newer(file: Path, at_s: float) -> Path:
+    """Set a file aside as an older version than the present one does, so many seconds after noon."""
+    return format_versions.set_aside(file, FORMAT, f"{at(at_s):{STAMP}}")
+
+
+def test_a_file_of_a_newer_version(tmp_path: Path) -> None:
+    """It is set aside whole, and the cameras begin anew."""
+    content = b'{"schema": 3, "shape": "another"}'
+    (tmp_path / "coverage.json").write_bytes(content)
+    with structlog.testing.capture_logs() as lines:
+        assert Life(tmp_path, Clocks()).published == []
+    assert [line["event"] for line in lines] == ["coverage of a newer version"]
+    [moved] = tmp_path.iterdir()
+    assert (moved.name.split("-")[0], moved.read_bytes()) == ("coverage.json.newer", content)
+
+
+@pytest.mark.parametrize("boots", [0, 1])
+async def test_the_time_before_a_downgrade_is_a_gap_after_the_upgrade(tmp_path: Path, boots: int) -> None:
+    """Between the newer version and the older one that could not read its file nothing was analysed: once it is."""
+    clocks = Clocks()
+    before = Life(tmp_path, clocks)
+    before.delivers(10)
+    before.coverage.set_reason("front", Reason.STOPPED)
+    await before.coverage.save()
+    clocks.run(20)
+    newer(tmp_path / "coverage.json", 30)
+    older = Life(tmp_path / "older", clocks)
+    older.delivers(40)
+    older.coverage.set_reason("front", Reason.STOPPED)
+    await older.coverage.save()
+    (tmp_path / "older" / "coverage.json").rename(tmp_path / "coverage.json")
+    clocks.run(10)
+    for _ in range(boots):
+        clocks.reboot(0)
+    after = Life(tmp_path, clocks)
+    expected = [("front", dated(70, 80, Reason.STOPPED)), ("front", dated(10, 30, Reason.STOPPED))]
+    assert after.published == expected
+    await after.coverage.save()
+    assert Life(tmp_path, clocks).published == []
+
+
+async def test_a_clock_that_does_not_lead_to_what_was_set_aside(tmp_path: Path) -> None:
+    """Where the boots between were never dated, the gap before the downgrade has a beginning and no length."""
+    clocks = Clocks()
+    before = Life(tmp_path, clocks)
+    before.delivers(10)
+    await before.coverage.save()
+    newer(tmp_path / "coverage.json", 30)
+    clocks.reboot(0, datetime(1970, 1, 1, tzinfo=UTC), synced=False)
+    assert Life(tmp_path, clocks).published == [("front", DatedGap(at(10), None, Reason.POWER_CUT, None))]
+    assert [file.name for file in tmp_path.iterdir()] == []  # noqa: ASYNC240 - a folder in memory
+
+
+def test_what_was_set_aside_is_damaged(tmp_path: Path) -> None:
+    """It is quarantined and reported, and costs nothing else."""
+    (tmp_path / "coverage.json").write_text("{}")
+    newer(tmp_path / "coverage.json", 0)
+    (tmp_path / "coverage.json").write_text('{"schema": 2}')
+    newer(tmp_path / "coverage.json", 1)
+    with structlog.testing.capture_logs() as lines:
+        assert Life(tmp_path, Clocks()).published == []
+    assert [line["event"] for line in lines] == ["coverage of a newer version is lost"] * 2
+    assert all(".damaged-" in file.name for file in tmp_path.iterdir())
+
+
 DAMAGED = [
     b"",
     b"{",
@@ -391,7 +458,7 @@ DAMAGED = [
     b'{"saved_at": 7}',
     b"[" * 100_000,
     b'{"cameras": {}}',
-    b'{"schema": 3}',
+    b'{"schema": "3"}',
     b'{"schema": 2, "saved": {"wall": 1e18, "synced": true, "boot": "b", "uptime": 1}}',
     b'{"schema": 2, "saved": {"wall": 1, "synced": true, "boot": "b", "uptime": 0}, "cameras": {"f": {"until": 1e18}}}',
 ]

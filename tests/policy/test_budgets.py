@@ -237,7 +237,7 @@ async def test_a_damaged_file(content: bytes, tmp_path: Path, wall: Wall, disk: 
     for _ in range(2):
         assert aside.read_bytes() == content
         assert await refused(budgets) == (
-            f"{aside} is damaged, so today counts as spent: it waits for tomorrow, or until that is removed"
+            f"{aside} could not be read, so today counts as spent, until tomorrow or until that is moved away"
         )
         budgets = await opened(tmp_path, wall, disk, front=3600.0)
     wall.turn(days=1)
@@ -260,6 +260,39 @@ async def test_somebody_removes_the_damaged_file(
         await trio.sleep(2 * RETRY_S)
         assert budgets.why("front") is None
         nursery.cancel_scope.cancel()
+
+
+async def test_a_downgrade_and_the_upgrade_after_it(tmp_path: Path, wall: Wall, disk: InlineBlocking) -> None:
+    """A file of a newer version is set aside whole, the day counts as spent, and the upgrade counts both together."""
+    file = tmp_path / "budget.json"
+    budgets = await opened(tmp_path, wall, disk, front=3600.0)
+    await budgets.charge("front", 50.0)
+    await budgets.meter.close()
+    newer = file.read_bytes().replace(b'"schema":1', b'"schema":2,"by_hour":{}')
+    file.write_bytes(newer)
+    budgets = await opened(tmp_path, wall, disk, front=3600.0)
+    aside = tmp_path / "budget.json.newer-2-2026-11-24"
+    assert aside.read_bytes() == newer
+    assert await refused(budgets) == (
+        f"{aside} could not be read, so today counts as spent, until tomorrow or until that is moved away"
+    )
+    wall.turn(days=1)
+    await budgets.meter.open()
+    await budgets.charge("front", 2.0)
+    await budgets.meter.close()
+    aside.unlink()
+    (tmp_path / "budget.json.newer-1-2026-11-24").write_bytes(newer.replace(b'"schema":2,"by_hour":{}', b'"schema":1'))
+    budgets = await opened(tmp_path, wall, disk, front=3600.0)
+    assert budgets.meter.usage.used("front") == 2.0
+    assert budgets.meter.usage.turn(wall().date() - timedelta(days=1)).used("front") == 52.0
+    assert [found.name for found in tmp_path.iterdir()] == ["budget.json"]  # noqa: ASYNC240 - a folder in memory
+
+
+async def test_what_was_set_aside_is_damaged(tmp_path: Path, wall: Wall, disk: InlineBlocking) -> None:
+    """It is quarantined, and the day counts as spent."""
+    (tmp_path / "budget.json.newer-1-2026-11-20").write_bytes(b'{"schema": 1}')
+    budgets = await opened(tmp_path, wall, disk, front=3600.0)
+    assert "budget.json.newer-1-2026-11-20.damaged-2026-11-24 could not be read" in await refused(budgets)
 
 
 async def test_a_clock_that_is_unset(tmp_path: Path, disk: InlineBlocking, autojump_clock: trio.abc.Clock) -> None:

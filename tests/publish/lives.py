@@ -6,9 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from interhuman2mqtt import config
-from interhuman2mqtt.events import utc_now
 from interhuman2mqtt.publish.message import DropReason, Message
-from interhuman2mqtt.publish.outbox import salvage
 from interhuman2mqtt.publish.outbox.queue import OutboxQueue
 from interhuman2mqtt.publish.outbox.writer import StoreWriter
 from interhuman2mqtt.runtime.clock import Ages, Instant
@@ -45,7 +43,7 @@ class Life:
 
     def open(self) -> "Life":
         """Open the file, as the writer does."""
-        self.writer._restore(salvage.open_or_replace(self.store, utc_now()))
+        self.writer._restore(self.writer._open_store())
         return self
 
     def commit(self, *, believed: bool = True) -> None:

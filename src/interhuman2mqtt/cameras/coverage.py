@@ -19,7 +19,14 @@ from typing import NamedTuple, Protocol
 import structlog
 import trio
 
-from interhuman2mqtt.cameras.coverage_file import CameraRecord, CoverageFile, KeptCoverage, Owed
+from interhuman2mqtt.cameras.coverage_file import (
+    FORMAT,
+    CameraRecord,
+    CoverageFile,
+    EarlierCoverage,
+    KeptCoverage,
+    Owed,
+)
 from interhuman2mqtt.cameras.gaps import AudioGap, Gap, GapTracker
 from interhuman2mqtt.errors import Reason
 from interhuman2mqtt.events import ActiveSignal, MediaChunk
@@ -102,6 +109,8 @@ class Coverage:
                 self._give_up(kept.owed)  # twice started without a clock: nobody will ever know
             self._owed = Owed(kept.saved, now.uptime, kept.cameras)
         self.settle_owed()
+        for earlier in self._file.take_in(now):
+            self._take_in(earlier, now)
         for name in [one for one in self._trackers if one not in cameras]:
             self._give_up_one(name)
             del self._trackers[name]
@@ -168,7 +177,7 @@ class Coverage:
         state = (records, self._owed)
         if state == self._written:
             return
-        kept = KeptCoverage(2, self._clock.instant(), records, self._owed)
+        kept = KeptCoverage(FORMAT, self._clock.instant(), records, self._owed)
         try:
             await trio.to_thread.run_sync(self._file.save, kept)
         except OSError as error:
@@ -191,6 +200,22 @@ class Coverage:
     def lag(self, camera: str) -> float:
         """Return for how many seconds it is not known what became of a camera's media."""
         return self._clock.boottime() - self.tracker(camera).until
+
+    def _take_in(self, earlier: EarlierCoverage, now: Instant) -> None:
+        """Publish the time between a newer version and the older one that could not read what it had written."""
+        saved, cameras = earlier.kept.saved, earlier.kept.cameras
+        if earlier.kept.owed:
+            self._give_up(earlier.kept.owed)
+        is_of_boot = saved.is_of_boot(now)
+        shift = 0.0 if is_of_boot else _shift(saved, now)
+        if shift is None:
+            self._give_up(Owed(saved, now.uptime, cameras))
+            return
+        reason = Reason.CRASHED if is_of_boot else Reason.POWER_CUT
+        until = now.uptime - max(0.0, now.wall - earlier.until)
+        for name, record in cameras.items():
+            settled = record.crashed(reason, saved.uptime).shifted(shift)
+            self._publish(name, GapTracker(self._clock, settled.until, settled.causes).close_until(until))
 
     def _new_tracker(self, record: CameraRecord, saved: Instant, now: Instant) -> GapTracker:
         """Return the tracker of a camera that an earlier life knew; its time begins now."""

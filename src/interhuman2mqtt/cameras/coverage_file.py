@@ -4,10 +4,11 @@ Its times are seconds of BOOTTIME in the boot that `saved` names, so that nothin
 them; `saved` says what the wall clock showed at one of them, which leads from one boot to the next.
 """
 
-from collections.abc import Mapping
-from datetime import datetime
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal, NamedTuple
 
 import msgspec
 import structlog
@@ -16,10 +17,16 @@ from msgspec import Struct, structs
 from interhuman2mqtt.cameras.gaps import GapTracker, Interruption
 from interhuman2mqtt.errors import Reason
 from interhuman2mqtt.events import ActiveSignal, utc_now
-from interhuman2mqtt.runtime import state_dir
+from interhuman2mqtt.runtime import format_versions, state_dir
 from interhuman2mqtt.runtime.clock import Instant, Seconds, is_unset
+from interhuman2mqtt.runtime.format_versions import SetAside
 
 log = structlog.get_logger(__name__)
+
+
+FORMAT: Final = 2
+STAMP = "%Y%m%dT%H%M%SZ"
+"""Of UTC."""
 
 
 class CameraRecord(Struct, frozen=True):
@@ -97,6 +104,14 @@ class _Format(Struct, frozen=True):
     schema: int = 1
 
 
+class EarlierCoverage(NamedTuple):
+    """What a newer version knew before a downgrade."""
+
+    kept: KeptCoverage
+    until: float
+    """When the life began that did not know it: the wall clock, Unix time."""
+
+
 class CoverageFile:
     """The file in the folder of the state."""
 
@@ -104,29 +119,87 @@ class CoverageFile:
         self.path = path
 
     def load(self, now: Instant) -> KeptCoverage:
-        """Return what an earlier life left; nothing where there is no file. A damaged one is quarantined."""
+        """Return what an earlier life left; nothing where there is no file.
+
+        One of version 0.1 is copied before it is read, a damaged one is quarantined, one of a newer version set aside.
+        """
+        nothing = KeptCoverage(FORMAT, now)
         try:
             content = self.path.read_bytes()
-            if msgspec.json.decode(content, type=_Format).schema == 1:
-                return _upgraded(msgspec.json.decode(content, type=_Kept1), now)
-            return msgspec.json.decode(content, type=KeptCoverage)
+            version = msgspec.json.decode(content, type=_Format).schema
+            if version < FORMAT:
+                self._copy(version)
+            if version > FORMAT:
+                moved = format_versions.set_aside(self.path, version, _stamp(utc_now()))
+                log.warning("coverage of a newer version", detail=format_versions.sentence(self.path, version, moved))
+                return nothing
+            return _decode(content, now)
         except FileNotFoundError:
-            return KeptCoverage(2, now)
+            return nothing
         except (OSError, msgspec.MsgspecError, ValueError, OverflowError) as error:
-            what = self._quarantine()
+            what = self._quarantine(self.path)
             detail = f"{self.path} cannot be read ({error}); {what}, and the gap before it is not published"
             log.error("coverage is lost", detail=detail)  # noqa: TRY400 - no traceback: it is the file's fault
-            return KeptCoverage(2, now)
+            return nothing
 
-    def _quarantine(self) -> str:
+    def take_in(self, now: Instant) -> Iterator[EarlierCoverage]:
+        """Yield what was set aside before a downgrade, oldest first; each is removed once the next is asked for."""
+        for file in self._set_aside():
+            try:
+                kept = _decode(file.path.read_bytes(), now)
+                until = _set_aside_at(file)
+            except (OSError, msgspec.MsgspecError, ValueError, OverflowError) as error:
+                detail = f"{file.path} cannot be read ({error}); {self._quarantine(file.path)}"
+                log.error("coverage of a newer version is lost", detail=detail)  # noqa: TRY400 - as above
+                continue
+            log.info("coverage of a newer version is taken in again", file=file.path.name)
+            yield EarlierCoverage(kept, until)
+            try:
+                format_versions.remove(file)
+            except OSError as error:
+                log.warning("a file that was taken in stays", file=str(file.path), detail=str(error))
+
+    def _copy(self, version: int) -> None:
         try:
-            return f"it is now {state_dir.quarantine(self.path, f'{utc_now():%Y%m%dT%H%M%SZ}').name}"
+            format_versions.copy_before_migration(self.path, version)
+        except OSError as error:  # as much room is missing to replace it, so that it stays meanwhile
+            log.warning("an old file is not copied", file=str(self.path), detail=str(error))
+
+    def _set_aside(self) -> list[SetAside]:
+        """Return what a version before this one did not know; 0.1.0 called it damaged, and knew no formats."""
+        found = format_versions.all_set_aside(self.path, FORMAT)
+        by_0_1 = self.path.with_name(f"{self.path.name}.damaged")
+        with suppress(OSError, msgspec.MsgspecError, ValueError):
+            version = msgspec.json.decode(by_0_1.read_bytes(), type=_Format).schema
+            if 1 < version <= FORMAT:
+                renamed = datetime.fromtimestamp(by_0_1.stat().st_ctime, UTC)
+                found.append(SetAside(by_0_1, version, _stamp(renamed)))
+        return sorted(found, key=lambda each: each.stamp)
+
+    def _quarantine(self, file: Path) -> str:
+        try:
+            return f"it is now {state_dir.quarantine(file, _stamp(utc_now())).name}"
         except OSError as error:
             return f"it cannot be moved away ({error.strerror or error})"
 
     def save(self, kept: KeptCoverage) -> None:
         """Write it, for good; raises OSError."""
         state_dir.replace(self.path, msgspec.json.encode(kept))
+
+
+def _stamp(at: datetime) -> str:
+    return f"{at:{STAMP}}"
+
+
+def _set_aside_at(file: SetAside) -> float:
+    """Return when a file was set aside, Unix time; raises ValueError."""
+    return datetime.strptime(file.stamp.partition(".")[0], STAMP).replace(tzinfo=UTC).timestamp()
+
+
+def _decode(content: bytes, now: Instant) -> KeptCoverage:
+    if msgspec.json.decode(content, type=_Format).schema == 1:
+        return _upgraded(msgspec.json.decode(content, type=_Kept1), now)
+    return msgspec.json.decode(content, type=KeptCoverage)
 
 
 def _upgraded(old: _Kept1, now: Instant) -> KeptCoverage:
@@ -147,4 +220,4 @@ def _upgraded(old: _Kept1, now: Instant) -> KeptCoverage:
         for name, record in old.cameras.items()
     }
     active = {name: record.active for name, record in old.cameras.items() if record.active}
-    return KeptCoverage(2, saved, cameras, active=active)
+    return KeptCoverage(FORMAT, saved, cameras, active=active)

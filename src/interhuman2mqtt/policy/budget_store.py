@@ -3,16 +3,17 @@
 `Usage` is pure: days and seconds in, days and seconds out.
 """
 
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Literal, TypedDict
+from typing import Annotated, Final, Literal, TypedDict
 
 import msgspec
 import structlog
 from msgspec import Meta, Struct, structs
 
-from interhuman2mqtt.runtime import state_dir
+from interhuman2mqtt.runtime import format_versions, state_dir
 
 BOX = "all"
 """The account of all cameras together; no camera may be called so."""
@@ -80,6 +81,12 @@ class Usage(Struct, frozen=True):
         less = {account: max(0.0, used - counts.get(account, 0.0)) for account, used in self.days.get(old, {}).items()}
         return structs.replace(self, days={**self.days, old: less, new: _sum([self.days.get(new, {}), counts])})
 
+    def merge(self, days: Mapping[date, Counts]) -> "Usage":
+        """Return it with what was counted in another file as well."""
+        return structs.replace(
+            self, days={day: _sum([self.days.get(day, {}), days.get(day, {})]) for day in {**self.days, **days}}
+        )
+
     def turn(self, day: date) -> "Usage":
         """Begin another day, as the clock shows."""
         if day == self.day:
@@ -107,6 +114,13 @@ NAME = "budget.json"
 log = structlog.get_logger(__name__)
 
 
+FORMAT: Final = 1
+
+
+class _Format(Struct, frozen=True):
+    schema: int
+
+
 class KeptUsage(Struct, frozen=True, forbid_unknown_fields=True):
     """The whole file."""
 
@@ -116,32 +130,54 @@ class KeptUsage(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class BudgetFile:
-    """The file in the folder of the state, and what became of damaged ones."""
+    """The file in the folder of the state, and what became of those that could not be read."""
 
     def __init__(self, state: Path) -> None:
         self.path = state / NAME
 
     def load(self, today: date) -> Usage:
         """Return what was streamed; nothing where there is no file. A damaged one is quarantined. Raises OSError."""
+        kept = self._read(self.path, today)
+        usage = nothing(today) if kept is None else Usage(kept.day, kept.days)
+        for file in format_versions.all_set_aside(self.path, FORMAT):
+            if earlier := self._read(file.path, today):
+                usage = usage.merge(earlier.days)
+                self.save(usage)  # first: what is counted twice, after a power cut here, is no day given twice
+                format_versions.remove(file)
+                log.info("what a newer version counted for the budgets is taken in again", file=file.path.name)
+        return usage.turn(today)
+
+    def _read(self, file: Path, today: date) -> KeptUsage | None:
+        """Return what a file says; one that is damaged, or of a newer version, is moved out of the way."""
         try:
-            content = self.path.read_bytes()
+            content = file.read_bytes()
+            version = msgspec.json.decode(content, type=_Format).schema
+            if version > FORMAT:
+                moved = format_versions.set_aside(file, version, str(today))
+                log.warning("budgets of a newer version", detail=format_versions.sentence(file, version, moved))
+                return None
+            return msgspec.json.decode(content, type=KeptUsage)
         except FileNotFoundError:
-            return nothing(today)
-        try:
-            kept = msgspec.json.decode(content, type=KeptUsage)
+            return None
         except (msgspec.MsgspecError, ValueError) as error:
-            moved = state_dir.quarantine(self.path, str(today))
+            moved = state_dir.quarantine(file, str(today))
             log.error("the file of the budgets is damaged", quarantined=str(moved), detail=str(error))  # noqa: TRY400
-            return nothing(today)
-        return Usage(kept.day, kept.days).turn(today)
+            return None
 
     def held(self, today: date) -> Path | None:
-        """Return a damaged file that was quarantined today: how much of the budgets it had counted nobody knows."""
-        for moved in sorted(self.path.parent.glob(f"{NAME}{state_dir.DAMAGED}*")):
-            if moved.name.removeprefix(f"{NAME}{state_dir.DAMAGED}") >= today.isoformat():
-                return moved
+        """Return a file that was moved out of the way today: how much of the budgets it had counted nobody knows."""
+        for file, day in sorted(self._moved()):
+            if day >= today.isoformat():
+                return file
         return None
+
+    def _moved(self) -> Iterator[tuple[Path, str]]:
+        """Yield what was moved out of the way, and the local day of that."""
+        for file in self.path.parent.glob(f"{NAME}*{state_dir.DAMAGED}*"):
+            yield file, file.name.rpartition(state_dir.DAMAGED)[2]
+        for aside in format_versions.all_set_aside(self.path, sys.maxsize):
+            yield aside.path, aside.stamp
 
     def save(self, usage: Usage) -> None:
         """Write it for good; raises OSError."""
-        state_dir.replace(self.path, msgspec.json.encode(KeptUsage(1, usage.day, usage.days)))
+        state_dir.replace(self.path, msgspec.json.encode(KeptUsage(FORMAT, usage.day, usage.days)))

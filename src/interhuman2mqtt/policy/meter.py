@@ -129,7 +129,7 @@ class Meter:
         self._in_use: set[str] = set()
         """The accounts for which it must be written ahead."""
         self._held: Path | None = None
-        """A damaged file that makes the day count as spent."""
+        """A file that could not be read, which makes the day count as spent."""
         self._loaded = False
         self._wanted = trio.Event()
         self._writing = trio.Lock()
@@ -149,7 +149,9 @@ class Meter:
         if self.trouble:
             return f"what is streamed cannot be counted: {self.trouble}"
         if self._held:
-            return f"{self._held} is damaged, so today counts as spent: it waits for tomorrow, or until that is removed"
+            return (
+                f"{self._held} could not be read, so today counts as spent, until tomorrow or until that is moved away"
+            )
         return None
 
     def count(self, usage: Usage) -> None:

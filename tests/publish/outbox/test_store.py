@@ -185,18 +185,13 @@ def of_another_program(path: Path) -> None:
     edit(path, "CREATE TABLE recipes (name TEXT)")
 
 
-def of_a_newer_version(path: Path) -> None:
-    filled(path)
-    edit(path, f"PRAGMA user_version = {VERSION + 1}")
-
-
 def garbage(path: Path) -> None:
     path.write_bytes(b"not a database at all " * 500)
 
 
 @pytest.mark.parametrize(
     ("make", "says", "saved"),
-    [(of_another_program, "another program", 0), (of_a_newer_version, "newer version", 60), (garbage, "damaged", 0)],
+    [(of_another_program, "another program", 0), (garbage, "damaged", 0)],
 )
 def test_a_file_that_cannot_be_used(tmp_path: Path, make: Callable[[Path], None], says: str, saved: int) -> None:
     """It is quarantined untouched under a name with the time, what can be read is saved, and a new file begins."""

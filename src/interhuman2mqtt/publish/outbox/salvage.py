@@ -3,6 +3,8 @@
 ::
 
     outbox.sqlite  ──►  outbox.sqlite.damaged-20261124T115420.123456Z, with its -wal and -shm
+
+A store of a newer version is no salvage: it is set aside whole, and taken in by `set_aside` once it can be read.
 """
 
 import sqlite3
@@ -20,12 +22,14 @@ from interhuman2mqtt.publish.outbox.store import (
     SELECT_TOPICS,
     Damaged,
     Found,
+    Newer,
     Store,
     Unavailable,
     connect,
     decode_all,
     translated,
 )
+from interhuman2mqtt.runtime import format_versions
 from interhuman2mqtt.runtime.state_dir import quarantine
 
 PARTS = ("", "-wal", "-shm")
@@ -42,9 +46,14 @@ class OpenedStore(NamedTuple):
 
 
 def open_or_replace(store: Store, now: datetime) -> OpenedStore:
-    """Open a store, with a new file where the old one is damaged. Blocks; raises Unavailable."""
+    """Open a store, with a new file where the old one cannot be used. Blocks; raises Unavailable."""
     try:
         return OpenedStore(store.open(), None)
+    except Newer as newer:
+        store.close()
+        with translated(store.path):
+            moved = format_versions.set_aside(store.path, newer.version, _stamp(now), PARTS)
+        return OpenedStore(store.open(), format_versions.sentence(store.path, newer.version, moved))
     except Damaged as damage:
         store.close()
         found = salvage(store.path)
@@ -57,11 +66,15 @@ def replace(store: Store, now: datetime) -> Path:
     """Quarantine the file, under the path that is returned, and open a new one. Blocks; raises Unavailable."""
     store.close()
     try:
-        moved = quarantine(store.path, f"{now:%Y%m%dT%H%M%S.%fZ}", PARTS)
+        moved = quarantine(store.path, _stamp(now), PARTS)
     except OSError as error:
         raise Unavailable(f"{store.path} is damaged and cannot be set aside: {error.strerror or error}") from error
     store.open()
     return moved
+
+
+def _stamp(now: datetime) -> str:
+    return f"{now:%Y%m%dT%H%M%S.%fZ}"
 
 
 def salvage(path: Path) -> Found:

@@ -7,10 +7,10 @@ Invariants:
 2. A row comes back as it was written, in the order of the keys, or it is counted as unreadable: each has a checksum.
    One that is unreadable costs no other.
 3. Nobody else has the file open meanwhile: a second daemon on the same file gets `Unavailable`.
-4. A file that cannot be used is never overwritten; `Damaged` asks for it to be set aside. So does one of whose log
-   SQLite would leave out committed transactions without a word (`wal`).
+4. A file that cannot be used is never overwritten; `Damaged` asks for it to be quarantined. So does one of whose log
+   SQLite would leave out committed transactions without a word (`wal`). `Newer` asks for it to be set aside whole.
 
-Format (user_version 1; another one is another format):
+Format (user_version 1; another one is another format, and an older one is to be migrated after a copy of it):
 
     events    key INTEGER PRIMARY KEY   in the order of acceptance
               topic TEXT, payload BLOB
@@ -92,6 +92,14 @@ class Unavailable(StoreError):  # noqa: N818 - it names what happened
 
 class Damaged(StoreError):  # noqa: N818 - it names what happened
     """The content is not what we can use: set the file aside and begin a new one."""
+
+
+class Newer(StoreError):  # noqa: N818 - it names what happened
+    """The file is of a format that only a newer version of this program knows: set it aside, and begin a new one."""
+
+    def __init__(self, path: Path, version: int) -> None:
+        super().__init__(f"{path} was written by a newer version of this program (format {version})")
+        self.version = version
 
 
 class Found(NamedTuple):
@@ -211,10 +219,10 @@ def connect(path: Path) -> sqlite3.Connection:
 
 
 def _check(db: sqlite3.Connection, path: Path) -> None:
-    """Raise Damaged where a file that is not empty is not ours, or not whole; nothing is written to it."""
+    """Raise Newer, or Damaged where a file that is not empty is not ours, or not whole; nothing is written to it."""
     [version] = db.execute("PRAGMA user_version").fetchone()
     if version > VERSION:
-        raise Damaged(f"{path} was written by a newer version of this program (format {version})")
+        raise Newer(path, version)
     if version == 0 and db.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone():
         raise Damaged(f"{path} is a database of another program")
     # It reads the pages that are about to be read anyway: 0.1 s for 64 MiB in the page cache.

@@ -15,7 +15,7 @@ import trio
 from interhuman2mqtt.config import Outbox as OutboxConfig
 from interhuman2mqtt.events import utc_now
 from interhuman2mqtt.publish.message import DropReason, DropReporter
-from interhuman2mqtt.publish.outbox import salvage
+from interhuman2mqtt.publish.outbox import salvage, set_aside
 from interhuman2mqtt.publish.outbox.journal import Batch
 from interhuman2mqtt.publish.outbox.queue import OutboxQueue
 from interhuman2mqtt.publish.outbox.row_codec import Stored
@@ -87,13 +87,26 @@ class StoreWriter:
     async def open(self) -> None:
         """Read what an earlier life left into the outbox; where that fails, `run` tries it again."""
         try:
-            opened = await self._in_thread(partial(salvage.open_or_replace, self._store, utc_now()))
+            opened = await self._in_thread(self._open_store)
         except StoreError as error:
             self._report(error)
             return
         self._is_open = True
         self._restore(opened)
         self._report(None)
+
+    def _open_store(self) -> salvage.OpenedStore:
+        """Open the store, with what a newer version had left before a downgrade. Blocks; raises StoreError."""
+        now = utc_now()
+        opened = salvage.open_or_replace(self._store, now)
+        if opened.damage is not None:
+            return opened  # what was saved does not stand in the new file yet: the next start takes in the rest
+        taken_in = set_aside.take_in(self._store, opened.found, now)
+        for name in taken_in.names:
+            log.info("events of a newer version are taken in again", file=name)
+        for trouble in taken_in.troubles:
+            log.error("events of a newer version are not taken in", detail=f"{trouble}; it is tried at the next start")
+        return opened._replace(found=taken_in.found)
 
     async def run(self) -> None:
         """Commit what comes and goes, until cancelled; then all that is left, and close the store."""
