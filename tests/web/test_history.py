@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from interhuman2mqtt.web.history import VERSION, History, NewerHistoryError
+from interhuman2mqtt.commands import web
+from interhuman2mqtt.errors import ConfigError
+from interhuman2mqtt.web.history import NAME, VERSION, History, NewerHistoryError
 from interhuman2mqtt.web.rows import (
     CameraKey,
     EngagementRow,
@@ -116,3 +118,18 @@ def test_the_file_is_closed_to_others(tmp_path: Path) -> None:
     """What is known of people may be read by its owner alone."""
     History(tmp_path / "history.sqlite")
     assert {file.name: oct(file.stat().st_mode & 0o777) for file in tmp_path.iterdir()}["history.sqlite"] == "0o600"
+
+
+def test_a_damaged_history_begins_anew(tmp_path: Path) -> None:
+    """What cannot be read is kept as evidence, and the page goes on; one of a newer version is left where it is."""
+    path = tmp_path / NAME
+    path.write_bytes(b"no database" * 100)
+    history = web.open_history(path)
+    assert history.cameras() == []
+    history.close()
+    [moved] = tmp_path.glob(f"{NAME}.damaged-*")
+    assert moved.read_bytes().startswith(b"no database")
+    sqlite3.connect(path).executescript(f"PRAGMA user_version = {VERSION + 1}")
+    with pytest.raises(ConfigError, match="newer version"):
+        web.open_history(path)
+    assert path.exists()

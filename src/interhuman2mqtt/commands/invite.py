@@ -10,13 +10,13 @@ from typing import NamedTuple, TextIO
 import segno
 
 from interhuman2mqtt import exit_codes
-from interhuman2mqtt.commands.web import STATE
 from interhuman2mqtt.config import Config, Web, units, urls
 from interhuman2mqtt.config import loader as configfile
 from interhuman2mqtt.config.problems import BadValueError, did_you_mean
 from interhuman2mqtt.config.value_types import check_name
 from interhuman2mqtt.errors import ConfigError
 from interhuman2mqtt.runtime import state_dir
+from interhuman2mqtt.web.history import STATE
 from interhuman2mqtt.web.invites import Invite, Invites, Kind, invite_json
 
 PAGE_CONFIG = Path("/etc/interhuman2mqtt-web/web.toml")

@@ -3,6 +3,7 @@
 import signal
 import time
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -25,16 +26,12 @@ from interhuman2mqtt.web.app import App
 from interhuman2mqtt.web.auth import Logins
 from interhuman2mqtt.web.consumer import consume
 from interhuman2mqtt.web.guard import Guard
-from interhuman2mqtt.web.history import History, NewerHistoryError
+from interhuman2mqtt.web.history import NAME, PARTS, STATE, DamagedHistoryError, History, HistoryError
 from interhuman2mqtt.web.invites import Invites
 from interhuman2mqtt.web.links import Links
 from interhuman2mqtt.web.page import Page
 from interhuman2mqtt.web.room import Room
 from interhuman2mqtt.web.server import Listen, listen_of, run_server
-
-NAME = "history.sqlite"
-STATE = Path("/var/lib/interhuman2mqtt-web")
-"""Where the unit's $STATE_DIRECTORY is."""
 
 log = structlog.get_logger(__name__)
 
@@ -64,15 +61,25 @@ def main(options: Options) -> int:
     password = None if ref is None else secrets.read(ref, what="web.password").reveal()
     folder = state_dir.find(system=STATE)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    try:
-        history = History(folder / NAME)
-    except NewerHistoryError as error:
-        raise ConfigError(f"{error}: move it away, or install that version again") from error
     runtime_log.setup(settings.log.level, settings.log.format)
+    history = open_history(folder / NAME)
     try:
         return trio.run(_run, settings, listen, password, folder, history)
     finally:
         history.close()
+
+
+def open_history(path: Path) -> History:
+    """Open the history; one that is damaged is moved away, and a new one begins. Raises ConfigError."""
+    try:
+        try:
+            return History(path)
+        except DamagedHistoryError as error:
+            moved = state_dir.quarantine(path, f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}", PARTS)
+            log.error("the history begins anew", detail=str(error), kept=str(moved))  # noqa: TRY400 - foreseen
+            return History(path)
+    except (HistoryError, OSError) as error:
+        raise ConfigError(str(error)) from error
 
 
 def _settings(options: Options) -> Settings:

@@ -21,6 +21,9 @@ from interhuman2mqtt.web.rows import (
     StatusRow,
 )
 
+NAME = "history.sqlite"
+STATE = Path("/var/lib/interhuman2mqtt-web")
+"""Where it is, unless $STATE_DIRECTORY says otherwise: what `StateDirectory=` of the page's unit makes."""
 VERSION = 1
 SCHEMA = f"""
 CREATE TABLE camera (id INTEGER PRIMARY KEY, box TEXT NOT NULL, name TEXT NOT NULL, UNIQUE (box, name));
@@ -50,8 +53,20 @@ PRUNED_AT_ONCE = 3600.0
 """Seconds by which the history is shortened where its file is too large."""
 
 
-class NewerHistoryError(Exception):
+class HistoryError(Exception):
+    """The file cannot be used; the text says which and why."""
+
+
+class DamagedHistoryError(HistoryError):
+    """The file is no history, or not any more."""
+
+
+class NewerHistoryError(HistoryError):
     """The file was written by a newer version of this program."""
+
+
+PARTS = ("", "-wal", "-shm")
+"""What the names of a history's files end in."""
 
 
 class History:
@@ -62,15 +77,29 @@ class History:
 
     Raises:
         NewerHistoryError: A newer version wrote it.
-        sqlite3.Error: It cannot be opened, or is none.
+        DamagedHistoryError: It is none.
+        HistoryError: It cannot be used for another reason, such as a disk that is full.
+        OSError: It cannot be made.
     """
 
     def __init__(self, path: Path) -> None:
         self.lock = threading.Lock()
         """Held by whoever uses it: SQLite must not be closed under a call of a thread that was left to itself."""
         path.touch(mode=0o600)
-        self._path = path
         self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        try:
+            self._prepare(path)
+        except sqlite3.OperationalError as error:
+            self._db.close()
+            raise HistoryError(f"{path} cannot be used: {error}") from error
+        except sqlite3.DatabaseError as error:
+            self._db.close()
+            raise DamagedHistoryError(f"{path} is damaged, or is no history: {error}") from error
+        self._ids: dict[CameraKey, int] = {
+            CameraKey(box, name): number for number, box, name in self._db.execute("SELECT id, box, name FROM camera")
+        }
+
+    def _prepare(self, path: Path) -> None:
         [version] = self._db.execute("PRAGMA user_version").fetchone()
         if version > VERSION:
             self._db.close()
@@ -80,9 +109,6 @@ class History:
         self._db.executescript(PRAGMAS)
         if version == 0:
             self._db.executescript(SCHEMA)
-        self._ids: dict[CameraKey, int] = {
-            CameraKey(box, name): number for number, box, name in self._db.execute("SELECT id, box, name FROM camera")
-        }
 
     def close(self) -> None:
         """Close the file, once nobody uses it; one that hangs is left to the end of the process."""
@@ -183,7 +209,7 @@ class History:
             The moment from which on everything is kept.
         """
         self._prune(before)
-        oldest, newest = self._bounds()
+        oldest, newest = self.bounds()
         while self._size() > max_size and before < newest:
             before = max(before, oldest) + PRUNED_AT_ONCE
             self._prune(before)
@@ -205,7 +231,7 @@ class History:
         self._db.executescript("PRAGMA incremental_vacuum;")  # a step for each page, of which execute() makes one
         self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
-    def _bounds(self) -> tuple[float, float]:
+    def bounds(self) -> tuple[float, float]:
         """Return the first and the last moment that rows begin or end at."""
         columns = [(table, column) for table in (*SPANS, "received") for column in ("start", "end")]
         columns += POINTS.items()

@@ -1,5 +1,7 @@
 """The rows of a camera as lanes on one time axis: what was analysed, how engaged people were, signals, scores. Pure."""
 
+from bisect import bisect_left, bisect_right
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import NamedTuple
@@ -25,27 +27,34 @@ ANALYSED, GAP, NOT_KNOWN, NO_LEVEL = "analysed", "gap", "not_known", "no_level"
 def analysed(span: Span, received: Iterable[Span], holes: Iterable[Span], gaps: Iterable[Gap]) -> list[Stretch]:
     """Return the lane of what was analysed: each moment is a gap, else not known, else analysed."""
     start, end = span
-    gaps = list(gaps)
-    unknown = _merged([*_complement(span, received), *(hole for hole in holes)])
+    clipped = [(max(low, start), end if high is None else min(high, end), reason) for low, high, reason in gaps]
+    gaps_within = sorted((one for one in clipped if one[0] < one[1]), key=lambda one: one[:2])
+    unknown = _merged(_clipped([*_complement(span, received), *holes], span))
     edges = sorted(
-        {start, end}
-        | {edge for hole in unknown for edge in hole if start < edge < end}
-        | {edge for low, high, _ in gaps for edge in (low, end if high is None else high) if start < edge < end}
+        {start, end, *(edge for one in unknown for edge in one), *(edge for one in gaps_within for edge in one[:2])}
     )
-    lane: list[Stretch] = []
+    return list(_joined(_classified(sorted(edges), unknown, gaps_within)))
+
+
+def _classified(
+    edges: Sequence[float], unknown: Sequence[Span], gaps: Sequence[tuple[float, float, str]]
+) -> Iterator[Stretch]:
+    """Yield what is between each two edges, in one pass: a fortnight has thousands of them."""
+    holes, coming = deque(unknown), deque(gaps)
+    open_gaps: list[tuple[float, float, str]] = []
     for low, high in pairwise(edges):
-        lane.append(_classified(low, high, unknown, gaps))
-    return list(_joined(lane))
-
-
-def _classified(low: float, high: float, unknown: Sequence[Span], gaps: Sequence[Gap]) -> Stretch:
-    # A gap is told by its box afterwards, so it is known also of a time in which nothing was received.
-    for begin, over, reason in gaps:
-        if begin <= low and (over is None or high <= over):
-            return Stretch(low, high, GAP, reason)
-    if any(begin <= low and high <= over for begin, over in unknown):
-        return Stretch(low, high, NOT_KNOWN)
-    return Stretch(low, high, ANALYSED)
+        while holes and holes[0][1] <= low:
+            holes.popleft()
+        while coming and coming[0][0] <= low:
+            open_gaps.append(coming.popleft())
+        open_gaps = [gap for gap in open_gaps if gap[1] > low]
+        # A gap is told by its box afterwards, so it is known also of a time in which nothing was received.
+        if open_gaps:
+            yield Stretch(low, high, GAP, open_gaps[0][2])
+        elif holes and holes[0][0] <= low:
+            yield Stretch(low, high, NOT_KNOWN)
+        else:
+            yield Stretch(low, high, ANALYSED)
 
 
 def engagement(lane: Iterable[Stretch], changes: Sequence[tuple[float, str]]) -> list[Stretch]:
@@ -56,23 +65,18 @@ def engagement(lane: Iterable[Stretch], changes: Sequence[tuple[float, str]]) ->
         changes: When which level began, oldest first. A level does not outlive a gap: nobody knows it after one.
     """
     found: list[Stretch] = []
+    moments = [at for at, _ in changes]
     for stretch in lane:
         if stretch.kind != ANALYSED:
             found.append(stretch)
             continue
-        within = [(at, state) for at, state in changes if stretch.start < at < stretch.end]
-        before = [state for at, state in changes if at <= stretch.start]
-        is_first = not found
-        level = before[-1] if before and (is_first or _holds(changes, found[-1], stretch)) else NO_LEVEL
-        edges = [(stretch.start, level), *within]
+        first, last = bisect_right(moments, stretch.start), bisect_left(moments, stretch.end)
+        # A level that began while it is not known whether anything was analysed holds afterwards.
+        holds = first > 0 and (not found or moments[first - 1] >= found[-1].start)
+        edges = [(stretch.start, changes[first - 1][1] if holds else NO_LEVEL), *changes[first:last]]
         for (low, state), (high, _) in zip(edges, [*edges[1:], (stretch.end, "")], strict=True):
             found.append(Stretch(low, high, state))
     return list(_joined(found))
-
-
-def _holds(changes: Sequence[tuple[float, str]], before: Stretch, stretch: Stretch) -> bool:
-    """Return whether a level began within what stands between two analysed stretches, and holds after it."""
-    return any(before.start <= at <= stretch.start for at, _ in changes)
 
 
 def broken(points: Iterable[tuple[float, Scores]], lane: Iterable[Stretch]) -> list[list[float | None] | None]:
@@ -104,6 +108,12 @@ def _complement(span: Span, spans: Iterable[Span]) -> Iterator[Span]:
             return
     if at < end:
         yield at, end
+
+
+def _clipped(spans: Iterable[Span], span: Span) -> Iterator[Span]:
+    for low, high in spans:
+        if low < span[1] and high > span[0]:
+            yield max(low, span[0]), min(high, span[1])
 
 
 def _merged(spans: Iterable[Span]) -> list[Span]:

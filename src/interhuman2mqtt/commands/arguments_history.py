@@ -1,0 +1,43 @@
+"""The arguments of the commands that use the page's history; a command's module is loaded when it is used."""
+
+import argparse
+import sys
+from typing import TYPE_CHECKING
+
+from interhuman2mqtt.commands.arguments import Usage, add_command
+
+if TYPE_CHECKING:
+    Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001 - argparse has no other name for it
+
+STATE = "STATE_DIRECTORY (the page's state; default: /var/lib/interhuman2mqtt-web)"
+
+
+def add_commands(commands: "Commands") -> None:
+    """Add them as subcommands."""
+    usage = Usage(
+        "write out what the page's history holds, for a spreadsheet",
+        "One row for each signal, engagement span, set of scores and gap, and for each time of which nothing is known, "
+        "in UTC and in local time (TZ). Run it where the page runs, as root or as its user; the page may be running.",
+        "interhuman2mqtt export --from 2026-11-01 --csv front > front.csv",
+        environment=(STATE, "TZ (the zone of local times)"),
+    )
+    parser = add_command(commands, "export", usage)
+    parser.add_argument("camera", nargs="?", metavar="CAMERA", help="or BOX/CAMERA; default: all")
+    add_range(parser)
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--csv", dest="form", action="store_const", const="csv", default="csv", help="the default")
+    form.add_argument("--jsonl", dest="form", action="store_const", const="jsonl", help="an object a line instead")
+    parser.set_defaults(command=_export)
+
+
+def add_range(parser: argparse.ArgumentParser) -> None:
+    """Add `--from` and `--to`."""
+    parser.add_argument("--from", dest="start", metavar="T", help="a date, a date and time, or 2h for so long ago")
+    parser.add_argument("--to", dest="end", metavar="T", help="the same; default of both: all that there is")
+
+
+def _export(parsed: argparse.Namespace) -> int:
+    from interhuman2mqtt.commands import export  # noqa: PLC0415 - loaded when it is used
+
+    options = export.Options(parsed.camera, parsed.start, parsed.end, parsed.form)
+    return export.main(options, sys.stdout, sys.stderr)
