@@ -15,17 +15,16 @@ is not sent: the next recording begins with it. Where that has another format it
 # because each would move the times of a chunk by what its own first packets happen to be.
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
-from operator import itemgetter
+from collections.abc import Iterable, Mapping
 
 import av
-from av.stream import Stream
 
 from interhuman2mqtt.capture import ipc
 from interhuman2mqtt.capture.chunk_length import Bounds, GrowingChunk
-from interhuman2mqtt.capture.ring import Gop, Packet, Ring, Span
+from interhuman2mqtt.capture.muxer import add_streams, rebased, zero_of
+from interhuman2mqtt.capture.ring import Gop, Ring, Span
 from interhuman2mqtt.capture.timestamps import ClockAnchor
-from interhuman2mqtt.capture.tracks import AvPacket, Tracks
+from interhuman2mqtt.capture.tracks import Tracks
 
 MOVFLAGS = "empty_moov+default_base_moof+frag_custom+frag_discont+skip_trailer"
 MUXER_BUFFER = 64 << 10
@@ -184,7 +183,7 @@ class Recorder:
     def _mux(self, gops: list[Gop], tracks: Tracks) -> memoryview:
         begins = self._standalone or self._index == 0
         if begins:
-            self._zero_s = gops[0].video[0].dts * tracks.video.tick_s
+            self._zero_s = zero_of(gops, tracks)
         self._buffer.clear()
         options = {
             "movflags": MOVFLAGS,
@@ -193,53 +192,9 @@ class Recorder:
             "fragment_index": str(1 if begins else self._index + 1),
         }
         with av.open(self._buffer, "w", format="mp4", options=options, buffer_size=MUXER_BUFFER) as muxer:
-            streams = [muxer.add_stream_from_template(track.template) for track in tracks if track]
-            muxer.start_encoding()
+            streams = add_streams(muxer, tracks)
             if not begins:
                 self._buffer.clear()  # of the init segment
-            for packet in self._rebased(gops, tracks, streams, begins=begins):
+            for packet in rebased(gops, tracks, streams, self._zero_s, begins=begins):
                 muxer.mux(packet)
         return self._buffer.take()
-
-    def _rebased(self, gops: list[Gop], tracks: Tracks, streams: list[Stream], *, begins: bool) -> Iterator[AvPacket]:
-        """Return copies of the packets in the order of their DTS, their times from the recording's zero.
-
-        No `max_interleave_delta` is set: libav's interleaver holds a track back for 10 s while the other is silent, but
-        each muxer is closed with its chunk, which flushes it.
-        """
-        frames = _stretch_last(list(_decodable_frames(gops, begins=begins)), gops, tracks.video.tick_s)
-        items = [(packet.dts * tracks.video.tick_s, 0, packet) for packet in frames]
-        if tracks.audio:
-            audio = (item for gop in gops for item in gop.audio)
-            items += [(seconds, 1, packet) for seconds, packet in audio if seconds >= self._zero_s or not begins]
-        items.sort(key=itemgetter(0))
-        zeros = [round(self._zero_s / track.tick_s) for track in tracks if track]
-        for _, index, packet in items:
-            copy = av.Packet(packet.data)  # a reference, not a copy of the data
-            copy.stream = streams[index]
-            copy.time_base = tracks[index].time_base  # type: ignore[union-attr]  # an index only where there is a track
-            copy.pts, copy.dts = packet.pts - zeros[index], packet.dts - zeros[index]
-            copy.duration = packet.duration
-            copy.is_keyframe = packet.key
-            yield copy
-
-
-def _decodable_frames(gops: list[Gop], *, begins: bool) -> Iterator[Packet]:
-    """Return the frames; where a file begins, not those shown before its key frame: they need the GOP before."""
-    for gop in gops:
-        key = gop.video[0]
-        leading = begins and gop is gops[0]
-        yield from (packet for packet in gop.video if not leading or packet.pts >= key.pts)
-
-
-def _stretch_last(frames: list[Packet], gops: list[Gop], tick_s: float) -> list[Packet]:
-    """Return the frames, the last lasting until the next GOP begins: the cloud adds up the durations in a file.
-
-    Where the camera then stood still it does not: the cloud shall see that there was nothing.
-    """
-    end_s = gops[-1].end_s
-    if any(end == end_s for _, end in gops[-1].gaps):
-        return frames
-    end = gops[0].video[0].dts + round((end_s - gops[0].start_s) / tick_s)
-    last = frames[-1]
-    return [*frames[:-1], last._replace(duration=max(last.duration, end - last.dts))]
