@@ -1,8 +1,8 @@
 """The worker process of one camera: commands in on stdin, frames out on stdout, one source in between.
 
-Three threads, and one more while a snapshot is made. The capture fills the ring and waits for nobody. The main thread
-answers pulls, and may well wait for the daemon to read. The third only receives commands, and ends the process half a
-second after stdin closes at the latest, even while another thread hangs in a driver.
+Three threads, one more for a spool, and one while a snapshot is made. The capture fills the ring and waits for nobody.
+The main thread answers pulls, and may well wait for the daemon to read. The third only receives commands, and ends the
+process half a second after stdin closes at the latest, even while another thread hangs in a driver.
 """
 
 # Why a process for each camera, and not a thread: `av.open` and `demux` block in libav and in drivers, whatever their
@@ -29,10 +29,11 @@ from typing import BinaryIO
 
 import av
 
-from interhuman2mqtt.capture import ipc
+from interhuman2mqtt.capture import ipc, spooler
 from interhuman2mqtt.capture.capture_thread import Capture
 from interhuman2mqtt.capture.recorder import Recorder
 from interhuman2mqtt.capture.snapshot import SnapshotTaker
+from interhuman2mqtt.capture.spooler import Spooler
 from interhuman2mqtt.errors import Refused
 from interhuman2mqtt.runtime import process
 from interhuman2mqtt.runtime.redaction import redact, register_secret
@@ -62,6 +63,7 @@ class Worker:
         self._recordings: dict[int, Recorder] = {}
         self._snapshot_taker = SnapshotTaker(self._capture)
         self._snapshots: deque[tuple[ipc.Snapshot, bytes]] = deque()
+        self._spooler = new_spooler(command, self._capture)
         self._reported: ipc.Opened | None = None
         self._failed = False
         self._heartbeat_at = time.monotonic()
@@ -69,6 +71,8 @@ class Worker:
     def run(self) -> None:
         """Serve for ever: the process ends when stdin closes."""
         threading.Thread(target=self._capture.run, name="capture", daemon=True).start()
+        if self._spooler is not None:
+            threading.Thread(target=self._spooler.run, name="spool", daemon=True).start()
         while True:
             self._wait()
             parts: list[bytes | memoryview] = []
@@ -77,8 +81,11 @@ class Worker:
             write_all(self._frames, parts)
 
     def stop(self) -> None:
-        """Close the source in good order."""
+        """Close the source in good order, and write what is to be spooled, as far as that goes in time."""
+        began = time.monotonic()
         self._capture.stop(CLOSE_S)
+        if self._spooler is not None:
+            self._spooler.close(max(0.0, began + CLOSE_S - time.monotonic()))
 
     def receive(self, command: ipc.Command) -> None:
         """Queue a command, and wake the main thread for it."""
@@ -88,7 +95,7 @@ class Worker:
 
     def _wait(self) -> None:
         with self._capture.changed:
-            if not (self._commands or self._snapshots):
+            if not (self._commands or self._snapshots or (self._spooler and self._spooler.reports)):
                 self._capture.changed.wait(max(self._heartbeat_at - time.monotonic(), 0))
 
     def _due_frames(self) -> list[tuple[ipc.Frame, bytes | memoryview]]:
@@ -99,6 +106,8 @@ class Worker:
             due: list[tuple[ipc.Frame, bytes | memoryview]] = [(frame, b"") for frame in self._status_frames()]
             while self._snapshots:
                 due.append(self._snapshots.popleft())
+            while self._spooler and self._spooler.reports:
+                due.append((self._spooler.reports.popleft(), b""))
             for recording in list(self._recordings.values()):
                 chunk = recording.next_chunk(self._capture.tracks, source_ended=self._capture.outage is not None)
                 due += [chunk] if chunk else []
@@ -120,6 +129,10 @@ class Worker:
                 self._recordings.pop(command.recording, None)
             case ipc.TakeSnapshot():
                 threading.Thread(target=self._take_snapshot, args=(command,), name="snapshot", daemon=True).start()
+            case ipc.Spool() if self._spooler:
+                self._spooler.handle(command, self._capture.ring.end_s)
+            case ipc.Delivered() if self._spooler:
+                self._spooler.delivered(command.start_s, command.end_s)
             case _:
                 pass  # for a recording that has ended in the meantime
 
@@ -155,6 +168,15 @@ class Worker:
                 )
             )
         return frames
+
+
+def new_spooler(command: ipc.Open, capture: Capture) -> Spooler | None:
+    """Return what gets the GOPs that leave the ring, if they are to be spooled."""
+    if not command.may_spool:
+        return None
+    made = Spooler(lambda: capture.tracks, capture.anchor, capture.changed, segment_s=command.segment_s)
+    capture.ring.on_evict = made.evicted
+    return made
 
 
 def receive_command(stream: BinaryIO) -> ipc.Command | None:
@@ -227,7 +249,8 @@ def main() -> None:
 def memory_max(command: ipc.Open) -> int:
     """Return the bytes for the ring, for a chunk of all of it while that is muxed and sent, and for FFmpeg's work."""
     threads = STACK_BYTES * (os.cpu_count() or 1)
-    return 3 * command.buffer_max + min(FFMPEG_BYTES, process.of_machine() // 2) + threads
+    spool = spooler.MEMORY if command.may_spool else 0
+    return 3 * command.buffer_max + spool + min(FFMPEG_BYTES, process.of_machine() // 2) + threads
 
 
 def print_ffmpeg_log() -> None:

@@ -68,6 +68,10 @@ class Open(Struct, frozen=True, kw_only=True, tag="open"):
     """The authorities to trust instead of the machine's."""
     loop: bool = True
     """Whether a file begins again at its end."""
+    may_spool: bool = False
+    """Whether `Spool` will be asked for."""
+    segment_s: float = 30.0
+    """How long a segment of the spool gets."""
     verbose: bool = False
     """Whether FFmpeg prints what it does."""
 
@@ -119,6 +123,21 @@ class TakeSnapshot(Struct, frozen=True, kw_only=True, tag="take_snapshot"):
     number: int
     width_max: int
     """Pixels."""
+
+
+class Spool(Struct, frozen=True, kw_only=True, tag="spool"):
+    """Spool what leaves the ring undelivered from now on."""
+
+    folder: str | None
+    """Where its files go; None: nothing is spooled any more. With another folder all that is not in a file yet is
+    forgotten, and what the ring holds now is never spooled."""
+
+
+class Delivered(Struct, frozen=True, kw_only=True, tag="delivered"):
+    """The cloud has this range: it need not be spooled."""
+
+    start_s: float
+    end_s: float
 
 
 class Opened(Struct, frozen=True, kw_only=True, tag="opened"):
@@ -202,8 +221,21 @@ class Snapshot(Struct, frozen=True, kw_only=True, tag="snapshot"):
     """Why there is none."""
 
 
-Command = Open | Record | Limit | Pull | Finish | Drop | TakeSnapshot
-Frame = Opened | Failed | WorkerHeartbeat | Chunk | Snapshot
+class Spooled(Struct, frozen=True, kw_only=True, tag="spooled"):
+    """A segment of the spool is on the disk."""
+
+    seconds: Seconds
+
+
+class SpoolLost(Struct, frozen=True, kw_only=True, tag="spool_lost"):
+    """A segment is not on the disk, and will not be."""
+
+    seconds: Seconds
+    detail: str
+
+
+Command = Open | Record | Limit | Pull | Finish | Drop | TakeSnapshot | Spool | Delivered
+Frame = Opened | Failed | WorkerHeartbeat | Chunk | Snapshot | Spooled | SpoolLost
 
 _encode = msgspec.json.Encoder().encode
 _commands: msgspec.json.Decoder[Command] = msgspec.json.Decoder(Command)

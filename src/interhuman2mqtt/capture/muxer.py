@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from operator import itemgetter
-from typing import BinaryIO
+from typing import Protocol
 
 import av
 from av.container import OutputContainer
@@ -15,8 +15,21 @@ FILE_BUFFER = 1 << 20
 """Bytes that are written at once."""
 
 
-def write_mp4(file: BinaryIO, gops: list[Gop], tracks: Tracks) -> None:
-    """Write GOPs as an ordinary MP4 whose time begins at `zero_of`; raise OSError as the file does."""
+class SeekableFile(Protocol):
+    """A file as libav needs it."""
+
+    def write(self, data: bytes, /) -> int:
+        """Write all of this, and return how much that is."""
+
+    def seek(self, offset: int, whence: int = ..., /) -> int:
+        """Go to another place, and return it."""
+
+    def tell(self) -> int:
+        """Return the place."""
+
+
+def write_mp4(file: SeekableFile, gops: list[Gop], tracks: Tracks) -> None:
+    """Write GOPs as an ordinary MP4 whose time begins at `zero_of`; raise what the file raises, or FFmpegError."""
     # Not fragmented, as a recording is: what takes uploaded files judges them by the length in their head, which a
     # fragmented one does not have.
     with av.open(file, "w", format="mp4", options=PLAIN, buffer_size=FILE_BUFFER) as muxer:

@@ -18,7 +18,10 @@ Invariants:
 # and knows exactly which range was lost), a rotation and a replay after a reconnect are one mechanism.
 
 from collections import deque
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 AUDIO_WAIT_S = 1.0
 """How far the video may run ahead before a GOP is completed without its audio."""
@@ -89,6 +92,8 @@ class Ring:
         self.size = 0
         self.epoch = 0
         self.has_audio = True
+        self.on_evict: Callable[[Gop, float], None] | None = None
+        """Gets each GOP that leaves, and the time of the newest frame."""
         self._gops: deque[Gop] = deque()
         self._audio_end_s = float("-inf")
         self._interval_s = float("inf")
@@ -270,5 +275,7 @@ class Ring:
             self.size -= gop.size
             self.first += 1
             self.complete_end = max(self.complete_end, self.first)
+            if self.on_evict is not None:
+                self.on_evict(gop, self.end_s)
         if not self._gops:
             self._needs_key_frame = True
