@@ -16,7 +16,7 @@ from interhuman2mqtt.commands import arguments, arguments_history, arguments_web
 from interhuman2mqtt.commands import check as cli_config
 from interhuman2mqtt.commands.arguments import SECRETS, STATE, Usage, add_command, add_config
 from interhuman2mqtt.config import problems
-from interhuman2mqtt.errors import ConfigError
+from interhuman2mqtt.errors import ConfigError, ReplacedError
 from interhuman2mqtt.runtime import log, state_dir, stdout
 from interhuman2mqtt.runtime.sanitize import clean
 
@@ -42,7 +42,7 @@ def main(words_given: Sequence[str] | None = None) -> int:  # noqa: PLR0911 - on
     except ConfigError as error:
         log.print_error(str(error))
         return exit_codes.CONFIG
-    except state_dir.InUse as error:
+    except (state_dir.InUse, ReplacedError) as error:
         log.print_error(str(error))
         return exit_codes.TEMPORARY
     except BrokenPipeError:  # whoever read it has seen enough

@@ -61,7 +61,7 @@ CLOCK_LOOK_S = 0.5
 
 
 def run(arguments: Sequence[Path], box: str | None = None, *, lifeline: bool = False) -> None:
-    """Run the service until it is stopped. Raise ConfigError and InUse; anything else is a bug.
+    """Run the service until it is stopped. Raise ConfigError, InUse and ReplacedError; else it is a bug.
 
     `lifeline`: stop when stdin ends, too.
     """
@@ -93,13 +93,14 @@ async def _main(
         async with trio.open_nursery() as services:
             services.start_soon(stop_signals.run, signals, services.cancel_scope)
             async with trio.open_nursery() as cameras:
-                daemon = Daemon(loaded, notify, load, Fleet(cameras))
+                daemon = Daemon(loaded, notify, load, Fleet(cameras), stop_signals)
                 await daemon.start(services)
-                await daemon.serve(stop_signals)
+                await daemon.serve()
                 await daemon.stop_cameras()
             await daemon.close()
             services.cancel_scope.cancel()
     log.info("stopped")
+    stop_signals.check_replaced()
 
 
 class Daemon:
@@ -107,10 +108,16 @@ class Daemon:
 
     Args:
         load: Reads and checks the files anew; raises ConfigError.
+        stop_signals: Says when to stop.
     """
 
     def __init__(
-        self, loaded: Loaded, notify: watchdog.SystemdNotifier, load: Callable[[], Loaded], fleet: Fleet
+        self,
+        loaded: Loaded,
+        notify: watchdog.SystemdNotifier,
+        load: Callable[[], Loaded],
+        fleet: Fleet,
+        stop_signals: SignalHandler,
     ) -> None:
         config, boot_id, state = loaded.config, str(uuid4()), state_dir.find()
         box, bugs = config.box.id, int(os.environ.get("INTERHUMAN2MQTT_BUGS", BUGS))
@@ -119,6 +126,7 @@ class Daemon:
         self._boot_id = boot_id
         self._bugs = bugs
         self._fleet = fleet
+        self._stop_signals = stop_signals
         self._clock = BoxClock()
         self._heartbeats = Heartbeats()
         self._slots = SessionSlots(config.interhuman.max_sessions)
@@ -184,16 +192,16 @@ class Daemon:
             self._publisher.clear(camera)
         self._publisher.remove_others(cameras)
 
-    async def serve(self, stop_signals: SignalHandler) -> None:
+    async def serve(self) -> None:
         """Take requests and reload, until it is to stop.
 
         A stop does not wait for a reload under way: the cameras that it stops are stopping already.
         """
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._reloader.run, stop_signals)
+            nursery.start_soon(self._reloader.run, self._stop_signals)
             nursery.start_soon(self._dispatcher.run)
             nursery.start_soon(self._new_unix_socket().run)
-            await stop_signals.stop.wait()
+            await self._stop_signals.stop.wait()
             nursery.cancel_scope.cancel()
 
     async def stop_cameras(self) -> None:
@@ -267,6 +275,7 @@ class Daemon:
             clock=self._clock,
             publisher=self._publisher,
             heartbeats=self._heartbeats,
+            program=self._stop_signals,
             bugs=self._bugs,
         )
 

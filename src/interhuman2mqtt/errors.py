@@ -141,6 +141,10 @@ class ConfigError(Interhuman2MqttError):
     """The configuration is wrong; a person must mend it before a restart can help."""
 
 
+class ReplacedError(Interhuman2MqttError):
+    """The daemon ended because the files of its program are of another version by now."""
+
+
 class Outage(Interhuman2MqttError):  # noqa: N818 - it names what happened
     """Something outside is down and may come back by itself: try again, later and later."""
 

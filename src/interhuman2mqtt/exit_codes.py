@@ -6,7 +6,7 @@ UNAVAILABLE = 69
 BUG = 70
 CANNOT_CREATE = 73
 TEMPORARY = 75
-"""Another daemon holds the folder of the state: later it may not."""
+"""Another daemon holds the folder of the state, or the program was replaced while it ran: later it is otherwise."""
 NO_PERMISSION = 77
 CONFIG = 78
 INTERRUPTED = 130

@@ -22,6 +22,7 @@ from interhuman2mqtt.policy.meter import Meter
 from interhuman2mqtt.policy.pauses import Paused, Pauses
 from interhuman2mqtt.policy.policy import Policy
 from interhuman2mqtt.runtime.clock import BoxClock
+from interhuman2mqtt.runtime.lifeline import SignalHandler
 from interhuman2mqtt.runtime.watchdog import Heartbeats
 from interhuman2mqtt.simulator.server import serve
 from interhuman2mqtt.simulator.settings import Pace, Settings
@@ -114,6 +115,7 @@ def a_context(url: str, published: RecordingPublisher, **changes: Any) -> Camera
         clock=CLOCK,
         publisher=published,
         heartbeats=Heartbeats(),
+        program=SignalHandler(lifeline=False),
         bugs=0,
         backoff=AT_ONCE,
     )

@@ -12,6 +12,7 @@ import pytest
 import trio
 
 from cameras.helpers import RecordingPublisher, a_camera, a_context
+from interhuman2mqtt import __version__
 from interhuman2mqtt.cameras import capture_task, worker, worker_process
 from interhuman2mqtt.cameras.camera import Camera
 from interhuman2mqtt.cameras.stall_detector import Timeouts
@@ -30,9 +31,9 @@ turn=$(cat turn); echo $((turn + 1)) >turn
 case $((turn % 6)) in
 0) exit 1;;
 1) echo "what is no frame at all"; exec sleep 60;;
-2) cat opened failed; exec cat >/dev/null;;
-3) cat opened; kill -SEGV $$;;
-4) cat opened pulse; kill -STOP $$;;
+2) cat hello opened failed; exec cat >/dev/null;;
+3) cat hello opened; kill -SEGV $$;;
+4) cat hello opened pulse; kill -STOP $$;;
 5) echo "some last words" >&2; exit 70;;
 esac
 """
@@ -41,7 +42,12 @@ esac
 def a_breaking_worker(folder: Path) -> Path:
     """A program that stands in for a worker, and ends each time in another way."""
     (folder / "turn").write_text("0")
-    frames: list[tuple[str, ipc.Frame]] = [("opened", OPENED), ("failed", FAILED), ("pulse", PULSE)]
+    frames: list[tuple[str, ipc.Frame]] = [
+        ("hello", ipc.Hello(version=__version__)),
+        ("opened", OPENED),
+        ("failed", FAILED),
+        ("pulse", PULSE),
+    ]
     for name, frame in frames:
         (folder / name).write_bytes(ipc.pack(frame))
     program = folder / "worker"

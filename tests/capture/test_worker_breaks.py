@@ -171,6 +171,29 @@ async def test_rubbish_on_the_pipe(rubbish: bytes, tmp_path: Path, monkeypatch: 
     assert "rubbish" in outages[0].detail
 
 
+@pytest.mark.parametrize(
+    ("first", "version"),
+    [
+        (ipc.pack(ipc.Hello(version="9.8.7")), "is of 9.8.7"),
+        (struct.pack(">II", 46, 0) + b'{"type":"hello","version":"0.3.0","news":true}', "is of 0.3.0"),
+        (struct.pack(">II", 38, 0) + b'{"type":"heartbeat","video_packets":1}', "is of an unknown version"),
+    ],
+    ids=["another", "newer", "0.1.0"],
+)
+async def test_a_worker_of_another_version(
+    first: bytes, version: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """None of its frames is taken for what it may not mean, whatever else it sends."""
+    opened = ipc.pack(ipc.Opened(description="x", video="h264", audio=None, video_copied=True, audio_copied=True))
+    monkeypatch.setattr(sys, "executable", str(stand_in(tmp_path, first + opened, hello=b"")))
+    with trio.fail_after(ENOUGH_S):
+        async with Failing() as outages, start_worker(a_command(), PATIENT) as worker:
+            await trio.sleep_forever()
+    assert worker.opened is None
+    assert [outage.reason for outage in outages] == [Reason.CAPTURE_CRASHED]
+    assert version in outages[0].detail
+
+
 async def test_a_worker_that_cannot_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
     """Not a bug of the daemon, but an outage of this camera."""
     monkeypatch.setattr(sys, "executable", "/does/not/exist")

@@ -7,6 +7,7 @@ from pathlib import Path
 import trio
 
 from capture.material import SMALL
+from interhuman2mqtt import __version__
 from interhuman2mqtt.cameras.recording import WorkerRecording
 from interhuman2mqtt.cameras.stall_detector import Timeouts
 from interhuman2mqtt.cameras.worker import CaptureProcess, start_worker
@@ -16,6 +17,7 @@ from interhuman2mqtt.events import MediaChunk
 PATIENT = Timeouts(open=15.0, stall=10.0, silence=10.0)
 HASTY = Timeouts(open=15.0, stall=1.5, silence=10.0)
 MOUNT = {"/cam": SMALL}
+HELLO = ipc.pack(ipc.Hello(version=__version__))
 ENOUGH_S = 30.0
 """No test waits for longer, whatever it waits for."""
 
@@ -42,9 +44,9 @@ def is_gone(process: int) -> bool:
     return not Path(f"/proc/{process}").exists()
 
 
-def stand_in(folder: Path, says: bytes, then: str = "sleep 60") -> Path:
+def stand_in(folder: Path, says: bytes, then: str = "sleep 60", hello: bytes = HELLO) -> Path:
     """A program that stands in for the worker: it says something, and waits."""
-    (folder / "says").write_bytes(says)
+    (folder / "says").write_bytes(hello + says)
     program = folder / "worker"
     program.write_text(f"#!/bin/sh\ncat {folder}/says\nexec {then}\n")
     program.chmod(0o755)

@@ -1,9 +1,11 @@
-"""The files that version 0.1.0 left when it was killed, through upgrade, downgrade and upgrade.
+"""A box whose program changes: the files that 0.1.0 left when it was killed, through upgrade, downgrade and upgrade.
 
 `support/state_of_0_1_0` was written by it: two cameras streamed for ten seconds, no broker was there, one was paused.
 """
 
+import os
 import shutil
+import signal
 import sqlite3
 from contextlib import closing
 from datetime import UTC, date, datetime
@@ -13,6 +15,8 @@ import msgspec
 import pytest
 
 from cameras.test_coverage import Life as CoverageLife
+from integration.helpers import box, run_peers
+from interhuman2mqtt import __version__
 from interhuman2mqtt.cameras.coverage_file import STAMP
 from interhuman2mqtt.errors import Reason
 from interhuman2mqtt.policy.budget_store import BOX, BudgetFile
@@ -22,6 +26,7 @@ from publish.lives import Life
 from support.clocks import Clocks
 
 WRITTEN = Path(__file__).parents[1] / "support" / "state_of_0_1_0"
+SOURCE = Path(__file__).parents[2] / "src" / "interhuman2mqtt"
 KILLED = datetime(2026, 11, 28, 11, 4, 15, tzinfo=UTC)
 
 
@@ -115,3 +120,25 @@ async def test_gaps_go_through_versions(state: Path) -> None:
     assert gap.start_at == stopped
     assert not (state / "coverage.json.damaged").exists()
     assert f"{gap.end_at:{STAMP}}" >= f"{stopped:{STAMP}}"
+
+
+async def test_a_program_that_is_replaced_while_it_runs(tmp_path: Path) -> None:
+    """`pip install` over a running daemon: the first capture process of another version ends it in order, with 75.
+
+    systemd starts it anew then; the camera has its last status, and no event is lost.
+    """
+    installed = tmp_path / "site" / "interhuman2mqtt"
+    shutil.copytree(SOURCE, installed, ignore=shutil.ignore_patterns("__pycache__"))
+    async with run_peers(tmp_path) as peers:
+        config = peers.config({"front": {"source": "test:", "size": "160x96", "fps": 10}})
+        async with box(tmp_path, config, env={"PYTHONPATH": str(installed.parent)}) as daemon:
+            await peers.wait_status("front", "streaming")
+            init = installed / "__init__.py"
+            init.write_text(init.read_text().replace(__version__, "9.8.7"))
+            [worker] = daemon.workers()
+            os.kill(worker, signal.SIGKILL)
+            line = await daemon.wait_log("stopping: the program was replaced")
+            assert (line["running"], line["installed"]) == (__version__, "9.8.7")
+            assert await daemon.wait() == 75
+            assert "was replaced by 9.8.7 while it ran: start it again" in daemon.output[-1]
+            await peers.wait_status("front", "stopped", "stopped")

@@ -95,6 +95,10 @@ class CaptureTask:
         """Show what the source is."""
         self._status.set_source(description)
 
+    def other_version(self, version: str) -> None:
+        """Have the daemon end: only a new process of it understands its capture processes."""
+        self._context.program.replaced(version)
+
     def heartbeat(self, before: ipc.WorkerHeartbeat | None, now: ipc.WorkerHeartbeat) -> None:
         """Count how the capture goes."""
         self._counters.add_heartbeat(before, now)

@@ -26,6 +26,13 @@ class CameraPublisher(Protocol):
         """Publish how a camera is now. Never waits."""
 
 
+class Program(Protocol):
+    """The daemon as a program; `runtime.lifeline` is that."""
+
+    def replaced(self, version: str) -> None:
+        """Note that its files are of another version by now; it ends in order, to be started anew."""
+
+
 class CameraContext(NamedTuple):
     """The surroundings of a camera: the same for all cameras of a configuration."""
 
@@ -40,6 +47,7 @@ class CameraContext(NamedTuple):
     clock: BoxClock
     publisher: CameraPublisher
     heartbeats: Heartbeats
+    program: Program
     bugs: int
     """How many bugs of one camera are survived in an hour."""
     backoff: BackoffPolicy = BackoffPolicy()

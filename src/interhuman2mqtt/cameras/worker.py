@@ -7,7 +7,7 @@ from typing import Protocol
 import structlog
 import trio
 
-from interhuman2mqtt import config
+from interhuman2mqtt import __version__, config
 from interhuman2mqtt.cameras.recording import WorkerRecording
 from interhuman2mqtt.cameras.snapshot import SnapshotImage, SnapshotRequests
 from interhuman2mqtt.cameras.stall_detector import AudioStall, StallDetector, Timeouts
@@ -35,6 +35,9 @@ class WorkerListener(Protocol):
 
     def heartbeat(self, before: ipc.WorkerHeartbeat | None, now: ipc.WorkerHeartbeat) -> None:
         """Note how the capture goes, and how it went before."""
+
+    def other_version(self, version: str) -> None:
+        """Note that the process is of another version of the program than this one, empty: of an unknown one."""
 
     def audio_missing(self, stall: AudioStall | None) -> None:
         """Note, each second, why silence is sent in place of audio; None: audio is sent."""
@@ -140,12 +143,16 @@ class CaptureProcess:
     async def read_frames(self) -> None:
         """Handle what the worker sends, until it ends; raise the Outage that its end is."""
         assert self._process.stdout is not None  # noqa: S101 - asked for when it was started
-        buffer = bytearray()
+        buffer, has_greeted = bytearray(), False
         try:
             while data := await self._process.stdout.receive_some(READ_SIZE):
                 buffer += data
                 for header, payload in frames(buffer):
-                    self.handle(ipc.unpack_frame(header), payload)
+                    if has_greeted:
+                        self.handle(ipc.unpack_frame(header), payload)
+                    else:
+                        self._check_version(ipc.unpack_version(header))
+                        has_greeted = True
         except ipc.IpcError as error:
             raise Outage(Reason.CAPTURE_CRASHED, f"the capture process sent rubbish: {error}") from error
         status = await self._process.wait()
@@ -154,6 +161,18 @@ class CaptureProcess:
         if self.gone.is_set():
             return  # as it was asked to
         raise self.outage or Outage(Reason.CAPTURE_CRASHED, f"the capture process ended {status_text(status)}")
+
+    def _check_version(self, version: str) -> None:
+        """Raise an Outage where the worker is of another version: nobody knows what its frames mean, nor ours to it."""
+        if version == __version__:
+            return
+        if self._listener is not None:
+            self._listener.other_version(version)
+        raise Outage(
+            Reason.CAPTURE_CRASHED,
+            f"the program was replaced while it ran: this is {__version__}, the capture process is of "
+            f"{version or 'an unknown version'}; a restart of the service ends that",
+        )
 
     async def read_log(self, worker_log: WorkerLog) -> None:
         """Log what the worker prints besides its frames, line by line."""

@@ -29,6 +29,7 @@ from typing import BinaryIO
 
 import av
 
+from interhuman2mqtt import __version__
 from interhuman2mqtt.capture import ipc, spooler
 from interhuman2mqtt.capture.capture_thread import Capture
 from interhuman2mqtt.capture.recorder import Recorder
@@ -218,6 +219,7 @@ def main() -> None:
     faulthandler.enable()  # where a library in C fails, the daemon's log shall name the call
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the daemon ends us in its order
     frames = detach_stdout()
+    write_all(frames, [ipc.pack(ipc.Hello(version=__version__))])
     stdin = sys.stdin.buffer
     command = receive_command(stdin)
     if not isinstance(command, ipc.Open):

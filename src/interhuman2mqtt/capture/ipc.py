@@ -140,6 +140,13 @@ class Delivered(Struct, frozen=True, kw_only=True, tag="delivered"):
     end_s: float
 
 
+class Hello(Struct, frozen=True, kw_only=True, tag="hello"):
+    """The first frame, before any command is read. It never changes: every version has to understand any other's."""
+
+    version: str
+    """Of the program that the worker is of, which `pip` may have replaced under the daemon."""
+
+
 class Opened(Struct, frozen=True, kw_only=True, tag="opened"):
     """The source is open, or changed while it ran."""
 
@@ -235,7 +242,7 @@ class SpoolLost(Struct, frozen=True, kw_only=True, tag="spool_lost"):
 
 
 Command = Open | Record | Limit | Pull | Finish | Drop | TakeSnapshot | Spool | Delivered
-Frame = Opened | Failed | WorkerHeartbeat | Chunk | Snapshot | Spooled | SpoolLost
+Frame = Hello | Opened | Failed | WorkerHeartbeat | Chunk | Snapshot | Spooled | SpoolLost
 
 _encode = msgspec.json.Encoder().encode
 _commands: msgspec.json.Decoder[Command] = msgspec.json.Decoder(Command)
@@ -262,6 +269,19 @@ def unpack_command(header: bytes) -> Command:
         return _commands.decode(header)
     except DECODE_ERRORS as error:
         raise IpcError(f"not a command: {error}") from error
+
+
+class _FirstFrame(Struct):
+    type: str
+    version: str = ""
+
+
+def unpack_version(header: bytes) -> str:
+    """Return which version a worker is of, by its first frame; empty: one before there was `Hello`. Raises IpcError."""
+    try:
+        return msgspec.json.decode(header, type=_FirstFrame).version
+    except DECODE_ERRORS as error:
+        raise IpcError(f"not a frame: {error}") from error
 
 
 def unpack_frame(header: bytes) -> Frame:

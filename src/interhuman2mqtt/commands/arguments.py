@@ -15,7 +15,7 @@ EXITS = {
     0: "done",
     2: "the command line is wrong",
     69: "it could not be done, and the text says why",
-    75: "another daemon has this state directory",
+    75: "another daemon has this state directory, or the program was replaced while it ran",
     70: "a bug, which the log describes",
     78: "the configuration is wrong, and the text says where",
 }

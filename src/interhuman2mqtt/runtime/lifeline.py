@@ -8,6 +8,9 @@ from contextlib import AbstractContextManager
 import structlog
 import trio
 
+from interhuman2mqtt import __version__
+from interhuman2mqtt.errors import ReplacedError
+
 ORPHAN_S = 5.0
 """For the end in order of a daemon whose starter is gone: nobody looks any more at what the cameras see."""
 
@@ -33,6 +36,7 @@ class SignalHandler:
         self.stop = trio.Event()
         """To be stopped in order."""
         self._lifeline = lifeline
+        self._replaced_by: str | None = None
         self._has_terminal = _has_terminal()
         self._hangup = trio.Event()
 
@@ -48,6 +52,23 @@ class SignalHandler:
         """Wait for SIGHUP where it means a reload."""
         await self._hangup.wait()
         self._hangup = trio.Event()
+
+    def replaced(self, version: str) -> None:
+        """Stop in order: the program was replaced under us, and only a new process of it understands its own parts."""
+        # Re-executing ourselves would do without systemd, and would keep whatever else the old version set up: the
+        # watchdog's variables, credentials, descriptors, and a unit that is no longer the one on the disk.
+        if self._replaced_by is None:
+            self._replaced_by = version or "an unknown version"
+            log.error("stopping: the program was replaced", running=__version__, installed=self._replaced_by)
+        self.stop.set()
+
+    def check_replaced(self) -> None:
+        """Raise ReplacedError where that was the reason for the stop."""
+        if self._replaced_by is not None:
+            raise ReplacedError(
+                f"interhuman2mqtt {__version__} was replaced by {self._replaced_by} while it ran: start it again, as "
+                "systemd does by itself"
+            )
 
     def _handle(self, number: int, everything: trio.CancelScope) -> None:
         if number == signal.SIGHUP and not self._has_terminal:
