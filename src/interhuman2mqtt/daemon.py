@@ -263,6 +263,7 @@ class Daemon:
             await self._service.receive_levels([*map(self._parser.pause_topic, sorted(added))])
 
     def _new_context(self, config: Config) -> CameraContext:
+        runtime = state_dir.find_runtime(state_dir.find())
         return CameraContext(
             box=self._running.config.box.id,
             server=Server(config.interhuman.url, config.interhuman.ca_file, loader.cloud_proxy(config.interhuman)),
@@ -277,6 +278,7 @@ class Daemon:
             heartbeats=self._heartbeats,
             program=self._stop_signals,
             bugs=self._bugs,
+            browsers=runtime / state_dir.BROWSERS if runtime is not None else None,
         )
 
     def _new_handlers(self) -> CommandHandlers:

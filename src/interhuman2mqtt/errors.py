@@ -51,6 +51,8 @@ class Reason(StrEnum):
     """The video goes on, the audio does not: silence is sent in its place."""
     PICTURE_MISSING = "picture_missing"
     """The camera was open, and for some seconds gave no video: it stood still, or changed its format."""
+    NO_BROWSER = "no_browser"
+    """Nobody has opened the link by which a browser becomes this camera."""
     SOURCE_ENDED = "source_ended"
     """The camera closed the stream, or the file came to its end."""
     CAPTURE_CRASHED = "capture_crashed"

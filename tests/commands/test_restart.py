@@ -15,6 +15,7 @@ from interhuman2mqtt.control import unix_socket
 from interhuman2mqtt.control.dispatcher import CommandError
 from interhuman2mqtt.control.requests import ReloadRequest, Request, RestartRequest
 from interhuman2mqtt.control.unix_socket import UnixSocketServer
+from interhuman2mqtt.runtime import unix_path
 from interhuman2mqtt.runtime.watchdog import Heartbeats
 from support.clips import Clip
 from support.mosquitto import free_port
@@ -78,7 +79,7 @@ async def answered(folder: Path, line: bytes) -> dict[str, object]:
     """What the socket answers to a line."""
 
     def ask() -> bytes:
-        with unix_socket.address_in(folder) as address, socket.socket(socket.AF_UNIX) as asking_:
+        with unix_path.short(folder, unix_socket.NAME) as address, socket.socket(socket.AF_UNIX) as asking_:
             asking_.connect(address)
             asking_.sendall(line)
             asking_.shutdown(socket.SHUT_WR)

@@ -66,7 +66,7 @@ class CameraRun:
         capture, session = capture_of(self._camera.id), session_of(self._camera.id)
         password_watch = SecretWatch(self._camera.password)
         try:
-            with self._scope:
+            with self._scope, self._capture.listen():
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self._end_with, permit)
                     nursery.start_soon(self._keep, capture, self._capture.run, self._on_capture_retry, password_watch)

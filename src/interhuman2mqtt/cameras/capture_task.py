@@ -1,23 +1,26 @@
 """A camera's first half: one capture process after another."""
 
 import logging
+from contextlib import AbstractContextManager, nullcontext
 from typing import NoReturn
 
 import structlog
 import trio
+from msgspec import structs
 
 from interhuman2mqtt import config
+from interhuman2mqtt.cameras.browser_listener import BrowserListener, nobody
 from interhuman2mqtt.cameras.context import CameraContext, capture_of
 from interhuman2mqtt.cameras.counters import Counters
 from interhuman2mqtt.cameras.gaps import AudioGap
-from interhuman2mqtt.cameras.stall_detector import AudioStall
+from interhuman2mqtt.cameras.stall_detector import AudioStall, Timeouts
 from interhuman2mqtt.cameras.start_limiter import HOLD_S, Turn, wait_answer
 from interhuman2mqtt.cameras.status import AudioCondition, StatusTracker
 from interhuman2mqtt.cameras.worker import CaptureProcess, start_worker
 from interhuman2mqtt.cameras.worker_log import WorkerLog
 from interhuman2mqtt.capture import ipc
-from interhuman2mqtt.config import secrets
-from interhuman2mqtt.errors import Outage, Reason
+from interhuman2mqtt.config import secrets, urls
+from interhuman2mqtt.errors import Lingering, Outage, Reason
 from interhuman2mqtt.runtime.notifier import Notifier
 from interhuman2mqtt.supervisor import Health
 
@@ -25,6 +28,9 @@ log = structlog.get_logger(__name__)
 
 LAST_MEDIA_S = 5.0
 """How long what is left of a source that has ended may still be pulled."""
+BROWSER_PATIENCE_S = 15.0
+"""So much longer than `buffer` a browser may send nothing, until its worker counts as hanging; the page ends it sooner.
+"""
 
 
 class CaptureTask:
@@ -43,16 +49,40 @@ class CaptureTask:
         self._last: CaptureProcess | None = None
         self._has_failed = False
         self._opened, self._released = Notifier(), Notifier()
+        self._browser = BrowserListener(context.browsers, camera) if urls.is_browser(camera.source) else None
+        self._must_encode = False
+        """A browser's video turned out to be one that cannot be copied."""
 
     async def run(self, health: Health) -> bool:
         """Run one worker, from its start until its source fails, which is raised."""
         self._refuse_second()
+        if self._browser is not None:
+            await self._run_browser(self._browser, health)
         turn = await self._wait_turn()
+        await self._run_worker(open_command(self._camera), self._context.timeouts, turn, health)
+
+    async def _run_browser(self, browser: BrowserListener, health: Health) -> NoReturn:
+        """Wait for a browser, for as long as it takes, and run one worker for one recorder of it."""
+        last = self._last
+        self._must_encode |= last is not None and last.must_encode
+        self._status.set_capture_waiting(nobody(self._camera.id, None if last is None else last.outage))
+        self._context.heartbeats.withdraw(capture_of(self._camera.id))
+        with await browser.accept() as connection:
+            turn = await self._context.starts.wait_turn(failed=False)
+            command = structs.replace(open_command(self._camera), connection=connection.fileno())
+            if self._must_encode and self._camera.video == "auto":
+                command = structs.replace(command, video="h264")
+            # a line that is broken is waited for by the browser and the page, up to `buffer`
+            patient_s = self._camera.buffer + BROWSER_PATIENCE_S
+            timeouts = self._context.timeouts._replace(open=patient_s, stall=patient_s)
+            await self._run_worker(command, timeouts, turn, health)
+
+    async def _run_worker(self, command: ipc.Open, timeouts: Timeouts, turn: Turn, health: Health) -> NoReturn:
         self._counters.captures += 1
         try:
             async with start_worker(
-                open_command(self._camera),
-                self._context.timeouts,
+                command,
+                timeouts,
                 heartbeat=self._context.heartbeats.of(capture_of(self._camera.id)),
                 worker_log=self._worker_log,
                 listener=self,
@@ -89,7 +119,10 @@ class CaptureTask:
         finally:
             self._forget()
             self._set_audio_missing(None)
-        raise worker.outage or Outage(Reason.SOURCE_ENDED, "the source ended")
+        outage = worker.outage or Outage(Reason.SOURCE_ENDED, "the source ended")
+        if self._browser is not None and outage.reason is Reason.SOURCE_ENDED:
+            raise Lingering(outage.reason, outage.detail)  # it may begin anew at once
+        raise outage
 
     def opened(self, description: str) -> None:
         """Show what the source is."""
@@ -136,8 +169,14 @@ class CaptureTask:
         """Return how many processes of ours are still there, though we have left them."""
         return int(self._last is not None and not self._last.is_reaped)
 
+    def listen(self) -> AbstractContextManager[object]:
+        """Return the context in which a browser can be the camera, if it is one."""
+        return nullcontext() if self._browser is None else self._browser
+
     def dismiss(self) -> None:
         """Let the capture process end at once, be its source open or not."""
+        if self._browser is not None:
+            self._browser.close()
         if self._last is not None:
             self._last.dismiss()
 

@@ -1,5 +1,6 @@
 """The surroundings that the cameras of a box have in common."""
 
+from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from interhuman2mqtt.cameras.coverage import Coverage
@@ -56,6 +57,8 @@ class CameraContext(NamedTuple):
     """Of the process: the cameras of all configurations begin one after another."""
     resolver: Resolver = Resolver()
     """Finds the hosts of cameras."""
+    browsers: Path | None = None
+    """The folder for the sockets of cameras that are browsers."""
 
 
 def capture_of(camera: str) -> str:

@@ -111,6 +111,12 @@ class StatusTracker:
         self.end_session()
         self._update()
 
+    def set_capture_waiting(self, outage: Outage) -> None:
+        """Show that somebody has to begin, as it is meant to be: a browser that is no camera yet, or no more."""
+        self._capture = Condition(State.WAITING, outage.reason, outage.detail)
+        self.end_session()
+        self._update()
+
     def set_connecting(self, session: str) -> None:
         """Show the session that is being opened; what the last attempt failed by holds until one succeeds."""
         self._status = structs.replace(self._status, session=session)

@@ -50,6 +50,8 @@ class CaptureProcess:
         self.opened: ipc.Opened | None = None
         self.outage: Outage | None = None
         """Why the source ended; what the ring still holds can be pulled nevertheless."""
+        self.must_encode = False
+        """The source cannot be copied, and could not be opened again."""
         self.ended = trio.Event()
         self.gone = trio.Event()
         """The process ended, or must not be asked any more."""
@@ -209,6 +211,7 @@ class CaptureProcess:
                 log.info("source opened", source=frame.description)
             case ipc.Failed():
                 self.outage = (Refused if frame.refused else Outage)(frame.reason, frame.detail)
+                self.must_encode = frame.encode
                 self.ended.set()
                 self._answered.set()
             case ipc.WorkerHeartbeat():
@@ -251,7 +254,7 @@ async def start_worker(
         Outage: the worker hangs, crashed, or could not be started. How its source fails stands in
             `CaptureProcess.outage`.
     """
-    process = await open_process()
+    process = await open_process([] if command.connection is None else [command.connection])
     worker = CaptureProcess(process, command.open_timeout_s, listener)
     worker.send_nowait(command)
     del command

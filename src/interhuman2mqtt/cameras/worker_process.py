@@ -15,6 +15,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 
 import trio
 
@@ -32,14 +33,16 @@ MEMORY = {"MALLOC_ARENA_MAX": "1", "MALLOC_TRIM_THRESHOLD_": "131072"}
 """Of glibc: an arena per thread, and what the opening of a source once needed, would cost megabytes for nothing."""
 
 
-async def open_process() -> trio.Process:
-    """Start a capture process; raise Outage where there is none to be had."""
+async def open_process(inherited: Sequence[int] = ()) -> trio.Process:
+    """Start a capture process, with these descriptors of ours; raise Outage where there is none to be had."""
     environment = {name: value for name, value in os.environ.items() if _inherits(name)}
     environment |= bundled_libraries.environment(os.environ) | MEMORY
     command = [sys.executable, "-m", "interhuman2mqtt.capture"]
     pipe = subprocess.PIPE
     try:
-        return await trio.lowlevel.open_process(command, stdin=pipe, stdout=pipe, stderr=pipe, env=environment)
+        return await trio.lowlevel.open_process(
+            command, stdin=pipe, stdout=pipe, stderr=pipe, env=environment, pass_fds=inherited
+        )
     except OSError as error:
         raise Outage(Reason.CAPTURE_CRASHED, f"no capture process could be started: {error}") from error
 

@@ -154,7 +154,14 @@ class Worker:
         if capture.outage and not self._failed:
             self._failed = True
             refused = isinstance(capture.outage, Refused)
-            frames.append(ipc.Failed(reason=capture.outage.reason, detail=capture.outage.detail, refused=refused))
+            frames.append(
+                ipc.Failed(
+                    reason=capture.outage.reason,
+                    detail=capture.outage.detail,
+                    refused=refused,
+                    encode=capture.must_encode,
+                )
+            )
         if time.monotonic() >= self._heartbeat_at:
             self._heartbeat_at = time.monotonic() + HEARTBEAT_S
             frames.append(

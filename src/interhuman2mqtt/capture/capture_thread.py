@@ -54,6 +54,8 @@ class Capture:
         self.opened: ipc.Opened | None = None
         self.outage: Outage | None = None
         self.audio_expected = False
+        self.must_encode = False
+        """Whether a source that cannot be opened again turned out to be one that cannot be copied."""
         self.microphone: Microphone | None = None
         if command.microphone is not None and command.audio not in {"none", "silence"}:
             self.microphone = Microphone(command, self.changed)
@@ -111,11 +113,18 @@ class Capture:
                 self._run_epoch(hints)
             except ReopenSource as reopen:
                 self._count_reopening(reopen.rule)
+                if self.command.connection is not None:
+                    self._end_unrepeatable(reopen)
                 hints = self._next_hints(reopen)
             except Outage as outage:
                 self._end(outage)
             except (av.error.FFmpegError, OSError) as error:
                 self._end(explain(self.command, error))
+
+    def _end_unrepeatable(self, reopen: ReopenSource) -> None:
+        """End a browser's recorder, which cannot be read from its start again; it begins another one."""
+        self.must_encode = reopen.hints.encode
+        self._end(Outage(Reason.SOURCE_ENDED, f"the browser has to begin anew ({reopen.rule.replace('_', ' ')})"))
 
     def _run_epoch(self, hints: SourceHints) -> None:
         feed = self._feed = open_source(self.command, encode=hints.encode)
@@ -168,7 +177,8 @@ class Capture:
             reader.read(feed)
         finally:
             reader.is_over = True
-        raise Outage(Reason.SOURCE_ENDED, f"{self.command.source} ended")
+        what = "the browser's recorder" if self.command.connection is not None else self.command.source
+        raise Outage(Reason.SOURCE_ENDED, f"{what} ended")
 
     def _end(self, outage: Outage) -> None:
         with self.changed:

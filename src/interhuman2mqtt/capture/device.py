@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import av
 from av.container import InputContainer
 
-from interhuman2mqtt.capture import audio_selection, ipc, network_source, v4l2, v4l2_formats
+from interhuman2mqtt.capture import audio_selection, browser, ipc, network_source, v4l2, v4l2_formats
 from interhuman2mqtt.capture.audio_selection import SdpTrack
 from interhuman2mqtt.capture.ffmpeg_log import collected_log
 from interhuman2mqtt.capture.preroll import ArrivedPacket
@@ -70,6 +70,8 @@ def open_source(command: ipc.Open, *, encode: bool = False) -> Feed:
             feed = _open_network(command)
         case "v4l2":
             feed = _open_v4l2(command, v4l2.find_device(rest), may_copy=not encode and command.video != "h264")
+        case "browser":
+            feed = _open_browser(command)
         case "file":
             feed = _open(command, rest, None, {}, paced=True)
         case _:
@@ -95,6 +97,16 @@ def _open_network(command: ipc.Open) -> Feed:
         clock="trusted" if recorded else "camera",
         is_buffered=command.source.startswith("rtsp") and command.transport == "tcp",
     )
+
+
+def _open_browser(command: ipc.Open) -> Feed:
+    connection = browser.connection_of(command)
+    try:
+        feed = _open(command, browser.BrowserStream(connection), None, browser.OPTIONS)
+    except BaseException:
+        connection.close()
+        raise
+    return feed._replace(connection=connection, is_buffered=True)
 
 
 def _open_v4l2(command: ipc.Open, device: Path, *, may_copy: bool) -> Feed:
@@ -139,15 +151,22 @@ def _test_source(command: ipc.Open) -> str:
     )
 
 
-def _open(command: ipc.Open, name: str, form: str | None, options: Mapping[str, str], *, paced: bool = False) -> Feed:
+def _open(
+    command: ipc.Open,
+    name: str | browser.BrowserStream,
+    form: str | None,
+    options: Mapping[str, str],
+    *,
+    paced: bool = False,
+) -> Feed:
     # The timeout holds for reads from sockets; in DNS, TLS and drivers libav blocks for as long as they do. Nothing in
     # this process could end that: the daemon has a deadline of its own, and kills.
     try:
         with collected_log(prints=command.verbose) as log:
             timeout = (command.open_timeout_s, READ_TIMEOUT_S)
-            container = av.open(name, format=form, options=dict(options), timeout=timeout)
+            container = av.open(name, mode="r", format=form, options=dict(options), timeout=timeout)
     except (av.error.FFmpegError, OSError, ValueError) as error:
-        raise explain(command, error, form, name) from None  # FFmpeg's own text holds the password
+        raise explain(command, error, form, str(name)) from None  # FFmpeg's own text holds the password
     tracks = audio_selection.parse_sdp(log)
     try:
         video = _video_track(command, container, tracks)
@@ -183,7 +202,7 @@ def _video_track(command: ipc.Open, container: InputContainer, tracks: Sequence[
 
 def explain(command: ipc.Open, error: Exception, form: str | None = None, name: str = "") -> Outage:
     """Return FFmpeg's error as one sentence about this source; `name` is what was opened for it."""
-    what = command.source
+    what = "the browser" if command.connection is not None else command.source
     if form == "v4l2" and not what.endswith(name):
         what = f"{what} (now {name})"
     if not isinstance(error, PermissionError) and _is_unplugged(command.source):

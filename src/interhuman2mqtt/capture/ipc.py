@@ -66,6 +66,8 @@ class Open(Struct, frozen=True, kw_only=True, tag="open"):
     """Whether the certificate of a source behind TLS has to be one that is trusted."""
     ca_file: str | None = None
     """The authorities to trust instead of the machine's."""
+    connection: int | None = None
+    """Of a browser: the descriptor that the process has inherited."""
     loop: bool = True
     """Whether a file begins again at its end."""
     may_spool: bool = False
@@ -167,6 +169,8 @@ class Failed(Struct, frozen=True, kw_only=True, tag="failed"):
     detail: str
     refused: bool
     """Whether a person must act before it can get better."""
+    encode: bool = False
+    """Whether it cannot be copied, and cannot be opened again to be encoded: a browser's recorder."""
 
 
 class AudioFault(Struct, frozen=True, kw_only=True):

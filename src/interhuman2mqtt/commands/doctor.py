@@ -25,7 +25,7 @@ from interhuman2mqtt.commands.doctor_report import (
 )
 from interhuman2mqtt.commands.measure import measure
 from interhuman2mqtt.commands.pause import why_paused
-from interhuman2mqtt.config import CameraConfig, Config, loader, secrets
+from interhuman2mqtt.config import CameraConfig, Config, loader, secrets, urls
 from interhuman2mqtt.config import loader as configfile
 from interhuman2mqtt.config.problems import ConfigFileError, Severity
 from interhuman2mqtt.errors import Outage, Reason
@@ -99,6 +99,10 @@ async def _alone(check: Callable[..., Awaitable[Check]], *about: object) -> list
 async def _check_camera(camera: CameraConfig, places: trio.CapacityLimiter) -> Check:
     """Check whether it opens and sends a whole GOP, by the code of `probe`."""
     name = f"camera {camera.id}"
+    if urls.is_browser(camera.source):
+        return skipped(
+            name, f"a browser is this camera once somebody opens a link of `interhuman2mqtt invite {camera.id}`"
+        )
     if why := await trio.to_thread.run_sync(why_paused, camera.id):
         return skipped(name, f"not opened: {why}")
     try:

@@ -11,7 +11,7 @@ import msgspec
 from interhuman2mqtt import exit_codes
 from interhuman2mqtt.control import unix_socket
 from interhuman2mqtt.errors import Interhuman2MqttError
-from interhuman2mqtt.runtime import state_dir
+from interhuman2mqtt.runtime import state_dir, unix_path
 from interhuman2mqtt.runtime.sanitize import clean_lines
 
 ANSWER_S = 120.0
@@ -84,7 +84,7 @@ def ask(state: Path, request: Mapping[str, Any], within: float = ANSWER_S) -> di
 
 def _ask(folder: Path, request: Mapping[str, Any], within: float) -> dict[str, Any]:
     try:
-        with unix_socket.address_in(folder) as address, socket.socket(socket.AF_UNIX) as asking:
+        with unix_path.short(folder, unix_socket.NAME) as address, socket.socket(socket.AF_UNIX) as asking:
             asking.settimeout(within)
             asking.connect(address)
             asking.sendall(msgspec.json.encode(request) + b"\n")

@@ -13,7 +13,7 @@ from interhuman2mqtt.config.problems import BadValueError
 CLOUD = "^wss?://[^@/?#]+/[^@?#]+$"
 BROKER = "^mqtts?://[^@/?#]+/?$"
 PROXY = "^(http://[^@/?#]+/?)?$"
-SOURCE = "^((rtsps?|https?|rtmp|udp)://[^@]+|v4l2:.+|file:/.*|test:.*)$"
+SOURCE = "^((rtsps?|https?|rtmp|udp)://[^@]+|v4l2:.+|file:/.*|test:.*|browser:)$"
 SCHEMES = "rtsp://, rtsps://, http://, https://, rtmp://, udp://"
 MICROPHONE = "^alsa:."
 """As much as an editor can know of each kind of address, in the regular expressions of JSON Schema."""
@@ -116,7 +116,9 @@ def check_source(source: str) -> str:
             raise BadValueError("a file needs its whole path: file:/path/to/clip.mp4")
         case "test" if colon:
             return source
-    raise BadValueError(f"must begin with {SCHEMES}, v4l2: or file:, or be test:{_source_hint(source)}")
+        case "browser" if colon and not rest:
+            return source
+    raise BadValueError(f"must begin with {SCHEMES}, v4l2: or file:, or be browser: or test:{_source_hint(source)}")
 
 
 def check_microphone(microphone: str) -> str:

@@ -5,10 +5,9 @@ It asks for what `bridge/request/<command>` offers, whatever `mqtt.requests` say
 of this machine's users. Unlike SIGHUP it names a camera, and answers when all is done, with what came of it.
 """
 
-import os
 import socket
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn, Protocol
 
@@ -20,6 +19,7 @@ from interhuman2mqtt.control.dispatcher import CommandError
 from interhuman2mqtt.control.parser import CameraIds, RequestParser
 from interhuman2mqtt.control.requests import Accepted, Rejected, Request
 from interhuman2mqtt.publish.mqtt.types import IncomingMessage
+from interhuman2mqtt.runtime import unix_path
 from interhuman2mqtt.runtime.redaction import redact, redact_deep
 from interhuman2mqtt.runtime.watchdog import Heartbeats
 
@@ -156,7 +156,7 @@ def listen(folder: Path) -> socket.socket:
     folder.mkdir(parents=True, exist_ok=True)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
     try:
-        with address_in(folder) as address:
+        with unix_path.short(folder, NAME) as address:
             _make_room(address)
             listener.bind(address)
             Path(address).chmod(ACCESS)
@@ -178,13 +178,3 @@ def _make_room(address: str) -> None:
             Path(address).unlink()
             return
     raise OSError(0, "another daemon listens there: two must not share a folder of state")
-
-
-@contextmanager
-def address_in(folder: Path) -> Iterator[str]:
-    """Return the socket's path by way of a descriptor: whole, it may be longer than the 108 bytes of unix(7)."""
-    descriptor = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        yield f"/proc/self/fd/{descriptor}/{NAME}"
-    finally:
-        os.close(descriptor)

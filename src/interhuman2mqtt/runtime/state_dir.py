@@ -28,6 +28,8 @@ BOOT = Path("/proc/sys/kernel/random/boot_id")
 DAMAGED = ".damaged-"
 """Between the name of a quarantined file and when that was."""
 QUARANTINED_MAX = 2
+BROWSERS = "browser"
+"""The folder in that of the runtime in which a camera that is a browser has its socket."""
 OURS = ("budget.json", "coverage.json", "outbox.sqlite")
 """What the names of the daemon's own files begin with."""
 

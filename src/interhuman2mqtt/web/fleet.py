@@ -14,6 +14,9 @@ SOON_S = 60.0
 PLANNED = ("paused", "out_of_schedule", "over_budget", "stopped")
 """Reasons and states in which a camera does not stream because somebody wants it so."""
 
+CALM = ("no_browser",)
+"""Reasons that need nobody though anybody may end them: who has the link of a browser begins when they like."""
+
 
 def fleet_json(fleet: Fleet, recent: RecentHours, now: float) -> dict[str, Any]:
     """Return `summary` and `cameras`, in the order of their boxes and names."""
@@ -78,7 +81,7 @@ def _needs_somebody(box: Box, camera: Camera, now: float) -> bool:
     if not box.is_online:
         return box.state is None or box.state.state != "stopped"
     status = camera.status
-    if status is None or status.state in {"streaming", *PLANNED} or status.reason in PLANNED:
+    if status is None or status.state in {"streaming", *PLANNED} or status.reason in (*PLANNED, *CALM):
         return False
     return status.state in {"offline", "refused"} or now - status.since.timestamp() > SOON_S
 

@@ -1,0 +1,86 @@
+"""A browser as a source: what its recorder sends is captured whole, and what is no recorder's harms nothing."""
+
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import av
+import pytest
+import trio
+
+from capture.material import SMALL, a_command, crafted, numbers
+from capture.workers import PATIENT, film, pull
+from interhuman2mqtt.cameras.worker import CaptureProcess, start_worker
+from interhuman2mqtt.errors import Outage, Reason
+
+
+def as_mp4(path: Path) -> None:
+    """A fragmented MP4 with H.264, as a recorder of Safari or Chromium writes it."""
+    _remuxed(path, {"movflags": "frag_keyframe+empty_moov+default_base_moof"})
+
+
+def as_webm(path: Path) -> None:
+    """A live WebM (here Matroska) with H.264, as a recorder of Chromium writes it."""
+    _remuxed(path, {"live": "1"})
+
+
+def _remuxed(path: Path, options: dict[str, str]) -> None:
+    form = "mp4" if "movflags" in options else "matroska"
+    with av.open(SMALL.path()) as source, av.open(path, "w", format=form, options=options) as target:
+        streams = [target.add_stream_from_template(source.streams.video[0])]
+        for packet in source.demux(source.streams.video[0]):
+            if packet.dts is not None:
+                packet.stream = streams[0]
+                target.mux(packet)
+
+
+@asynccontextmanager
+async def recording_browser(**changes: Any) -> AsyncIterator[tuple[CaptureProcess, trio.SocketStream]]:
+    """A worker with a connection, and the page's end of it."""
+    ours, theirs = socket.socketpair()
+    with theirs, trio.fail_after(30):
+        command = a_command("browser:", connection=theirs.fileno(), audio="none", **changes)
+        async with start_worker(command, PATIENT) as worker:
+            theirs.close()
+            async with trio.SocketStream(trio.socket.from_stdlib_socket(ours)) as page:
+                yield worker, page
+
+
+@pytest.mark.parametrize("make", [as_mp4, as_webm])
+async def test_what_a_recorder_sends_is_captured_whole(make: Callable[[Path], None]) -> None:
+    """Every frame, copied, in pieces that end anywhere; its end is the source's end."""
+    content = crafted(make, ".media").read_bytes()
+    async with recording_browser() as (worker, page):
+        for at in range(0, len(content), 10_007):
+            await page.send_all(content[at : at + 10_007])
+        await worker.wait_open()
+        assert worker.opened is not None
+        assert worker.opened.video_copied
+        await page.aclose()
+        chunks = await pull(worker.record("continuous", 2.0, 0.0), 4)
+        await worker.ended.wait()
+        assert worker.outage is not None
+        assert worker.outage.reason is Reason.SOURCE_ENDED
+    assert numbers(film(chunks)) == list(range(SMALL.frames))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"GET / HTTP/1.1\r\n\r\n" * 100,
+        b"#EXTM3U\n#EXTINF:1,\nfile:///etc/passwd\n",
+        b"ffconcat version 1.0\nfile /x\n",
+        b"",
+    ],
+    ids=["text", "hls", "concat", "nothing"],
+)
+async def test_what_is_no_recorders_opens_nothing(content: bytes) -> None:
+    """Text, and lists by which FFmpeg would open files or addresses, are refused; the process ends by it alone."""
+    async with recording_browser() as (worker, page):
+        await page.send_all(content)
+        await page.aclose()
+        with pytest.raises(Outage) as caught:
+            await worker.wait_open()
+    assert caught.value.reason in {Reason.INVALID_MEDIA, Reason.SOURCE_ENDED}
