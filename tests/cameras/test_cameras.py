@@ -332,9 +332,8 @@ async def test_a_camera_that_does_not_drain(monkeypatch: pytest.MonkeyPatch) -> 
             cameras = Fleet(nursery)
             assert await cameras.apply({"front": a_camera()}, a_context(url, published)) == Change((), ("front",))
             await published.wait_state("streaming")
-            began = trio.current_time()
-            await cameras.stop()
-            assert trio.current_time() - began < 10
+            with trio.fail_after(30):  # half of what the drain would take
+                await cameras.stop()
     assert published.statuses[-1].state == "stopped"
     assert cameras.cameras == {}
 
