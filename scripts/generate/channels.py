@@ -24,6 +24,7 @@ COMMAND_SAYS = {
     "restart": "Ends session and capture of a camera, or of all, and begins anew; answered when that is done.",
     "reload": "Takes over the configuration as it stands in the files now.",
     "snapshot": "Puts a picture of what a camera sees now on `<camera>/snapshot`; refused while it is paused.",
+    "forget": "Clears what the box keeps of a camera: its `state/...`, and a retained `<camera>/snapshot`.",
     "log_level": "Logs from this level on, until the next start, or a reload of another `[log]`.",
 }
 TRANSACTION = {"transaction": {"description": "Echoed.", "type": ["string", "number", "boolean", "null"]}}

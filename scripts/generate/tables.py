@@ -56,7 +56,7 @@ A box publishes to `<base>/<box>/#` and `<prefix>/device/+/config`, and subscrib
 
 What is sent to `<base>/<box>/bridge/request/<command>`, as a JSON object, and comes back on
 `<base>/<box>/bridge/response/<command>`, or on the request's own response topic (MQTT 5). All keys may be left out but
-`level`; without `camera` all are meant. `transaction`, or correlation data, is echoed.
+`level`, and `camera` of `forget`; else without `camera` all are meant. `transaction`, or correlation data, is echoed.
 
 """
 

@@ -31,7 +31,7 @@ from interhuman2mqtt.cloud.transport import Server
 from interhuman2mqtt.config import Config, loader, validation
 from interhuman2mqtt.config.loader import Loaded
 from interhuman2mqtt.control.dispatcher import RequestDispatcher
-from interhuman2mqtt.control.handlers import CommandHandlers, SnapshotHandler
+from interhuman2mqtt.control.handlers import CommandHandlers, ForgetHandler, SnapshotHandler
 from interhuman2mqtt.control.inbox import Inbox
 from interhuman2mqtt.control.parser import PauseTopics, RequestParser
 from interhuman2mqtt.control.unix_socket import UnixSocketServer
@@ -283,7 +283,8 @@ class Daemon:
 
     def _new_handlers(self) -> CommandHandlers:
         snapshots = SnapshotHandler(self._fleet, self._topics, self._publisher, self._service)
-        return CommandHandlers(self._fleet, self._policy, snapshots, self._reloader, self._running)
+        forgetting = ForgetHandler(self._publisher)
+        return CommandHandlers(self._fleet, self._policy, snapshots, forgetting, self._reloader, self._running)
 
     def _new_unix_socket(self) -> UnixSocketServer:
         state = state_dir.find()

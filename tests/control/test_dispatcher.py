@@ -13,7 +13,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from interhuman2mqtt.control.dispatcher import BURST, EVERY_S, LOG_EVERY_S, SLOW_MAX, CommandError, RequestDispatcher
 from interhuman2mqtt.control.inbox import Inbox
 from interhuman2mqtt.control.parser import RequestParser
-from interhuman2mqtt.control.requests import Level, PauseSet
+from interhuman2mqtt.control.requests import ForgetRequest, Level, PauseSet
 from interhuman2mqtt.publish.message import Message
 from interhuman2mqtt.publish.mqtt.types import IncomingMessage
 from interhuman2mqtt.supervisor import BugBudget
@@ -47,6 +47,9 @@ class RecordingHandler:
 
     async def snapshot(self, camera: str | None, *, retain: bool) -> Any:
         return await self._note("snapshot", camera, retain)
+
+    async def forget(self, request: ForgetRequest) -> Any:
+        return await self._note("forget", request.camera)
 
     async def reload(self) -> Any:
         return await self._note("reload")

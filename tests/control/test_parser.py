@@ -1,6 +1,7 @@
 """What may be asked of us, and what is answered to everything else."""
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -14,6 +15,7 @@ from interhuman2mqtt.control.requests import (
     Accepted,
     Access,
     Birth,
+    ForgetRequest,
     Ignored,
     Ignoring,
     LogLevelRequest,
@@ -35,6 +37,7 @@ from interhuman2mqtt.runtime.log import register_secret
 
 TREE = "interhuman/lobby-1"
 CAMERAS = ("front", "back_door")
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 READER = RequestParser("interhuman", "lobby-1")
 
 
@@ -75,6 +78,8 @@ def error(reading: object) -> str:
         ("reload", "", ReloadRequest()),
         ("snapshot", '{"camera": "front"}', SnapshotRequest("front")),
         ("snapshot", '{"camera": "front", "retain": true}', SnapshotRequest("front", retain=True)),
+        ("forget", '{"camera": "front"}', ForgetRequest("front")),
+        ("forget", '{"camera": "front", "until": "1970-01-01T00:00:00Z"}', ForgetRequest("front", None, EPOCH)),
         ("log_level", '{"level": "debug"}', LogLevelRequest("debug")),
     ],
 )
@@ -97,6 +102,14 @@ def test_what_can_be_asked(command: str, payload: str, wanted: Request) -> None:
         ("pause", '{"cam": "front"}', 'pause takes no "cam", only camera and transaction'),
         ("pause", '{"camra": "front"}', 'pause takes no "camra", only camera and transaction; did you mean "camera"?'),
         ("reload", '{"camera": "front"}', 'reload takes no "camera", only transaction'),
+        ("forget", "", "forget takes one camera: name it"),
+        ("forget", '{"camera": "front", "since": "2026-11-28T10:00:00"}', "since must be a time with its offset"),
+        ("forget", '{"camera": "front", "since": 3}', "since must be a time with its offset"),
+        (
+            "forget",
+            '{"camera": "front", "since": "1970-01-01T00:00:00Z", "until": "1970-01-01T00:00:00Z"}',
+            "since must be before until",
+        ),
         ("log_level", "", "level must be one of debug, info, warning, error"),
         ("log_level", '{"level": "warn"}', 'level must be one of debug, info, warning, error; did you mean "warning"?'),
         ("log_level", '{"level": 10}', "level must be one of debug, info, warning, error"),
@@ -248,7 +261,7 @@ def test_a_level_that_means_nothing(camera: str, payload: bytes | None, why: Ign
 def test_read_only_changes_nothing_and_shows_nobody() -> None:
     """With `mqtt.requests = "read-only"` every request of today is refused, and the levels are not listened to."""
     reader = RequestParser("interhuman", "lobby-1", "read-only")
-    payloads = {"log_level": b'{"level": "info"}'}
+    payloads = {"log_level": b'{"level": "info"}', "forget": b'{"camera": "front"}'}
     obeyed = [
         command
         for command in COMMANDS

@@ -13,7 +13,7 @@ from integration.requester import running
 from interhuman2mqtt.control.requests import COMMANDS
 from support.clips import Clip
 
-UNHEARD = {"birth"}
+UNHEARD = {"birth", "late"}
 """Channels on which nothing need be said here."""
 
 
@@ -33,7 +33,7 @@ async def test_a_run_is_as_its_documents_say(tmp_path: Path) -> None:
             await requester.publisher.publish(f"interhuman/{BOX}/front/pause/set", word, retain=True)
             await peers.wait_latest("front", is_now(state))
         for command in COMMANDS:
-            fields: Json = {"level": "debug"} if command == "log_level" else {}
+            fields: Json = {"log_level": {"level": "debug"}, "forget": {"camera": "front"}}.get(command, {})
             await peers.wait_latest("front", is_now("paused" if command == "resume" else "streaming"))
             await requester.ask(command, **fields)
         await peers.wait_latest("front", is_now("streaming"))

@@ -52,6 +52,8 @@ async def test_a_picture_of_now(tmp_path: Path) -> None:
 
         told = await taken(requester, retain=True)
         assert len((await requester.peers.retained())["front/snapshot"]) == told["bytes"]
+        await forgotten(requester)
+        told = await taken(requester, retain=True)
         assert (await requester.ask("reload"))["status"] == "ok"
         assert "front/snapshot" in await requester.peers.retained()
         assert (await requester.ask("pause", camera="front"))["status"] == "ok"
@@ -63,6 +65,15 @@ async def test_a_picture_of_now(tmp_path: Path) -> None:
     files = list(tmp_path.glob("outbox.sqlite*"))  # noqa: ASYNC240 - nothing else runs any more
     assert files
     assert not any(b"\xff\xd8\xff" in file.read_bytes() for file in files)
+
+
+async def forgotten(requester: RequestClient) -> None:
+    """What the broker retains of a camera is cleared on request, the snapshot too."""
+    cleared = (await requester.ask("forget", camera="front"))["data"]["cleared"]
+    assert {TOPIC, f"interhuman/{BOX}/front/state/last_event"} < set(cleared)
+    wanted = {(topic, b"") for topic in cleared}
+    await requester.peers.subscriber.wait_for(lambda seen: wanted <= {(one.topic, one.payload) for one in seen})
+    assert "front/snapshot" not in await requester.peers.retained()
 
 
 async def refused(requester: RequestClient) -> None:

@@ -20,6 +20,7 @@ from interhuman2mqtt.control.parser import CameraIds, RequestParser
 from interhuman2mqtt.control.requests import (
     Accepted,
     Birth,
+    ForgetRequest,
     Ignored,
     Ignoring,
     LogLevelRequest,
@@ -85,6 +86,9 @@ class Handler(Protocol):
 
     async def snapshot(self, camera: str | None, *, retain: bool) -> Any:
         """Publish what a camera sees now; None: all. It returns when the broker has the snapshots."""
+
+    async def forget(self, request: ForgetRequest) -> Any:
+        """Clear what this box keeps of a camera."""
 
     async def log_level(self, level: requests.Level) -> Any:
         """Log from this level on."""
@@ -219,7 +223,7 @@ class RequestDispatcher:
             log.exception("bug", advice="please report this")
             raise CommandError("this met a bug of the program, see its log") from error
 
-    async def _call(self, request: Request) -> Any:
+    async def _call(self, request: Request) -> Any:  # noqa: PLR0911 - one for each kind
         match request:
             case PauseRequest(camera):
                 return await self._handler.pause(camera)
@@ -231,6 +235,8 @@ class RequestDispatcher:
                 return await self._handler.reload()
             case LogLevelRequest(level):
                 return await self._handler.log_level(level)
+            case ForgetRequest():
+                return await self._handler.forget(request)
             case SnapshotRequest(camera, retain):
                 return await self._handler.snapshot(camera, retain=retain)
 

@@ -1,4 +1,4 @@
-"""The handlers of requests, in terms of the daemon's parts: pause, resume, restart, reload, snapshot, log level.
+"""The handlers of requests, in terms of the daemon's parts: the cameras, their pauses, what is kept of them, the log.
 
 A snapshot is taken by a camera's worker, published at once, and stored nowhere on the box.
 """
@@ -14,7 +14,16 @@ from interhuman2mqtt.cameras.fleet import Fleet
 from interhuman2mqtt.cameras.snapshot import SnapshotError, SnapshotImage
 from interhuman2mqtt.config import Config
 from interhuman2mqtt.control.dispatcher import CommandError
-from interhuman2mqtt.control.requests import Level, LogLevelData, PauseData, PauseSet, ReloadData, RestartData
+from interhuman2mqtt.control.requests import (
+    ForgetData,
+    ForgetRequest,
+    Level,
+    LogLevelData,
+    PauseData,
+    PauseSet,
+    ReloadData,
+    RestartData,
+)
 from interhuman2mqtt.policy.pauses import Outcome, PauseError, PauseOrigin
 from interhuman2mqtt.policy.policy import Policy
 from interhuman2mqtt.publish.message import Message
@@ -111,6 +120,25 @@ class SnapshotHandler:
         return {"snapshots": snapshots}
 
 
+class ForgetHandler:
+    """Forgets what this box keeps of a camera, which is what the broker retains for it.
+
+    Nothing else of people is kept on a box, but for the events that wait for a broker that is away. What keeps media
+    or events of a camera later has its place here, and gets the range too; what is retained is of now, whatever the
+    range: the next event of a camera that streams sets it anew.
+
+    Args:
+        publisher: Clears what is retained.
+    """
+
+    def __init__(self, publisher: EventPublisher) -> None:
+        self._publisher = publisher
+
+    async def forget(self, request: ForgetRequest) -> ForgetData:  # noqa: ASYNC124 - as the spool will have it
+        """Forget; return what was cleared."""
+        return {"cleared": self._publisher.forget(request.camera)}
+
+
 class CommandHandlers:
     """Handles requests by the fleet, the pauses, the configuration files and the log.
 
@@ -118,21 +146,24 @@ class CommandHandlers:
         fleet: The cameras.
         policy: Their pauses.
         snapshots: Their snapshots.
+        forgetting: What is kept of them.
         reloader: The configuration files.
         running: The configuration in force.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - each is what some request is about
         self,
         fleet: Fleet,
         policy: Policy,
         snapshots: SnapshotHandler,
+        forgetting: ForgetHandler,
         reloader: Reloader,
         running: RunningConfig,
     ) -> None:
         self._fleet = fleet
         self._policy = policy
         self._snapshots = snapshots
+        self._forgetting = forgetting
         self._reloader = reloader
         self._running = running
 
@@ -159,6 +190,10 @@ class CommandHandlers:
         if camera is None:
             return await self._snapshots.take_all(tuple(self._fleet.cameras), retain=retain)
         return await self._snapshots.take(camera, retain=retain)
+
+    async def forget(self, request: ForgetRequest) -> ForgetData:
+        """Clear what this box keeps of a camera."""
+        return await self._forgetting.forget(request)
 
     async def reload(self) -> ReloadData:
         """Take over the configuration as it stands in the files now."""

@@ -5,10 +5,11 @@ to reject with a sentence, or to ignore. Nothing raises.
 """
 
 from collections.abc import Collection, Mapping
-from typing import Any, Protocol
+from datetime import datetime
+from typing import Annotated, Any, Protocol
 
 import msgspec
-from msgspec import UNSET, Raw, Struct, UnsetType, structs
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType, structs
 
 from interhuman2mqtt.config import problems
 from interhuman2mqtt.config.problems import shown
@@ -18,6 +19,7 @@ from interhuman2mqtt.control.requests import (
     Accepted,
     Access,
     Birth,
+    ForgetRequest,
     Ignored,
     Ignoring,
     Level,
@@ -44,6 +46,8 @@ TRANSACTION_MAX = 1024
 """Bytes of JSON that are echoed."""
 RESPONSE_TOPIC_MAX = 200
 """Characters. Mosquitto ends the connection of who publishes to a topic of more than 200 levels."""
+
+Moment = Annotated[datetime, Meta(tz=True)]
 
 _of_cameras: Mapping[str, type[PauseRequest | ResumeRequest | RestartRequest]] = {
     "pause": PauseRequest,
@@ -144,6 +148,8 @@ class RequestParser:
             return LogLevelRequest(_log_level(fields))
         if command == "snapshot":
             return SnapshotRequest(_camera(fields, cameras), _retain(fields))
+        if command == "forget":
+            return _forget(fields, cameras)
         return ReloadRequest() if command == "reload" else _of_cameras[command](_camera(fields, cameras))
 
 
@@ -217,6 +223,25 @@ def _retain(fields: Mapping[str, Any]) -> bool:
     if not isinstance(retain, bool):
         raise _Wrong("retain must be true or false")
     return retain
+
+
+def _forget(fields: Mapping[str, Any], cameras: Collection[str]) -> ForgetRequest:
+    camera = _camera(fields, cameras)
+    if camera is None:
+        raise _Wrong("forget takes one camera: name it")
+    request = ForgetRequest(camera, _moment(fields, "since"), _moment(fields, "until"))
+    if request.since is not None and request.until is not None and request.since >= request.until:
+        raise _Wrong("since must be before until")
+    return request
+
+
+def _moment(fields: Mapping[str, Any], name: str) -> datetime | None:
+    if name not in fields:
+        return None
+    try:
+        return msgspec.convert(fields[name], Moment)
+    except msgspec.ValidationError:
+        raise _Wrong(f"{name} must be a time with its offset (RFC 3339), such as 2026-11-28T10:00:00Z") from None
 
 
 def _log_level(fields: Mapping[str, Any]) -> Level:

@@ -1,6 +1,7 @@
 """The requests that may come, by MQTT or the local socket, and their responses: values that `parser` makes. No I/O."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from enum import StrEnum
 from typing import Any, Literal, TypedDict, get_args
 
@@ -48,13 +49,25 @@ class SnapshotRequest(Struct, frozen=True):
     """Whether the broker is to keep it."""
 
 
+class ForgetRequest(Struct, frozen=True):
+    """Clear what this box keeps of a camera, by name: no request may mean all by a slip."""
+
+    camera: str
+    since: datetime | None = None
+    """None: from the beginning."""
+    until: datetime | None = None
+    """None: up to now."""
+
+
 class LogLevelRequest(Struct, frozen=True):
     """Log from this level on."""
 
     level: Level
 
 
-Request = PauseRequest | ResumeRequest | RestartRequest | ReloadRequest | SnapshotRequest | LogLevelRequest
+Request = (
+    PauseRequest | ResumeRequest | RestartRequest | ReloadRequest | SnapshotRequest | ForgetRequest | LogLevelRequest
+)
 
 COMMANDS: Mapping[str, tuple[str, ...]] = {
     "pause": ("camera",),
@@ -62,6 +75,7 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
     "restart": ("camera",),
     "reload": (),
     "snapshot": ("camera", "retain"),
+    "forget": ("camera", "since", "until"),
     "log_level": ("level",),
 }
 """The requests that there are, and the keys that each takes beside `transaction`."""
@@ -171,6 +185,13 @@ class ReloadData(TypedDict):
     """Sections of the files that are not in force before the daemon is started anew."""
 
 
+class ForgetData(TypedDict):
+    """The outcome of forgetting."""
+
+    cleared: Sequence[str]
+    """The retained topics that are empty now."""
+
+
 class LogLevelData(TypedDict):
     """The log level that holds now."""
 
@@ -182,6 +203,7 @@ DATA: Mapping[str, Any] = {
     "resume": PauseData,
     "restart": RestartData,
     "reload": ReloadData,
+    "forget": ForgetData,
     "log_level": LogLevelData,
 }
 """What `data` of an answer is where the request was obeyed, by command."""

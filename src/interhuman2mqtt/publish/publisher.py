@@ -162,6 +162,14 @@ class EventPublisher:
             self._with_snapshot.remove(camera)
             self._sender.publish(self._topics.clear_snapshot(camera))
 
+    def forget(self, camera: str) -> tuple[str, ...]:
+        """Clear the retained states of a camera, and a snapshot that any life of ours retained; return the topics."""
+        self._with_snapshot.discard(camera)
+        messages = (*self._of(camera).clear(), self._topics.clear_snapshot(camera))
+        for message in messages:
+            self._sender.publish(message)
+        return tuple(message.topic for message in messages)
+
     def snapshot_retained(self, camera: str) -> None:
         """Note that a snapshot of a camera is about to be retained: it is cleared with its states."""
         self._with_snapshot.add(camera)
