@@ -7,6 +7,7 @@ import pytest
 
 from interhuman2mqtt.commands import web
 from interhuman2mqtt.errors import ConfigError
+from interhuman2mqtt.web import history as history_module
 from interhuman2mqtt.web.history import NAME, VERSION, History, NewerHistoryError
 from interhuman2mqtt.web.rows import (
     CameraKey,
@@ -101,6 +102,41 @@ def test_a_camera_is_forgotten(tmp_path: Path) -> None:
     assert len(history.spans("signal", DOOR, 0, 99)) == 1
 
 
+def test_a_downgrade_and_the_upgrade_after_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A history of a newer version is set aside whole; the upgrade joins both, whatever numbers the cameras had."""
+    path = tmp_path / NAME
+    newer = web.open_history(path)
+    newer.write([a_signal(1, 2), GapRow(FRONT, 3, 4, "x"), ReceivedRow(0, 5), EngagementRow(FRONT, 1, "engaged")])
+    newer.close()
+    with monkeypatch.context() as older:
+        for module in (history_module, web):
+            older.setattr(module, "VERSION", VERSION - 1)
+        downgraded = web.open_history(path)
+        assert downgraded.cameras() == []
+        downgraded.write([a_signal(11, 12, DOOR), a_signal(13, 14), ReceivedRow(10, 15)])
+        downgraded.close()
+    assert len([*tmp_path.glob(f"{NAME}.newer-*Z")]) == 1
+    history = web.open_history(path)
+    assert history.cameras() == [DOOR, FRONT]
+    assert [row[2] for row in history.spans("signal", FRONT, 0, 99)] == [1.0, 13.0]
+    assert [row[2] for row in history.spans("signal", DOOR, 0, 99)] == [11.0]
+    assert history.spans("gap", FRONT, 0, 99) == [(3, 4, "x")]
+    assert history.points("engagement", FRONT, 0, 99) == [(1, "engaged")]
+    assert history.received(0, 99) == [(0, 5), (10, 15)]
+    history.write([a_signal(20, 21)])
+    assert [row[2] for row in history.spans("signal", FRONT, 15, 99)] == [20.0]
+    assert [file.name for file in tmp_path.glob("*newer*")] == []
+
+
+def test_what_cannot_be_taken_in_stays(tmp_path: Path) -> None:
+    """A file that was set aside and is damaged costs the page nothing, and is left for who can read it."""
+    aside = tmp_path / f"{NAME}.newer-{VERSION}-20261128T110000Z"
+    aside.write_bytes(b"no database at all " * 500)
+    history = web.open_history(tmp_path / NAME)
+    history.write([a_signal(1, 2)])
+    assert aside.exists()
+
+
 def test_a_newer_file_is_left_alone(tmp_path: Path) -> None:
     """A file of a newer version is not read, and not changed."""
     path = tmp_path / "history.sqlite"
@@ -121,7 +157,7 @@ def test_the_file_is_closed_to_others(tmp_path: Path) -> None:
 
 
 def test_a_damaged_history_begins_anew(tmp_path: Path) -> None:
-    """What cannot be read is kept as evidence, and the page goes on; one of a newer version is left where it is."""
+    """What cannot be read is kept as evidence, and the page goes on; what cannot be opened is said."""
     path = tmp_path / NAME
     path.write_bytes(b"no database" * 100)
     history = web.open_history(path)
@@ -129,7 +165,6 @@ def test_a_damaged_history_begins_anew(tmp_path: Path) -> None:
     history.close()
     [moved] = tmp_path.glob(f"{NAME}.damaged-*")
     assert moved.read_bytes().startswith(b"no database")
-    sqlite3.connect(path).executescript(f"PRAGMA user_version = {VERSION + 1}")
-    with pytest.raises(ConfigError, match="newer version"):
-        web.open_history(path)
-    assert path.exists()
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(ConfigError, match="folder"):
+        web.open_history(tmp_path / "folder")

@@ -3,7 +3,6 @@
 import signal
 import time
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -19,14 +18,24 @@ from interhuman2mqtt.config import loader as configfile
 from interhuman2mqtt.config.problems import BadValueError
 from interhuman2mqtt.config.secrets import use_credstore
 from interhuman2mqtt.errors import ConfigError
+from interhuman2mqtt.events import utc_now
+from interhuman2mqtt.runtime import format_versions, state_dir
 from interhuman2mqtt.runtime import log as runtime_log
-from interhuman2mqtt.runtime import state_dir
 from interhuman2mqtt.web.actions import Actions
 from interhuman2mqtt.web.app import App
 from interhuman2mqtt.web.auth import Logins
 from interhuman2mqtt.web.consumer import consume
 from interhuman2mqtt.web.guard import Guard
-from interhuman2mqtt.web.history import NAME, PARTS, STATE, DamagedHistoryError, History, HistoryError
+from interhuman2mqtt.web.history import (
+    NAME,
+    PARTS,
+    STATE,
+    VERSION,
+    DamagedHistoryError,
+    History,
+    HistoryError,
+    NewerHistoryError,
+)
 from interhuman2mqtt.web.invites import Invites
 from interhuman2mqtt.web.links import Links
 from interhuman2mqtt.web.page import Page
@@ -70,16 +79,39 @@ def main(options: Options) -> int:
 
 
 def open_history(path: Path) -> History:
-    """Open the history; one that is damaged is moved away, and a new one begins. Raises ConfigError."""
+    """Open the history, and join it with what a newer version had left before a downgrade. Raises ConfigError.
+
+    One that is damaged is quarantined, and one of a newer version set aside; then a new one begins.
+    """
     try:
-        try:
-            return History(path)
-        except DamagedHistoryError as error:
-            moved = state_dir.quarantine(path, f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}", PARTS)
-            log.error("the history begins anew", detail=str(error), kept=str(moved))  # noqa: TRY400 - foreseen
-            return History(path)
+        history = _opened(path, f"{utc_now():%Y%m%dT%H%M%SZ}")
+        for file in format_versions.all_set_aside(path, VERSION):
+            _take_in(history, file)
     except (HistoryError, OSError) as error:
         raise ConfigError(str(error)) from error
+    return history
+
+
+def _opened(path: Path, stamp: str) -> History:
+    try:
+        return History(path)
+    except DamagedHistoryError as error:
+        moved = state_dir.quarantine(path, stamp, PARTS)
+        log.error("the history begins anew", detail=str(error), kept=str(moved))  # noqa: TRY400 - foreseen
+    except NewerHistoryError as error:
+        moved = format_versions.set_aside(path, error.version, stamp, PARTS)
+        log.warning("the history begins anew", detail=format_versions.sentence(path, error.version, moved))
+    return History(path)
+
+
+def _take_in(history: History, file: format_versions.SetAside) -> None:
+    try:
+        history.take_in(file.path)
+    except HistoryError as error:
+        log.error("the history of a newer version is not taken in", detail=str(error))  # noqa: TRY400 - foreseen
+    else:
+        format_versions.remove(file, PARTS)
+        log.info("the history of a newer version is taken in again", file=file.path.name)
 
 
 def _settings(options: Options) -> Settings:

@@ -6,6 +6,7 @@ Rows of a newer version of the file are not read: who opens it says what becomes
 import sqlite3
 import threading
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,10 @@ class DamagedHistoryError(HistoryError):
 class NewerHistoryError(HistoryError):
     """The file was written by a newer version of this program."""
 
+    def __init__(self, path: Path, version: int) -> None:
+        super().__init__(f"{path} was written by a newer version of interhuman2mqtt")
+        self.version = version
+
 
 PARTS = ("", "-wal", "-shm")
 """What the names of a history's files end in."""
@@ -86,7 +91,10 @@ class History:
         self.lock = threading.Lock()
         """Held by whoever uses it: SQLite must not be closed under a call of a thread that was left to itself."""
         path.touch(mode=0o600)
-        self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        try:
+            self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        except sqlite3.Error as error:
+            raise HistoryError(f"{path} cannot be used: {error}") from error
         try:
             self._prepare(path)
         except sqlite3.OperationalError as error:
@@ -95,15 +103,13 @@ class History:
         except sqlite3.DatabaseError as error:
             self._db.close()
             raise DamagedHistoryError(f"{path} is damaged, or is no history: {error}") from error
-        self._ids: dict[CameraKey, int] = {
-            CameraKey(box, name): number for number, box, name in self._db.execute("SELECT id, box, name FROM camera")
-        }
+        self._ids = self._read_ids()
 
     def _prepare(self, path: Path) -> None:
         [version] = self._db.execute("PRAGMA user_version").fetchone()
         if version > VERSION:
             self._db.close()
-            raise NewerHistoryError(f"{path} was written by a newer version of interhuman2mqtt")
+            raise NewerHistoryError(path, version)
         # WAL with NORMAL may lose the last seconds in a power cut, never the file: those seconds are then not known,
         # which is what the page says of them. FULL would sync a disk for every batch, and buy nothing that is promised.
         self._db.executescript(PRAGMAS)
@@ -115,6 +121,38 @@ class History:
         if self.lock.acquire(timeout=CLOSE_S):
             self._db.close()
             self.lock.release()
+
+    def take_in(self, path: Path) -> None:
+        """Add the rows of another file of this format, where there is none of the same key; all or nothing.
+
+        Raises:
+            HistoryError: It cannot be read.
+        """
+        try:
+            self._db.execute("ATTACH ? AS other", (str(path),))
+            with self._db:  # commits, or rolls back
+                self._db.execute("BEGIN IMMEDIATE")
+                self._db.execute("INSERT OR IGNORE INTO camera (box, name) SELECT box, name FROM other.camera")
+                self._db.execute("INSERT OR IGNORE INTO received SELECT * FROM other.received")
+                for table in (*SPANS, *POINTS):
+                    self._take_in(table)
+        except sqlite3.Error as error:
+            raise HistoryError(f"{path} cannot be read: {error}") from error
+        finally:
+            with suppress(sqlite3.Error):  # where it could not be attached
+                self._db.execute("DETACH other")
+        self._ids = self._read_ids()
+
+    def _take_in(self, table: str) -> None:
+        columns = [f"theirs.{row[1]}" for row in self._db.execute(f"PRAGMA table_info({table})")][1:]
+        self._db.execute(
+            f"INSERT OR IGNORE INTO {table} SELECT ours.id, {', '.join(columns)} FROM other.{table} AS theirs"  # noqa: S608
+            " JOIN other.camera AS its ON its.id = theirs.camera JOIN main.camera AS ours USING (box, name)"
+        )
+
+    def _read_ids(self) -> dict[CameraKey, int]:
+        rows = self._db.execute("SELECT id, box, name FROM camera")
+        return {CameraKey(box, name): number for number, box, name in rows}
 
     def cameras(self) -> list[CameraKey]:
         """Return all cameras that anything is known of."""
