@@ -1,8 +1,10 @@
 """The vendor's own client runs whole sessions against the simulator; it runs on asyncio, so in a thread of its own."""
 
 import asyncio
+import random
 from collections import Counter
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import pytest
@@ -16,6 +18,7 @@ from interhumanai.stream import (
     SignalDetectedEvent,
     StreamEvent,
 )
+from interhumanai.types import RawAudioFormat
 
 from interhuman2mqtt.simulator.settings import GOAL_DIMENSIONS, INTER_2, Key, Settings
 from simulator.helpers import BOTH_FLAGS, clip, clusters, fragments, simulator
@@ -102,17 +105,59 @@ async def test_webm() -> None:
     assert not [event for event in outcome.events if isinstance(event, ErrorEvent)]
 
 
-async def test_model_that_only_listens() -> None:
+@pytest.mark.parametrize(
+    "media",
+    [
+        pytest.param(lambda: [clip(26, video=None)], id="aac"),
+        pytest.param(lambda: clusters(clip(26, video=None, audio="libopus", kind="webm")), id="opus"),
+        pytest.param(lambda: [clip(26)], id="with video, which is ignored"),
+    ],
+)
+async def test_model_that_only_listens(media: Callable[[], list[bytes]]) -> None:
     """inter-2-audio is chosen by the handshake, needs no picture, and reports only what can be heard."""
     async with simulator(Settings(port=0)) as address:
         outcome: Outcome = await in_asyncio(
-            whole_session(http(address.url), [clip(26, video=None)], "v2", model=StreamModel.INTER_2_AUDIO)
+            whole_session(http(address.url), media(), "v2", model=StreamModel.INTER_2_AUDIO)
         )
+    assert_only_listened(outcome)
+
+
+@pytest.mark.parametrize("rate", [16_000, 24_000])
+async def test_raw_audio(rate: Literal[16_000, 24_000], tmp_path: Path) -> None:
+    """The model and the format of PCM by one configuration; samples cut at any byte are one file on record."""
+    samples = random.Random(1).randbytes(26 * 2 * rate)
+
+    async def listened(url: str) -> Outcome:
+        stream = InterhumanClient(access_token="ih_test", base_url=url).stream(api_version="v2")
+        async with stream:
+            await stream.wait_for_session_ready()
+            await stream.update_config(
+                include=BOTH_FLAGS, model=StreamModel.INTER_2_AUDIO, audio_format=RawAudioFormat(sample_rate=rate)
+            )
+            for at in range(0, len(samples), 33_333):
+                await stream.send_audio(samples[at : at + 33_333])
+            await stream.request_close()
+            events = [event async for event in stream]
+            return Outcome(events, await stream.wait_closed())
+
+    async with simulator(Settings(port=0, save=tmp_path)) as address:
+        assert_only_listened(await in_asyncio(listened(http(address.url))))
+    assert saved(tmp_path) == {".pcm": samples}
+
+
+def saved(folder: Path) -> dict[str, bytes]:
+    """The media of the first session, by the suffix of its file."""
+    return {file.suffix: file.read_bytes() for file in folder.glob("1-*")}
+
+
+def assert_only_listened(outcome: Outcome) -> None:
+    """The session was one of inter-2-audio, with what 26 s of media lead to and without a complaint."""
     updated = next(event for event in outcome.events if isinstance(event, SessionUpdatedEvent))
     assert updated.data.model is StreamModel.INTER_2_AUDIO
     signals = {event.data.signal_type for event in outcome.events if isinstance(event, SignalDetectedEvent)}
     assert signals
     assert signals <= {SignalType(name) for name in HEARD}
+    assert len([event for event in outcome.events if isinstance(event, ConversationQualityUpdatedEvent)]) == 2
     assert not [event for event in outcome.events if event.type in {"error", "coverage.degraded"}]
 
 

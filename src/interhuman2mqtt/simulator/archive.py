@@ -89,9 +89,9 @@ class SessionRecord:
         """One line about this session."""
         self._archive.write(what, self.session, self._request_id, **more)
 
-    def chunk(self, index: int, payload: bytes) -> None:
-        """Store a binary frame: it opens a file, or continues the open one."""
-        file = self._file_of(payload)
+    def chunk(self, index: int, payload: bytes, *, is_pcm: bool = False) -> None:
+        """Store a binary frame: it opens a file, or continues the open one; PCM is one file of samples."""
+        file = f"{self._name}.pcm" if is_pcm else self._file_of(payload)
         self.write("chunk", index=index, size=len(payload), file=file)
         self._archive.append(file, payload)
 

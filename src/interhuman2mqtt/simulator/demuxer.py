@@ -96,6 +96,7 @@ class Rules(Struct, frozen=True):
     """The demands of the model on the media."""
 
     video: bool = True
+    """Else video may be missing, and is ignored where it is there."""
     audio: bool = True
     decode_all: bool = False
     """Else key frames only."""
@@ -163,7 +164,7 @@ def _open(source: Readable, demuxer: str) -> InputContainer:
 
 
 def _tracks(container: InputContainer, rules: Rules) -> list[Track]:
-    video, audio = container.streams.video[:1], container.streams.audio[:1]
+    video, audio = container.streams.video[: int(rules.video)], container.streams.audio[:1]
     if rules.video and not video:
         raise Answer("ih5001", "The media has no video track.")
     if rules.audio and not audio:

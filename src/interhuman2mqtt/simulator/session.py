@@ -107,7 +107,7 @@ class Session:
         if self._draining:
             raise Answer("ih6001", "Media sent after session.close is not analyzed.")
         index = int(self._gauges.chunks.value) + 1
-        self._record.chunk(index, payload)
+        self._record.chunk(index, payload, is_pcm=self._config.pcm_rate is not None)
         self._gauges.chunks.set(index)
         if self._gauges.rejects is not None:
             await self._line.send_error(lookup(self._gauges.rejects), segment=index)
