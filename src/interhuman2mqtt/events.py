@@ -135,7 +135,7 @@ class CameraStatus(Struct, frozen=True, kw_only=True):
 
 
 class MediaChunk(Struct, frozen=True, kw_only=True):
-    """A piece of a recording on its way from the capture to the cloud: whole GOPs of fragmented MP4."""
+    """A piece of a recording on its way from the capture to the cloud: whole GOPs of fragmented MP4, or PCM."""
 
     payload: bytes
     """Continuous framing: the first carries the init segment. Standalone: each is a file. Empty only where `last`."""
@@ -151,7 +151,8 @@ class MediaChunk(Struct, frozen=True, kw_only=True):
     source_end: float = 0.0
     """Where the next recording has to begin once this chunk arrived, on the same timeline."""
     holes: tuple[tuple[float, float], ...] = ()
-    """Where the camera gave no video before or within it, on the same timeline and in order."""
+    """Where the camera gave no video, or no audio where that alone is used, on the same timeline and in order."""
+    has_video: bool = True
     captured_at: float = 0.0
     """CLOCK_MONOTONIC when its last frame was captured."""
 

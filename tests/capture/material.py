@@ -73,7 +73,7 @@ class Captured:
         command = a_command(path, **changes)
         feed = open_source(command)._replace(paced=False)
         tracks, self.opened, _ = select_tracks(command, feed, hints)
-        self.ring.begin_epoch(has_audio=tracks.audio is not None)
+        self.ring.begin_epoch(has_audio=tracks.audio is not None, has_video=tracks.video is not None)
         self.tracks[self.ring.epoch] = tracks
         shared = CaptureState(self.ring, threading.Condition(), self.anchor, self.counts)
         reader = SourceReader(shared, feed, tracks, hints, may_encode=command.video == "auto")

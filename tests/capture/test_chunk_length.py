@@ -16,7 +16,7 @@ from interhuman2mqtt.capture.chunk_length import SHORT_OF_CHUNK, Bounds, chunk_l
 from interhuman2mqtt.capture.recorder import Recorder
 from interhuman2mqtt.capture.ring import Packet, Ring
 from interhuman2mqtt.capture.timestamps import ClockAnchor
-from interhuman2mqtt.capture.tracks import CopiedTrack, Tracks
+from interhuman2mqtt.capture.tracks import CopiedVideo, Tracks
 from support.clips import opened
 
 TICKS = 90_000
@@ -34,7 +34,7 @@ class Camera:
         self.ring = Ring(60.0, 32 << 20)
         self.ring.begin_epoch(has_audio=False)
         self.tracks = {1: Tracks(whole.tracks[1].video, None)}
-        assert isinstance(self.tracks[1].video, CopiedTrack)
+        assert isinstance(self.tracks[1].video, CopiedVideo)
         self._tick_s = self.tracks[1].video.tick_s
         key, other = whole.ring.gop(0).video[:2]
         self._data = {True: key.data, False: other.data}

@@ -176,7 +176,7 @@ def a_camera_and_a_microphone(monkeypatch: pytest.MonkeyPatch, *openings: float 
     monkeypatch.setattr(
         capture_module, "open_source", lambda _command, **_: open_source(a_command(camera.path(), loop=False))
     )
-    monkeypatch.setattr(microphone, "open_microphone", beside)
+    monkeypatch.setattr(microphone, "open_alsa", beside)
     monkeypatch.setattr(microphone, "RETRY_S", 0.05)
     return Capture(a_command("v4l2:/dev/video0", microphone="alsa:hw:1"))
 

@@ -1,7 +1,10 @@
 """Whole sessions against a cloud that the test plays, in memory and on trio's mock clock."""
 
+from typing import NamedTuple
+
 import pytest
 import trio
+from msgspec import structs
 from trio.testing import MockClock
 
 from cloud.played import SESSION, Cloud, EndlessFilm, Film, Tape, chunk, converse, frame
@@ -205,6 +208,70 @@ async def test_a_config_that_is_not_answered(autojump_clock: MockClock) -> None:
     end = await converse(Cloud.serve, Film([chunk(0, last=True)]), tape, wishes=WISHES)
     assert end == SessionEnd(EndCause.FINISHED, drained=True)
     assert tape.anomalies == [(Anomaly.CONFIG_UNANSWERED, "no session.updated in 10 s")]
+
+
+LISTENING = SessionOptions(model="inter-2-audio", audio_only=True)
+SAMPLES = structs.replace(LISTENING, pcm_rate=16_000)
+
+
+async def test_samples_are_sent_once_they_are_declared(autojump_clock: MockClock) -> None:
+    """Sent before `session.updated` they would be taken for a container."""
+    sent_before: list[int] = []
+
+    async def act(cloud: Cloud) -> None:
+        await cloud.ready()
+        await cloud.receive()
+        with trio.move_on_after(5):
+            await cloud.receive()
+        sent_before.append(len(cloud.media))
+        await cloud.send_message("session.updated", {"include": [], "goal_dimensions": None, "model": "inter-2-audio"})
+        await cloud.hear_until_close()
+        assert cloud.texts[0]["audio_format"] == {"encoding": "pcm_s16le", "sample_rate": 16_000, "channels": 1}
+        await cloud.end()
+
+    tape = Tape()
+    await converse(act, Film([chunk(0, last=True)]), tape, wishes=SAMPLES)
+    assert (sent_before, len(tape.chunks), tape.anomalies) == ([0], 1, [])
+
+
+class Taken(NamedTuple):
+    """What a cloud offers and makes of a config for audio alone, and what then becomes of the session."""
+
+    wishes: SessionOptions
+    offered: str
+    updated: str | None
+    reason: Reason
+    sentence: str
+
+
+UNDECLARED = "has not taken the config that declares the audio as PCM"
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        Taken(LISTENING, "inter-2", None, Reason.BAD_REQUEST, "offers this API key inter-2"),
+        Taken(LISTENING, "inter-2-audio", "inter-2", Reason.BAD_REQUEST, "has set inter-2"),
+        Taken(SAMPLES, "inter-2-audio", None, Reason.PROTOCOL, UNDECLARED),
+    ],
+    ids=["not offered", "another set", "samples undeclared"],
+)
+async def test_audio_that_would_be_taken_for_something_else_is_not_sent(case: Taken, autojump_clock: MockClock) -> None:
+    """The session ends before its first chunk, with what the cloud offers or has made of the config."""
+    clouds: list[Cloud] = []
+
+    async def act(cloud: Cloud) -> None:
+        clouds.append(cloud)
+        await cloud.ready(supported_session_config_options={"model": [case.offered]})
+        while True:
+            await cloud.receive()
+            if case.updated:
+                await cloud.send_message("session.updated", {"model": case.updated})
+
+    with pytest.raises(Outage, match=case.sentence) as caught:
+        await converse(act, Film([chunk(0)]), Tape(), wishes=case.wishes)
+    assert caught.value.reason is case.reason
+    assert clouds[0].media == []
 
 
 async def test_malformed_frames_end_nothing(autojump_clock: MockClock) -> None:

@@ -80,3 +80,13 @@ def test_differences() -> None:
         "goal_dimensions: asked for energy, got energy, clarity",
         "model: asked for inter-2, got nothing",
     )
+
+
+@pytest.mark.parametrize("models", [["inter-2", "inter-2-audio"], None])
+def test_audio_alone_is_asked_for(models: list[str] | None) -> None:
+    """With the format of its samples, and also where no choice is offered: what will be sent is of no other use."""
+    wishes = SessionOptions(model="inter-2-audio", audio_only=True, pcm_rate=16_000)
+    limits = SessionLimits.from_data({"supported_session_config_options": {"model": models}})
+    audio_format = {"encoding": "pcm_s16le", "sample_rate": 16_000, "channels": 1}
+    assert negotiate(wishes, limits) == ({"model": "inter-2-audio", "audio_format": audio_format}, ())
+    assert differences({"audio_format": audio_format}, {"model": "inter-2-audio"}) == ()

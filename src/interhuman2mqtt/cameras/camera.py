@@ -16,7 +16,7 @@ import structlog
 import trio
 
 from interhuman2mqtt import config
-from interhuman2mqtt.cameras.capture_task import CaptureTask
+from interhuman2mqtt.cameras.capture_task import CaptureTask, opened_source
 from interhuman2mqtt.cameras.context import CameraContext, capture_of, session_of
 from interhuman2mqtt.cameras.counters import Counters
 from interhuman2mqtt.cameras.retry_triggers import SecretWatch, watch_plug
@@ -70,7 +70,7 @@ class CameraRun:
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self._end_with, permit)
                     nursery.start_soon(self._keep, capture, self._capture.run, self._on_capture_retry, password_watch)
-                    nursery.start_soon(watch_plug, self._camera.source, self._capture, password_watch)
+                    nursery.start_soon(watch_plug, opened_source(self._camera), self._capture, password_watch)
                     guarded = self._breaker.guard(self._session.run)
                     await self._keep(session, guarded, self._on_session_retry, SecretWatch(self._camera.api_key))
                     nursery.cancel_scope.cancel()

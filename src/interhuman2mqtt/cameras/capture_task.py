@@ -101,7 +101,7 @@ class CaptureTask:
         """Wait until the camera answers, and a process may begin; raise the Outage that it does not answer for."""
         failed, self._has_failed = self._has_failed, True  # until it has opened
         open_command(self._camera)  # without its password it need not be asked
-        await wait_answer(self._camera.source, self._context.resolver)
+        await wait_answer(opened_source(self._camera), self._context.resolver)
         self._context.heartbeats.withdraw(capture_of(self._camera.id))  # as many others may come first
         return await self._context.starts.wait_turn(failed=failed)
 
@@ -196,14 +196,20 @@ class CaptureTask:
         self._released.set()
 
 
+def opened_source(camera: config.CameraConfig) -> str:
+    """Return what is opened of a camera: its microphone alone, where that has the only track that is used."""
+    return camera.microphone if camera.is_audio_only and camera.microphone else camera.source
+
+
 def open_command(camera: config.CameraConfig) -> ipc.Open:
     """Return the command that opens the camera's source; raise Refused where the password is missing."""
+    source = opened_source(camera)
     password = None
     if camera.password is not None:
         password = secrets.read(camera.password, what=f"cameras.{camera.id}.password").reveal()
     return ipc.Open(
         camera=camera.id,
-        source=camera.source,
+        source=source,
         username=camera.username,
         password=password,
         transport=camera.transport,
@@ -214,9 +220,10 @@ def open_command(camera: config.CameraConfig) -> ipc.Open:
         fps=camera.fps,
         format=camera.format,
         video_bitrate=camera.video_bitrate,
-        microphone=camera.microphone,
+        microphone=None if camera.is_audio_only else camera.microphone,
         video=camera.video,
         audio=camera.audio,
+        audio_only=camera.is_audio_only,
         buffer_s=camera.buffer,
         buffer_max=camera.buffer_max,
         verbose=log.is_enabled_for(logging.DEBUG),

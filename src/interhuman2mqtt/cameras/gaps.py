@@ -157,13 +157,13 @@ class GapTracker:
         return gaps
 
     def _skip(self, chunk: MediaChunk, source_s: float) -> tuple[Gap, ...]:
-        """Advance to `source_s`, up to which the camera gave nothing."""
+        """Advance to `source_s`, up to which the source gave nothing."""
         is_short = source_s < self._captured_until + SHORT_S
         self._captured_until = max(self._captured_until, source_s)
         end = self._instant(chunk, source_s)
         if is_short or end - self.until < EDGE_S:
             return ()
-        pieces = self._pieces(end, Reason.PICTURE_MISSING)
+        pieces = self._pieces(end, Reason.PICTURE_MISSING if chunk.has_video else Reason.AUDIO_MISSING)
         return self._count(Gap(start, end, reason) for start, end, reason in pieces if reason is not None)
 
     def _close(self, end: float, otherwise: Reason) -> tuple[Gap, ...]:

@@ -180,6 +180,7 @@ class WorkerRecording:
                 source_start=chunk.start_s,
                 source_end=chunk.end_s,
                 holes=chunk.gaps,
+                has_video=chunk.has_video,
                 captured_at=chunk.end_s + chunk.anchor_s,
             )
         )

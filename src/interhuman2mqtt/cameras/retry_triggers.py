@@ -1,12 +1,13 @@
 """What ends a pause between two attempts early: a secret's file that changed, a device that was plugged in."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import structlog
 import trio
 
 from interhuman2mqtt.cameras.capture_task import CaptureTask
-from interhuman2mqtt.capture import v4l2
+from interhuman2mqtt.capture import alsa, v4l2
 from interhuman2mqtt.config import SecretRef, secrets
 from interhuman2mqtt.supervisor import RetryNow
 
@@ -20,17 +21,22 @@ _THREADS = trio.CapacityLimiter(4)
 """A file may be on a network that hangs; that must take no thread from anything else."""
 
 
+DEVICES: dict[str, Callable[[str], bool]] = {"v4l2": v4l2.is_available, "alsa": alsa.is_available}
+"""How to tell whether a device of this machine is there, by the scheme of its source."""
+
+
 async def watch_plug(source: str, capture: CaptureTask, retry_now: RetryNow) -> None:
-    """Watch for ever whether the camera was plugged in; backoff alone would find it up to a minute later."""
+    """Watch for ever whether the device was plugged in; backoff alone would find it up to a minute later."""
     scheme, _, name = source.partition(":")
-    if scheme != "v4l2":
+    is_available = DEVICES.get(scheme)
+    if is_available is None:
         return
-    was_there = v4l2.is_available(name)
+    was_there = is_available(name)
     while True:
         await trio.sleep(PLUG_LOOK_S)
         if capture.worker is not None:
             continue
-        is_there = v4l2.is_available(name)
+        is_there = is_available(name)
         if is_there and not was_there:
             log.info("plugged in", source=source)
             retry_now.trigger()

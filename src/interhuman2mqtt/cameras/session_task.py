@@ -152,9 +152,8 @@ class SessionTask:
             redact=context.redact,
             sent_before=self.resume.sent_s,
         )
-        options = SessionOptions(include=camera.include, goal_dimensions=camera.goal_dimensions, model=camera.model)
         budgeted = BudgetedRecording(listener.recording, context.policy.budgets, self._status)
-        return await run_session(context.server, key, options, budgeted, mapper=mapper, observer=listener)
+        return await run_session(context.server, key, options_of(camera), budgeted, mapper=mapper, observer=listener)
 
     def _judged(self, outage: Outage, listener: SessionListener, health: Health) -> Outage:
         """Return what to make of a session's failure, by what was known before it."""
@@ -188,6 +187,17 @@ class SessionTask:
             self._status.set_waiting(Reason.NO_MEDIA, "the camera gives nothing to send, so no session is held open")
         if self._dry or self._context.slots.preempted(self._camera.id):
             self.release()
+
+
+def options_of(camera: config.CameraConfig) -> SessionOptions:
+    """Return what a camera's sessions are asked for."""
+    return SessionOptions(
+        include=camera.include,
+        goal_dimensions=camera.goal_dimensions,
+        model=camera.model,
+        audio_only=camera.is_audio_only,
+        pcm_rate=camera.pcm_rate,
+    )
 
 
 def _raise_if_brief(end: SessionEnd, listener: SessionListener, health: Health) -> None:

@@ -8,7 +8,7 @@ what                                within                               reason
 ==================================  ===================================  ==============================================
 server or connection closed         at once                              `source_ended`, `unreachable`
 nothing comes any more              `STALL_S` + `NOTICE_S`               `stalled`
-audio and no video                  `STALL_S` + `NOTICE_S`               `video_stalled`
+audio and no video                  `STALL_S` + `NOTICE_S`               `video_stalled`; where that is not used: none
 video and no audio                  `STALL_S` + `NOTICE_S`               `audio_stalled`, and nothing ends: see below
 a microphone that is lost           at once                              the device's own, and nothing ends: see below
 video that is of no use             the camera's `buffer`                `invalid_media`
@@ -83,7 +83,7 @@ class StallDetector:
         """Note a heartbeat."""
         now = self._heartbeat_at = trio.current_time()
         before = self.heartbeat or heartbeat
-        if heartbeat.video_packets != before.video_packets:
+        if heartbeat.video_packets != before.video_packets or not heartbeat.video_expected:
             self._video_at = now
         if heartbeat.audio_packets != before.audio_packets or not heartbeat.audio_expected:
             self._audio_at = now
@@ -96,7 +96,8 @@ class StallDetector:
         if fault := self.heartbeat.audio_fault:
             return AudioStall(fault.reason, fault.detail, 0.0)
         seconds = trio.current_time() - self._audio_at
-        if not self.heartbeat.audio_expected or seconds <= timeouts.stall:
+        has_both = self.heartbeat.video_expected and self.heartbeat.audio_expected
+        if not has_both or seconds <= timeouts.stall:
             return None
         return AudioStall(Reason.AUDIO_STALLED, "the source sends video and no audio", seconds)
 
@@ -109,8 +110,9 @@ class StallDetector:
         if not self._is_open and now - self._began > open_s:
             raise Outage(Reason.OPEN_TIMEOUT, f"the source did not open within {open_s:g} s")
         video, audio = now - self._video_at > timeouts.stall, now - self._audio_at > timeouts.stall
-        expected = self.heartbeat is not None and self.heartbeat.audio_expected
-        if video and (audio or not expected):
+        audio_due = self.heartbeat is not None and self.heartbeat.audio_expected
+        video_due = self.heartbeat is None or self.heartbeat.video_expected
+        if (video or not video_due) and (audio or not audio_due):
             raise Outage(Reason.STALLED, f"the source has sent nothing for {timeouts.stall:g} s")
         if video:
             raise Outage(Reason.VIDEO_STALLED, f"the source has sent audio and no video for {timeouts.stall:g} s")

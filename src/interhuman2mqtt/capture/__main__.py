@@ -168,6 +168,7 @@ class Worker:
                 ipc.WorkerHeartbeat(
                     video_packets=capture.counts.video,
                     audio_packets=capture.counts.audio,
+                    video_expected=not self._capture.command.audio_only,
                     audio_expected=capture.audio_expected,
                     ring_s=capture.ring.seconds,
                     ring_bytes=capture.ring.size,

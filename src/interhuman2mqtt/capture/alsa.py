@@ -120,6 +120,18 @@ def explain_refusal(name: str, error_text: str, roots: Roots = Roots()) -> Outag
     return Outage(Reason.INVALID_MEDIA, f"{what} cannot be opened: {error_text or 'ALSA does not say why'}")
 
 
+def explain_end(name: str, error_text: str) -> Outage:
+    """Return why a microphone that was open is not any more."""
+    broke_off = f"microphone alsa:{name} broke off: {error_text or 'ALSA does not say why'}"
+    return find_fault(name) or Outage(Reason.SOURCE_ENDED, broke_off)
+
+
+def is_available(name: str, roots: Roots = Roots()) -> bool:  # noqa: B008 - frozen
+    """Return whether the hardware that a name means is there; of other names that is not known."""
+    node = device_node(name, roots)
+    return parse_name(name) is None or (node is not None and node.exists())
+
+
 def _without_cards(what: str) -> Outage:
     return Outage(Reason.NOT_FOUND, f"{what}: this machine has no sound card")
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from av.audio.stream import AudioStream
 from av.container import InputContainer
-from av.stream import Stream
+from av.stream import Discard, Stream
 
 from interhuman2mqtt.capture.ffmpeg_log import LogLine
 from interhuman2mqtt.capture.preroll import ArrivedPacket
@@ -110,7 +110,8 @@ def _sample(container: InputContainer, known: Sequence[AudioStream]) -> list[Arr
     read: list[ArrivedPacket] = []
     counts = dict.fromkeys((stream.index for stream in known), 0)
     until = time.monotonic() + SAMPLE_S
-    for packet in container.demux([*container.streams.video[:1], *known]):
+    videos = [video for video in container.streams.video[:1] if video.discard is not Discard.all]
+    for packet in container.demux([*videos, *known]):
         at = time.monotonic()
         if packet.size:
             read.append(ArrivedPacket(packet, at))

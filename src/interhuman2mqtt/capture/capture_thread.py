@@ -53,7 +53,7 @@ class Capture:
         """By their epoch."""
         self.opened: ipc.Opened | None = None
         self.outage: Outage | None = None
-        self.audio_expected = False
+        self.audio_expected = command.audio_only
         self.must_encode = False
         """Whether a source that cannot be opened again turned out to be one that cannot be copied."""
         self.microphone: Microphone | None = None
@@ -160,7 +160,7 @@ class Capture:
     def _begin(self, selection: TrackSelection) -> None:
         audio = selection.tracks.audio
         with self.changed:
-            self.ring.begin_epoch(has_audio=audio is not None)
+            self.ring.begin_epoch(has_audio=audio is not None, has_video=selection.tracks.video is not None)
             self.tracks = {epoch: kept for epoch, kept in self.tracks.items() if epoch >= self.ring.oldest_epoch}
             self.tracks[self.ring.epoch] = selection.tracks
             self.opened, self._video_description = selection.opened, selection.video_description

@@ -11,8 +11,9 @@ from urllib.parse import urlsplit
 
 import av
 from av.container import InputContainer
+from av.stream import Discard
 
-from interhuman2mqtt.capture import audio_selection, browser, ipc, network_source, v4l2, v4l2_formats
+from interhuman2mqtt.capture import alsa, audio_selection, browser, ipc, network_source, v4l2, v4l2_formats
 from interhuman2mqtt.capture.audio_selection import SdpTrack
 from interhuman2mqtt.capture.ffmpeg_log import collected_log
 from interhuman2mqtt.capture.preroll import ArrivedPacket
@@ -21,6 +22,7 @@ from interhuman2mqtt.capture.v4l2_mode import Mode, Wanted, choose_mode, format_
 from interhuman2mqtt.errors import Outage, Reason, Refused
 
 READ_TIMEOUT_S = 10
+ALSA_TIMEOUT_S = 10
 TEST_SIZE = (1280, 720)
 TEST_FPS = 15.0
 
@@ -62,7 +64,7 @@ def open_source(command: ipc.Open, *, encode: bool = False) -> Feed:
 
     Raises:
         Outage: It may pass by itself (nothing there, busy).
-        Refused: A person must act (password, permission, no video).
+        Refused: A person must act (password, permission, no video, no audio where nothing else is used).
     """
     scheme, _, rest = command.source.partition(":")
     match scheme:
@@ -72,13 +74,36 @@ def open_source(command: ipc.Open, *, encode: bool = False) -> Feed:
             feed = _open_v4l2(command, v4l2.find_device(rest), may_copy=not encode and command.video != "h264")
         case "browser":
             feed = _open_browser(command)
+        case "alsa":
+            feed = open_alsa(command, rest)
         case "file":
             feed = _open(command, rest, None, {}, paced=True)
         case _:
             feed = _open(command, _test_source(command), "lavfi", {}, paced=True)
-    if feed.video is None:
-        raise Refused(Reason.NO_VIDEO, f"{command.source} has no video track")
+    if command.audio_only and feed.audio is None:
+        note = f": {feed.audio_note}" if feed.audio_note else ""
+        raise Refused(Reason.NO_AUDIO, f"{command.source} has no audio, and its model analyses nothing else{note}")
+    if not command.audio_only and feed.video is None:
+        instead = '; for its audio alone, set model = "inter-2-audio"' if feed.audio is not None else ""
+        raise Refused(Reason.NO_VIDEO, f"{command.source} has no video track{instead}")
     return feed if command.microphone is None else feed._replace(audio=None)
+
+
+def open_alsa(command: ipc.Open, name: str) -> Feed:
+    """Open an ALSA device by its name; raises Outage, or Refused where a person must act."""
+    if outage := alsa.find_fault(name):  # before alsa-lib prints a dozen lines about it
+        raise outage
+    refusal = ""
+    for variant, options in alsa.open_attempts(name):
+        with collected_log(prints=command.verbose) as lines:
+            try:
+                container = av.open(variant, format="alsa", options=options, timeout=(None, ALSA_TIMEOUT_S))
+            except (av.error.FFmpegError, OSError, ValueError):
+                pass  # why it was stands in `lines`
+            else:
+                return Feed(container, None, container.streams.audio[0].index, clock="samples")
+        refusal = refusal or next((line.text.strip() for line in lines if line.part == "alsa"), "")
+    raise alsa.find_fault(name) or alsa.explain_refusal(name, refusal)
 
 
 def _open_network(command: ipc.Open) -> Feed:
@@ -143,12 +168,12 @@ def _select_mode(command: ipc.Open, device: Path, *, may_copy: bool) -> Mode | N
 
 
 def _test_source(command: ipc.Open) -> str:
+    sound = "sine=frequency=440:beep_factor=4:sample_rate=48000"
+    if command.audio_only:
+        return sound
     width, height = command.size or TEST_SIZE
     rate = command.fps or TEST_FPS
-    return (
-        f"testsrc2=size={width}x{height}:rate={rate},format=yuv420p[out0];"
-        "sine=frequency=440:beep_factor=4:sample_rate=48000[out1]"
-    )
+    return f"testsrc2=size={width}x{height}:rate={rate},format=yuv420p[out0];{sound}[out1]"
 
 
 def _open(
@@ -169,7 +194,9 @@ def _open(
         raise explain(command, error, form, str(name)) from None  # FFmpeg's own text holds the password
     tracks = audio_selection.parse_sdp(log)
     try:
-        video = _video_track(command, container, tracks)
+        video = None if command.audio_only else _video_track(command, container, tracks)
+        if command.audio_only:
+            _drop_video(container)
         # a microphone takes the place of the source's audio, and of what is not sent one track is as good as another
         matters = command.microphone is None and command.audio not in {"none", "silence"}
         is_live = command.source.startswith("rtsp")
@@ -200,9 +227,18 @@ def _video_track(command: ipc.Open, container: InputContainer, tracks: Sequence[
     return index
 
 
+def _drop_video(container: InputContainer) -> None:
+    """Let the demuxer drop all but audio, before any of it is a packet here."""
+    for stream in container.streams:
+        if stream.type != "audio":
+            stream.discard = Discard.all
+
+
 def explain(command: ipc.Open, error: Exception, form: str | None = None, name: str = "") -> Outage:
     """Return FFmpeg's error as one sentence about this source; `name` is what was opened for it."""
     what = "the browser" if command.connection is not None else command.source
+    if what.startswith("alsa:"):
+        return alsa.explain_end(what.removeprefix("alsa:"), getattr(error, "strerror", None) or "")
     if form == "v4l2" and not what.endswith(name):
         what = f"{what} (now {name})"
     if not isinstance(error, PermissionError) and _is_unplugged(command.source):

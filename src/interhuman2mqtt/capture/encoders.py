@@ -28,6 +28,9 @@ BITRATE_MIN = 50_000
 AAC_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
 """Sample rates that the AAC encoder takes; anything else becomes 48 kHz."""
 OPUS_RATES = (8000, 12000, 16000, 24000, 48000)
+PCM = "pcm_s16le"
+PCM_PACKETS = 50
+"""A second: its encoder takes frames of any length."""
 ROUNDING_S = 0.01
 FILL_MAX_S = 0.5
 """The longest pause that the resampler fills with samples."""
@@ -108,7 +111,7 @@ class EncodedVideo:
 
 
 class EncodedAudio:
-    """Audio that is decoded and encoded as AAC or Opus.
+    """Audio that is decoded and encoded as AAC, Opus or PCM.
 
     The timeline is the master: samples are stretched, filled in or left out to follow it, so that a microphone whose
     clock drifts stays with the video. A pause is left as it is: silence takes its place (`silence`).
@@ -121,6 +124,8 @@ class EncodedAudio:
         self.time_base = Fraction(1, self.rate)
         self.tick_s = 1 / self.rate
         self._encoder = open_audio_encoder(codec, self.rate, layout)
+        self._is_padded = codec != PCM
+        """Whether a last frame that is too short is filled up: an encoder of a fixed length takes no other."""
         self.template: Stream = self._encoder
         self._decoder: AudioCodecContext | None = None
         self._source_base = self.time_base
@@ -174,7 +179,7 @@ class EncodedAudio:
             # `res`: a resampler made only at the first correction would forget the samples that it holds
             graph.add("aresample", f"async=1000:flags=+res:out_sample_rate={context.sample_rate}"),
             graph.add("aformat", f"sample_fmts={context.format.name}:channel_layouts={self.layout}"),
-            graph.add("asetnsamples", f"n={context.frame_size}:p=1"),
+            graph.add("asetnsamples", f"n={context.frame_size or self.rate // PCM_PACKETS}:p={int(self._is_padded)}"),
             graph.add("abuffersink"),
         ).configure()
         return graph
@@ -191,7 +196,7 @@ def _pulled(graph: Graph) -> Iterator[av.AudioFrame]:
 
 def open_audio_encoder(codec: str, rate: int, layout: str) -> AudioStream:
     """Return an audio encoder with its parameters ready to be copied; 64 kbit/s a channel."""
-    container = parameter_container()
+    container = parameter_container("wav" if codec == PCM else "mp4")
     encoder = cast("AudioStream", container.add_stream(codec, rate=rate))
     encoder.codec_context.layout = layout
     encoder.codec_context.bit_rate = 64_000 * encoder.codec_context.channels

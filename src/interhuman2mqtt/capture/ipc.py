@@ -64,6 +64,8 @@ class Open(Struct, frozen=True, kw_only=True, tag="open"):
     """The time that the source has to answer."""
     verify: bool = True
     """Whether the certificate of a source behind TLS has to be one that is trusted."""
+    audio_only: bool = False
+    """Whether video is not to be opened, or, where there is no other way to the audio, dropped as it is read."""
     ca_file: str | None = None
     """The authorities to trust instead of the machine's."""
     connection: int | None = None
@@ -154,7 +156,8 @@ class Opened(Struct, frozen=True, kw_only=True, tag="opened"):
 
     description: str
     """For people: `h264 1920x1080 30 fps (copied), aac 48000 Hz (copied)`."""
-    video: str
+    video: str | None
+    """Its codec; None: no video is used."""
     audio: str | None
     video_copied: bool
     audio_copied: bool
@@ -191,12 +194,14 @@ class WorkerHeartbeat(Struct, frozen=True, kw_only=True, tag="heartbeat"):
     ring_bytes: int
     repairs: dict[str, int]
     """How often each rule about bad input was applied, by its name."""
+    video_expected: bool = True
+    """Whether video is used."""
     audio_fault: AudioFault | None = None
     """The fault of a microphone."""
 
 
 class Chunk(Struct, frozen=True, kw_only=True, tag="chunk"):
-    """A piece of a recording, whole GOPs long; its payload is fMP4."""
+    """A piece of a recording, whole GOPs long; its payload is fMP4, or PCM."""
 
     recording: int
     index: int
@@ -209,7 +214,8 @@ class Chunk(Struct, frozen=True, kw_only=True, tag="chunk"):
     lost: tuple[tuple[Seconds, Seconds], ...] = ()
     """Ranges from `from_s` on that fell off the ring before this chunk."""
     gaps: tuple[tuple[Seconds, Seconds], ...] = ()
-    """Ranges from `from_s` to `end_s` in which the camera sent no frame, in order."""
+    """Ranges from `from_s` to `end_s` in which the source sent nothing, in order."""
+    has_video: bool = True
     last: bool = False
     """The recording ends with this chunk (whose payload may be empty)."""
 

@@ -19,8 +19,7 @@ import av
 from av.audio.stream import AudioStream
 
 from interhuman2mqtt.capture import alsa, ipc
-from interhuman2mqtt.capture.device import Feed
-from interhuman2mqtt.capture.ffmpeg_log import collected_log
+from interhuman2mqtt.capture.device import Feed, open_alsa
 from interhuman2mqtt.errors import Outage, Reason
 
 OPENING_S = 2.0
@@ -32,7 +31,6 @@ RETRY_MAX_S = 60.0
 """Where it opens and is lost at once, the pauses double up to this."""
 STEADY_S = 10.0
 """So long it has to have been open for the next attempt to be soon."""
-DEVICE_TIMEOUT_S = 10
 
 
 class MicrophoneReader(Protocol):
@@ -92,8 +90,7 @@ class Microphone:
             except Outage as error:
                 outage = error
             except (av.error.FFmpegError, OSError) as error:
-                broke_off = f"microphone alsa:{self._name} broke off: {error.strerror}"
-                outage = alsa.find_fault(self._name) or Outage(Reason.SOURCE_ENDED, broke_off)
+                outage = alsa.explain_end(self._name, error.strerror or "")
             if not self._is_stopping.is_set():
                 self._set_state(None, outage)
             self._attempted.set()
@@ -103,7 +100,7 @@ class Microphone:
 
     @contextmanager
     def _opened(self) -> Iterator[Feed]:
-        feed = open_microphone(self._command, self._name)
+        feed = open_alsa(self._command, self._name)
         stream = feed.container.streams[feed.audio or 0]
         assert isinstance(stream, AudioStream)  # noqa: S101 - the feed says so
         self._set_state(stream, None)
@@ -130,20 +127,3 @@ class Microphone:
                 lambda: self._is_stopping.is_set() or (self._reader is not None and not self._reader.is_over)
             )
             return None if self._is_stopping.is_set() else self._reader
-
-
-def open_microphone(command: ipc.Open, name: str) -> Feed:
-    """Open an ALSA device by its name; raises Outage, or Refused where a person must act."""
-    if outage := alsa.find_fault(name):  # before alsa-lib prints a dozen lines about it
-        raise outage
-    refusal = ""
-    for variant, options in alsa.open_attempts(name):
-        with collected_log(prints=command.verbose) as lines:
-            try:
-                container = av.open(variant, format="alsa", options=options, timeout=(None, DEVICE_TIMEOUT_S))
-            except (av.error.FFmpegError, OSError, ValueError):
-                pass  # why it was stands in `lines`
-            else:
-                return Feed(container, None, container.streams.audio[0].index, clock="samples")
-        refusal = refusal or next((line.text.strip() for line in lines if line.part == "alsa"), "")
-    raise alsa.find_fault(name) or alsa.explain_refusal(name, refusal)

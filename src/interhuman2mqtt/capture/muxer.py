@@ -44,12 +44,13 @@ PLAIN = {"use_editlist": "0", "avoid_negative_ts": "disabled"}
 
 def zero_of(gops: list[Gop], tracks: Tracks) -> float:
     """Return where the time of a file begins that begins with these GOPs, in seconds on the source's timeline."""
-    return gops[0].video[0].dts * tracks.video.tick_s
+    first = gops[0].video[0] if gops[0].video else gops[0].audio[0][1]
+    return first.dts * tracks.used[0].tick_s
 
 
 def add_streams(muxer: OutputContainer, tracks: Tracks) -> list[Stream]:
     """Begin a file of these tracks; return its streams."""
-    streams: list[Stream] = [muxer.add_stream_from_template(track.template) for track in tracks if track]
+    streams: list[Stream] = [muxer.add_stream_from_template(track.template) for track in tracks.used]
     muxer.start_encoding()
     return streams
 
@@ -62,17 +63,19 @@ def rebased(
     No `max_interleave_delta` is set: libav's interleaver holds a track back for 10 s while the other is silent, but
     each muxer is closed with its chunk, which flushes it.
     """
-    frames = _stretch_last(list(_decodable_frames(gops, begins=begins)), gops, tracks.video.tick_s)
-    items = [(packet.dts * tracks.video.tick_s, 0, packet) for packet in frames]
+    items: list[tuple[float, int, Packet]] = []
+    if tracks.video:
+        frames = _stretch_last(list(_decodable_frames(gops, begins=begins)), gops, tracks.video.tick_s)
+        items += [(packet.dts * tracks.video.tick_s, 0, packet) for packet in frames]
     if tracks.audio:
-        audio = (item for gop in gops for item in gop.audio)
-        items += [(seconds, 1, packet) for seconds, packet in audio if seconds >= zero_s or not begins]
+        audio, index = (item for gop in gops for item in gop.audio), len(tracks.used) - 1
+        items += [(seconds, index, packet) for seconds, packet in audio if seconds >= zero_s or not begins]
     items.sort(key=itemgetter(0))
-    zeros = [round(zero_s / track.tick_s) for track in tracks if track]
+    zeros = [round(zero_s / track.tick_s) for track in tracks.used]
     for _, index, packet in items:
         copy = av.Packet(packet.data)  # a reference, not a copy of the data
         copy.stream = streams[index]
-        copy.time_base = tracks[index].time_base  # type: ignore[union-attr]  # an index only where there is a track
+        copy.time_base = tracks.used[index].time_base
         copy.pts, copy.dts = packet.pts - zeros[index], packet.dts - zeros[index]
         copy.duration = packet.duration
         copy.is_keyframe = packet.key

@@ -52,7 +52,7 @@ def target(command: ipc.Open) -> Target:
         case "rtsp" | "rtsps":
             options |= {
                 "rtsp_transport": command.transport,
-                "allowed_media_types": "video+audio",
+                "allowed_media_types": "audio" if command.audio_only else "video+audio",
                 "timeout": timeout,
             }
         case "http" | "https":

@@ -41,14 +41,14 @@ class Preroll:
 
     Args:
         timelines: By the index of their streams.
-        video: The stream whose times the anchor is of; None for a microphone, which is put beside it.
+        leader: The stream whose times the anchor is of; None for a microphone, which is put beside it.
     """
 
     def __init__(
-        self, timelines: Mapping[int, TimestampRepair], video: int | None, anchor: ClockAnchor, repairs: Counter[str]
+        self, timelines: Mapping[int, TimestampRepair], leader: int | None, anchor: ClockAnchor, repairs: Counter[str]
     ) -> None:
         self._timelines = timelines
-        self._video = video
+        self._leader = leader
         self._anchor = anchor
         self._repairs = repairs
         self._held: list[ArrivedPacket] = []
@@ -56,7 +56,7 @@ class Preroll:
     def hold(self, arrived: ArrivedPacket) -> bool:
         """Keep a packet; return whether the next one is to be kept as well."""
         self._held.append(arrived)
-        waits = self._video is None and not self._anchor.is_set
+        waits = self._leader is None and not self._anchor.is_set
         if waits:  # for its camera, and nobody will ask for audio from before that
             self._held = [held for held in self._held if arrived.at - held.at < PREROLL_S]
         return waits or arrived.at - self._held[0].at < PREROLL_S
@@ -106,12 +106,12 @@ class Preroll:
         return timeline.position(claimed_dts(arrived.packet)) * timeline.tick_s
 
     def _align(self, levels: dict[int, float | None], begin_s: float | None, first_s: float) -> None:
-        """Move each timeline beside the video's, and all of them behind the epoch before this one."""
-        leading = levels.get(self._video) if self._video is not None else self._anchor.seconds
+        """Move each timeline beside the leader's, and all of them behind the epoch before this one."""
+        leading = levels.get(self._leader) if self._leader is not None else self._anchor.seconds
         if leading is None:
             return
         later_s = 0.0
-        if begin_s is not None and self._video is not None:
+        if begin_s is not None and self._leader is not None:
             later_s = max(leading - self._anchor.seconds, begin_s - first_s)
         for index, timeline in self._timelines.items():
             level = levels[index]
@@ -121,8 +121,8 @@ class Preroll:
                 timeline.rate.level = level - moved_s
 
     def _offset_s(self, timeline: TimestampRepair, apart_s: float) -> float:
-        """Return how far to move a track that arrives so much later than the video by what it claims."""
-        if self._video is None or timeline.gain != 1.0:
+        """Return how far to move a track that arrives so much later than the leader by what it claims."""
+        if self._leader is None or timeline.gain != 1.0:
             return apart_s  # its own times say nothing about where it begins
         if abs(apart_s) <= OFFSET_MIN_S:
             return 0.0  # the camera knows better than a network

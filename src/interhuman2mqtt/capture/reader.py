@@ -25,7 +25,7 @@ from interhuman2mqtt.capture.ring import Packet, Ring
 from interhuman2mqtt.capture.silence import GapFilledAudio
 from interhuman2mqtt.capture.timestamps import ClockAnchor, TimestampRepair
 from interhuman2mqtt.capture.track_selection import INTRA_REFRESH, NO_KEY_FRAMES, SourceHints
-from interhuman2mqtt.capture.tracks import AvPacket, CopiedTrack, CopiedVideo, Tracks, claimed_dts, time_base_of
+from interhuman2mqtt.capture.tracks import AvPacket, CopiedVideo, Tracks, claimed_dts, time_base_of
 from interhuman2mqtt.errors import Outage, Reason, Refused
 
 if TYPE_CHECKING:
@@ -101,8 +101,8 @@ class SourceReader:
         self._ring, self._changed, self._anchor, self._counts = shared
         self._tracks = tracks
         self._hints = hints
-        self._may_encode = may_encode and isinstance(tracks.video, CopiedTrack)
-        self._may_pause = isinstance(tracks.video, CopiedTrack) and feed.is_buffered
+        self._may_encode = may_encode and isinstance(tracks.video, CopiedVideo)
+        self._may_pause = isinstance(tracks.video, CopiedVideo) and feed.is_buffered
         self._first_s: float | None = None
         self._has_begun = False
         self._complete_end = 0
@@ -124,7 +124,7 @@ class SourceReader:
         self._timelines[id(feed)] = self._new_timelines(feed)
         preroll: Preroll | None = None
         if feed.clock in PREROLLED:
-            preroll = Preroll(self._timelines[id(feed)], feed.video, self._anchor, self._counts.repairs)
+            preroll = Preroll(self._timelines[id(feed)], self._leader(feed), self._anchor, self._counts.repairs)
         for arrived in read_packets(feed):
             if self.is_over:
                 return
@@ -146,11 +146,15 @@ class SourceReader:
                 self._anchor,
                 self._counts.repairs,
                 None if feed.clock == "trusted" else ClockRate(counted=feed.clock == "samples"),
-                sets_anchor=index == feed.video or feed.clock == "trusted",
+                sets_anchor=index == self._leader(feed) or feed.clock == "trusted",
             )
             for index in (feed.video, feed.audio)
             if index is not None
         }
+
+    def _leader(self, feed: Feed) -> int | None:
+        """Return the track of a feed whose times the anchor is of; None for a microphone beside a camera."""
+        return feed.audio if self._tracks.video is None else feed.video
 
     def _expect_audio(self, feed: Feed, held: ArrivedPacket) -> None:
         """Keep silence from being inserted for audio that is held back."""
@@ -200,6 +204,7 @@ class SourceReader:
 
     def _add_video(self, packet: AvPacket, arrival: float) -> None:
         track = self._tracks.video
+        assert track is not None  # noqa: S101 - else no video is read
         self._check_video(packet)
         converted = self._converted(track.convert(packet))
         with self._changed:

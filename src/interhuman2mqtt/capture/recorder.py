@@ -3,6 +3,9 @@
 A recording is one continuous MP4: its first chunk carries the init segment, the others go on where it stopped. In
 standalone framing each chunk is a file: the same with the init segment kept and the times from zero.
 
+Of audio alone a recording may also be PCM, which has no times: the cloud counts the samples, so zeros stand where there
+were none. What fell off the ring is not made up for in this way: the recording ends there.
+
 Where a chunk ends is decided in `chunk_length`. What is left at the end of a recording and shorter than the cloud takes
 is not sent: the next recording begins with it. Where that has another format it is a gap in what the camera gave.
 """
@@ -29,6 +32,8 @@ from interhuman2mqtt.capture.tracks import Tracks
 MOVFLAGS = "empty_moov+default_base_moof+frag_custom+frag_discont+skip_trailer"
 MUXER_BUFFER = 64 << 10
 """Bytes. It is allocated for each chunk anew; the kernel gives a larger one, page by page, each time."""
+SAMPLE_BYTES = 2
+"""Of PCM, one channel of 16 bits."""
 
 
 class _ChunkBuffer:
@@ -80,6 +85,7 @@ class Recorder:
         self._epoch: int | None = None
         self._zero_s = 0.0
         self._sent_s = 0.0
+        self._next_sample = 0
         self._end_s = self._from_s = command.from_s
         self._buffer = _ChunkBuffer()
 
@@ -103,6 +109,9 @@ class Recorder:
         """
         if not self.is_pulled or not (self._index or self._anchor.is_settled or source_ended):
             return None
+        if self._counts_samples(tracks) and self._cursor < self._ring.first:
+            self.is_ended = True
+            return self._chunk([], tracks)
         self._cursor = max(self._cursor, self._ring.first)
         chunk, is_whole = self._collect()
         while self._is_leftover(chunk):
@@ -113,6 +122,11 @@ class Recorder:
         if not (self.is_ended or is_whole):
             return None
         return self._chunk(chunk.gops if chunk.reaches_least else [], tracks)
+
+    def _counts_samples(self, tracks: Mapping[int, Tracks]) -> bool:
+        """Decide whether it is PCM, and has begun."""
+        used = None if self._epoch is None else tracks.get(self._epoch)
+        return self._index > 0 and used is not None and used.is_pcm
 
     def _is_leftover(self, chunk: GrowingChunk) -> bool:
         """Decide whether the recording would begin with what another left of a format that is over, and end with it."""
@@ -149,7 +163,8 @@ class Recorder:
         start_s = end_s = self._end_s or 0.0
         if gops:
             start_s, end_s = gops[0].start_s, gops[-1].end_s
-            payload = self._mux(gops, tracks[gops[0].epoch])
+            used = tracks[gops[0].epoch]
+            payload = self._samples(gops, used) if used.is_pcm else self._mux(gops, used)
         head = ipc.Chunk(
             recording=self.number,
             index=self._index,
@@ -159,6 +174,7 @@ class Recorder:
             media_s=start_s - self._zero_s + (self._sent_s if self._standalone else 0.0),
             lost=lost,
             gaps=gaps,
+            has_video=self._ring.has_video,
             last=self.is_ended,
         )
         self._index += 1
@@ -197,4 +213,18 @@ class Recorder:
                 self._buffer.clear()  # of the init segment
             for packet in rebased(gops, tracks, streams, self._zero_s, begins=begins):
                 muxer.mux(packet)
+        return self._buffer.take()
+
+    def _samples(self, gops: list[Gop], tracks: Tracks) -> memoryview:
+        """Return the samples from the end of the chunk before to that of these GOPs, at their places by their PTS."""
+        packets = [packet for gop in gops for _, packet in gop.audio]
+        if self._index == 0:
+            self._next_sample = packets[0].pts
+            self._zero_s = zero_of(gops, tracks)
+        self._buffer.clear()
+        for packet in packets:
+            missing = packet.pts - self._next_sample
+            self._buffer.write(bytes(max(missing, 0) * SAMPLE_BYTES))
+            self._buffer.write(packet.data[max(-missing, 0) * SAMPLE_BYTES :])
+            self._next_sample = max(self._next_sample, packet.pts + packet.size // SAMPLE_BYTES)
         return self._buffer.take()

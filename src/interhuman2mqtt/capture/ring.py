@@ -1,5 +1,7 @@
 """The packet ring: whole GOPs of the last seconds, bounded in time and in bytes; no I/O.
 
+Of a source that is used for its audio alone a GOP is a second of it: any packet of audio is one to begin with.
+
 Invariants:
 
 1. A GOP begins with a key frame, and the serial numbers of the GOPs in the ring have no gap.
@@ -35,6 +37,10 @@ GAP_S = 2.0
 """Without a frame for so long, and for `GAP_INTERVALS` times as long as from frame to frame before, a camera stood
 still: it is not one that sends few of them."""
 GAP_INTERVALS = 5
+AUDIO_GAP_S = 0.5
+"""The same without video: audio comes all the time, and this is more than a network's jitter."""
+AUDIO_GOP_S = 1.0
+"""The length of a GOP without video."""
 
 
 class Packet(NamedTuple):
@@ -59,18 +65,18 @@ class Gop:
 
     __slots__ = ("audio", "end_s", "epoch", "gaps", "size", "start_s", "video")
 
-    def __init__(self, epoch: int, start_s: float, key: Packet) -> None:
+    def __init__(self, epoch: int, start_s: float, key: Packet | None) -> None:
         self.epoch = epoch
         """Counts the openings of the source, and with them its formats: a recording holds GOPs of one epoch."""
         self.start_s = start_s
         self.end_s = start_s
         """The next GOP's start once it is complete; until then the newest frame's time."""
-        self.video = [key]
+        self.video = [key] if key else []
         self.audio: list[tuple[float, Packet]] = []
         """Each packet with its time on the timeline."""
         self.gaps: list[Span] = []
-        """Where the camera sent no frame, though it was open."""
-        self.size = key.size
+        """Where the source sent nothing, though it was open."""
+        self.size = key.size if key else 0
 
     def extend_to(self, seconds: float) -> None:
         """Let it last at least until this time."""
@@ -91,7 +97,7 @@ class Ring:
         """Where the newest evicted GOP ended."""
         self.size = 0
         self.epoch = 0
-        self.has_audio = True
+        self.has_audio = self.has_video = True
         self.on_evict: Callable[[Gop, float], None] | None = None
         """Gets each GOP that leaves, and the time of the newest frame."""
         self._gops: deque[Gop] = deque()
@@ -195,8 +201,13 @@ class Ring:
     def add_audio(self, packet: Packet, seconds: float) -> None:
         """Append the next packet of audio, which begins at `seconds`."""
         self._audio_end_s = max(self._audio_end_s, seconds)
+        if not self.has_video and (self._needs_key_frame or seconds >= self._gops[-1].start_s + AUDIO_GOP_S):
+            self._begin_gop(None, seconds)
         gop = self._growing_gop_at(seconds)
         if gop is not None:
+            if not self.has_video:
+                self._detect_gap(gop, seconds)
+                gop.extend_to(seconds)
             gop.audio.append((seconds, packet))
             gop.size += packet.size
             self.size += packet.size
@@ -212,14 +223,14 @@ class Ring:
         self._needs_key_frame = True
         self._evict()
 
-    def begin_epoch(self, *, has_audio: bool) -> None:
+    def begin_epoch(self, *, has_audio: bool, has_video: bool = True) -> None:
         """Complete what is there and wait for a key frame: the source begins, or begins anew in another format."""
         self.close()
         self.epoch += 1
-        self.has_audio = has_audio
+        self.has_audio, self.has_video = has_audio, has_video
         self._audio_end_s = float("-inf")
 
-    def _begin_gop(self, packet: Packet, seconds: float) -> None:
+    def _begin_gop(self, packet: Packet | None, seconds: float) -> None:
         if self._gops:
             before = self._gops[-1]
             seconds = max(seconds, (before.end_s if self._needs_key_frame else before.start_s) + GOP_MIN_S)
@@ -241,7 +252,8 @@ class Ring:
         waited = seconds - gop.end_s
         if waited <= 0:
             return  # shown before it: B-frames
-        if waited > max(GAP_S, GAP_INTERVALS * self._interval_s):
+        gap_s = max(GAP_S, GAP_INTERVALS * self._interval_s) if self.has_video else AUDIO_GAP_S
+        if waited > gap_s:
             gop.gaps.append((gop.end_s, seconds))
         # slowly upwards: one gap must not make the next one look usual
         self._interval_s = min(waited, 2 * self._interval_s + GAP_S)

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import av
 from av.audio.stream import AudioStream
 
-from interhuman2mqtt.capture.encoders import EncodedAudio, open_audio_encoder
+from interhuman2mqtt.capture.encoders import PCM, EncodedAudio, open_audio_encoder
 from interhuman2mqtt.capture.ring import AUDIO_WAIT_S, GAP_S, Packet
 from interhuman2mqtt.capture.tracks import AvPacket, CopiedTrack
 
@@ -43,6 +43,8 @@ class SilentPacket(NamedTuple):
 
 class SilentTrack:
     """AAC silence for a source without audio, as long as its video."""
+
+    is_pcm = False
 
     def __init__(self) -> None:
         self.template = open_audio_encoder("aac", SILENT_RATE, SILENT_LAYOUT)
@@ -87,6 +89,11 @@ class GapFilledAudio:
     def is_copied(self) -> bool:
         """Whether the audio is sent as it came."""
         return isinstance(self._track, CopiedTrack)
+
+    @property
+    def is_pcm(self) -> bool:
+        """Whether it is encoded as PCM, which is sent without a container."""
+        return isinstance(self._track, EncodedAudio) and self._track.template.codec_context.name == PCM
 
     def use_input(self, stream: AudioStream, time_base: Fraction) -> None:
         """Encode the audio of another stream from here on; not for copied audio."""

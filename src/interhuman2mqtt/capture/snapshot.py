@@ -69,7 +69,10 @@ class SnapshotTaker:
             gop = capture.ring.newest_gop()
             if gop is None:
                 raise SnapshotFailed("no key frame has come yet")
-            return capture.tracks[gop.epoch].video, list(gop.video), capture.anchor.seconds
+            track = capture.tracks[gop.epoch].video
+            if track is None:
+                raise SnapshotFailed("only its audio is used, so there is no video to show")
+            return track, list(gop.video), capture.anchor.seconds
 
 
 def newest_frame(template: Stream, packets: list[Packet], deadline: float) -> VideoFrame:

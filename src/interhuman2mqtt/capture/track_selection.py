@@ -12,7 +12,7 @@ from av.video.stream import VideoStream
 
 from interhuman2mqtt.capture import ipc
 from interhuman2mqtt.capture.device import Feed
-from interhuman2mqtt.capture.encoders import EncodedAudio, EncodedVideo
+from interhuman2mqtt.capture.encoders import PCM, EncodedAudio, EncodedVideo
 from interhuman2mqtt.capture.microphone import Microphone
 from interhuman2mqtt.capture.rotation import shape_of
 from interhuman2mqtt.capture.silence import GapFilledAudio, SilentTrack, silent_packet, silent_packet_for
@@ -24,6 +24,11 @@ RAW_VIDEO = ("rawvideo", "wrapped_avframe")
 INTRA_REFRESH, NO_KEY_FRAMES, CHANGING_FORMAT = "intra refresh", "no key frames", "its format changes"
 """Why H.264 that could be copied is encoded."""
 COPYABLE_AUDIO = ("aac", "opus")
+PCM_RATES = {"pcm": 16_000, "pcm-24k": 24_000}
+"""Samples a second, by the value of `audio`; mono, as the cloud takes them."""
+ENCODERS = {"opus": "libopus", "pcm": PCM, "pcm-24k": PCM}
+"""FFmpeg's encoders by the value of `audio`; else `aac`."""
+TARGETS = {"opus": "opus", "pcm": "pcm", "pcm-24k": "pcm"}
 
 
 class SourceHints(NamedTuple):
@@ -61,6 +66,8 @@ def select_tracks(
         Refused: The configuration asks to copy what cannot be copied.
         Outage: The source has not sent a frame yet whose size is known.
     """
+    if command.audio_only:
+        return _select_audio_only(command, feed)
     stream = feed.container.streams[feed.video or 0]
     assert isinstance(stream, VideoStream)  # noqa: S101 - the feed says so
     video, video_description = _select_video(command, stream, hints, _describe_video(feed, stream))
@@ -73,6 +80,37 @@ def select_tracks(
         audio_copied=isinstance(audio.track, GapFilledAudio) and audio.track.is_copied,
     )
     return TrackSelection(Tracks(video, audio.track), opened, video_description)
+
+
+def _select_audio_only(command: ipc.Open, feed: Feed) -> TrackSelection:
+    """Return the tracks of a source whose video is not used; where its audio pauses there is a gap, and no silence."""
+    stream = _audio_stream(feed)
+    assert stream is not None  # noqa: S101 - without it the source does not open
+    codec, track = _codec_name(stream) or "", _copied_or_encoded(command, stream)
+    how = "copied" if isinstance(track, CopiedTrack) else _target_text(command)
+    source = ", ".join(filter(None, (_describe_audio(stream), feed.audio_note)))
+    opened = ipc.Opened(
+        description=f"{source} ({how}), audio only",
+        video=None,
+        audio=codec,
+        video_copied=False,
+        audio_copied=isinstance(track, CopiedTrack),
+    )
+    return TrackSelection(Tracks(None, GapFilledAudio(track, None)), opened, "")
+
+
+def _copied_or_encoded(command: ipc.Open, stream: AudioStream) -> CopiedTrack | EncodedAudio:
+    codec = _codec_name(stream) or ""
+    if _is_copyable(stream) and command.audio in {"auto", "copy", codec}:
+        return CopiedTrack(stream, time_base_of(stream))
+    if command.audio == "copy":
+        raise _cannot_be_copied(command, codec)
+    return _encoder(command, stream)
+
+
+def _is_copyable(stream: AudioStream) -> bool:
+    """Decide whether it can stand in an MP4: without its extradata (ADTS, LATM) AAC cannot."""
+    return _codec_name(stream) in COPYABLE_AUDIO and bool(stream.codec_context.extradata)
 
 
 def _describe_video(feed: Feed, stream: VideoStream) -> str:
@@ -117,8 +155,7 @@ def _select_audio(command: ipc.Open, feed: Feed, microphone: Microphone | None) 
         return SelectedAudio(SilentTrack(), f"silence ({feed.audio_note})" if feed.audio_note else "silence")
     codec = _codec_name(stream) or ""
     source = ", ".join(filter(None, (_describe_audio(stream), feed.audio_note)))
-    # without its extradata (ADTS, LATM) AAC cannot stand in an MP4
-    is_copyable = codec in COPYABLE_AUDIO and bool(stream.codec_context.extradata)
+    is_copyable = _is_copyable(stream)
     if command.audio == "copy" and not is_copyable:
         raise _cannot_be_copied(command, codec)
     silence = silent_packet_for(stream) if is_copyable else None
@@ -148,16 +185,23 @@ def microphone_description(command: ipc.Open, microphone: Microphone) -> str:
 
 def _encode_audio(command: ipc.Open, stream: AudioStream | None) -> GapFilledAudio:
     """Return encoded audio; of a microphone that is not there yet in stereo, which loses nothing of what it will be."""
-    codec = "libopus" if command.audio == "opus" else "aac"
+    track = _encoder(command, stream)
+    return GapFilledAudio(track, silent_packet(ENCODERS.get(command.audio, "aac"), track.rate, track.layout))
+
+
+def _encoder(command: ipc.Open, stream: AudioStream | None) -> EncodedAudio:
+    codec = ENCODERS.get(command.audio, "aac")
     rate, channels = (stream.rate, stream.channels) if stream else (48_000, 2)
-    track = EncodedAudio(codec, rate, "mono" if channels == 1 else "stereo")
+    rate, layout = PCM_RATES.get(command.audio, rate), "mono" if channels == 1 or codec == PCM else "stereo"
+    track = EncodedAudio(codec, rate, layout)
     if stream is not None:
         track.use_input(stream, time_base_of(stream))
-    return GapFilledAudio(track, silent_packet(codec, track.rate, track.layout))
+    return track
 
 
 def _target_text(command: ipc.Open) -> str:
-    return f"encoded as {'opus' if command.audio == 'opus' else 'aac'}"
+    rate = f" {PCM_RATES[command.audio]} Hz" if command.audio in PCM_RATES else ""
+    return f"encoded as {TARGETS.get(command.audio, 'aac')}{rate}"
 
 
 def _describe_audio(stream: AudioStream) -> str:

@@ -51,6 +51,10 @@ class VideoTrack(Track, Protocol):
 class AudioTrack(Track, Protocol):
     """Audio that goes on when the source sends none."""
 
+    @property
+    def is_pcm(self) -> bool:
+        """Whether it is sent as samples, without a container."""
+
     def fill_until(self, seconds: float, now: float) -> Iterator[Packet]:
         """Return the silence up to the newest frame of video, which is shown at `seconds` and came at `now`."""
 
@@ -58,8 +62,19 @@ class AudioTrack(Track, Protocol):
 class Tracks(NamedTuple):
     """The tracks that the GOPs of one epoch are made of."""
 
-    video: VideoTrack
+    video: VideoTrack | None
+    """None: a source that is used for its audio alone."""
     audio: AudioTrack | None
+
+    @property
+    def is_pcm(self) -> bool:
+        """Whether what is sent is samples, without a container."""
+        return self.video is None and self.audio is not None and self.audio.is_pcm
+
+    @property
+    def used(self) -> list[Track]:
+        """The tracks that there are, video first."""
+        return [track for track in self if track is not None]
 
 
 class CopiedTrack:
@@ -109,9 +124,9 @@ def time_base_of(stream: Stream) -> Fraction:
     return stream.time_base or Fraction(1, av.time_base)
 
 
-def parameter_container() -> OutputContainer:
+def parameter_container(form: str = "mp4") -> OutputContainer:
     """Return a container that is never written: it keeps a stream's parameters when their input is long closed."""
-    return av.open(io.BytesIO(), "w", format="mp4")
+    return av.open(io.BytesIO(), "w", format=form)
 
 
 def detached(stream: Stream) -> Stream:

@@ -48,6 +48,8 @@ class Receiver:
         """The cloud is about to end the session, asked or unasked."""
         self.failure: Outage | None = None
         """An error that the session shall not outlive, though the connection may be open still."""
+        self.in_force: dict[str, object] | None = None
+        """The newest answer to a config; None: none was taken so far."""
         self.config: dict[str, object] = {}
         """The config that was sent, against which the answer is held."""
         self.work, self.pulling, self.draining = trio.CancelScope(), trio.CancelScope(), trio.CancelScope()
@@ -114,6 +116,7 @@ class Receiver:
             self._observer.ready(self.limits, self._mapper.correlation_id)
 
     def _on_updated(self, message: ServerMessage) -> None:
+        self.in_force = message.data
         self.answered.set()
         for difference in differences(self.config, message.data):
             self._observer.on_anomaly(Anomaly.CONFIG_DIFFERS, error_table.phrase(difference))

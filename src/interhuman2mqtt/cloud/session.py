@@ -12,6 +12,7 @@ import random
 
 import trio
 
+from interhuman2mqtt.cloud import error_table
 from interhuman2mqtt.cloud.error_table import Reaction
 from interhuman2mqtt.cloud.event_mapper import EventMapper
 from interhuman2mqtt.cloud.flow_control import Pacer, Proof, Unacknowledged
@@ -30,7 +31,7 @@ from interhuman2mqtt.cloud.session_types import (
 )
 from interhuman2mqtt.cloud.transport import Dial, Server, dial
 from interhuman2mqtt.cloud.websocket import CLOSE_TIMEOUT, ConnectionOver, WebSocketConnection, connect
-from interhuman2mqtt.errors import Outage, Reason, leaves
+from interhuman2mqtt.errors import Outage, Reason, Refused, leaves
 from interhuman2mqtt.events import MediaChunk, Recording
 
 READY_TIMEOUT = 20.0
@@ -160,6 +161,7 @@ class _Session:
             raise Outage(
                 Reason.PROTOCOL, f"the cloud took the connection and sent no session.ready in {READY_TIMEOUT:g} s"
             )
+        self._check_model()
         receiver.config, left_out = negotiate(self._options, receiver.limits)
         for option in left_out:
             self._observer.on_anomaly(Anomaly.LEFT_OUT, option)
@@ -170,6 +172,27 @@ class _Session:
             await receiver.answered.wait()
         if not receiver.answered.is_set():
             self._observer.on_anomaly(Anomaly.CONFIG_UNANSWERED, f"no session.updated in {ANSWER_TIMEOUT:g} s")
+        self._check_audio_only()
+
+    def _check_model(self) -> None:
+        """Raise Refused where the cloud does not offer the only model that can use what would be sent."""
+        offered = self._receiver.limits.options.get("model")
+        if self._options.audio_only and offered is not None and self._options.model not in offered:
+            raise self._unusable(f"offers this API key {' and '.join(offered) or 'no model'}")
+
+    def _check_audio_only(self) -> None:
+        """Raise where the cloud would take media without video for something else."""
+        answer = self._receiver.in_force
+        if not self._options.audio_only or self._receiver.is_closing:
+            return
+        if answer is not None and answer.get("model") not in {None, self._options.model}:
+            raise self._unusable(f"has set {answer.get('model')}")
+        if answer is None and self._options.pcm_rate is not None:
+            raise Outage(Reason.PROTOCOL, "the cloud has not taken the config that declares the audio as PCM")
+
+    def _unusable(self, what: str) -> Refused:
+        sentence = f"the camera's audio alone is for the model {self._options.model}, and the cloud {what}"
+        return Refused(Reason.BAD_REQUEST, error_table.phrase(sentence))
 
     async def _rotate(self, began: float) -> None:
         """End the recording before the session's maximum."""

@@ -13,6 +13,8 @@ CLOSE_FRAME = '{"type":"session.close"}'
 """Asks for a graceful end: the server sends what is left, then `session.ended`, then closes."""
 
 OPTIONS = ("include", "goal_dimensions", "model")
+AUDIO_FORMAT = "audio_format"
+"""The answer does not repeat it."""
 
 
 IDLE_MIN = 2.0
@@ -58,6 +60,10 @@ class SessionOptions(Struct, frozen=True, kw_only=True):
     goal_dimensions: tuple[str, ...] = ()
     model: str | None = None
     """None: the server's own. It is asked for on v2 only."""
+    audio_only: bool = False
+    """What is sent has no video, so no other model will do."""
+    pcm_rate: int | None = None
+    """What is sent is PCM, mono, of so many samples a second; None: a container."""
 
 
 def _positive(value: object) -> float | None:
@@ -76,7 +82,8 @@ def negotiate(wanted: SessionOptions, limits: SessionLimits) -> tuple[dict[str, 
     """Return the session config to send, and which of the options it leaves out because the cloud does not offer them.
 
     Only offered values are sent, since the cloud may refuse a config with an unknown one as a whole (ih6001). An
-    endpoint that offers no choice of model (v1) is not asked for one, and that is not reported.
+    endpoint that offers no choice of model (v1) is not asked for one, and that is not reported; but where only one
+    model can use what will be sent, it is asked for, and the answer decides.
     """
     config: dict[str, Any] = {}
     left_out: list[str] = []
@@ -87,11 +94,13 @@ def negotiate(wanted: SessionOptions, limits: SessionLimits) -> tuple[dict[str, 
             config[option] = granted
         left_out += [f"{option}: {value}" for value in wished if value not in offered]
     models = limits.options.get("model")
-    if wanted.model is not None and models is not None:
-        if wanted.model in models:
+    if wanted.model is not None and (models is not None or wanted.audio_only):
+        if models is None or wanted.model in models:
             config["model"] = wanted.model
         else:
             left_out.append(f"model: {wanted.model}")
+    if wanted.pcm_rate is not None:  # no option that is offered, but part of the model
+        config[AUDIO_FORMAT] = {"encoding": "pcm_s16le", "sample_rate": wanted.pcm_rate, "channels": 1}
     return config, tuple(left_out)
 
 
@@ -105,7 +114,7 @@ def differences(config: dict[str, Any], answer: dict[str, Any]) -> tuple[str, ..
     return tuple(
         f"{option}: asked for {_phrase(wanted)}, got {_phrase(answer.get(option))}"
         for option, wanted in config.items()
-        if _comparable(answer.get(option)) != _comparable(wanted)
+        if option != AUDIO_FORMAT and _comparable(answer.get(option)) != _comparable(wanted)
     )
 
 

@@ -16,9 +16,10 @@ from uuid import uuid4
 
 import trio
 
+from interhuman2mqtt.cameras.session_task import options_of
 from interhuman2mqtt.cloud.event_mapper import EventMapper, MediaOrigin
 from interhuman2mqtt.cloud.session import run_session
-from interhuman2mqtt.cloud.session_types import Anomaly, SessionLimits, SessionOptions
+from interhuman2mqtt.cloud.session_types import Anomaly, SessionLimits
 from interhuman2mqtt.cloud.transport import Server
 from interhuman2mqtt.commands.doctor_report import Check, down, failed, ok, skipped, warning
 from interhuman2mqtt.config import CameraConfig, Config, SecretRef, secrets, urls
@@ -213,8 +214,7 @@ async def _open_session(config: Config, proxy: str | None, camera: CameraConfig,
     """Open a session and end it in good order, with no media in between; raises Outage."""
     server = Server(config.interhuman.url, config.interhuman.ca_file, proxy)
     interpreter = EventMapper(MediaOrigin(config.box.id, camera.id, str(uuid4())), clock=BoxClock())
-    wishes = SessionOptions(include=camera.include, goal_dimensions=camera.goal_dimensions, model=camera.model)
-    await run_session(server, key, wishes, _Nothing(), mapper=interpreter, observer=watch)
+    await run_session(server, key, options_of(camera), _Nothing(), mapper=interpreter, observer=watch)
 
 
 class _Nothing:

@@ -80,7 +80,8 @@ class Measured(Struct, frozen=True, kw_only=True):
     """`h264 1920x1080 (copied), aac 48000 Hz (copied)`"""
     opened_in: float
     """Seconds."""
-    video: str
+    video: str | None
+    """None: only the audio is used."""
     video_copied: bool
     why: str
     """Why it is copied, or encoded, and what would spare that."""

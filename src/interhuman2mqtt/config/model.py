@@ -16,12 +16,12 @@ Include = Literal["conversation_quality_overall", "conversation_quality_timeline
 GoalDimension = Literal["clarity", "authority", "energy", "rapport", "learning"]
 MODELS = ("inter-2", "inter-2-audio")
 """Those that this version knows; `check` warns of others, which may well be newer."""
+AUDIO_MODELS = ("inter-2-audio",)
+"""Those that analyse audio alone: their cameras open no video, and send none."""
+PCM_RATES = {"pcm": 16_000, "pcm-24k": 24_000}
+"""Samples a second that the API takes without a container, by the value of `audio`."""
 
-_SOURCE = value_types.checked(
-    urls.check_source,
-    "rtsp://, rtsps://, http://, https://, rtmp://, udp://, v4l2:, file:/ or test:",
-    urls.SOURCE,
-)
+_SOURCE = value_types.checked(urls.check_source, f"{urls.SCHEMES}, v4l2:, alsa:, file:/ or test:", urls.SOURCE)
 
 
 STANDALONE_MIN = 3.0
@@ -197,7 +197,7 @@ class CameraKeys(Struct, frozen=True, kw_only=True):
     """bits a second, where we encode; None: by size"""
     microphone: Annotated[str, value_types.checked(urls.check_microphone, "alsa:", urls.MICROPHONE)] | None = None
     video: Literal["auto", "copy", "h264"] = "auto"
-    audio: Literal["auto", "copy", "aac", "opus", "silence", "none"] = "auto"
+    audio: Literal["auto", "copy", "aac", "opus", "pcm", "pcm-24k", "silence", "none"] = "auto"
     buffer: Annotated[float, value_types.duration("5s", "1h")] = 60.0
     """seconds"""
     buffer_max: Annotated[int, value_types.size("1MiB", "16GiB")] = 32 << 20
@@ -222,6 +222,16 @@ class CameraConfig(CameraKeys, frozen=True, kw_only=True):
     """The name of its table: [a-z0-9_-]+"""
     name: Annotated[str, value_types.TEXT]
     source: Annotated[str, _SOURCE]
+
+    @property
+    def is_audio_only(self) -> bool:
+        """Whether its model analyses audio alone, so that its video stays on the box, and mostly in the camera."""
+        return self.model in AUDIO_MODELS
+
+    @property
+    def pcm_rate(self) -> int | None:
+        """Samples a second of what is sent without a container; None: fragmented MP4 is."""
+        return PCM_RATES.get(self.audio)
 
 
 class Config(Struct, frozen=True, kw_only=True):

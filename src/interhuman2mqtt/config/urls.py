@@ -13,7 +13,7 @@ from interhuman2mqtt.config.problems import BadValueError
 CLOUD = "^wss?://[^@/?#]+/[^@?#]+$"
 BROKER = "^mqtts?://[^@/?#]+/?$"
 PROXY = "^(http://[^@/?#]+/?)?$"
-SOURCE = "^((rtsps?|https?|rtmp|udp)://[^@]+|v4l2:.+|file:/.*|test:.*|browser:)$"
+SOURCE = "^((rtsps?|https?|rtmp|udp)://[^@]+|v4l2:.+|alsa:.+|file:/.*|test:.*|browser:)$"
 SCHEMES = "rtsp://, rtsps://, http://, https://, rtmp://, udp://"
 MICROPHONE = "^alsa:."
 """As much as an editor can know of each kind of address, in the regular expressions of JSON Schema."""
@@ -108,7 +108,7 @@ def check_source(source: str) -> str:
             return _check_network(source, scheme)
         case "udp":
             return _check_udp(source)
-        case "v4l2" if rest:
+        case "v4l2" | "alsa" if rest:
             return source
         case "file" if rest.startswith("/"):
             return source
@@ -118,7 +118,9 @@ def check_source(source: str) -> str:
             return source
         case "browser" if colon and not rest:
             return source
-    raise BadValueError(f"must begin with {SCHEMES}, v4l2: or file:, or be browser: or test:{_source_hint(source)}")
+    raise BadValueError(
+        f"must begin with {SCHEMES}, v4l2:, alsa: or file:, or be browser: or test:{_source_hint(source)}"
+    )
 
 
 def check_microphone(microphone: str) -> str:
@@ -196,6 +198,8 @@ def _hint(url: str, hints: Mapping[str, str]) -> str:
 def _source_hint(source: str) -> str:
     if source.startswith("/dev/") or source.isdigit() or source == "v4l2:":
         return "; a camera of this machine is v4l2:/dev/video0"
+    if source.startswith(("hw:", "plughw:")) or source == "alsa:":
+        return "; a microphone alone is alsa:hw:1,0"
     if source.startswith("/"):
         return "; a file is file:/path/to/clip.mp4"
     return _hint(source, _SOURCE_HINTS) or "; a camera on the network is rtsp://HOST/PATH"

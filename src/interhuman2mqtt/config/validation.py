@@ -11,7 +11,16 @@ from urllib.parse import urlsplit
 
 from interhuman2mqtt.config import secrets, urls, value_types
 from interhuman2mqtt.config.merge import Layers, camera_layers, camera_names, our_cameras, runs_on, section
-from interhuman2mqtt.config.model import MODELS, STANDALONE_MIN, Framing, Interhuman, Mqtt, SecretRef
+from interhuman2mqtt.config.model import (
+    AUDIO_MODELS,
+    MODELS,
+    PCM_RATES,
+    STANDALONE_MIN,
+    Framing,
+    Interhuman,
+    Mqtt,
+    SecretRef,
+)
 from interhuman2mqtt.config.parser import INVALID, TABLE, Entries
 from interhuman2mqtt.config.problems import BadValueError, KeyPath, Location, ProblemReport, did_you_mean, dotted, shown
 from interhuman2mqtt.config.units import show_duration
@@ -83,6 +92,8 @@ def _check_camera(name: str, camera: Layers, interhuman: Layers, report: Problem
     except BadValueError as error:
         report.error(camera.entries["cameras", name].place, ("cameras", name), str(error))
     _check_source(name, camera, report)
+    if camera.valid("source", "microphone", "model", "audio", "framing"):
+        _check_audio(camera, report)
     _check_times(camera, interhuman, report)
     if camera.value("boxes") == ():
         _blame(camera, "boxes", "names no box; leave it out for all of them, or write enabled = false", report)
@@ -101,6 +112,29 @@ def _check_source(name: str, camera: Layers, report: ProblemReport) -> None:
         for key in ("username", "password"):
             if ("cameras", name, key) in camera.entries:
                 _blame(camera, key, "is for cameras on the network only", report)
+
+
+def _check_audio(camera: Layers, report: ProblemReport) -> None:
+    """Check what goes with a model that analyses audio alone, and what goes without one."""
+    audio, microphone = camera.value("audio"), camera.value("microphone")
+    source = str(camera.value("source") or "")
+    if camera.value("model") not in AUDIO_MODELS:
+        if source.startswith("alsa:"):
+            message = 'is a microphone: it needs model = "inter-2-audio", or a camera here and microphone beside it'
+            _blame(camera, "source", message, report)
+        if audio in PCM_RATES:
+            message = f'{shown(audio)} is for model = "inter-2-audio" only; the others take no audio without video'
+            _blame(camera, "audio", message, report)
+        return
+    if audio in {"none", "silence"}:
+        _blame(camera, "audio", f'{shown(audio)} leaves model = "inter-2-audio" nothing to analyse', report)
+    if audio in PCM_RATES and camera.value("framing") is Framing.STANDALONE:
+        _blame(camera, "framing", f'"standalone" makes files, and audio = {shown(audio)} has none', report)
+    if source.startswith("alsa:") and microphone is not None:
+        _blame(camera, "microphone", "the source is a microphone itself; leave one of them out", report)
+    if source.startswith("v4l2:") and microphone is None:
+        message = 'has no audio for model = "inter-2-audio"; write source = "alsa:hw:1,0", or microphone beside it'
+        _blame(camera, "source", message, report)
 
 
 def _check_times(camera: Layers, interhuman: Layers, report: ProblemReport) -> None:
