@@ -90,6 +90,9 @@ dist: $(RELEASE)  ## sdist and wheel in dist/
 deb: $(RELEASE)  ## the Debian package in dist/, with its SBOM: DEBIAN=12 or 13, ARCH=amd64 or arm64; default: as here
 	@scripts/deb/build $(DEBIAN) $(ARCH)
 
+release: $(STAMP)  ## the commit of a release, out of what is Unreleased in CHANGELOG.md: VERSION=0.3.0 (see CONTRIBUTING.md)
+	@scripts/release "$(VERSION)"
+
 # Where PYTHONDONTWRITEBYTECODE is set, each of the many processes that the tests start would compile all of it anew.
 bytecode: $(STAMP)
 	@$(BIN)/python -m compileall -q -j 0 src tests

@@ -1,3 +1,3 @@
 """From cameras to MQTT, by way of the Interhuman social-signal API."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

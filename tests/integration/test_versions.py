@@ -1,6 +1,7 @@
 """A box whose program changes: the files that 0.1.0 left when it was killed, through upgrade, downgrade and upgrade.
 
-`support/state_of_0_1_0` was written by it: two cameras streamed for ten seconds, no broker was there, one was paused.
+`support/state_of_0_1_0` was written by it (commit 027714f): two cameras streamed for ten seconds
+without a broker, and one of them was paused.
 """
 
 import os
@@ -21,6 +22,7 @@ from interhuman2mqtt.cameras.coverage_file import STAMP
 from interhuman2mqtt.errors import Reason
 from interhuman2mqtt.policy.budget_store import BOX, BudgetFile
 from interhuman2mqtt.policy.pauses import PauseOrigin, Pauses
+from interhuman2mqtt.runtime import state_dir
 from publish.helpers import an_event_message
 from publish.lives import Life
 from support.clocks import Clocks
@@ -113,6 +115,9 @@ async def test_gaps_go_through_versions(state: Path) -> None:
     clocks.run(30)
     downgraded = datetime.fromtimestamp(clocks.realtime, UTC)
     file.rename(state / "coverage.json.damaged")  # which is what 0.1.0 does with it, and writes its own
+    renamed = (state / "coverage.json.damaged").stat().st_ctime_ns
+    state_dir.keep_private(state)
+    assert (state / "coverage.json.damaged").stat().st_ctime_ns == renamed
     file.write_bytes(old.replace(b"2026-11-28T11:04:1", f"{downgraded:%Y-%m-%dT%H:%M:1}".encode()))
     clocks.run(600)
     again = CoverageLife(state, clocks, "front", "table")

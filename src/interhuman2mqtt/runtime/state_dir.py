@@ -13,6 +13,7 @@
 import fcntl
 import glob
 import os
+import stat
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -101,12 +102,16 @@ def boot_id() -> str:
 
 
 def keep_private(folder: Path) -> None:
-    """Close the daemon's files in the folder of the state to others, those of earlier versions too. Blocks."""
+    """Close the daemon's files in the folder of the state to others, those of earlier versions too. Blocks.
+
+    A file that is closed keeps the time of its last change, by which `cameras.coverage_file` knows when it was renamed.
+    """
     os.umask(0o077)
     for name in OURS:
         for file in folder.glob(f"{name}*"):
             with suppress(OSError):  # another user's, or on a disk that is read-only: it stays as it was
-                file.chmod(0o600)
+                if stat.S_IMODE(file.stat().st_mode) & 0o077:
+                    file.chmod(0o600)
 
 
 def replace(path: Path, content: bytes, mode: int = 0o600) -> None:
