@@ -19,7 +19,7 @@ def an_event(type_: str, data: dict[str, Any]) -> dict[str, Any]:
     at = "2026-11-22T10:00:12Z"
     empty: dict[str, Any] = dict.fromkeys(("session", "correlation_id", "timestamp", "start_at", "end_at"))
     ids = {"id": "lobby-1/front/7c1e/1", "box": "lobby-1", "camera": "front"}
-    clock = {"received_at": at, "clock": "synced", "replayed": False, "late": False}
+    clock = {"received_at": at, "clock": "synced", "replayed": False, "late": False, "origin": "stream"}
     return {"schema": 1, "type": type_, "data": data, **ids, **clock, **empty}
 
 

@@ -78,10 +78,13 @@ class Site:
         self.client.headers["x-csrf-token"] = (await self.client.get("/api/session")).json()["csrf"]
 
     async def post(self, path: str, body: Json, **headers: str) -> httpx.Response:
-        """A request of the page's own script."""
-        return await self.client.post(
-            path, json=body, headers={"origin": str(self.client.base_url).rstrip("/"), **headers}
-        )
+        """A request of the page's own script.
+
+        On a connection of its own: the page closes one on which it answered without reading what was sent, and httpx
+        does not try again on another, as browsers do.
+        """
+        own = {"origin": str(self.client.base_url).rstrip("/"), "connection": "close"}
+        return await self.client.post(path, json=body, headers={**own, **headers})
 
 
 def ago(seconds: float) -> str:

@@ -8,6 +8,7 @@ import pytest
 from interhuman2mqtt.commands import web
 from interhuman2mqtt.errors import ConfigError
 from interhuman2mqtt.web import history as history_module
+from interhuman2mqtt.web.export import rows
 from interhuman2mqtt.web.history import NAME, VERSION, History, NewerHistoryError
 from interhuman2mqtt.web.rows import (
     CameraKey,
@@ -96,10 +97,32 @@ def test_a_camera_is_forgotten(tmp_path: Path) -> None:
     """Everything of one camera within a range goes, and of nobody else."""
     history = History(tmp_path / "history.sqlite")
     history.write([a_signal(1, 2), a_signal(5, 6), a_signal(5, 6, DOOR)])
-    history.write([EngagementRow(FRONT, 5, "x"), GapRow(FRONT, 5, None, "y")])
-    assert history.forget(FRONT, 4, 10) == 3
+    history.write([EngagementRow(FRONT, 3, "engaged"), EngagementRow(FRONT, 5, "neutral"), ReceivedRow(0, 20)])
+    history.write([GapRow(FRONT, 9, 12, "y")])
+    other = History(tmp_path / "history.sqlite")
+    before = other.version()
+    assert history.forget(FRONT, 4, 10) == 2
+    assert other.version() != before
     assert [row[2] for row in history.spans("signal", FRONT, 0, 99)] == [1.0]
     assert len(history.spans("signal", DOOR, 0, 99)) == 1
+    assert [(row.kind, row.start) for row in rows(history, FRONT, (2, 20)) if row.kind != "signal"] == [
+        ("engagement", 2.0),
+        ("engagement", 3.0),
+        ("not_known", 4.0),
+        ("gap", 9.0),
+        ("engagement", 12.0),
+    ]
+    assert history.forget(CameraKey("x", "y"), 0, 99) == 0
+
+
+def test_what_is_forgotten_is_not_in_the_file(tmp_path: Path) -> None:
+    """No byte of it is left: neither in what is free in the file, nor in the write-ahead log."""
+    history = History(tmp_path / "history.sqlite")
+    word = "secretly-nervous"
+    history.write([SignalRow(FRONT, f"s/{n}", word, n, n + 1, "high", word * 300) for n in range(50)])
+    assert any(word.encode() in file.read_bytes() for file in tmp_path.iterdir())
+    history.forget(FRONT, 0, 1e12)
+    assert not any(word.encode() in file.read_bytes() for file in tmp_path.iterdir())
 
 
 def test_a_downgrade_and_the_upgrade_after_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
-from interhuman2mqtt.commands.arguments import Usage, add_command
+from interhuman2mqtt.commands.arguments import Usage, add_command, add_config
 
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001 - argparse has no other name for it
@@ -28,6 +28,23 @@ def add_commands(commands: "Commands") -> None:
     form.add_argument("--csv", dest="form", action="store_const", const="csv", default="csv", help="the default")
     form.add_argument("--jsonl", dest="form", action="store_const", const="jsonl", help="an object a line instead")
     parser.set_defaults(command=_export)
+    _add_forget(commands)
+
+
+def _add_forget(commands: "Commands") -> None:
+    usage = Usage(
+        "forget what is known of people before a camera, all of it or of a range",
+        "Clears it in the page's history where the page runs here, and at the broker (state/..., a retained snapshot) "
+        "where the box's daemon runs here; the page's own button does both from elsewhere. Says what it cannot reach. "
+        "Gaps stay; what is forgotten is not known from then on.",
+        "interhuman2mqtt forget front --from 2026-11-28T09:00 --to 2026-11-28T10:00",
+        environment=(STATE,),
+    )
+    parser = add_command(commands, "forget", usage)
+    parser.add_argument("camera", metavar="CAMERA", help="or BOX/CAMERA")
+    add_range(parser)
+    add_config(parser, box=False)
+    parser.set_defaults(command=_forget)
 
 
 def add_range(parser: argparse.ArgumentParser) -> None:
@@ -41,3 +58,10 @@ def _export(parsed: argparse.Namespace) -> int:
 
     options = export.Options(parsed.camera, parsed.start, parsed.end, parsed.form)
     return export.main(options, sys.stdout, sys.stderr)
+
+
+def _forget(parsed: argparse.Namespace) -> int:
+    from interhuman2mqtt.commands import forget  # noqa: PLC0415 - loaded when it is used
+
+    options = forget.Options(parsed.camera, parsed.start, parsed.end, parsed.config)
+    return forget.main(options, sys.stdout, sys.stderr)

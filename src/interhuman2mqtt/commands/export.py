@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 from typing import Literal, NamedTuple, TextIO
 
 from interhuman2mqtt import exit_codes
@@ -41,9 +42,14 @@ def main(options: Options, out: TextIO, err: TextIO) -> int:
     return 0
 
 
+def history_path() -> Path:
+    """Return where a page on this machine has its history."""
+    return state_dir.find(system=STATE) / NAME
+
+
 def open_history() -> History:
     """Open the history of the page on this machine, which may be running; raises NotExported."""
-    path = state_dir.find(system=STATE) / NAME
+    path = history_path()
     try:
         if not path.exists():
             raise NotExported(f"there is no history at {path}: run this where the page runs, with its STATE_DIRECTORY")

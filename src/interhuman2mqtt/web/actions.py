@@ -17,6 +17,8 @@ ANSWER_S = 10.0
 WAITING_MAX = 100
 """Requests at once."""
 COMMANDS = ("pause", "resume")
+"""What the page only passes on."""
+ANSWERED = (*COMMANDS, "forget")
 
 
 class Actions:
@@ -34,7 +36,7 @@ class Actions:
     @property
     def filters(self) -> list[str]:
         """The topics on which answers come."""
-        return [f"{self._base}/+/bridge/response/{command}" for command in COMMANDS]
+        return [f"{self._base}/+/bridge/response/{command}" for command in ANSWERED]
 
     def use(self, connection: BrokerConnection | None) -> None:
         """Send by this connection from now on."""
@@ -51,14 +53,17 @@ class Actions:
                     channel.send_nowait(answer)
         return True
 
-    async def ask(self, box: str, command: str, camera: str | None, *, by: str = "page") -> dict[str, Any]:
+    async def ask(
+        self, box: str, command: str, camera: str | None, *, by: str = "page", **fields: str
+    ) -> dict[str, Any]:
         """Send a request, and return what the box answers.
 
         Args:
             box: Its id.
-            command: One of `COMMANDS`.
+            command: One of `ANSWERED`.
             camera: None: all of the box.
             by: Names who asks, in the log of the box.
+            fields: More of the request.
 
         Raises:
             Outage: There is no connection to the broker, the broker refuses the request, or the box does not answer.
@@ -68,7 +73,7 @@ class Actions:
         if len(self._waiting) >= WAITING_MAX:
             raise Outage(Reason.BROKER_LOST, "too many requests wait for an answer")
         transaction = f"{by}-{uuid4().hex}"
-        request = {"transaction": transaction} | ({"camera": camera} if camera is not None else {})
+        request = {"transaction": transaction, **fields} | ({"camera": camera} if camera is not None else {})
         send, receive = trio.open_memory_channel[dict[str, Any]](1)
         refused, take_ack = trio.open_memory_channel[Ack](1)
         self._waiting[transaction] = send

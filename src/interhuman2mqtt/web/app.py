@@ -11,9 +11,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from interhuman2mqtt.errors import Outage
 from interhuman2mqtt.web import fortnight, timeline
-from interhuman2mqtt.web.actions import COMMANDS, Actions
+from interhuman2mqtt.web.acting import Acting
+from interhuman2mqtt.web.actions import Actions
 from interhuman2mqtt.web.attempts import TooManyAttemptsError
 from interhuman2mqtt.web.auth import COOKIE, SESSION_S, Logins, Session, is_forged
 from interhuman2mqtt.web.fleet import ribbon_part, summary
@@ -58,7 +58,7 @@ class App:
             Route("/api/fortnight", self._seeing(self._fortnight)),
             Route("/api/events", self._seeing(self._events)),
             *more,
-            *(Route(f"/api/{command}", self._acting(self._request(command)), methods=["POST"]) for command in COMMANDS),
+            *Acting(self._page, self._actions).routes(self._acting),
         ]
         return Starlette(routes=routes, exception_handlers={RequestError: answer_error})
 
@@ -196,21 +196,6 @@ class App:
                 yield chunk
 
         return StreamingResponse(body(), media_type="text/event-stream", headers={"x-accel-buffering": "no"})
-
-    def _request(self, command: str) -> Handler:
-        async def handler(request: Request) -> Response:
-            body = await read_json(request)
-            box, camera = body.get("box"), body.get("camera")
-            if not isinstance(box, str) or not (camera is None or isinstance(camera, str)):
-                raise RequestError(400, "box and camera are names")
-            if box not in self._page.fleet.boxes:
-                raise RequestError(404, f"there is no box {box}")
-            try:
-                return JSONResponse(await self._actions.ask(box, command, camera))
-            except Outage as outage:
-                raise RequestError(502, outage.detail) from outage
-
-        return handler
 
 
 def _span(query: Mapping[str, str]) -> tuple[float, float]:

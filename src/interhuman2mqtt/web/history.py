@@ -44,7 +44,16 @@ CREATE TABLE hole (camera INTEGER NOT NULL, start REAL NOT NULL, end REAL NOT NU
     PRIMARY KEY (camera, start)) WITHOUT ROWID;
 PRAGMA user_version = {VERSION};
 """
-PRAGMAS = "PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;"
+PRAGMAS = """
+PRAGMA secure_delete = ON;
+PRAGMA auto_vacuum = INCREMENTAL;
+PRAGMA journal_mode = WAL;
+PRAGMA synchronous = NORMAL;
+"""
+FAULTS = sqlite3.Error
+"""What a call raises where the disk is full, or the file is damaged or held by another process."""
+OF_PEOPLE = ("signal", "engagement", "quality")
+"""Tables of a camera that say something of people."""
 SPANS = ("signal", "gap", "hole")
 """Tables of a camera whose rows have a start and an end."""
 POINTS = {"engagement": "start", "quality": "at", "status": "at"}
@@ -228,17 +237,32 @@ class History:
         return [GapRow(CameraKey(*row[:2]), *row[2:]) for row in self._db.execute(query)]
 
     def forget(self, camera: CameraKey, start: float, end: float) -> int:
-        """Remove everything of a camera that overlaps a range; return how many rows that were."""
-        number = self._ids.get(camera, -1)
-        count = 0
-        for table in SPANS:
-            query = f"DELETE FROM {table} WHERE camera = ? AND start < ? AND (end IS NULL OR end > ?)"  # noqa: S608
-            count += self._db.execute(query, (number, end, start)).rowcount
+        """Remove all that is known of people before a camera in a range, which is then not known.
+
+        What is removed is overwritten in the file too (`secure_delete`), as is the write-ahead log. Gaps stay: they say
+        nothing of people, and one that reaches out of the range would turn into time that was analysed.
+
+        Returns:
+            How many rows that were.
+        """
+        if camera not in self._ids:
+            return 0
+        number, (oldest, newest) = self._ids[camera], self.bounds()
+        self._db.execute("BEGIN IMMEDIATE")
+        query = "DELETE FROM signal WHERE camera = ? AND start < ? AND (end IS NULL OR end > ?)"
+        count = self._db.execute(query, (number, end, start)).rowcount
         for table, at in POINTS.items():
-            query = f"DELETE FROM {table} WHERE camera = ? AND {at} >= ? AND {at} < ?"  # noqa: S608
-            count += self._db.execute(query, (number, start, end)).rowcount
+            query = f"DELETE FROM {table} WHERE camera = ? AND {at} >= ? AND {at} <= ?"  # noqa: S608
+            count += self._db.execute(query, (number, start, end)).rowcount if table in OF_PEOPLE else 0
+        if (low := max(start, oldest)) < (high := min(end, newest)):
+            self._replace("hole", camera, (low, high))
+        self._db.execute("COMMIT")
         self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         return count
+
+    def version(self) -> int:
+        """Return a number that changes whenever another process has written to the file."""
+        return self._pragma("data_version")
 
     def prune(self, before: float, max_size: int) -> float:
         """Remove what ended before a moment, and then the oldest until the file is small enough.

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any, TypeVar
 
@@ -13,7 +14,7 @@ from interhuman2mqtt.publish.mqtt.types import IncomingMessage
 from interhuman2mqtt.runtime.blocking import Blocking
 from interhuman2mqtt.web.continuity import Continuity
 from interhuman2mqtt.web.fleet import camera_json, summary
-from interhuman2mqtt.web.history import History
+from interhuman2mqtt.web.history import FAULTS, History
 from interhuman2mqtt.web.ingest import Ingest
 from interhuman2mqtt.web.recent import RecentHours
 from interhuman2mqtt.web.rows import CameraKey, Row
@@ -61,7 +62,6 @@ class Page:
         self._disk = Blocking(DISK_S)
         self.history = history
         self.fleet = Fleet()
-        self.recent = RecentHours()
         self.stream = Stream()
         self.cards: dict[CameraKey, dict[str, Any]] = {}
         self.broker: dict[str, Any] = {"state": "connecting", "detail": None}
@@ -71,15 +71,20 @@ class Page:
         self._max_size = max_size
         self._clock = clock
         self._continuity = Continuity()
-        self._ingest = Ingest(rationale=rationale, signals=history.open_signals(), gaps=history.open_gaps())
+        self._rationale = rationale
         self._pending: list[Row] = []
         self._changed: set[CameraKey] = set()
-        self._load_recent()
+        self._load()
 
-    def _load_recent(self) -> None:
-        """Take the last hours out of the history, so that a restart forgets nothing of them."""
-        now = self._clock()
-        self.recent.load(self.history, now)
+    def _load(self) -> None:
+        """Take the last hours out of the history, and what is open: a restart loses none of it. Blocks."""
+        self._version = self.history.version()
+        recent = RecentHours()
+        recent.load(self.history, self._clock())
+        self.recent = recent
+        self._ingest = Ingest(
+            rationale=self._rationale, signals=self.history.open_signals(), gaps=self.history.open_gaps()
+        )
 
     async def run(self) -> None:
         """Write, prune and show, for ever."""
@@ -90,13 +95,40 @@ class Page:
             nursery.start_soon(self._prune)
 
     async def use(self, call: Callable[[], Result]) -> Result:
-        """Use the history in a thread, one call at a time; raises OSError where the disk hangs."""
+        """Use the history in a thread, one call at a time; raises OSError where the disk hangs or is full."""
 
         def locked() -> Result:
             with self.history.lock:
-                return call()
+                try:
+                    return call()
+                except FAULTS as error:
+                    raise OSError(str(error)) from error
 
         return await self._disk.run(locked)
+
+    async def forget(self, camera: CameraKey, start: float, end: float) -> int:
+        """Forget what is known of people before a camera in a range; return how many rows that were.
+
+        Raises:
+            OSError: The disk hangs.
+        """
+
+        def forget() -> int:
+            rows, self._pending = self._pending, []
+            self.history.write(rows)
+            count = self.history.forget(camera, start, end)
+            self._load()
+            return count
+
+        count = await self.use(forget)
+        self._redraw()
+        log.info("forgotten", box=camera.box, camera=camera.name, rows=count)
+        return count
+
+    def _redraw(self) -> None:
+        """Make all browsers load everything anew, and let go of what they might still be sent."""
+        self._changed |= set(self.cards)
+        self.stream.reset()
 
     def forget_current(self) -> None:
         """Begin anew with what is retained: it may have changed while nothing was received."""
@@ -169,6 +201,17 @@ class Page:
         while True:
             await trio.sleep(TICK_S)
             self._note(self._continuity.tick(self._clock()))
+            with suppress(OSError):  # the disk hangs: what is written says so
+                if await self.use(self._reload_if_changed):
+                    log.info("the history was changed by another process, and is taken in anew")
+                    self._redraw()
+
+    def _reload_if_changed(self) -> bool:
+        """Take in what another process has made of the history (`forget`); return whether it had. Blocks."""
+        if self.history.version() == self._version:
+            return False
+        self._load()
+        return True
 
     async def _show(self) -> None:
         redrawn_at = 0.0

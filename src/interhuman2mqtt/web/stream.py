@@ -43,6 +43,11 @@ class Stream:
         self._news.set()
         self._news = trio.Event()
 
+    def reset(self) -> None:
+        """Let go of all changes, and make every reader load everything anew."""
+        self._changes.clear()
+        self.publish("reset", None)
+
     async def read(self, after: int | None) -> AsyncIterator[bytes]:
         """Yield what is to be sent to one browser, for ever.
 

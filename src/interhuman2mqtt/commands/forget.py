@@ -1,0 +1,109 @@
+"""The command `forget`: what is known of people before a camera, wherever this machine can reach it."""
+
+import time
+from collections.abc import Sequence
+from contextlib import closing
+from datetime import UTC, datetime
+from enum import Enum, auto
+from pathlib import Path
+from typing import NamedTuple, TextIO
+
+from interhuman2mqtt import exit_codes
+from interhuman2mqtt.commands.export import NotExported, cameras_of, history_path, open_history
+from interhuman2mqtt.commands.moments import parse_moment
+from interhuman2mqtt.commands.restart import NotAsked, ask
+from interhuman2mqtt.config import loader as configfile
+from interhuman2mqtt.config.problems import BadValueError
+from interhuman2mqtt.errors import ConfigError
+from interhuman2mqtt.runtime import state_dir
+from interhuman2mqtt.runtime.sanitize import clean_lines
+
+ELSEWHERE = (
+    "not reached by this: what the cloud keeps (ask Interhuman), what other subscribers of the broker have stored, "
+    "events that still wait for a broker that is away, and backups"
+)
+
+
+class Options(NamedTuple):
+    """The options of the command line."""
+
+    camera: str
+    start: str | None
+    end: str | None
+    config: Sequence[Path]
+
+
+class Outcome(Enum):
+    """What came of a place where something may be known."""
+
+    DONE = auto()
+    NOT_HERE = auto()
+    FAILED = auto()
+
+
+class Step(NamedTuple):
+    """A place where something may be known, what came of it, and a sentence."""
+
+    outcome: Outcome
+    says: str
+
+
+class Range(NamedTuple):
+    """From and to in seconds of UTC, as far as they are given."""
+
+    start: float | None
+    end: float | None
+
+
+def main(options: Options, out: TextIO, err: TextIO) -> int:
+    """Forget, and say what was reached and what was not; return 0 where something was and nothing failed."""
+    now = time.time()
+    try:
+        span = Range(*(None if text is None else parse_moment(text, now) for text in (options.start, options.end)))
+    except BadValueError as error:
+        print(f"--from and --to: {error}", file=err)
+        return exit_codes.UNAVAILABLE
+    steps = [_forget_in_history(options, span), _ask_daemon(options, span)]
+    for step in steps:
+        print(clean_lines(step.says), file=out if step.outcome is Outcome.DONE else err)
+    print(ELSEWHERE, file=out)
+    outcomes = {step.outcome for step in steps}
+    return 0 if Outcome.DONE in outcomes and Outcome.FAILED not in outcomes else exit_codes.UNAVAILABLE
+
+
+def _forget_in_history(options: Options, span: Range) -> Step:
+    if not history_path().exists():
+        return Step(Outcome.NOT_HERE, f"no page has a history on this machine ({history_path()})")
+    try:
+        with closing(open_history()) as history:
+            found = cameras_of(history, options.camera)
+            if len(found) > 1:
+                names = ", ".join("/".join(camera) for camera in found)
+                return Step(Outcome.FAILED, f"there are several: name one of {names}")
+            count = history.forget(found[0], span.start or 0.0, float("inf") if span.end is None else span.end)
+            return Step(Outcome.DONE, f"the page's history: {count} rows of {'/'.join(found[0])} are gone")
+    except NotExported as error:
+        return Step(Outcome.FAILED, str(error))
+
+
+def _ask_daemon(options: Options, span: Range) -> Step:
+    box, slash, camera = options.camera.rpartition("/")
+    if slash and box != (here := _box_here(options.config)):
+        return Step(Outcome.NOT_HERE, f"what the broker retains is cleared on {box} (this is {here}), or by the page")
+    moments = {"since": span.start, "until": span.end}
+    fields = {name: datetime.fromtimestamp(at, UTC).isoformat() for name, at in moments.items() if at is not None}
+    try:
+        answer = ask(state_dir.find(), {"command": "forget", "camera": camera, **fields})
+    except NotAsked as error:
+        is_away = isinstance(error.__cause__, FileNotFoundError | ConnectionRefusedError)
+        return Step(Outcome.NOT_HERE if is_away else Outcome.FAILED, f"what the broker retains stays: {error}")
+    if answer["status"] != "ok":
+        return Step(Outcome.FAILED, f"what the broker retains stays: {answer['error']}")
+    return Step(Outcome.DONE, f"at the broker: {', '.join(answer['data']['cleared'])} are empty")
+
+
+def _box_here(files: Sequence[Path]) -> str:
+    try:
+        return configfile.load(configfile.find(files)).box.id
+    except ConfigError:
+        return "no box"
