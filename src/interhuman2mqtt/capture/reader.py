@@ -190,7 +190,6 @@ class SourceReader:
                 self._begin(packet, timeline, arrival)
             stamp = timeline.place(packet.pts, packet.dts, arrival)
         packet.pts, packet.dts = stamp
-        packet.time_base = timeline.time_base
         packet.duration = packet.duration or timeline.step
         return stamp.pts * timeline.tick_s
 

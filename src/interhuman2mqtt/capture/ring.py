@@ -104,6 +104,8 @@ class Ring:
         self._audio_end_s = float("-inf")
         self._interval_s = float("inf")
         self._needs_key_frame = True
+        self._shortest = (0, 0, 0), 0.0
+        """The shortest of the GOPs of an epoch, from one to before another."""
 
     def __len__(self) -> int:
         return len(self._gops)
@@ -129,9 +131,12 @@ class Ring:
     @property
     def shortest_gop_s(self) -> float:
         """The length of the shortest of the newest complete GOPs of this epoch; 0 where there is none."""
-        newest = range(max(self.first, self.complete_end - RECENT_GOPS), self.complete_end)
-        gops = (gop for gop in map(self.gop, newest) if gop.epoch == self.epoch)
-        return min((gop.end_s - gop.start_s for gop in gops), default=0.0)
+        complete = (self.epoch, self.first, self.complete_end)
+        if self._shortest[0] != complete:  # it is asked for with each packet
+            newest = range(max(self.first, self.complete_end - RECENT_GOPS), self.complete_end)
+            gops = (gop for gop in map(self.gop, newest) if gop.epoch == self.epoch)
+            self._shortest = complete, min((gop.end_s - gop.start_s for gop in gops), default=0.0)
+        return self._shortest[1]
 
     @property
     def waits_for_audio(self) -> bool:

@@ -119,7 +119,7 @@ class GapFilledAudio:
         # where a source does not say how long a packet is, the pause before it counts as that
         lasts = made.duration if 0 < made.duration * self.tick_s < JITTER_S else round(self._step)
         self._end = max(self._end or made.pts, made.pts + lasts)
-        yield made._replace(duration=lasts)
+        yield made if made.duration == lasts else made._replace(duration=lasts)
 
     def fill_until(self, seconds: float, now: float) -> Iterator[Packet]:
         """Return the silence up to the newest frame of video, which is shown at `seconds` and came at `now`.

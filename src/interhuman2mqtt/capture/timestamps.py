@@ -67,6 +67,9 @@ class ClockAnchor:
         self._better_at = float("inf")
         self._seen_at = 0.0
         self._newest = 0.0
+        self.seconds = 0.0
+        """Added to a time on the timeline it gives CLOCK_MONOTONIC; 0 before the first packet. It is kept, and not
+        computed, since it is read three times for each packet."""
 
     @property
     def is_settled(self) -> bool:
@@ -86,18 +89,15 @@ class ClockAnchor:
         self._seen_at = arrival
         if not self._buckets or arrival - self._buckets[-1][0] > ANCHOR_BUCKET_S:
             self._buckets.append((arrival, offset))
+            self.seconds = min(offset for _, offset in self._buckets)
         elif offset < self._buckets[-1][1]:
             self._buckets[-1] = (self._buckets[-1][0], offset)
+            self.seconds = min(self.seconds, offset)
 
     @property
     def late_s(self) -> float:
         """How late the newest packet was."""
         return self._newest - self.seconds
-
-    @property
-    def seconds(self) -> float:
-        """Added to a time on the timeline it gives CLOCK_MONOTONIC; 0 before the first packet."""
-        return min((offset for _, offset in self._buckets), default=0.0)
 
 
 class Stamp(NamedTuple):
