@@ -21,7 +21,7 @@ from interhuman2mqtt.cloud.transport import Dial, Server, dial
 from interhuman2mqtt.errors import Outage, Reason, Refused
 from interhuman2mqtt.events import utc_now
 from interhuman2mqtt.upload import error_table, http
-from interhuman2mqtt.upload.form import FormBody, size_of
+from interhuman2mqtt.upload.form import BeforeEnd, FormBody, size_of
 from interhuman2mqtt.upload.result import Analysis, Job, JobStatus, Unreadable, parse_job, parse_v1
 
 SIZE_MAX = 33_554_432
@@ -93,8 +93,14 @@ class UploadClient:
         self._dial = dial
         self._base = urlsplit(endpoint.server.url).path
 
-    async def submit(self, source: Path | bytes, submission: Submission) -> Job:
+    async def submit(self, source: Path | bytes, submission: Submission, before_end: BeforeEnd | None = None) -> Job:
         """Send a file to v2 and return its job, pending or done.
+
+        Args:
+            source: The file's content, or where it is.
+            submission: What is asked for.
+            before_end: Awaited before the last bytes are sent. Who keeps on record what may have been accepted does it
+                there: a file whose sending was cut off earlier may be sent again.
 
         Raises:
             Refused: with MEDIA_REJECTED: the file is not to be sent again as it is; else a person must act.
@@ -103,14 +109,16 @@ class UploadClient:
         fields = [("model", submission.model), *(("include[]", name) for name in submission.include)]
         if submission.wait:
             fields.append(("wait_seconds", str(submission.wait)))
-        response = await self._send("/v2/upload/analyze", source, submission, fields)
+        response = await self._send("/v2/upload/analyze", source, submission, fields, before_end)
         return _understood(response, parse_job, Reason.JOB_LOST, "the file was accepted, and by which job is not known")
 
-    async def analyze_v1(self, source: Path | bytes, submission: Submission) -> Analysis:
-        """Send a file to v1 and return what was found in it; raise as `submit` does."""
+    async def analyze_v1(
+        self, source: Path | bytes, submission: Submission, before_end: BeforeEnd | None = None
+    ) -> Analysis:
+        """Send a file to v1 and return what was found in it; arguments and errors as those of `submit`."""
         fields = [("include[]", name) for name in submission.include if name != "signals"]
         fields += [("goal_dimensions[]", name) for name in submission.goal_dimensions]
-        response = await self._send("/v1/upload/analyze", source, submission, fields)
+        response = await self._send("/v1/upload/analyze", source, submission, fields, before_end)
         return _understood(response, parse_v1, Reason.JOB_LOST, "the file was analysed, and the result cannot be read")
 
     async def job(self, job_id: str) -> Job:
@@ -149,12 +157,17 @@ class UploadClient:
         return job
 
     async def _send(
-        self, path: str, source: Path | bytes, submission: Submission, fields: Sequence[tuple[str, str]]
+        self,
+        path: str,
+        source: Path | bytes,
+        submission: Submission,
+        fields: Sequence[tuple[str, str]],
+        before_end: BeforeEnd | None,
     ) -> HttpResponse:
         size = await size_of(source)
         if size > SIZE_MAX:
             raise error_table.ERRORS["ih4003"].exception(f"{size} bytes")
-        body = FormBody(fields, source, size, submission.filename)
+        body = FormBody(fields, source, size, submission.filename, before_end)
         request = http.Request(
             "POST",
             self._base + path,

@@ -1,12 +1,14 @@
 """`multipart/form-data` (RFC 7578) with one file, read piece by piece while it is sent."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from pathlib import Path
 from uuid import uuid4
 
 import trio
 
 from interhuman2mqtt.errors import Outage, Reason, Refused
+
+BeforeEnd = Callable[[], Awaitable[None]]
 
 PIECE = 64 << 10
 """Bytes that are read and sent at a time."""
@@ -20,9 +22,17 @@ class FormBody:
         source: The file's content, or where it is.
         size: Its bytes.
         filename: What the file is called there.
+        before_end: Awaited before the last piece is sent: until then nobody can have accepted the file.
     """
 
-    def __init__(self, fields: Sequence[tuple[str, str]], source: Path | bytes, size: int, filename: str) -> None:
+    def __init__(
+        self,
+        fields: Sequence[tuple[str, str]],
+        source: Path | bytes,
+        size: int,
+        filename: str,
+        before_end: BeforeEnd | None = None,
+    ) -> None:
         boundary = uuid4().hex  # random: that it stood within a file would be a chance of one in 2 to the 128th
         parts = [
             f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'
@@ -36,6 +46,7 @@ class FormBody:
         self._tail = f"\r\n--{boundary}--\r\n".encode()
         self._source = source
         self._size = size
+        self._before_end = before_end
         self.content_type = f"multipart/form-data; boundary={boundary}"
         self.size = len(self._head) + size + len(self._tail)
 
@@ -44,6 +55,8 @@ class FormBody:
         yield self._head
         for start in range(0, self._size, PIECE):
             yield await self._read(start, min(PIECE, self._size - start))
+        if self._before_end is not None:
+            await self._before_end()
         yield self._tail
 
     async def _read(self, start: int, size: int) -> bytes:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from interhuman2mqtt.cloud.event_mapper import redacted
 from interhuman2mqtt.events import Clock, Event, Origin
+from interhuman2mqtt.upload.jobs import RecordingRecord
 from interhuman2mqtt.upload.result import Analysis, EngagementSpan
 
 
@@ -23,8 +24,8 @@ class LateOrigin(NamedTuple):
     """The job's id, or on v1 our own of the request: a repeat has the same ids of events."""
     session: str
     """Our own UUID of the request."""
-    start_at: datetime
-    """When the file begins (UTC)."""
+    start_at: datetime | None
+    """When the file begins (UTC); None where nobody knows."""
     received_at: datetime
     clock: Clock
     redact: frozenset[str] = frozenset()
@@ -106,9 +107,51 @@ def _event(origin: LateOrigin, number: int, entry: _Entry) -> Event:
 
 
 def _dated(origin: LateOrigin, seconds: float | None) -> datetime | None:
-    if seconds is None:
+    if seconds is None or origin.start_at is None:
         return None
     try:
         return origin.start_at + timedelta(seconds=seconds)
+    except OverflowError:  # beyond the calendar
+        return None
+
+
+class Identity(NamedTuple):
+    """Whose events those of a recording are."""
+
+    box: str
+    camera: str
+    start_at: datetime | None
+    """None: nobody knows."""
+    clock: Clock
+    redact: frozenset[str] = frozenset()
+
+
+def events_of(record: RecordingRecord, identity: Identity) -> Iterator[Event]:
+    """Yield the events of what was analysed of a recording."""
+    level: str | None = None
+    for part in record.parts:
+        if part.analysis is None or part.completed_at is None:
+            level = None
+            continue
+        origin = LateOrigin(
+            box=identity.box,
+            camera=identity.camera,
+            scope=part.job_id or part.request_id,
+            session=part.request_id,
+            start_at=_begin(identity.start_at, part.start),
+            received_at=part.completed_at,
+            clock=identity.clock,
+            redact=identity.redact,
+            level_before=level,
+        )
+        yield from late_events(part.analysis, origin)
+        level = level_after(part.analysis, level)
+
+
+def _begin(start_at: datetime | None, seconds: float) -> datetime | None:
+    if start_at is None:
+        return None
+    try:
+        return start_at + timedelta(seconds=seconds)
     except OverflowError:  # beyond the calendar
         return None

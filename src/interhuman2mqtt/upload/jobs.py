@@ -1,0 +1,132 @@
+"""The record of what was sent of a recording, and what came of it: a file each, which outlives every interruption.
+
+No idempotency key is known, so what may have been accepted must not be sent again unasked: before the last bytes of a
+part go out it is on record as SENT, and what is found so later, without a job's id, is lost.
+"""
+
+import fcntl
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import datetime, timedelta
+from enum import StrEnum
+from pathlib import Path
+from uuid import uuid4
+
+import msgspec
+from msgspec import Struct, structs
+
+from interhuman2mqtt.errors import Reason, Refused
+from interhuman2mqtt.runtime import state_dir
+from interhuman2mqtt.upload.result import Analysis
+
+FORMAT = 1
+KEPT = timedelta(days=30)
+"""For so long a recording that is given again is not sent again, and its events have the same ids."""
+READ_SIZE = 1 << 20
+
+
+class PartState(StrEnum):
+    """What is known of a part."""
+
+    PENDING = "pending"
+    """It was not accepted."""
+    SENT = "sent"
+    """It may have been accepted."""
+    SUBMITTED = "submitted"
+    """It has a job."""
+    LOST = "lost"
+    """It was accepted, or may have been, and its result is not to be had."""
+    COMPLETED = "completed"
+
+
+class PartRecord(Struct, frozen=True, kw_only=True):
+    """A part of a recording."""
+
+    start: float
+    """Seconds from the begin of the recording."""
+    end: float
+    state: PartState = PartState.PENDING
+    request_id: str = msgspec.field(default_factory=lambda: str(uuid4()))
+    job_id: str | None = None
+    completed_at: datetime | None = None
+    analysis: Analysis | None = None
+
+
+class RecordingRecord(Struct, frozen=True, kw_only=True):
+    """A recording that was, or is being, analysed."""
+
+    format: int = FORMAT
+    model: str
+    recorded_at: datetime | None
+    """By the file itself."""
+    duration: float
+    notes: tuple[str, ...] = ()
+    parts: tuple[PartRecord, ...]
+
+    def with_part(self, index: int, part: PartRecord) -> "RecordingRecord":
+        """Return the record with a part of it changed."""
+        return structs.replace(self, parts=(*self.parts[:index], part, *self.parts[index + 1 :]))
+
+
+class RecordStore:
+    """The records in a folder. All of it blocks, and raises OSError."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    @contextmanager
+    def locked(self, key: str) -> Iterator[None]:
+        """Keep a record from other processes; raise Refused where one has it."""
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with (self._folder / f"{key}.lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise Refused(Reason.BUSY, "another process is analysing it: wait for that one") from None
+            yield
+
+    def load(self, key: str, now: datetime) -> RecordingRecord | None:
+        """Return a record; None where there is none, or where it cannot be read and was moved out of the way."""
+        file = self._file(key)
+        try:
+            record = msgspec.json.decode(file.read_bytes(), type=RecordingRecord)
+        except FileNotFoundError:
+            return None
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            record = None
+        if record is None or record.format != FORMAT:
+            state_dir.quarantine(file, f"{now:%Y%m%dT%H%M%SZ}")
+            return None
+        return record
+
+    def save(self, key: str, record: RecordingRecord) -> None:
+        """Keep a record, for good."""
+        state_dir.replace(self._file(key), msgspec.json.encode(record))
+
+    def prune(self, now: datetime) -> None:
+        """Forget what is older than `KEPT`."""
+        for file in (*self._folder.glob("*.json*"), *self._folder.glob("*.lock")):
+            with suppress(FileNotFoundError):
+                if file.stat().st_mtime < (now - KEPT).timestamp():
+                    file.unlink()
+
+    def _file(self, key: str) -> Path:
+        return self._folder / f"{key}.json"
+
+
+def find_folder() -> Path:
+    """Return where the records of whoever runs this command are kept; it need not exist yet."""
+    is_service = "STATE_DIRECTORY" in os.environ or os.geteuid() == 0
+    own = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state", "interhuman2mqtt")
+    return (state_dir.find() if is_service else own) / "recordings"
+
+
+def key_of(source: Path, *asked: str) -> str:
+    """Return the name of a recording's record, by its content and what is asked for. Blocks; raises OSError."""
+    digest = hashlib.sha256("\n".join(asked).encode())
+    with source.open("rb") as file:
+        while piece := file.read(READ_SIZE):
+            digest.update(piece)
+    return digest.hexdigest()[:40]

@@ -1,0 +1,71 @@
+"""What is said between `analyze` and the process that cuts a recording into parts: a command, then lines of JSON."""
+
+from datetime import datetime
+
+import msgspec
+from msgspec import Struct
+
+from interhuman2mqtt.errors import Reason
+
+
+class Split(Struct, frozen=True, kw_only=True):
+    """The command: cut this file into parts, each of which the cloud takes."""
+
+    source: str
+    folder: str
+    """Where the parts are written; it is whose command this is that removes it."""
+    model: str | None
+    """None: by what the file holds; `inter-1` is v1's."""
+    size_max: int
+    """Bytes of a part."""
+    duration_max: float
+    """Seconds of a part."""
+    duration_min: float
+
+
+class Progress(Struct, frozen=True, tag=True):
+    """How far it is."""
+
+    doing: str
+    share: float
+    """0 to 1"""
+
+
+class Note(Struct, frozen=True, tag=True):
+    """What a person should know about the recording."""
+
+    text: str
+
+
+class Described(Struct, frozen=True, tag=True, kw_only=True):
+    """What the recording is; it comes before its parts."""
+
+    model: str
+    """By which it can be analysed."""
+    recorded_at: datetime | None
+    """By the file itself."""
+    duration: float
+    """Seconds."""
+
+
+class Part(Struct, frozen=True, tag=True):
+    """A part that was written."""
+
+    path: str
+    start: float
+    """Seconds from the begin of the recording."""
+    end: float
+
+
+class Failed(Struct, frozen=True, tag=True):
+    """Why there are no parts; it is the last line."""
+
+    reason: Reason
+    detail: str
+
+
+Line = Progress | Note | Described | Part | Failed
+
+encode_line = msgspec.json.Encoder().encode
+decode_line = msgspec.json.Decoder(Line).decode
+decode_command = msgspec.json.Decoder(Split).decode

@@ -1,0 +1,209 @@
+"""The process that makes parts of a recording: copied where the cloud takes it, else encoded, cut at key frames.
+
+    python -m interhuman2mqtt.upload.split_worker COMMAND
+
+A process of its own, because FFmpeg reads what came from anywhere: what crashes or hangs in it is this file's error.
+Of a file only one track of video and one of audio is sent on. Its name, its metadata (a phone writes where it was) and
+its subtitles stay here.
+"""
+
+import sys
+import time
+from bisect import bisect_right
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+
+import av
+import av.error
+from av.container import InputContainer
+from av.stream import Stream
+
+from interhuman2mqtt.capture.tracks import AvPacket, time_base_of
+from interhuman2mqtt.errors import Outage, Reason, Refused
+from interhuman2mqtt.runtime import process
+from interhuman2mqtt.upload.cuts import Gop, Limits, plan_cuts
+from interhuman2mqtt.upload.split_files import EarlyDts, PartWriter, created, mux, open_media, seconds
+from interhuman2mqtt.upload.split_ipc import (
+    Described,
+    Failed,
+    Line,
+    Note,
+    Progress,
+    Split,
+    decode_command,
+    encode_line,
+)
+from interhuman2mqtt.upload.split_tracks import Selection, select
+
+MEMORY_MAX = 2 << 30
+PROGRESS_S = 0.5
+AUDIO_STEP_S = 1.0
+"""What a GOP is to video, a second is to audio."""
+OVERHEAD = 0.97
+"""Share of a part's bytes that is media; the rest is the container's."""
+CUT_OFF_S = 2.0
+"""A file that ends so much before it says so was cut off."""
+
+
+def emit(line: Line) -> None:
+    """Write a line for whoever gave the command."""
+    sys.stdout.buffer.write(encode_line(line) + b"\n")
+    sys.stdout.buffer.flush()
+
+
+class Splitter:
+    """Makes the parts of one recording."""
+
+    def __init__(self, command: Split) -> None:
+        self._command = command
+        self._folder = Path(command.folder)
+        self._reported_at = 0.0
+        self._duration = 0.0
+
+    def run(self) -> None:
+        """Write the parts; raise Outage or Refused."""
+        with open_media(self._command.source) as source:
+            self._duration = (source.duration or 0) / av.time_base
+            selection = select(source, self._command.model)
+            recorded_at = created(source)
+        for note in selection.notes:
+            emit(Note(note))
+        path = self._command.source
+        gops = [] if selection.encodes else self._scan(path, selection)
+        starts = plan_cuts(gops, self._limits())
+        if not starts:
+            path, selection = self._encode(selection.encoded())
+            gops = self._scan(path, selection)
+            starts = plan_cuts(gops, self._limits())
+        if not starts:
+            raise Refused(Reason.INVALID_MEDIA, "it holds nothing that can be decoded")
+        self._describe(gops, selection, recorded_at)
+        self._cut(path, selection, starts)
+
+    def _limits(self) -> Limits:
+        return Limits(self._command.size_max * OVERHEAD, self._command.duration_max)
+
+    def _describe(self, gops: list[Gop], selection: Selection, recorded_at: datetime | None) -> None:
+        duration = gops[-1].end - gops[0].start
+        if duration < self._command.duration_min:
+            least = f"{self._command.duration_min:g} s"
+            raise Refused(Reason.MEDIA_REJECTED, f"it lasts {duration:.1f} s: the cloud needs {least} at least")
+        if self._duration - duration > CUT_OFF_S:
+            emit(Note(f"it is cut off after {duration:.0f} s of {self._duration:.0f} s: what is there is analysed"))
+        emit(Described(model=selection.model, recorded_at=recorded_at, duration=duration))
+
+    def _scan(self, path: str, selection: Selection) -> list[Gop]:
+        """Return where the file can be cut; nothing where its packets cannot be copied."""
+        gops: list[Gop] = []
+        newest: dict[int, int] = {}
+        end = 0.0
+        with open_media(path) as source:
+            main, *_ = streams = selection.streams(source)
+            for packet in self._packets(source, streams, "reading"):
+                at = seconds(packet)
+                if packet.dts is None or packet.pts is None:
+                    return []
+                if packet.dts <= newest.get(packet.stream.index, packet.dts - 1):
+                    return []
+                newest[packet.stream.index] = packet.dts
+                if packet.stream is main and is_cut(packet, gops, at):
+                    gops = [*gops[:-1], gops[-1]._replace(end=at)] if gops else []
+                    gops.append(Gop(at, at, 0))
+                if gops:
+                    end = max(end, at + float((packet.duration or 0) * time_base_of(packet.stream)))
+                    gops[-1] = gops[-1]._replace(size=gops[-1].size + packet.size)
+        return [*gops[:-1], gops[-1]._replace(end=max(end, gops[-1].start))] if gops else []
+
+    def _encode(self, selection: Selection) -> tuple[str, Selection]:
+        """Write the recording anew, in codecs that the cloud takes; return where, and what of it is sent."""
+        target = self._folder / f"encoded.{selection.container}"
+        undecoded = 0
+        with open_media(self._command.source) as source, av.open(str(target), "w", format=selection.container) as muxer:
+            streams = selection.streams(source)
+            tracks = selection.tracks(streams)
+            outputs = [muxer.add_stream_from_template(track.template) for track in tracks]
+            muxer.start_encoding()
+            for packet in self._packets(source, streams, "encoding", flush=True):
+                try:
+                    for index, made in tracks.convert(packet):
+                        mux(muxer, outputs[index], tracks[index].time_base, made)
+                except av.error.InvalidDataError:
+                    undecoded += 1
+        if undecoded:
+            emit(Note(f"{undecoded} of its packets cannot be decoded, and are left out"))
+        return str(target), selection.written()
+
+    def _cut(self, path: str, selection: Selection, starts: tuple[float, ...]) -> None:
+        """Write the parts; two are open at a time, because a file may have its audio a little before its video."""
+        writers: dict[int, PartWriter] = {}
+        current = -1
+        with open_media(path) as source:
+            main, *_ = streams = selection.streams(source)
+            for packet in self._packets(source, streams, "cutting"):
+                index = bisect_right(starts, seconds(packet)) - 1
+                if packet.stream is main:
+                    index = current = max(current, index) if packet.is_keyframe else current
+                if index < max(0, current - 1):
+                    continue
+                if index not in writers:
+                    writers[index] = PartWriter(self._folder, index, starts[index], streams, selection.container)
+                writers[index].mux(packet)
+                for done in [number for number in writers if number < index - 1]:
+                    self._finish(writers.pop(done), starts[0])
+        for number in sorted(writers):
+            self._finish(writers[number], starts[0])
+
+    def _finish(self, writer: "PartWriter", zero: float) -> None:
+        part = writer.close(zero)
+        if part.end - part.start < self._command.duration_min:
+            emit(Note(f"the {part.end - part.start:.1f} s from {part.start:.0f} s on are left out: too short a part"))
+        else:
+            emit(part)
+
+    def _packets(
+        self, source: InputContainer, streams: list[Stream], doing: str, *, flush: bool = False
+    ) -> Iterator[AvPacket]:
+        """Yield the packets that are whole; with `flush` the empty ones too that end each track."""
+        packets = source.demux(streams)
+        early = EarlyDts()
+        while True:
+            try:
+                packet = next(packets)
+            except (StopIteration, av.error.FFmpegError):  # a file that was cut off ends in either
+                return
+            if not packet.is_corrupt:
+                self._report(doing, packet)
+                yield from (whole for whole in early.filled(packet) if whole.size or flush)
+
+    def _report(self, doing: str, packet: AvPacket) -> None:
+        now = time.monotonic()
+        if now - self._reported_at >= PROGRESS_S:
+            self._reported_at = now
+            emit(Progress(doing, min(1.0, seconds(packet) / self._duration) if self._duration else 0.0))
+
+
+def is_cut(packet: AvPacket, gops: list[Gop], at: float) -> bool:
+    """Decide whether the recording can be cut before a packet of its main track."""
+    if packet.stream.type == "video":
+        return packet.is_keyframe
+    return not gops or at - gops[-1].start >= AUDIO_STEP_S
+
+
+def main() -> None:
+    """Carry out the command of the command line."""
+    process.keep_private()
+    process.bound(MEMORY_MAX)
+    av.logging.set_level(None)
+    try:
+        Splitter(decode_command(sys.argv[1].encode())).run()
+    except Outage as outage:
+        emit(Failed(outage.reason, outage.detail))
+    except (av.error.FFmpegError, ValueError, OverflowError) as error:
+        emit(Failed(Reason.INVALID_MEDIA, f"FFmpeg cannot make parts of it: {error}"))
+    except MemoryError:
+        emit(Failed(Reason.INVALID_MEDIA, f"it takes more than {MEMORY_MAX >> 30} GiB of memory to decode"))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,61 @@
+"""Recordings as people have them, made by FFmpeg when a test asks for them, and kept below `.cache/recordings`."""
+
+import fcntl
+import hashlib
+import subprocess
+from pathlib import Path
+
+CACHE = Path(__file__).parents[2] / ".cache" / "recordings"
+VIDEO = "-f lavfi -i testsrc2=s=320x180:r=15:d={0}"
+TONE = "-f lavfi -i sine=d={0}"
+H264 = "-c:v libx264 -preset ultrafast -bf 2 -pix_fmt yuv420p"
+MEETING = (
+    f"{VIDEO} {TONE} {H264} -g 30 -c:a aac -metadata creation_time=2026-11-20T09:30:00Z -metadata location=+52.5+13.4/"
+)
+
+RECORDINGS = {
+    "meeting.mp4": MEETING.format(8),
+    "portrait.mp4": "-i {meeting.mp4} -c copy -metadata:s:v rotate=90",
+    "talk.mp3": f"{TONE.format(8)} -c:a libmp3lame -b:a 64k",
+    "screen.mkv": f"{VIDEO.format(8)} {TONE.format(8)} -c:v libx264 -preset ultrafast -pix_fmt yuv444p -c:a libvorbis",
+    "old.avi": f"{VIDEO.format(8)} {TONE.format(8)} -c:v mpeg4 -c:a libmp3lame",
+    "silent.mp4": f"{VIDEO.format(8)} {H264}",
+    "tracks.mkv": f"{VIDEO.format(8)} {' '.join([TONE.format(8)] * 3)} -map 0 -map 1 -map 2 -map 3 {H264} -c:a aac",
+    "short.mp4": MEETING.format(2),
+    "rates.mp4": "-f lavfi -i testsrc2=s=320x180:r=15:d=6,setpts='if(lt(N,40),N/15,2.6+(N-40)/5)/TB' "
+    f"{TONE.format(12)} -fps_mode vfr {H264} -c:a aac",
+    "long.mp4": "-f lavfi -i color=s=160x90:r=2:d=2400 -f lavfi -i anullsrc=r=8000 -shortest "
+    "-c:v libx264 -preset ultrafast -g 20 -pix_fmt yuv420p -c:a aac -b:a 8k",
+    "music.mp3": f"{TONE.format(8)} -f lavfi -i color=s=64x64:d=1 -map 0 -map 1 -c:a libmp3lame -c:v mjpeg "
+    "-frames:v 1 -disposition:v attached_pic",
+    "huge.mp4": f"-f lavfi -i testsrc2=s=320x180:r=15:d=8,noise=alls=100:allf=t {TONE.format(8)} "
+    "-c:v libx264 -preset ultrafast -qp 1 -pix_fmt yuv420p -c:a aac",
+}
+"""FFmpeg's arguments, by the name of the file."""
+CUT = {"cut.mkv": "screen.mkv", "cut.mp4": "meeting.mp4"}
+"""Files whose second half is missing, and of which."""
+
+
+def recording(name: str) -> Path:
+    """Return the path of a recording of `RECORDINGS` or `CUT`."""
+    made = RECORDINGS[CUT.get(name, name)]
+    folder = CACHE / hashlib.sha256(made.encode()).hexdigest()[:16]
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / name
+    with (folder / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if path.exists():
+            return path
+        draft = path.with_name(f"draft.{name}")
+        if name in CUT:
+            whole = recording(CUT[name]).read_bytes()
+            draft.write_bytes(whole[: len(whole) // 2])
+        else:
+            subprocess.run(["ffmpeg", "-nostdin", "-y", "-loglevel", "error", *words(made), str(draft)], check=True)
+        draft.rename(path)
+    return path
+
+
+def words(made: str) -> list[str]:
+    """FFmpeg's arguments, another recording put in by its name in braces."""
+    return [str(recording(word[1:-1])) if word.startswith("{") else word for word in made.split()]
