@@ -24,6 +24,8 @@ from interhuman2mqtt.runtime import log as runtime_log
 from interhuman2mqtt.web.actions import Actions
 from interhuman2mqtt.web.app import App
 from interhuman2mqtt.web.auth import Logins
+from interhuman2mqtt.web.browser import BrowserCamera
+from interhuman2mqtt.web.browsers import Browsers
 from interhuman2mqtt.web.consumer import consume
 from interhuman2mqtt.web.guard import Guard
 from interhuman2mqtt.web.history import (
@@ -142,12 +144,15 @@ async def _run(settings: Settings, listen: Listen, password: str | None, folder:
     logins = Logins(password, time.monotonic)
     links = Links(Invites(folder))
     room = Room(links, page, actions, logins, details=web.room_details)
+    browsers = Browsers(state_dir.find_browsers(), links)
+    camera = BrowserCamera(links, browsers, page)
     public = listen.is_local and not web.behind_proxy
-    app = App(page, actions, logins, public=public, secure=secure).asgi(room.routes())
+    app = App(page, actions, logins, public=public, secure=secure).asgi([*room.routes(), *camera.routes()])
     guarded = Guard(app, [*web.hosts, listen.host], tls=secure)
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(page.run)
+            nursery.start_soon(browsers.run)
             try:
                 await nursery.start(run_server, guarded, web, listen)
             except OSError as error:

@@ -21,7 +21,9 @@ AUDIO_MODELS = ("inter-2-audio",)
 PCM_RATES = {"pcm": 16_000, "pcm-24k": 24_000}
 """Samples a second that the API takes without a container, by the value of `audio`."""
 
-_SOURCE = value_types.checked(urls.check_source, f"{urls.SCHEMES}, v4l2:, alsa:, file:/ or test:", urls.SOURCE)
+_SOURCE = value_types.checked(
+    urls.check_source, f"{urls.SCHEMES}, v4l2:, alsa:, file:/, browser: or test:", urls.SOURCE
+)
 
 
 STANDALONE_MIN = 3.0

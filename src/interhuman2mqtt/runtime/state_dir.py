@@ -62,6 +62,14 @@ def find_runtime(state: Path, environ: Mapping[str, str] = os.environ) -> Path |
     return Path(own, "interhuman2mqtt") if own and "STATE_DIRECTORY" not in environ else None
 
 
+def find_browsers(environ: Mapping[str, str] = os.environ, system: Path = SYSTEM_RUNTIME) -> Path:
+    """Return the folder in which the page finds the sockets of this machine's cameras that are browsers."""
+    own = environ.get("XDG_RUNTIME_DIR")
+    if named := environ.get("RUNTIME_DIRECTORY"):
+        return Path(named.partition(":")[0], BROWSERS)
+    return Path(own, "interhuman2mqtt", BROWSERS) if own and not system.exists() else system / BROWSERS
+
+
 class InUse(Interhuman2MqttError):  # noqa: N818 - it names what happened
     """Another daemon keeps its state in the folder."""
 

@@ -58,3 +58,11 @@ class Links:
             raise RequestError(404, NOT_VALID)
         self._held.add(seen)
         return found
+
+    async def holds(self, token: str, kind: Kind) -> bool:
+        """Return whether a link that was let in holds still; False where it cannot be told."""
+        try:
+            found = await self._disk.run(partial(self._invites.find, token, self._now()))
+        except OSError:
+            return False
+        return found is not None and found.invite.kind is kind

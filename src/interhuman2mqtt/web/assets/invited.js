@@ -6,6 +6,6 @@ const token = location.hash.slice(1);
 export async function ask(path, options = {}) {
   const answer = await fetch(path, { ...options, credentials: "same-origin", headers: { "content-type": "application/json", "x-invite": token, ...options.headers } });
   const body = answer.headers.get("content-type")?.includes("json") ? await answer.json() : null;
-  if (!answer.ok) throw new Failure(answer.status, body?.error ?? answer.statusText);
+  if (!answer.ok) throw Object.assign(new Failure(answer.status, body?.error ?? answer.statusText), { answer: body });
   return body;
 }

@@ -1,0 +1,158 @@
+"""A browser is the camera: Chromium, the page, the daemon, the broker and the cloud, each a process."""
+
+import base64
+import io
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import av
+import pytest
+import trio
+
+from integration.helpers import Box, Peers, box, run_peers
+from support.mosquitto import free_port
+from support.netproxy import Network, network
+from support.processes import ChildProcess, running
+
+playwright = pytest.importorskip("playwright.sync_api")
+pytestmark = [
+    pytest.mark.full,
+    pytest.mark.skipif(shutil.which("chromium") is None, reason="Debian's chromium is not installed"),
+]
+CHROMIUM = ["--no-sandbox", "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
+KEEP_WHAT_IS_MADE = """
+window.made = [];
+const Recorder = window.MediaRecorder;
+window.MediaRecorder = class extends Recorder {
+  constructor(...given) {
+    super(...given);
+    const mine = [];
+    window.made.push(mine);
+    this.addEventListener("dataavailable", (event) => mine.push(event.data));
+  }
+};
+window.film = async (number) => {
+  const bytes = new Uint8Array(await new Blob(window.made[number]).arrayBuffer());
+  let text = "";
+  for (const byte of bytes) text += String.fromCharCode(byte);
+  return btoa(text);
+};
+"""
+ON = "#is[data-is=on]"
+
+
+class Scene(NamedTuple):
+    """A box and its page, with a line between the page and browsers that can be broken."""
+
+    peers: Peers
+    daemon: Box
+    line: Network
+    link: str
+
+
+@asynccontextmanager
+async def scene(folder: Path, **camera: Any) -> AsyncIterator[Scene]:
+    async with run_peers(folder) as peers:
+        port = free_port()
+        config = peers.config({"table": {"source": "browser:", "buffer": "20s", **camera}})
+        config["web"] = {"listen": f"127.0.0.1:{port}"}
+        places = {"RUNTIME_DIRECTORY": str(folder / "run")}
+        async with box(folder, config, places) as daemon:
+            env = {**daemon.environment, "STATE_DIRECTORY": str(folder / "page")}
+            (folder / "page").mkdir()
+            async with page(daemon.file, env), network(to=port) as line:
+                link = await trio.to_thread.run_sync(invited, daemon.file, env, line.port)
+                yield Scene(peers, daemon, line, link)
+
+
+@asynccontextmanager
+async def page(file: Path, env: dict[str, str]) -> AsyncIterator[ChildProcess]:
+    async with running([sys.executable, "-m", "interhuman2mqtt", "web", "--config", str(file)], env) as process:
+        await process.wait_line(lambda line: "the page is served" in line)
+        yield process
+
+
+def invited(file: Path, env: dict[str, str], port: int) -> str:
+    """A link, by the command. Blocks."""
+    command = [sys.executable, "-m", "interhuman2mqtt", "invite", "table", "--config", str(file), "--json"]
+    command += ["--url", f"http://127.0.0.1:{port}/"]
+    said = subprocess.run(command, env=env, check=True, capture_output=True).stdout
+    return str(json.loads(said)["link"])
+
+
+class Tab:
+    """A tab of a Chromium whose camera is a fake one; every method is run in a thread."""
+
+    def __init__(self, tab: Any) -> None:
+        self.tab = tab
+
+    def wait(self, selector: str) -> None:
+        self.tab.wait_for_selector(selector, timeout=30_000)
+
+    def film(self, number: int = 0) -> bytes:
+        """All that a recorder made."""
+        return base64.b64decode(self.tab.evaluate(f"window.film({number})"))
+
+    def has_camera(self) -> bool:
+        """Whether a track of a camera is live: the lamp is on."""
+        return bool(self.tab.evaluate("Boolean(document.getElementById('preview').srcObject?.active)"))
+
+
+def in_chromium(link: str, act: Any) -> None:
+    """Open the link, and do something. Blocks."""
+    with playwright.sync_playwright() as browsers:
+        browser = browsers.chromium.launch(executable_path=shutil.which("chromium"), args=CHROMIUM)
+        tab = browser.new_page(locale="en-GB")
+        tab.add_init_script(KEEP_WHAT_IS_MADE)
+        tab.goto(link)
+        act(Tab(tab))
+        browser.close()
+
+
+def frames(film: bytes) -> list[str]:
+    """A hash of each frame of a film, as it was encoded."""
+    with av.open(io.BytesIO(film), "r") as container:
+        return [sha256(bytes(packet)).hexdigest() for packet in container.demux(video=0) if packet.size]
+
+
+async def test_frames_arrive_over_a_broken_line(tmp_path: Path) -> None:
+    """What the recorder made is what the cloud gets, frame by frame, copied, though the line broke in the middle."""
+    async with scene(tmp_path) as at:
+        films: list[bytes] = []
+
+        def act(tab: Tab) -> None:
+            tab.wait("#start:not([hidden])")
+            assert not tab.has_camera()
+            tab.tab.click("#start")
+            tab.wait(ON)
+            trio.from_thread.run(at.peers.wait_status, "table", "streaming")
+            trio.from_thread.run(at.peers.cloud.wait_happened, "chunk")
+            trio.from_thread.run_sync(at.line.reset)
+            trio.from_thread.run(at.line.refuse)
+            tab.wait("#is[data-is=trouble]")
+            tab.tab.wait_for_timeout(4000)
+            trio.from_thread.run(at.line.accept)
+            tab.wait(ON)
+            tab.tab.wait_for_timeout(6000)
+            films.append(tab.film())
+            tab.tab.click("#stop")
+            assert not tab.has_camera()
+            trio.from_thread.run(at.peers.wait_status, "table", "waiting", "source_ended")
+
+        await trio.to_thread.run_sync(in_chromium, at.link, act)
+        status = at.peers.statuses("table")[-1]
+        assert status["reason"] == "source_ended"
+        assert "copied" in status["source"]
+        assert await at.daemon.stop() == 0
+    made, [file] = frames(films[0]), at.peers.cloud.files()
+    arrived = frames(file.read_bytes())
+    first = made.index(arrived[0])
+    assert arrived[: len(made) - first] == made[first : first + len(arrived)]
+    assert len(arrived) > 100
