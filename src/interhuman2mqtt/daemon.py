@@ -44,11 +44,12 @@ from interhuman2mqtt.publish.service import PublishService
 from interhuman2mqtt.publish.topics import Topics
 from interhuman2mqtt.reload import Reloader, RunningConfig
 from interhuman2mqtt.runtime import state_dir, watchdog
+from interhuman2mqtt.runtime.beats import sleep_until_beat
 from interhuman2mqtt.runtime.clock import BoxClock
 from interhuman2mqtt.runtime.dns import Resolver
 from interhuman2mqtt.runtime.lifeline import SignalHandler, receiving
 from interhuman2mqtt.runtime.log import setup as setup_log
-from interhuman2mqtt.runtime.process import keep_private
+from interhuman2mqtt.runtime.process import keep_freed_memory, keep_private
 from interhuman2mqtt.runtime.watchdog import Heartbeats, WatchdogLoop
 from interhuman2mqtt.supervisor import BugBudget
 
@@ -70,6 +71,7 @@ def run(arguments: Sequence[Path], box: str | None = None, *, lifeline: bool = F
         return loader.load_marked(loader.find(arguments), box)  # found anew: a drop-in may have come
 
     keep_private()
+    keep_freed_memory()
     state = state_dir.find()
     with state_dir.held(state):
         state_dir.keep_private(state)
@@ -254,7 +256,7 @@ class Daemon:
                 log.warning("the clock was set", by_seconds=round(step_s, 3), clock=self._clock.state)
                 self._fleet.redate()
                 self._service.redate(step_s)
-            await trio.sleep(CLOCK_LOOK_S)
+            await sleep_until_beat(CLOCK_LOOK_S)
 
     async def _expect(self, added: frozenset[str]) -> None:
         """Wait for the pauses that the broker retains for cameras that are about to be added: they begin paused."""

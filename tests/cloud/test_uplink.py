@@ -34,7 +34,7 @@ from interhuman2mqtt.cloud import websocket as connect_module
 from interhuman2mqtt.cloud.http import HostPort
 from interhuman2mqtt.cloud.session import run_session
 from interhuman2mqtt.cloud.session_types import EndCause, SessionEnd, SessionOptions
-from interhuman2mqtt.cloud.streams import PIECE
+from interhuman2mqtt.cloud.streams import PIECE, ForgivingStream
 from interhuman2mqtt.cloud.transport import Dial, Server, dial
 from interhuman2mqtt.cloud.websocket import SEND_TIMEOUT
 from interhuman2mqtt.errors import Outage, Reason
@@ -225,6 +225,27 @@ async def test_a_slow_uplink_is_not_a_dead_one(autojump_clock: MockClock) -> Non
     began = autojump_clock.current_time()
     assert await slow_session(piece_s=10.0, pieces=9) == SessionEnd(EndCause.FINISHED, drained=True)
     assert autojump_clock.current_time() - began > 2 * SEND_TIMEOUT
+
+
+@pytest.mark.parametrize(("piece_s", "sizes"), [(0.5, [1, 2, 4, 4, 4, 1]), (10.0, [1] * 16)], ids=["quick", "slow"])
+async def test_a_quick_uplink_takes_larger_pieces(autojump_clock: MockClock, piece_s: float, sizes: list[int]) -> None:
+    """Each twice the one before, up to a limit; a slow one shows by pieces of 64 KiB that it still moves."""
+    sent: list[int] = []
+
+    class Link(trio.abc.Stream):
+        async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+            await trio.sleep(piece_s)
+            sent.append(len(data))
+
+        async def wait_send_all_might_not_block(self) -> None: ...
+
+        async def receive_some(self, max_bytes: int | None = None) -> bytes:
+            raise NotImplementedError
+
+        async def aclose(self) -> None: ...
+
+    await ForgivingStream(Link()).send_all(bytes(16 * PIECE))
+    assert sent == [size * PIECE for size in sizes]
 
 
 async def test_an_uplink_that_is_far_too_slow(autojump_clock: MockClock) -> None:

@@ -40,9 +40,9 @@ OPENINGS = 2
 STALL_S = 8.0
 """A track that stands still for so long has stalled."""
 SILENT_WORKER_S = 5.0
-"""Ten heartbeats missed: the process is stopped, or hangs while it holds the interpreter."""
+"""Five heartbeats missed: the process is stopped, or hangs while it holds the interpreter."""
 NOTICE_S = 2.0
-"""A heartbeat (`capture.PULSE_S`) and a look at it (`worker.WATCH_S`) later than it happened."""
+"""A heartbeat (`capture.HEARTBEAT_S`) and a look at it (`worker.WATCH_S`) later than it happened."""
 NEVER = float("inf")
 
 

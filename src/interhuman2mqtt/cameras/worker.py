@@ -15,15 +15,17 @@ from interhuman2mqtt.cameras.worker_log import UNFINISHED_MAX, WorkerLog
 from interhuman2mqtt.cameras.worker_process import close_pipes, end_process, open_process, status_text
 from interhuman2mqtt.capture import ipc
 from interhuman2mqtt.errors import Outage, Reason, Refused
+from interhuman2mqtt.runtime.beats import sleep_until_beat
 from interhuman2mqtt.runtime.watchdog import Heartbeat
 
 log = structlog.get_logger(__name__)
 
-WATCH_S = 1.0
+WATCH_S = 0.5
 LAST_WORDS_S = 1.0
 REAP_S = 3.0
 """What even SIGKILL does not end in this time is stuck in a driver: it is left to the kernel."""
-READ_SIZE = 1 << 18
+READ_SIZE = 1 << 20
+"""What the pipe holds (`capture.PIPE_BYTES`): most chunks are read at once."""
 COMMANDS = 64
 
 
@@ -40,7 +42,7 @@ class WorkerListener(Protocol):
         """Note that the process is of another version of the program than this one, empty: of an unknown one."""
 
     def audio_missing(self, stall: AudioStall | None) -> None:
-        """Note, each second, why silence is sent in place of audio; None: audio is sent."""
+        """Note, again and again, why silence is sent in place of audio; None: audio is sent."""
 
 
 class CaptureProcess:
@@ -192,7 +194,7 @@ class CaptureProcess:
         """Raise an Outage once the worker hangs, or a track of its source stands still."""
         while True:
             heartbeat(WATCH_S)
-            await trio.sleep(WATCH_S)
+            await sleep_until_beat(WATCH_S)
             if self.outage is None:
                 self.stalls.judge(timeouts)
                 if self._listener is not None:

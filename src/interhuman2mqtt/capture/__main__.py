@@ -39,7 +39,9 @@ from interhuman2mqtt.errors import Refused
 from interhuman2mqtt.runtime import process
 from interhuman2mqtt.runtime.redaction import redact, register_secret
 
-HEARTBEAT_S = 0.5
+HEARTBEAT_S = 1.0
+"""At the same moments in all processes, so that the daemon wakes once for all of them; it looks at them twice as often
+(`worker.WATCH_S`), which costs less than heartbeats."""
 CLOSE_S = 0.5
 """The time that a camera on the network has to receive our TEARDOWN; a pause waits for no more than that."""
 GC_THRESHOLD = 100_000
@@ -163,7 +165,7 @@ class Worker:
                 )
             )
         if time.monotonic() >= self._heartbeat_at:
-            self._heartbeat_at = time.monotonic() + HEARTBEAT_S
+            self._heartbeat_at = (time.monotonic() // HEARTBEAT_S + 1) * HEARTBEAT_S
             frames.append(
                 ipc.WorkerHeartbeat(
                     video_packets=capture.counts.video,

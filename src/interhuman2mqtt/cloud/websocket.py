@@ -86,8 +86,8 @@ class WebSocketConnection:
     async def send(self, message: str | bytes) -> None:
         """Send one message; raise ConnectionOver, and Outage when nothing moves any more, or far too slowly."""
         # One time limit for the whole send was refused: a link that is merely slow would be called dead. So there are
-        # two, one for a piece of 64 KiB to move, one for all. A send that is cancelled ends the connection, since half
-        # a frame may be out.
+        # two, one for a piece (`streams.PIECE`) to move, one for all. A send that is cancelled ends the connection,
+        # since half a frame may be out.
         waiting = trio.CancelScope(deadline=trio.current_time() + SEND_TIMEOUT)
         whole = trio.CancelScope(deadline=trio.current_time() + SEND_MAX)
         self._transport.on_progress = partial(_extend, waiting)

@@ -33,6 +33,7 @@ from interhuman2mqtt.policy.pauses import (
     holding,
 )
 from interhuman2mqtt.runtime import state_dir
+from interhuman2mqtt.runtime.beats import sleep_until_beat
 from interhuman2mqtt.runtime.blocking import Blocking
 from interhuman2mqtt.runtime.watchdog import Heartbeat
 
@@ -134,7 +135,7 @@ class Policy:
             while True:
                 self._promise(LOOK_S + DOUBT_S)
                 await self.look()
-                await trio.sleep(LOOK_S)
+                await sleep_until_beat(LOOK_S)
 
     async def look(self) -> None:
         """Look now, and write down what could not be written before."""

@@ -17,6 +17,7 @@ from typing import NamedTuple, Protocol
 
 import trio
 
+from interhuman2mqtt.runtime.beats import sleep_until_beat
 from interhuman2mqtt.runtime.redaction import redact
 
 SLACK_S = 30.0
@@ -151,7 +152,7 @@ class WatchdogLoop:
                 health_at = trio.current_time() + HEALTH_S
                 self._health.publish()
             self._feed()
-            await trio.sleep(every)
+            await sleep_until_beat(every)
 
     def _feed(self) -> None:
         """Feed the watchdog unless a part of the daemon hangs: systemd then starts it anew."""

@@ -25,6 +25,7 @@ from interhuman2mqtt.publish.mqtt import reason_codes
 from interhuman2mqtt.publish.mqtt.paho_client import SUCCESS, PahoClient, PublishProperties, corked, reason_string
 from interhuman2mqtt.publish.mqtt.subscriptions import Subscriptions
 from interhuman2mqtt.publish.mqtt.types import Ack, BrokerLimits
+from interhuman2mqtt.runtime.beats import sleep_until_beat
 from interhuman2mqtt.runtime.notifier import Notifier
 from interhuman2mqtt.runtime.watchdog import Heartbeat
 
@@ -190,7 +191,7 @@ class BrokerConnection:
     async def _watch_keepalive(self) -> None:
         while True:
             self._heartbeat(KEEPALIVE_CHECK_S)
-            await trio.sleep(KEEPALIVE_CHECK_S)
+            await sleep_until_beat(KEEPALIVE_CHECK_S)
             self._check(self._client.loop_misc())
             if self._acks and trio.current_time() - self._progress_at > ACK_TIMEOUT_S:
                 self._fail(reason_codes.unanswered(self._endpoint, ACK_TIMEOUT_S))
