@@ -1,6 +1,7 @@
 """The page in a real Chromium: a sample by default, whole stories in `make test-full`."""
 
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,13 @@ from support.processes import in_background
 from web.chromium import in_chromium
 from web.helpers import BOX, CAMERA, PASSWORD, Site, ago, site
 
+SEND = """async ([url, token]) => {
+  const headers = token === null ? {} : { "x-csrf-token": token };
+  const body = JSON.stringify({ box: "lobby-1", camera: "front" });
+  try { return (await fetch(url + "api/pause", { method: "POST", credentials: "include", headers, body })).status; }
+  catch (error) { return error.name; }
+}"""
+"""What a script may try."""
 TILE = f".tile[data-key='{BOX}/{CAMERA}']"
 
 
@@ -42,6 +50,33 @@ async def test_an_event_is_seen(tmp_path: Path) -> None:
 
         async with in_background(happen):
             assert await in_chromium(str(page.client.base_url), look) == []
+
+
+def log_in(tab: Page) -> None:
+    """Give the password in the dialog."""
+    tab.click("#login")
+    tab.fill("#password", PASSWORD)
+    tab.press("#password", "Enter")
+    tab.wait_for_selector("#logout:visible")
+
+
+def jpeg() -> bytes:
+    """A picture of one colour."""
+    command = [
+        "ffmpeg",
+        "-loglevel",
+        "error",
+        "-f",
+        "lavfi",
+        "-i",
+        "color=teal:size=320x180",
+        "-frames:v",
+        "1",
+        "-f",
+        "mjpeg",
+        "-",
+    ]
+    return subprocess.run(command, check=True, capture_output=True).stdout
 
 
 @pytest.mark.full
@@ -86,8 +121,8 @@ async def test_a_pause_from_the_page(tmp_path: Path) -> None:
             tab.fill("#password", "wrong")
             tab.press("#password", "Enter")
             tab.wait_for_selector("#login-error >> text=wrong")
-            tab.fill("#password", PASSWORD)
-            tab.press("#password", "Enter")
+            tab.click("#login-cancel")
+            log_in(tab)
             tab.click("button[data-act=pause]:not([disabled])")
             tab.wait_for_selector("#said >> text=lobby-1 says: done")
 
@@ -99,3 +134,55 @@ async def test_a_pause_from_the_page(tmp_path: Path) -> None:
         async with in_background(answer):
             errors = await in_chromium(str(page.client.base_url), look)
         assert [error for error in errors if "401" not in error] == []
+
+
+@pytest.mark.full
+async def test_a_snapshot_and_then_nothing(tmp_path: Path) -> None:
+    """A picture of now stands on the page, and is gone a minute later; then all is forgotten."""
+    async with site(tmp_path) as page, subscribed(page.broker, "interhuman/+/bridge/request/+") as asked:
+        await a_camera(page)
+
+        def look(tab: Page) -> None:
+            tab.clock.install()
+            tab.goto(f"{page.client.base_url}#/camera/{BOX}/{CAMERA}")
+            log_in(tab)
+            tab.click("button[data-act=snapshot]")
+            tab.wait_for_selector("figure.picture img")
+            assert tab.evaluate("document.querySelector('figure img').decode().then(() => true)")
+            tab.clock.fast_forward(61_000)
+            tab.wait_for_selector("figure.picture", state="hidden")
+            assert tab.locator("figure.picture img").count() == 0
+            assert tab.locator(".chart rect.p-high").count() == 1
+            tab.click("button[data-act=forget]")
+            tab.check("#forget-dialog input[value=all]")
+            tab.click("#forget-dialog button.primary")
+            tab.wait_for_selector("#said >> text=Gone:")
+            tab.wait_for_selector(".chart rect.p-high", state="detached")
+
+        async def answer() -> None:
+            request = json.loads((await asked.wait_topic("bridge/request/snapshot", 60)).payload)
+            await page.publisher.publish(f"interhuman/{BOX}/{CAMERA}/snapshot", jpeg())
+            await page.say(f"{BOX}/bridge/response/snapshot", {"status": "ok", "transaction": request["transaction"]})
+            request = json.loads((await asked.wait_topic("bridge/request/forget", 60)).payload)
+            await page.say(f"{BOX}/bridge/response/forget", {"status": "ok", "transaction": request["transaction"]})
+
+        async with in_background(answer):
+            assert await in_chromium(str(page.client.base_url), look) == []
+
+
+@pytest.mark.full
+async def test_what_a_browser_is_refused(tmp_path: Path) -> None:
+    """A script of another site, one without the token, and one without a login change nothing."""
+    async with site(tmp_path) as page:
+        await a_camera(page)
+        base = str(page.client.base_url)
+
+        def look(tab: Page) -> None:
+            assert tab.evaluate(SEND, [base, None]) == 401
+            log_in(tab)
+            assert tab.evaluate(SEND, [base, None]) == 403
+            assert tab.evaluate(SEND, [base, "wrong"]) == 403
+            tab.goto(base.replace("127.0.0.1", "localhost"))  # another origin, which may not even ask
+            assert tab.evaluate(SEND, [base, None]) == "TypeError"
+
+        await in_chromium(base, look)

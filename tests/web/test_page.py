@@ -29,15 +29,15 @@ async def test_what_boxes_publish_is_shown(tmp_path: Path) -> None:
     """State, engagement, signals and scores of a camera are in the fleet, on its timeline, and come as changes."""
     async with site(tmp_path) as page:
         await page.status()
-        await page.fleet(lambda fleet: fleet["cameras"])
-        async with running(["curl", "--silent", "--no-buffer", f"{page.client.base_url}api/events"]) as browser:
-            await browser.wait_line(lambda line: line.startswith("retry:"))
-            await page.event("engagement.updated", {"state": "engaged"})
-            await page.event("signal.detected", {"signal_type": "stress", "probability": "high", "rationale": "frowns"})
-            scores = {"quality_index": 61, "clarity": 60}
-            await page.event("conversation_quality.updated", {"overall": scores}, end_at=ago(0))
-            await page.say(f"{BOX}/{CAMERA}/state/engagement", {"state": "engaged"}, retain=True)
-            await page.say(f"{BOX}/{CAMERA}/state/signals", {"at": ago(0), "signals": {"stress": {}}}, retain=True)
+        loaded = (await page.fleet(lambda fleet: fleet["cameras"]))["number"]
+        await page.event("engagement.updated", {"state": "engaged"})
+        await page.event("signal.detected", {"signal_type": "stress", "probability": "high", "rationale": "frowns"})
+        scores = {"quality_index": 61, "clarity": 60}
+        await page.event("conversation_quality.updated", {"overall": scores}, end_at=ago(0))
+        await page.say(f"{BOX}/{CAMERA}/state/engagement", {"state": "engaged"}, retain=True)
+        await page.say(f"{BOX}/{CAMERA}/state/signals", {"at": ago(0), "signals": {"stress": {}}}, retain=True)
+        address = f"{page.client.base_url}api/events?after={loaded}"
+        async with running(["curl", "--silent", "--no-buffer", address]) as browser:
             await browser.wait_line(lambda line: '"engagement":"engaged"' in line)
             assert any(line.startswith("id: ") for line in browser.lines)
         camera = only(await page.fleet(lambda fleet: only(fleet)["signals"]))

@@ -20,7 +20,7 @@ from interhuman2mqtt.runtime.sanitize import clean_lines
 
 ELSEWHERE = (
     "not reached by this: what the cloud keeps (ask Interhuman), what other subscribers of the broker have stored, "
-    "events that still wait for a broker that is away, and backups"
+    "events that still wait for a broker that is away, backups, and files that were set aside beside the history"
 )
 
 

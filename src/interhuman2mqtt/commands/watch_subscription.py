@@ -13,7 +13,6 @@ from interhuman2mqtt.publish.mqtt import connect as mqtt
 from interhuman2mqtt.publish.mqtt.connect import ConnectSettings, Endpoint
 from interhuman2mqtt.publish.mqtt.connection import BrokerConnection
 from interhuman2mqtt.publish.mqtt.subscriptions import OnMessage
-from interhuman2mqtt.publish.mqtt.types import INCOMING_PACKET_MAX
 from interhuman2mqtt.supervisor import BackoffPolicy, BugBudget, Health, RetryInfo, keep_running
 
 KEEPALIVE_S = 30
@@ -48,14 +47,25 @@ async def subscribed(
         Outage: the broker does not answer, does not let us listen, or went away.
     """
     async with mqtt.connected(settings) as connection:
-        with trio.move_on_after(settings.timeout) as patience:
-            answers = await connection.subscriptions.subscribe(filters, on_message, INCOMING_PACKET_MAX)
-        if patience.cancelled_caught:
-            raise Outage(Reason.BROKER_LOST, f"the broker at {settings.endpoint} does not answer a subscription")
-        if refused := [(topic, ack) for topic, ack in zip(filters, answers, strict=False) if ack.refused]:
-            topic, ack = refused[0]
-            raise Refused(Reason.BROKER_REFUSED, f"the broker does not let us subscribe to {topic}: {ack.text}")
+        await subscribe(connection, settings, filters, on_message)
         yield connection
+
+
+async def subscribe(
+    connection: BrokerConnection, settings: ConnectSettings, filters: Sequence[str], on_message: OnMessage
+) -> None:
+    """Subscribe on a connection; from the beginning of the call on messages are passed on.
+
+    Raises:
+        Outage: the broker does not answer, or does not let us listen.
+    """
+    with trio.move_on_after(settings.timeout) as patience:
+        answers = await connection.subscriptions.subscribe(filters, on_message, settings.incoming_max)
+    if patience.cancelled_caught:
+        raise Outage(Reason.BROKER_LOST, f"the broker at {settings.endpoint} does not answer a subscription")
+    if refused := [(topic, ack) for topic, ack in zip(filters, answers, strict=False) if ack.refused]:
+        topic, ack = refused[0]
+        raise Refused(Reason.BROKER_REFUSED, f"the broker does not let us subscribe to {topic}: {ack.text}")
 
 
 async def keep_subscribed(  # noqa: PLR0913 - what a connection tells, each named once

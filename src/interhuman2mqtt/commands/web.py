@@ -21,6 +21,7 @@ from interhuman2mqtt.errors import ConfigError
 from interhuman2mqtt.events import utc_now
 from interhuman2mqtt.runtime import format_versions, state_dir
 from interhuman2mqtt.runtime import log as runtime_log
+from interhuman2mqtt.web.acting import Acting
 from interhuman2mqtt.web.actions import Actions
 from interhuman2mqtt.web.app import App
 from interhuman2mqtt.web.auth import Logins
@@ -43,6 +44,7 @@ from interhuman2mqtt.web.links import Links
 from interhuman2mqtt.web.page import Page
 from interhuman2mqtt.web.room import Room
 from interhuman2mqtt.web.server import Listen, listen_of, run_server
+from interhuman2mqtt.web.snapshots import Snapshots
 
 log = structlog.get_logger(__name__)
 
@@ -147,7 +149,8 @@ async def _run(settings: Settings, listen: Listen, password: str | None, folder:
     browsers = Browsers(state_dir.find_browsers(), links)
     camera = BrowserCamera(links, browsers, page)
     public = listen.is_local and not web.behind_proxy
-    app = App(page, actions, logins, public=public, secure=secure).asgi([*room.routes(), *camera.routes()])
+    acting = Acting(page, actions, Snapshots(settings.mqtt))
+    app = App(page, acting, logins, public=public, secure=secure).asgi([*room.routes(), *camera.routes()])
     guarded = Guard(app, [*web.hosts, listen.host], tls=secure)
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         async with trio.open_nursery() as nursery:

@@ -14,6 +14,7 @@ from interhuman2mqtt.web.actions import COMMANDS, Actions
 from interhuman2mqtt.web.http import Handler, RequestError, read_json
 from interhuman2mqtt.web.page import Page
 from interhuman2mqtt.web.rows import CameraKey
+from interhuman2mqtt.web.snapshots import Snapshots
 
 
 class Acting:
@@ -22,15 +23,18 @@ class Acting:
     Args:
         page: The state of the cameras.
         actions: By which boxes are asked.
+        snapshots: By which they are asked for pictures.
     """
 
-    def __init__(self, page: Page, actions: Actions) -> None:
+    def __init__(self, page: Page, actions: Actions, snapshots: Snapshots) -> None:
         self._page = page
         self._actions = actions
+        self._snapshots = snapshots
 
     def routes(self, guard: Callable[[Handler], Handler]) -> Iterator[Route]:
         """Yield them, each behind a guard that lets in only who may act."""
-        handlers = {"forget": self._forget, **{command: self._request(command) for command in COMMANDS}}
+        handlers = {command: self._request(command) for command in COMMANDS}
+        handlers |= {"snapshot": self._snapshot, "forget": self._forget}
         for command, handler in handlers.items():
             yield Route(f"/api/{command}", guard(handler), methods=["POST"])
 
@@ -46,6 +50,13 @@ class Acting:
                 raise RequestError(502, outage.detail) from outage
 
         return handler
+
+    async def _snapshot(self, request: Request) -> Response:
+        try:
+            jpeg = await self._snapshots.take(self._camera(await read_json(request)))
+        except Outage as outage:
+            raise RequestError(502, outage.detail) from outage
+        return Response(jpeg, media_type="image/jpeg")
 
     async def _forget(self, request: Request) -> Response:
         body = await read_json(request)

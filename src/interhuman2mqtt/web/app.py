@@ -13,7 +13,6 @@ from starlette.routing import Route
 
 from interhuman2mqtt.web import fortnight, timeline
 from interhuman2mqtt.web.acting import Acting
-from interhuman2mqtt.web.actions import Actions
 from interhuman2mqtt.web.attempts import TooManyAttemptsError
 from interhuman2mqtt.web.auth import COOKIE, SESSION_S, Logins, Session, is_forged
 from interhuman2mqtt.web.fleet import ribbon_part, summary
@@ -31,15 +30,15 @@ class App:
 
     Args:
         page: The state that they show.
-        actions: By which boxes are asked.
+        acting: What who has logged in may do.
         logins: Who has logged in.
         public: Whether the page may be seen without logging in: only where nobody but this machine reaches it.
         secure: Whether cookies are for TLS alone.
     """
 
-    def __init__(self, page: Page, actions: Actions, logins: Logins, *, public: bool, secure: bool) -> None:
+    def __init__(self, page: Page, acting: Acting, logins: Logins, *, public: bool, secure: bool) -> None:
         self._page = page
-        self._actions = actions
+        self._routes = acting
         self._logins = logins
         self._public = public
         self._secure = secure
@@ -58,7 +57,7 @@ class App:
             Route("/api/fortnight", self._seeing(self._fortnight)),
             Route("/api/events", self._seeing(self._events)),
             *more,
-            *Acting(self._page, self._actions).routes(self._acting),
+            *self._routes.routes(self._acting),
         ]
         return Starlette(routes=routes, exception_handlers={RequestError: answer_error})
 
@@ -122,7 +121,10 @@ class App:
 
     async def _fleet(self, _request: Request) -> Response:
         cards = [self._page.cards[key] for key in sorted(self._page.cards)]
-        return JSONResponse({"broker": self._page.broker, "summary": summary(cards), "cameras": cards})
+        number = self._page.stream.number
+        return JSONResponse(
+            {"broker": self._page.broker, "summary": summary(cards), "cameras": cards, "number": number}
+        )
 
     async def _camera(self, request: Request) -> Response:
         key = CameraKey(request.path_params["box"], request.path_params["name"])
@@ -188,7 +190,8 @@ class App:
         )
 
     async def _events(self, request: Request) -> Response:
-        last = request.headers.get("last-event-id", "")
+        # The browser's own word is newer than its first address, which says up to where it had loaded the fleet.
+        last = request.headers.get("last-event-id") or request.query_params.get("after", "")
         after = int(last) if last.isascii() and last.isdigit() and len(last) < 16 else None
 
         async def body() -> AsyncIterator[bytes]:

@@ -36,6 +36,11 @@ class Stream:
         self._number = 0
         self._news = trio.Event()
 
+    @property
+    def number(self) -> int:
+        """The number of the last change."""
+        return self._number
+
     def publish(self, kind: str, data: Any) -> None:
         """Add a change."""
         self._number += 1
@@ -52,7 +57,7 @@ class Stream:
         """Yield what is to be sent to one browser, for ever.
 
         Args:
-            after: The number of the last change that it has; None: it has just loaded everything.
+            after: The number of the last change that it has; None: only what changes from now on.
         """
         yield f"retry: {RETRY_MS}\n\n".encode()
         at = self._number if after is None else after

@@ -62,6 +62,10 @@ class ConnectSettings(NamedTuple):
     """Seconds for one attempt, from DNS to CONNACK."""
     heartbeat: Heartbeat = lambda _seconds: None
     """Called with how long each wait of a connection may last."""
+    incoming_max: int = INCOMING_PACKET_MAX
+    """Bytes of a packet that the broker may send us."""
+    session_expiry: int = 0
+    """Seconds for which the broker keeps our subscriptions, and what comes by them while we are away; MQTT 5 only."""
 
 
 class Offer(NamedTuple):
@@ -179,6 +183,7 @@ def open_client(settings: ConnectSettings, offer: Offer) -> PahoClient:
     )
     client.on_socket_register_write = _keep_queued
     client.connect_timeout = settings.timeout
+    client.incoming_max = settings.incoming_max
     client.open_tcp = partial(open_tcp, settings.endpoint.host, settings.endpoint.port, settings.timeout)
     client.max_inflight_messages = 0  # no limit, so no queue inside: the window is ours
     client.username_pw_set(settings.mqtt.username, _read_password(settings.mqtt))
@@ -188,8 +193,8 @@ def open_client(settings: ConnectSettings, offer: Offer) -> PahoClient:
         client.tls_set_context(tls_context(settings.mqtt))
     endpoint = settings.endpoint
     if offer.version == 5:
-        properties = _connect_properties()
-        client.connect(endpoint.host, endpoint.port, settings.keepalive, clean_start=True, properties=properties)
+        properties, begins_anew = _connect_properties(settings), settings.session_expiry == 0
+        client.connect(endpoint.host, endpoint.port, settings.keepalive, clean_start=begins_anew, properties=properties)
     else:
         client.connect(endpoint.host, endpoint.port, settings.keepalive)
     _disable_nagle(client)
@@ -234,10 +239,12 @@ def _keep_queued(*_: object) -> None:
     """Write nothing yet."""
 
 
-def _connect_properties() -> Properties:
-    """Return the properties of CONNECT: how much the broker may send us."""
+def _connect_properties(settings: ConnectSettings) -> Properties:
+    """Return the properties of CONNECT: how much the broker may send us, and for how long it keeps our session."""
     properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
-    properties.MaximumPacketSize = INCOMING_PACKET_MAX
+    properties.MaximumPacketSize = settings.incoming_max
+    if settings.session_expiry:
+        properties.SessionExpiryInterval = settings.session_expiry
     properties.ReceiveMaximum = INCOMING_MAX
     return properties
 

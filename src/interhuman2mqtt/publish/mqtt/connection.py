@@ -79,6 +79,8 @@ class BrokerConnection:
         self, client: PahoClient, errors: SocketErrors, endpoint: str, keepalive: int, heartbeat: Heartbeat
     ) -> None:
         self.limits = BrokerLimits()
+        self.is_resumed = False
+        """Whether the broker had kept our session: our subscriptions, and what came by them while we were away."""
         self._remaining_max = self.limits.remaining_max
         self.lost: Outage | None = None
         self.subscriptions = Subscriptions(client)
@@ -245,8 +247,9 @@ class BrokerConnection:
         client.on_socket_close = self._on_socket_close
 
     def _on_connect(
-        self, _c: object, _u: object, _flags: object, code: ReasonCode, properties: Properties | None
+        self, _c: object, _u: object, flags: paho.ConnectFlags, code: ReasonCode, properties: Properties | None
     ) -> None:
+        self.is_resumed = flags.session_present
         self._connack = (code.value, reason_string(properties))
         self.limits = BrokerLimits.of(properties)
         self._remaining_max = self.limits.remaining_max

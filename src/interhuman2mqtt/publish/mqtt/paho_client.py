@@ -64,6 +64,9 @@ class PahoClient(paho.Client):
     on_oversized: Callable[[bytes, int, bool], None] | None = None
     """Called for each message that is larger than we take with its topic, its size, and whether it was retained."""
 
+    incoming_max = INCOMING_PACKET_MAX
+    """Bytes of a packet that we take."""
+
     open_tcp: Callable[[], socket.socket] | None = None
     """Opens the TCP connection; None: as paho does."""
 
@@ -78,7 +81,7 @@ class PahoClient(paho.Client):
     @property
     def is_discarding(self) -> bool:
         """True while a packet comes in that is larger than we take."""
-        return self._in_packet["remaining_length"] > INCOMING_PACKET_MAX
+        return self._in_packet["remaining_length"] > self.incoming_max
 
     def _sock_recv(self, bufsize: int) -> bytes:
         """Return up to `bufsize` bytes out of what was read ahead."""
@@ -96,7 +99,7 @@ class PahoClient(paho.Client):
         """Keep only the head of the packet from here on. Raises OSError where it is none that may be large."""
         if self._in_packet["command"] & 0xF0 != PUBLISH:
             kind, size = self._in_packet["command"] >> 4, self._in_packet["remaining_length"]
-            raise OSError(f"it sent {size} bytes in a packet of type {kind}, and we take {INCOMING_PACKET_MAX}")
+            raise OSError(f"it sent {size} bytes in a packet of type {kind}, and we take {self.incoming_max}")
         self._in_packet["packet"] = _Head()
 
     def _packet_handle(self) -> MQTTErrorCode:

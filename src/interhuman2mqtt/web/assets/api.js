@@ -7,7 +7,8 @@ export class Failure extends Error {
 
 async function request(path, options = {}) {
   const answer = await fetch(path, { ...options, credentials: "same-origin" });
-  const body = answer.headers.get("content-type")?.includes("json") ? await answer.json() : null;
+  const type = answer.headers.get("content-type") ?? "";
+  const body = type.includes("json") ? await answer.json() : type.startsWith("image/") ? await answer.blob() : null;
   if (!answer.ok) throw new Failure(answer.status, body?.error ?? answer.statusText);
   return body;
 }
@@ -19,9 +20,9 @@ export async function renew() {
   Object.assign(session, await get("/api/session"));
 }
 
-/** Follow all changes; a browser's EventSource connects again by itself and says where it was. */
-export function follow(handlers) {
-  const source = new EventSource("/api/events");
+/** Follow all changes after the one of a number; a browser's EventSource connects again by itself and says where it was. */
+export function follow(number, handlers) {
+  const source = new EventSource(`/api/events?after=${number}`);
   for (const kind of ["camera", "summary", "broker", "reset"]) source.addEventListener(kind, (event) => handlers[kind](JSON.parse(event.data)));
   source.onerror = () => handlers.lost();
   source.onopen = () => handlers.found();

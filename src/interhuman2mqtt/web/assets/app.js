@@ -35,15 +35,16 @@ async function loadFleet() {
   store.cameras = new Map(fleet.cameras.map((camera) => [key(camera), camera]));
   store.summary = fleet.summary;
   showBroker(fleet.broker);
+  return fleet.number;
 }
 
 async function start() {
   source?.close();
   if (!session.may_see) { route(); return; }
-  await loadFleet();
+  const number = await loadFleet();
   route();
   let wasLost = false;
-  source = follow({
+  source = follow(number, {
     camera(camera) { camera.state === null ? store.cameras.delete(key(camera)) : store.cameras.set(key(camera), camera); if (view instanceof FleetView || (view instanceof CameraView && key(camera) === `${view.box}/${view.name}`)) view.change(camera); },
     summary(summary) { store.summary = summary; view?.summarize(); },
     broker: showBroker,

@@ -1,5 +1,6 @@
 // One camera: its timeline over any range, and beside it how it is now, with pause and resume.
-import { get, post, session } from "./api.js";
+import { ask, forget, Snapshot } from "./acting.js";
+import { get, session } from "./api.js";
 import { announce, h } from "./dom.js";
 import { legend } from "./fleet.js";
 import { draw, handle } from "./timeline.js";
@@ -18,6 +19,7 @@ export class CameraView {
   show(main) {
     this.title = h("h1");
     this.chart = h("div", { class: "panel", id: "timeline" });
+    this.snapshot = new Snapshot();
     this.now = h("aside", { class: "panel now", "aria-label": say("now") });
     const button = (text, act) => h("button", { type: "button", onclick: act }, say(text));
     const length = () => this.range.to - this.range.from;
@@ -26,14 +28,14 @@ export class CameraView {
       button("zoom_in", () => this.go(this.range.from + length() / 4, this.range.to - length() / 4)), button("zoom_out", () => this.go(this.range.from - length() / 2, this.range.to + length() / 2)),
       button("hour", () => this.live(HOUR)), button("day", () => this.live(24 * HOUR)), button("now", () => this.live(length())));
     this.table = h("details", null, h("summary", null, say("table")));
-    main.replaceChildren(this.title, tools, h("div", { class: "split" }, this.chart, this.now), h("p", { class: "quiet" }, say("strength")), legend(), this.table);
+    main.replaceChildren(this.title, tools, h("div", { class: "split" }, this.chart, this.now), this.snapshot.node, h("p", { class: "quiet" }, say("strength")), legend(), this.table);
     this.resize = new ResizeObserver(() => this.data && this.render());
     this.resize.observe(this.chart);
     this.timer = setInterval(() => this.follow && this.live(length()), 15000);
     this.load();
   }
 
-  leave() { this.resize?.disconnect(); clearInterval(this.timer); clearTimeout(this.delay); }
+  leave() { this.snapshot?.drop(); this.resize?.disconnect(); clearInterval(this.timer); clearTimeout(this.delay); }
 
   live(length) { this.follow = true; const to = Date.now() / 1000; this.range = { from: to - length, to }; this.link(); this.load(); }
 
@@ -82,7 +84,8 @@ export class CameraView {
     if (!camera) { this.now.replaceChildren(say("missing")); return; }
     const now = Date.now() / 1000;
     const scores = this.data?.quality.filter((point) => point !== null).at(-1);
-    const act = (command, body, text) => h("button", { type: "button", "data-act": command, disabled: !session.authenticated, onclick: () => this.ask(command, body) }, say(text));
+    const act = (command, body, text) => h("button", { type: "button", "data-act": command, disabled: !session.authenticated, onclick: () => ask(command, body) }, say(text));
+    const own = { box: this.box, camera: this.name };
     const is_paused = camera.state === "paused";
     this.now.replaceChildren(h("div", null,
       h("div", null, h("b", { class: "big" }, camera.engagement ? say(camera.engagement) : say(camera.state))),
@@ -91,14 +94,9 @@ export class CameraView {
       scores ? h("dl", null, this.data.quality_names.map((name, index) => scores[index + 1] === null ? null : [h("dt", null, say(name)), h("dd", null, number(scores[index + 1]))])) : null,
       camera.behind === null ? null : h("p", { class: "quiet" }, `${span(camera.behind)} ${say("behind")}`),
       camera.last_media_at ? h("p", { class: "quiet" }, `${say("last_media")} ${clock(camera.last_media_at, true)}`) : null,
-      session.password_set ? h("div", { class: "row" }, act(is_paused ? "resume" : "pause", { box: this.box, camera: this.name }, is_paused ? "resume" : "pause"), act("pause", { box: this.box }, "pause_box"), act("resume", { box: this.box }, "resume_box")) : null));
-  }
-
-  async ask(command, body) {
-    try {
-      const answer = await post(`/api/${command}`, body);
-      announce(answer.status === "ok" ? say("asked", { box: body.box, answer: say("ok") }) : say("not_done", { why: answer.error ?? "" }));
-    } catch (error) { announce(say("not_done", { why: error.message })); }
+      session.password_set ? h("div", { class: "row" }, act(is_paused ? "resume" : "pause", own, is_paused ? "resume" : "pause"), act("pause", { box: this.box }, "pause_box"), act("resume", { box: this.box }, "resume_box"),
+        h("button", { type: "button", "data-act": "snapshot", disabled: !session.authenticated || camera.state !== "streaming", onclick: () => this.snapshot.take(own) }, say("snapshot")),
+        h("button", { type: "button", "data-act": "forget", disabled: !session.authenticated, onclick: () => forget(own, this.range, () => this.load()) }, say("forget"))) : null));
   }
 
   summarize() {}
