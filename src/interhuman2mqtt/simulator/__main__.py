@@ -23,6 +23,7 @@ from interhuman2mqtt.simulator.settings import (
     Pace,
     RequireAudio,
     Settings,
+    Tokens,
     Uploads,
 )
 
@@ -76,6 +77,9 @@ def _add_door(parser: argparse.ArgumentParser) -> None:
         "--linger", type=_seconds, default=0.0, metavar="S", help="how long a session that was cut still counts as open"
     )
     door.add_argument("--rate-limit", type=_count, default=0, metavar="N", help="handshakes per key and minute")
+    door.add_argument(
+        "--token-life", type=_count, metavar="N", help="seconds that a client token lives; default: what is asked for"
+    )
     door.add_argument(
         "--no-backend", action="append", default=[], choices=MODELS, help="a model that nothing serves (ih1003)"
     )
@@ -165,6 +169,7 @@ def settings_from(namespace: argparse.Namespace) -> Settings:
             running=namespace.job_running,
             lifetime=namespace.job_lifetime,
         ),
+        tokens=Tokens() if namespace.token_life is None else Tokens(life_min=0, life_max=namespace.token_life),
         pace=Pace(window=namespace.window, stride=namespace.stride, cadence=namespace.cadence),
         require_audio=namespace.require_audio,
         decode=namespace.decode,

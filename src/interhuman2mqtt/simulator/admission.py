@@ -1,12 +1,17 @@
 """Admission to a session: credentials, scopes, models, and how many at once. No I/O."""
 
 from collections import Counter, deque
+from collections.abc import Callable
 from typing import NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
-from interhuman2mqtt.simulator.errors import ApiError, lookup
+import msgspec
+import trio
+
+from interhuman2mqtt.simulator.errors import Answer, ApiError, lookup
 from interhuman2mqtt.simulator.messages import Terms
 from interhuman2mqtt.simulator.settings import ALL_SCOPES, INTER_2, MODELS, STREAM_SCOPE, Key, Settings, Version
+from interhuman2mqtt.simulator.tokens import ClientToken, TokenStore
 
 _PATHS = {"/v1/stream/analyze": Version.V1, "/v2/stream/analyze": Version.V2}
 _MINUTE = 60.0
@@ -60,8 +65,11 @@ def read_request(target: str, headers: list[tuple[bytes, bytes]], subprotocols: 
 class Admission:
     """The door: it knows the keys, who is inside, and who knocked lately."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, clock: Callable[[], float] = trio.current_time) -> None:
         self._settings = settings
+        self.tokens = TokenStore(settings.tokens, clock)
+        self._accounts: dict[str, str] = {}
+        """API keys by the client tokens that were used."""
         self._open: Counter[str] = Counter()
         self._knocks: dict[str, deque[float]] = {}
         self._cut: dict[str, deque[float]] = {}
@@ -75,29 +83,54 @@ class Admission:
         """
         key = self.authenticate(applicant.credential)
         self._limit_rate(key, now)
-        terms = self._terms(applicant, key)
+        terms = msgspec.structs.replace(self._terms(applicant, key), token=self.tokens.find(key.credential))
+        account = key.account or key.credential
         limit = self._settings.concurrency
-        if limit and self._open[key.credential] + self._lingering(key.credential, now) >= limit:
+        if limit and self._open[account] + self._lingering(account, now) >= limit:
             raise TurnedAway("ih3002", f"The account has {limit} concurrent session(s) open already.", upgrade=False)
-        self._open[key.credential] += 1
+        if terms.token is not None:
+            self._limit_token(key.credential, terms.token)
+            self._accounts[key.credential] = account
+            self._open[key.credential] += 1
+        self._open[account] += 1
         return terms
 
     def leave(self, applicant: Applicant, now: float, *, cut: bool) -> None:
         """Give back the place that `admit` took; where the connection was cut, the session may linger on."""
-        self._open[applicant.credential or ""] -= 1
+        credential = applicant.credential or ""
+        account = self._accounts.get(credential, credential)
+        for name in {credential, account}:
+            self._open[name] -= 1
         if cut:
-            self._cut.setdefault(applicant.credential or "", deque()).append(now + self._settings.linger)
+            self._cut.setdefault(account, deque()).append(now + self._settings.linger)
 
     def authenticate(self, credential: str | None) -> Key:
         """Return whose credential it is, with its scopes; raise TurnedAway."""
         if not credential:
             raise TurnedAway("ih2002", "Send the credential as Authorization: Bearer.", upgrade=True)
-        if not self._settings.keys:
+        try:
+            token = self.tokens.find(credential)
+            return self.key_of(credential) if token is None else token.key
+        except Answer as answer:
+            raise TurnedAway(answer.error.code, answer.message, upgrade=True) from answer
+
+    def key_of(self, credential: str) -> Key:
+        """Return the API key that a credential is; raise Answer."""
+        if credential and not self._settings.keys:
             return Key(credential, ALL_SCOPES)
         for key in self._settings.keys:
             if key.credential == credential:
                 return key
-        raise TurnedAway("ih2001", "The credential is not valid.", upgrade=True)
+        raise Answer("ih2001", "The credential is not valid.")
+
+    def _limit_token(self, credential: str, token: ClientToken) -> None:
+        most = token.caps.max_concurrent
+        if most is not None and self._open[credential] >= most:
+            raise TurnedAway("ih3002", f"The client token has {most} session(s) open already.", upgrade=False)
+        try:
+            token.check()
+        except Answer as answer:
+            raise TurnedAway(answer.error.code, answer.message, upgrade=False) from answer
 
     def _lingering(self, credential: str, now: float) -> int:
         """Return how many sessions still count whose connections were cut."""

@@ -14,6 +14,7 @@ from interhuman2mqtt.simulator.settings import (
     Settings,
     Version,
 )
+from interhuman2mqtt.simulator.tokens import ClientToken
 
 
 class Message(NamedTuple):
@@ -31,6 +32,8 @@ class Terms(Struct, frozen=True, kw_only=True):
     """None on v1."""
     entitled: tuple[str, ...] = ()
     """The models that this session may select; empty on v1."""
+    token: ClientToken | None = None
+    """None: an API key."""
 
 
 class SessionConfig(Struct, frozen=True, kw_only=True):
@@ -64,6 +67,7 @@ def error(what: ApiError, message: str | None = None, segment: int | None = None
 def ready(settings: Settings, terms: Terms) -> Message:
     """`session.ready`: the limits, and what a configuration may choose from."""
     limits = settings.limits
+    capped = terms.token and terms.token.caps.max_duration_seconds
     options = {
         "include": INCLUDE_FLAGS,
         "goal_dimensions": settings.goal_dimensions,
@@ -71,7 +75,7 @@ def ready(settings: Settings, terms: Terms) -> Message:
     }
     data: dict[str, Any] = {
         "session_idle_timeout_seconds": limits.idle_timeout,
-        "session_max_duration_seconds": limits.max_duration,
+        "session_max_duration_seconds": min(limits.max_duration, capped or limits.max_duration),
         "max_segment_duration_seconds": None,
         "min_segment_size_bytes": limits.min_segment_size,
         "max_segment_size_bytes": limits.max_segment_size,

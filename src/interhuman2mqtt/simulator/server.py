@@ -27,6 +27,7 @@ from interhuman2mqtt.simulator.http import (
 from interhuman2mqtt.simulator.messages import Terms
 from interhuman2mqtt.simulator.session import Run, Session
 from interhuman2mqtt.simulator.settings import Settings
+from interhuman2mqtt.simulator.tokens import TokenEndpoints
 from interhuman2mqtt.simulator.uploads import UploadEndpoints, unknown_endpoint
 
 GATEWAY = 3.0
@@ -119,6 +120,7 @@ class Simulator:
         self._admission = Admission(settings)
         self._archive = Archive(settings.save)
         self._uploads = UploadEndpoints(settings, self._run.plan, self._admission, self._archive)
+        self._tokens = TokenEndpoints(self._admission.tokens, self._admission.key_of)
         self._sessions = 0
         self._gateway: Gateway | None = None
 
@@ -162,6 +164,8 @@ class Simulator:
             head = await exchange.head()
             if self._uploads.serves(head.path):
                 await self._uploads.serve(head, exchange)
+            elif self._tokens.serves(head.path):
+                await self._tokens.serve(head, exchange)
             else:
                 await exchange.respond(unknown_endpoint(head))
         except BadRequest as error:

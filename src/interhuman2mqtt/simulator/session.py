@@ -20,6 +20,7 @@ from interhuman2mqtt.simulator.faults import FaultPlan, Stage
 from interhuman2mqtt.simulator.media import Chunk, Reader, Report
 from interhuman2mqtt.simulator.messages import Close, ConfigRules, Message, SessionConfig, Terms
 from interhuman2mqtt.simulator.settings import INTER_2, Decode, RequireAudio, Settings, Version
+from interhuman2mqtt.simulator.tokens import ClientToken
 
 WAITING_CHUNKS = 2
 """Received and not yet read; when there are so many the session stops reading and the client feels it."""
@@ -50,6 +51,7 @@ class Session:
         self._settings = settings
         self._plan = run.plan
         self._terms = terms
+        self._token = terms.token
         self._record = record
         self._rules = ConfigRules(settings, terms)
         self._config = self._rules.initial()
@@ -107,6 +109,8 @@ class Session:
         if self._draining:
             raise Answer("ih6001", "Media sent after session.close is not analyzed.")
         index = int(self._gauges.chunks.value) + 1
+        if self._token is not None and not await self._holds(self._token, len(payload)):
+            return
         self._record.chunk(index, payload, is_pcm=self._config.pcm_rate is not None)
         self._gauges.chunks.set(index)
         if self._gauges.rejects is not None:
@@ -117,6 +121,17 @@ class Session:
             await self._wrong_size(index, len(payload))
             return
         await self._received.send(_Received(index, Chunk(payload, self._config.pcm_rate), self._config))
+
+    async def _holds(self, token: ClientToken, size: int) -> bool:
+        """Charge a chunk to the token, or end the session where that is worth nothing any more."""
+        try:
+            token.charge(size=size)
+            token.check()
+        except Answer as answer:
+            await self._line.send_error(answer.error, answer.message)
+            await self._line.close(answer.error.close, answer.message)
+            return False
+        return True
 
     async def _wrong_size(self, index: int, size: int) -> None:
         limits = self._settings.limits
@@ -172,6 +187,8 @@ class Session:
         for message in self._analysis.advance(report, frame.config):
             await self._line.send(message)
         self._gauges.media.set(report.clock)
+        if self._token is not None and report.span is not None:
+            self._token.charge(video_s=report.span[1] - report.span[0])
 
     def _wanted(self, config: SessionConfig) -> Rules:
         settings = self._settings
@@ -197,7 +214,10 @@ class Session:
         await self._line.close(1000)
 
     async def _limit_duration(self) -> None:
-        await trio.sleep(self._settings.limits.max_duration)
+        longest = self._settings.limits.max_duration
+        if self._token is not None:
+            longest = min(longest, self._token.caps.max_duration_seconds or longest)
+        await trio.sleep(longest)
         await self._limit("ih6004")
 
     async def _limit_idle(self) -> None:

@@ -58,6 +58,8 @@ class Key(Struct, frozen=True):
 
     credential: str
     scopes: tuple[str, ...] = (STREAM_SCOPE,)
+    account: str = ""
+    """Of a client token: the API key that it was minted from."""
 
     def __repr__(self) -> str:
         return f"Key(***, scopes={self.scopes!r})"
@@ -110,6 +112,16 @@ class Uploads(Struct, frozen=True, kw_only=True):
     """unfinished jobs that are taken (ih1002); 0: any number"""
 
 
+class Tokens(Struct, frozen=True, kw_only=True):
+    """How long client tokens live, in seconds."""
+
+    life: int = 300
+    """where nothing is asked for"""
+    life_min: int = 60
+    life_max: int = 3600
+    """What is asked for is brought between these two."""
+
+
 class Settings(Struct, frozen=True, kw_only=True):
     """Everything that the command line can say."""
 
@@ -132,6 +144,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     """What a session may choose from; None: feedback is disabled, as in production."""
     limits: Limits = Limits()
     uploads: Uploads = Uploads()
+    tokens: Tokens = Tokens()
     pace: Pace = Pace()
     require_audio: RequireAudio = RequireAudio.AUTO
     decode: Decode = Decode.KEYFRAMES

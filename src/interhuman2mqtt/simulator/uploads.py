@@ -117,10 +117,10 @@ class UploadEndpoints:
         return key
 
     def _read_job(self, head: RequestHead, key: Key) -> HttpResponse:
-        job = self._jobs.find(head.path.removeprefix(JOBS), key.credential)
+        job = self._jobs.find(head.path.removeprefix(JOBS), key.account or key.credential)
         if self._plan.take(Stage.JOB_LOST, self._accepted) is not None:
             self._jobs.forget(job.id)
-            job = self._jobs.find(job.id, key.credential)
+            job = self._jobs.find(job.id, key.account or key.credential)
         return json_response(200, self._jobs.envelope(job))
 
     async def _submit(self, submit: _Submit, fault: Fault | None) -> HttpResponse:
@@ -138,7 +138,7 @@ class UploadEndpoints:
         fails = self._plan.take(Stage.JOB, self._accepted)
         result = upload_result.v2(media.duration, submit.options, seed)
         failure = None if fails is None else fails.argument
-        job = self._jobs.add(submit.key.credential, submit.options.model or "", result, failure)
+        job = self._jobs.add(submit.key.account or submit.key.credential, submit.options.model or "", result, failure)
         self._record(submit, media, job)
         if fault is None or fault.kind != "upload-lost":
             await trio.sleep(min(float(submit.wait), self._jobs.seconds_left(job)))
