@@ -12,7 +12,7 @@ import structlog
 
 from interhuman2mqtt import __version__, exit_codes
 from interhuman2mqtt.capture import bundled_libraries
-from interhuman2mqtt.commands import arguments, arguments_history, arguments_web
+from interhuman2mqtt.commands import arguments, arguments_history, arguments_token, arguments_web
 from interhuman2mqtt.commands import check as cli_config
 from interhuman2mqtt.commands.arguments import SECRETS, STATE, Usage, add_command, add_config
 from interhuman2mqtt.config import problems
@@ -76,6 +76,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_web(commands)
     arguments_web.add_commands(commands)
     arguments_history.add_commands(commands)
+    arguments_token.add_commands(commands)
     _add_demo(commands)
     return parser
 

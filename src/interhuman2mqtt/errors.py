@@ -71,6 +71,8 @@ class Reason(StrEnum):
     """The other side's certificate was not accepted, or TLS did not come about."""
     UNAUTHORIZED = "unauthorized"
     """The API key was not accepted."""
+    TOKEN_EXPIRED = "token_expired"  # noqa: S105 - a word
+    """The client token has expired, or was revoked, and none that is newer stands in its place yet."""
     SCOPE_MISSING = "scope_missing"
     """The API key lacks the scope `interhumanai.stream`."""
     BAD_REQUEST = "bad_request"

@@ -249,7 +249,7 @@ def test_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
 OURS = {
     Reason.STARTING, Reason.NO_MEDIA, Reason.MAX_SESSIONS, Reason.PAUSED, Reason.OUT_OF_SCHEDULE, Reason.OVER_BUDGET,
     Reason.CLOCK_UNSET, Reason.RESTARTED, Reason.UPLINK_TOO_SLOW, Reason.CRASHED, Reason.POWER_CUT, Reason.STOPPED,
-    Reason.BUG, Reason.PICTURE_MISSING, Reason.SUSPENDED,
+    Reason.BUG, Reason.PICTURE_MISSING, Reason.AUDIO_MISSING, Reason.SUSPENDED,
 }  # fmt: skip
 
 

@@ -66,9 +66,9 @@ ERRORS: dict[str, ErrorRule] = {
         Refused, Reason.SCOPE_MISSING, _NO_SCOPE, _K
     ),  # once open, it answers a change of the model only
     "ih2005": ErrorRule(Refused, Reason.UNAUTHORIZED, _NO_KEY, _C),
-    "ih2010": ErrorRule(Refused, Reason.UNAUTHORIZED, "the client token has expired: mint a new one", _C),
-    "ih2011": ErrorRule(Refused, Reason.UNAUTHORIZED, "the client token is not valid: mint a new one", _C),
-    "ih2014": ErrorRule(Refused, Reason.UNAUTHORIZED, "the client token was revoked", _C),
+    "ih2010": ErrorRule(Refused, Reason.TOKEN_EXPIRED, "the client token has expired: mint a new one", _C),
+    "ih2011": ErrorRule(Refused, Reason.TOKEN_EXPIRED, "the client token is not valid: mint a new one", _C),
+    "ih2014": ErrorRule(Refused, Reason.TOKEN_EXPIRED, "the client token was revoked: mint a new one", _C),
     "ih3001": ErrorRule(Overloaded, Reason.RATE_LIMITED, "the cloud is asked too often with this API key", _W, _RATE_S),
     "ih3002": ErrorRule(Overloaded, Reason.CONCURRENCY_LIMIT, "all concurrent sessions of the account are in use", _W),
     "ih3003": ErrorRule(Refused, Reason.QUOTA_EXHAUSTED, "the usage quota of the account is spent", _C, _QUOTA_S),
