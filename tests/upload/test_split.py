@@ -95,7 +95,7 @@ def frames_of(path: str) -> list[tuple[float, int]]:
         ("cut.mp4", None, Reason.INVALID_MEDIA, "its end, where an MP4 has its index, is missing"),
         ("talk.mp3", INTER_2, Reason.NO_VIDEO, "it has no video, and inter-2 needs one: inter-2-audio"),
         ("talk.mp3", "inter-1", Reason.NO_VIDEO, "it has no video, and inter-1 needs one"),
-        ("silent.mp4", AUDIO, Reason.NO_VIDEO, "neither video nor audio"),
+        ("silent.mp4", AUDIO, Reason.NO_AUDIO, "it has no audio, and inter-2-audio analyses nothing else"),
     ],
 )
 async def test_recordings_that_cannot_be_analysed(

@@ -8,7 +8,7 @@ import fcntl
 import hashlib
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -71,7 +71,7 @@ class RecordingRecord(Struct, frozen=True, kw_only=True):
 
 
 class RecordStore:
-    """The records in a folder. All of it blocks, and raises OSError."""
+    """The records in a folder. All of it blocks, and raises Refused where the folder cannot be used."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -79,38 +79,50 @@ class RecordStore:
     @contextmanager
     def locked(self, key: str) -> Iterator[None]:
         """Keep a record from other processes; raise Refused where one has it."""
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with (self._folder / f"{key}.lock").open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise Refused(Reason.BUSY, "another process is analysing it: wait for that one") from None
+        with ExitStack() as stack:
+            with self._on_disk():
+                self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+                file = stack.enter_context((self._folder / f"{key}.lock").open("w"))
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    raise Refused(Reason.BUSY, "another process is analysing it: wait for that one") from None
             yield
 
     def load(self, key: str, now: datetime) -> RecordingRecord | None:
         """Return a record; None where there is none, or where it cannot be read and was moved out of the way."""
         file = self._file(key)
-        try:
-            record = msgspec.json.decode(file.read_bytes(), type=RecordingRecord)
-        except FileNotFoundError:
-            return None
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            record = None
-        if record is None or record.format != FORMAT:
+        with self._on_disk():
+            if not file.exists():
+                return None
+            record: RecordingRecord | None = None
+            with suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+                record = msgspec.json.decode(file.read_bytes(), type=RecordingRecord)
+            if record is not None and record.format == FORMAT:
+                return record
             state_dir.quarantine(file, f"{now:%Y%m%dT%H%M%SZ}")
             return None
-        return record
 
     def save(self, key: str, record: RecordingRecord) -> None:
         """Keep a record, for good."""
-        state_dir.replace(self._file(key), msgspec.json.encode(record))
+        with self._on_disk():
+            state_dir.replace(self._file(key), msgspec.json.encode(record))
 
     def prune(self, now: datetime) -> None:
         """Forget what is older than `KEPT`."""
-        for file in (*self._folder.glob("*.json*"), *self._folder.glob("*.lock")):
-            with suppress(FileNotFoundError):
-                if file.stat().st_mtime < (now - KEPT).timestamp():
-                    file.unlink()
+        with self._on_disk():
+            for file in (*self._folder.glob("*.json*"), *self._folder.glob("*.lock")):
+                with suppress(FileNotFoundError):
+                    if file.stat().st_mtime < (now - KEPT).timestamp():
+                        file.unlink()
+
+    @contextmanager
+    def _on_disk(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            sentence = f"what was sent cannot be kept on record in {self._folder}: {error.strerror or error}"
+            raise Refused(Reason.NO_PERMISSION, f"{sentence}; without it nothing is sent") from error
 
     def _file(self, key: str) -> Path:
         return self._folder / f"{key}.json"

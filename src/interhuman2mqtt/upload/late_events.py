@@ -65,11 +65,16 @@ def _signals(analysis: Analysis) -> Iterator[_Entry]:
         yield _Entry(span.end, 0, "signal.ended", span.start, span.end, ended)
 
 
-def _engagement(analysis: Analysis, before: str | None) -> Iterator[_Entry]:
+def level_changes(analysis: Analysis, before: str | None) -> list[EngagementSpan]:
+    """Return the spans at which the engagement's level changes; the first one where none is known from before."""
     first = (EngagementSpan(before, 0.0, 0.0),) if before is not None else ()
     spans = (*first, *analysis.engagement)
     changes = [later for earlier, later in pairwise(spans) if later.state != earlier.state]
-    for span in changes if before is not None else (*spans[:1], *changes):
+    return changes if before is not None else [*spans[:1], *changes]
+
+
+def _engagement(analysis: Analysis, before: str | None) -> Iterator[_Entry]:
+    for span in level_changes(analysis, before):
         data = {"state": span.state, "start": span.start}
         yield _Entry(span.start, 1, "engagement.updated", span.start, None, data)
 

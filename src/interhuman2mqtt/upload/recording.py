@@ -138,7 +138,8 @@ class RecordingAnalysis:
 
     async def _analyze(self, files: dict[int, Path]) -> Outcome:
         async with trio.open_nursery() as nursery:
-            for index in range(len(self._known.parts)):
+            for index in range(len(self._known.parts)):  # one after the other: tasks would begin in any order
+                await self._limiter.acquire_on_behalf_of(index)
                 nursery.start_soon(self._analyze_part, index, files.get(index))
         return Outcome(self._known, tuple(sorted(self._failures, key=lambda failure: failure.part)))
 
@@ -148,15 +149,16 @@ class RecordingAnalysis:
         return self._record
 
     async def _analyze_part(self, index: int, file: Path | None) -> None:
+        self._listener.parts(self._known)
         try:
-            async with self._limiter:
-                self._listener.parts(self._known)
-                await self._advance(index, file)
-                self._listener.parts(self._known)
+            await self._advance(index, file)
         except Outage as outage:
             self._failures.append(Failure(index, outage))
             # what is wrong with one part need not be wrong with the next; an account without quota is
             self._is_stopped |= outage.reason not in {Reason.MEDIA_REJECTED, Reason.JOB_LOST}
+        finally:
+            self._limiter.release_on_behalf_of(index)
+        self._listener.parts(self._known)
 
     async def _advance(self, index: int, file: Path | None) -> None:
         """Bring a part to its end; raise the Outage that keeps it from there."""

@@ -7,6 +7,9 @@ from msgspec import Struct
 
 from interhuman2mqtt.errors import Reason
 
+INTER_1, INTER_2, INTER_2_AUDIO = "inter-1", "inter-2", "inter-2-audio"
+"""The models; the first is v1's."""
+
 
 class Split(Struct, frozen=True, kw_only=True):
     """The command: cut this file into parts, each of which the cloud takes."""

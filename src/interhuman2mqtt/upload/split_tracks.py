@@ -18,8 +18,8 @@ from interhuman2mqtt.capture.rotation import Size, even, shape_of
 from interhuman2mqtt.capture.silence import SilentTrack
 from interhuman2mqtt.capture.tracks import AvPacket, CopiedTrack, time_base_of
 from interhuman2mqtt.errors import Reason, Refused
+from interhuman2mqtt.upload.split_ipc import INTER_2, INTER_2_AUDIO
 
-INTER_1, INTER_2, INTER_2_AUDIO = "inter-1", "inter-2", "inter-2-audio"
 COPIED_VIDEO = {"h264": "mp4", "vp8": "matroska", "vp9": "matroska"}
 """Codecs that are copied, and the container that holds them."""
 COPIED_ALONE = {"aac": "mp4", "mp3": "mp3", "flac": "flac", "opus": "webm"}
@@ -139,6 +139,8 @@ def select(source: InputContainer, model: str | None) -> Selection:
 
 
 def _select_audio(audio: Stream | None, model: str | None, notes: tuple[str, ...]) -> Selection:
+    if audio is None and model == INTER_2_AUDIO:
+        raise Refused(Reason.NO_AUDIO, f"it has no audio, and {model} analyses nothing else")
     if audio is None:
         raise Refused(Reason.NO_VIDEO, "it has neither video nor audio")
     if model not in {None, INTER_2_AUDIO}:

@@ -1,0 +1,296 @@
+"""A recording is sent part by part, once, and goes on where it was interrupted."""
+
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+from msgspec import structs
+from trio.testing import lockstep_stream_pair
+
+from interhuman2mqtt.cloud.http import ApiKey
+from interhuman2mqtt.errors import Outage, Reason, Refused
+from interhuman2mqtt.events import Clock
+from interhuman2mqtt.simulator.settings import Uploads
+from interhuman2mqtt.upload import client as client_module
+from interhuman2mqtt.upload import recording as recording_module
+from interhuman2mqtt.upload.client import UploadClient, endpoint_of
+from interhuman2mqtt.upload.jobs import KEPT, PartState, RecordingRecord, RecordStore, find_folder
+from interhuman2mqtt.upload.late_events import Identity, events_of
+from interhuman2mqtt.upload.recording import Outcome, RecordingAnalysis, Wishes
+from interhuman2mqtt.upload.split import Recording
+from interhuman2mqtt.upload.split_ipc import Described, Part, Progress
+from simulator.helpers import clip
+from upload.helpers import KEY, client_of_simulator
+
+OnProgress = Callable[[Progress], None]
+BEGIN = datetime(2026, 11, 20, 9, 30, tzinfo=UTC)
+PARTS = 3
+V2 = Wishes(2, None)
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Parts that need no encoder, and short pauses."""
+
+    async def split(
+        _source: Path, folder: Path, _model: str | None, on_progress: Callable[[Progress], None]
+    ) -> Recording:
+        parts = [Part(str(folder / f"part-{index}.mp4"), 4.0 * index, 4.0 * index + 4) for index in range(PARTS)]
+        for part in parts:
+            await trio.Path(part.path).write_bytes(clip(4))
+        on_progress(Progress("reading", 1.0))
+        return Recording(Described(model="inter-2", recorded_at=BEGIN, duration=12.0), tuple(parts), ("a note",))
+
+    monkeypatch.setattr(recording_module, "split", split)
+    monkeypatch.setattr(recording_module, "PAUSES", (0.01, 0.01))
+    monkeypatch.setattr(client_module, "POLL_S", 0.02)
+
+
+class Follower:
+    """Remembers what it is called with."""
+
+    def __init__(self) -> None:
+        self.outages: list[Outage] = []
+        self.states: list[list[PartState]] = []
+
+    def preparing(self, progress: Progress) -> None:
+        """Ignored."""
+
+    def parts(self, record: RecordingRecord) -> None:
+        self.states.append([part.state for part in record.parts])
+
+    def waiting(self, outage: Outage, _pause: float) -> None:
+        self.outages.append(outage)
+
+
+class WatchedStore(RecordStore):
+    """Says when every part has its job."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.submitted = trio.Event()
+        self._token = trio.lowlevel.current_trio_token()
+
+    def save(self, key: str, record: RecordingRecord) -> None:
+        super().save(key, record)
+        if all(part.state is PartState.SUBMITTED for part in record.parts):
+            self._token.run_sync_soon(self.submitted.set)
+
+
+class Bench:
+    """A simulator, and a recording that is given to it again and again."""
+
+    def __init__(self, client: UploadClient, folder: Path, version: int) -> None:
+        self.store = WatchedStore(folder / "records")
+        self.folder = folder
+        self.file = folder / "meeting.mp4"
+        self.file.write_bytes(b"what FFmpeg would read")
+        self.follower = Follower()
+        self._client = client
+        self._version = version
+
+    async def run(self, *, resend: bool = False) -> Outcome:
+        wishes = Wishes(self._version, "inter-1" if self._version == 1 else None, resend=resend)
+        return await RecordingAnalysis(self._client, "http://cloud", self.store, wishes, self.follower).run(self.file)
+
+    def lines(self, what: str) -> list[dict[str, Any]]:
+        """What the simulator has on record."""
+        lines = (self.folder / "sessions.jsonl").read_text().splitlines()
+        return [line for line in map(json.loads, lines) if line["what"] == what]
+
+    @property
+    def record_file(self) -> Path:
+        [file] = (self.folder / "records").glob("*.json")
+        return file
+
+
+@asynccontextmanager
+async def bench(folder: Path, *faults: str, version: int = 2, **settings: Any) -> AsyncIterator[Bench]:
+    with trio.fail_after(60):
+        async with client_of_simulator(*faults, version=version, save=folder, **settings) as client:
+            yield Bench(client, folder, version)
+
+
+def states(outcome: Outcome) -> list[PartState]:
+    return [part.state for part in outcome.record.parts]
+
+
+def reasons(outcome: Outcome) -> list[tuple[int, Reason]]:
+    return [(failure.part, failure.outage.reason) for failure in outcome.failures]
+
+
+@pytest.mark.parametrize("version", [1, 2])
+async def test_a_recording_is_analysed_part_by_part(tmp_path: Path, version: int) -> None:
+    """Each part is sent once, by a name that says nothing, and its events are dated by where it stands."""
+    async with bench(tmp_path, version=version) as rig:
+        outcome = await rig.run()
+        assert (states(outcome), outcome.failures) == ([PartState.COMPLETED] * PARTS, ())
+        assert [line["filename"] for line in rig.lines("uploaded")] == ["recording.mp4"] * PARTS
+        identity = Identity("lobby-1", "front", BEGIN, Clock.SYNCED)
+        events = list(events_of(outcome.record, identity))
+        assert len({event.id for event in events}) == len(events)
+        quality = [event for event in events if event.type == "conversation_quality.updated"]
+        assert [event.start_at for event in quality] == [BEGIN + timedelta(seconds=4 * part) for part in range(PARTS)]
+        again = await rig.run()
+        assert list(events_of(again.record, identity)) == events
+        assert len(rig.lines("uploaded")) == PARTS
+
+
+async def test_an_interruption_loses_and_repeats_nothing(tmp_path: Path) -> None:
+    """A run that is cancelled while jobs run goes on with those jobs, and sends nothing again."""
+    async with bench(tmp_path, uploads=Uploads(queued=0.3, running=0.01)) as rig:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(rig.run)
+            await rig.store.submitted.wait()
+            nursery.cancel_scope.cancel()
+        outcome = await rig.run()
+        assert states(outcome) == [PartState.COMPLETED] * PARTS
+        assert len(rig.lines("uploaded")) == PARTS
+
+
+async def test_what_may_have_been_accepted_is_sent_again_only_when_asked(tmp_path: Path) -> None:
+    """A part whose answer was lost costs no other part; it is lost until somebody says that it may be billed twice."""
+    async with bench(tmp_path, "upload-lost") as rig:
+        assert reasons(await rig.run()) == [(0, Reason.JOB_LOST)]
+        again = await rig.run()
+        assert reasons(again) == [(0, Reason.JOB_LOST)]
+        assert "--resend" in again.failures[0].outage.detail
+        assert len(rig.lines("uploaded")) == PARTS
+        assert states(await rig.run(resend=True)) == [PartState.COMPLETED] * PARTS
+        assert len(rig.lines("uploaded")) == PARTS + 1
+
+
+async def test_a_run_that_was_killed_after_the_last_byte(tmp_path: Path) -> None:
+    """What is on record as sent, and never got a job, may have been accepted."""
+    async with bench(tmp_path) as rig:
+        await rig.run()
+        key = rig.record_file.stem
+        record = rig.store.load(key, BEGIN)
+        assert record is not None
+        sent = structs.replace(record.parts[1], state=PartState.SENT, job_id=None, analysis=None)
+        rig.store.save(key, record.with_part(1, sent))
+        outcome = await rig.run()
+        assert reasons(outcome) == [(1, Reason.JOB_LOST)]
+        assert len(list(events_of(outcome.record, Identity("b", "c", None, Clock.UNKNOWN)))) > 0
+        assert len(rig.lines("uploaded")) == PARTS
+
+
+async def test_a_run_that_was_killed_before_the_last_byte(tmp_path: Path) -> None:
+    """A part that was not sent to its end was accepted by nobody, and the next run sends it."""
+    near, far = lockstep_stream_pair()
+
+    async def dial(_: object) -> trio.abc.Stream:  # noqa: ASYNC124 - as Dial is called
+        return near
+
+    rig = Bench(UploadClient(endpoint_of("ws://cloud/v2/stream/analyze"), ApiKey(KEY), dial), tmp_path, 2)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(rig.run)
+        await far.receive_some(1)
+        nursery.cancel_scope.cancel()
+    record = rig.store.load(rig.record_file.stem, BEGIN)
+    assert record is not None
+    assert [part.state for part in record.parts] == [PartState.PENDING] * PARTS
+
+
+@pytest.mark.parametrize("fault", ["upload-error=ih1002,times=2", "upload-error=ih1001", "job-failed=ih1004"])
+async def test_what_passes_is_tried_again(tmp_path: Path, fault: str) -> None:
+    """An overload, an error of the cloud's own and an interrupted job pass, and are said."""
+    async with bench(tmp_path, fault) as rig:
+        assert states(await rig.run()) == [PartState.COMPLETED] * PARTS
+        assert rig.follower.outages
+
+
+async def test_a_part_that_cannot_be_decoded_costs_no_other(tmp_path: Path) -> None:
+    """A job that fails over its media is that part's failure; the others have their results."""
+    async with bench(tmp_path, "job-failed=ih5002") as rig:
+        outcome = await rig.run()
+        [(part, reason)] = reasons(outcome)
+        assert reason is Reason.MEDIA_REJECTED
+        assert [state is PartState.COMPLETED for state in states(outcome)] == [index != part for index in range(PARTS)]
+
+
+async def test_an_account_without_quota_is_asked_once(tmp_path: Path) -> None:
+    """What is wrong with the account is wrong with every part: no other is sent, and the next run sends them all."""
+    async with bench(tmp_path, "upload-error=ih3003") as rig:
+        outcome = await rig.run()
+        assert sorted(reasons(outcome)) == [
+            (0, Reason.QUOTA_EXHAUSTED),
+            *((index, Reason.STOPPED) for index in range(1, PARTS)),
+        ]
+        assert len(rig.lines("refused")) == 1
+        assert states(await rig.run()) == [PartState.COMPLETED] * PARTS
+
+
+async def test_jobs_that_are_gone(tmp_path: Path) -> None:
+    """A job that the cloud no longer knows is lost, and so are its bytes until somebody asks for more."""
+    async with bench(tmp_path, "job-lost") as rig:
+        outcome = await rig.run()
+        assert [reason for _, reason in reasons(outcome)] == [Reason.JOB_LOST]
+        assert states(outcome).count(PartState.LOST) == 1
+
+
+async def test_one_process_at_a_time(tmp_path: Path) -> None:
+    """While a process analyses a recording another one sends nothing of it."""
+    async with bench(tmp_path) as rig:
+        await rig.run()
+        with rig.store.locked(rig.record_file.stem), pytest.raises(Refused, match="another process"):
+            await rig.run()
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b'{"format": 99, "model": "x", "recorded_at": null, "duration": 1, "parts": []}']
+)
+async def test_a_record_that_cannot_be_read_is_kept_as_evidence(tmp_path: Path, content: bytes) -> None:
+    """A damaged record, or one of a newer version, is moved away, and the recording begins anew."""
+    async with bench(tmp_path) as rig:
+        await rig.run()
+        file = rig.record_file
+        file.write_bytes(content)
+        assert states(await rig.run()) == [PartState.COMPLETED] * PARTS
+        [damaged] = file.parent.glob("*.damaged-*")
+        assert damaged.read_bytes() == content
+        assert file.stat().st_mode & 0o777 == 0o600
+
+
+async def test_without_a_record_nothing_is_sent(tmp_path: Path) -> None:
+    """Where what is sent cannot be kept on record, nothing is sent, and the sentence names the folder."""
+    async with bench(tmp_path) as rig:
+        (tmp_path / "records").write_bytes(b"a file where the folder should be")
+        with pytest.raises(Refused, match="records: File exists; without it nothing is sent"):
+            await rig.run()
+        assert not (tmp_path / "sessions.jsonl").exists() or rig.lines("uploaded") == []
+
+
+async def test_a_recording_that_is_not_there(tmp_path: Path) -> None:
+    """A file that cannot be read is refused with its name."""
+    async with bench(tmp_path) as rig:
+        rig.file.unlink()
+        with pytest.raises(Refused, match=r"meeting\.mp4 cannot be read: No such file"):
+            await rig.run()
+
+
+def test_records_are_kept_for_so_long(tmp_path: Path) -> None:
+    """What nobody asked for in a month is forgotten."""
+    store = RecordStore(tmp_path)
+    with store.locked("a"):
+        store.save("a", RecordingRecord(model="inter-2", recorded_at=None, duration=1.0, parts=()))
+    now = datetime.now(UTC)
+    store.prune(now)
+    assert store.load("a", now) is not None
+    store.prune(now + KEPT + timedelta(minutes=1))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_where_records_are_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Where the service's state is, or, for a person, where their own is."""
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "service"))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "own"))
+    assert find_folder() == tmp_path / "service" / "recordings"
+    monkeypatch.delenv("STATE_DIRECTORY")
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    assert find_folder() == tmp_path / "own" / "interhuman2mqtt" / "recordings"
