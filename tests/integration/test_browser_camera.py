@@ -81,10 +81,14 @@ async def page(file: Path, env: dict[str, str]) -> AsyncIterator[ChildProcess]:
 
 def invited(file: Path, env: dict[str, str], port: int) -> str:
     """A link, by the command. Blocks."""
-    command = [sys.executable, "-m", "interhuman2mqtt", "invite", "table", "--config", str(file), "--json"]
-    command += ["--url", f"http://127.0.0.1:{port}/"]
-    said = subprocess.run(command, env=env, check=True, capture_output=True).stdout
-    return str(json.loads(said)["link"])
+    url = f"http://127.0.0.1:{port}/"
+    return str(json.loads(said(env, "invite", "table", "--config", str(file), "--json", "--url", url))["link"])
+
+
+def said(env: dict[str, str], *arguments: str) -> bytes:
+    """What a command of ours prints. Blocks."""
+    command = [sys.executable, "-m", "interhuman2mqtt", *arguments]
+    return subprocess.run(command, env=env, check=True, capture_output=True).stdout
 
 
 class Tab:
@@ -100,17 +104,21 @@ class Tab:
         """All that a recorder made."""
         return base64.b64decode(self.tab.evaluate(f"window.film({number})"))
 
+    def recorders(self) -> int:
+        """How many have begun."""
+        return int(self.tab.evaluate("window.made.length"))
+
     def has_camera(self) -> bool:
         """Whether a track of a camera is live: the lamp is on."""
         return bool(self.tab.evaluate("Boolean(document.getElementById('preview').srcObject?.active)"))
 
 
-def in_chromium(link: str, act: Any) -> None:
+def in_chromium(link: str, act: Any, script: str = "") -> None:
     """Open the link, and do something. Blocks."""
     with playwright.sync_playwright() as browsers:
         browser = browsers.chromium.launch(executable_path=shutil.which("chromium"), args=CHROMIUM)
-        tab = browser.new_page(locale="en-GB")
-        tab.add_init_script(KEEP_WHAT_IS_MADE)
+        tab = browser.new_context(locale="en-GB").new_page()
+        tab.add_init_script(KEEP_WHAT_IS_MADE + script)
         tab.goto(link)
         act(Tab(tab))
         browser.close()
@@ -156,3 +164,76 @@ async def test_frames_arrive_over_a_broken_line(tmp_path: Path) -> None:
     first = made.index(arrived[0])
     assert arrived[: len(made) - first] == made[first : first + len(arrived)]
     assert len(arrived) > 100
+
+
+async def test_a_pause_puts_the_lamp_out(tmp_path: Path) -> None:
+    """A pause stops the tracks, and a line that is broken for too long does; after either it begins by itself, anew."""
+    async with scene(tmp_path, buffer="5s", replay="2s") as at:
+
+        def act(tab: Tab) -> None:
+            tab.wait("#start:not([hidden])")
+            tab.tab.click("#start")
+            trio.from_thread.run(at.peers.wait_status, "table", "streaming")
+            other = Tab(tab.tab.context.new_page())
+            other.tab.goto(at.link)
+            other.wait("#why >> text=another browser is this camera now")
+            said(at.daemon.environment, "pause", "table")
+            tab.wait("#is[data-is=off]")
+            assert not tab.has_camera()
+            trio.from_thread.run(at.peers.wait_status, "table", "paused", "paused")
+            other.wait("#why >> text=paused")
+            other.tab.close()
+            said(at.daemon.environment, "resume", "table")
+            tab.wait(ON)
+            assert (tab.recorders(), tab.has_camera()) == (2, True)
+            trio.from_thread.run(at.peers.wait_latest, "table", lambda status: status["state"] == "streaming")
+            trio.from_thread.run(at.line.refuse)
+            trio.from_thread.run_sync(at.line.reset)
+            tab.wait("#is >> text=No connection")
+            assert not tab.has_camera()
+            trio.from_thread.run(at.line.accept)
+            tab.wait(ON)
+            assert (tab.recorders(), tab.has_camera()) == (3, True)
+            trio.from_thread.run(at.peers.wait_latest, "table", lambda status: status["state"] == "streaming")
+
+        await trio.to_thread.run_sync(in_chromium, at.link, act)
+        states = at.peers.states("table")
+        assert {("paused", "paused"), ("offline", "source_ended")} <= set(states)
+        assert not {reason for _, reason in states} & {"stalled", "invalid_media", "capture_crashed", "bug"}
+
+
+WITHOUT = """
+const had = MediaRecorder.isTypeSupported;
+MediaRecorder.isTypeSupported = (type) => had(type) && !/%s/.test(type);
+"""
+
+
+@pytest.mark.parametrize(
+    ("without", "becomes"),
+    [("mp4", "(copied), opus"), ("mp4|h264", "vp8 1280x720 (encoded as h264 1280x720), opus")],
+    ids=["webm-h264", "webm-vp8"],
+)
+async def test_other_recorders(tmp_path: Path, without: str, becomes: str) -> None:
+    """WebM with H.264 is copied, too; what has no H.264 is encoded by the box."""
+    async with scene(tmp_path) as at:
+
+        def act(tab: Tab) -> None:
+            tab.wait("#start:not([hidden])")
+            tab.tab.click("#start")
+            trio.from_thread.run(at.peers.wait_status, "table", "streaming")
+            trio.from_thread.run(at.peers.cloud.wait_happened, "chunk")
+
+        await trio.to_thread.run_sync(in_chromium, at.link, act, WITHOUT % without)
+        assert becomes in at.peers.statuses("table")[-1]["source"]
+
+
+async def test_a_page_without_https_says_what_is_missing(tmp_path: Path) -> None:
+    """Where the browser gives no camera the page says why, and whose work it is."""
+    async with scene(tmp_path) as at:
+
+        def act(tab: Tab) -> None:
+            tab.wait("#why >> text=certificate and private_key")
+            assert not tab.tab.is_visible("#start")
+
+        insecure = "Object.defineProperty(globalThis, 'isSecureContext', { value: false });"
+        await trio.to_thread.run_sync(in_chromium, at.link, act, insecure)

@@ -24,7 +24,7 @@ let lock = null;
 let note = ""; // why somebody has to press start
 
 function show(is, why = "") {
-  node("is").dataset.is = is === "on" ? "on" : is === "broken" ? "trouble" : "off";
+  node("is").dataset.is = is === "on" ? "on" : is === "begins" || is === "broken" ? "trouble" : "off";
   node("is").textContent = say(`browser_${is}`);
   node("why").textContent = why;
   node("start").hidden = wanted || is === "over" || is === "cannot";
@@ -72,14 +72,14 @@ async function begin() {
     lock = await navigator.wakeLock?.request("screen").catch(() => null) ?? null;
   }
   if (!stream) return;
-  const mine = new Uplink(browser, recorders++, (taken) => { if (uplink === mine) show(taken ? "on" : "broken", node("why").textContent); });
+  const mine = new Uplink(browser, recorders++, (taken) => { if (uplink === mine) show(taken ? "on" : "broken"); });
   const mimeType = TYPES.find((type) => MediaRecorder.isTypeSupported(type));
   recorder = new MediaRecorder(stream, { ...BITS, mimeType, videoKeyFrameIntervalDuration: KEY_FRAME_MS });
   recorder.ondataavailable = (event) => mine.add(event.data);
   recorder.onstop = () => mine.finish();
   recorder.start(SLICE_MS);
   uplink = mine;
-  show("on");
+  show("begins");
   follow(mine);
 }
 

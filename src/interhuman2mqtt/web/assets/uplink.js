@@ -4,14 +4,13 @@ import { ask } from "./invited.js";
 const PIECE = 2 << 20; // the page takes requests of 4 MiB
 const AGAIN_MS = 500;
 const ANSWER_MS = 15000;
-const BUFFER_MS = 20000; // until the box has said how long a broken line may be made good
+let buffer = 20000; // how long a broken line may be made good, until the box has said it: ms
 
 const pause = (ms) => new Promise((done) => { setTimeout(done, ms); });
 
 export class Uplink {
   #waiting = [];
   #made = 0;
-  #buffer = BUFFER_MS;
   #finished = false;
   #dropped = false;
   #wake = () => {};
@@ -50,7 +49,7 @@ export class Uplink {
   async #send({ number, content, at }) {
     try {
       const taken = await ask(this.place + number, { method: "POST", body: content, signal: AbortSignal.timeout(ANSWER_MS), headers: { "content-type": "application/octet-stream" } });
-      this.#buffer = taken.buffer * 1000;
+      buffer = taken.buffer * 1000;
       this.#take(taken.next);
       this.onLine(true);
     } catch (error) {
@@ -59,7 +58,7 @@ export class Uplink {
       if (error.answer?.do === "send" && error.answer.next > number) { this.#take(error.answer.next); return null; }
       if (error.status === 400 || error.status === 413 || error.answer?.do === "send") return { what: "begin", why: error.message };
       if (error.answer?.do) return { what: error.answer.do, why: error.message };
-      if (performance.now() - at > this.#buffer) return { what: "lost", why: error.message };
+      if (performance.now() - at > buffer) return { what: "lost", why: error.message };
       this.onLine(false);
       await pause(AGAIN_MS);
     }
