@@ -25,8 +25,8 @@ log = structlog.get_logger(__name__)
 
 
 FORMAT: Final = 2
-STAMP = "%Y%m%dT%H%M%SZ"
-"""Of UTC."""
+STAMP = "%Y%m%dT%H%M%S.%fZ"
+"""Of UTC; to the microsecond, since a gap ends there."""
 
 
 class CameraRecord(Struct, frozen=True):
@@ -193,7 +193,7 @@ def _stamp(at: datetime) -> str:
 
 def _set_aside_at(file: SetAside) -> float:
     """Return when a file was set aside, Unix time; raises ValueError."""
-    return datetime.strptime(file.stamp.partition(".")[0], STAMP).replace(tzinfo=UTC).timestamp()
+    return datetime.strptime(file.stamp.partition("Z")[0] + "Z", STAMP).replace(tzinfo=UTC).timestamp()
 
 
 def _decode(content: bytes, now: Instant) -> KeptCoverage:
