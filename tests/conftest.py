@@ -1,7 +1,10 @@
 """What holds for every test."""
 
 import logging
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 
 import pytest
 import structlog
@@ -37,3 +40,22 @@ def _nothing_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
     """The secrets that a process has loaded are one list; a test must not see those of another."""
     monkeypatch.setattr(redaction, "_forms", set())
     monkeypatch.setattr(redaction, "_pattern", None)
+
+
+@pytest.fixture
+def as_nobody(tmp_path: Path) -> Callable[[], AbstractContextManager[None]]:
+    """A context in which the folder `secret` of tmp_path may not be entered, also where the tests are run by root."""
+
+    @contextmanager
+    def nobody() -> Iterator[None]:
+        user = os.geteuid()
+        (tmp_path / "secret").mkdir(mode=0)
+        if user == 0:
+            os.seteuid(65534)
+        try:
+            yield
+        finally:
+            os.seteuid(user)
+            (tmp_path / "secret").rmdir()
+
+    return nobody

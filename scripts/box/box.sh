@@ -95,7 +95,8 @@ up() {  # boots the overlay
   QEMU=$!; [ -z "${BOX_NICE:-}" ] || { renice -n "$BOX_NICE" -p $QEMU; echo "$BOX_NICE" >/proc/$QEMU/autogroup; } >/dev/null
   for _ in $(seq 200); do box true 2>/dev/null && return 0; kill -0 $QEMU 2>/dev/null || return 1; sleep 1; done; return 1
 }
-SSH="ssh -q -i $H/key -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR -o ConnectTimeout=4"
+# One connection for all commands: on a busy machine each handshake of the emulated box takes seconds, and may take too many.
+SSH="ssh -q -i $H/key -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR -o ConnectTimeout=20 -o ControlMaster=auto -o ControlPath=$H/ssh-%p -o ControlPersist=yes"
 box() { timeout "${LIMIT:-120}" $SSH -p "$PORT" root@127.0.0.1 "$@" </dev/null; }
 put() { timeout 60 $SSH -p "$PORT" root@127.0.0.1 "cat >$1"; }
 down() { box 'systemctl poweroff' 2>/dev/null; for _ in $(seq 40); do kill -0 $QEMU 2>/dev/null || return; sleep 1; done; kill -9 $QEMU; }
@@ -167,8 +168,8 @@ frozen() {
   streams 60 >/dev/null
 }
 power_cut() {
-  box 'timeout 2 mosquitto_sub -c -i rec -q 1 -t "interhuman/+/table/event/#" >/dev/null; systemctl -q disable --now mosquitto; systemctl restart interhuman2mqtt; rm -f /var/tmp/sim/*; systemctl restart sim'
-  sleep 50; box 'cat /var/tmp/sim/sessions.jsonl' >sim.jsonl; kill -9 $QEMU; wait $QEMU 2>/dev/null; note "power cut"
+  LIMIT=300 box 'timeout 2 mosquitto_sub -c -i rec -q 1 -t "interhuman/+/table/event/#" >/dev/null; systemctl -q disable --now mosquitto; systemctl restart interhuman2mqtt; rm -f /var/tmp/sim/*; systemctl restart sim'
+  for _ in $(seq 20); do sleep 10; box 'cat /var/tmp/sim/sessions.jsonl' >sim.jsonl; [ "$(grep -c '"what":"event"' sim.jsonl)" -ge 12 ] && break; done; kill -9 $QEMU; wait $QEMU 2>/dev/null; note "power cut"
   up && LIMIT=180 box 'systemctl start mosquitto; sleep 12; timeout 15 mosquitto_sub -c -i rec -q 1 -F %p -t "interhuman/+/table/event/#"' >got.jsonl
   judge "after a power cut every event that had come is published, in order" python3 "$HERE/published.py" sim.jsonl got.jsonl
   note "$(tail -1 last)"; judge "it streams again by itself" streams 90

@@ -4,12 +4,15 @@ import json
 import os
 import socket
 import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 import trio
 
 from integration.helpers import Box, box, configuration
+from interhuman2mqtt import cli
 from interhuman2mqtt.commands import restart
 from interhuman2mqtt.control import unix_socket
 from interhuman2mqtt.control.dispatcher import CommandError
@@ -152,3 +155,24 @@ def test_a_daemon_that_does_not_answer(tmp_path: Path) -> None:
     """Neither silence nor an end without an answer leaves who asked waiting."""
     with unix_socket.listen(tmp_path), pytest.raises(restart.NotAsked, match="did not answer within"):
         restart.ask(tmp_path, {"command": "reload"}, within=0.1)
+
+
+@pytest.mark.parametrize("words", [["restart", "front"], ["reload"], ["health"], ["pause", "front"], ["resume"]])
+def test_who_may_not_look_into_the_state(
+    words: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    as_nobody: Callable[[], AbstractContextManager[None]],
+) -> None:
+    """Somebody else than the service's user and root is told to use sudo, and with a status of its own."""
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "secret"))
+    monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path / "secret"))
+    (tmp_path / "box.toml").write_text("[cameras.front]\nsource = 'test:'\n")
+    config = ["--config", str(tmp_path / "box.toml")] if words[0] in {"pause", "resume"} else []
+    with as_nobody():
+        status = cli.main([*words, *config])
+    said = capsys.readouterr()
+    assert status in {69, 77}
+    assert "with sudo" in said.err
+    assert "Traceback" not in said.err + said.out

@@ -76,7 +76,7 @@ def test_drop_ins_that_cannot_be_read_are_said(
 ) -> None:
     """A folder of drop-ins out of reach is an error of both commands."""
     file = tmp_path / "secret" / "main.toml"
-    line = f"{tmp_path}/secret/conf.d: cannot be read: Permission denied\n"
+    line = f"{tmp_path}/secret/conf.d: cannot be read: Permission denied; use sudo, or let this user read it\n"
     with as_nobody():
         assert run_check(file) == (78, line)
     with as_nobody():

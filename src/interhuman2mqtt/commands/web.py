@@ -91,6 +91,11 @@ def open_history(path: Path) -> History:
         history = _opened(path, f"{utc_now():%Y%m%dT%H%M%SZ}")
         for file in format_versions.all_set_aside(path, VERSION):
             _take_in(history, file)
+    except PermissionError as error:
+        raise ConfigError(
+            f"{error.filename}: {error.strerror}: only the page's own user and root may use it: sudo interhuman2mqtt "
+            "web ..., or set STATE_DIRECTORY to a folder of your own"
+        ) from error
     except (HistoryError, OSError) as error:
         raise ConfigError(str(error)) from error
     return history

@@ -22,7 +22,7 @@ from interhuman2mqtt.config import boxes as boxes_module
 from interhuman2mqtt.config import merge, urls
 from interhuman2mqtt.config.model import Config, Interhuman
 from interhuman2mqtt.config.parser import INLINE_TABLES, INVALID, Entries, Entry, entries, is_list, keys_of, kind_of
-from interhuman2mqtt.config.problems import BadValueError, ConfigFileError, Location, Problem, ProblemReport
+from interhuman2mqtt.config.problems import BadValueError, ConfigFileError, Location, Problem, ProblemReport, unreadable
 from interhuman2mqtt.config.toml_reader import read_document
 from interhuman2mqtt.config.validation import check_files, check_rules
 from interhuman2mqtt.config.value_types import NAME, RESERVED_NAMES
@@ -191,7 +191,7 @@ def _drop_ins(directory: Path) -> list[Path]:
     except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as error:
-        raise ConfigFileError((Problem(directory, None, "", f"cannot be read: {error.strerror}"),)) from error
+        raise ConfigFileError((Problem(directory, None, "", unreadable(error)),)) from error
     return names
 
 

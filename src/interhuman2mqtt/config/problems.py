@@ -154,3 +154,9 @@ def shown(text: str) -> str:
         return '"***"'
     short = text if len(text) <= 40 else text[:37] + "..."
     return json.dumps(short, ensure_ascii=not short.isprintable())
+
+
+def unreadable(error: OSError) -> str:
+    """Return why a file of the configuration cannot be read, and what to do."""
+    remedy = "; use sudo, or let this user read it" if isinstance(error, PermissionError) else ""
+    return f"cannot be read: {error.strerror}{remedy}"

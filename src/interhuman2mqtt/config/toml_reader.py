@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from interhuman2mqtt.config.parser import Document
-from interhuman2mqtt.config.problems import KeyPath, Location, ProblemReport
+from interhuman2mqtt.config.problems import KeyPath, Location, ProblemReport, unreadable
 
 # Errors that name FILE:LINE need the lines of keys. tomlkit keeps the layout of a document for writing it back, without
 # positions; a parser of our own would be a second opinion on what TOML is. So tomllib decides what the file says, and
@@ -169,7 +169,7 @@ def read_document(file: Path, report: ProblemReport) -> Document | None:
     try:
         content = file.read_bytes()
     except OSError as error:
-        report.error(Location(file, None), (), f"cannot be read: {error.strerror}")
+        report.error(Location(file, None), (), unreadable(error))
         return None
     parsed = _parse(file, content)
     if isinstance(parsed, Document):
