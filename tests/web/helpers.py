@@ -26,13 +26,18 @@ class Site:
     """A broker, a page, somebody who publishes as boxes do, and a client that has not logged in."""
 
     def __init__(
-        self, broker: Broker, publisher: PublishingClient, client: httpx.AsyncClient, process: ChildProcess
+        self,
+        broker: Broker,
+        publisher: PublishingClient,
+        client: httpx.AsyncClient,
+        process: ChildProcess,
+        number: int = 0,
     ) -> None:
         self.broker = broker
         self.publisher = publisher
         self.client = client
         self.process = process
-        self._number = 0
+        self.number = number
 
     async def say(self, topic: str, payload: Json, *, retain: bool = False) -> None:
         """Publish below the base topic."""
@@ -45,9 +50,9 @@ class Site:
 
     async def event(self, kind: str, data: Json, *, seconds_ago: float = 0.0, **more: Any) -> None:
         """Publish an event, numbered as those of one session are."""
-        self._number += 1
+        self.number += 1
         payload = {
-            "id": f"{BOX}/{CAMERA}/s/{self._number}",
+            "id": f"{BOX}/{CAMERA}/s/{self.number}",
             "type": kind,
             "session": "s",
             "received_at": ago(0),
@@ -59,7 +64,7 @@ class Site:
 
     def lose_event(self) -> None:
         """Count an event that never comes, as a broker drops it from a full queue."""
-        self._number += 1
+        self.number += 1
 
     async def fleet(self, enough: Callable[[Json], Any]) -> Json:
         """The fleet, as soon as it is as wanted."""
@@ -71,6 +76,12 @@ class Site:
             while not enough(found := (await self.client.get(path)).json()):  # noqa: ASYNC110 - HTTP wakes nobody
                 await trio.sleep(0.05)
         return dict(found)
+
+    async def stop(self) -> None:
+        """End the page in order."""
+        self.process.process.terminate()
+        with trio.fail_after(10):
+            assert await self.process.process.wait() == 0
 
     async def login(self) -> None:
         """Log in, and carry the token from then on."""
@@ -92,25 +103,29 @@ def ago(seconds: float) -> str:
 
 
 @asynccontextmanager
-async def site(folder: Path, **web: Any) -> AsyncIterator[Site]:
+async def site(folder: Path, *, mqtt: Json | None = None, **web: Any) -> AsyncIterator[Site]:
     """A page with a password, on loopback."""
     (folder / "web.pw").write_text(PASSWORD)
     (folder / "web.pw").chmod(0o600)
     async with mosquitto(folder) as broker, publishing_client(broker) as publisher:
-        file = folder / "web.toml"
-        listen = f"127.0.0.1:{free_port()}"
-        table = {"listen": listen, "password": {"file": str(folder / "web.pw")}, **web}
-        file.write_text(tomli_w.dumps({"box": {"id": "page"}, "mqtt": {"url": broker.url}, "web": table}))
-        command = [sys.executable, "-m", "interhuman2mqtt", "web", "--config", str(file)]
-        env = {**os.environ, "STATE_DIRECTORY": str(folder / "state")}
-        async with running(command, env) as process:
-            line = await process.wait_line(lambda line: "the page is served" in line)
-            found = re.search(r"http://[^\"' ]+", line)
-            assert found
-            async with httpx.AsyncClient(base_url=found[0], timeout=20) as client:
-                made = Site(broker, publisher, client, process)
-                await made.fleet(lambda fleet: fleet["broker"]["state"] == "connected")
-                yield made
-            process.process.terminate()
-            with trio.fail_after(10):
-                assert await process.process.wait() == 0
+        table = {"listen": f"127.0.0.1:{free_port()}", "password": {"file": str(folder / "web.pw")}, **web}
+        config = {"box": {"id": "page"}, "mqtt": {"url": broker.url, **(mqtt or {})}, "web": table}
+        (folder / "web.toml").write_text(tomli_w.dumps(config))
+        async with served(folder, broker, publisher) as made:
+            yield made
+
+
+@asynccontextmanager
+async def served(folder: Path, broker: Broker, publisher: PublishingClient, number: int = 0) -> AsyncIterator[Site]:
+    """The page of a folder, which ends in order; `number` is that of the last event."""
+    command = [sys.executable, "-m", "interhuman2mqtt", "web", "--config", str(folder / "web.toml")]
+    async with running(command, {**os.environ, "STATE_DIRECTORY": str(folder / "state")}) as process:
+        line = await process.wait_line(lambda line: "the page is served" in line)
+        found = re.search(r"http://[^\"' ]+", line)
+        assert found
+        async with httpx.AsyncClient(base_url=found[0], timeout=20) as client:
+            made = Site(broker, publisher, client, process, number)
+            await made.fleet(lambda fleet: fleet["broker"]["state"] == "connected")
+            yield made
+        if process.process.returncode is None:
+            await made.stop()

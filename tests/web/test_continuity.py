@@ -1,6 +1,8 @@
 """What was missed is not known; what was queued and came is."""
 
-from interhuman2mqtt.web.continuity import SCOPES_MAX, Continuity
+import msgspec
+
+from interhuman2mqtt.web.continuity import SCOPES_MAX, Continuity, SavedContinuity
 from interhuman2mqtt.web.rows import CameraKey, HoleRow, ReceivedRow
 
 FRONT = CameraKey("lobby-1", "front")
@@ -52,6 +54,47 @@ def test_a_session_that_dropped_something_stays_not_known() -> None:
     assert list(known.event(FRONT, "a", 10, 61)) == [HoleRow(FRONT, 5, 61)]
 
 
+def test_what_was_queued_shows_nothing_of_the_time_after_it() -> None:
+    """A queue that was full from some moment on is known up to there; the rest waits for an event of later."""
+    known = Continuity()
+    list(known.connected(0, resumed=False))
+    list(known.event(FRONT, "a", 7, 5))
+    list(known.disconnected(10))
+    list(known.connected(60, resumed=True))
+    assert list(known.event(FRONT, "a", 8, 30)) == [HoleRow(FRONT, 10, 10), HoleRow(FRONT, 30, 60)]
+    assert list(known.event(FRONT, "a", 10, 61)) == [HoleRow(FRONT, 30, 61)]
+
+
+def test_a_scope_that_began_while_away_shows_nothing_of_the_one_before() -> None:
+    """The end of an older session may be missing, however well a new one runs on; a scope's hole is its own."""
+    known = Continuity()
+    list(known.connected(0, resumed=False))
+    list(known.event(FRONT, "a", 7, 5))
+    list(known.event(FRONT, "b", 1, 8))
+    list(known.disconnected(10))
+    list(known.connected(60, resumed=True))
+    assert [list(known.event(FRONT, "c", number, 60 + number)) for number in (1, 2)] == [[], []]
+    assert list(known.event(FRONT, "b", 2, 63)) == [HoleRow(FRONT, 10, 10)]
+    assert list(known.event(FRONT, "a", 9, 64)) == [HoleRow(FRONT, 5, 64)]
+
+
+def test_another_process_goes_on() -> None:
+    """What a process leaves is as good as its memory where the broker kept the session; else nothing of it holds."""
+    known = Continuity()
+    assert known.save() is None
+    list(known.connected(0, resumed=False))
+    list(known.event(FRONT, "a", 7, 5))
+    list(known.disconnected(10))
+    saved = msgspec.json.decode(msgspec.json.encode(known.save()), type=SavedContinuity)
+    after, anew = Continuity(), Continuity()
+    after.restore(saved)
+    anew.restore(saved)
+    assert list(after.connected(60, resumed=True)) == [ReceivedRow(0, 60), HoleRow(FRONT, 10, 60)]
+    assert list(after.event(FRONT, "a", 8, 61)) == [HoleRow(FRONT, 10, 10)]
+    assert list(anew.connected(60, resumed=False)) == []
+    assert list(anew.tick(70)) == [ReceivedRow(60, 70)]
+
+
 def test_a_new_session_begins_a_new_stretch() -> None:
     """With a clean session the time away is never known, and numbers that jumped meanwhile are no further hole."""
     known = Continuity()
@@ -68,4 +111,4 @@ def test_scopes_are_bounded() -> None:
     known = Continuity()
     for scope in range(10 * SCOPES_MAX):
         list(known.event(FRONT, str(scope), 1, scope))
-    assert len(known._numbers[FRONT]) == SCOPES_MAX
+    assert len(known._last[FRONT]) == SCOPES_MAX

@@ -11,7 +11,7 @@ import trio
 
 from support.mosquitto import subscribed
 from support.processes import in_background, running
-from web.helpers import BOX, CAMERA, PASSWORD, Json, ago, site
+from web.helpers import BOX, CAMERA, PASSWORD, Json, ago, served, site
 
 CAMERA_PATH = f"/api/camera/{BOX}/{CAMERA}"
 
@@ -93,6 +93,26 @@ async def test_a_restart_forgets_nothing(tmp_path: Path) -> None:
         lanes = await page.wait(CAMERA_PATH, lambda lanes: lanes["analysed"][-1][2] == "analysed")
         assert "engaged" in [part[2] for part in lanes["engagement"]]
         assert kinds(lanes).count("not_known") >= 1
+
+
+@pytest.mark.parametrize(("protocol", "is_known"), [("5", True), ("3.1.1", False)])
+async def test_what_was_published_while_the_page_was_away(
+    tmp_path: Path,
+    protocol: str,
+    is_known: bool,  # noqa: FBT001 - pytest's own way
+) -> None:
+    """A broker of MQTT 5 keeps it, and the numbers show that all of it came; of 3.1.1 that time is not known."""
+    async with site(tmp_path, mqtt={"protocol": protocol}) as page:
+        await page.status()
+        await page.event("engagement.updated", {"state": "neutral"})
+        await page.wait(CAMERA_PATH, lambda lanes: lanes["engagement"][-1][2] == "neutral")
+        await page.stop()
+        await page.event("engagement.updated", {"state": "engaged"})
+        async with served(tmp_path, page.broker, page.publisher, page.number) as after:
+            await after.event("engagement.updated", {"state": "disengaged"})
+            lanes = await after.wait(CAMERA_PATH, lambda lanes: lanes["engagement"][-1][2] == "disengaged")
+    assert ("engaged" in [part[2] for part in lanes["engagement"]]) == is_known
+    assert kinds(lanes) == (["not_known", "analysed"] if is_known else ["not_known", "analysed"] * 2)
 
 
 async def test_only_who_is_logged_in_may_act(tmp_path: Path) -> None:

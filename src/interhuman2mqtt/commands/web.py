@@ -12,7 +12,6 @@ import trio
 from msgspec import structs
 
 from interhuman2mqtt import exit_codes
-from interhuman2mqtt.commands.watch_subscription import settings_for
 from interhuman2mqtt.config import Log, Mqtt, Web, secrets, units, urls
 from interhuman2mqtt.config import loader as configfile
 from interhuman2mqtt.config.problems import BadValueError
@@ -25,6 +24,7 @@ from interhuman2mqtt.web.acting import Acting
 from interhuman2mqtt.web.actions import Actions
 from interhuman2mqtt.web.app import App
 from interhuman2mqtt.web.auth import Logins
+from interhuman2mqtt.web.broker_session import BrokerSession
 from interhuman2mqtt.web.browser import BrowserCamera
 from interhuman2mqtt.web.browsers import Browsers
 from interhuman2mqtt.web.consumer import consume
@@ -146,6 +146,9 @@ def _settings(options: Options) -> Settings:
 async def _run(settings: Settings, listen: Listen, password: str | None, folder: Path, history: History) -> int:
     web, base = settings.web, settings.mqtt.base_topic
     page = Page(base, history, keep=web.keep, max_size=web.max_size, rationale=web.rationale)
+    broker_session = BrokerSession(folder)
+    if broker_session.continuity is not None:
+        page.restore(broker_session.continuity)
     actions = Actions(base)
     secure = listen.tls or web.behind_proxy
     logins = Logins(password, time.monotonic)
@@ -168,8 +171,17 @@ async def _run(settings: Settings, listen: Listen, password: str | None, folder:
                 nursery.cancel_scope.cancel()
                 return exit_codes.UNAVAILABLE  # noqa: ASYNC121 - cancelled just before
             log.info("the page is served", url=listen.url)
-            connect = settings_for(settings.mqtt, "web")
+            connect = broker_session.settings(settings.mqtt, web.keep)
             nursery.start_soon(partial(consume, connect, base, page, actions, may_act=password is not None))
             await anext(signals)
             nursery.cancel_scope.cancel()
+        await _stop(page, broker_session)
     return 0
+
+
+async def _stop(page: Page, broker_session: BrokerSession) -> None:
+    """Write what is known, so that the next process can go on where this one ends."""
+    try:
+        broker_session.save(await page.stop())
+    except OSError as error:
+        log.warning("the last moments are not written, and will not be known", detail=str(error))

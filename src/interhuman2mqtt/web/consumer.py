@@ -3,7 +3,8 @@
 import trio
 
 from interhuman2mqtt.commands.watch_model import filters
-from interhuman2mqtt.commands.watch_subscription import PAUSES, subscribed
+from interhuman2mqtt.commands.watch_subscription import PAUSES, subscribe
+from interhuman2mqtt.publish.mqtt import connect as mqtt
 from interhuman2mqtt.publish.mqtt.connect import ConnectSettings
 from interhuman2mqtt.publish.mqtt.types import IncomingMessage
 from interhuman2mqtt.supervisor import BugBudget, Health, RetryInfo, keep_running
@@ -29,9 +30,13 @@ async def consume(settings: ConnectSettings, base: str, page: Page, actions: Act
     async def connect(health: Health) -> bool:
         page.forget_current()
         topics = [*filters(base), *(actions.filters if may_act else [])]
-        async with subscribed(settings, topics, receive) as connection:
+        async with mqtt.connected(settings) as connection:
+            if connection.is_resumed:  # what was queued comes at once
+                page.connected(resumed=True)
+            await subscribe(connection, settings, topics, receive)
             health.healthy()
-            page.connected(resumed=False)
+            if not connection.is_resumed:
+                page.connected(resumed=False)
             actions.use(connection)
             try:
                 await trio.sleep_forever()

@@ -12,7 +12,7 @@ import trio
 from interhuman2mqtt.commands.watch_model import BRIDGE, Fleet, Place, place
 from interhuman2mqtt.publish.mqtt.types import IncomingMessage
 from interhuman2mqtt.runtime.blocking import Blocking
-from interhuman2mqtt.web.continuity import Continuity
+from interhuman2mqtt.web.continuity import Continuity, SavedContinuity
 from interhuman2mqtt.web.fleet import camera_json, summary
 from interhuman2mqtt.web.history import FAULTS, History
 from interhuman2mqtt.web.ingest import Ingest
@@ -145,6 +145,21 @@ class Page:
         self._note(self._continuity.disconnected(self._clock()))
         self._set_broker("not connected", detail)
 
+    def restore(self, saved: SavedContinuity) -> None:
+        """Go on where another process ended, should the broker have kept our session."""
+        self._continuity.restore(saved)
+
+    async def stop(self) -> SavedContinuity | None:
+        """Write what is not written yet; return what the next process needs to go on.
+
+        Raises:
+            OSError: The disk hangs or is full.
+        """
+        self._note(self._continuity.disconnected(self._clock()))
+        rows, self._pending = self._pending, []
+        await self.use(partial(self.history.write, rows))
+        return self._continuity.save()
+
     def live(self) -> list[tuple[float, float]]:
         """Return the stretch of received messages that lasts until now, which the history has a little later."""
         return self._continuity.live(self._clock())
@@ -167,7 +182,8 @@ class Page:
             event, rows = self._ingest.event(key, payload)
             self._note(rows)
             if event is not None and (number := event.scope_and_number) is not None:
-                self._note(self._continuity.event(key, *number, self._clock()))
+                at = min(event.received_at.timestamp(), self._clock())
+                self._note(self._continuity.event(key, *number, at))
         elif where.about == "status":
             self._note(self._ingest.status(key, payload)[1])
         elif where.about == "state/signals" and retained:
