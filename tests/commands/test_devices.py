@@ -201,7 +201,19 @@ def test_it_can_be_pasted(roots: Roots, driver: Driver, tmp_path: Path) -> None:
     assert [camera.microphone for camera in cameras.values()] == ["alsa:hw:CARD=C920,DEV=0", None]
     assert list(cameras) == ["hd-pro-webcam-c920", "hd-pro-webcam-c920-2"]
     assert {(camera.size, camera.fps) for camera in cameras.values()} == {((1280, 720), 30)}
-    assert '# PCH: USB Audio: microphone = "alsa:hw:CARD=PCH,DEV=0"' in text
+    assert '# PCH: USB Audio: microphone = "alsa:hw:CARD=PCH,DEV=0", or a source of its own' in text
+
+
+def test_microphones_alone_can_be_pasted(roots: Roots, tmp_path: Path) -> None:
+    """Where there is no camera they are sources of their own, and the TOML has no mistake."""
+    plug_microphone(roots, 1, "1-1.4")
+    plug_microphone(roots, 0, None)
+    text = listing(roots, as_toml=True)
+    (tmp_path / "c.toml").write_text(f'[interhuman]\napi_key = {{ env = "API_KEY" }}\n{text}')
+    cameras = loader.load([tmp_path / "c.toml"], "lobby-1").cameras
+    assert {camera.source for camera in cameras.values()} == {"alsa:hw:CARD=C920,DEV=0", "alsa:hw:CARD=PCH,DEV=0"}
+    assert all(camera.is_audio_only for camera in cameras.values())
+    assert 'alone: source = "alsa:hw:CARD=PCH,DEV=0", model = "inter-2-audio"' in listing(roots)
 
 
 def test_a_range_of_sizes(roots: Roots, driver: Driver) -> None:

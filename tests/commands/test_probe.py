@@ -129,10 +129,12 @@ def _configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ("ftp://10.0.0.5/x", {}, 2, "must begin with rtsp://"),
         ("test:", {"microphone": "hw:1"}, 2, "must be an audio device"),
         ("frnt", {}, 2, 'did you mean "front"?'),
+        ("front", {"audio_only": True}, 2, "is a camera of the configuration"),
+        ("alsa:hw:99,0", {}, 69, "not_found: microphone alsa:hw:99,0"),
         ("v4l2:/dev/video99", {}, 69, "interhuman2mqtt devices"),
     ],
 )
-def test_what_cannot_be_probed(tmp_path: Path, source: str, changes: dict[str, str], status: int, said: str) -> None:
+def test_what_cannot_be_probed(tmp_path: Path, source: str, changes: dict[str, object], status: int, said: str) -> None:
     """Each with the remedy, and without the password that was in the wrong place."""
     found, text = asked(tmp_path, source, **changes)
     assert (found, said in text) == (status, True), text
@@ -146,6 +148,16 @@ def test_it_lasts_for_a_span(seconds: str, capsys: pytest.CaptureFixture[str]) -
         main(["probe", "test:", "--seconds", seconds])
     assert end.value.code == 2
     assert f"'{seconds}' is not a number of seconds from 1 to 3600" in capsys.readouterr().err
+
+
+def test_audio_alone(tmp_path: Path) -> None:
+    """Of a film the video is not used; a second is measured as a group of pictures is."""
+    status, text = asked(tmp_path, f"file:{SMALL.path()}", audio_only=True)
+    assert status == 0
+    assert "aac 48000 Hz (copied), audio only" in text
+    assert "video       none: its audio alone is used" in text
+    assert "key frames" not in text
+    assert "chunks      of 2" in text
 
 
 def test_a_paused_camera_is_not_opened(tmp_path: Path) -> None:

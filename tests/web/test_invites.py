@@ -13,12 +13,16 @@ import trio
 from starlette.requests import Request
 
 from interhuman2mqtt.commands import invite as command
+from interhuman2mqtt.commands.watch_model import BRIDGE, Camera, Fleet, Place
 from interhuman2mqtt.config import Web
 from interhuman2mqtt.errors import ConfigError
+from interhuman2mqtt.web.fleet import camera_json
 from interhuman2mqtt.web.http import RequestError
 from interhuman2mqtt.web.invites import Invite, Invites, Kind, Named
 from interhuman2mqtt.web.links import HEADER, Links
+from interhuman2mqtt.web.recent import RecentHours
 from interhuman2mqtt.web.room import room_json
+from interhuman2mqtt.web.rows import CameraKey
 from support.mosquitto import subscribed
 from support.processes import in_background
 from web.helpers import BOX, CAMERA, PASSWORD, Site, site
@@ -161,6 +165,17 @@ def test_off_is_only_what_somebody_wants_so(
     """A camera that is away for now, or of which nothing is known, is never shown as off."""
     page = room_json(Named("1", room()), card, is_connected=is_connected)
     assert (page["is"], page["paused"]) == shown
+
+
+@pytest.mark.parametrize(("model", "audio_only"), [("inter-2", False), ("inter-2-audio", True), (None, False)])
+def test_a_microphone_is_called_one(model: str | None, audio_only: bool) -> None:  # noqa: FBT001 - a case
+    """What a box publishes of a camera's model decides whether its pages speak of a microphone."""
+    fleet, key = Fleet(), CameraKey(BOX, CAMERA)
+    config = {"cameras": {CAMERA: {"model": model} if model else {}}}
+    fleet.apply(Place(BOX, BRIDGE, "info"), json.dumps({"version": "1", "config": config}).encode())
+    fleet.boxes[BOX].cameras[CAMERA] = Camera()
+    card = camera_json(fleet, key, RecentHours(), 0.0)
+    assert room_json(Named("1", room()), card, is_connected=True)["audio_only"] == audio_only
 
 
 async def test_a_room_is_seen_and_paused_without_a_login(tmp_path: Path) -> None:

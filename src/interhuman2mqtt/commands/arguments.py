@@ -157,6 +157,9 @@ def _add_probe(commands: "Commands") -> None:
     probe.add_argument("--password-env", metavar="NAME", help="or in which environment variable")
     probe.add_argument("--transport", choices=["tcp", "udp"], default="tcp", help="of RTSP; default: %(default)s")
     probe.add_argument("--microphone", metavar="DEVICE", help="a sound device beside it, such as alsa:hw:1,0")
+    probe.add_argument(
+        "--audio-only", action="store_true", help='as with model = "inter-2-audio", which opens no video'
+    )
     add_config(probe)
     probe.set_defaults(command=_probe)
 
@@ -239,6 +242,7 @@ def _probe(parsed: argparse.Namespace) -> int:
         password_file=parsed.password_file,
         transport=parsed.transport,
         microphone=parsed.microphone,
+        audio_only=parsed.audio_only,
         config=parsed.config,
         box=parsed.box,
         as_json=parsed.json,

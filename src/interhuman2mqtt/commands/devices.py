@@ -15,6 +15,7 @@ from interhuman2mqtt.capture.v4l2_formats import Format, NotACamera, formats
 from interhuman2mqtt.capture.v4l2_mode import Wanted, choose_mode
 from interhuman2mqtt.commands.alsa_devices import PROC, Microphone, microphones
 from interhuman2mqtt.commands.device_holders import holders
+from interhuman2mqtt.config.model import AUDIO_MODELS
 from interhuman2mqtt.runtime.sanitize import clean_lines
 
 NOTHING = """no camera and no microphone was found. What to look at:
@@ -127,7 +128,16 @@ def toml(cameras_found: Iterable[Camera], microphones_found: Iterable[Microphone
     text = tomli_w.dumps({"cameras": tables}) if tables else ""
     taken = {camera.microphone for camera in cameras_found}
     spare = [each for each in microphones_found if each.microphone not in taken]
-    return "\n".join([text.strip(), *(f'# {each.label}: microphone = "{each.microphone}"' for each in spare)]).strip()
+    if not tables:
+        for each in spare:
+            tables[_name(each.label, tables)] = _alone(each)
+        return tomli_w.dumps({"cameras": tables}).strip()
+    beside = 'or a source of its own, for model = "inter-2-audio"'
+    return "\n".join([text.strip(), *(f'# {each.label}: microphone = "{each.microphone}", {beside}' for each in spare)])
+
+
+def _alone(microphone: Microphone) -> dict[str, object]:
+    return {"name": microphone.label, "source": microphone.microphone, "model": AUDIO_MODELS[0]}
 
 
 def _table(camera: Camera) -> dict[str, object]:
@@ -165,4 +175,5 @@ def _microphone_lines(microphones_found: Iterable[Microphone]) -> Iterator[str]:
     for each in microphones_found:
         yield f'{each.label}{" (in use)" if each.in_use else ""}\n  microphone = "{each.microphone}"'
         yield f"    or {each.numbered}"
+        yield f'  alone: source = "{each.microphone}", model = "{AUDIO_MODELS[0]}"'
         yield from (f"  {offered}" for offered in each.formats)

@@ -8,7 +8,7 @@ from typing import TextIO
 import trio
 
 from interhuman2mqtt import exit_codes
-from interhuman2mqtt.cameras.capture_task import open_command
+from interhuman2mqtt.cameras.capture_task import open_command, opened_source
 from interhuman2mqtt.capture import alsa, ipc, v4l2
 from interhuman2mqtt.commands import doctor_broker, doctor_checks, restart
 from interhuman2mqtt.commands.device_holders import holders
@@ -110,12 +110,17 @@ async def _check_camera(camera: CameraConfig, places: trio.CapacityLimiter) -> C
             measured = await measure(open_command(camera), 0.0)
     except Outage as outage:
         if outage.reason is Reason.BUSY:
-            device = v4l2.find_device(camera.source.removeprefix("v4l2:"))
-            return await trio.to_thread.run_sync(busy, name, device, outage)
+            return await trio.to_thread.run_sync(busy, name, _device(opened_source(camera)), outage)
         return down(name, outage)
     if missing := measured.audio_missing:
         return await trio.to_thread.run_sync(without_sound, name, camera, missing)
-    return ok(name, f"{measured.description}, a key frame every {measured.gop:g} s")
+    return ok(name, measured.description + (f", a key frame every {measured.gop:g} s" if measured.video else ""))
+
+
+def _device(source: str) -> Path:
+    """Return the file of a device that is opened by this source."""
+    scheme, _, rest = source.partition(":")
+    return (alsa.device_node(rest) or Path(rest)) if scheme == "alsa" else v4l2.find_device(rest)
 
 
 def without_sound(name: str, camera: CameraConfig, missing: ipc.AudioFault) -> Check:

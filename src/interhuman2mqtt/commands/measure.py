@@ -193,6 +193,8 @@ class _Measuring:
 
 def why(command: ipc.Open, opened: ipc.Opened, repairs: dict[str, int]) -> str:
     """Return why the video is copied, or encoded, and what would spare that."""
+    if opened.video is None:
+        return "its audio alone is used"
     if opened.video_copied:
         return "H.264 is sent as it is"
     if opened.video != "h264":

@@ -19,13 +19,14 @@ from interhuman2mqtt.commands.measure import CHUNK, Measured, measure
 from interhuman2mqtt.commands.pause import why_paused
 from interhuman2mqtt.config import loader as configfile
 from interhuman2mqtt.config import urls
+from interhuman2mqtt.config.model import AUDIO_MODELS, MODELS
 from interhuman2mqtt.config.problems import BadValueError, ConfigFileError, did_you_mean, shown
 from interhuman2mqtt.errors import Outage, Reason
 from interhuman2mqtt.runtime import log
 from interhuman2mqtt.runtime.redaction import redact, register_secret
 from interhuman2mqtt.runtime.sanitize import clean_lines
 
-SOURCES = "rtsp://HOST/PATH, v4l2:/dev/video0, file:/PATH, test:"
+SOURCES = "rtsp://HOST/PATH, v4l2:/dev/video0, alsa:hw:1,0, file:/PATH, test:"
 CREDENTIALS = "give the user name by --username, and the password by --password-file, --password-env or when asked"
 
 
@@ -40,6 +41,8 @@ class Options(Struct, frozen=True, kw_only=True):
     password_file: str | None
     transport: str
     microphone: str | None
+    audio_only: bool = False
+    """As for a model that analyses audio alone; a microphone is opened for nothing else."""
     config: Sequence[Path]
     box: str | None
     as_json: bool
@@ -111,6 +114,7 @@ def _plan(options: Options, err: TextIO) -> Plan:
             password=password,
             transport="udp" if options.transport == "udp" else "tcp",
             microphone=options.microphone,
+            model=AUDIO_MODELS[0] if options.audio_only or options.source.startswith("alsa:") else MODELS[0],
         )
     )
     if options.username is not None and password is None:
@@ -119,7 +123,8 @@ def _plan(options: Options, err: TextIO) -> Plan:
 
 
 def _configured(options: Options) -> Plan:
-    if any((options.username, options.password_env, options.password_file, options.microphone)):
+    given = options.username, options.password_env, options.password_file, options.microphone, options.audio_only
+    if any(given):
         raise Unusable(f"{shown(options.source)} is a camera of the configuration: what belongs to it stands there")
     try:
         loaded = configfile.load(configfile.find(options.config), options.box)
@@ -175,13 +180,16 @@ def lines(source: str, measured: Measured) -> list[str]:
     if missing := measured.audio_missing:
         what_to_do = remedy(Outage(missing.reason, missing.detail))
         sound = f"silence, since {missing.reason.value}: {redact(missing.detail)}\n{'':12}-> {what_to_do}"
+    video = [
+        f"video       {measured.video}, {copied}: {measured.why}",
+        f"frames      {measured.fps:g} a second",
+        f"key frames  every {measured.gop:g} s, {measured.gop_longest:g} s at most",
+    ]
     repairs = ", ".join(f"{rule} {count}" for rule, count in sorted(measured.repairs.items()))
     return [
         f"source      {source}",
         f"opened      in {measured.opened_in:g} s: {measured.description}",
-        f"video       {measured.video}, {copied}: {measured.why}",
-        f"frames      {measured.fps:g} a second",
-        f"key frames  every {measured.gop:g} s, {measured.gop_longest:g} s at most",
+        *(video if measured.video is not None else ["video       none: its audio alone is used"]),
         f"chunks      of {measured.chunk:g} s, {measured.chunk_longest:g} s at most",
         f"audio       {sound}",
         f"bitrate     {measured.bitrate / 1e6:.2f} Mbit/s",

@@ -53,6 +53,14 @@ class Info(Struct, frozen=True):
     config_hash: str = "?"
     files_hash: str = "?"
     boot_id: str = ""
+    config: dict[str, Any] = {}
+
+    def model_of(self, camera: str) -> str | None:
+        """Return the model of a camera, as far as it is told."""
+        cameras = self.config.get("cameras")
+        keys = cameras.get(camera) if isinstance(cameras, dict) else None
+        model = keys.get("model") if isinstance(keys, dict) else None
+        return model if isinstance(model, str) else None
 
 
 class Health(Struct, frozen=True):

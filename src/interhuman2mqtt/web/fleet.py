@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from interhuman2mqtt.commands.watch_model import Box, Camera, Fleet
+from interhuman2mqtt.config.model import AUDIO_MODELS
 from interhuman2mqtt.web.recent import RecentHours
 from interhuman2mqtt.web.rows import CameraKey
 from interhuman2mqtt.web.timeline import GAP, NOT_KNOWN, Stretch, share
@@ -48,6 +49,7 @@ def camera_json(fleet: Fleet, key: CameraKey, recent: RecentHours, now: float) -
         "behind": _counters(box, key.name).get("lag_seconds") if is_seen else None,
         "last_media_at": status.last_media_at.timestamp() if status is not None and status.last_media_at else None,
         "needs_somebody": _needs_somebody(box, camera, now),
+        "audio_only": box.info is not None and box.info.model_of(key.name) in AUDIO_MODELS,
         "ribbon": [ribbon_part(one) for one in recent.ribbon(key, (now - HOUR_S, now))],
     }
 

@@ -88,6 +88,7 @@ def room_json(named: Named, card: dict[str, Any], *, is_connected: bool) -> dict
         "box": named.invite.box,
         "camera": named.invite.camera,
         "is": shown,
+        "audio_only": card.get("audio_only", False),
         "paused": shown == "off" and state == "paused",
         "reason": reason if shown in {"off", "trouble"} else None,
         "since": card.get("since") if shown != "unknown" else None,

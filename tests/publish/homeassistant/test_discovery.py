@@ -130,6 +130,14 @@ def test_missing_audio_is_a_problem() -> None:
         assert silent["components"]["audio_missing"] == {"platform": "binary_sensor"}
 
 
+def test_a_microphone_has_no_picture() -> None:
+    """Of audio alone there is no snapshot, and nothing that streams on without it."""
+    heard = payloads(CONFIGS["only sound"])[FRONT]["components"]
+    assert [key for key in ("snapshot", "take_snapshot", "audio_missing") if len(heard[key]) > 1] == []
+    assert heard["pause"]["icon"] == "mdi:microphone-off"
+    assert list(heard) == list(payloads(CONFIGS["usual"])[FRONT]["components"])
+
+
 def test_signals_that_the_model_does_not_tell() -> None:
     """Every signal type is there; those that the model is not known to tell are not shown at first."""
 

@@ -176,9 +176,7 @@ def _status(subject: CameraSubject) -> dict[str, Json]:
             **subject.status(template(f"(value_json.reason or '{HEALTHY}')", f"'{HEALTHY}'")),
             **DIAGNOSTIC,
         ),
-        "audio_missing": _audio_missing(subject)
-        if subject.camera.audio not in {"none", "silence"}
-        else removed("binary_sensor"),
+        "audio_missing": _audio_missing(subject) if _may_miss_audio(subject.camera) else removed("binary_sensor"),
         "session": entity(
             "sensor",
             "session",
@@ -187,6 +185,11 @@ def _status(subject: CameraSubject) -> dict[str, Json]:
             **DIAGNOSTIC,
         ),
     }
+
+
+def _may_miss_audio(camera: CameraConfig) -> bool:
+    """Decide whether it streams on without its audio; one that is used for that alone does not."""
+    return camera.audio not in {"none", "silence"} and not camera.is_audio_only
 
 
 def _audio_missing(subject: CameraSubject) -> Json:
@@ -226,6 +229,7 @@ def _counter(subject: CameraSubject, key: str, name: str, counter: str, **option
 
 def _controls(subject: CameraSubject) -> dict[str, Json]:
     entity, takes = subject.scope.entity, subject.takes_requests
+    is_seen = takes and not subject.camera.is_audio_only
     snapshot: Json = {"image_topic": subject.topic("snapshot"), "content_type": "image/jpeg", **subject.always}
     return {
         "pause": _pause(subject) if takes else removed("switch"),
@@ -235,9 +239,9 @@ def _controls(subject: CameraSubject) -> dict[str, Json]:
         if takes
         else removed("button"),
         "take_snapshot": entity("button", "take_snapshot", "Take snapshot", **subject.requesting("snapshot"))
-        if takes
+        if is_seen
         else removed("button"),
-        "snapshot": entity("image", "snapshot", "Snapshot", **snapshot) if takes else removed("image"),
+        "snapshot": entity("image", "snapshot", "Snapshot", **snapshot) if is_seen else removed("image"),
     }
 
 
@@ -249,6 +253,6 @@ def _pause(subject: CameraSubject) -> Json:
         "Pause",
         command_topic=subject.topic("pause/set"),
         retain=False,
-        icon="mdi:eye-off",
+        icon="mdi:microphone-off" if subject.camera.is_audio_only else "mdi:eye-off",
         **subject.status(template("('ON' if value_json.state == 'paused' else 'OFF')")),
     )

@@ -92,10 +92,11 @@ export class CameraView {
       h("div", null, camera.state === "streaming" ? camera.signals.join(", ") || say("no_signal") : `${(camera.reason ?? "").replaceAll("_", " ")}${camera.since ? ` ${say("for", { span: span(now - camera.since) })}` : ""}`),
       camera.detail ? h("p", { class: camera.needs_somebody ? "trouble" : "quiet" }, camera.detail) : null,
       scores ? h("dl", null, this.data.quality_names.map((name, index) => scores[index + 1] === null ? null : [h("dt", null, say(name)), h("dd", null, number(scores[index + 1]))])) : null,
+      camera.audio_only ? h("p", { class: "quiet" }, say("audio_only")) : null,
       camera.behind === null ? null : h("p", { class: "quiet" }, `${span(camera.behind)} ${say("behind")}`),
       camera.last_media_at ? h("p", { class: "quiet" }, `${say("last_media")} ${clock(camera.last_media_at, true)}`) : null,
       session.password_set ? h("div", { class: "row" }, act(is_paused ? "resume" : "pause", own, is_paused ? "resume" : "pause"), act("pause", { box: this.box }, "pause_box"), act("resume", { box: this.box }, "resume_box"),
-        h("button", { type: "button", "data-act": "snapshot", disabled: !session.authenticated || camera.state !== "streaming", onclick: () => this.snapshot.take(own) }, say("snapshot")),
+        camera.audio_only ? null : h("button", { type: "button", "data-act": "snapshot", disabled: !session.authenticated || camera.state !== "streaming", onclick: () => this.snapshot.take(own) }, say("snapshot")),
         h("button", { type: "button", "data-act": "forget", disabled: !session.authenticated, onclick: () => forget(own, this.range, () => this.load()) }, say("forget"))) : null));
   }
 

@@ -12,7 +12,9 @@ function show(now) {
   room = now;
   node("camera").textContent = `${now.camera} · ${now.box}`;
   node("is").dataset.is = now.is;
-  node("is").textContent = say(`room_${now.is}`);
+  const words = now.audio_only ? "microphone" : "room";
+  node("is").textContent = say(`${words}_${now.is}`);
+  node("pause").textContent = say(`${words}_pause`);
   const since = now.since === null ? "" : say("room_since", { time: clock(now.since) });
   node("why").textContent = [now.reason && say(now.reason), since].filter(Boolean).join(" · ");
   node("pause").hidden = now.paused;
