@@ -7,9 +7,10 @@ from msgspec import Struct, structs
 
 from generate import vocabulary
 from generate.payloads import Definitions, Schema
+from interhuman2mqtt.backfill.filled import FILLED
 from interhuman2mqtt.cameras.gap_events import GAP
 from interhuman2mqtt.control.requests import COMMANDS, DATA, Request, Response
-from interhuman2mqtt.events import AudioGapData, CameraStatus, Event, GapData
+from interhuman2mqtt.events import AudioGapData, CameraStatus, Event, FilledData, GapData
 from interhuman2mqtt.publish import payloads
 from interhuman2mqtt.publish.payloads import BridgeHealth, BridgeInfo, BridgeState
 
@@ -74,7 +75,10 @@ def _of_cameras() -> Iterator[Channel]:
     yield Channel("status", f"{CAMERA}/status", said, _json(CameraStatus))
     said = "Every event, once and in order; the last level is the API's own type, or `coverage.gap`."
     yield Channel("event", f"{CAMERA}/event/{{type}}", said, event, retain=False)
-    said = "What was recorded and analysed later, with `origin` `upload`: nothing is to act on it. Changes no `state`."
+    said = (
+        "What was recorded and analysed later, with `origin` `upload`: nothing is to act on it. Changes no `state`. "
+        "`coverage.filled` says which range of which `coverage.gap` was analysed after all."
+    )
     yield Channel("late", f"{CAMERA}/late/{{type}}", said, event, retain=False)
     for name in payloads.NAMES:
         said, found = STATES[name]
@@ -108,7 +112,7 @@ def event(definitions: Definitions) -> Schema:
     """Return the envelope of all events, and what is in it: exactly that where the event is ours, else at least."""
     schema = definitions.ref(Event)
     ours = {"coverage.degraded": [definitions.ref(AudioGapData)]}
-    typed = {GAP: definitions.ref(GapData)}
+    typed = {GAP: definitions.ref(GapData), FILLED: definitions.ref(FilledData)}
     for name, known in vocabulary.KNOWN.items():
         beyond = {"description": vocabulary.BEYOND, "type": "object"}
         typed[name] = {"anyOf": [definitions.add(known.name, known.schema), *ours.get(name, []), beyond]}

@@ -21,6 +21,7 @@ import structlog
 import trio
 
 from interhuman2mqtt import health
+from interhuman2mqtt.backfill.spools import Spools
 from interhuman2mqtt.cameras.context import CameraContext
 from interhuman2mqtt.cameras.coverage import Coverage
 from interhuman2mqtt.cameras.fleet import Change, Fleet
@@ -148,7 +149,8 @@ class Daemon:
         )
         self._publisher = EventPublisher(self._topics, self._service.sender)
         self._home_assistant = HomeAssistant(self._topics, self._service)
-        self._camera_events = CameraEvents(box, boot_id, self._clock, self._publisher)
+        self._spools = Spools(state / "spool", self._clock)
+        self._camera_events = CameraEvents(box, boot_id, self._clock, self._publisher, self._spools)
         self._coverage = Coverage(state / "coverage.json", self._camera_events, self._clock)
         self._reloader = Reloader(load, self, notify)
         self._dispatcher = RequestDispatcher(
@@ -172,6 +174,7 @@ class Daemon:
         self._home_assistant.announce(self._running.config)
         services.start_soon(self._home_assistant.run)
         self._publish_info()
+        await self._keep_spools(self._running.config)
         self._resume()
         services.start_soon(self._coverage.keep)
         services.start_soon(self._follow_clock)
@@ -182,6 +185,10 @@ class Daemon:
         self._serve_metrics(services)
         self._notify.ready()
         log.info("started", box=self._running.config.box.id, cameras=list(self._running.config.cameras))
+
+    async def _keep_spools(self, config: Config) -> None:
+        """Delete what was spooled of cameras that are gone, or are not to be spooled any more."""
+        await self._spools.keep_only({name for name, camera in config.cameras.items() if camera.backfill is not None})
 
     def _resume(self) -> None:
         """Publish what an earlier life could not: the gap since, the ends of its signals; clear what else it left."""
@@ -230,6 +237,7 @@ class Daemon:
         change = await self._fleet.apply(config.cameras, self._new_context(config))
         self._running.replace(loaded)
         self._home_assistant.announce(self._running.config)
+        await self._keep_spools(config)
         for name in [name for name in before.cameras if name not in config.cameras]:
             self._coverage.forget(name)
             self._publisher.remove(name)
@@ -276,6 +284,7 @@ class Daemon:
             coverage=self._coverage,
             policy=self._policy,
             clock=self._clock,
+            spools=self._spools,
             publisher=self._publisher,
             heartbeats=self._heartbeats,
             program=self._stop_signals,
@@ -285,7 +294,7 @@ class Daemon:
 
     def _new_handlers(self) -> CommandHandlers:
         snapshots = SnapshotHandler(self._fleet, self._topics, self._publisher, self._service)
-        forgetting = ForgetHandler(self._publisher)
+        forgetting = ForgetHandler(self._publisher, self._spools)
         return CommandHandlers(self._fleet, self._policy, snapshots, forgetting, self._reloader, self._running)
 
     def _new_unix_socket(self) -> UnixSocketServer:

@@ -137,6 +137,8 @@ class Reason(StrEnum):
     """The daemon was stopped."""
     SECRET_MISSING = "secret_missing"  # noqa: S105 - a word, not a password
     """A credential, variable or file that the configuration names is not there or empty."""
+    DISK_FAILED = "disk_failed"
+    """A disk of this box is full, or cannot be read or written."""
     BUG = "bug"
     """An error of this program; its traceback is in the log."""
 

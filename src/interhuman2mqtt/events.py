@@ -82,6 +82,16 @@ class GapData(TypedDict):
     """None: nobody knows, because the machine was started anew and no clock ran through it."""
 
 
+class FilledData(TypedDict):
+    """`data` of a `coverage.filled`, which is ours: a range of a gap was analysed after all, by upload."""
+
+    gap: str
+    """The id of its `coverage.gap`."""
+    reason: Reason | None
+    """The gap's."""
+    seconds: float
+
+
 class AudioGapData(TypedDict):
     """`data` of a `coverage.degraded` of ours: silence was sent in place of audio."""
 

@@ -10,6 +10,7 @@ from typing import Any
 import trio
 
 from interhuman2mqtt import config
+from interhuman2mqtt.backfill.spools import Spools
 from interhuman2mqtt.cameras.context import CameraContext
 from interhuman2mqtt.cameras.coverage import Coverage, DatedGap
 from interhuman2mqtt.cameras.gaps import AudioGap
@@ -63,6 +64,10 @@ class RecordingPublisher:
             self.gaps.append(gap)
         self._wake()
 
+    async def wait_safe(self) -> None:
+        """All is safe here."""
+        await trio.lowlevel.checkpoint()
+
     def _wake(self) -> None:
         self._more.set()
         self._more = trio.Event()
@@ -113,6 +118,7 @@ def a_context(url: str, published: RecordingPublisher, **changes: Any) -> Camera
         coverage=Coverage(Path(os.devnull), published, CLOCK),
         policy=permissive_policy(),
         clock=CLOCK,
+        spools=Spools(NOWHERE, CLOCK),
         publisher=published,
         heartbeats=Heartbeats(),
         program=SignalHandler(lifeline=False),

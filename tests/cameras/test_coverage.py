@@ -11,6 +11,7 @@ from msgspec import UNSET
 from trio.testing import MockClock
 
 from cameras.helpers import RecordingPublisher
+from interhuman2mqtt.backfill.spools import Spools
 from interhuman2mqtt.cameras.coverage import SAVE_S, Coverage, DatedGap
 from interhuman2mqtt.cameras.coverage_file import FORMAT, STAMP
 from interhuman2mqtt.cameras.gap_events import CameraEvents
@@ -183,7 +184,8 @@ async def test_a_clock_that_never_gets_right(tmp_path: Path) -> None:
     third.coverage.settle_owed()
     unknown = DatedGap(at(10), None, Reason.POWER_CUT, None)
     assert [gap for _, gap in third.published if gap.seconds is None] == [unknown]
-    event = CameraEvents("lobby-1", "life", clocks.box_clock(), RecordingPublisher()).gap("front", unknown)
+    spools = Spools(tmp_path, clocks.box_clock())
+    event = CameraEvents("lobby-1", "life", clocks.box_clock(), RecordingPublisher(), spools).gap("front", unknown)
     assert (event.start_at, event.end_at, event.ranges_at, event.clock) == (at(10), None, UNSET, Clock.UNKNOWN)
     assert event.data == {"reason": "power_cut", "seconds": None}
 

@@ -107,6 +107,9 @@ async def cloud(folder: Path, *options: str) -> AsyncIterator[Cloud]:
 class Box:
     """`interhuman2mqtt run` as a process, with a configuration file of its own."""
 
+    program = "interhuman2mqtt"
+    """The module that is run."""
+
     def __init__(self, folder: Path, config: Json, env: Mapping[str, str] | None = None) -> None:
         self.folder = folder
         self.file = folder / "interhuman2mqtt.toml"
@@ -120,7 +123,7 @@ class Box:
 
     async def start(self) -> None:
         """Start it; it may still be starting when this returns."""
-        command = [sys.executable, "-m", "interhuman2mqtt", "run", "--config", str(self.file)]
+        command = [sys.executable, "-m", self.program, "run", "--config", str(self.file)]
         self._process = await start_process(command, self.environment)
 
     @property
@@ -185,9 +188,12 @@ class Box:
 
 
 @asynccontextmanager
-async def box(folder: Path, config: Json, env: Mapping[str, str] | None = None) -> AsyncIterator[Box]:
+async def box(
+    folder: Path, config: Json, env: Mapping[str, str] | None = None, program: str = "interhuman2mqtt"
+) -> AsyncIterator[Box]:
     """A daemon that was started, and is gone when the block ends."""
     started = Box(folder, config, env)
+    started.program = program
     try:
         await started.start()
         yield started

@@ -16,6 +16,7 @@ import structlog
 import trio
 
 from interhuman2mqtt import config
+from interhuman2mqtt.cameras.backfill_task import BackfillTask
 from interhuman2mqtt.cameras.capture_task import CaptureTask, opened_source
 from interhuman2mqtt.cameras.context import CameraContext, capture_of, session_of
 from interhuman2mqtt.cameras.counters import Counters
@@ -154,9 +155,12 @@ class Camera:
         with structlog.contextvars.bound_contextvars(camera=self.config.id):
             try:
                 with self._scope, Permit(self.config, self._context.policy) as permit:
-                    while not self._stopping:
-                        await self._wait_allowed(permit)
-                        await self._stream(permit)
+                    async with trio.open_nursery() as nursery:
+                        nursery.start_soon(self._fill, permit)
+                        while not self._stopping:
+                            await self._wait_allowed(permit)
+                            await self._stream(permit)
+                        nursery.cancel_scope.cancel()
             finally:
                 self.status.set_stopped(self._stopped_for)
 
@@ -173,6 +177,19 @@ class Camera:
         if self._current is None:
             raise SnapshotError(f"it is {status.state.value}: {status.detail or status.reason or 'it has just begun'}")
         return await self._current.take_snapshot(deliver)
+
+    async def _fill(self, permit: Permit) -> None:
+        """Upload what outages of the cloud left, if it is to be."""
+        if self.config.backfill is not None:
+            task = BackfillTask(
+                self.config,
+                self._context,
+                permit=permit,
+                status=self.status,
+                counters=self.counters,
+                bugs=self._bugs,
+            )
+            await task.run()
 
     async def _wait_allowed(self, permit: Permit) -> None:
         """Wait for the first decision, before which nothing begins, and then until one allows to stream.

@@ -32,6 +32,9 @@ BROWSER_PATIENCE_S = 15.0
 """So much longer than `buffer` a browser may send nothing, until its worker counts as hanging; the page ends it sooner.
 """
 
+SEGMENT_S = 30.0
+"""Of a segment of the spool. A crash costs one at most; each is a job of its own, with its own ends of signals."""
+
 
 class CaptureTask:
     """Keeps a worker that a session can pull from, and listens to it (`worker.WorkerListener`)."""
@@ -52,6 +55,7 @@ class CaptureTask:
         self._browser = BrowserListener(context.browsers, camera) if urls.is_browser(camera.source) else None
         self._must_encode = False
         """A browser's video turned out to be one that cannot be copied."""
+        self._spool = context.spools.of(camera.id) if camera.backfill is not None else None
 
     async def run(self, health: Health) -> bool:
         """Run one worker, from its start until its source fails, which is raised."""
@@ -110,6 +114,8 @@ class CaptureTask:
         health.healthy()
         self._has_failed = False
         self.worker = worker
+        if self._spool is not None:
+            self._spool.attach(worker)
         self._opened.set()
         self._released.clear()
         try:
@@ -117,6 +123,8 @@ class CaptureTask:
             with trio.move_on_after(LAST_MEDIA_S):
                 await self._released.wait()
         finally:
+            if self._spool is not None:
+                self._spool.detach()
             self._forget()
             self._set_audio_missing(None)
         outage = worker.outage or Outage(Reason.SOURCE_ENDED, "the source ended")
@@ -135,6 +143,16 @@ class CaptureTask:
     def heartbeat(self, before: ipc.WorkerHeartbeat | None, now: ipc.WorkerHeartbeat) -> None:
         """Count how the capture goes."""
         self._counters.add_heartbeat(before, now)
+
+    def spooled(self, report: ipc.Spooled | ipc.SpoolLost) -> None:
+        """Count what becomes of what is spooled."""
+        match report:
+            case ipc.Spooled(seconds=seconds):
+                self._counters.spooled_seconds += seconds
+            case ipc.SpoolLost(seconds=seconds):
+                self._counters.spool_lost_seconds += seconds
+        if self._spool is not None:
+            self._spool.written(report.detail if isinstance(report, ipc.SpoolLost) else None)
 
     def audio_missing(self, stall: AudioStall | None) -> None:
         """Publish that audio goes missing, once the source is open."""
@@ -226,5 +244,7 @@ def open_command(camera: config.CameraConfig) -> ipc.Open:
         audio_only=camera.is_audio_only,
         buffer_s=camera.buffer,
         buffer_max=camera.buffer_max,
+        may_spool=camera.backfill is not None,
+        segment_s=SEGMENT_S,
         verbose=log.is_enabled_for(logging.DEBUG),
     )

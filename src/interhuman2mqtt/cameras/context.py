@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
+from interhuman2mqtt.backfill.spools import Spools
 from interhuman2mqtt.cameras.coverage import Coverage
 from interhuman2mqtt.cameras.session_failures import AcceptedKeys
 from interhuman2mqtt.cameras.session_slots import SessionSlots
@@ -34,6 +35,13 @@ class Program(Protocol):
         """Note that its files are of another version by now; it ends in order, to be started anew."""
 
 
+class DurablePublisher(CameraPublisher, Protocol):
+    """Knows what would survive a crash, too."""
+
+    async def wait_safe(self) -> None:
+        """Wait until all events that were published are with the broker, or on the disk."""
+
+
 class CameraContext(NamedTuple):
     """The surroundings of a camera: the same for all cameras of a configuration."""
 
@@ -46,7 +54,8 @@ class CameraContext(NamedTuple):
     coverage: Coverage
     policy: Policy
     clock: BoxClock
-    publisher: CameraPublisher
+    spools: Spools
+    publisher: DurablePublisher
     heartbeats: Heartbeats
     program: Program
     bugs: int

@@ -31,6 +31,19 @@ class Counters:
         self.chunks_delivered = 0
         self.events = 0
         self.oddities = 0
+        self.spool_segments = 0
+        """Of what waits to be uploaded, as the next two."""
+        self.spool_bytes = 0
+        self.spool_seconds = 0.0
+        self.spooled_seconds = 0.0
+        self.spool_lost_seconds = 0.0
+        """Of media that the disk did not take, or that is too short for an upload."""
+        self.spool_dropped_seconds = 0.0
+        """Of media that was spooled, and became too old or too much."""
+        self.backfilled_seconds = 0.0
+        self.backfill_lost_seconds = 0.0
+        """Of media that may have been analysed, and the answer was lost."""
+        self.backfill_rejected_seconds = 0.0
         self.round_trip = 0.0
         """Seconds, of the newest ping."""
         self.repaired = BoundedCounter()

@@ -5,6 +5,7 @@ from typing import Any
 
 from msgspec import UNSET, structs
 
+from interhuman2mqtt.backfill.spools import Spools
 from interhuman2mqtt.cameras.context import CameraPublisher
 from interhuman2mqtt.cameras.coverage import DatedGap
 from interhuman2mqtt.cameras.gaps import AudioGap
@@ -20,10 +21,12 @@ class CameraEvents:
 
     Args:
         boot_id: The scope of their ids, which belong to no session.
+        spools: Remember gaps, which may be filled later.
     """
 
-    def __init__(self, box: str, boot_id: str, clock: BoxClock, publisher: CameraPublisher) -> None:
+    def __init__(self, box: str, boot_id: str, clock: BoxClock, publisher: CameraPublisher, spools: Spools) -> None:
         self._publisher = publisher
+        self._spools = spools
         self._box = box
         self._boot_id = boot_id
         self._clock = clock
@@ -33,6 +36,8 @@ class CameraEvents:
         """Publish a range of a camera's time that was not analysed, or not with its audio."""
         event = self.audio(camera, gap) if isinstance(gap, AudioGap) else self.gap(camera, gap)
         self._publisher.publish_event(event)
+        if isinstance(gap, DatedGap):
+            self._spools.add_gap(camera, event.id, gap.start_at, gap.seconds, gap.reason)
 
     def publish_signal_end(self, camera: str, signal: ActiveSignal) -> None:
         """Publish the end of a signal that an earlier life of this daemon left active."""

@@ -83,11 +83,18 @@ class SessionMemory(Protocol):
         """Note that the cloud opened a session."""
 
 
+class DeliveryListener(Protocol):
+    """The capture, which need not keep what arrived."""
+
+    def delivered(self, start_s: float, end_s: float) -> None:
+        """Note that this range of its timeline arrived, in seconds."""
+
+
 class SessionListener:
     """Listens to one session of a camera (`cloud.session_types.Observer`).
 
     Args:
-        capture: The capture that the session's media comes from; only its identity matters.
+        capture: The capture that the session's media comes from.
         health: Of the task that keeps the session.
     """
 
@@ -98,7 +105,7 @@ class SessionListener:
         status: StatusTracker,
         counters: Counters,
         *,
-        capture: object,
+        capture: DeliveryListener,
         recording: WorkerRecording,
         health: Health,
     ) -> None:
@@ -160,6 +167,7 @@ class SessionListener:
         self._counters.chunks_delivered += 1
         self._counters.round_trip = self._counters.round_trip if round_trip is None else round_trip
         self.made_progress |= self._resume.delivered(chunk.source_end)
+        self._capture.delivered(chunk.source_start, chunk.source_end)
         self._coverage.delivered(self._camera, self._capture, chunk)
 
     def rejected(self, chunk: MediaChunk) -> None:

@@ -1,5 +1,7 @@
 """A camera's second half: one session after another, for as long as there is a capture and a slot for it."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from uuid import uuid4
 
 import structlog
@@ -129,12 +131,27 @@ class SessionTask:
 
     async def _take_slot(self) -> None:
         slots = self._context.slots
-        if not slots.holds(self._camera.id) and not slots.is_free():
+        waits = not slots.holds(self._camera.id) and not slots.is_free()
+        if waits:
             if slots.is_learned:
                 self._status.set_waiting(Reason.CONCURRENCY_LIMIT, "the account has no session free for this camera")
             else:
                 self._status.set_waiting(Reason.MAX_SESSIONS, f"other cameras hold all {slots.limit} sessions")
-        await slots.acquire(self._camera.id, self._camera.priority)
+        with self._spool_held() if waits else nullcontext():
+            await slots.acquire(self._camera.id, self._camera.priority)
+
+    @contextmanager
+    def _spool_held(self) -> Iterator[None]:
+        """Spool nothing meanwhile: what is not streamed for want of a slot is no outage of the cloud."""
+        if self._camera.backfill is None:
+            yield
+            return
+        spool = self._context.spools.of(self._camera.id)
+        spool.hold(held=True)
+        try:
+            yield
+        finally:
+            spool.hold(held=False)
 
     async def _run_session(self, listener: SessionListener) -> SessionEnd:
         camera, context = self._camera, self._context

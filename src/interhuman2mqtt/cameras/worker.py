@@ -44,6 +44,9 @@ class WorkerListener(Protocol):
     def audio_missing(self, stall: AudioStall | None) -> None:
         """Note, again and again, why silence is sent in place of audio; None: audio is sent."""
 
+    def spooled(self, report: ipc.Spooled | ipc.SpoolLost) -> None:
+        """Note what became of a segment of the spool."""
+
 
 class CaptureProcess:
     """A running capture process."""
@@ -66,6 +69,7 @@ class CaptureProcess:
         self._process = process
         self._commands, self._to_send = trio.open_memory_channel[ipc.Command](COMMANDS)
         self._numbers = 0
+        self._spools = False
         self._answered = trio.Event()
 
     @property
@@ -108,6 +112,17 @@ class CaptureProcess:
     async def snapshot(self) -> SnapshotImage:
         """Return what the camera sees now; raise SnapshotError."""
         return await self._snapshots.request()
+
+    def delivered(self, start_s: float, end_s: float) -> None:
+        """Note that this range of the source's timeline arrived, and need not be spooled."""
+        if self._spools and not self.gone.is_set():
+            self.send_nowait(ipc.Delivered(start_s=start_s, end_s=end_s))
+
+    def spool(self, folder: str | None) -> None:
+        """Write what leaves the ring undelivered into this folder, from now on; None: nowhere."""
+        if not self.gone.is_set():
+            self._spools = True
+            self.send_nowait(ipc.Spool(folder=folder))
 
     def set_gone(self) -> None:
         """Wake whoever waits for a chunk or a snapshot: nothing more will come."""
@@ -217,16 +232,21 @@ class CaptureProcess:
                 self.ended.set()
                 self._answered.set()
             case ipc.WorkerHeartbeat():
-                if self._listener is not None:
-                    self._listener.heartbeat(self.stalls.heartbeat, frame)
-                self._log_new_repairs(frame.repairs)
-                self.stalls.observe(frame)
+                self._observe(frame)
             case ipc.Chunk() if recording := self.recordings.get(frame.recording):
                 recording.add(frame, payload)
+            case ipc.Spooled() | ipc.SpoolLost() if self._listener:
+                self._listener.spooled(frame)
             case ipc.Snapshot():
                 self._snapshots.resolve(frame, payload)
-            case ipc.Chunk():
+            case _:
                 pass  # of a recording that was dropped while it was on its way
+
+    def _observe(self, heartbeat: ipc.WorkerHeartbeat) -> None:
+        if self._listener is not None:
+            self._listener.heartbeat(self.stalls.heartbeat, heartbeat)
+        self._log_new_repairs(heartbeat.repairs)
+        self.stalls.observe(heartbeat)
 
     def _log_new_repairs(self, repairs: dict[str, int]) -> None:
         """Log each rule of repair once; how often it was applied is counted."""

@@ -99,7 +99,9 @@ def _ask_daemon(options: Options, span: Range) -> Step:
         return Step(Outcome.NOT_HERE if is_away else Outcome.FAILED, f"what the broker retains stays: {error}")
     if answer["status"] != "ok":
         return Step(Outcome.FAILED, f"what the broker retains stays: {answer['error']}")
-    return Step(Outcome.DONE, f"at the broker: {', '.join(answer['data']['cleared'])} are empty")
+    data = answer["data"]
+    spooled = f"{data['spooled_segments']} files of {data['spooled_seconds']:g} s were spooled, and are gone"
+    return Step(Outcome.DONE, f"at the broker: {', '.join(data['cleared'])} are empty; {spooled}")
 
 
 def _box_here(files: Sequence[Path]) -> str:

@@ -206,6 +206,12 @@ class CameraKeys(Struct, frozen=True, kw_only=True):
     """bytes"""
     replay: Annotated[float, value_types.duration("0s", "10m")] = 8.0
     """seconds"""
+    backfill: Annotated[int, value_types.size("64MiB", "1000GiB")] | None = None
+    """bytes that may be spooled while the cloud is away, and are uploaded afterwards; None: nothing is"""
+    backfill_max_age: Annotated[float, value_types.duration("1m", "30d")] = 86400.0
+    """seconds after which what is spooled is of no use"""
+    backfill_rate: Annotated[int, value_types.bitrate("50k", "1000M")] = 2_000_000
+    """bits a second at which it is uploaded"""
     schedule: tuple[Annotated[str, value_types.SCHEDULE], ...] = ()
     """Entries that `schedule.parse` reads; none: always."""
     budget: Budget | None = None

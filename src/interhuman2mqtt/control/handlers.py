@@ -10,6 +10,7 @@ import msgspec
 import structlog
 import trio
 
+from interhuman2mqtt.backfill.spools import Spools
 from interhuman2mqtt.cameras.fleet import Fleet
 from interhuman2mqtt.cameras.snapshot import SnapshotError, SnapshotImage
 from interhuman2mqtt.config import Config
@@ -121,22 +122,29 @@ class SnapshotHandler:
 
 
 class ForgetHandler:
-    """Forgets what this box keeps of a camera, which is what the broker retains for it.
+    """Forgets what this box keeps of a camera: what it has spooled, and what the broker retains for it.
 
-    Nothing else of people is kept on a box, but for the events that wait for a broker that is away. What keeps media
-    or events of a camera later has its place here, and gets the range too; what is retained is of now, whatever the
-    range: the next event of a camera that streams sets it anew.
+    Nothing else of people is kept on a box, but for the events that wait for a broker that is away. What is retained
+    is of now, whatever the range: the next event of a camera that streams sets it anew.
 
     Args:
         publisher: Clears what is retained.
+        spools: Have the media that is to be uploaded.
     """
 
-    def __init__(self, publisher: EventPublisher) -> None:
+    def __init__(self, publisher: EventPublisher, spools: Spools) -> None:
         self._publisher = publisher
+        self._spools = spools
 
-    async def forget(self, request: ForgetRequest) -> ForgetData:  # noqa: ASYNC124 - as the spool will have it
-        """Forget; return what was cleared."""
-        return {"cleared": self._publisher.forget(request.camera)}
+    async def forget(self, request: ForgetRequest) -> ForgetData:
+        """Forget; return what was cleared and deleted. Raises CommandError."""
+        cleared = self._publisher.forget(request.camera)
+        try:
+            gone = await self._spools.forget(request.camera, request.since, request.until)
+        except OSError as error:
+            what = f"what is spooled of {request.camera} may still be there: {error.strerror or error}"
+            raise CommandError(what, {"cleared": cleared}) from error
+        return {"cleared": cleared, "spooled_segments": gone.segments, "spooled_seconds": round(gone.seconds, 1)}
 
 
 class CommandHandlers:

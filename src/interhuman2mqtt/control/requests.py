@@ -190,6 +190,10 @@ class ForgetData(TypedDict):
 
     cleared: Sequence[str]
     """The retained topics that are empty now."""
+    spooled_segments: int
+    """Files of media that were deleted."""
+    spooled_seconds: float
+    """How long they were together."""
 
 
 class LogLevelData(TypedDict):

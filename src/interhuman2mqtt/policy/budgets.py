@@ -56,6 +56,10 @@ class Budgets:
             return None
         return self.meter.doubt or next((self._spent(account) for account in limited if self._left(account) <= 0), None)
 
+    def has_left(self, camera: str, seconds: float) -> bool:
+        """Return whether so much may be streamed today, and more than that."""
+        return self.why(camera) is None and all(self._left(account) > seconds for account in self._limited(camera))
+
     async def charge(self, camera: str, seconds: float) -> None:
         """Count media that is about to leave, and return once the disk knows of it.
 

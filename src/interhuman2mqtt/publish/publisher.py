@@ -133,6 +133,9 @@ class MessageSender(Protocol):
     def publish(self, message: Message) -> None:
         """Accept a message, in order. Never waits."""
 
+    async def wait_safe(self) -> None:
+        """Wait until no event that was accepted before would be lost in a crash."""
+
 
 class EventPublisher:
     """Publishes for all cameras of a box."""
@@ -153,6 +156,10 @@ class EventPublisher:
         self._sender.publish(self._topics.status(status))
         if status.state in {State.PAUSED, State.STOPPED} or status.reason in NOT_ALLOWED:
             self.clear(status.camera)
+
+    async def wait_safe(self) -> None:
+        """Wait until all events that were published are with the broker, or on the disk."""
+        await self._sender.wait_safe()
 
     def clear(self, camera: str) -> None:
         """Clear the retained states of a camera, and its retained snapshot: nothing is known of it any more."""

@@ -117,6 +117,10 @@ class OutboxSender:
             self._retained[message.topic] = message
         self._topic_throttle.put(message)
 
+    async def wait_safe(self) -> None:
+        """Wait until no event that was published before would be lost in a crash."""
+        await self._outbox.wait_safe()
+
     def repeat(self, first: Collection[str]) -> None:
         """Publish all that is retained but `bridge/state` once more, what is on the topics `first` before the rest."""
         held = [message for message in self._retained.values() if message.payload]

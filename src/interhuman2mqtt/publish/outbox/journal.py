@@ -103,6 +103,7 @@ class Journal:
         self._is_doubtful = False
         self._is_writing = False
         self._changed = Notifier()
+        self._settled = Notifier()
 
     @property
     def unwritten(self) -> int:
@@ -118,6 +119,11 @@ class Journal:
     def urgent(self) -> bool:
         """True while there is more to write than deletions, which may wait: a repeat carries the same id."""
         return bool(self._unwritten or self.topics.pending or self.signals.pending)
+
+    async def wait_safe(self, n: int) -> None:
+        """Wait until no row up to this number would be lost in a crash: each is on the disk, or left."""
+        while any(next(iter(rows), n + 1) <= n for rows in (self._unwritten, self._writing)):
+            await self._settled.wait()
 
     async def wait(self, *, urgent: bool) -> None:
         """Wait until something is to be written; where `urgent`, more than deletions."""
@@ -139,6 +145,7 @@ class Journal:
         """Note that a row left the outbox."""
         self._unwritten.pop(row.n, None)
         self._writing.pop(row.n, None)
+        self._settled.set()
         key = self._keys.pop(row.n, None)
         if key is not None:
             self.delete([key])
@@ -188,6 +195,7 @@ class Journal:
         """Note that a batch is on the disk."""
         self._next_key += len(batch.new)
         self._is_doubtful = self._is_writing = False
+        self._settled.set()
         for key, row in batch.new:
             if self._writing.pop(row.n, None) is None:
                 self.delete([key])

@@ -102,6 +102,10 @@ class OutboxQueue:
         self._enforce_limits()
         self._changed.set()
 
+    async def wait_safe(self) -> None:
+        """Wait until no event that was accepted before would be lost in a crash: it is on the disk, or left."""
+        await self.journal.wait_safe(self._last)
+
     def restore(self, earlier: Iterable[tuple[int | None, float, Message]]) -> None:
         """Accept events of an earlier life, oldest first: key in the store (None: it is not there), age, message."""
         rows = list(earlier)

@@ -1,0 +1,270 @@
+"""Uploads the spool of one camera beside its live session, a segment at a time, oldest first.
+
+At most once: no idempotency key is known, so what may have been accepted and was never answered is not sent again. It
+is written down that a segment may have been accepted before its last bytes leave, and not earlier: an upload that is
+cut off before that begins anew, whoever cuts it.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
+from uuid import uuid4
+
+import structlog
+import trio
+
+from interhuman2mqtt.backfill.filled import clock_of, filled_events
+from interhuman2mqtt.backfill.segment import Segment, span
+from interhuman2mqtt.backfill.spool import BackfillCounters, CameraSpool
+from interhuman2mqtt.backfill.store import Job, JobState
+from interhuman2mqtt.config import CameraConfig
+from interhuman2mqtt.errors import Outage, Reason
+from interhuman2mqtt.events import Event
+from interhuman2mqtt.runtime.clock import BoxClock
+from interhuman2mqtt.supervisor import Health
+from interhuman2mqtt.upload import result
+from interhuman2mqtt.upload.client import Submission, UploadClient
+from interhuman2mqtt.upload.late_events import LateOrigin, late_events
+from interhuman2mqtt.upload.result import Analysis, JobStatus
+
+ANSWER_S = 10.0
+"""Seconds that are left to the answer to a whole upload when the daemon stops."""
+SAFE_S = 600.0
+"""Seconds for which events may wait for the disk or the broker before their segment is processed once more."""
+
+log = structlog.get_logger(__name__)
+
+
+class LivePath(Protocol):
+    """Knows how the live session of the camera is."""
+
+    async def wait_well(self) -> None:
+        """Wait until it may stream, streams, and has done so without trouble for a while."""
+
+    async def wait_unwell(self) -> str:
+        """Wait until one of that is not so, and return which."""
+
+
+class Budgets(Protocol):
+    """The budgets of the box."""
+
+    def has_left(self, camera: str, seconds: float) -> bool:
+        """Return whether so much may be sent today."""
+
+    async def charge(self, camera: str, seconds: float) -> None:
+        """Count it, and return once the disk knows of it; raise Outage."""
+
+
+class EventPublisher(Protocol):
+    """Publishes events."""
+
+    def publish_event(self, event: Event) -> None:
+        """Publish an event; never wait."""
+
+    async def wait_safe(self) -> None:
+        """Wait until all that was published is with the broker, or on the disk."""
+
+
+class Surroundings(NamedTuple):
+    """What the uploader works with."""
+
+    box: str
+    redact: frozenset[str]
+    clock: BoxClock
+    live: LivePath
+    budgets: Budgets
+    publisher: EventPublisher
+    counters: BackfillCounters
+    new_client: Callable[[], tuple[UploadClient, int]]
+    """Makes a client with the key as it is now, and says which version of the API it speaks; raises Outage."""
+
+
+class _Sent(NamedTuple):
+    """What came of sending a segment."""
+
+    outcome: result.Job | Analysis | Outage | None = None
+    """None: it was cut off."""
+    is_whole: bool = False
+    """Whether the cloud may have all of it."""
+
+
+class Uploader:
+    """Run again and again by a supervisor."""
+
+    def __init__(self, camera: CameraConfig, spool: CameraSpool, around: Surroundings) -> None:
+        self._camera = camera
+        self._spool = spool
+        self._around = around
+        self._charged: str | None = None
+
+    async def run(self, health: Health) -> bool:
+        """Bring the oldest segment to its end, whichever that is; raise the Outage that is in the way."""
+        try:
+            await self._run()
+        except OSError as error:
+            where = error.filename or "the spool"
+            raise Outage(Reason.DISK_FAILED, f"{where}: {error.strerror}") from error
+        health.made_progress()
+        return True
+
+    async def _run(self) -> None:
+        await self._spool.open()
+        job = self._spool.kept.job
+        segment = self._spool.oldest() if job is None else self._spool.find(job.segment)
+        if segment is None and job is not None:
+            await self._spool.set_job(None)  # its end was under way when an earlier life ended
+        elif segment is None:
+            await self._spool.arrivals.wait()
+        else:
+            with self._spool.processing(segment):
+                await (self._send(segment) if job is None else self._resume(segment, job))
+
+    async def _resume(self, segment: Segment, job: Job) -> None:
+        """Go on with what an earlier life, or an earlier attempt, began."""
+        if job.id is None:
+            await self._lose(segment, "the daemon ended before the cloud answered")
+            return
+        client, _ = self._around.new_client()
+        try:
+            found = await client.wait_for(result.Job(id=job.id, status=JobStatus.QUEUED))
+        except Outage as outage:
+            if outage.reason is not Reason.JOB_LOST:
+                raise
+            await self._lose(segment, outage.detail)
+        else:
+            await self._take(segment, job, found)
+
+    async def _send(self, segment: Segment) -> None:
+        await self._around.live.wait_well()
+        await self._charge(segment)
+        client, version = self._around.new_client()
+        job = Job(segment.path.name, str(uuid4()), JobState.SUBMITTING)
+        sent = await self._submit(segment, job, client, version)
+        match sent.outcome:
+            case result.Job() as found:
+                await self._resume(segment, Job(job.segment, job.request, JobState.SUBMITTED, found.id))
+            case Analysis() as analysis:
+                await self._publish(segment, analysis, job.request, job.request)
+            case Outage() as outage:
+                await self._fail(segment, outage)
+            case None:
+                log.info("an upload was cut off", camera=self._camera.id, segment=segment.path.name)
+
+    async def _charge(self, segment: Segment) -> None:
+        """Count it against the budgets, once, and never so that the live session would have none left."""
+        if self._charged == segment.path.name:
+            return
+        budgets, camera = self._around.budgets, self._camera.id
+        if not budgets.has_left(camera, segment.seconds):
+            raise Outage(Reason.OVER_BUDGET, "what is left of the budget is not enough for the oldest segment")
+        await budgets.charge(camera, segment.seconds)
+        self._charged = segment.path.name
+
+    async def _submit(self, segment: Segment, job: Job, client: UploadClient, version: int) -> _Sent:
+        """Send a segment; the live path's trouble cuts it off, but not once the cloud may have all of it."""
+        camera, scope, is_whole = self._camera, trio.CancelScope(), False
+        submission = Submission(
+            filename="segment.mp4",
+            model=camera.model,
+            include=("signals", *camera.include),
+            goal_dimensions=camera.goal_dimensions,
+            request_id=job.request,
+            rate=camera.backfill_rate,
+        )
+
+        async def before_end() -> None:
+            nonlocal is_whole
+            scope.shield = is_whole = True
+            await self._spool.set_job(job)
+
+        async def send() -> result.Job | Analysis:
+            if version == 1:
+                return await client.analyze_v1(segment.path, submission, before_end)
+            found = await client.submit(segment.path, submission, before_end)
+            await self._spool.set_job(Job(job.segment, job.request, JobState.SUBMITTED, found.id))
+            return found
+
+        async def cut_off() -> None:
+            await self._around.live.wait_unwell()
+            if not is_whole:
+                scope.cancel()
+
+        async def hurry() -> None:
+            try:
+                await trio.sleep_forever()
+            finally:
+                patience_s = 0.0 if self._spool.is_forgotten else ANSWER_S
+                scope.deadline = min(scope.deadline, trio.current_time() + patience_s)
+
+        outcome: result.Job | Analysis | Outage | None = None
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(cut_off)
+            nursery.start_soon(hurry)
+            with scope:
+                try:
+                    outcome = await send()
+                except Outage as outage:
+                    outcome = outage
+            nursery.cancel_scope.cancel()
+        return _Sent(outcome, is_whole)
+
+    async def _fail(self, segment: Segment, outage: Outage) -> None:
+        """Handle a refusal: of this segment for good, or of anything for now."""
+        if outage.reason is Reason.JOB_LOST:
+            await self._lose(segment, outage.detail)
+            raise outage
+        if outage.reason is Reason.MEDIA_REJECTED:
+            await self._reject(segment, outage)
+            return
+        if self._spool.kept.job is not None:
+            await self._spool.set_job(None)
+        if outage.reason is Reason.NOT_FOUND:  # no refusal of the cloud's: it has just been forgotten, or moved
+            self._spool.written()
+            raise Outage(outage.reason, outage.detail)
+        raise outage
+
+    async def _take(self, segment: Segment, job: Job, found: result.Job) -> None:
+        """Handle a job that is done."""
+        if found.analysis is not None and job.id is not None:
+            await self._publish(segment, found.analysis, job.id, job.request)
+        else:
+            failure = found.failure or Outage(Reason.PROTOCOL, "the cloud ended the job without a result")
+            await self._fail(segment, failure)
+
+    async def _publish(self, segment: Segment, analysis: Analysis, scope: str, session: str) -> None:
+        """Publish what was found; only what is safe with the broker or on our disk lets the segment go."""
+        around, now = self._around, self._around.clock.instant()
+        origin = LateOrigin(
+            box=around.box,
+            camera=self._camera.id,
+            scope=scope,
+            session=session,
+            start_at=around.clock.utc(span(segment, now).start),
+            received_at=around.clock.utc_now(),
+            clock=clock_of(segment, around.clock),
+            redact=around.redact,
+        )
+        events = late_events(analysis, origin)
+        events += filled_events(segment, self._spool.gaps, origin, around.clock, first=len(events) + 1)
+        for event in events:
+            around.publisher.publish_event(event)
+        with trio.move_on_after(SAFE_S) as waiting:
+            await around.publisher.wait_safe()
+        if waiting.cancelled_caught:
+            raise Outage(Reason.DISK_FAILED, f"the events of a segment were not safe within {SAFE_S:g} s")
+        await self._spool.finish(segment)
+        around.counters.backfilled_seconds += segment.seconds
+        log.info("a gap is filled", camera=self._camera.id, seconds=segment.seconds, events=len(events), job=scope)
+
+    async def _lose(self, segment: Segment, detail: str) -> None:
+        """Give up a segment whose analysis was, or may have been, made and cannot be had."""
+        await self._spool.finish(segment)
+        self._around.counters.backfill_lost_seconds += segment.seconds
+        log.warning("the analysis of a segment is lost", camera=self._camera.id, seconds=segment.seconds, detail=detail)
+
+    async def _reject(self, segment: Segment, outage: Outage) -> None:
+        """Give up a segment that the cloud will never take."""
+        await self._spool.finish(segment)
+        self._around.counters.backfill_rejected_seconds += segment.seconds
+        log.warning(
+            "the cloud rejects a segment", camera=self._camera.id, seconds=segment.seconds, detail=outage.detail
+        )
