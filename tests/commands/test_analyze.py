@@ -95,7 +95,7 @@ async def test_a_timeline_and_its_events(tmp_path: Path) -> None:
     assert {line["file"] for line in again.lines} == {str(recording("meeting.mp4"))}
     assert {line["start_at"][:16] for line in again.lines} == {"2026-11-22T10:00"}
     assert "rationale" not in again.out + shown.out
-    assert list(glob.glob(f"{tmp_path}/interhuman2mqtt-*")) == []  # noqa: PTH207 - of pathlib's it is said to block
+    assert list(glob.glob(f"{tmp_path}/interhuman2mqtt-parts-*")) == []  # noqa: PTH207 - of pathlib's it is said to block
 
 
 async def test_what_is_published_comes_late_and_once(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """Recordings as people have them become parts that the cloud takes, or a sentence that says why not."""
 
+import os
+import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from hypothesis import strategies as st
 from interhuman2mqtt.errors import Reason, Refused
 from interhuman2mqtt.simulator import upload_media
 from interhuman2mqtt.simulator.settings import Uploads
+from interhuman2mqtt.upload import scratch, split_worker
 from interhuman2mqtt.upload.cuts import Gop, Limits, plan_cuts
 from interhuman2mqtt.upload.split import Recording, split
 from interhuman2mqtt.upload.split_files import seconds
@@ -120,6 +123,33 @@ async def test_what_a_phone_writes_beside_the_video_stays_here(tmp_path: Path) -
     place = b"loci"  # the box of a place (3GPP TS 26.244, 8.2)
     assert place in recording("meeting.mp4").read_bytes()
     assert place not in content_of(made.parts[0])
+
+
+def test_parts_that_a_killed_process_left_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Parts show people: they go with their block, and those of a killed process with the next run."""
+    monkeypatch.setattr(scratch, "LARGE", tmp_path)
+    monkeypatch.delenv("TMPDIR", raising=False)
+    left, running = tmp_path / f"{scratch.PREFIX}left", tmp_path / f"{scratch.PREFIX}new"
+    for folder in (left, running):
+        folder.mkdir()
+        (folder / "part-1.mp4").write_bytes(b"a face")
+    os.utime(left, (0, 0))
+    with scratch.scratch_folder() as first:
+        os.utime(first, (0, 0))
+        assert first.stat().st_mode & 0o777 == 0o700
+        with scratch.scratch_folder() as second:
+            assert sorted(tmp_path.iterdir()) == sorted([running, first, second])
+    assert list(tmp_path.iterdir()) == [running]
+
+
+def test_a_place_that_takes_no_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no parts can be written the sentence says where, and what may be done."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "away"))
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "away"))
+    with pytest.raises(Refused, match="away: No such file or directory: TMPDIR may name"), scratch.scratch_folder():
+        pass
+    full = split_worker.failure(OSError(28, "No space left on device"), "/tmp/parts")
+    assert "no space for its parts: TMPDIR may name another folder" in full.detail
 
 
 @pytest.mark.full

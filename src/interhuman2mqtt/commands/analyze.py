@@ -101,10 +101,12 @@ def _plan(options: Options, config: Config, err: TextIO) -> _Plan:
         goal_dimensions=asks.goal_dimensions if endpoint.version == 1 else (),
         resend=options.resend,
     )
-    ref = config.interhuman.api_key if camera is None else camera.api_key
+    ref, is_own = asks.api_key, asks.api_key != config.interhuman.api_key
     if ref is None:
         raise Refused(Reason.SECRET_MISSING, "no api_key is configured: set interhuman.api_key to where the key is")
-    key = ApiKey(secrets.read(ref, what="interhuman.api_key").reveal())
+    key = ApiKey(
+        secrets.read(ref, what=f"cameras.{options.camera}.api_key" if is_own else "interhuman.api_key").reveal()
+    )
     return _Plan(config, endpoint, UploadClient(endpoint, key), wishes)
 
 

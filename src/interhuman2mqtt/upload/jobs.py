@@ -18,7 +18,7 @@ import msgspec
 from msgspec import Struct, structs
 
 from interhuman2mqtt.errors import Reason, Refused
-from interhuman2mqtt.runtime import state_dir
+from interhuman2mqtt.runtime import format_versions, state_dir
 from interhuman2mqtt.upload.result import Analysis
 
 FORMAT = 1
@@ -70,6 +70,10 @@ class RecordingRecord(Struct, frozen=True, kw_only=True):
         return structs.replace(self, parts=(*self.parts[:index], part, *self.parts[index + 1 :]))
 
 
+class _Version(Struct):
+    format: int
+
+
 class RecordStore:
     """The records in a folder. All of it blocks, and raises Refused where the folder cannot be used."""
 
@@ -90,17 +94,19 @@ class RecordStore:
             yield
 
     def load(self, key: str, now: datetime) -> RecordingRecord | None:
-        """Return a record; None where there is none, or where it cannot be read and was moved out of the way."""
+        """Return a record; None where there is none, or one that cannot be read and was moved out of the way."""
         file = self._file(key)
         with self._on_disk():
             if not file.exists():
                 return None
-            record: RecordingRecord | None = None
+            content, stamp = file.read_bytes(), f"{now:%Y%m%dT%H%M%SZ}"
             with suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-                record = msgspec.json.decode(file.read_bytes(), type=RecordingRecord)
-            if record is not None and record.format == FORMAT:
-                return record
-            state_dir.quarantine(file, f"{now:%Y%m%dT%H%M%SZ}")
+                version = msgspec.json.decode(content, type=_Version).format
+                if version > FORMAT:
+                    format_versions.set_aside(file, version, stamp)
+                    return None
+                return msgspec.json.decode(content, type=RecordingRecord)
+            state_dir.quarantine(file, stamp)
             return None
 
     def save(self, key: str, record: RecordingRecord) -> None:

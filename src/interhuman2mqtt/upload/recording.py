@@ -1,7 +1,5 @@
 """One recording, from the file to its analysis: cut into parts, sent, waited for, and kept on record all the while."""
 
-import os
-import tempfile
 from collections.abc import Awaitable, Sequence
 from functools import partial
 from pathlib import Path
@@ -16,6 +14,7 @@ from interhuman2mqtt.upload.client import ALL_SECTIONS, Submission, UploadClient
 from interhuman2mqtt.upload.form import unreadable
 from interhuman2mqtt.upload.jobs import PartRecord, PartState, RecordingRecord, RecordStore, key_of
 from interhuman2mqtt.upload.result import Analysis, Job, JobStatus
+from interhuman2mqtt.upload.scratch import scratch_folder
 from interhuman2mqtt.upload.split import Recording, split
 from interhuman2mqtt.upload.split_ipc import Progress
 
@@ -110,9 +109,8 @@ class RecordingAnalysis:
             self._record = None if known is None else self._after_interruption(known)
             if self._record is not None and all(part.state is not PartState.PENDING for part in self._record.parts):
                 return await self._analyze({})
-            # not in the memory that /tmp often is: the parts are as large as the recording
-            with tempfile.TemporaryDirectory(prefix="interhuman2mqtt-", dir=_spacious()) as folder:
-                recording = await split(source, Path(folder), self._wishes.model, self._listener.preparing)
+            with scratch_folder() as folder:
+                recording = await split(source, folder, self._wishes.model, self._listener.preparing)
                 self._record = self._merged(_new_record(recording))
                 await self._save()
                 return await self._analyze({index: Path(part.path) for index, part in enumerate(recording.parts)})
@@ -247,12 +245,6 @@ async def _tried(work: Awaitable[Done]) -> Done | Outage:
         return await work
     except Outage as outage:
         return outage
-
-
-def _spacious() -> str | None:
-    """Return where large files may lie for a while; None: where $TMPDIR says."""
-    large = Path("/var/tmp")  # noqa: S108 - a folder of our own is made in it, closed to others
-    return None if os.environ.get("TMPDIR") or not large.is_dir() else str(large)
 
 
 def _new_record(recording: Recording) -> RecordingRecord:

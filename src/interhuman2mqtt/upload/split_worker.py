@@ -7,6 +7,7 @@ Of a file only one track of video and one of audio is sent on. Its name, its met
 its subtitles stay here.
 """
 
+import errno
 import sys
 import time
 from bisect import bisect_right
@@ -40,8 +41,10 @@ MEMORY_MAX = 2 << 30
 PROGRESS_S = 0.5
 AUDIO_STEP_S = 1.0
 """What a GOP is to video, a second is to audio."""
-OVERHEAD = 0.97
-"""Share of a part's bytes that is media; the rest is the container's."""
+PACKET_BYTES = 24
+"""Of a container for each packet: an MP4's index takes 16 to 20 where frames are reordered (ISO/IEC 14496-12, 8.6)."""
+HEADER_BYTES = 64 << 10
+"""Of a container for all else."""
 CUT_OFF_S = 2.0
 """A file that ends so much before it says so was cut off."""
 
@@ -82,7 +85,7 @@ class Splitter:
         self._cut(path, selection, starts)
 
     def _limits(self) -> Limits:
-        return Limits(self._command.size_max * OVERHEAD, self._command.duration_max)
+        return Limits(self._command.size_max - HEADER_BYTES, self._command.duration_max)
 
     def _describe(self, gops: list[Gop], selection: Selection, recorded_at: datetime | None) -> None:
         duration = gops[-1].end - gops[0].start
@@ -112,7 +115,7 @@ class Splitter:
                     gops.append(Gop(at, at, 0))
                 if gops:
                     end = max(end, at + float((packet.duration or 0) * time_base_of(packet.stream)))
-                    gops[-1] = gops[-1]._replace(size=gops[-1].size + packet.size)
+                    gops[-1] = gops[-1]._replace(size=gops[-1].size + packet.size + PACKET_BYTES)
         return [*gops[:-1], gops[-1]._replace(end=max(end, gops[-1].start))] if gops else []
 
     def _encode(self, selection: Selection) -> tuple[str, Selection]:
@@ -195,14 +198,24 @@ def main() -> None:
     process.keep_private()
     process.bound(MEMORY_MAX)
     av.logging.set_level(None)
+    command = decode_command(sys.argv[1].encode())
     try:
-        Splitter(decode_command(sys.argv[1].encode())).run()
+        Splitter(command).run()
     except Outage as outage:
         emit(Failed(outage.reason, outage.detail))
-    except (av.error.FFmpegError, ValueError, OverflowError) as error:
-        emit(Failed(Reason.INVALID_MEDIA, f"FFmpeg cannot make parts of it: {error}"))
+    except BrokenPipeError:
+        return  # whoever gave the command is gone
+    except (av.error.FFmpegError, OSError, ValueError, OverflowError) as error:
+        emit(failure(error, command.folder))
     except MemoryError:
         emit(Failed(Reason.INVALID_MEDIA, f"it takes more than {MEMORY_MAX >> 30} GiB of memory to decode"))
+
+
+def failure(error: Exception, folder: str) -> Failed:
+    """Return why parts could not be made, for an error of FFmpeg's or of the system's."""
+    if getattr(error, "errno", None) == errno.ENOSPC:
+        return Failed(Reason.NO_PERMISSION, f"{folder} has no space for its parts: TMPDIR may name another folder")
+    return Failed(Reason.INVALID_MEDIA, f"FFmpeg cannot make parts of it: {error}")
 
 
 if __name__ == "__main__":
