@@ -281,6 +281,20 @@ async def test_a_refusal_leaves_the_row_that_tries_another_topic_on_its_way() ->
     assert messages(await store.take()) == [door.message]
 
 
+async def test_a_refusal_leaves_the_event_that_tries_its_quarantine_on_its_way() -> None:
+    """An event that waits to be tried alone is tried, also where its topic is refused just then."""
+    store = Store()
+    for n in (1, 2):
+        store.outbox.put(an_event_message("front", n))
+    first, second = await store.take()
+    store.outbox.quarantine(first)
+    store.outbox.quarantine(second)
+    store.now = QUARANTINE.first
+    [first] = await store.take(1)
+    store.outbox.park(first)
+    assert messages(await store.take()) == [second.message]
+
+
 async def test_of_a_parked_state_only_the_newest_waits() -> None:
     """A newer state replaces the parked one of its topic, whether that waits, tries, or was just refused."""
     store = Store()

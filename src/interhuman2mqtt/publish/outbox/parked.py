@@ -90,6 +90,10 @@ class ParkedTopics:
         """Decide whether the rows of a topic belong here, also while one of them is out to try it."""
         return topic in self.lanes
 
+    def is_behind(self, row: Row, topic: str) -> bool:
+        """Decide whether a row belongs into the lane of this topic, and into no quarantine of its own."""
+        return row.message.topic == topic and topic in self.lanes and row.n not in self.lanes
+
     def is_quarantined(self, key: str | int) -> bool:
         """Decide whether a state's topic, or an event by its number, is in quarantine, also while it is tried."""
         lane = self.lanes.get(key)

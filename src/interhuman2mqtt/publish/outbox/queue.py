@@ -239,9 +239,9 @@ class OutboxQueue:
             return False
         is_outdated = row.message.kind is MessageKind.STATE and self._state(row.message.topic) is not None
         is_new = park(row, self._clock())
-        # Of this topic alone: another parked topic may have a row on its way to try it, which its lane counts as out.
+        # Of this lane alone: another may have a row on its way to try it, which it counts as out.
         topic = row.message.topic
-        for behind in [one for one in self._waiting if one.message.topic == topic and one in self.parked]:
+        for behind in [one for one in self._waiting if self.parked.is_behind(one, topic)]:
             self.parked.add(self._waiting.remove(behind))
         if is_outdated:
             self.parked.remove(row)
