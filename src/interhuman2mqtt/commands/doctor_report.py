@@ -114,12 +114,14 @@ _remedies: Mapping[Reason, str] = {
     Reason.CLOUD_ERROR: "wait: the service tries again by itself; if it stays so, ask the cloud's support",
     Reason.CONNECTION_LOST: "is something between here and the cloud that ends WebSocket connections?",
     Reason.SESSION_LIMIT: "wait: the service begins a new session by itself",
+    Reason.JOB_LOST: "send the recording again, if it may be analysed, and paid for, twice",
     Reason.PROTOCOL: "is interhuman.url really the streaming endpoint, and is this version of the program up to date?",
     Reason.BROKER_UNREACHABLE: "is the broker running, mqtt.url right, and does a firewall let us through?",
     Reason.BROKER_REFUSED: "check mqtt.username, mqtt.password, and that the broker lets this client id in",
     Reason.BROKER_LOST: "look into the broker's log: it says why it ended the connection",
     Reason.PAUSED: "`interhuman2mqtt resume CAMERA` lifts it, if whoever is seen agrees",
     Reason.TAKEN_OVER: "give each box an id of its own",
+    Reason.DISK_FAILED: "make room on the disk it names; where there is some, `dmesg` shows whether it fails",
     Reason.SECRET_MISSING: "put the secret where the configuration says, readable by the service alone",
 }
 
