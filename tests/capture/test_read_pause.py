@@ -1,5 +1,6 @@
 """The capture pauses while nobody waits for a packet, and chunks leave as early as if it did not."""
 
+import socket
 from itertools import accumulate
 
 import pytest
@@ -8,9 +9,10 @@ from hypothesis import strategies as st
 
 from capture.material import a_command
 from interhuman2mqtt.capture import ipc
-from interhuman2mqtt.capture.device import open_source
-from interhuman2mqtt.capture.reader import BACKLOG_MAX, BEFORE_END_S, PAUSE_MIN_S, PAUSE_S, PUNCTUAL_S, read_pause
+from interhuman2mqtt.capture.device import BACKLOG_MIN, open_source
+from interhuman2mqtt.capture.reader import BEFORE_END_S, PAUSE_MIN_S, PAUSE_S, PUNCTUAL_S, read_pause
 from interhuman2mqtt.capture.ring import Packet, Ring
+from interhuman2mqtt.capture.tcp_connection import make_room
 from interhuman2mqtt.capture.timestamps import SETTLED_S, ClockAnchor
 from support.rtsp import rtsp_server
 
@@ -40,7 +42,7 @@ class Read:
             self.key_delays.append(self.now - there)
         self.anchor.observe(ms * MS, self.now)
         self.ring.add_video(Packet(ms, ms, FRAME_MS, key, self._size, b""), ms * MS)
-        return read_pause(self.ring, self.anchor, ms * MS, self.now)
+        return read_pause(self.ring, self.anchor, ms * MS, self.now, BACKLOG_MIN)
 
     def gops(self, *frames: int, late: float = 0.0) -> None:
         """Read GOPs of so many frames, one after the other, and pause in between."""
@@ -96,7 +98,7 @@ def test_what_has_piled_up_is_read_on() -> None:
 
 def test_a_camera_of_many_bytes_pauses_for_less() -> None:
     """What waits is less than the kernel's buffer surely holds."""
-    size = BACKLOG_MAX // 2
+    size = BACKLOG_MIN // 2
     read = Read(size)
     read.gops(25, 25)
     assert read.frame(50 * FRAME_MS, key=True) == pytest.approx(2 * FRAME_MS * MS, rel=0.05)
@@ -135,6 +137,22 @@ async def test_only_tcp_keeps_what_is_not_read() -> None:
         assert is_buffered(a_command(url))
         assert not is_buffered(a_command(url, transport="udp"))
     assert not is_buffered(a_command())
+
+
+@pytest.mark.parametrize("size", [200, 1400])
+def test_what_may_wait_has_room(size: int) -> None:
+    """A camera with hardly a buffer of its own, which drops what it cannot send, sends all of it while nobody reads."""
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as ours:
+        camera, _ = server.accept()
+        with camera:
+            room = make_room(ours)
+            assert room > BACKLOG_MIN
+            assert ours.getsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT) == 1  # or nothing less would be read
+            camera.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+            camera.settimeout(5.0)
+            camera.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            for _ in range(room // size):
+                assert camera.send(bytes(size)) == size
 
 
 def is_buffered(command: ipc.Open) -> bool:

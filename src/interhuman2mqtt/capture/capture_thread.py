@@ -73,7 +73,7 @@ class Capture:
         """
         self._is_stopping = True
         if self._reader is not None:
-            self._reader.is_over = True
+            self._reader.stop()
         feed = self._feed
         if feed is not None and feed.connection is not None:
             shut_down_reading(feed.connection)
@@ -170,13 +170,14 @@ class Capture:
     def _read(self, feed: Feed, tracks: Tracks, hints: SourceHints) -> None:
         shared = CaptureState(self.ring, self.changed, self.anchor, self.counts)
         reader = self._reader = SourceReader(shared, feed, tracks, hints, may_encode=self.command.video == "auto")
-        reader.is_over = self._is_stopping
+        if self._is_stopping:
+            reader.stop()
         if self.microphone is not None:
             self.microphone.attach(reader)
         try:
             reader.read(feed)
         finally:
-            reader.is_over = True
+            reader.stop()
         what = "the browser's recorder" if self.command.connection is not None else self.command.source
         raise Outage(Reason.SOURCE_ENDED, f"{what} ended")
 

@@ -17,7 +17,7 @@ from interhuman2mqtt.capture import alsa, audio_selection, browser, ipc, network
 from interhuman2mqtt.capture.audio_selection import SdpTrack
 from interhuman2mqtt.capture.ffmpeg_log import collected_log
 from interhuman2mqtt.capture.preroll import ArrivedPacket
-from interhuman2mqtt.capture.tcp_connection import close_lingering, duplicate_newest, tcp_connections
+from interhuman2mqtt.capture.tcp_connection import close_lingering, duplicate_newest, make_room, tcp_connections
 from interhuman2mqtt.capture.v4l2_mode import Mode, Wanted, choose_mode, format_names
 from interhuman2mqtt.errors import Outage, Reason, Refused
 
@@ -29,6 +29,9 @@ TEST_FPS = 15.0
 
 Clock = Literal["trusted", "camera", "samples"]
 """What dates the packets: trusted stamps, those of a camera, judged by arrival, or the count of samples alone."""
+
+BACKLOG_MIN = 64 << 10
+"""Bytes: what the kernel's buffer holds from the first day on; a camera may drop frames that it cannot send."""
 
 
 class Feed(NamedTuple):
@@ -47,6 +50,8 @@ class Feed(NamedTuple):
     """The mode that a V4L2 camera was asked for."""
     connection: socket.socket | None = None
     """Of a network source, with a descriptor of our own."""
+    backlog_max: int = BACKLOG_MIN
+    """Bytes that may wait there."""
     audio_note: str = ""
     """For the description: which one of several audio tracks it is, or why none is used."""
     already_read: deque[ArrivedPacket] = deque()  # noqa: RUF012 - never added to
@@ -116,8 +121,10 @@ def _open_network(command: ipc.Open) -> Feed:
         late = time.monotonic() - began >= command.open_timeout_s
         raise network_source.diagnose(command) or (network_source.no_answer(command) if late else outage) from None
     recorded = network_source.is_recorded(command, feed.container)
+    connection = duplicate_newest(others)
     return feed._replace(
-        connection=duplicate_newest(others),
+        connection=connection,
+        backlog_max=max(BACKLOG_MIN, make_room(connection)) if connection else BACKLOG_MIN,
         paced=recorded,
         clock="trusted" if recorded else "camera",
         is_buffered=command.source.startswith("rtsp") and command.transport == "tcp",

@@ -36,8 +36,9 @@ STEADY_S = 10.0
 class MicrophoneReader(Protocol):
     """The reader of one epoch of a camera, which puts the audio into its ring."""
 
-    is_over: bool
-    """Whether it reads no more."""
+    @property
+    def is_over(self) -> bool:
+        """Whether it reads no more."""
 
     def read_microphone(self, microphone: Feed) -> None:
         """Read until one of them ends; raises what FFmpeg raises."""

@@ -3,14 +3,14 @@
 # Why it reads in bursts: woken for each of 73 packets a second, Python and FFmpeg find their caches cold every time.
 # TCP's buffer keeps packets as well as we do. Pauses of up to 0.1 s took the wakes from 77 to 11 a second and the
 # process from 2.25 to 1.3 % of a core (a camera of 1080p30 at 3 Mbit/s, read over TCP; `ffmpeg -c copy` had the same 77
-# wakes). Collecting packets of our own and putting them into the ring in batches did half of that, and went. Nobody
+# wakes); pauses of up to 0.25 s took it to 0.8 of what it was then, and 0.5 s would have gained no more than another
+# tenth. Collecting packets of our own and putting them into the ring in batches did half of that, and went. Nobody
 # waits longer for it: it pauses while a GOP grows, but not once that is as long as the shortest of the GOPs before it,
 # nor while it waits for its audio. So chunks are sent as early as without, and `PAUSE_S` later at most where a GOP is
 # shorter than each of the eight before it. Over UDP what is not read is lost, and what is encoded costs more than
 # pauses spare.
 
 import threading
-import time
 from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple, cast
@@ -31,15 +31,13 @@ from interhuman2mqtt.errors import Outage, Reason, Refused
 if TYPE_CHECKING:
     from av.audio.stream import AudioStream
 
-PAUSE_S = 0.1
+PAUSE_S = 0.25
 PAUSE_MIN_S = 0.02
 """A shorter pause spares nothing."""
 PUNCTUAL_S = 0.05
 """A packet that comes later is no longer the newest that there is: it is read on, and nothing ever piles up."""
 BEFORE_END_S = 0.05
 """So long before the end of a GOP is due, its packets are read as they come."""
-BACKLOG_MAX = 64 << 10
-"""Bytes: what the kernel's buffer holds from the first day on; a camera may drop frames that it cannot send."""
 PREROLLED = ("camera", "samples")
 """Clocks of feeds whose first second is held back: their rates are not known before."""
 LONGEST_GOP_S = 4.5
@@ -47,13 +45,16 @@ LONGEST_GOP_S = 4.5
 NO_IDR_FRAMES = "the video is refreshed bit by bit (intra refresh), and has no key frames to begin with"
 
 
-def read_pause(ring: Ring, anchor: ClockAnchor, seconds: float, arrival: float) -> float:
-    """Return the seconds to pause after a packet that is shown at `seconds` and came at `arrival`; 0 for not at all."""
+def read_pause(ring: Ring, anchor: ClockAnchor, seconds: float, arrival: float, backlog_max: int) -> float:
+    """Return the seconds to pause after a packet that is shown at `seconds` and came at `arrival`; 0 for not at all.
+
+    `backlog_max`: bytes that may wait meanwhile.
+    """
     is_newest = anchor.is_settled and arrival - anchor.seconds - seconds < PUNCTUAL_S
     if not is_newest or not ring.shortest_gop_s or ring.waits_for_audio:
         return 0.0
     due_s = ring.shortest_gop_s - ring.growing_gop_s - BEFORE_END_S
-    pause = min(PAUSE_S, due_s, BACKLOG_MAX * ring.seconds / ring.size)
+    pause = min(PAUSE_S, due_s, backlog_max * ring.seconds / ring.size)
     return pause if pause >= PAUSE_MIN_S else 0.0
 
 
@@ -103,13 +104,22 @@ class SourceReader:
         self._hints = hints
         self._may_encode = may_encode and isinstance(tracks.video, CopiedVideo)
         self._may_pause = isinstance(tracks.video, CopiedVideo) and feed.is_buffered
+        self._backlog_max = feed.backlog_max
         self._first_s: float | None = None
         self._has_begun = False
         self._complete_end = 0
         self._complete_at: float | None = None
-        self.is_over = False
-        """Set when the epoch ends: its feeds are read no further."""
+        self._over = threading.Event()
         self._timelines: dict[int, dict[int, TimestampRepair]] = {}
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the epoch has ended: its feeds are read no further."""
+        return self._over.is_set()
+
+    def stop(self) -> None:
+        """End the epoch."""
+        self._over.set()
 
     def read_microphone(self, microphone: Feed) -> None:
         """Read a microphone beside the source, in its own thread."""
@@ -179,8 +189,13 @@ class SourceReader:
             self._check_progress(arrival)
         else:
             self._add_audio(packet, arrival)
-        if may_pause and self._may_pause and (pause := read_pause(self._ring, self._anchor, seconds, arrival)):
-            time.sleep(pause)
+        if may_pause and self._may_pause:
+            self._pause(seconds, arrival)
+
+    def _pause(self, seconds: float, arrival: float) -> None:
+        pause = read_pause(self._ring, self._anchor, seconds, arrival, self._backlog_max)
+        if pause:
+            self._over.wait(pause)
 
     def _repair_times(self, feed: Feed, packet: AvPacket, arrival: float) -> float:
         """Repair a packet's times; return its PTS in seconds."""

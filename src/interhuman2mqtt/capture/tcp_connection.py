@@ -17,6 +17,8 @@ from pathlib import Path
 
 LINGER_S = 0.3
 """The time that the camera has to close its side."""
+ROOM = 256 << 10
+"""Bytes of media that the kernel shall keep for us: a quarter of a second at 8 Mbit/s."""
 
 
 def tcp_connections() -> set[str]:
@@ -47,6 +49,16 @@ def _is_tcp(fd: int) -> bool:
 
 def _duplicate(fd: int) -> socket.socket:
     return socket.socket(fileno=os.dup(fd))
+
+
+def make_room(connection: socket.socket) -> int:
+    """Let the kernel keep more of what was not read yet; return the bytes that it surely keeps, key frames and all."""
+    # Asking for `ROOM` bytes at once (SO_RCVLOWAT) enlarges the buffer (Linux 4.18), and it stays large when that is
+    # taken back. SO_RCVBUF would set its size for good: it could not grow any more, as a camera far away needs.
+    with contextlib.suppress(OSError):
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, ROOM)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1)
+    return connection.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) // 3  # half of it is the kernel's own
 
 
 def shut_down_reading(connection: socket.socket) -> None:
