@@ -85,7 +85,7 @@ def test_help(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert [word for word in expected if word not in said] == []
 
 
-@pytest.mark.parametrize("name", [name for name in cli.subcommands(cli.build_parser()) if name != "simulate"])
+@pytest.mark.parametrize("name", cli.subcommands(cli.build_parser()))
 def test_the_help_of_each_command(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     """It says in a sentence what the command does, with an example of it, and how it may end."""
     assert ended([name, "--help"]) == 0

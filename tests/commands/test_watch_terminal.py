@@ -123,6 +123,17 @@ def test_thirty_boxes_fit_a_small_terminal() -> None:
     assert last[1:3] == first[1:3]
 
 
+def test_levels_stand_in_one_order() -> None:
+    """The lines of healthy boxes can be compared: whichever camera comes first, the levels stand as in the others."""
+    messages = {**box("hall-1"), **box("hall-2")}
+    for name, levels in (("hall-1", ["neutral", "engaged"]), ("hall-2", ["engaged", "neutral"])):
+        for camera, level in enumerate(levels):
+            messages[name, f"cam-{camera}", "status"] = {"state": "streaming", "since": BEFORE}
+            messages[name, f"cam-{camera}", "state/engagement"] = {"state": level}
+    first, second = drawn(fleet(messages), detail=Detail.TROUBLE).splitlines()[-2:]
+    assert first == second.replace("hall-2", "hall-1") == "hall-1  2 of 2 streaming  1 engaged  1 neutral"
+
+
 def test_a_filter_shows_what_is_meant() -> None:
     """A part of a name leaves the boxes and cameras that hold it; Esc shows all again."""
     shown = Screen(Console(file=io.StringIO(), width=80, height=24), thirty_boxes())

@@ -88,7 +88,8 @@ def _summary(box_id: str, box: Box, cameras: Mapping[str, Camera], now: datetime
     text = Text.assemble(
         (clean(box_id, 64), "bold"), f"  {sum(map(_streams, cameras.values()))} of {len(cameras)} streaming"
     )
-    for level, count in Counter(of.engagement.state for of in cameras.values() if of.engagement).most_common(3):
+    levels = Counter(of.engagement.state for of in cameras.values() if of.engagement)
+    for level, count in sorted(levels.most_common(3)):  # the same order in each line
         text.append(f"  {count} {clean(level, 16)}", ENGAGEMENT.get(level, ""))
     signals = sorted({kind for of in cameras.values() if of.signals for kind in list(of.signals.signals)[:16]})
     if signals:

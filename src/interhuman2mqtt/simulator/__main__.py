@@ -31,6 +31,19 @@ log = structlog.get_logger()
 _DEFAULT = Settings()
 
 
+EPILOG = """\
+example:
+  interhuman2mqtt simulate --listen 127.0.0.1:8765 --fault disconnect@12s
+exit status:
+  0   done
+  2   the command line is wrong
+  78  it cannot listen, or its files cannot be used, and the text says why
+environment:
+  none is read: what it plays is all on the command line
+
+"""
+
+
 def build_parser(prog: str) -> argparse.ArgumentParser:
     """Return the parser of `simulate`."""
     parser = argparse.ArgumentParser(prog=prog)
@@ -41,7 +54,7 @@ def build_parser(prog: str) -> argparse.ArgumentParser:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add all options of `simulate`."""
     parser.description = "Plays the Interhuman cloud on this machine: for demos, rehearsals and tests."
-    parser.epilog = help_text()
+    parser.epilog = EPILOG + help_text()
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     _add_door(parser)
     _add_limits(parser)
