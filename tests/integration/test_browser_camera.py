@@ -138,6 +138,9 @@ async def test_frames_arrive_over_a_broken_line(tmp_path: Path) -> None:
         def act(tab: Tab) -> None:
             tab.wait("#start:not([hidden])")
             assert not tab.has_camera()
+            tab.tab.click("#look")
+            tab.wait("#is >> text=nothing is sent")
+            assert (tab.has_camera(), tab.recorders()) == (True, 0)
             tab.tab.click("#start")
             tab.wait(ON)
             trio.from_thread.run(at.peers.wait_status, "table", "streaming")

@@ -12,7 +12,7 @@ import trio.testing
 from starlette.applications import Starlette
 
 from interhuman2mqtt.web.browser import CHUNK_MAX, BrowserCamera
-from interhuman2mqtt.web.browser_stream import HELLO_S
+from interhuman2mqtt.web.browser_stream import HELLO_S, why_closed
 from interhuman2mqtt.web.browsers import GRACE_S, SWEEP_S, Browsers
 from interhuman2mqtt.web.http import RequestError, answer_error
 from interhuman2mqtt.web.invites import Invite, Invites, Kind
@@ -246,3 +246,12 @@ async def test_only_a_link_to_be_the_camera_lets_in(tmp_path: Path) -> None:
         assert not at.capture.streams
         page = await at.one.client.get("/browser")
         assert SHOWN.items() <= dict(page.headers).items()
+
+
+def test_a_folder_that_cannot_be_used(tmp_path: Path) -> None:
+    """What is wrong with the folder of the sockets is a sentence for the browser, and no error of the page."""
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    (tmp_path / "file").touch()
+    assert "service does not run" in (why_closed(tmp_path, "table") or "")
+    assert "symbolic links" in (why_closed(tmp_path / "loop", "table") or "")
+    assert "Not a directory" in (why_closed(tmp_path / "file", "table") or "")

@@ -86,6 +86,16 @@ class BrowserStream:
         self._stream.socket.close()
 
 
+def why_closed(folder: Path, camera: str) -> str | None:
+    """Return why there is no connecting to a camera's capture; None where there may be. Takes no time: a tmpfs."""
+    path = folder / camera
+    try:
+        path.stat()
+    except OSError as error:
+        return _why(path, error)
+    return None
+
+
 def _peek(connection: trio.socket.SocketType) -> bytes:
     with socket.socket(fileno=connection.dup().detach()) as same:
         return same.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)

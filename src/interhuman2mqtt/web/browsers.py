@@ -6,7 +6,7 @@ from typing import NamedTuple
 import structlog
 import trio
 
-from interhuman2mqtt.web.browser_stream import BrowserStream, NotTakenError, StreamOverError
+from interhuman2mqtt.web.browser_stream import BrowserStream, NotTakenError, StreamOverError, why_closed
 from interhuman2mqtt.web.invites import Kind
 from interhuman2mqtt.web.links import Links
 
@@ -107,8 +107,7 @@ class Browsers:
         recording = self._recordings.get(camera)
         if recording is not None and recording.browser != browser:
             return "another browser is this camera now"
-        # the folder is on a tmpfs, whose looking up takes no time
-        return None if (self._folder / camera).is_socket() else "the camera is off"
+        return why_closed(self._folder, camera)
 
     async def take(self, camera: str, sent: ChunkId, token: str, content: bytes) -> Taken:
         """Hand a chunk on, if it is the one that is due; one that was taken before is no error.

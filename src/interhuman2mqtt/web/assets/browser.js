@@ -12,6 +12,8 @@ const TYPES = ["video/mp4;codecs=avc1.42E01F,mp4a.40.2", "video/mp4;codecs=avc1.
 const VIDEO = { width: { ideal: 1280 }, height: { ideal: 720 }, frameRate: { ideal: 25, max: 30 } };
 const BITS = { videoBitsPerSecond: 1_500_000, audioBitsPerSecond: 64_000 };
 
+const CALM = new Set([null, undefined, "no_browser", "starting"]); // reasons that do not say why it is off
+
 const node = (id) => document.getElementById(id);
 const browser = Array.from(crypto.getRandomValues(new Uint8Array(12)), (byte) => byte.toString(16).padStart(2, "0")).join("");
 let wanted = false; // somebody has pressed start, and not stop
@@ -19,6 +21,7 @@ let stream = null;
 let recorder = null;
 let uplink = null;
 let recorders = 0;
+let takes = 0;
 let begunAt = -AGAIN_MS;
 let lock = null;
 let note = ""; // why somebody has to press start
@@ -27,7 +30,8 @@ function show(is, why = "") {
   node("is").dataset.is = is === "on" ? "on" : is === "begins" || is === "broken" ? "trouble" : "off";
   node("is").textContent = say(`browser_${is}`);
   node("why").textContent = why;
-  node("start").hidden = wanted || is === "over" || is === "cannot";
+  node("start").hidden = node("look").hidden = wanted || !["idle", "preview"].includes(is);
+  node("look").hidden ||= Boolean(stream);
   node("stop").hidden = !wanted;
   node("microphone").disabled = wanted;
   node("preview").hidden = !stream;
@@ -39,6 +43,7 @@ function off() {
   uplink = null;
   if (recorder && recorder.state !== "inactive") recorder.stop();
   recorder = null;
+  takes += 1;
   for (const track of stream?.getTracks() ?? []) track.stop();
   stream = null;
   node("preview").srcObject = null;
@@ -56,22 +61,27 @@ async function open() {
   }
 }
 
-/** Take the camera, if it is not taken already, and begin a recorder; a browser that wants a click again gets one. */
+/** Take the camera, if it is not taken already: the lamp goes on. A browser that wants a click again gets one. */
+async function take() {
+  if (stream) return;
+  const mine = ++takes;
+  let opened;
+  try { opened = await open(); } catch (error) {
+    if (mine === takes) leave(say(error.name === "NotAllowedError" ? "browser_denied" : "browser_no_camera", { why: error.message }));
+    return;
+  }
+  if (mine !== takes) { for (const track of opened.getTracks()) track.stop(); return; } // it was turned off in the meantime
+  stream = opened;
+  for (const track of stream.getTracks()) track.onended = () => leave(say("browser_ended"));
+  node("preview").srcObject = stream;
+  lock = await navigator.wakeLock?.request("screen").catch(() => null) ?? null;
+}
+
+/** Begin a recorder, and send what it makes. */
 async function begin() {
   begunAt = performance.now();
-  if (!stream) {
-    let opened;
-    try { opened = await open(); } catch (error) {
-      leave(say(error.name === "NotAllowedError" ? "browser_denied" : "browser_no_camera", { why: error.message }));
-      return;
-    }
-    if (!wanted) { for (const track of opened.getTracks()) track.stop(); return; }
-    stream = opened;
-    for (const track of stream.getTracks()) track.onended = () => { if (wanted) leave(say("browser_ended")); };
-    node("preview").srcObject = stream;
-    lock = await navigator.wakeLock?.request("screen").catch(() => null) ?? null;
-  }
-  if (!stream) return;
+  await take();
+  if (!stream || !wanted || uplink) return;
   const mine = new Uplink(browser, recorders++, (taken) => { if (uplink === mine) show(taken ? "on" : "broken"); });
   const mimeType = TYPES.find((type) => MediaRecorder.isTypeSupported(type));
   recorder = new MediaRecorder(stream, { ...BITS, mimeType, videoKeyFrameIntervalDuration: KEY_FRAME_MS });
@@ -103,8 +113,8 @@ async function again() {
 }
 
 function leave(why = "") {
-  wanted = false;
   note = why;
+  wanted = false;
   off();
   show("idle", note);
   ask(`/api/browser/end?browser=${browser}`, { method: "POST", body: "{}", keepalive: true }).catch(() => {});
@@ -112,15 +122,17 @@ function leave(why = "") {
 
 /** Look whether it may begin; while it records, each chunk's answer says so. */
 async function look() {
-  if (!stream) {
+  if (!uplink) {
     try {
       const now = await ask(`/api/browser?browser=${browser}`);
       node("camera").textContent = `${now.camera} · ${now.box}`;
       node("until").textContent = now.expires_at === null ? "" : say("browser_until", { time: `${day(now.expires_at)} ${clock(now.expires_at)}` });
-      if (!now.may_begin) show("off", [now.reason && now.reason !== "no_browser" && say(now.reason), now.why].filter(Boolean).join(" · "));
+      if (uplink) { /* it has begun in the meantime */ }
+      else if (!now.may_begin) { off(); show("off", CALM.has(now.reason) ? now.why : say(now.reason)); }
       else if (wanted && performance.now() - begunAt >= AGAIN_MS) await begin();
-      else if (!wanted) show("idle", note);
+      else if (!wanted) show(stream ? "preview" : "idle", note);
     } catch (error) {
+      off();
       if (error.status === 404) { wanted = false; show("over", error.message); return; }
       show("lost", error.message);
     }
@@ -128,13 +140,20 @@ async function look() {
   setTimeout(look, LOOK_MS);
 }
 
+node("look").addEventListener("click", async () => {
+  note = "";
+  node("look").hidden = true;
+  await take();
+  if (stream) show("preview");
+});
 node("start").addEventListener("click", async () => {
   wanted = true;
-  node("start").hidden = true;
+  note = "";
+  node("start").hidden = node("look").hidden = true;
   await begin();
 });
 node("stop").addEventListener("click", () => { leave(); announce(say("browser_stopped")); });
-addEventListener("pagehide", () => { if (wanted) leave(); });
+addEventListener("pagehide", () => { if (wanted || stream) leave(); });
 
 await load();
 if (!isSecureContext || !navigator.mediaDevices?.getUserMedia) show("cannot", say("browser_insecure"));
