@@ -15,11 +15,12 @@ from trio.testing import lockstep_stream_pair
 from interhuman2mqtt.cloud.http import ApiKey
 from interhuman2mqtt.errors import Outage, Reason, Refused
 from interhuman2mqtt.events import Clock
+from interhuman2mqtt.runtime import format_versions
 from interhuman2mqtt.simulator.settings import Uploads
 from interhuman2mqtt.upload import client as client_module
 from interhuman2mqtt.upload import recording as recording_module
 from interhuman2mqtt.upload.client import UploadClient, endpoint_of
-from interhuman2mqtt.upload.jobs import KEPT, PartState, RecordingRecord, RecordStore, find_folder
+from interhuman2mqtt.upload.jobs import FORMAT, KEPT, PartState, RecordingRecord, RecordStore, find_folder
 from interhuman2mqtt.upload.late_events import Identity, events_of
 from interhuman2mqtt.upload.recording import Outcome, RecordingAnalysis, Wishes
 from interhuman2mqtt.upload.split import Recording
@@ -255,6 +256,18 @@ async def test_a_record_that_cannot_be_read_is_kept_as_evidence(tmp_path: Path, 
         [kept] = (*file.parent.glob("*.damaged-*"), *file.parent.glob("*.newer-99-*"))
         assert kept.read_bytes() == content
         assert file.stat().st_mode & 0o777 == 0o600
+
+
+async def test_a_record_from_before_a_downgrade(tmp_path: Path) -> None:
+    """The version that can read it takes it in again: what was sent before is not sent twice."""
+    async with bench(tmp_path) as rig:
+        await rig.run()
+        file = rig.record_file
+        format_versions.set_aside(file, FORMAT, "20261128T110000Z")
+        sent = len(rig.lines("uploaded"))
+        assert states(await rig.run()) == [PartState.COMPLETED] * PARTS
+        assert len(rig.lines("uploaded")) == sent
+        assert [one.name for one in file.parent.glob("*newer*")] == []
 
 
 async def test_without_a_record_nothing_is_sent(tmp_path: Path) -> None:

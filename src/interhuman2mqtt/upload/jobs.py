@@ -97,6 +97,8 @@ class RecordStore:
         """Return a record; None where there is none, or one that cannot be read and was moved out of the way."""
         file = self._file(key)
         with self._on_disk():
+            for newer in format_versions.all_set_aside(file, FORMAT) if not file.exists() else ():
+                newer.path.replace(file)  # before a downgrade; the last of several
             if not file.exists():
                 return None
             content, stamp = file.read_bytes(), f"{now:%Y%m%dT%H%M%SZ}"
