@@ -1,9 +1,13 @@
 """Of a source that is used for its audio alone no video is read, and a second is to it what a GOP is to video."""
 
 import array
-from collections.abc import Iterator
+import random
+from collections import Counter
+from collections.abc import Callable, Iterator
+from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 import av
 import pytest
@@ -14,7 +18,9 @@ from capture.workers import HASTY, film, pull, working
 from interhuman2mqtt.cameras.worker import start_worker
 from interhuman2mqtt.capture import ipc
 from interhuman2mqtt.capture.capture_thread import Capture
+from interhuman2mqtt.capture.clock_rate import ClockRate
 from interhuman2mqtt.capture.device import Feed, open_source
+from interhuman2mqtt.capture.timestamps import ClockAnchor, TimestampRepair
 from interhuman2mqtt.errors import Outage, Reason, Refused
 from support.clips import Clip, opened, packet_times
 from support.netproxy import network
@@ -198,6 +204,54 @@ async def test_a_camera_that_gives_no_audio_any_more_has_stalled() -> None:
         await server.mute("audio")
         await trio.sleep_forever()
     assert found[0].reason is Reason.STALLED
+
+
+class Heard(NamedTuple):
+    """What becomes of a packet: when it was captured, and its place on the timeline."""
+
+    true: float
+    placed: float
+
+
+def heard(delay: Callable[[float], float], mute: tuple[float, float] = (0, 0), *, stands: bool = True) -> list[Heard]:
+    """Two minutes of packets, each late by so much; muted the camera sends none, and its clock stands, or runs on."""
+    chance, clock = random.Random(1), ClockAnchor()
+    timeline = TimestampRepair(Fraction(1, 16_000), clock, Counter(), ClockRate(), is_alone=True)
+    timeline.begin(0, 0)
+    found: list[Heard] = []
+    latest = 0.0
+    for true in (number / 50 for number in range(120 * 50)):
+        if mute[0] <= true < mute[1]:
+            continue
+        claim = round((true - (mute[1] - mute[0] if stands and true >= mute[1] else 0)) / timeline.tick_s)
+        latest = max(latest, true + delay(true) + chance.expovariate(100))
+        found.append(Heard(true, timeline.place(claim, claim, latest).pts * timeline.tick_s))
+    return found
+
+
+@pytest.mark.parametrize(
+    "delay",
+    [
+        lambda true: 0.02 + 0.8 * (true > 20),
+        lambda true: 0.02 + 0.8 * (20 < true < 40),
+        lambda true: 0.02 + 2.0 * (true > 20),
+        lambda true: 0.02 + max(0.0, 25.0 - true) * (true > 20),
+    ],
+    ids=["slower for good", "slower for a while", "far slower", "a stall and its burst"],
+)
+def test_a_network_that_is_late_is_no_clock_that_stood(delay: Callable[[float], float]) -> None:
+    """No audio is moved, so that there is no gap; what is late for a minute is followed by one percent at most."""
+    packets = heard(delay)
+    assert max(abs(placed - true) for true, placed in packets if true < 80) < 0.05
+    assert max(after.placed - before.placed for before, after in pairwise(packets)) < 0.03
+
+
+@pytest.mark.parametrize("stands", [True, False])
+@pytest.mark.parametrize("seconds", [3, 60])
+def test_what_follows_a_mute_keeps_its_time(seconds: int, stands: bool) -> None:  # noqa: FBT001 - a case
+    """Also where the camera's clock stands while it is muted: two seconds later all is dated right, and for good."""
+    packets = heard(lambda _true: 0.02, (20, 20 + seconds), stands=stands)
+    assert max(abs(placed - true) for true, placed in packets if not 20 <= true < 22 + seconds) < 0.1
 
 
 async def test_a_microphone_that_is_not_there_is_named() -> None:

@@ -157,6 +157,7 @@ class SourceReader:
                 self._counts.repairs,
                 None if feed.clock == "trusted" else ClockRate(counted=feed.clock == "samples"),
                 sets_anchor=index == self._leader(feed) or feed.clock == "trusted",
+                is_alone=self._tracks.video is None,
             )
             for index in (feed.video, feed.audio)
             if index is not None

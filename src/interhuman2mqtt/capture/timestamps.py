@@ -12,7 +12,8 @@ no_pts              the PTS is the DTS (true for every stream without B-frames)
 far_pts             a PTS more than `REORDER_MAX_S` after its DTS is the DTS: no frame waits for so long to be shown
 repeated            a DTS that does not rise by itself is one tick after the one before it
 frozen              where DTS repeat for more than `JUMP_S`, their clock stands: a new claim begins at the arrival; so
-                    it does for audio that is late for good after a pause, while the video is not
+                    it does for audio that is late for good after a pause, while the video is not, and for audio
+                    alone that is so by more than `JUMP_S`
 jump_back           a DTS more than `JUMP_S` in the past begins a new claim: time goes on from the last packet
 jump_ahead          a packet from more than `JUMP_S` in the future begins a new claim at its arrival
 behind              DTS that stay more than `BEHIND_S` behind what has been, for `BEHIND_PACKETS`, begin a new claim
@@ -113,9 +114,10 @@ class TimestampRepair:
     Args:
         rate: Watches the clock of a camera; None for one that is taken at its word.
         sets_anchor: Whether the anchor is of this track; the others are only placed beside it.
+        is_alone: Whether it is audio without video, which a camera mutes, and whose clock may stand meanwhile.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all that is known of a track
         self,
         time_base: Fraction,
         anchor: ClockAnchor,
@@ -123,6 +125,7 @@ class TimestampRepair:
         rate: ClockRate | None = None,
         *,
         sets_anchor: bool = True,
+        is_alone: bool = False,
     ) -> None:
         self.time_base = time_base
         self.tick_s = float(time_base)
@@ -130,6 +133,7 @@ class TimestampRepair:
         self._anchor = anchor
         self._repairs = repairs
         self._sets_anchor = sets_anchor
+        self._is_alone = is_alone
         # a claim of `_claimed` is placed at `_placed`, and what follows `gain` times as far away as it claims
         self._claimed = self._placed = 0
         self.gain = 1.0
@@ -202,9 +206,15 @@ class TimestampRepair:
         return early_s
 
     def _stood_s(self) -> float:
-        """Return for how long the clock stood; 0 where the network may be late: the video's packets are as well."""
+        """Return for how long the clock stood; 0 where the network may be late.
+
+        It is where the video's packets are late as well. Audio alone has nothing to be compared with, but no network
+        makes all packets late at once by more than `JUMP_S`, and each by as much as the next.
+        """
         assert self.rate  # noqa: S101 - the caller has looked
-        stood_s = 0.0 if self._sets_anchor else self.rate.stood_s
+        stood_s = self.rate.stood_s
+        if self._sets_anchor:
+            return stood_s if self._is_alone and stood_s > JUMP_S else 0.0
         return stood_s if self._anchor.late_s < stood_s / 2 else 0.0
 
     def _follow(self) -> None:
