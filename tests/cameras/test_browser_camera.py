@@ -1,8 +1,11 @@
 """A browser as a camera, from the socket on: waited for calmly, one at a time, and cut off by a pause."""
 
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import os
+import subprocess
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -10,7 +13,8 @@ import trio
 
 from cameras.helpers import RecordingPublisher, a_camera, a_context, permissive_policy, simulated_cloud, workers
 from capture.material import crafted
-from capture.test_browser import as_mp4
+from capture.test_browser import as_mp4, audio_alone
+from interhuman2mqtt.cameras.browser_listener import BrowserListener
 from interhuman2mqtt.cameras.camera import Camera
 from interhuman2mqtt.policy.pauses import Paused
 
@@ -75,6 +79,17 @@ async def test_a_browser_streams_after_whoever_sent_garbage(tmp_path: Path) -> N
         assert "; waits for a browser: " in (away.detail or "")
 
 
+async def test_what_one_browser_sends_refuses_no_other(tmp_path: Path) -> None:
+    """What of another source would be a refusal, for a person to mend, costs the next browser seconds at most."""
+    async with browser_camera(tmp_path) as (_, published):
+        for count in (1, 2):
+            async with await connected(tmp_path) as page:
+                assert await answered(page)
+                await page.send_all(crafted(audio_alone, ".mp4").read_bytes())
+                await page.send_eof()
+                await published.wait_state("offline", "no_video", count)
+
+
 async def test_a_pause_cuts_a_browser_off(tmp_path: Path) -> None:
     """A pause ends its connection and takes its socket away; after it there is a new one."""
     async with browser_camera(tmp_path) as (camera, published):
@@ -102,3 +117,45 @@ async def test_there_is_no_folder_for_a_browser(tmp_path: Path) -> None:
             await published.wait(lambda: published.statuses and published.statuses[-1].state == "refused")
             assert sentence in (published.statuses[-1].detail or "")
             camera.stop()
+
+
+@contextmanager
+def acting_as(user: int) -> Iterator[None]:
+    """As another user, with the umask of the unit."""
+    umask = os.umask(0o077)
+    os.setegid(user)
+    os.seteuid(user)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(0)
+        os.umask(umask)
+
+
+def connects(user: int, group: int, path: Path) -> bool:
+    """Whether a process of these may connect. Blocks."""
+    program = f"import socket; socket.socket(socket.AF_UNIX).connect({str(path)!r})"
+    command = ["/usr/bin/python3", "-c", program]
+    return not subprocess.run(
+        command, check=False, user=user, group=group, extra_groups=[], stderr=subprocess.DEVNULL
+    ).returncode
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
+def test_the_page_may_connect_and_others_may_not() -> None:
+    """A socket in a folder as tmpfiles.d makes it is for the page's group, whatever the daemon's umask."""
+    daemon, page, other = 12345, 12346, 12347
+    with tempfile.TemporaryDirectory() as runtime:
+        folder = Path(runtime, "browser")
+        folder.mkdir()
+        os.chown(folder, daemon, page)
+        folder.chmod(0o2750)
+        Path(runtime).chmod(0o751)
+        with acting_as(daemon):
+            listener = BrowserListener(folder, a_camera(source="browser:"))
+            listener.__enter__()
+        assert [connects(12350, page, folder / "front"), connects(other, other, folder / "front")] == [True, False]
+        with acting_as(daemon):
+            listener.close()
+        assert not list(folder.iterdir())

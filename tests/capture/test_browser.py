@@ -2,7 +2,7 @@
 
 import socket
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,15 @@ from capture.material import SMALL, a_command, crafted, numbers
 from capture.workers import PATIENT, film, pull
 from interhuman2mqtt.cameras.worker import CaptureProcess, start_worker
 from interhuman2mqtt.errors import Outage, Reason
+from support.clips import Clip
+
+FRAGMENTED = {"movflags": "frag_keyframe+empty_moov+default_base_moof"}
+RARE = SMALL._replace(gop=90, seconds=16, audio=None)
 
 
 def as_mp4(path: Path) -> None:
     """A fragmented MP4 with H.264, as a recorder of Safari or Chromium writes it."""
-    _remuxed(path, {"movflags": "frag_keyframe+empty_moov+default_base_moof"})
+    _remuxed(path, FRAGMENTED)
 
 
 def as_webm(path: Path) -> None:
@@ -26,9 +30,24 @@ def as_webm(path: Path) -> None:
     _remuxed(path, {"live": "1"})
 
 
-def _remuxed(path: Path, options: dict[str, str]) -> None:
+def audio_alone(path: Path) -> None:
+    """A recorder without video."""
+    with av.open(SMALL.path()) as source, av.open(path, "w", format="mp4", options=FRAGMENTED) as target:
+        track = target.add_stream_from_template(source.streams.audio[0])
+        for packet in source.demux(source.streams.audio[0]):
+            if packet.dts is not None:
+                packet.stream = track
+                target.mux(packet)
+
+
+def rare_key_frames(path: Path) -> None:
+    """A key frame every six seconds, as of a browser that cannot be asked for more."""
+    _remuxed(path, FRAGMENTED, RARE)
+
+
+def _remuxed(path: Path, options: dict[str, str], clip: Clip = SMALL) -> None:
     form = "mp4" if "movflags" in options else "matroska"
-    with av.open(SMALL.path()) as source, av.open(path, "w", format=form, options=options) as target:
+    with av.open(clip.path()) as source, av.open(path, "w", format=form, options=options) as target:
         streams = [target.add_stream_from_template(source.streams.video[0])]
         for packet in source.demux(source.streams.video[0]):
             if packet.dts is not None:
@@ -64,6 +83,16 @@ async def test_what_a_recorder_sends_is_captured_whole(make: Callable[[Path], No
         assert worker.outage is not None
         assert worker.outage.reason is Reason.SOURCE_ENDED
     assert numbers(film(chunks)) == list(range(SMALL.frames))
+
+
+async def test_a_recorder_that_must_be_encoded_begins_anew() -> None:
+    """What cannot be copied, and not be opened again, ends with the word that the next recorder is to be encoded."""
+    async with recording_browser() as (worker, page):
+        with suppress(trio.BrokenResourceError):
+            await page.send_all(crafted(rare_key_frames, ".mp4").read_bytes())
+        await worker.ended.wait()
+        assert worker.outage is not None
+        assert (worker.outage.reason, worker.must_encode) == (Reason.SOURCE_ENDED, True)
 
 
 @pytest.mark.parametrize(

@@ -101,6 +101,7 @@ async def test_all_is_broken(tmp_path: Path) -> None:
             "front": {"source": f"rtsp://127.0.0.1:{port}/x"},
             "gone": {"source": "file:/nowhere.mp4"},
             "paused": FILE,
+            "phone": {"source": "browser:"},
         },
     )
     (tmp_path / "paused").mkdir()
@@ -110,7 +111,7 @@ async def test_all_is_broken(tmp_path: Path) -> None:
     failed = {name for name, check in checks.items() if check["status"] == "failed"}
     assert (status, failed) == (69, {"cloud", "broker", "camera front", "camera gone"})
     assert all(checks[name]["remedy"] for name in failed)
-    assert checks["camera paused"]["status"] == "skipped"
+    assert checks["camera paused"]["status"] == checks["camera phone"]["status"] == "skipped"
     assert KEY not in json.dumps(said)
 
 

@@ -20,7 +20,7 @@ from interhuman2mqtt.cameras.worker import CaptureProcess, start_worker
 from interhuman2mqtt.cameras.worker_log import WorkerLog
 from interhuman2mqtt.capture import ipc
 from interhuman2mqtt.config import secrets, urls
-from interhuman2mqtt.errors import Lingering, Outage, Reason
+from interhuman2mqtt.errors import Lingering, Outage, Reason, leaves
 from interhuman2mqtt.runtime.notifier import Notifier
 from interhuman2mqtt.supervisor import Health
 
@@ -79,7 +79,12 @@ class CaptureTask:
             # a line that is broken is waited for by the browser and the page, up to `buffer`
             patient_s = self._camera.buffer + BROWSER_PATIENCE_S
             timeouts = self._context.timeouts._replace(open=patient_s, stall=patient_s)
-            await self._run_worker(command, timeouts, turn, health)
+            try:
+                await self._run_worker(command, timeouts, turn, health)
+            except* Outage as group:
+                # whatever one browser sent, the next may send something better: it waits for seconds at most
+                outage = leaves(group)[0]
+                raise Lingering(outage.reason, outage.detail) from None
 
     async def _run_worker(self, command: ipc.Open, timeouts: Timeouts, turn: Turn, health: Health) -> NoReturn:
         self._counters.captures += 1
@@ -127,10 +132,7 @@ class CaptureTask:
                 self._spool.detach()
             self._forget()
             self._set_audio_missing(None)
-        outage = worker.outage or Outage(Reason.SOURCE_ENDED, "the source ended")
-        if self._browser is not None and outage.reason is Reason.SOURCE_ENDED:
-            raise Lingering(outage.reason, outage.detail)  # it may begin anew at once
-        raise outage
+        raise worker.outage or Outage(Reason.SOURCE_ENDED, "the source ended")
 
     def opened(self, description: str) -> None:
         """Show what the source is."""

@@ -96,6 +96,7 @@ _remedies: Mapping[Reason, str] = {
     Reason.STALLED: "restart the camera; unplug a USB device and plug it in again",
     Reason.VIDEO_STALLED: "restart the camera",
     Reason.AUDIO_STALLED: 'restart the camera, or set audio = "silence"',
+    Reason.NO_BROWSER: "open a link of `interhuman2mqtt invite CAMERA` on the laptop or phone that is to be it",
     Reason.SOURCE_ENDED: "restart the camera; a file must have more than one frame",
     Reason.CAPTURE_CRASHED: "run it with [log] level = debug, and report what it prints",
     Reason.CLOUD_UNREACHABLE: "is interhuman.url right, and does the network let us out to it, or is a proxy needed?",
