@@ -175,8 +175,9 @@ def test_a_newer_file_is_left_alone(tmp_path: Path) -> None:
 
 def test_the_file_is_closed_to_others(tmp_path: Path) -> None:
     """What is known of people may be read by its owner alone."""
-    History(tmp_path / "history.sqlite")
+    history = History(tmp_path / "history.sqlite")
     assert {file.name: oct(file.stat().st_mode & 0o777) for file in tmp_path.iterdir()}["history.sqlite"] == "0o600"
+    history.close()
 
 
 def test_a_damaged_history_begins_anew(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
+from functools import partial
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -11,15 +12,16 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from interhuman2mqtt.web import fortnight, timeline
+from interhuman2mqtt.web import timeline
 from interhuman2mqtt.web.acting import Acting
 from interhuman2mqtt.web.attempts import TooManyAttemptsError
 from interhuman2mqtt.web.auth import COOKIE, SESSION_S, Logins, Session, is_forged
 from interhuman2mqtt.web.fleet import ribbon_part, summary
+from interhuman2mqtt.web.fortnight import Fortnight
 from interhuman2mqtt.web.http import Handler, RequestError, answer_asset, answer_error, file_handler, read_json
+from interhuman2mqtt.web.lanes import read_lanes
 from interhuman2mqtt.web.page import Page
 from interhuman2mqtt.web.rows import SCORES, CameraKey
-from interhuman2mqtt.web.timeline import Stretch
 
 SPAN_MAX_S = 32 * 86400.0
 """The longest range of one camera that is drawn."""
@@ -129,12 +131,12 @@ class App:
     async def _camera(self, request: Request) -> Response:
         key = CameraKey(request.path_params["box"], request.path_params["name"])
         span = _span(request.query_params)
-        lane = await self._lane(key, span)
-        changes, signals, points = await self._page.use(
+        history = self._page.history
+        (lane, engagement), signals, points = await self._page.use(
             lambda: (
-                self._page.history.points("engagement", key, *span),
-                self._page.history.spans("signal", key, *span),
-                self._page.history.points("quality", key, *span),
+                read_lanes(history, key, span, self._page.live()),
+                history.spans("signal", key, *span),
+                history.points("quality", key, *span),
             )
         )
         lanes: dict[str, list[list[Any]]] = {}
@@ -146,21 +148,13 @@ class App:
                 "from": span[0],
                 "to": span[1],
                 "analysed": [ribbon_part(one) for one in lane],
-                "engagement": [ribbon_part(one) for one in timeline.engagement(lane, changes)],
+                "engagement": [ribbon_part(one) for one in engagement],
                 "signals": lanes,
                 "quality": timeline.broken(within, lane),
                 "quality_names": SCORES,
                 "now": self._page.cards.get(key),
             }
         )
-
-    async def _lane(self, key: CameraKey, span: tuple[float, float]) -> list[Stretch]:
-        history = self._page.history
-        received, holes, gaps = await self._page.use(
-            lambda: (history.received(*span), history.spans("hole", key, *span), history.spans("gap", key, *span))
-        )
-        received = [*received, *self._page.live()]
-        return timeline.analysed(span, received, [(low, high) for low, high in holes], [(*gap,) for gap in gaps])
 
     async def _fortnight(self, request: Request) -> Response:
         query = request.query_params
@@ -172,22 +166,13 @@ class App:
         ]
         today = datetime.now(zone).astimezone(zone).date()
         dates = [today - timedelta(days=back) for back in reversed(range(days))]
-        rows: list[list[Any]] = []
-        for day in dates:
-            hours: dict[int, fortnight.Hour] = {}
-            spans = fortnight.hours_of(day, zone)
-            for key in cameras:
-                lane = await self._engagement(key, (spans[0][1], spans[-1][2]))
-                for number, start, end in spans:
-                    hours[number] = fortnight.add(hours.get(number), lane, (start, end))
-            rows.append([fortnight.hour_json(hours.get(number)) for number in range(24)])
-        return JSONResponse({"days": [day.isoformat() for day in dates], "hours": rows})
-
-    async def _engagement(self, key: CameraKey, span: tuple[float, float]) -> list[Stretch]:
-        lane = await self._lane(key, span)
-        return timeline.engagement(
-            lane, await self._page.use(lambda: self._page.history.points("engagement", key, *span))
-        )
+        fortnight = Fortnight(dates, zone)
+        for key in cameras:
+            lanes = await self._page.use(
+                partial(read_lanes, self._page.history, key, fortnight.span, self._page.live())
+            )
+            fortnight.add(lanes.engagement)
+        return JSONResponse({"days": [day.isoformat() for day in dates], "hours": fortnight.rows()})
 
     async def _events(self, request: Request) -> Response:
         # The browser's own word is newer than its first address, which says up to where it had loaded the fleet.

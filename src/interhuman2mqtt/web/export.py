@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, tzinfo
 from typing import NamedTuple, TextIO
 
-from interhuman2mqtt.web import timeline
 from interhuman2mqtt.web.history import History
+from interhuman2mqtt.web.lanes import read_lanes
 from interhuman2mqtt.web.rows import SCORES, CameraKey
 from interhuman2mqtt.web.timeline import GAP, NOT_KNOWN, Span
 
@@ -50,10 +50,7 @@ def _moment(row: ExportRow) -> float:
 
 
 def _lane(history: History, camera: CameraKey, span: Span) -> Iterator[ExportRow]:
-    holes = ((low, high) for low, high in history.spans("hole", camera, *span))
-    gaps = ((low, high, reason) for low, high, reason in history.spans("gap", camera, *span))
-    lane = timeline.analysed(span, history.received(*span), holes, gaps)
-    for start, end, kind, reason in timeline.engagement(lane, history.points("engagement", camera, *span)):
+    for start, end, kind, reason in read_lanes(history, camera, span).engagement:
         if kind in {GAP, NOT_KNOWN}:
             yield ExportRow(camera, kind, reason, start, end)
         else:

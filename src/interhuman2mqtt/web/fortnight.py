@@ -1,35 +1,91 @@
 """Days by hours: the share of the analysed time in which people were engaged. Pure."""
 
-from collections.abc import Sequence
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
 from datetime import date, datetime, timedelta, tzinfo
 from typing import NamedTuple
 
-from interhuman2mqtt.web.timeline import GAP, NOT_KNOWN, Stretch, share
+from interhuman2mqtt.web.timeline import GAP, NOT_KNOWN, Span, Stretch
 
 HOUR_S = 3600.0
 ENGAGED = "engaged"
 
 
-class Hour(NamedTuple):
-    """One hour of one day, over one or more cameras."""
+class HourOfDay(NamedTuple):
+    """An hour on the wall's clock: which day of those that are shown, its number, from and to in seconds of UTC."""
 
-    analysed: float
-    """Seconds that were analysed, of `cameras` hours."""
-    engaged: float
-    """Seconds of those in which people were engaged."""
-    cameras: int
+    day: int
+    number: int
+    start: float
+    end: float
 
 
-def hours_of(day: date, zone: tzinfo | None) -> list[tuple[int, float, float]]:
-    """Return the hours of a day on the wall's clock: number, beginning and end in seconds of UTC.
+class Fortnight:
+    """Sums of the hours of some days, over any number of cameras.
+
+    Args:
+        days: One after the other.
+        zone: Of the wall's clock; None: this machine's.
+    """
+
+    # One pass over each lane, with an hour looked up for each stretch: a fleet has millions of them in a fortnight, and
+    # to ask of each hour what is in it would go over all of them 336 times.
+    def __init__(self, days: Sequence[date], zone: tzinfo | None) -> None:
+        self._days = days
+        self._hours = [hour for index, day in enumerate(days) for hour in hours_of(index, day, zone)]
+        self._starts = [hour.start for hour in self._hours]
+        self._analysed = [0.0] * len(self._hours)
+        self._engaged = [0.0] * len(self._hours)
+        self._cameras = 0
+
+    @property
+    def span(self) -> Span:
+        """From the beginning of the first day to the end of the last."""
+        return self._hours[0].start, self._hours[-1].end
+
+    def add(self, lane: Iterable[Stretch]) -> None:
+        """Add a camera, by its lane of engagement."""
+        self._cameras += 1
+        for stretch in lane:
+            if stretch.kind in {GAP, NOT_KNOWN}:
+                continue
+            index = max(0, bisect_right(self._starts, stretch.start) - 1)
+            while index < len(self._hours) and self._hours[index].start < stretch.end:
+                hour = self._hours[index]
+                seconds = max(0.0, min(stretch.end, hour.end) - max(stretch.start, hour.start))
+                self._analysed[index] += seconds
+                self._engaged[index] += seconds if stretch.kind == ENGAGED else 0.0
+                index += 1
+
+    def rows(self) -> list[list[list[float] | None]]:
+        """Return for each day 24 times the share that was analysed, and the share of that in which people were engaged.
+
+        None where nothing was analysed, and where the day has no such hour because the clocks change.
+        """
+        sums: dict[tuple[int, int], tuple[float, float, float]] = {}
+        for hour, analysed, engaged in zip(self._hours, self._analysed, self._engaged, strict=True):
+            before = sums.get((hour.day, hour.number), (0.0, 0.0, 0.0))
+            added = (hour.end - hour.start, analysed, engaged)
+            sums[hour.day, hour.number] = (before[0] + added[0], before[1] + added[1], before[2] + added[2])
+        return [[self._shares(sums.get((day, number))) for number in range(24)] for day in range(len(self._days))]
+
+    def _shares(self, sums: tuple[float, float, float] | None) -> list[float] | None:
+        if sums is None or sums[1] <= 0:
+            return None
+        seconds, analysed, engaged = sums
+        return [round(analysed / (self._cameras * seconds), 4), round(engaged / analysed, 4)]
+
+
+def hours_of(index: int, day: date, zone: tzinfo | None) -> list[HourOfDay]:
+    """Return the hours of a day on the wall's clock.
 
     A day has 23 or 25 hours where the clocks change: one number is left out, or comes twice.
     """
     start, end = _midnight(day, zone), _midnight(day + timedelta(days=1), zone)
-    found: list[tuple[int, float, float]] = []
+    found: list[HourOfDay] = []
     at = start
     while at < end:
-        found.append((datetime.fromtimestamp(at, zone).hour, at, min(at + HOUR_S, end)))
+        found.append(HourOfDay(index, datetime.fromtimestamp(at, zone).hour, at, min(at + HOUR_S, end)))
         at += HOUR_S
     return found
 
@@ -37,18 +93,3 @@ def hours_of(day: date, zone: tzinfo | None) -> list[tuple[int, float, float]]:
 def _midnight(day: date, zone: tzinfo | None) -> float:
     midnight = datetime(day.year, day.month, day.day, tzinfo=zone)
     return (midnight if zone is not None else midnight.astimezone()).timestamp()
-
-
-def add(hour: Hour | None, lane: Sequence[Stretch], span: tuple[float, float]) -> Hour:
-    """Return an hour with one more camera in it, whose lane of engagement is given."""
-    missing = share(lane, span, (GAP, NOT_KNOWN))
-    analysed = (span[1] - span[0]) - missing
-    before = hour or Hour(0.0, 0.0, 0)
-    return Hour(before.analysed + analysed, before.engaged + share(lane, span, (ENGAGED,)), before.cameras + 1)
-
-
-def hour_json(hour: Hour | None) -> list[float | None] | None:
-    """Return [share that was analysed, share of that in which people were engaged or None]; None where nothing was."""
-    if hour is None or hour.analysed <= 0:
-        return None
-    return [round(hour.analysed / (hour.cameras * HOUR_S), 4), round(hour.engaged / hour.analysed, 4)]

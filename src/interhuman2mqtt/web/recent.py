@@ -5,7 +5,7 @@ from typing import NamedTuple, TypeVar
 
 from interhuman2mqtt.web.history import History
 from interhuman2mqtt.web.rows import CameraKey, EngagementRow, GapRow, HoleRow, ReceivedRow, Row
-from interhuman2mqtt.web.timeline import Stretch, analysed, engagement
+from interhuman2mqtt.web.timeline import Stretch, analysed, clip, engagement
 
 Value = TypeVar("Value")
 KEPT_S = 2 * 3600.0
@@ -57,7 +57,9 @@ class RecentHours:
             for at in old[:-1]:
                 del camera.changes[at]
             for start in [start for start, gap in camera.gaps.items() if gap.end is not None and gap.end < before]:
-                del camera.gaps[start]
+                over = camera.gaps.pop(start).end or before
+                for at in [at for at in camera.changes if at < over]:  # a level does not outlive a gap
+                    del camera.changes[at]
             for start in [start for start, end in camera.holes.items() if end < before]:
                 del camera.holes[start]
 
@@ -68,9 +70,12 @@ class RecentHours:
     def ribbon(self, camera: CameraKey, span: tuple[float, float]) -> list[Stretch]:
         """Return how engaged people were in a range that is not older than `KEPT_S`, and where that is not known."""
         known = self._of(camera)
+        changes = sorted(known.changes.items())
+        begun = [at for at, _ in changes if at <= span[0]]
+        whole = (min([span[0], *begun[-1:]]), span[1])  # a level of before holds only where nothing has come between
         gaps = [(gap.start, gap.end, gap.reason) for gap in known.gaps.values()]
-        lane = analysed(span, self._received.items(), known.holes.items(), gaps)
-        return engagement(lane, sorted(known.changes.items()))
+        lane = analysed(whole, self._received.items(), known.holes.items(), gaps)
+        return clip(engagement(lane, changes), span)
 
     def _of(self, camera: CameraKey) -> _Camera:
         if camera not in self._cameras:

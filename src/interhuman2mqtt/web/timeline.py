@@ -79,6 +79,13 @@ def engagement(lane: Iterable[Stretch], changes: Sequence[tuple[float, str]]) ->
     return list(_joined(found))
 
 
+def clip(lane: Iterable[Stretch], span: Span) -> list[Stretch]:
+    """Return what a lane has within a range."""
+    start, end = span
+    within = (one._replace(start=max(one.start, start), end=min(one.end, end)) for one in lane)
+    return [one for one in within if one.start < one.end]
+
+
 def broken(points: Iterable[tuple[float, Scores]], lane: Iterable[Stretch]) -> list[list[float | None] | None]:
     """Return a line of scores, with None where it breaks because something in between was not analysed."""
     breaks = [stretch.start for stretch in lane if stretch.kind != ANALYSED]

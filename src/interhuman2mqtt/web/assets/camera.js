@@ -69,7 +69,7 @@ export class CameraView {
   render() {
     const { from, to } = this.range;
     const focused = this.chart.contains(document.activeElement);
-    this.title.replaceChildren(this.name, h("small", { class: "quiet" }, ` ${say("on", { box: this.box })} · ${day(from)} ${say("range", { from: clock(from), to: `${to - from > 86400 ? `${day(to)} ` : ""}${clock(to)}` })}`));
+    this.title.replaceChildren(this.name, h("small", { class: "quiet" }, ` ${say("on", { box: this.box })} · ${day(from)} ${say("range", { from: clock(from), to: `${day(to) === day(from) ? "" : `${day(to)} `}${clock(to)}` })}`));
     const chart = draw(this.data, Math.max(320, this.chart.clientWidth - 26));
     handle(chart, this.range, (low, high) => this.go(low, high));
     this.chart.replaceChildren(chart);
@@ -91,7 +91,7 @@ export class CameraView {
       h("div", null, h("b", { class: "big" }, camera.engagement ? say(camera.engagement) : say(camera.state))),
       h("div", null, camera.state === "streaming" ? camera.signals.join(", ") || say("no_signal") : `${(camera.reason ?? "").replaceAll("_", " ")}${camera.since ? ` ${say("for", { span: span(now - camera.since) })}` : ""}`),
       camera.detail ? h("p", { class: camera.needs_somebody ? "trouble" : "quiet" }, camera.detail) : null,
-      scores ? h("dl", null, this.data.quality_names.map((name, index) => scores[index + 1] === null ? null : [h("dt", null, say(name)), h("dd", null, number(scores[index + 1]))])) : null,
+      scores && camera.state === "streaming" ? h("dl", null, this.data.quality_names.map((name, index) => scores[index + 1] === null ? null : [h("dt", null, say(name)), h("dd", null, number(scores[index + 1]))])) : null,
       camera.audio_only ? h("p", { class: "quiet" }, say("audio_only")) : null,
       camera.behind === null ? null : h("p", { class: "quiet" }, `${span(camera.behind)} ${say("behind")}`),
       camera.last_media_at ? h("p", { class: "quiet" }, `${say("last_media")} ${clock(camera.last_media_at, true)}`) : null,

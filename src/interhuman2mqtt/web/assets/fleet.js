@@ -22,14 +22,13 @@ function tile(camera, now) {
     h("a", { href: address(camera), "aria-label": `${label}. ${inWords(camera.ribbon, percent)}. ${note}`, title: camera.detail ?? "" },
       h("span", { class: "head" }, h("b", null, camera.name), h("span", { class: "box" }, camera.box),
         camera.score === null ? null : h("span", { class: "score" }, number(camera.score))),
-      h("span", { class: "line" }, ribbon(camera.ribbon, label), camera.needs_somebody || !note ? null : h("span", { class: camera.state === "streaming" ? "note" : "note plain" }, note)),
-      camera.needs_somebody ? h("span", { class: "why" }, camera.detail ? `${note}: ${camera.detail}` : note) : null));
+      ribbon(camera.ribbon, label),
+      h("span", { class: camera.needs_somebody ? "why" : camera.state === "streaming" ? "note" : "note plain" }, camera.needs_somebody && camera.detail ? `${note}: ${camera.detail}` : note)));
 }
 
-function sums(summary, boxes) {
+function sums(summary) {
   const item = (value, text, trouble) => h("li", { class: trouble ? "trouble" : null }, h("b", null, value), ` ${text}`);
   return [
-    h("h1", null, say("title", { boxes: number(boxes), cameras: number(summary.cameras) })),
     h("ul", { class: "sums" },
       item(number(summary.see), say("see", { cameras: number(summary.cameras) })),
       item(number(summary.need_somebody), say("need_somebody"), summary.need_somebody > 0),
@@ -54,13 +53,14 @@ export class FleetView {
 
   show(main) {
     const input = h("input", { type: "search", "aria-label": say("filter"), placeholder: say("filter"), value: this.filter, oninput: () => { this.filter = input.value; this.layout(); } });
+    this.title = h("h1");
     this.top = h("div");
     this.trouble = h("ul", { class: "tiles wide", id: "needs" });
     this.sees = h("ul", { class: "tiles", id: "sees" });
     this.planned = h("ul", { class: "tiles", id: "planned" });
     this.empty = h("p", { class: "quiet" });
     this.headings = ["needs", "sees", "planned"].map((name) => h("h2", null, say(name), name === "sees" ? h("small", null, ` ${say("sees_more")}`) : null));
-    main.replaceChildren(h("div", { class: "top" }, this.top, input), this.empty, this.headings[0], this.trouble, this.headings[1], this.sees, this.headings[2], this.planned, legend());
+    main.replaceChildren(h("div", { class: "top" }, this.title, input), this.top, this.empty, this.headings[0], this.trouble, this.headings[1], this.sees, this.headings[2], this.planned, legend());
     this.tiles.clear();
     this.summarize();
     this.layout();
@@ -104,7 +104,10 @@ export class FleetView {
   }
 
   summarize() {
-    if (this.store.summary) this.top.replaceChildren(...sums(this.store.summary, new Set([...this.store.cameras.values()].map((camera) => camera.box)).size));
+    if (!this.store.summary) return;
+    const boxes = new Set([...this.store.cameras.values()].map((camera) => camera.box)).size;
+    this.title.textContent = say("title", { boxes: number(boxes), cameras: number(this.store.summary.cameras) });
+    this.top.replaceChildren(...sums(this.store.summary));
   }
 
   leave() { this.tiles.clear(); }

@@ -9,9 +9,10 @@ export function stretchText([start, end, kind, reason]) {
 
 export function ribbon(parts, label) {
   const [start, end] = parts.length ? [parts[0][0], parts.at(-1)[1]] : [0, 1];
-  const scale = 1000 / Math.max(1, end - start);
-  return s("svg", { viewBox: "0 0 1000 10", preserveAspectRatio: "none", role: "img", "aria-label": label },
-    parts.map((part) => s("rect", { class: kindClass(part[2]), x: (part[0] - start) * scale, width: Math.max(1, (part[1] - part[0]) * scale), y: 0, height: 10, "data-tip": stretchText(part) })));
+  const share = (seconds) => (100 * seconds) / Math.max(1, end - start);
+  // In percent, not by a viewBox that is stretched: hatches would be stretched with it.
+  return s("svg", { role: "img", "aria-label": label },
+    parts.map((part) => s("rect", { class: kindClass(part[2]), x: `${share(part[0] - start)}%`, width: `${Math.max(0.3, share(part[1] - part[0]))}%`, y: 0, height: "100%", "data-tip": stretchText(part) })));
 }
 
 /** In words, for who cannot see the bar: the share of each kind. */

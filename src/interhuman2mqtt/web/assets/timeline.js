@@ -24,7 +24,7 @@ export function draw(data, width) {
   const label = (text, y) => s("text", { x: LEFT - 8, y, "text-anchor": "end" }, text);
   const axis = ticks(from, to, Math.max(2, Math.floor((width - LEFT) / 90))).map((at) => [
     s("line", { class: "grid", x1: x(at), x2: x(at), y1: TOP - 4, y2: height - 8 }),
-    s("text", { class: "axis", x: x(at), y: 12, "text-anchor": "middle" }, (at - new Date(at * 1000).getTimezoneOffset() * 60) % 86400 === 0 ? day(at) : clock(at, to - from < 300)),
+    s("text", { class: "axis", x: x(at), y: 12, "text-anchor": x(at) > width - 36 ? "end" : "middle" }, (at - new Date(at * 1000).getTimezoneOffset() * 60) % 86400 === 0 ? day(at) : clock(at, to - from < 300)),
   ]);
   const bar = (part, y, high) => s("rect", { class: kindClass(part[2]), x: x(part[0]), y, width: Math.max(1, x(part[1]) - x(part[0])), height: high, "data-tip": stretchText(part) });
   const signal = (kind, y) => data.signals[kind].map(([start, end, probability, rationale]) => s("rect", {
