@@ -127,6 +127,18 @@ async def test_gaps_go_through_versions(state: Path) -> None:
     assert f"{gap.end_at:{STAMP}}" >= f"{stopped:{STAMP}}"
 
 
+def formats_in(state: Path) -> dict[str, int]:
+    """The version of the format of each file that a daemon has left, but for pauses; its absence is an error."""
+    found = {}
+    for file in [*state.glob("*.json"), *state.glob("*.sqlite")]:
+        if file.suffix == ".json":
+            found[file.name] = msgspec.json.decode(file.read_bytes())["schema"]
+        else:
+            with closing(sqlite3.connect(file)) as db:
+                [found[file.name]] = db.execute("PRAGMA user_version").fetchone()
+    return found
+
+
 async def test_a_program_that_is_replaced_while_it_runs(tmp_path: Path) -> None:
     """`pip install` over a running daemon: the first capture process of another version ends it in order, with 75.
 
@@ -135,7 +147,7 @@ async def test_a_program_that_is_replaced_while_it_runs(tmp_path: Path) -> None:
     installed = tmp_path / "site" / "interhuman2mqtt"
     shutil.copytree(SOURCE, installed, ignore=shutil.ignore_patterns("__pycache__"))
     async with run_peers(tmp_path) as peers:
-        config = peers.config({"front": {"source": "test:", "size": "160x96", "fps": 10}})
+        config = peers.config({"front": {"source": "test:", "size": "160x96", "fps": 10, "budget": {"per_day": "6h"}}})
         async with box(tmp_path, config, env={"PYTHONPATH": str(installed.parent)}) as daemon:
             await peers.wait_status("front", "streaming")
             init = installed / "__init__.py"
@@ -147,3 +159,4 @@ async def test_a_program_that_is_replaced_while_it_runs(tmp_path: Path) -> None:
             assert await daemon.wait() == 75
             assert "was replaced by 9.8.7 while it ran: start it again" in daemon.output[-1]
             await peers.wait_status("front", "stopped", "stopped")
+    assert formats_in(tmp_path) == {"budget.json": 1, "coverage.json": 2, "outbox.sqlite": 1}
