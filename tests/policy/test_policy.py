@@ -20,7 +20,7 @@ from interhuman2mqtt.policy.budgets import Budgets
 from interhuman2mqtt.policy.decision import ALLOWED
 from interhuman2mqtt.policy.meter import Meter
 from interhuman2mqtt.policy.pauses import ALL, PauseOrigin, Pauses
-from interhuman2mqtt.policy.policy import LOOK_S, Permit, Policy, for_box
+from interhuman2mqtt.policy.policy import LOOK_S, UNSEEN_S, Permit, Policy, for_box
 from interhuman2mqtt.runtime.blocking import Blocking
 from interhuman2mqtt.runtime.watchdog import Heartbeats
 from policy.helpers import NOON, InlineBlocking, Wall
@@ -75,6 +75,20 @@ async def test_a_pause_is_told_within_a_second(tmp_path: Path, autojump_clock: t
             policy.pauses.resume("front")
             with trio.fail_after(1):
                 assert await front.wait_other(front.verdict) == ALLOWED
+
+
+async def test_a_folder_that_does_not_change_is_hardly_read(tmp_path: Path, autojump_clock: trio.abc.Clock) -> None:
+    """It is read where something changed, and now and then; schedules are kept all the same."""
+    wall, disk = Wall(), InlineBlocking()
+    async with looking(tmp_path, wall, disk) as policy:
+        with permit(policy, schedule=("00:00-12:01",)) as front:
+            assert await front.wait_other(None) == ALLOWED
+            before = disk.calls
+            await trio.sleep(60)
+            assert disk.calls - before <= 60 / UNSEEN_S + 1
+            wall.turn(seconds=120)
+            with trio.fail_after(1):
+                assert (await front.wait_refused()).reason is Reason.OUT_OF_SCHEDULE
 
 
 async def test_who_looks_now_need_not_wait(tmp_path: Path, autojump_clock: trio.abc.Clock) -> None:

@@ -104,6 +104,11 @@ class Pauses:
         self._state = PauseFolder(self.folder)
         self._runtime = None if runtime is None else PauseFolder(runtime / FOLDER)
 
+    @property
+    def folders(self) -> list[Path]:
+        """Where pauses may be written down."""
+        return [folder.path for folder in self._folders()]
+
     def prepare(self) -> None:
         """Make the folders, where they are not there; what goes wrong with that is told by `read`."""
         for folder in self._folders():

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable, Collection, Mapping
 from datetime import datetime, tzinfo
 from functools import partial
+from math import inf
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -35,10 +36,13 @@ from interhuman2mqtt.policy.pauses import (
 from interhuman2mqtt.runtime import state_dir
 from interhuman2mqtt.runtime.beats import sleep_until_beat
 from interhuman2mqtt.runtime.blocking import Blocking
+from interhuman2mqtt.runtime.folder_watch import FolderWatch
 from interhuman2mqtt.runtime.watchdog import Heartbeat
 
 LOOK_S = 0.5
 """A pause takes effect within a second, the end of the capture included."""
+UNSEEN_S = 5.0
+"""Though the kernel says that nothing changed, the folders are read so often: one may have been replaced from above."""
 DOUBT_S = 3.0
 """A folder that cannot be read in this time pauses all cameras."""
 
@@ -93,7 +97,7 @@ class Policy:
     """Judges all cameras of a box.
 
     Args:
-        pauses: Read anew every LOOK_S.
+        pauses: Read anew within LOOK_S of a change.
         budgets: What may still be streamed today.
         zone: Of schedules; None: the host's.
         now: The wall clock.
@@ -117,6 +121,8 @@ class Policy:
         self._now = now
         self._blocking = blocking or Blocking(DOUBT_S)
         self._promise = promise
+        self._watch = FolderWatch(pauses.folders)
+        self._looked_at = -inf
         self._permits: list[Permit] = []
         self._paused: Paused | None = None
         """What the disk says; None: nobody has looked yet."""
@@ -132,20 +138,38 @@ class Policy:
         await self.budgets.meter.open()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self.budgets.meter.run)
-            while True:
-                self._promise(LOOK_S + DOUBT_S)
-                await self.look()
-                await sleep_until_beat(LOOK_S)
+            try:
+                while True:
+                    self._promise(LOOK_S + DOUBT_S)
+                    await self._look_if_needed()
+                    await sleep_until_beat(LOOK_S)
+            finally:
+                self._watch.close()
+
+    async def _look_if_needed(self) -> None:
+        """Look where something may have changed, or is still to be written; judge in any case, for time goes on."""
+        is_known = self._paused is not None and not self._paused.doubt and not self._held
+        is_recent = trio.current_time() - self._looked_at < UNSEEN_S
+        if self._watch.may_have_changed() or not (is_known and is_recent):
+            await self.look()
+        else:
+            self._judge()
 
     async def look(self) -> None:
         """Look now, and write down what could not be written before."""
         async with self._disk:
+            self._looked_at = trio.current_time()
             written: Collection[str] = ()
             try:
-                paused, written = await self._blocking.run(partial(self.pauses.tend, self._held))
+                paused, written = await self._blocking.run(partial(self._tend, self._held))
             except OSError as error:
                 paused = doubtful(f"{self.pauses.folder}: {error.strerror}")
             self._hold({name: pause for name, pause in self._held.items() if name not in written}, paused)
+
+    def _tend(self, held: Mapping[str, Pause]) -> tuple[Paused, Collection[str]]:
+        """Look; watched from before the look on, so that no change is missed."""
+        self._watch.arm()
+        return self.pauses.tend(held)
 
     async def pause(self, camera: str | None, origin: PauseOrigin) -> Outcome:
         """Pause a camera, or all of them: at once, whatever becomes of writing that down. Raises PauseError.

@@ -11,7 +11,9 @@ PR_SET_DUMPABLE = 4
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 """mallopt(3)"""
 KEPT_BYTES = 4 << 20
-"""More than a chunk has at 10 Mbit/s."""
+"""Of a block: more than a chunk has at 10 Mbit/s ..."""
+KEPT_IN_ALL = 16 << 20
+"""... and of all of them: on its way to the socket a chunk is there six times, for a moment."""
 FIRST_TO_GO = "500"
 """Of -1000 to 1000, proc(5); the daemon has 0 where systemd says nothing else."""
 
@@ -33,12 +35,12 @@ def keep_freed_memory() -> None:
     """Let the C library keep what is freed for what comes next, where it is glibc.
 
     Above 128 KiB it asks the kernel for each block and gives it back, page by page; each copy of a chunk is such a
-    block: 130 page faults a second and camera, a fifteenth of the daemon. What is kept is about 2 MB in all.
+    block: 130 page faults a second and camera, a fifteenth of the daemon. What is kept is 2 to 5 MB.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:  # musl has none
         mallopt(M_MMAP_THRESHOLD, KEPT_BYTES)
-        mallopt(M_TRIM_THRESHOLD, KEPT_BYTES)
+        mallopt(M_TRIM_THRESHOLD, KEPT_IN_ALL)
 
 
 def bound(size: int) -> None:
