@@ -11,6 +11,7 @@ from interhuman2mqtt.backfill.segment import Moment, moment, parse
 from interhuman2mqtt.backfill.spool import HEADROOM, Bounds
 from interhuman2mqtt.backfill.spools import Spools
 from interhuman2mqtt.backfill.store import KnownGap, SpoolStore
+from interhuman2mqtt.cli import main
 from interhuman2mqtt.cloud.http import ApiKey
 from interhuman2mqtt.errors import Reason
 from interhuman2mqtt.runtime.clock import Instant
@@ -98,6 +99,21 @@ async def test_forgetting_a_range(tmp_path: Path) -> None:
     assert files(tmp_path, "*.part") == []
     assert (await bench.spool.forget()).segments == 2
     assert bench.names() == []
+
+
+def test_forgetting_without_a_daemon(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The command deletes what a daemon that does not run has spooled, of that camera alone."""
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path))
+    path = put_segment(tmp_path / "spool", 300)
+    (tmp_path / "outbox.sqlite").touch()
+    for nobody in ("other", "..", "."):
+        assert main(["forget", nobody]) == 69
+    assert path.exists()
+    assert main(["forget", "front"]) == 0
+    assert "1 files of 4 s were spooled, and are gone" in capsys.readouterr().out
+    assert files(tmp_path, "*.mp4") == []
 
 
 async def test_a_later_life_finds_what_an_earlier_one_left(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """The spool of one camera, as the daemon keeps it: within its bounds, in order, and never in anybody's way."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from functools import partial
@@ -66,6 +66,11 @@ class Forgotten(NamedTuple):
     segments: int
     seconds: float
     size: int
+
+    @classmethod
+    def of(cls, gone: Sequence[Segment]) -> "Forgotten":
+        """Return it for these segments."""
+        return cls(len(gone), sum(segment.seconds for segment in gone), sum(segment.size for segment in gone))
 
 
 class CameraSpool:
@@ -169,13 +174,7 @@ class CameraSpool:
 
         What the capture process still has in memory is not spooled any more, whenever it was captured.
         """
-        now = self._clock.instant()
-        meant = Span(_on(start, now, float("-inf")), _on(end, now, float("inf")))
-
-        def is_meant(segment: Segment) -> bool:
-            captured = span(segment, now)
-            return captured.start < meant.end and meant.start < captured.end
-
+        is_meant = captured_between(start, end, self._clock.instant())
         if self._processed is not None and is_meant(self._processed[0]):
             self.is_forgotten = True
             self._processed[1].cancel()
@@ -187,7 +186,7 @@ class CameraSpool:
                 await self._save(structs.replace(self.kept, job=None))
             await self._look()
         self._news.set()
-        return Forgotten(len(gone), sum(segment.seconds for segment in gone), sum(segment.size for segment in gone))
+        return Forgotten.of(gone)
 
     async def open(self) -> None:
         """Read what an earlier life left; raises OSError."""
@@ -265,6 +264,17 @@ class CameraSpool:
 
     async def _in_thread(self, call: Callable[[], Result]) -> Result:
         return await self._blocking.run(call)
+
+
+def captured_between(start: datetime | None, end: datetime | None, now: Instant) -> Callable[[Segment], bool]:
+    """Return what decides whether any of a segment was captured between two instants; None: without that limit."""
+    meant = Span(_on(start, now, float("-inf")), _on(end, now, float("inf")))
+
+    def is_meant(segment: Segment) -> bool:
+        captured = span(segment, now)
+        return captured.start < meant.end and meant.start < captured.end
+
+    return is_meant
 
 
 def _on(at: datetime | None, now: Instant, otherwise: float) -> float:

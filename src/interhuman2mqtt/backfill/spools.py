@@ -8,13 +8,21 @@ from pathlib import Path
 import structlog
 
 from interhuman2mqtt.backfill.segment import moment
-from interhuman2mqtt.backfill.spool import DISK_S, CameraSpool, Forgotten
-from interhuman2mqtt.backfill.store import KnownGap, delete_tree
+from interhuman2mqtt.backfill.spool import DISK_S, CameraSpool, Forgotten, captured_between
+from interhuman2mqtt.backfill.store import KnownGap, SpoolStore, delete_tree
 from interhuman2mqtt.errors import Reason
 from interhuman2mqtt.runtime.blocking import Blocking
 from interhuman2mqtt.runtime.clock import BoxClock
+from interhuman2mqtt.runtime.clock import now as present
 
 log = structlog.get_logger(__name__)
+
+
+def forget_without_daemon(folder: Path, camera: str, start: datetime | None, end: datetime | None) -> Forgotten:
+    """Delete what a camera has spooled in the folder of all spools, where no daemon runs. Blocks; raises OSError."""
+    if not folder.is_dir() or camera not in {path.name for path in folder.iterdir()}:
+        return Forgotten.of(())
+    return Forgotten.of(SpoolStore(folder / camera).forget(captured_between(start, end, present())))
 
 
 class Spools:

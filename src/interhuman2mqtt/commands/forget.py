@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple, TextIO
 
 from interhuman2mqtt import exit_codes
+from interhuman2mqtt.backfill.spools import forget_without_daemon
 from interhuman2mqtt.commands.export import NotExported, cameras_of, history_path, open_history
 from interhuman2mqtt.commands.moments import parse_moment
 from interhuman2mqtt.commands.restart import NotAsked, ask
@@ -95,13 +96,28 @@ def _ask_daemon(options: Options, span: Range) -> Step:
     try:
         answer = ask(state_dir.find(), {"command": "forget", "camera": camera, **fields})
     except NotAsked as error:
-        is_away = isinstance(error.__cause__, FileNotFoundError | ConnectionRefusedError)
-        return Step(Outcome.NOT_HERE if is_away else Outcome.FAILED, f"what the broker retains stays: {error}")
+        if not isinstance(error.__cause__, FileNotFoundError | ConnectionRefusedError):
+            return Step(Outcome.FAILED, f"what the broker retains stays: {error}")
+        return _forget_spool(camera, span, f"what the broker retains stays: {error}")
     if answer["status"] != "ok":
         return Step(Outcome.FAILED, f"what the broker retains stays: {answer['error']}")
     data = answer["data"]
     spooled = f"{data['spooled_segments']} files of {data['spooled_seconds']:g} s were spooled, and are gone"
     return Step(Outcome.DONE, f"at the broker: {', '.join(data['cleared'])} are empty; {spooled}")
+
+
+def _forget_spool(camera: str, span: Range, why_not_asked: str) -> Step:
+    """Delete what a daemon that does not run has spooled."""
+    start, end = (None if at is None else datetime.fromtimestamp(at, UTC) for at in span)
+    folder = state_dir.find() / "spool"
+    try:
+        gone = forget_without_daemon(folder, camera, start, end)
+    except OSError as error:
+        return Step(Outcome.FAILED, f"{why_not_asked}; {folder} cannot be deleted: {error.strerror}")
+    if not gone.segments:
+        return Step(Outcome.NOT_HERE, why_not_asked)
+    spooled = f"{gone.segments} files of {gone.seconds:g} s were spooled, and are gone"
+    return Step(Outcome.DONE, f"{spooled}; {why_not_asked}")
 
 
 def _box_here(files: Sequence[Path]) -> str:

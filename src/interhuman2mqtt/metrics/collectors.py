@@ -98,11 +98,20 @@ COUNTERS = {
     "uplink_chunks_delivered": ("Pieces of media of which a pong showed that they arrived.", "chunks_delivered"),
     "uplink_bytes_sent": ("Bytes of media that were sent.", "bytes_sent"),
     "uplink_media_seconds_sent": ("Seconds of media that were sent, what was sent again included.", "seconds_sent"),
+    "spool_seconds_written": ("Seconds of media that were spooled while the cloud was away.", "spooled_seconds"),
+    "spool_seconds_lost": ("Seconds that the disk did not take, or too short for an upload.", "spool_lost_seconds"),
+    "spool_seconds_dropped": ("Seconds that were spooled, and became too old or too much.", "spool_dropped_seconds"),
+    "backfill_seconds": ("Seconds of spooled media that were analysed after all.", "backfilled_seconds"),
+    "backfill_seconds_lost": ("Seconds that may have been analysed, the answer lost.", "backfill_lost_seconds"),
+    "backfill_seconds_rejected": ("Seconds that the cloud would not take.", "backfill_rejected_seconds"),
 }
 GAUGES = {
     "capture_processes": ("Capture processes that there are: one at most.", "children"),
     "ring_seconds": ("Seconds of media that the ring holds.", "ring_seconds"),
     "ring_bytes": ("Bytes of media that the ring holds.", "ring_bytes"),
+    "spool_files": ("Files of media that wait to be uploaded.", "spool_segments"),
+    "spool_bytes": ("Bytes that they take on the disk.", "spool_bytes"),
+    "spool_seconds": ("Seconds of media that they hold.", "spool_seconds"),
     "uplink_round_trip_seconds": ("Of the newest ping of a session.", "round_trip"),
 }
 LABELLED: dict[str, tuple[str, str, Callable[[Counters], Mapping[Any, int]]]] = {
