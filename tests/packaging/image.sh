@@ -4,12 +4,13 @@
 set -eux
 cd "$(dirname "$0")/../.."
 FOLDER=$1
-podman() { command podman --root "$FOLDER/store" --runroot "$FOLDER/run" --cgroup-manager cgroupfs "$@"; }
+RUN=$(mktemp -d) # podman takes no runroot of more than 50 characters
+podman() { command podman --root "$FOLDER/store" --runroot "$RUN" --cgroup-manager cgroupfs "$@"; }
 inside() { podman exec box "$@"; }
 # Where a machine has cgroups of both versions, crun refuses to run; and no process may raise its own limits everywhere.
 mount | grep -q '^cgroup .*type cgroup ' && umount -l /sys/fs/cgroup && mount -t cgroup2 none /sys/fs/cgroup
 LIMITS='--cgroups=disabled --ulimit nofile=1024:1024 --ulimit nproc=1024:1024'
-trap 'podman rm --force --time 0 box; podman rmi --all --force' EXIT
+trap 'podman rm --force --time 0 box; podman rmi --all --force; rm -rf "$RUN"' EXIT
 
 # Debian with Python, and with the authorities that this machine trusts.
 mmdebstrap --quiet --variant=minbase --include=python3-venv,ca-certificates \
