@@ -238,7 +238,7 @@ def page_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     web = {"listen": "0.0.0.0:8443", "hosts": ["rooms.example"], "password": {"file": str(tmp_path / "web.pw")}}
     certificate = {"certificate": "/etc/web.pem", "private_key": "/etc/web.key"}
     box = {"id": BOX}
-    cameras = {"front": {"source": "rtsp://10.0.0.5/1"}}
+    cameras = {"front": {"source": "rtsp://10.0.0.5/1"}, "table": {"source": "browser:"}}
     file.write_text(tomli_w.dumps({"box": box, "interhuman": KEY, "web": web | certificate, "cameras": cameras}))
     monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "state"))
     return file
@@ -281,6 +281,26 @@ def test_invite_for_a_time_in_json_and_on_paper(page_config: Path) -> None:
     assert made["link"].startswith("https://x.example/room#")
     assert made["expires_at"] == named.invite.expires_at == named.invite.created_at + 7200
     assert b"<svg" in qr.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("url", "room", "sentence"),
+    [
+        ("https://rooms.example/", False, None),
+        ("http://rooms.example/", False, "no browser gives its camera to a page without https"),
+        ("http://rooms.example/", True, None),
+        ("http://localhost:8443/", False, "works on this machine alone"),
+    ],
+)
+def test_invite_says_what_a_link_cannot_do(page_config: Path, url: str, *, room: bool, sentence: str | None) -> None:
+    """For a browser it expires after eight hours; where it leads to no camera, or only here, that is said at once."""
+    done, out, _ = run(page_config, "table", room=room, url=url)
+    [named] = Invites(page_config.parent / "state").all()
+    assert (done, named.invite.kind) == (0, Kind.ROOM if room else Kind.BROWSER)
+    assert f"{url}{'room' if room else 'browser'}#" in out
+    assert named.invite.expires_at == (None if room else named.invite.created_at + 8 * 3600)
+    assert len(out.splitlines()) == (3 if sentence is None else 4)
+    assert (sentence or "") in out
 
 
 @pytest.mark.parametrize(
@@ -345,6 +365,8 @@ async def test_the_pages_are_there(tmp_path: Path) -> None:
     """A link opens a page without anything of other hosts, also before anybody has logged in."""
     async with site(tmp_path) as page:
         with trio.fail_after(20):
-            answer = await page.client.get("/room")
-        assert answer.status_code == 200
-        assert "http" not in answer.text.replace("http-equiv", "")
+            answers = [await page.client.get(path) for path in ("/room", "/browser")]
+        assert [answer.status_code for answer in answers] == [200, 200]
+        assert not any("http" in answer.text.replace("http-equiv", "") for answer in answers)
+        assert "camera=()" in answers[0].headers["permissions-policy"]
+        assert "camera=(self)" in answers[1].headers["permissions-policy"]

@@ -189,6 +189,17 @@ def base_url(web: Web) -> str:
     return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}/"
 
 
+def reach(link: str, kind: Kind) -> str | None:
+    """Return what keeps a link from being of use elsewhere; None where nothing of it does."""
+    if urls.is_loopback(link):
+        return "it works on this machine alone, or by ssh -L; for others set [web] listen and hosts, or give --url"
+    if kind is Kind.BROWSER and link.startswith("http:"):
+        return (
+            "no browser gives its camera to a page without https: set [web] certificate and private_key, or give --url"
+        )
+    return None
+
+
 def _until(expires_at: float | None) -> str:
     if expires_at is None:
         return "until it is revoked"
@@ -208,4 +219,6 @@ def _print(invite: Invite, link: str, options: Options, out: TextIO) -> None:
     print(link, file=out)
     if out.isatty():
         code.terminal(out=out, compact=True)
+    if warning := reach(link, invite.kind):
+        print(warning, file=out)
     print("whoever has it can use it; take it back: interhuman2mqtt invite --list, --revoke ID", file=out)
