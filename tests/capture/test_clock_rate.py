@@ -261,3 +261,20 @@ async def test_a_real_camera_that_lies(name: str) -> None:
         assert chunk.captured_from == pytest.approx(captured, abs=PROMISED_S)
     assert pulse
     assert pulse.repairs["rate"] >= 1
+
+
+@pytest.mark.parametrize("until", [5.8, 7.0, 7.9])
+def test_audio_that_begins_while_the_network_stalls(until: float) -> None:
+    """It is late, as the video is, and no reason to put it anywhere else than where it belongs."""
+    camera = Camera(pause=(0.0, 5.0), stall=(4.9, until))
+    placed = camera.run(12)
+    assert max(abs(each.at - each.true) for each in placed) < 0.05
+    assert not camera.repairs
+
+
+def test_audio_that_begins_elsewhere_is_put_where_it_arrives() -> None:
+    """Where the video is punctual, a first packet that is far from it has a clock of its own."""
+    camera = Camera(sound=lambda seconds: seconds - 2.0, pause=(0.0, 5.0))
+    heard = [each for each in camera.run(12) if each.track == SOUND]
+    assert camera.repairs["apart"] == 1
+    assert max(abs(each.at - each.true) for each in heard) < 0.1

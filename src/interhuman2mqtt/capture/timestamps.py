@@ -295,7 +295,9 @@ class TimestampRepair:
     def _first_position(self, wanted: int, expected: int, jump: int) -> int:
         """Return the place of the first packet of the track."""
         is_known = self.rate is not None and self.rate.level is not None
-        if is_known or not self._anchor.is_set or abs(wanted - expected) <= jump:
+        # what the network holds up now, and the video with it, says nothing about where the track begins
+        held_up = round(max(self._anchor.late_s, 0.0) / self.tick_s)
+        if is_known or not self._anchor.is_set or -jump <= expected - wanted <= jump + held_up:
             return wanted
         self._repairs["apart"] += 1
         begun = max(expected, 0)
