@@ -24,6 +24,9 @@ RECORDINGS = {
     "short.mp4": MEETING.format(2),
     "rates.mp4": "-f lavfi -i testsrc2=s=320x180:r=15:d=6,setpts='if(lt(N,40),N/15,2.6+(N-40)/5)/TB' "
     f"{TONE.format(12)} -fps_mode vfr {H264} -c:a aac",
+    "camera.ts": "-i {meeting.mp4} -c copy",
+    "browser.webm": "-i {meeting.mp4} -c:v libvpx -deadline realtime -c:a libopus",
+    "late.mkv": "-itsoffset 3 -i {meeting.mp4} -i {meeting.mp4} -map 0:v -map 1:a -c copy",
     "long.mp4": "-f lavfi -i color=s=160x90:r=2:d=2400 -f lavfi -i anullsrc=r=8000 -shortest "
     "-c:v libx264 -preset ultrafast -g 20 -pix_fmt yuv420p -c:a aac -b:a 8k",
     "music.mp3": f"{TONE.format(8)} -f lavfi -i color=s=64x64:d=1 -map 0 -map 1 -c:a libmp3lame -c:v mjpeg "
@@ -34,11 +37,13 @@ RECORDINGS = {
 """FFmpeg's arguments, by the name of the file."""
 CUT = {"cut.mkv": "screen.mkv", "cut.mp4": "meeting.mp4"}
 """Files whose second half is missing, and of which."""
+JOINED = {"joined.ts": "camera.ts"}
+"""Files that are another one twice, byte by byte."""
 
 
 def recording(name: str) -> Path:
-    """Return the path of a recording of `RECORDINGS` or `CUT`."""
-    made = RECORDINGS[CUT.get(name, name)]
+    """Return the path of a recording of `RECORDINGS`, `CUT` or `JOINED`."""
+    made = RECORDINGS[(CUT | JOINED).get(name, name)]
     folder = CACHE / hashlib.sha256(made.encode()).hexdigest()[:16]
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / name
@@ -50,6 +55,8 @@ def recording(name: str) -> Path:
         if name in CUT:
             whole = recording(CUT[name]).read_bytes()
             draft.write_bytes(whole[: len(whole) // 2])
+        elif name in JOINED:
+            draft.write_bytes(2 * recording(JOINED[name]).read_bytes())
         else:
             subprocess.run(["ffmpeg", "-nostdin", "-y", "-loglevel", "error", *words(made), str(draft)], check=True)
         draft.rename(path)

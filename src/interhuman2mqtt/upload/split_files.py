@@ -7,7 +7,8 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
-from av.container import InputContainer, OutputContainer
+import av.error
+from av.container import InputContainer
 from av.stream import Stream
 from av.video.stream import VideoStream
 
@@ -15,11 +16,14 @@ from interhuman2mqtt.capture.ring import Packet
 from interhuman2mqtt.capture.tracks import AvPacket, time_base_of
 from interhuman2mqtt.errors import Reason, Refused
 from interhuman2mqtt.upload.split_ipc import Part
+from interhuman2mqtt.upload.split_tracks import Tracks
 
 CREATED = ("com.apple.quicktime.creationdate", "creation_time", "date", "DATE_RECORDED")
 """Names of metadata, the most exact first: Apple's has a time zone."""
 CREATED_MIN = datetime(2000, 1, 1, tzinfo=UTC)
 """What is dated earlier has a clock that was never set: 1904 and 1970 are the zeros of MP4 and of Unix."""
+BACKWARDS_S = 0.5
+"""Less is jitter."""
 REORDERED_MAX = 16
 """Frames that H.264 allows to be reordered."""
 
@@ -47,11 +51,38 @@ class EarlyDts:
         return [*held, packet]
 
 
+class Timeline:
+    """Lets a recording go on where its times jump back, as in several that were joined byte by byte."""
+
+    def __init__(self, main: Stream) -> None:
+        self._main = main
+        self._at = float("-inf")
+        self._offsets = (0.0, 0.0)
+        """The one now, and the one before, for audio that comes after the joint of the video and belongs before it."""
+
+    def repair(self, packet: AvPacket) -> None:
+        """Move a packet to where it belongs."""
+        if packet.dts is None:
+            return
+        base = time_base_of(packet.stream)
+        at = float(packet.dts * base)
+        if packet.stream is self._main:
+            if at + self._offsets[0] < self._at - BACKWARDS_S:
+                self._offsets = (self._at - at + float((packet.duration or 1) * base), self._offsets[0])
+            self._at = at + self._offsets[0]
+            offset = self._offsets[0]
+        else:
+            offset = min(self._offsets, key=lambda offset: abs(at + offset - self._at))
+        ticks = round(offset / base)
+        packet.dts += ticks
+        packet.pts = None if packet.pts is None else packet.pts + ticks
+
+
 class PartWriter:
     """Writes one part."""
 
-    def __init__(self, folder: Path, index: int, start: float, streams: list[Stream], container: str) -> None:
-        self._path = folder / f"part-{index + 1}.{container}"
+    def __init__(self, path: Path, start: float, streams: list[Stream], container: str) -> None:
+        self._path = path
         self._start = self._end = start
         self._muxer = av.open(str(self._path), "w", format=container)
         self._outputs = {stream.index: self._muxer.add_stream_from_template(stream) for stream in streams}
@@ -71,6 +102,47 @@ class PartWriter:
         return Part(str(self._path), self._start - zero, self._end - zero)
 
 
+class TrackWriter:
+    """Writes the file that a recording is encoded to."""
+
+    def __init__(self, path: Path, container: str, tracks: Tracks) -> None:
+        self.left_out = 0
+        """Packets that could not be decoded, or whose times go backwards."""
+        self.written = [0] * len(tracks)
+        """Packets by track."""
+        self._tracks = tracks
+        self._muxer = av.open(str(path), "w", format=container)
+        self._outputs = [self._muxer.add_stream_from_template(track.template) for track in tracks]
+        self._newest: dict[int, int] = {}
+        self._muxer.start_encoding()
+
+    def convert(self, packet: AvPacket) -> None:
+        """Write what a packet of the recording becomes."""
+        try:
+            converted = list(self._tracks.convert(packet))
+        except av.error.FFmpegError:
+            self.left_out += 1
+            return
+        for index, made in converted:
+            self._mux(index, made)
+
+    def _mux(self, index: int, made: Packet) -> None:
+        if made.dts <= self._newest.get(index, made.dts - 1):
+            self.left_out += 1
+            return
+        self._newest[index] = made.dts
+        self.written[index] += 1
+        packet = av.Packet(made.data)
+        packet.stream, packet.time_base = self._outputs[index], self._tracks[index].time_base
+        packet.pts, packet.dts, packet.duration = made.pts, made.dts, made.duration
+        packet.is_keyframe = made.key
+        self._muxer.mux(packet)
+
+    def close(self) -> None:
+        """End the file."""
+        self._muxer.close()
+
+
 def open_media(path: str) -> InputContainer:
     """Open a file, and nothing that it names; raise Refused."""
     options = {"protocol_whitelist": "file", "fflags": "+genpts+discardcorrupt"}
@@ -80,7 +152,7 @@ def open_media(path: str) -> InputContainer:
         raise Refused(Reason.NO_PERMISSION, f"it cannot be read: {error.strerror}") from error
     except FileNotFoundError as error:
         raise Refused(Reason.NOT_FOUND, "there is no such file") from error
-    except (OSError, ValueError) as error:  # FFmpeg's errors are of either
+    except (av.error.FFmpegError, OSError, ValueError) as error:
         what = getattr(error, "strerror", None) or error
         raise Refused(
             Reason.INVALID_MEDIA,
@@ -101,12 +173,3 @@ def created(source: InputContainer) -> datetime | None:
 def seconds(packet: AvPacket) -> float:
     """Return when a packet is shown."""
     return float((packet.pts or 0) * time_base_of(packet.stream))
-
-
-def mux(muxer: OutputContainer, output: Stream, time_base: Fraction, made: Packet) -> None:
-    """Write a packet that a track was converted to."""
-    packet = av.Packet(made.data)
-    packet.stream, packet.time_base = output, time_base
-    packet.pts, packet.dts, packet.duration = made.pts, made.dts, made.duration
-    packet.is_keyframe = made.key
-    muxer.mux(packet)

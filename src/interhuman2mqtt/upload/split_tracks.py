@@ -20,11 +20,13 @@ from interhuman2mqtt.capture.tracks import AvPacket, CopiedTrack, time_base_of
 from interhuman2mqtt.errors import Reason, Refused
 from interhuman2mqtt.upload.split_ipc import INTER_2, INTER_2_AUDIO
 
-COPIED_VIDEO = {"h264": "mp4", "vp8": "matroska", "vp9": "matroska"}
+COPIED_VIDEO = {"h264": "mp4", "vp8": "webm", "vp9": "webm"}
 """Codecs that are copied, and the container that holds them."""
 COPIED_ALONE = {"aac": "mp4", "mp3": "mp3", "flac": "flac", "opus": "webm"}
 """The same of audio without video."""
-COPIED_BESIDE = {"mp4": ("aac",), "matroska": ("aac", "opus")}
+COPIED_BESIDE = {"mp4": "aac", "webm": "opus"}
+SUFFIXES = {"matroska": "mkv"}
+"""Endings of names, where they are not the container's name."""
 PIXELS = ("yuv420p", "yuvj420p")
 BITRATE_MAX = 4_000_000
 """bits a second: copied, a part of 32 MB would be shorter than a minute."""
@@ -76,6 +78,11 @@ class Selection(NamedTuple):
     notes: tuple[str, ...] = ()
 
     @property
+    def suffix(self) -> str:
+        """The ending of a part's name."""
+        return SUFFIXES.get(self.container, self.container)
+
+    @property
     def encodes(self) -> bool:
         """Whether anything has to be written anew before it can be cut."""
         return self.is_silent or not self.copies_video or not self.copies_audio
@@ -92,6 +99,11 @@ class Selection(NamedTuple):
         return self._replace(
             video=video, audio=0 if video is None else 1, copies_video=True, copies_audio=True, is_silent=False
         )
+
+    def silent(self) -> "Selection":
+        """Return the same with silence in the place of its audio."""
+        container = "matroska" if self.container == "webm" else self.container
+        return self._replace(audio=None, copies_audio=True, is_silent=True, container=container)
 
     def streams(self, source: InputContainer) -> list[Stream]:
         """Return the streams, the one at which is cut first."""
@@ -114,15 +126,18 @@ class Selection(NamedTuple):
         return CopiedTrack(stream, base)
 
 
-def select(source: InputContainer, model: str | None) -> Selection:
-    """Return what of a file is sent; raise Refused where the model cannot analyse it."""
+def select(source: InputContainer, model: str | None, size_max: int) -> Selection:
+    """Return what of a file is sent, in parts of so many bytes; raise Refused where the model cannot analyse it."""
     video = None if model == INTER_2_AUDIO else _preferred(_videos(source))
-    audios = list(source.streams.audio)
+    audios = [stream for stream in source.streams.audio if _is_known(stream)]
     audio = _preferred(audios)
     if video is None:
         return _select_audio(audio, model, _audio_notes(audios, audio))
-    copies_video = _copies_video(source, video)
+    copies_video = _copies_video(source, video, size_max)
     container = COPIED_VIDEO[codec_name(video)] if copies_video else "mp4"
+    copies_audio = audio is None or _copies_audio(audio, (COPIED_BESIDE[container],))
+    if container == "webm" and (audio is None or not copies_audio):
+        container = "matroska"  # WebM takes no AAC, which is what we encode
     notes = _audio_notes(audios, audio)
     if audio is None:
         notes += ("it has no audio track: silence is sent in its place, and nothing is said about a voice",)
@@ -131,7 +146,7 @@ def select(source: InputContainer, model: str | None) -> Selection:
         video=video.index,
         audio=audio.index if audio is not None else None,
         copies_video=copies_video,
-        copies_audio=audio is None or _copies_audio(audio, COPIED_BESIDE[container]),
+        copies_audio=copies_audio,
         is_silent=audio is None,
         container=container,
         notes=notes,
@@ -165,8 +180,15 @@ def _select_audio(audio: Stream | None, model: str | None, notes: tuple[str, ...
 def _videos(source: InputContainer) -> list[VideoStream]:
     """Return the tracks of video; the cover of a piece of music is none."""
     return [
-        stream for stream in source.streams.video if stream.width and not stream.disposition & Disposition.attached_pic
+        stream
+        for stream in source.streams.video
+        if _is_known(stream) and stream.width and not stream.disposition & Disposition.attached_pic
     ]
+
+
+def _is_known(stream: Stream) -> bool:
+    """Return whether FFmpeg has a decoder for it: without one PyAV makes a stream that has no such attribute."""
+    return getattr(stream, "codec_context", None) is not None
 
 
 def _preferred(streams: Sequence[StreamT]) -> StreamT | None:
@@ -181,11 +203,11 @@ def _audio_notes(streams: list[AudioStream], used: Stream | None) -> tuple[str, 
     return (f"it has {len(streams)} audio tracks: number {position} is sent, which a player would play too",)
 
 
-def _copies_video(source: InputContainer, stream: VideoStream) -> bool:
+def _copies_video(source: InputContainer, stream: VideoStream, size_max: int) -> bool:
     shape = shape_of(stream)
     is_upright = shape.turn == 0 and shape.aspect == 1
     duration = (source.duration or 0) / av.time_base
-    is_small = duration == 0 or source.size * 8 / duration <= BITRATE_MAX
+    is_small = source.size <= size_max or duration == 0 or source.size * 8 / duration <= BITRATE_MAX
     is_known = codec_name(stream) in COPIED_VIDEO and stream.codec_context.pix_fmt in PIXELS
     return is_known and is_upright and is_small
 

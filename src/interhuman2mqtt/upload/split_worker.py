@@ -24,7 +24,7 @@ from interhuman2mqtt.capture.tracks import AvPacket, time_base_of
 from interhuman2mqtt.errors import Outage, Reason, Refused
 from interhuman2mqtt.runtime import process
 from interhuman2mqtt.upload.cuts import Gop, Limits, plan_cuts
-from interhuman2mqtt.upload.split_files import EarlyDts, PartWriter, created, mux, open_media, seconds
+from interhuman2mqtt.upload.split_files import EarlyDts, PartWriter, Timeline, TrackWriter, created, open_media, seconds
 from interhuman2mqtt.upload.split_ipc import (
     Described,
     Failed,
@@ -62,13 +62,14 @@ class Splitter:
         self._command = command
         self._folder = Path(command.folder)
         self._reported_at = 0.0
-        self._duration = 0.0
+        self._begin = self._duration = 0.0
 
     def run(self) -> None:
         """Write the parts; raise Outage or Refused."""
         with open_media(self._command.source) as source:
+            self._begin = (source.start_time or 0) / av.time_base
             self._duration = (source.duration or 0) / av.time_base
-            selection = select(source, self._command.model)
+            selection = select(source, self._command.model, self._command.size_max)
             recorded_at = created(source)
         for note in selection.notes:
             emit(Note(note))
@@ -92,8 +93,11 @@ class Splitter:
         if duration < self._command.duration_min:
             least = f"{self._command.duration_min:g} s"
             raise Refused(Reason.MEDIA_REJECTED, f"it lasts {duration:.1f} s: the cloud needs {least} at least")
-        if self._duration - duration > CUT_OFF_S:
-            emit(Note(f"it is cut off after {duration:.0f} s of {self._duration:.0f} s: what is there is analysed"))
+        if (late := gops[0].start - self._begin) > CUT_OFF_S:
+            emit(Note(f"its first {late:.0f} s are left out: they have no video"))
+        if self._begin + self._duration - gops[-1].end > CUT_OFF_S:
+            there = gops[-1].end - self._begin
+            emit(Note(f"it is cut off after {there:.0f} s of {self._duration:.0f} s: what is there is analysed"))
         emit(Described(model=selection.model, recorded_at=recorded_at, duration=duration))
 
     def _scan(self, path: str, selection: Selection) -> list[Gop]:
@@ -111,30 +115,30 @@ class Splitter:
                     return []
                 newest[packet.stream.index] = packet.dts
                 if packet.stream is main and is_cut(packet, gops, at):
-                    gops = [*gops[:-1], gops[-1]._replace(end=at)] if gops else []
+                    gops[-1:] = [gop._replace(end=at) for gop in gops[-1:]]
                     gops.append(Gop(at, at, 0))
                 if gops:
                     end = max(end, at + float((packet.duration or 0) * time_base_of(packet.stream)))
                     gops[-1] = gops[-1]._replace(size=gops[-1].size + packet.size + PACKET_BYTES)
-        return [*gops[:-1], gops[-1]._replace(end=max(end, gops[-1].start))] if gops else []
+        gops[-1:] = [gop._replace(end=max(end, gop.start)) for gop in gops[-1:]]
+        return gops
 
     def _encode(self, selection: Selection) -> tuple[str, Selection]:
         """Write the recording anew, in codecs that the cloud takes; return where, and what of it is sent."""
-        target = self._folder / f"encoded.{selection.container}"
-        undecoded = 0
-        with open_media(self._command.source) as source, av.open(str(target), "w", format=selection.container) as muxer:
+        target = self._folder / f"encoded.{selection.suffix}"
+        with open_media(self._command.source) as source:
             streams = selection.streams(source)
-            tracks = selection.tracks(streams)
-            outputs = [muxer.add_stream_from_template(track.template) for track in tracks]
-            muxer.start_encoding()
+            writer = TrackWriter(target, selection.container, selection.tracks(streams))
             for packet in self._packets(source, streams, "encoding", flush=True):
-                try:
-                    for index, made in tracks.convert(packet):
-                        mux(muxer, outputs[index], tracks[index].time_base, made)
-                except av.error.InvalidDataError:
-                    undecoded += 1
-        if undecoded:
-            emit(Note(f"{undecoded} of its packets cannot be decoded, and are left out"))
+                writer.convert(packet)
+            writer.close()
+        if not writer.written[0]:
+            raise Refused(Reason.INVALID_MEDIA, "nothing in it can be decoded")
+        if not all(writer.written):
+            emit(Note("nothing in its audio track can be decoded: silence is sent in its place"))
+            return self._encode(selection.silent())
+        if writer.left_out:
+            emit(Note(f"{writer.left_out} of its packets cannot be decoded, and are left out"))
         return str(target), selection.written()
 
     def _cut(self, path: str, selection: Selection, starts: tuple[float, ...]) -> None:
@@ -150,15 +154,16 @@ class Splitter:
                 if index < max(0, current - 1):
                     continue
                 if index not in writers:
-                    writers[index] = PartWriter(self._folder, index, starts[index], streams, selection.container)
+                    part = self._folder / f"part-{index + 1}.{selection.suffix}"
+                    writers[index] = PartWriter(part, starts[index], streams, selection.container)
                 writers[index].mux(packet)
                 for done in [number for number in writers if number < index - 1]:
-                    self._finish(writers.pop(done), starts[0])
+                    self._finish(writers.pop(done))
         for number in sorted(writers):
-            self._finish(writers[number], starts[0])
+            self._finish(writers[number])
 
-    def _finish(self, writer: "PartWriter", zero: float) -> None:
-        part = writer.close(zero)
+    def _finish(self, writer: PartWriter) -> None:
+        part = writer.close(self._begin)
         if part.end - part.start < self._command.duration_min:
             emit(Note(f"the {part.end - part.start:.1f} s from {part.start:.0f} s on are left out: too short a part"))
         else:
@@ -169,15 +174,21 @@ class Splitter:
     ) -> Iterator[AvPacket]:
         """Yield the packets that are whole; with `flush` the empty ones too that end each track."""
         packets = source.demux(streams)
-        early = EarlyDts()
+        early, timeline = EarlyDts(), Timeline(streams[0])
         while True:
             try:
                 packet = next(packets)
+            except IndexError:  # PyAV's, of a packet of a stream that the file had not announced: it goes on behind it
+                packets = source.demux(streams)
+                continue
             except (StopIteration, av.error.FFmpegError):  # a file that was cut off ends in either
                 return
             if not packet.is_corrupt:
                 self._report(doing, packet)
-                yield from (whole for whole in early.filled(packet) if whole.size or flush)
+                for whole in early.filled(packet):
+                    timeline.repair(whole)
+                    if whole.size or flush:
+                        yield whole
 
     def _report(self, doing: str, packet: AvPacket) -> None:
         now = time.monotonic()
