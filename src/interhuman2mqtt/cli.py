@@ -212,6 +212,7 @@ def _add_web(commands: "Commands") -> None:
     )
     parser.add_argument("--listen", metavar="HOST:PORT", help="default: web.listen of the files, 127.0.0.1:8443")
     parser.add_argument("--keep", metavar="TIME", help="how long the history reaches; default: web.keep, 14d")
+    parser.add_argument("--lifeline", action="store_true", help=argparse.SUPPRESS)  # for the demo: end with stdin
     parser.set_defaults(command=_web)
 
 
@@ -282,7 +283,7 @@ def _web(parsed: argparse.Namespace) -> int:
         from interhuman2mqtt.commands import web  # noqa: PLC0415 - an extra, which may be missing
     except ModuleNotFoundError as error:
         raise ConfigError(f"{error.name} is missing: pip install 'interhuman2mqtt[web]'") from error
-    return web.main(web.Options(parsed.config, parsed.broker, parsed.listen, parsed.keep))
+    return web.main(web.Options(parsed.config, parsed.broker, parsed.listen, parsed.keep, lifeline=parsed.lifeline))
 
 
 def _check(parsed: argparse.Namespace) -> int:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from interhuman2mqtt.commands.demo import free_port
+from interhuman2mqtt.commands.demo_processes import free_port
 from support.mosquitto import mosquitto, subscribed
 from support.processes import children, running
 
@@ -43,7 +43,7 @@ def read_until(terminal: int, wanted: bytes, within: float) -> bytes:
 def test_ctrl_c_ends_everything() -> None:
     """A demo that streams is gone after Ctrl-C, with status 0 and without a process left behind."""
     with on_a_terminal(DEMO) as (pid, terminal):
-        read_until(terminal, b"streaming", 30)
+        read_until(terminal, b"the page: http://127.0.0.1:", 60)
         parts = children(pid)
         os.write(terminal, b"\x03")
         try:
@@ -53,7 +53,7 @@ def test_ctrl_c_ends_everything() -> None:
             pass  # the terminal closes with its last process
         _, status = os.waitpid(pid, 0)
     assert os.waitstatus_to_exitcode(status) == 0
-    assert len(parts) == 2
+    assert len(parts) == 3  # broker, daemon, page
     assert not any(Path(f"/proc/{part}").exists() for part in parts)
 
 
@@ -74,12 +74,12 @@ def offspring(pid: int) -> list[int]:
 def test_nothing_outlives_the_demo(end: str) -> None:
     """Closing its terminal, or killing it, ends the broker, the daemon and the capture process too."""
     with on_a_terminal(DEMO) as (pid, terminal):
-        read_until(terminal, b"streaming", 30)
+        read_until(terminal, b"the page: http://127.0.0.1:", 60)
         parts = offspring(pid)
         if end == "kill -9":
             os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
-    assert len(parts) == 3
+    assert len(parts) == 4  # and the capture process
     assert gone(parts)
 
 

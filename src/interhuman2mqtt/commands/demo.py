@@ -1,16 +1,9 @@
-"""`demo`: broker, cloud, daemon and screen, started in the order in which they need each other, ended in reverse.
-
-Broker and daemon are processes out of reach of the terminal's Ctrl-C, so that they end in order. Each has a pipe
-of ours as its stdin and ends with it: nothing streams on when the terminal is closed, or the demo is killed.
-"""
+"""`demo`: broker, cloud, daemon, screen and page, started as they need each other, ended in reverse."""
 
 import os
 import signal
-import socket
-import subprocess
-import sys
 import tempfile
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, nullcontext
 from functools import partial
 from pathlib import Path
@@ -24,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from interhuman2mqtt import exit_codes
+from interhuman2mqtt.commands.demo_processes import has_page, start_broker, start_daemon, start_page
 from interhuman2mqtt.commands.watch_model import Camera, Fleet, place
 from interhuman2mqtt.commands.watch_output import line
 from interhuman2mqtt.commands.watch_subscription import settings_for, subscribed
@@ -35,68 +29,6 @@ from interhuman2mqtt.runtime import log, stdout
 from interhuman2mqtt.runtime.sanitize import clean, clean_lines
 from interhuman2mqtt.simulator.server import serve
 from interhuman2mqtt.simulator.settings import Settings
-
-START_S = 15.0
-END_S = 0.5
-
-
-@asynccontextmanager
-async def start_broker() -> AsyncIterator[str]:
-    """Start a broker on a free port of this machine; yield its URL."""
-    port = free_port()
-    command = [sys.executable, "-m", "interhuman2mqtt.commands.demo_broker", str(port)]
-    pipe, nothing = subprocess.PIPE, subprocess.DEVNULL
-    process = await trio.lowlevel.open_process(command, stdin=pipe, stdout=pipe, stderr=nothing, start_new_session=True)
-    async with ended(process):
-        if not await _has_output(process):
-            raise Outage(Reason.BROKER_UNREACHABLE, "the demo's own broker does not start: try --broker URL")
-        yield f"mqtt://127.0.0.1:{port}"
-
-
-async def _has_output(process: trio.Process) -> bool:
-    assert process.stdout is not None  # noqa: S101 - asked for when it was started
-    with trio.move_on_after(START_S):
-        return bool(await process.stdout.receive_some())
-    return False
-
-
-@asynccontextmanager
-async def start_daemon(config: Path, environment: Mapping[str, str], log: Path) -> AsyncIterator[trio.Process]:
-    """`interhuman2mqtt run`, its log in a file; it ends with us, however we end."""
-    command = [sys.executable, "-m", "interhuman2mqtt", "run", "--lifeline", "--config", str(config)]
-    with log.open("wb") as output:
-        process = await trio.lowlevel.open_process(
-            command, stdin=subprocess.PIPE, stdout=output, stderr=output, env=environment, start_new_session=True
-        )
-    async with ended(process):
-        yield process
-
-
-@asynccontextmanager
-async def ended(process: trio.Process) -> AsyncIterator[None]:
-    """Whatever happens, the process is gone afterwards."""
-    try:
-        yield
-    finally:
-        with trio.CancelScope(shield=True):
-            if process.returncode is None:
-                process.terminate()
-            if process.stdin is not None:
-                await process.stdin.aclose()
-            with trio.move_on_after(END_S):
-                await process.wait()
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
-
-
-def free_port() -> int:
-    """Return a port that nobody used a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
 
 BASE = "interhuman"
 
@@ -195,16 +127,19 @@ async def _demo(options: Options, screen: Screen) -> None:
             await config.write_text(_config(options, mqtt, cloud))
             screen.print(f"broker {mqtt}, cloud {cloud or 'the real one'}, camera {options.source}; Ctrl-C ends it all")
             environment = {**os.environ, "STATE_DIRECTORY": folder, **({} if options.live else {KEY: "demo"})}
-            farewell = trio.Event()
-            take = partial(_show, screen, farewell)
+            seen = _Seen()
+            take = partial(_show, screen, seen)
             settings = settings_for(Mqtt(client_id="", url=mqtt, protocol=_protocol(options)), "demo")
             async with (
                 subscribed(settings, [f"{BASE}/{BOX}/#"], take),
                 start_daemon(Path(config), environment, Path(folder, "log")) as daemon,
+                trio.open_nursery() as nursery,
             ):
+                nursery.start_soon(_show_page, options, mqtt, Path(folder, "page"), screen, seen)
                 await _until_stopped(daemon, options.seconds, Path(folder, "log"))
                 with trio.move_on_after(LAST_WORDS_S):  # which may still be on their way through the broker
-                    await farewell.wait()
+                    await seen.farewell.wait()
+                nursery.cancel_scope.cancel()
 
 
 @asynccontextmanager
@@ -219,10 +154,31 @@ async def _cloud(*, live: bool) -> AsyncIterator[str | None]:
         nursery.cancel_scope.cancel()
 
 
-def _show(screen: Screen, farewell: trio.Event, message: IncomingMessage) -> None:
+class _Seen:
+    """What of the messages the demo itself waits for."""
+
+    def __init__(self) -> None:
+        self.event = trio.Event()
+        self.farewell = trio.Event()
+
+
+def _show(screen: Screen, seen: _Seen, message: IncomingMessage) -> None:
     screen.show(message)
+    if "/event/" in message.topic:
+        seen.event.set()
     if message.topic.endswith("/bridge/state") and b'"stopped"' in (message.payload or b""):
-        farewell.set()
+        seen.farewell.set()
+
+
+async def _show_page(options: Options, broker: str, folder: Path, screen: Screen, seen: _Seen) -> None:
+    """Start the page once there is something on it, and say where it is; it ends with the demo."""
+    if not has_page():
+        screen.print("for the page in a browser: pip install 'interhuman2mqtt[web]'")
+        return
+    await seen.event.wait()
+    async with start_page(folder, broker, _protocol(options)) as url:
+        screen.print(f"the page: {url}")
+        await trio.sleep_forever()
 
 
 def _protocol(options: Options) -> Literal["auto", "3.1.1"]:

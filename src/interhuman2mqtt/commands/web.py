@@ -1,8 +1,9 @@
 """The command `web`: the page, for one box or for all that publish to a broker."""
 
+import os
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -56,14 +57,17 @@ class Options(NamedTuple):
     broker: str | None = None
     listen: str | None = None
     keep: str | None = None
+    lifeline: bool = False
+    """Whether to end with stdin too, whose other end is held by who started us."""
 
 
 class Settings(NamedTuple):
-    """The tables of the configuration that the page uses."""
+    """The tables of the configuration that the page uses, and whether it ends with stdin."""
 
     mqtt: Mqtt
     web: Web
     log: Log
+    lifeline: bool
 
 
 def main(options: Options) -> int:
@@ -140,7 +144,7 @@ def _settings(options: Options) -> Settings:
             web = structs.replace(web, keep=units.parse_duration(options.keep))
     except BadValueError as error:
         raise ConfigError(str(error)) from error
-    return Settings(mqtt, web, logs)
+    return Settings(mqtt, web, logs, options.lifeline)
 
 
 async def _run(settings: Settings, listen: Listen, password: str | None, folder: Path, history: History) -> int:
@@ -173,10 +177,26 @@ async def _run(settings: Settings, listen: Listen, password: str | None, folder:
             log.info("the page is served", url=listen.url)
             connect = broker_session.settings(settings.mqtt, web.keep)
             nursery.start_soon(partial(consume, connect, base, page, actions, may_act=password is not None))
-            await anext(signals)
+            await _end(signals, lifeline=settings.lifeline)
             nursery.cancel_scope.cancel()
         await _stop(page, broker_session)
     return 0
+
+
+async def _end(signals: AsyncIterator[int], *, lifeline: bool) -> None:
+    """Wait for a signal, or for the end of who started us."""
+    async with trio.open_nursery() as nursery:
+        if lifeline:
+            nursery.start_soon(_wait_stdin_ends, nursery.cancel_scope)
+        await anext(signals)
+        nursery.cancel_scope.cancel()
+
+
+async def _wait_stdin_ends(scope: trio.CancelScope) -> None:
+    async with trio.lowlevel.FdStream(os.dup(0)) as stdin:
+        async for _ in stdin:
+            pass
+    scope.cancel()
 
 
 async def _stop(page: Page, broker_session: BrokerSession) -> None:
