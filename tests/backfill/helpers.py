@@ -75,10 +75,14 @@ class Bench:
         """Keep the spool, until it is so."""
         with trio.fail_after(10):
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(self.spool.tend, bounds, self.counters)
+                nursery.start_soon(self._tend, bounds)
                 while not until():  # noqa: ASYNC110 - files
                     await trio.sleep(0.01)
                 nursery.cancel_scope.cancel()
+
+    async def _tend(self, bounds: Bounds) -> None:
+        while True:
+            await self.spool.tend(bounds, self.counters)
 
 
 def put_segment(folder: Path, ago: float, seconds: float = SECONDS, content: bytes | None = None) -> Path:

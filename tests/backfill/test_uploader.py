@@ -157,6 +157,29 @@ async def test_a_crash_while_the_cloud_analyses(tmp_path: Path) -> None:
     assert [event.id for event in second.published.events] == [event.id for event in first.published.events]
 
 
+async def test_a_disk_that_fails_after_all_was_published(tmp_path: Path) -> None:
+    """The segment is deleted once that can be done, and its events are not published again and again until then."""
+    put_segment(tmp_path, ago=100)
+    async with client_of_simulator(save=tmp_path / "cloud") as client:
+        bench = Bench(tmp_path, client)
+        finish, failures = bench.spool.finish, iter(range(3))
+
+        async def fail(segment: Segment) -> None:
+            if next(failures, None) is not None:
+                raise OSError(30, "Read-only file system", str(segment.path))
+            await finish(segment)
+
+        bench.spool.finish = fail  # type: ignore[method-assign]
+        for _ in range(3):
+            with pytest.raises(Outage) as failed:
+                await bench.step()
+            assert failed.value.reason is Reason.DISK_FAILED
+        assert await bench.step()
+    assert bench.names() == []
+    assert uploads(tmp_path) == 1
+    assert len({event.id for event in bench.published.events}) == len(bench.published.events)
+
+
 async def test_a_job_that_is_gone(tmp_path: Path) -> None:
     """A job that the cloud does not know any more has a result that is lost, and is not paid for twice."""
     path = put_segment(tmp_path, ago=100)

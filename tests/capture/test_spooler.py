@@ -5,7 +5,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 import trio
@@ -17,6 +17,8 @@ from interhuman2mqtt.capture.ring import Gop
 from interhuman2mqtt.capture.spooler import LEAST_S, Spooler
 from interhuman2mqtt.runtime.clock import read_clocks
 from interhuman2mqtt.runtime.state_dir import boot_id
+from interhuman2mqtt.simulator.settings import Uploads
+from interhuman2mqtt.simulator.upload_media import check
 from support.clips import Clip, opened
 
 CLIP = Clip(size=(192, 108), fps=10, gop=5, seconds=64)
@@ -87,9 +89,9 @@ class Spool(NamedTuple):
 
 
 @contextmanager
-def spooling(folder: Path, clip: Clip = CLIP, segment_s: float = 10.0) -> Iterator[Spool]:
-    """A spooler that is on."""
-    whole, changed = captured(clip), threading.Condition()
+def spooling(folder: Path, clip: Clip = CLIP, segment_s: float = 10.0, **changes: Any) -> Iterator[Spool]:
+    """A spooler that is on; `changes` are the source's."""
+    whole, changed = captured(clip, **changes), threading.Condition()
     asleep = [0.0]
     made = Spooler(lambda: whole.tracks, whole.anchor, changed, segment_s, lambda: asleep[-1])
     threading.Thread(target=made.run, daemon=True).start()
@@ -136,6 +138,21 @@ def test_a_segment_is_an_ordinary_file(tmp_path: Path, clip: Clip) -> None:
             assert file.duration / 1e6 == pytest.approx(8.0, abs=0.2)
             assert next(iter(file.demux(video=0))).is_keyframe
             assert file.streams.audio[0].duration is not None
+
+
+@pytest.mark.parametrize("audio", ["auto", "opus", "pcm"])
+def test_audio_alone(tmp_path: Path, audio: str) -> None:
+    """What a GOP is to video, a second is to audio: each in one file, which the endpoint takes, without any video."""
+    with spooling(tmp_path, audio_only=True, audio=audio) as spool:
+        spool.evict(spool.gops[:23])
+        spool.turn(None)
+        spool.settle()
+        assert sum(map(length_ms, spool.files())) == pytest.approx(23_000, abs=100)
+        for path in spool.files():
+            found = check(path.read_bytes(), "inter-2-audio", Uploads())
+            assert found.duration == pytest.approx(length_ms(path) / 1000, abs=0.1)
+            with opened(path) as file:
+                assert [stream.type for stream in file.streams] == ["audio"]
 
 
 def test_what_was_delivered_is_not_spooled(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from interhuman2mqtt.runtime.clock import Instant, Seconds
 
-_NAME = re.compile(r"([0-9a-z]{1,8})-(\d{1,15})-(\d{1,15})([su])-(\d{1,9})\.mp4")
+_NAME = re.compile(r"([0-9a-z]{1,8})-(\d{1,13})-(\d{1,13})([su])-(\d{1,9})\.mp4")
 BOOT_CHARACTERS = 8
 """Of the kernel's id of a boot: enough to tell those of one machine apart."""
 

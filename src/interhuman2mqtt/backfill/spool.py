@@ -98,14 +98,13 @@ class CameraSpool:
         """Held through whatever changes the files, so that what is known of them is what they are."""
 
     async def tend(self, bounds: Bounds, counters: BackfillCounters) -> None:
-        """Keep within the bounds, oldest first out, and write down what is known, for ever."""
-        while True:
-            try:
-                await self._tend(bounds, counters)
-            except OSError as error:
-                self._report(error)
-            with trio.move_on_after(TEND_S):
-                await self._news.wait()
+        """Keep within the bounds, oldest first out, and write down what is known; return with the next news."""
+        try:
+            await self._tend(bounds, counters)
+        except OSError as error:
+            self._report(error)
+        with trio.move_on_after(TEND_S):
+            await self._news.wait()
 
     def oldest(self) -> Segment | None:
         """Return the segment that was captured first."""

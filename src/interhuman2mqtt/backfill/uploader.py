@@ -95,6 +95,8 @@ class Uploader:
         self._spool = spool
         self._around = around
         self._charged: str | None = None
+        self._published: str | None = None
+        """The newest job whose events are out; a disk that fails after that must not send them out again and again."""
 
     async def run(self, health: Health) -> bool:
         """Bring the oldest segment to its end, whichever that is; raise the Outage that is in the way."""
@@ -245,8 +247,10 @@ class Uploader:
         )
         events = late_events(analysis, origin)
         events += filled_events(segment, self._spool.gaps, origin, around.clock, first=len(events) + 1)
-        for event in events:
-            around.publisher.publish_event(event)
+        if self._published != scope:
+            self._published = scope
+            for event in events:
+                around.publisher.publish_event(event)
         with trio.move_on_after(SAFE_S) as waiting:
             await around.publisher.wait_safe()
         if waiting.cancelled_caught:

@@ -1,6 +1,7 @@
 """A camera's spool: kept within its bounds, and uploaded beside the live session."""
 
 import math
+from collections.abc import Awaitable, Callable
 
 import structlog
 import trio
@@ -18,7 +19,7 @@ from interhuman2mqtt.errors import Outage, Reason, Refused
 from interhuman2mqtt.events import State
 from interhuman2mqtt.policy.policy import Permit
 from interhuman2mqtt.runtime.log import RateLimitedLogger
-from interhuman2mqtt.supervisor import BugBudget, RetryInfo, keep_running
+from interhuman2mqtt.supervisor import Health, Quarantine, RetryInfo, RetryNow, keep_running
 from interhuman2mqtt.upload.client import UploadClient, endpoint_of
 
 WELL_S = 60.0
@@ -83,7 +84,7 @@ class LiveSession:
 class BackfillTask:
     """Runs for as long as the camera does, paused or not."""
 
-    def __init__(  # noqa: PLR0913 - what a camera is made of
+    def __init__(
         self,
         camera: config.CameraConfig,
         context: CameraContext,
@@ -91,12 +92,11 @@ class BackfillTask:
         permit: Permit,
         status: StatusTracker,
         counters: Counters,
-        bugs: BugBudget,
     ) -> None:
         self._camera = camera
         self._context = context
         self._counters = counters
-        self._bugs = bugs
+        self._bugs = Quarantine(context.bugs)  # of its own: what is live must not stand still for it
         self._spool: CameraSpool = context.spools.of(camera.id)
         self._live = LiveSession(camera, context, permit, status)
         self._trouble = RateLimitedLogger(log)
@@ -114,13 +114,19 @@ class BackfillTask:
             counters=self._counters,
             new_client=self._new_client,
         )
-        bounds = Bounds(camera.backfill or 0, camera.backfill_max_age)
         uploader = Uploader(camera, self._spool, around)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._live.keep_looking)
-            nursery.start_soon(self._spool.tend, bounds, self._counters)
-            retry_now = SecretWatch(camera.api_key)
-            await keep_running(uploader.run, self._on_retry, self._bugs, context.backoff, retry_now=retry_now)
+            nursery.start_soon(self._keep, self._tend, RetryNow())
+            await self._keep(uploader.run, SecretWatch(camera.api_key))
+
+    async def _keep(self, run: Callable[[Health], Awaitable[bool]], retry_now: RetryNow) -> None:
+        await keep_running(run, self._on_retry, self._bugs, self._context.backoff, retry_now=retry_now)
+
+    async def _tend(self, _health: Health) -> bool:
+        camera = self._camera
+        await self._spool.tend(Bounds(camera.backfill or 0, camera.backfill_max_age), self._counters)
+        return True
 
     def _new_client(self) -> tuple[UploadClient, int]:
         if self._camera.api_key is None:

@@ -187,7 +187,6 @@ class Camera:
                 permit=permit,
                 status=self.status,
                 counters=self.counters,
-                bugs=self._bugs,
             )
             await task.run()
 
