@@ -6,6 +6,7 @@ from typing import NamedTuple
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from interhuman2mqtt.cameras.gaps import Gap, GapTracker, Interruption, split
 from interhuman2mqtt.errors import Reason
@@ -57,6 +58,12 @@ def test_a_hole_while_all_is_well() -> None:
     ledger.delivered(FIRST, chunk(0, 2))
     assert ledger.delivered(FIRST, chunk(5, 7)) == (gap(2, 5, Reason.UPLINK_TOO_SLOW),)
     assert ledger.gap_s == {Reason.UPLINK_TOO_SLOW: 3.0}
+
+
+def test_a_microphone_that_gave_nothing() -> None:
+    """Of a source that is used for its audio alone it is the audio that was missing."""
+    heard = structs.replace(chunk(0, 9, holes=((2, 5),)), has_video=False)
+    assert GapTracker(CLOCK, 0).delivered(FIRST, heard) == (gap(2, 5, Reason.AUDIO_MISSING),)
 
 
 def test_a_camera_that_stood_still() -> None:

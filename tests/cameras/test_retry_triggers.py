@@ -9,7 +9,9 @@ import trio.testing
 from cameras.helpers import RecordingPublisher, a_camera, a_context
 from interhuman2mqtt.cameras.camera import Camera
 from interhuman2mqtt.cameras.capture_task import CaptureTask
-from interhuman2mqtt.cameras.retry_triggers import PLUG_LOOK_S, watch_plug
+from interhuman2mqtt.cameras.retry_triggers import PLUG_LOOK_S, SecretWatch, watch_plug
+from interhuman2mqtt.config import SecretRef
+from interhuman2mqtt.runtime import state_dir
 from interhuman2mqtt.supervisor import BackoffPolicy, RetryNow
 
 
@@ -32,6 +34,20 @@ async def test_a_pause_ends_when_it_is_plugged_in(tmp_path: Path, autojump_clock
             node.unlink()
             await trio.sleep(2 * PLUG_LOOK_S)
         nursery.cancel_scope.cancel()
+
+
+async def test_a_new_token_ends_the_pause(tmp_path: Path) -> None:
+    """However long it is: one that is put into the file meanwhile, and one that was put there before it began."""
+    file = tmp_path / "token"
+    state_dir.replace(file, b"old")
+    watch = SecretWatch(SecretRef(file=str(file)))
+    state_dir.replace(file, b"newer")
+    with trio.fail_after(20):
+        await watch.sleep(1e6)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(watch.sleep, 1e6)
+            await trio.testing.wait_all_tasks_blocked()
+            state_dir.replace(file, b"newest")
 
 
 async def test_it_is_tried_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from array import array
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 import av
 import pytest
@@ -12,6 +13,7 @@ from integration import oracle
 from integration.helpers import Json, Peers, box, run_peers
 from integration.test_whole_run import AGREEMENT, TYPES, dates
 from support.clips import Clip
+from support.netproxy import network
 from support.rtsp import RtspServer, rtsp_server
 
 CLIP = Clip(fps=30, gop=30, seconds=32)
@@ -91,3 +93,54 @@ def assert_dated(peers: Peers, camera: RtspServer, name: str, beeps: list[float]
     for beep in beeps[1:]:
         sung = at + timedelta(seconds=beep - media)
         assert min(abs(sung - second) for second in seconds) < AGREEMENT
+
+
+@pytest.mark.full
+async def test_audio_alone_goes_on_after_a_break(tmp_path: Path) -> None:
+    """What may not have arrived comes again, with a replay before it; nothing is missing, and all keeps its time."""
+    async with (
+        rtsp_server({"/cam": CLIP}) as camera,
+        run_peers(tmp_path) as peers,
+        network(to=peers.cloud.port) as net,
+    ):
+        url = f"ws://127.0.0.1:{net.port}/v2/stream/analyze"
+        cameras: dict[str, Json] = {
+            name: {"source": camera.url("/cam"), "replay": "2s", **keys} for name, keys in CAMERAS.items()
+        }
+        config = peers.config(cameras, interhuman={"model": MODEL, "url": url})
+        async with box(tmp_path, config) as daemon:
+            for rounds in (4, 8, 12):
+                for name in cameras:
+                    await peers.wait_event(name, TYPES[-1], within=60, count=rounds)
+                net.reset()
+            for name in cameras:
+                await peers.wait_event(name, TYPES[-1], within=60, count=16)
+            assert await daemon.stop() == 0
+        for name in cameras:
+            stretches = [stretch_of(peers, name, file) for file in received(peers, name)]
+            assert len(stretches) == 4
+            for before, after in pairwise(stretches):
+                assert timedelta(seconds=-0.1) < before.end - after.begin < timedelta(seconds=2 + 2 + 1)
+            beeps = [beep.timestamp() % 1 for stretch in stretches for beep in stretch.beeps]
+            assert max(beeps) - min(beeps) < 0.1 or max(beeps) - min(beeps) > 0.9
+            assert {gap["data"]["reason"] for gap in peers.events(name, "coverage.gap")} <= {"starting", "stopped"}
+
+
+class Stretch(NamedTuple):
+    """The media of a session, by the times of its events."""
+
+    begin: datetime
+    end: datetime
+    beeps: list[datetime]
+
+
+def stretch_of(peers: Peers, camera: str, file: Path) -> Stretch:
+    """When what is in a file was captured, as the events of its session say."""
+    number = int(file.name.partition("-")[0])
+    [opened] = peers.cloud.happened("opened", session=number)
+    events = [event for event in peers.events(camera) if event["session"] == opened["request_id"]]
+    media, at = next(dates(events))
+    zero = at - timedelta(seconds=media)
+    ends = [line["end"] for line in peers.cloud.happened("decoded", session=number) if line["end"] is not None]
+    beeps = beeps_of(file.read_bytes()) if file.suffix == ".pcm" else oracle.beeps(file)
+    return Stretch(zero, zero + timedelta(seconds=max(ends)), [zero + timedelta(seconds=beep) for beep in beeps[1:]])
