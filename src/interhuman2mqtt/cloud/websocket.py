@@ -22,6 +22,7 @@ from interhuman2mqtt.cloud.http import (
     resource,
     unreadable,
 )
+from interhuman2mqtt.cloud.masking import mask_in_c
 from interhuman2mqtt.cloud.streams import ForgivingStream, UpgradeStream
 from interhuman2mqtt.cloud.transport import Dial, Server, dial, open_transport, start_tls
 from interhuman2mqtt.errors import Outage, Reason, border
@@ -48,6 +49,7 @@ READ_SIZE = 16 << 10
 PROTOCOL_ERRORS = (WebSocketProtocolError, h11.ProtocolError)
 """What trio-websocket lets through when either side breaks a protocol, some of them at its own hands."""
 
+mask_in_c()
 _wrap: Any = wrap_client_stream  # its types ask for a real nursery and a socket, its code for less
 
 
