@@ -6,7 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from hashlib import sha256
 from pathlib import Path
@@ -130,9 +130,26 @@ def frames(film: bytes) -> list[str]:
         return [sha256(bytes(packet)).hexdigest() for packet in container.demux(video=0) if packet.size]
 
 
-async def test_frames_arrive_over_a_broken_line(tmp_path: Path) -> None:
+def reset(tab: Tab, line: Network) -> None:
+    """End all connections, and refuse others for a while."""
+    trio.from_thread.run_sync(line.reset)
+    trio.from_thread.run(line.refuse)
+    tab.wait("#is[data-is=trouble]")
+    tab.tab.wait_for_timeout(4000)
+    trio.from_thread.run(line.accept)
+
+
+def cut(tab: Tab, line: Network) -> None:
+    """Hold all bytes back, until the browser no longer waits for its answer and sends again what may come twice now."""
+    trio.from_thread.run_sync(line.cut)
+    tab.wait("#is[data-is=trouble]")
+    trio.from_thread.run_sync(line.mend)
+
+
+@pytest.mark.parametrize("break_line", [reset, cut])
+async def test_frames_arrive_over_a_broken_line(tmp_path: Path, break_line: Callable[[Tab, Network], None]) -> None:
     """What the recorder made is what the cloud gets, frame by frame, copied, though the line broke in the middle."""
-    async with scene(tmp_path) as at:
+    async with scene(tmp_path, buffer="60s") as at:
         films: list[bytes] = []
 
         def act(tab: Tab) -> None:
@@ -145,13 +162,10 @@ async def test_frames_arrive_over_a_broken_line(tmp_path: Path) -> None:
             tab.wait(ON)
             trio.from_thread.run(at.peers.wait_status, "table", "streaming")
             trio.from_thread.run(at.peers.cloud.wait_happened, "chunk")
-            trio.from_thread.run_sync(at.line.reset)
-            trio.from_thread.run(at.line.refuse)
-            tab.wait("#is[data-is=trouble]")
-            tab.tab.wait_for_timeout(4000)
-            trio.from_thread.run(at.line.accept)
+            break_line(tab, at.line)
             tab.wait(ON)
             tab.tab.wait_for_timeout(6000)
+            assert tab.recorders() == 1
             films.append(tab.film())
             tab.tab.click("#stop")
             assert not tab.has_camera()
@@ -198,6 +212,9 @@ async def test_a_pause_puts_the_lamp_out(tmp_path: Path) -> None:
             tab.wait(ON)
             assert (tab.recorders(), tab.has_camera()) == (3, True)
             trio.from_thread.run(at.peers.wait_latest, "table", lambda status: status["state"] == "streaming")
+            said({**at.daemon.environment, "STATE_DIRECTORY": str(tmp_path / "page")}, "invite", "--revoke", "all")
+            tab.wait("#is >> text=does not hold any more")
+            assert not tab.has_camera()
 
         await trio.to_thread.run_sync(in_chromium, at.link, act)
         states = at.peers.states("table")
