@@ -57,7 +57,7 @@ V2 = UploadOptions(Version.V2, "inter-2", ("signals", *FLAGS))
 V1 = UploadOptions(Version.V1, None, FLAGS, conversation_context="a job interview")
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(st.dictionaries(st.sampled_from(WORDS), VALUES, min_size=3, max_size=12))
 def test_no_json_is_a_bug(answer: dict[str, Any]) -> None:
     """Whatever JSON answers, it is read or named unreadable, and what was read becomes events that can be published."""

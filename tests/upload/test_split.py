@@ -78,7 +78,9 @@ async def test_recordings_as_people_have_them(tmp_path: Path, name: str) -> None
     assert bool(note) == bool(made.notes)
 
 
-@pytest.mark.parametrize("name", [pytest.param("meeting.mp4", marks=pytest.mark.full), "tracks.mkv", "rates.mp4"])
+@pytest.mark.parametrize(
+    "name", ["tracks.mkv", *(pytest.param(name, marks=pytest.mark.full) for name in ("meeting.mp4", "rates.mp4"))]
+)
 async def test_what_the_cloud_takes_is_copied(tmp_path: Path, name: str) -> None:
     """Frames that the cloud takes as they are leave as they came, each at its own time."""
     made = await parts_of(name, tmp_path)
@@ -100,8 +102,13 @@ def frames_of(path: str) -> list[tuple[float, int]]:
         ("short.mp4", None, Reason.MEDIA_REJECTED, "the cloud needs 3 s at least"),
         ("cut.mp4", None, Reason.INVALID_MEDIA, "its end, where an MP4 has its index, is missing"),
         ("talk.mp3", INTER_2, Reason.NO_VIDEO, "it has no video, and inter-2 needs one: inter-2-audio"),
-        ("talk.mp3", "inter-1", Reason.NO_VIDEO, "it has no video, and inter-1 needs one"),
-        ("silent.mp4", AUDIO, Reason.NO_AUDIO, "it has no audio, and inter-2-audio analyses nothing else"),
+        pytest.param(
+            *("talk.mp3", "inter-1", Reason.NO_VIDEO, "it has no video, and inter-1 needs one"), marks=pytest.mark.full
+        ),
+        pytest.param(
+            *("silent.mp4", AUDIO, Reason.NO_AUDIO, "it has no audio, and inter-2-audio analyses nothing else"),
+            marks=pytest.mark.full,
+        ),
     ],
 )
 async def test_recordings_that_cannot_be_analysed(
