@@ -247,6 +247,28 @@ async def test_other_recorders(tmp_path: Path, without: str, becomes: str) -> No
         assert becomes in at.peers.statuses("table")[-1]["source"]
 
 
+async def test_a_browser_that_is_a_microphone(tmp_path: Path) -> None:
+    """For a model that analyses audio alone no camera is opened: no frame of video leaves the tab."""
+    async with scene(tmp_path, model="inter-2-audio") as at:
+        films: list[bytes] = []
+
+        def act(tab: Tab) -> None:
+            tab.wait("#start:not([hidden])")
+            tab.wait("#audio-only:not([hidden])")
+            assert tab.tab.is_hidden("#look")
+            tab.tab.click("#start")
+            tab.wait(ON)
+            trio.from_thread.run(at.peers.wait_status, "table", "streaming")
+            trio.from_thread.run(at.peers.cloud.wait_happened, "chunk")
+            assert tab.tab.evaluate("document.getElementById('preview').srcObject.getVideoTracks().length") == 0
+            films.append(tab.film())
+
+        await trio.to_thread.run_sync(in_chromium, at.link, act)
+        assert "audio only" in at.peers.statuses("table")[-1]["source"]
+    with av.open(io.BytesIO(films[0]), "r") as made:
+        assert [stream.type for stream in made.streams] == ["audio"]
+
+
 async def test_a_page_without_https_says_what_is_missing(tmp_path: Path) -> None:
     """Where the browser gives no camera the page says why, and whose work it is."""
     async with scene(tmp_path) as at:

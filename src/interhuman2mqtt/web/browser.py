@@ -73,6 +73,7 @@ class BrowserCamera:
                 "why": why,
                 "reason": card.get("reason"),
                 "state": card.get("state"),
+                "audio_only": card.get("audio_only", False),
                 "expires_at": invite.expires_at,
             }
         )

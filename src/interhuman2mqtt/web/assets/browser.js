@@ -9,6 +9,7 @@ const SLICE_MS = 1000;
 const AGAIN_MS = 2000; // between two recorders, however often the box asks for another
 const KEY_FRAME_MS = 2000; // the cloud wants a key frame in each 8 s, and what has them rarely has to be encoded again
 const TYPES = ["video/mp4;codecs=avc1.42E01F,mp4a.40.2", "video/mp4;codecs=avc1.42E01F,opus", "video/webm;codecs=h264,opus", "video/mp4", "video/webm;codecs=vp8,opus", "video/webm"];
+const AUDIO_TYPES = ["audio/mp4;codecs=mp4a.40.2", "audio/mp4;codecs=opus", "audio/webm;codecs=opus", "audio/mp4", "audio/webm"];
 const VIDEO = { width: { ideal: 1280 }, height: { ideal: 720 }, frameRate: { ideal: 25, max: 30 } };
 const BITS = { videoBitsPerSecond: 1_500_000, audioBitsPerSecond: 64_000 };
 
@@ -25,6 +26,7 @@ let takes = 0;
 let begunAt = -AGAIN_MS;
 let lock = null;
 let note = ""; // why somebody has to press start
+let audioOnly = false; // its model analyses nothing else, so that no camera is opened
 
 function show(is, why = "") {
   node("is").dataset.is = is === "on" ? "on" : is === "begins" || is === "broken" ? "trouble" : "off";
@@ -34,7 +36,10 @@ function show(is, why = "") {
   node("look").hidden ||= Boolean(stream);
   node("stop").hidden = !wanted;
   node("microphone").disabled = wanted;
-  node("preview").hidden = !stream;
+  node("microphone").parentElement.hidden = audioOnly;
+  node("audio-only").hidden = !audioOnly;
+  node("look").hidden ||= audioOnly;
+  node("preview").hidden = !stream || audioOnly;
 }
 
 /** The lamp goes out, and nothing that was recorded leaves any more. */
@@ -52,6 +57,7 @@ function off() {
 }
 
 async function open() {
+  if (audioOnly) return navigator.mediaDevices.getUserMedia({ audio: true });
   const audio = node("microphone").checked;
   try {
     return await navigator.mediaDevices.getUserMedia({ video: VIDEO, audio });
@@ -83,7 +89,7 @@ async function begin() {
   await take();
   if (!stream || !wanted || uplink) return;
   const mine = new Uplink(browser, recorders++, (taken) => { if (uplink === mine) show(taken ? "on" : "broken"); });
-  const mimeType = TYPES.find((type) => MediaRecorder.isTypeSupported(type));
+  const mimeType = (audioOnly ? AUDIO_TYPES : TYPES).find((type) => MediaRecorder.isTypeSupported(type));
   recorder = new MediaRecorder(stream, { ...BITS, mimeType, videoKeyFrameIntervalDuration: KEY_FRAME_MS });
   recorder.ondataavailable = (event) => mine.add(event.data);
   recorder.onstop = () => mine.finish();
@@ -126,6 +132,7 @@ async function look() {
     try {
       const now = await ask(`/api/browser?browser=${browser}`);
       node("camera").textContent = `${now.camera} · ${now.box}`;
+      audioOnly = now.audio_only;
       node("until").textContent = now.expires_at === null ? "" : say("browser_until", { time: `${day(now.expires_at)} ${clock(now.expires_at)}` });
       if (uplink) { /* it has begun in the meantime */ }
       else if (!now.may_begin) { off(); show("off", CALM.has(now.reason) ? now.why : say(now.reason)); }
