@@ -13,7 +13,8 @@ import trio
 from capture.material import SMALL, a_command, crafted, numbers
 from capture.workers import PATIENT, film, pull
 from interhuman2mqtt.cameras.worker import CaptureProcess, start_worker
-from interhuman2mqtt.errors import Outage, Reason
+from interhuman2mqtt.capture.device import open_source
+from interhuman2mqtt.errors import Outage, Reason, Refused
 from support.clips import Clip
 
 FRAGMENTED = {"movflags": "frag_keyframe+empty_moov+default_base_moof"}
@@ -113,3 +114,10 @@ async def test_what_is_no_recorders_opens_nothing(content: bytes) -> None:
         with pytest.raises(Outage) as caught:
             await worker.wait_open()
     assert caught.value.reason in {Reason.INVALID_MEDIA, Reason.SOURCE_ENDED}
+
+
+def test_a_browser_is_a_camera_of_the_service_alone() -> None:
+    """Whoever opens it without the service's connection is told what it is."""
+    with pytest.raises(Refused, match="of the running service alone") as caught:
+        open_source(a_command("browser:"))
+    assert caught.value.reason is Reason.NO_BROWSER

@@ -17,8 +17,7 @@ OPTIONS = {
     "probesize": str(1 << 20),
 }
 ONLY_SERVICE = (
-    "a browser is a camera of the running service, when somebody opens a link of `interhuman2mqtt invite CAMERA`: "
-    "there is nothing to open before"
+    "a browser is a camera of the running service alone, once somebody has opened its link: there is nothing to probe"
 )
 PATIENCE_S = 15.0
 """So much longer than `buffer` nothing may come, before the connection counts as over; the page closes it sooner."""
@@ -47,7 +46,7 @@ def connection_of(command: ipc.Open) -> socket.socket:
         Refused: There is none: a browser can be opened by the service alone.
     """
     if command.connection is None:
-        raise Refused(Reason.UNSUPPORTED, ONLY_SERVICE)
+        raise Refused(Reason.NO_BROWSER, ONLY_SERVICE)
     connection = socket.socket(fileno=command.connection)
     connection.settimeout(command.buffer_s + PATIENCE_S)
     return connection
