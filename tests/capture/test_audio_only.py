@@ -15,6 +15,7 @@ import trio
 
 from capture.material import SMALL, Captured, Failing, a_command, captured, crafted, media
 from capture.workers import HASTY, film, pull, working
+from interhuman2mqtt.cameras.snapshot import SnapshotError
 from interhuman2mqtt.cameras.worker import start_worker
 from interhuman2mqtt.capture import ipc
 from interhuman2mqtt.capture.capture_thread import Capture
@@ -179,7 +180,7 @@ def test_what_a_source_lacks_is_said(clip: Clip, changes: dict[str, bool], sente
     assert sentence in refused.value.detail
 
 
-@pytest.mark.parametrize("mount", ["/cam", "/audio"])
+@pytest.mark.parametrize("mount", ["/cam", pytest.param("/audio", marks=pytest.mark.full)])
 async def test_a_camera_on_the_network_is_asked_for_its_audio_alone(mount: str) -> None:
     """Its video is never set up, so that none comes over the network, and it may have none."""
     sent: list[bytes] = []
@@ -192,6 +193,14 @@ async def test_a_camera_on_the_network_is_asked_for_its_audio_alone(mount: str) 
             chunks = await pull(worker.record("continuous", 2.0, None), 2)
     assert b"".join(sent).count(b"SETUP ") == 1
     assert loudness(film(chunks)) > HIGH
+
+
+async def test_there_is_no_snapshot() -> None:
+    """Whoever asks for one is told why."""
+    async with working(a_command(SMALL.path(), audio_only=True)) as worker:
+        await pull(worker.record("continuous", 1.0, None), 1)
+        with pytest.raises(SnapshotError, match="only its audio is used"):
+            await worker.snapshot()
 
 
 async def test_a_camera_that_gives_no_audio_any_more_has_stalled() -> None:
