@@ -18,6 +18,7 @@ from statistics import median
 
 import trio
 
+from bench.capacity import Capacity, capacity, table
 from bench.copying import copied_camera
 from bench.encoding import encoded_camera
 from bench.events import RATES, backlog, latency, throughput
@@ -46,6 +47,7 @@ class Suite:
         self.points: list[Point] = []
         self.rates: list[list[Figure]] = []
         self.small: list[Small] = []
+        self.capacity: list[Capacity] = []
         self.missing: list[str] = []
         """What did not end in time."""
         self._folder = folder
@@ -67,6 +69,7 @@ class Suite:
             "rates": self._grow_events,
             "cameras": self._grow_cameras,
             "small": self._shrink,
+            "capacity": self._fill,
         }
 
     def _add(self, measure: Callable[[Path], Awaitable[list[Figure]]]) -> Callable[[], Awaitable[None]]:
@@ -90,6 +93,9 @@ class Suite:
     async def _shrink(self) -> None:
         self.small = await small_box(self._new_folder(), 20 * self._share)
 
+    async def _fill(self) -> None:
+        self.capacity = await capacity(self._new_folder(), 20 * self._share, self._runs)
+
     def _new_folder(self) -> Path:
         return Path(tempfile.mkdtemp(dir=self._folder))
 
@@ -107,6 +113,8 @@ class Suite:
                 f"| {s.cameras} | {s.streaming} | {s.late:.1f} s | {s.restarts} | {'up' if s.is_up else '**down**'} |"
                 for s in self.small
             ]
+        if self.capacity:
+            lines += ["", *table(self.capacity)]
         return "\n".join(lines).rstrip() + "\n"
 
     def draw(self) -> None:
