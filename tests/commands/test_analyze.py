@@ -58,6 +58,13 @@ async def analyze(folder: Path, *arguments: str) -> Answer:
     return Answer(done.returncode, done.stdout.decode(), done.stderr.decode())
 
 
+async def forget(folder: Path, camera: str) -> str:
+    """What `forget` says."""
+    line = [sys.executable, "-m", "interhuman2mqtt", "forget", camera]
+    done = await trio.run_process(line, env=environment(folder), capture_stdout=True, check=False)
+    return done.stdout.decode()
+
+
 def configure(folder: Path, cloud: str, broker: str = NO_BROKER, more: str = "") -> None:
     (folder / "box.toml").write_text(
         f'[box]\nid = "lobby-1"\n[interhuman]\nurl = "{cloud}"\napi_key = {{ env = "API_KEY" }}\n'
@@ -113,6 +120,8 @@ async def test_what_is_published_comes_late_and_once(tmp_path: Path) -> None:
         messages = await subscriber.wait_for(lambda seen: len(seen) == 2 * count)
     assert {message.topic.rpartition("/")[0] for message in messages} == {"interhuman/lobby-1/front/late"}
     assert not any(message.retained for message in messages)
+    assert "what was found in 1 of its recordings is gone" in await forget(tmp_path, "front")
+    assert list((tmp_path / "state").glob("recordings/*.json")) == []
     ids = [json.loads(message.payload)["id"] for message in messages]
     assert ids[:count] == ids[count:]
     assert len(set(ids)) == count

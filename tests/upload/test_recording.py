@@ -79,7 +79,7 @@ class WatchedStore(RecordStore):
 
     def save(self, key: str, record: RecordingRecord) -> None:
         super().save(key, record)
-        if all(part.state is PartState.SUBMITTED for part in record.parts):
+        if all(part.job_id for part in record.parts):
             self._token.run_sync_soon(self.submitted.set)
 
 
@@ -297,6 +297,28 @@ def test_records_are_kept_for_so_long(tmp_path: Path) -> None:
     assert store.load("a", now) is not None
     store.prune(now + KEPT + timedelta(minutes=1))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_forgotten_with_their_camera(tmp_path: Path) -> None:
+    """What was found in a camera's recordings goes with what else is known of it; of a range, what may be of it."""
+    store, hour = RecordStore(tmp_path), timedelta(hours=1)
+    dated = RecordingRecord(model="inter-2", recorded_at=BEGIN, duration=3600, parts=())
+    said = dated.of_camera("front", BEGIN + 5 * hour)
+    undated = structs.replace(dated, recorded_at=None).of_camera("front", None)
+    for key, record in (
+        ("dated", dated.of_camera("front", None)),
+        ("said", said),
+        ("undated", undated),
+        ("own", dated),
+    ):
+        store.save(key, record)
+    (tmp_path / "damaged.json").write_bytes(b"{")
+    assert store.forget("back", BEGIN, BEGIN + 9 * hour) == 0
+    assert store.forget("front", BEGIN + 0.5 * hour, BEGIN + 2 * hour) == 2
+    assert sorted(file.stem for file in tmp_path.glob("*.json")) == ["damaged", "own", "said"]
+    assert store.forget("front", BEGIN, BEGIN + 9 * hour) == 1
+    with store.locked("own"), pytest.raises(Refused, match="another process"):
+        store.forget("front", BEGIN, BEGIN + hour)
 
 
 def test_where_records_are_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

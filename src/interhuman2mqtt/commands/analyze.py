@@ -100,6 +100,8 @@ def _plan(options: Options, config: Config, err: TextIO) -> _Plan:
         model=_model(options, endpoint, asks.model),
         goal_dimensions=asks.goal_dimensions if endpoint.version == 1 else (),
         resend=options.resend,
+        camera=options.camera,
+        began_at=options.at,
     )
     ref, is_own = asks.api_key, asks.api_key != config.interhuman.api_key
     if ref is None:

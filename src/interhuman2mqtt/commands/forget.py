@@ -1,7 +1,7 @@
 """The command `forget`: what is known of people before a camera, wherever this machine can reach it."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from enum import Enum, auto
@@ -15,14 +15,18 @@ from interhuman2mqtt.commands.moments import parse_moment
 from interhuman2mqtt.commands.restart import NotAsked, ask
 from interhuman2mqtt.config import loader as configfile
 from interhuman2mqtt.config.problems import BadValueError
-from interhuman2mqtt.errors import ConfigError
+from interhuman2mqtt.errors import ConfigError, Outage
 from interhuman2mqtt.runtime import state_dir
 from interhuman2mqtt.runtime.sanitize import clean_lines
+from interhuman2mqtt.upload.jobs import RecordStore, find_folder
 
 ELSEWHERE = (
     "not reached by this: what the cloud keeps (ask Interhuman), what other subscribers of the broker have stored, "
     "events that still wait for a broker that is away, backups, and files that were set aside beside the history"
 )
+
+
+EVER = (datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC))
 
 
 class Options(NamedTuple):
@@ -64,7 +68,7 @@ def main(options: Options, out: TextIO, err: TextIO) -> int:
     except BadValueError as error:
         print(f"--from and --to: {error}", file=err)
         return exit_codes.UNAVAILABLE
-    steps = [_forget_in_history(options, span), _ask_daemon(options, span)]
+    steps = [_forget_in_history(options, span), _ask_daemon(options, span), *_forget_recordings(options, span)]
     for step in steps:
         print(clean_lines(step.says), file=out if step.outcome is Outcome.DONE else err)
     print(ELSEWHERE, file=out)
@@ -118,6 +122,22 @@ def _forget_spool(camera: str, span: Range, why_not_asked: str) -> Step:
         return Step(Outcome.NOT_HERE, why_not_asked)
     spooled = f"{gone.segments} files of {gone.seconds:g} s were spooled, and are gone"
     return Step(Outcome.DONE, f"{spooled}; {why_not_asked}")
+
+
+def _forget_recordings(options: Options, span: Range) -> Iterator[Step]:
+    """Delete what `analyze` found in recordings of the camera, as far as who runs this keeps it."""
+    box, slash, camera = options.camera.rpartition("/")
+    folder = find_folder()
+    if not folder.exists() or (slash and box != _box_here(options.config)):
+        return
+    start, end = (edge if at is None else datetime.fromtimestamp(at, UTC) for at, edge in zip(span, EVER, strict=True))
+    try:
+        count = RecordStore(folder).forget(camera, start, end)
+    except Outage as outage:
+        yield Step(Outcome.FAILED, f"what was found in its recordings stays ({folder}): {outage.detail}")
+        return
+    if count:
+        yield Step(Outcome.DONE, f"what was found in {count} of its recordings is gone ({folder})")
 
 
 def _box_here(files: Sequence[Path]) -> str:

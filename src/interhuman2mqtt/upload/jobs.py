@@ -64,10 +64,24 @@ class RecordingRecord(Struct, frozen=True, kw_only=True):
     duration: float
     notes: tuple[str, ...] = ()
     parts: tuple[PartRecord, ...]
+    cameras: tuple[str, ...] = ()
+    """For which it was analysed, to be forgotten with them."""
+    began_at: datetime | None = None
+    """When it was said last that it began; None: only the file says it, if that."""
 
     def with_part(self, index: int, part: PartRecord) -> "RecordingRecord":
         """Return the record with a part of it changed."""
         return structs.replace(self, parts=(*self.parts[:index], part, *self.parts[index + 1 :]))
+
+    def of_camera(self, camera: str | None, began_at: datetime | None) -> "RecordingRecord":
+        """Return the record with whose recording it is, and when that began, as far as either is said."""
+        cameras = self.cameras if camera is None or camera in self.cameras else (*self.cameras, camera)
+        return structs.replace(self, cameras=cameras, began_at=began_at or self.began_at)
+
+    def touches(self, start: datetime, end: datetime) -> bool:
+        """Return whether any of it may have been recorded in this time."""
+        began_at = self.began_at or self.recorded_at
+        return began_at is None or (began_at < end and began_at + timedelta(seconds=self.duration) > start)
 
 
 class _Version(Struct):
@@ -123,6 +137,17 @@ class RecordStore:
                 with suppress(FileNotFoundError):
                     if file.stat().st_mtime < (now - KEPT).timestamp():
                         file.unlink()
+
+    def forget(self, camera: str, start: datetime, end: datetime) -> int:
+        """Remove the records of what was recorded by a camera in this time; return how many those were."""
+        count = 0
+        for file in self._folder.glob("*.json"):
+            with self.locked(file.stem), suppress(FileNotFoundError, msgspec.MsgspecError, UnicodeDecodeError):
+                record = msgspec.json.decode(file.read_bytes(), type=RecordingRecord)
+                if camera in record.cameras and record.touches(start, end):
+                    file.unlink()
+                    count += 1
+        return count
 
     @contextmanager
     def _on_disk(self) -> Iterator[None]:

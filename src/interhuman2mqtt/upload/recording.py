@@ -1,6 +1,7 @@
 """One recording, from the file to its analysis: cut into parts, sent, waited for, and kept on record all the while."""
 
 from collections.abc import Awaitable, Sequence
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeVar
@@ -40,6 +41,10 @@ class Wishes(NamedTuple):
     goal_dimensions: Sequence[str] = ()
     resend: bool = False
     """Whether what was lost is sent again."""
+    camera: str | None = None
+    """Whose recording it is."""
+    began_at: datetime | None = None
+    """When it began, where that is said."""
 
 
 class Listener(Protocol):
@@ -112,7 +117,6 @@ class RecordingAnalysis:
             with scratch_folder() as folder:
                 recording = await split(source, folder, self._wishes.model, self._listener.preparing)
                 self._record = self._merged(_new_record(recording))
-                await self._save()
                 return await self._analyze({index: Path(part.path) for index, part in enumerate(recording.parts)})
 
     def _after_interruption(self, record: RecordingRecord) -> RecordingRecord:
@@ -135,6 +139,8 @@ class RecordingAnalysis:
         raise Refused(Reason.INVALID_MEDIA, f"{sentence}: `--resend` begins anew")
 
     async def _analyze(self, files: dict[int, Path]) -> Outcome:
+        self._record = self._known.of_camera(self._wishes.camera, self._wishes.began_at)
+        await self._save()
         async with trio.open_nursery() as nursery:
             for index in range(len(self._known.parts)):  # one after the other: tasks would begin in any order
                 await self._limiter.acquire_on_behalf_of(index)
