@@ -37,7 +37,7 @@ def page(parser: argparse.ArgumentParser) -> Iterator[str]:
     yield from (".SH NAME", "interhuman2mqtt \\- " + text(parser.description).rstrip("."))
     yield from (".SH SYNOPSIS", ".B interhuman2mqtt", text("COMMAND [OPTION]..."))
     yield ".SH COMMANDS"
-    for name, command in parsers.subparsers(parser).items():
+    for name, command in parsers.commands(parser):
         yield f".SS {text(name)}"
         yield from of_command(command)
     yield ".SH FILES"
@@ -51,7 +51,8 @@ def of_command(command: argparse.ArgumentParser) -> Iterator[str]:
     yield from (".PP", text(command.description))
     for group in command._action_groups:  # noqa: SLF001 - argparse shows its help, not what it is made of
         for action in group._group_actions:  # noqa: SLF001
-            if action.help is not argparse.SUPPRESS and not isinstance(action, argparse._HelpAction):  # noqa: SLF001
+            hidden = argparse._HelpAction, argparse._SubParsersAction  # noqa: SLF001 - those have sections of their own
+            if action.help is not argparse.SUPPRESS and not isinstance(action, hidden):
                 yield from of_argument(command, action)
     if command.epilog:
         yield from (".PP", ".nf", *verbatim(command.epilog % {"prog": command.prog}), ".fi")

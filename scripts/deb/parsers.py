@@ -1,6 +1,7 @@
 """The command line as a whole, for the man page and for the shells."""
 
 import argparse
+from collections.abc import Iterator
 
 from interhuman2mqtt import cli
 from interhuman2mqtt.simulator.__main__ import build_parser
@@ -15,5 +16,12 @@ def whole() -> argparse.ArgumentParser:
 
 def subparsers(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
     """Return the parser of each command, by name; changes to it are changes to the parser."""
-    [commands] = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]  # noqa: SLF001
-    return commands.choices
+    found = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]  # noqa: SLF001
+    return found[0].choices if found else {}
+
+
+def commands(parser: argparse.ArgumentParser, before: str = "") -> Iterator[tuple[str, argparse.ArgumentParser]]:
+    """Yield the parser of each command with its name, and behind it those of its own commands."""
+    for name, command in subparsers(parser).items():
+        yield f"{before}{name}", command
+        yield from commands(command, f"{before}{name} ")

@@ -72,6 +72,7 @@ def test_the_man_page_has_every_command() -> None:
     commands = re.findall(r"^    ([a-z]+) ", help_, re.MULTILINE)
     assert len(commands) > 12
     assert re.findall(r"^\.SS ([a-z]+)$", page, re.MULTILINE) == commands
+    assert re.findall(r"^\.SS (token [a-z]+)$", page, re.MULTILINE) == ["token mint", "token revoke"]
     assert not re.search(r"^\.PP\n\n", page, re.MULTILINE)  # each says what it does
     assert "\\-\\-fault SPEC" in page  # of `simulate`, which the command line loads apart
     assert page.startswith(f'.TH INTERHUMAN2MQTT 1 2025-11-24 "interhuman2mqtt {__version__}"')
