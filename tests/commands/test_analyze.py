@@ -130,7 +130,7 @@ async def test_what_is_published_comes_late_and_once(tmp_path: Path) -> None:
 @pytest.mark.full
 async def test_a_run_that_is_interrupted_goes_on(tmp_path: Path) -> None:
     """Ctrl-C while the cloud analyses ends with 130 and a sentence; the next run has the result of that job."""
-    slow = Settings(port=0, uploads=Uploads(queued=2, running=0.1), save=tmp_path)
+    slow = Settings(port=0, uploads=Uploads(queued=5, running=0.1), save=tmp_path)
     async with simulator(slow) as address, trio.open_nursery() as nursery:
         configure(tmp_path, f"{address.url}/v2/stream/analyze")
         line = words(tmp_path, str(recording("meeting.mp4")))

@@ -2,6 +2,7 @@
 
 import fcntl
 import hashlib
+import struct
 import subprocess
 from pathlib import Path
 
@@ -15,7 +16,6 @@ MEETING = (
 
 RECORDINGS = {
     "meeting.mp4": MEETING.format(8),
-    "portrait.mp4": "-i {meeting.mp4} -c copy -metadata:s:v rotate=90",
     "talk.mp3": f"{TONE.format(8)} -c:a libmp3lame -b:a 64k",
     "screen.mkv": f"{VIDEO.format(8)} {TONE.format(8)} -c:v libx264 -preset ultrafast -pix_fmt yuv444p -c:a libvorbis",
     "old.avi": f"{VIDEO.format(8)} {TONE.format(8)} -c:v mpeg4 -c:a libmp3lame",
@@ -39,11 +39,18 @@ CUT = {"cut.mkv": "screen.mkv", "cut.mp4": "meeting.mp4"}
 """Files whose second half is missing, and of which."""
 JOINED = {"joined.ts": "camera.ts"}
 """Files that are another one twice, byte by byte."""
+TURNED = {"portrait.mp4": "meeting.mp4"}
+"""Files that are to be shown turned, as a phone is held. FFmpeg's option for it has another name in each version."""
+UPRIGHT, CLOCKWISE = (
+    struct.pack(">9i", *(1 << 16, 0, 0, 0, 1 << 16, 0), 0, 0, 1 << 30),
+    struct.pack(">9i", *(0, 1 << 16, 0, -1 << 16, 0, 0), 0, 0, 1 << 30),
+)
+"""Matrices of a `tkhd` (ISO/IEC 14496-12, 6.2.2)."""
 
 
 def recording(name: str) -> Path:
-    """Return the path of a recording of `RECORDINGS`, `CUT` or `JOINED`."""
-    made = RECORDINGS[(CUT | JOINED).get(name, name)]
+    """Return the path of a recording of `RECORDINGS`, `CUT`, `JOINED` or `TURNED`."""
+    made = RECORDINGS[(CUT | JOINED | TURNED).get(name, name)]
     folder = CACHE / hashlib.sha256(made.encode()).hexdigest()[:16]
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / name
@@ -57,6 +64,9 @@ def recording(name: str) -> Path:
             draft.write_bytes(whole[: len(whole) // 2])
         elif name in JOINED:
             draft.write_bytes(2 * recording(JOINED[name]).read_bytes())
+        elif name in TURNED:
+            head, track, rest = recording(TURNED[name]).read_bytes().partition(b"tkhd")  # of the video, which is first
+            draft.write_bytes(head + track + rest.replace(UPRIGHT, CLOCKWISE, 1))
         else:
             subprocess.run(["ffmpeg", "-nostdin", "-y", "-loglevel", "error", *words(made), str(draft)], check=True)
         draft.rename(path)
