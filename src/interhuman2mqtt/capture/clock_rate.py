@@ -75,6 +75,8 @@ class ClockRate:
         """Whether the clock was found to be wrong: by how much is known the better the longer it is seen."""
         self._shifted_s = 0.0
         self._buckets: deque[Bucket] = deque(maxlen=BUCKETS)
+        self._least_delay = 0.0
+        """of all buckets: it is asked for with each packet"""
         self._open: list[tuple[float, float]] = []
         """arrival and delay of the packets of the newest bucket"""
 
@@ -86,6 +88,7 @@ class ClockRate:
         at, delay = min(self._open, key=lambda packet: packet[1])
         self._buckets.append(Bucket(at, delay, max(packet[1] for packet in self._open) - delay))
         self._open = []
+        self._least_delay = min(bucket.delay for bucket in self._buckets)
         if self.level is None or self._is_better(self.level):
             self.level = delay - self._shifted_s
         return True
@@ -158,7 +161,7 @@ class ClockRate:
         """The excess rate at which the timeline should run, to come back to its level."""
         if self.level is None or len(self._buckets) < BUCKETS:
             return 0.0
-        late = min(bucket.delay for bucket in self._buckets) - self._shifted_s - self.level
+        late = self._least_delay - self._shifted_s - self.level
         return min(max(late / FOLLOW_S, -DRIFT_MAX), DRIFT_MAX)
 
 

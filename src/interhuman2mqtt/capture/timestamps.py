@@ -129,6 +129,7 @@ class TimestampRepair:
     ) -> None:
         self.time_base = time_base
         self.tick_s = float(time_base)
+        self._jump, self._early = round(JUMP_S / self.tick_s), round(AHEAD_S / self.tick_s)
         self.rate = rate
         self._anchor = anchor
         self._repairs = repairs
@@ -257,12 +258,12 @@ class TimestampRepair:
 
     def _repaired(self, wanted: int, arrival: float) -> int:
         expected = self._expected(arrival)
-        jump = round(JUMP_S / self.tick_s)
+        jump, early = self._jump, self._early
         if self._last is None:
-            return self._first_position(wanted, expected, jump if self.rate is None else round(AHEAD_S / self.tick_s))
+            return self._first_position(wanted, expected, jump if self.rate is None else early)
         is_known = self.rate is not None and self.rate.level is not None
         follows = self._last + 1
-        ahead = max(expected + round(AHEAD_S / self.tick_s), follows) if is_known else max(expected, follows) + jump
+        ahead = max(expected + early, follows) if is_known else max(expected, follows) + jump
         self._behind = self._behind + 1 if wanted < follows else 0
         if wanted < follows - jump:
             self._repairs["jump_back"] += 1
