@@ -36,7 +36,7 @@ export class FortnightView {
       return td;
     };
     this.table.replaceChildren(h("table", { class: "days" },
-      h("thead", null, h("tr", null, h("td"), Array.from({ length: 24 }, (_, hour) => h("th", { scope: "col" }, hour % 2 ? "" : hour)))),
+      h("thead", null, h("tr", null, h("td"), Array.from({ length: 24 }, (_, hour) => h("th", { scope: "col" }, h("span", { class: hour % 2 ? "unseen" : null }, hour))))),
       h("tbody", null, days.map((date, index) => h("tr", null, h("th", { scope: "row" }, shortDay(Date.parse(`${date}T12:00:00`) / 1000)), hours[index].map((value, hour) => cell(date, hour, value)))))));
   }
 
