@@ -20,6 +20,7 @@ from interhuman2mqtt.simulator.settings import Uploads
 from interhuman2mqtt.upload import client as client_module
 from interhuman2mqtt.upload import recording as recording_module
 from interhuman2mqtt.upload.client import UploadClient, endpoint_of
+from interhuman2mqtt.upload.error_table import ERRORS
 from interhuman2mqtt.upload.jobs import FORMAT, KEPT, PartState, RecordingRecord, RecordStore, find_folder
 from interhuman2mqtt.upload.late_events import Identity, events_of
 from interhuman2mqtt.upload.recording import Outcome, RecordingAnalysis, Wishes
@@ -204,6 +205,24 @@ async def test_what_passes_is_tried_again(tmp_path: Path, fault: str) -> None:
     async with bench(tmp_path, fault) as rig:
         assert states(await rig.run()) == [PartState.COMPLETED] * PARTS
         assert rig.follower.outages
+
+
+@pytest.mark.full
+async def test_each_documented_error_of_an_upload(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each is tried again or not as its kind asks, and ends as the reason and the sentence that its table has."""
+    monkeypatch.setattr(f"{__name__}.PARTS", 1)
+    monkeypatch.setattr(recording_module, "PAUSE_MAX", 0.01)
+    attempts = len(recording_module.PAUSES) + 1
+    for code, rule in ERRORS.items():
+        refused = rule.outcome is Refused or rule.reason is Reason.JOB_LOST
+        folder = tmp_path / code
+        folder.mkdir()
+        async with bench(folder, f"upload-error={code},times={attempts}") as rig:
+            outcome = await rig.run()
+            [failure] = outcome.failures
+            assert (code, failure.outage.reason) == (code, rule.reason)
+            assert failure.outage.detail.startswith(rule.sentence)
+            assert (code, len(rig.lines("refused"))) == (code, 1 if refused else attempts)
 
 
 async def test_a_part_that_cannot_be_decoded_costs_no_other(tmp_path: Path) -> None:

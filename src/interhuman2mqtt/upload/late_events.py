@@ -1,6 +1,6 @@
 """The events of an analysis that comes late: the stream's own types, dated by when the recording began; no I/O.
 
-They are told apart from the stream's by `origin`, stand on topics of their own, and change no state: what was true an
+They differ from the stream's by `origin`, stand on topics of their own, and change no state: what was true an
 hour ago must not switch a lamp on now.
 """
 
