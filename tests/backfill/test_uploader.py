@@ -8,10 +8,10 @@ import pytest
 import trio
 import trio.testing
 
-from backfill.helpers import SECONDS, Bench, ago, put_segment, uptime
+from backfill.helpers import SECONDS, Bench, put_segment, uptime
 from cameras.helpers import CLOCK
 from interhuman2mqtt.backfill.segment import Segment, moment
-from interhuman2mqtt.backfill.store import Job, JobState, Kept, KnownGap
+from interhuman2mqtt.backfill.store import Job, JobState, Kept, KnownGap, SpoolStore
 from interhuman2mqtt.errors import Outage, Reason
 from interhuman2mqtt.events import Origin
 from interhuman2mqtt.upload import client as client_module
@@ -27,6 +27,8 @@ def _looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def kept(bench: Bench) -> Kept:
     """What stands on the disk."""
+    if not (bench.folder / "spool.json").exists():
+        return Kept()
     return msgspec.json.decode((bench.folder / "spool.json").read_bytes(), type=Kept)
 
 
@@ -40,10 +42,11 @@ def uploads(folder: Path) -> int:
 async def test_a_segment_is_published_and_deleted(tmp_path: Path, version: int) -> None:
     """Oldest first, dated by when it was captured, marked as late, each gap's range told, redacted as live events."""
     newer, older = put_segment(tmp_path, ago=50), put_segment(tmp_path, ago=100)
+    start = int(older.name.split("-")[1]) / 1000
     async with client_of_simulator(version=version, save=tmp_path / "cloud") as client:
         bench = Bench(tmp_path, client, version)
-        bench.spool.add_gap(KnownGap("gap/1", moment(ago(110), CLOCK.instant()), 12.0, Reason.CLOUD_UNREACHABLE))
-        bench.spool.add_gap(KnownGap("gap/2", moment(ago(98), CLOCK.instant()), 30.0, Reason.CONNECTION_LOST))
+        bench.spool.add_gap(KnownGap("gap/1", moment(start - 10, CLOCK.instant()), 12.0, Reason.CLOUD_UNREACHABLE))
+        bench.spool.add_gap(KnownGap("gap/2", moment(start + 2, CLOCK.instant()), 30.0, Reason.CONNECTION_LOST))
         assert await bench.step()
         assert bench.names() == [newer.name]
         assert not older.exists()
@@ -56,7 +59,7 @@ async def test_a_segment_is_published_and_deleted(tmp_path: Path, version: int) 
     assert not any("rationale" in event.data for event in first)
     starts = [event.start_at for event in first if event.type == "engagement.updated"]
     assert starts[0] is not None
-    assert uptime(starts[0]) == pytest.approx(ago(100), abs=0.5)
+    assert uptime(starts[0]) == pytest.approx(start, abs=0.01)
     filled = [event for event in bench.published.events if event.type == "coverage.filled"]
     assert [(event.data["gap"], event.data["reason"]) for event in filled] == [
         ("gap/1", "cloud_unreachable"),
@@ -83,7 +86,7 @@ async def test_trouble_of_the_live_session_cuts_off_what_nobody_can_have_accepte
         assert await bench.step()
     assert b"--\r\n" not in received[-1][-8:]
     assert len(bench.names()) == 1
-    assert not (bench.folder / "spool.json").exists()
+    assert kept(bench).job is None
     assert bench.counters.backfill_lost_seconds == 0
 
 
@@ -192,12 +195,46 @@ async def test_a_job_that_is_gone(tmp_path: Path) -> None:
     assert bench.counters.backfill_lost_seconds == SECONDS
 
 
+async def test_a_disk_that_takes_no_record_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What cannot be written down is not sent to its end; once it can be, it is sent, and once."""
+    put_segment(tmp_path, ago=100)
+    save = SpoolStore.save
+
+    def fail(_store: SpoolStore, _kept: Kept) -> None:
+        raise OSError(28, "No space left on device", "spool.json")
+
+    async with client_of_simulator(save=tmp_path / "cloud") as client:
+        bench = Bench(tmp_path, client)
+        monkeypatch.setattr(SpoolStore, "save", fail)
+        with pytest.raises(Outage) as failed:
+            await bench.step()
+        assert failed.value.reason is Reason.DISK_FAILED
+        assert len(bench.names()) == 1
+        monkeypatch.setattr(SpoolStore, "save", save)
+        assert await bench.step()
+    assert uploads(tmp_path) == 1
+    assert bench.names() == []
+
+
+async def test_a_segment_whose_jobs_fail_again_and_again(tmp_path: Path) -> None:
+    """After the third it is given up, for all others wait behind it."""
+    put_segment(tmp_path, ago=100)
+    async with client_of_simulator("job-failed=ih1004,times=5", save=tmp_path / "cloud") as client:
+        bench = Bench(tmp_path, client)
+        for _ in range(2):
+            with pytest.raises(Outage):
+                await bench.step()
+        assert await bench.step()
+    assert bench.names() == []
+    assert bench.counters.backfill_rejected_seconds == SECONDS
+
+
 @pytest.mark.parametrize(
     ("fault", "rejected", "stays"),
     [
         ("upload-error=ih5002", SECONDS, 0),
         ("upload-error=ih3002", 0, 1),
-        ("upload-status=503", 0, 0),
+        ("upload-status=503", 0, 1),
         ("job-failed=ih5002", SECONDS, 0),
         ("job-failed=ih1004", 0, 1),
     ],

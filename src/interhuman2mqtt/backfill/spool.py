@@ -147,15 +147,15 @@ class CameraSpool:
         self._news.set()
 
     async def set_job(self, job: Job | None) -> None:
-        """Write down how far the upload has come, for good; raises OSError."""
+        """Write down how far the upload has come, for good; raises OSError: then it is known to this life alone."""
         async with self._files:
-            await self._save(structs.replace(self.kept, job=job))
+            await self._set_job(job)
 
     async def finish(self, segment: Segment) -> None:
         """Delete a segment of which nothing more is to come, and then its job; raises OSError."""
         async with self._files:
             await self._remove([segment])
-            await self._save(structs.replace(self.kept, job=None))
+            await self._set_job(None)
         self._news.set()
 
     @contextmanager
@@ -182,7 +182,7 @@ class CameraSpool:
             self._media = self._store.media()
             self._instruct()
             if self.kept.job is not None and self.kept.job.segment in {segment.path.name for segment in gone}:
-                await self._save(structs.replace(self.kept, job=None))
+                await self._set_job(None)
             await self._look()
         self._news.set()
         return Forgotten.of(gone)
@@ -244,6 +244,11 @@ class CameraSpool:
         await self._in_thread(partial(self._store.remove, segments))
         gone = {segment.path.name for segment in segments}
         self._segments = [segment for segment in self._segments if segment.path.name not in gone]
+
+    async def _set_job(self, job: Job | None) -> None:
+        if job != self.kept.job:
+            self.kept = structs.replace(self.kept, job=job)
+            await self._save(self.kept)
 
     async def _save(self, kept: Kept) -> None:
         await self._in_thread(partial(self._store.save, kept))

@@ -5,6 +5,7 @@ is written down that a segment may have been accepted before its last bytes leav
 cut off before that begins anew, whoever cuts it.
 """
 
+from collections import Counter
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 from uuid import uuid4
@@ -17,7 +18,7 @@ from interhuman2mqtt.backfill.segment import Segment, span
 from interhuman2mqtt.backfill.spool import BackfillCounters, CameraSpool
 from interhuman2mqtt.backfill.store import Job, JobState
 from interhuman2mqtt.config import CameraConfig
-from interhuman2mqtt.errors import Outage, Reason
+from interhuman2mqtt.errors import Outage, Overloaded, Reason
 from interhuman2mqtt.events import Event
 from interhuman2mqtt.runtime.clock import BoxClock
 from interhuman2mqtt.supervisor import Health
@@ -28,6 +29,8 @@ from interhuman2mqtt.upload.result import Analysis, JobStatus
 
 ANSWER_S = 10.0
 """Seconds that are left to the answer to a whole upload when the daemon stops."""
+FAILURES_MAX = 3
+"""Jobs of one segment that may fail, before it is given up: it keeps all others waiting."""
 SAFE_S = 600.0
 """Seconds for which events may wait for the disk or the broker before their segment is processed once more."""
 
@@ -95,6 +98,8 @@ class Uploader:
         self._spool = spool
         self._around = around
         self._charged: str | None = None
+        self._failures = Counter[str]()
+        """Jobs that failed, by segment."""
         self._published: str | None = None
         """The newest job whose events are out; a disk that fails after that must not send them out again and again."""
 
@@ -103,22 +108,26 @@ class Uploader:
         try:
             await self._run()
         except OSError as error:
-            where = error.filename or "the spool"
-            raise Outage(Reason.DISK_FAILED, f"{where}: {error.strerror}") from error
+            raise _disk_failed(error) from error
         health.made_progress()
         return True
 
     async def _run(self) -> None:
         await self._spool.open()
-        job = self._spool.kept.job
-        segment = self._spool.oldest() if job is None else self._spool.find(job.segment)
-        if segment is None and job is not None:
-            await self._spool.set_job(None)  # its end was under way when an earlier life ended
-        elif segment is None:
+        if (job := self._spool.kept.job) is not None:
+            segment = self._spool.find(job.segment)
+            if segment is None:
+                await self._spool.set_job(None)  # its end was under way when an earlier life ended
+                return
+            with self._spool.processing(segment):
+                await self._resume(segment, job)
+        elif self._spool.oldest() is None:
             await self._spool.arrivals.wait()
         else:
-            with self._spool.processing(segment):
-                await (self._send(segment) if job is None else self._resume(segment, job))
+            await self._around.live.wait_well()
+            if (segment := self._spool.oldest()) is not None:  # which may be another one by now
+                with self._spool.processing(segment):
+                    await self._send(segment)
 
     async def _resume(self, segment: Segment, job: Job) -> None:
         """Go on with what an earlier life, or an earlier attempt, began."""
@@ -136,7 +145,6 @@ class Uploader:
             await self._take(segment, job, found)
 
     async def _send(self, segment: Segment) -> None:
-        await self._around.live.wait_well()
         await self._charge(segment)
         client, version = self._around.new_client()
         job = Job(segment.path.name, str(uuid4()), JobState.SUBMITTING)
@@ -146,6 +154,8 @@ class Uploader:
                 await self._resume(segment, Job(job.segment, job.request, JobState.SUBMITTED, found.id))
             case Analysis() as analysis:
                 await self._publish(segment, analysis, job.request, job.request)
+            case Outage(reason=Reason.JOB_LOST) as outage if not sent.is_whole:  # a gateway, which did not read it all
+                raise Outage(Reason.CLOUD_ERROR, outage.detail)
             case Outage() as outage:
                 await self._fail(segment, outage)
             case None:
@@ -176,13 +186,19 @@ class Uploader:
         async def before_end() -> None:
             nonlocal is_whole
             scope.shield = is_whole = True
-            await self._spool.set_job(job)
+            try:
+                await self._spool.set_job(job)
+            except OSError as error:
+                raise _disk_failed(error) from error
 
         async def send() -> result.Job | Analysis:
             if version == 1:
                 return await client.analyze_v1(segment.path, submission, before_end)
             found = await client.submit(segment.path, submission, before_end)
-            await self._spool.set_job(Job(job.segment, job.request, JobState.SUBMITTED, found.id))
+            try:
+                await self._spool.set_job(Job(job.segment, job.request, JobState.SUBMITTED, found.id))
+            except OSError as error:
+                log.warning("a job is not on record: a crash would lose it", job=found.id, detail=error.strerror)
             return found
 
         async def cut_off() -> None:
@@ -213,7 +229,7 @@ class Uploader:
         """Handle a refusal: of this segment for good, or of anything for now."""
         if outage.reason is Reason.JOB_LOST:
             await self._lose(segment, outage.detail)
-            raise outage
+            raise Overloaded(outage.reason, outage.detail)  # a long pause: the next one may be lost in the same way
         if outage.reason is Reason.MEDIA_REJECTED:
             await self._reject(segment, outage)
             return
@@ -230,7 +246,11 @@ class Uploader:
             await self._publish(segment, found.analysis, job.id, job.request)
         else:
             failure = found.failure or Outage(Reason.PROTOCOL, "the cloud ended the job without a result")
-            await self._fail(segment, failure)
+            self._failures[segment.path.name] += 1
+            if self._failures[segment.path.name] >= FAILURES_MAX:
+                await self._reject(segment, failure)
+            else:
+                await self._fail(segment, failure)
 
     async def _publish(self, segment: Segment, analysis: Analysis, scope: str, session: str) -> None:
         """Publish what was found; only what is safe with the broker or on our disk lets the segment go."""
@@ -272,3 +292,7 @@ class Uploader:
         log.warning(
             "the cloud rejects a segment", camera=self._camera.id, seconds=segment.seconds, detail=outage.detail
         )
+
+
+def _disk_failed(error: OSError) -> Outage:
+    return Outage(Reason.DISK_FAILED, f"{error.filename or 'the spool'}: {error.strerror}")
