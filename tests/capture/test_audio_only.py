@@ -13,8 +13,10 @@ import av
 import pytest
 import trio
 
+from cameras.helpers import a_camera
 from capture.material import SMALL, Captured, Failing, a_command, captured, crafted, media
 from capture.workers import HASTY, film, pull, working
+from interhuman2mqtt.cameras.capture_task import open_command
 from interhuman2mqtt.cameras.snapshot import SnapshotError
 from interhuman2mqtt.cameras.worker import start_worker
 from interhuman2mqtt.capture import ipc
@@ -261,6 +263,15 @@ def test_what_follows_a_mute_keeps_its_time(seconds: int, stands: bool) -> None:
     """Also where the camera's clock stands while it is muted: two seconds later all is dated right, and for good."""
     packets = heard(lambda _true: 0.02, (20, 20 + seconds), stands=stands)
     assert max(abs(placed - true) for true, placed in packets if not 20 <= true < 22 + seconds) < 0.1
+
+
+@pytest.mark.parametrize("source", ["v4l2:/dev/video0", "rtsp://10.0.0.5/stream1"])
+def test_where_a_microphone_has_the_audio_nothing_else_is_opened(source: str) -> None:
+    """Of a camera with a microphone beside it the video has no use; with another model it is the other way round."""
+    alone = open_command(a_camera(source=source, microphone="alsa:hw:1,0", model="inter-2-audio"))
+    assert (alone.source, alone.microphone, alone.audio_only) == ("alsa:hw:1,0", None, True)
+    beside = open_command(a_camera(source=source, microphone="alsa:hw:1,0", model="inter-2"))
+    assert (beside.source, beside.microphone, beside.audio_only) == (source, "alsa:hw:1,0", False)
 
 
 async def test_a_microphone_that_is_not_there_is_named() -> None:
