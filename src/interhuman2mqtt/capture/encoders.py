@@ -14,6 +14,7 @@ from interhuman2mqtt.capture.ring import Packet
 from interhuman2mqtt.capture.rotation import FrameShape, Rotator, even, sane_aspect, shape_of
 from interhuman2mqtt.capture.sample_clock import SampleClock, SampleRate
 from interhuman2mqtt.capture.tracks import AvPacket, parameter_container, to_packet
+from interhuman2mqtt.runtime.process import keep_freed_memory
 
 if TYPE_CHECKING:
     from av.audio.codeccontext import AudioCodecContext
@@ -50,6 +51,7 @@ class EncodedVideo:
         fps: float | None,
         bitrate: int | None,
     ) -> None:
+        keep_freed_memory()  # a frame has a megabyte and more, and each was faulted in anew, page by page
         self._decoder = stream.codec_context
         self._source_base = time_base
         shape = self._source_shape = shape_of(stream)
