@@ -1,6 +1,7 @@
 """A source that turns out to be another than it seemed is opened again, and stays one timeline."""
 
 import errno
+import gc
 import io
 import os
 from collections.abc import Callable, Iterator
@@ -16,7 +17,9 @@ from interhuman2mqtt.capture import capture_thread as capture_module
 from interhuman2mqtt.capture import ipc, microphone
 from interhuman2mqtt.capture import reader as reader_module
 from interhuman2mqtt.capture.capture_thread import REOPENS_MAX, Capture
+from interhuman2mqtt.capture.demuxer import read_packets
 from interhuman2mqtt.capture.device import Feed, open_source
+from interhuman2mqtt.capture.preroll import ArrivedPacket
 from interhuman2mqtt.capture.reader import ReopenSource
 from interhuman2mqtt.capture.recorder import Recorder
 from interhuman2mqtt.capture.track_selection import SourceHints
@@ -261,6 +264,37 @@ def test_a_camera_that_fails_while_it_runs(monkeypatch: pytest.MonkeyPatch) -> N
     capture.run()
     assert capture.outage
     assert capture.outage.reason is Reason.NOT_FOUND
+
+
+def held_media() -> list[object]:
+    """The packets and the frames that somebody holds; a decoder keeps an empty frame ready, which has no format."""
+    found = [thing for thing in gc.get_objects() if isinstance(thing, av.Packet | av.VideoFrame)]
+    return [thing for thing in found if getattr(thing, "format", "of a packet") is not None]
+
+
+@pytest.mark.parametrize("video", ["copy", "h264"])
+def test_no_packet_outlives_its_source(video: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When a source is closed nothing of it is held, for V4L2's packets call the demuxer, whose memory is freed then.
+
+    An unplugged camera ended its process by SIGSEGV else: the traceback held the last packet, and the frame of it.
+    """
+    close, before = Feed.close, held_media()
+    left: list[list[object]] = []
+
+    def unplugged(feed: Feed) -> Iterator[ArrivedPacket]:
+        for number, arrived in enumerate(read_packets(feed)):
+            yield arrived
+            if number == 20:
+                raise OSError(errno.ENODEV, "No such device")
+
+    def closed(feed: Feed) -> None:
+        left.append([thing for thing in held_media() if thing not in before])
+        close(feed)
+
+    monkeypatch.setattr(reader_module, "read_packets", unplugged)
+    monkeypatch.setattr(Feed, "close", closed)
+    Capture(a_command(SMALL._replace(audio=None).path(), video=video)).run()
+    assert left == [[]]
 
 
 def test_a_source_that_changes_all_the_time(monkeypatch: pytest.MonkeyPatch) -> None:

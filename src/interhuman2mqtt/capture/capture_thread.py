@@ -9,6 +9,7 @@
 import gc
 import threading
 import time
+import traceback
 from collections import deque
 
 import av
@@ -133,6 +134,9 @@ class Capture:
             selection = select_tracks(self.command, feed, hints, self.microphone)
             self._begin(selection)
             self._read(feed, selection.tracks, hints)
+        except BaseException as error:
+            _let_go_of_packets(error)
+            raise
         finally:
             feed.close()  # a camera may serve one client only, and a reopened source is the next one
             self._feed = None
@@ -186,3 +190,14 @@ class Capture:
             self.outage = self.outage or outage
             self.ring.close()
             self.changed.notify_all()
+
+
+def _let_go_of_packets(error: BaseException | None) -> None:
+    """Clear what an error's traceback holds, before the source is closed.
+
+    A packet of FFmpeg's V4L2 is one of the driver's buffers. Its release calls the demuxer (`mmap_release_buffer` in
+    libavdevice/v4l2.c), whose memory is free by then: a camera that was unplugged ended the process by SIGSEGV.
+    """
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__context__
