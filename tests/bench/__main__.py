@@ -18,6 +18,7 @@ from statistics import median
 
 import trio
 
+from bench import presets
 from bench.capacity import Capacity, capacity, table
 from bench.copying import copied_camera
 from bench.encoding import encoded_camera
@@ -48,6 +49,7 @@ class Suite:
         self.rates: list[list[Figure]] = []
         self.small: list[Small] = []
         self.capacity: list[Capacity] = []
+        self.presets: list[presets.Encoded] = []
         self.missing: list[str] = []
         """What did not end in time."""
         self._folder = folder
@@ -70,6 +72,7 @@ class Suite:
             "cameras": self._grow_cameras,
             "small": self._shrink,
             "capacity": self._fill,
+            "presets": self._compare_presets,
         }
 
     def _add(self, measure: Callable[[Path], Awaitable[list[Figure]]]) -> Callable[[], Awaitable[None]]:
@@ -96,6 +99,9 @@ class Suite:
     async def _fill(self) -> None:
         self.capacity = await capacity(self._new_folder(), 20 * self._share, self._runs)
 
+    async def _compare_presets(self) -> None:
+        self.presets = await presets.presets(self._new_folder(), 10 * self._share)
+
     def _new_folder(self) -> Path:
         return Path(tempfile.mkdtemp(dir=self._folder))
 
@@ -115,6 +121,8 @@ class Suite:
             ]
         if self.capacity:
             lines += ["", *table(self.capacity)]
+        if self.presets:
+            lines += ["", *presets.table(self.presets)]
         return "\n".join(lines).rstrip() + "\n"
 
     def draw(self) -> None:
