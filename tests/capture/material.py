@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from interhuman2mqtt.capture import ipc
+from interhuman2mqtt.capture.clock_anchor import ClockAnchor
 from interhuman2mqtt.capture.device import open_source
 from interhuman2mqtt.capture.reader import CaptureState, PacketCounts, SourceReader
 from interhuman2mqtt.capture.recorder import Recorder
 from interhuman2mqtt.capture.ring import Ring
-from interhuman2mqtt.capture.timestamps import ClockAnchor
 from interhuman2mqtt.capture.track_selection import SourceHints, select_tracks
 from interhuman2mqtt.errors import Outage, leaves
 from support.clips import Clip, frame_numbers, made

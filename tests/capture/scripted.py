@@ -8,9 +8,10 @@ from fractions import Fraction
 from types import SimpleNamespace
 from typing import Any, NamedTuple, cast
 
+from interhuman2mqtt.capture.clock_anchor import ClockAnchor
 from interhuman2mqtt.capture.clock_rate import ClockRate
 from interhuman2mqtt.capture.preroll import ArrivedPacket, Preroll
-from interhuman2mqtt.capture.timestamps import ClockAnchor, TimestampRepair
+from interhuman2mqtt.capture.timestamps import TimestampRepair
 
 VIDEO, SOUND = 0, 1
 ZERO = 1000.0

@@ -21,9 +21,10 @@ from interhuman2mqtt.cameras.snapshot import SnapshotError
 from interhuman2mqtt.cameras.worker import start_worker
 from interhuman2mqtt.capture import ipc
 from interhuman2mqtt.capture.capture_thread import Capture
+from interhuman2mqtt.capture.clock_anchor import ClockAnchor
 from interhuman2mqtt.capture.clock_rate import ClockRate
 from interhuman2mqtt.capture.device import Feed, open_source
-from interhuman2mqtt.capture.timestamps import ClockAnchor, TimestampRepair
+from interhuman2mqtt.capture.timestamps import TimestampRepair
 from interhuman2mqtt.errors import Outage, Reason, Refused
 from support.clips import Clip, opened, packet_times
 from support.netproxy import network

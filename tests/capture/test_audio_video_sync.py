@@ -17,13 +17,14 @@ import pytest
 
 from capture.scripted import ZERO, Camera, Clock, running
 from interhuman2mqtt.capture import demuxer
+from interhuman2mqtt.capture.clock_anchor import ClockAnchor
 from interhuman2mqtt.capture.clock_rate import ClockRate
 from interhuman2mqtt.capture.demuxer import read_packets
 from interhuman2mqtt.capture.device import Feed
 from interhuman2mqtt.capture.encoders import EncodedAudio
 from interhuman2mqtt.capture.preroll import Preroll
 from interhuman2mqtt.capture.ring import Packet
-from interhuman2mqtt.capture.timestamps import ClockAnchor, TimestampRepair
+from interhuman2mqtt.capture.timestamps import TimestampRepair
 
 if TYPE_CHECKING:
     from av.audio.stream import AudioStream

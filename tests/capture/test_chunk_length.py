@@ -13,9 +13,9 @@ from msgspec import structs
 from capture.material import SMALL, Captured, PulledChunk, captured, pull
 from interhuman2mqtt.capture import ipc
 from interhuman2mqtt.capture.chunk_length import SHORT_OF_CHUNK, Bounds, chunk_lengths
+from interhuman2mqtt.capture.clock_anchor import ClockAnchor
 from interhuman2mqtt.capture.recorder import Recorder
 from interhuman2mqtt.capture.ring import Packet, Ring
-from interhuman2mqtt.capture.timestamps import ClockAnchor
 from interhuman2mqtt.capture.tracks import CopiedVideo, Tracks
 from support.clips import opened
 

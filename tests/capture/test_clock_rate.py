@@ -11,9 +11,10 @@ import pytest
 from capture.material import a_command, numbers
 from capture.scripted import SOUND, VIDEO, ZERO, Camera, Judged, Placed, honest, judged, running
 from capture.workers import film, pull, working
+from interhuman2mqtt.capture.clock_anchor import ClockAnchor
 from interhuman2mqtt.capture.clock_rate import ClockRate
 from interhuman2mqtt.capture.preroll import ArrivedPacket, Preroll
-from interhuman2mqtt.capture.timestamps import ClockAnchor, TimestampRepair
+from interhuman2mqtt.capture.timestamps import TimestampRepair
 from support.clips import Clip
 from support.scripted_camera import scripted_camera
 from support.scripted_tracks import Track

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 
 from capture.material import a_command
 from interhuman2mqtt.capture import ipc
+from interhuman2mqtt.capture.clock_anchor import SETTLED_S, ClockAnchor
 from interhuman2mqtt.capture.device import BACKLOG_MIN, open_source
 from interhuman2mqtt.capture.reader import BEFORE_END_S, PAUSE_MIN_S, PAUSE_S, PUNCTUAL_S, read_pause
 from interhuman2mqtt.capture.ring import Packet, Ring
 from interhuman2mqtt.capture.tcp_connection import make_room
-from interhuman2mqtt.capture.timestamps import SETTLED_S, ClockAnchor
 from support.rtsp import rtsp_server
 
 MS = 0.001

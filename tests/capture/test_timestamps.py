@@ -8,15 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from interhuman2mqtt.capture.timestamps import (
-    ANCHOR_BUCKET_S,
-    ANCHOR_BUCKETS,
-    JUMP_S,
-    REORDER_MAX_S,
-    ClockAnchor,
-    Stamp,
-    TimestampRepair,
-)
+from interhuman2mqtt.capture.clock_anchor import ANCHOR_BUCKET_S, ANCHOR_BUCKETS, ClockAnchor
+from interhuman2mqtt.capture.timestamps import JUMP_S, REORDER_MAX_S, Stamp, TimestampRepair
 
 TICKS = 1000
 """A second of the tests' tracks: times read as milliseconds."""

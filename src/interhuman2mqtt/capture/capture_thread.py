@@ -16,13 +16,13 @@ import av
 from msgspec import structs
 
 from interhuman2mqtt.capture import ipc
+from interhuman2mqtt.capture.clock_anchor import ClockAnchor
 from interhuman2mqtt.capture.device import Feed, explain, open_source
 from interhuman2mqtt.capture.microphone import Microphone
 from interhuman2mqtt.capture.reader import CaptureState, PacketCounts, ReopenSource, SourceReader
 from interhuman2mqtt.capture.ring import Ring
 from interhuman2mqtt.capture.silence import SilentTrack
 from interhuman2mqtt.capture.tcp_connection import shut_down_reading
-from interhuman2mqtt.capture.timestamps import ClockAnchor
 from interhuman2mqtt.capture.track_selection import (
     CHANGING_FORMAT,
     SourceHints,

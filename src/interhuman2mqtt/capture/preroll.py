@@ -16,8 +16,9 @@ from itertools import pairwise
 from statistics import median
 from typing import NamedTuple
 
+from interhuman2mqtt.capture.clock_anchor import ClockAnchor
 from interhuman2mqtt.capture.clock_rate import opening_rate
-from interhuman2mqtt.capture.timestamps import ClockAnchor, TimestampRepair
+from interhuman2mqtt.capture.timestamps import TimestampRepair
 from interhuman2mqtt.capture.tracks import AvPacket, claimed_dts
 
 PREROLL_S = 1.2

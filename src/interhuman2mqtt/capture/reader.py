@@ -17,13 +17,14 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 
 import av
 
+from interhuman2mqtt.capture.clock_anchor import ClockAnchor
 from interhuman2mqtt.capture.clock_rate import ClockRate
 from interhuman2mqtt.capture.demuxer import read_packets
 from interhuman2mqtt.capture.device import Feed
 from interhuman2mqtt.capture.preroll import ArrivedPacket, Preroll
 from interhuman2mqtt.capture.ring import Packet, Ring
 from interhuman2mqtt.capture.silence import GapFilledAudio
-from interhuman2mqtt.capture.timestamps import ClockAnchor, TimestampRepair
+from interhuman2mqtt.capture.timestamps import TimestampRepair
 from interhuman2mqtt.capture.track_selection import INTRA_REFRESH, NO_KEY_FRAMES, SourceHints
 from interhuman2mqtt.capture.tracks import AvPacket, CopiedVideo, Tracks, claimed_dts, time_base_of
 from interhuman2mqtt.errors import Outage, Reason, Refused

@@ -24,9 +24,9 @@ import av
 
 from interhuman2mqtt.capture import ipc
 from interhuman2mqtt.capture.chunk_length import Bounds, GrowingChunk
+from interhuman2mqtt.capture.clock_anchor import ClockAnchor
 from interhuman2mqtt.capture.muxer import add_streams, rebased, zero_of
 from interhuman2mqtt.capture.ring import Gop, Ring, Span
-from interhuman2mqtt.capture.timestamps import ClockAnchor
 from interhuman2mqtt.capture.tracks import Tracks
 
 MOVFLAGS = "empty_moov+default_base_moof+frag_custom+frag_discont+skip_trailer"

@@ -24,9 +24,9 @@ from typing import NamedTuple
 import av
 
 from interhuman2mqtt.capture import ipc
+from interhuman2mqtt.capture.clock_anchor import ClockAnchor
 from interhuman2mqtt.capture.muxer import write_mp4, zero_of
 from interhuman2mqtt.capture.ring import Gop
-from interhuman2mqtt.capture.timestamps import ClockAnchor
 from interhuman2mqtt.capture.tracks import Tracks
 from interhuman2mqtt.events import Clock
 from interhuman2mqtt.runtime.clock import ASLEEP_S, clock_state, read_clocks
