@@ -20,6 +20,8 @@ from interhuman2mqtt.runtime import state_dir
 
 NAME = re.compile(r"[a-z0-9_-]{1,64}")
 """What a camera can be called; other files in the folder concern nobody."""
+ALL = "all"
+"""The pause of the whole box; no camera may be called so."""
 # To create a file takes an inode and a block of the folder, and a full disk has neither: a pause would be refused just
 # when a box is in trouble. Reserving blocks in one file (fallocate) covers the content and not the name. A rename
 # within the folder takes nothing, so eight files lie ready, which are written over and renamed.

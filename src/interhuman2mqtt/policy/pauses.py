@@ -10,9 +10,6 @@ blocks.
 """
 
 import errno
-import os
-import pwd
-import stat
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -20,7 +17,8 @@ from typing import NamedTuple
 
 from interhuman2mqtt.errors import Interhuman2MqttError
 from interhuman2mqtt.events import utc_now
-from interhuman2mqtt.policy.pause_folder import BY, FULL, NAME, Pause, PauseFolder, PauseOrigin
+from interhuman2mqtt.policy.pause_folder import ALL, BY, FULL, NAME, Pause, PauseFolder, PauseOrigin
+from interhuman2mqtt.policy.pause_wording import are, are_lifted, holding, owner, service_user, shown
 from interhuman2mqtt.runtime import state_dir
 
 __all__ = [
@@ -33,7 +31,6 @@ __all__ = [
     "PauseOrigin",
     "Paused",
     "Pauses",
-    "are",
     "doubtful",
 ]
 
@@ -45,8 +42,6 @@ __all__ = [
 # is.
 FOLDER = "paused"
 """Within the folder of the state, and that of the runtime."""
-ALL = "all"
-"""The pause of the whole box; no camera may be called so."""
 BOOT = ".boot"
 """Which start of the machine a daemon last wrote to the folder in."""
 NOTHING: Mapping[str, Pause] = {}
@@ -164,7 +159,7 @@ class Pauses:
             pauses = {name: self._state.read(name) for name in self._state.names()}
         except OSError as error:
             return doubtful(
-                f"{self.folder} cannot be read: {error.strerror}; it must be a folder that {_we()} may read"
+                f"{self.folder} cannot be read: {error.strerror}; it must be a folder that {service_user()} may read"
             )
         try:
             return Paused({**self._of_runtime(), **pauses})
@@ -207,7 +202,7 @@ class Pauses:
         lifted += tuple(other for other in held if camera in {None, other} and other not in lifted)
         stay = {other: pause for other, pause in held.items() if other not in lifted}
         if camera is None:
-            return self._outcome(lifted, _lifted(lifted), stay)
+            return self._outcome(lifted, are_lifted(lifted), stay)
         sentence = f"the pause of {camera} is lifted" if lifted else f"{camera} itself is not paused"
         return self._outcome(lifted, sentence, stay)
 
@@ -245,7 +240,7 @@ class Pauses:
 
     def _failure(self, what: str, error: OSError) -> PauseError:
         permission = error.errno in {errno.EACCES, errno.EPERM}
-        remedy = f"; do it as {_owner(self.folder)} or with sudo" if permission else ""
+        remedy = f"; do it as {owner(self.folder)} or with sudo" if permission else ""
         return PauseError(f"{what}: {error.filename or self.folder}: {error.strerror}{remedy}", permission=permission)
 
 
@@ -261,46 +256,8 @@ def checked(camera: str | None) -> str | None:
     return camera
 
 
-def shown(name: str) -> str:
-    """Return a pause's name for people."""
-    return "all cameras" if name == ALL else name
-
-
-def are(name: str) -> str:
-    """Return a pause's name for people, with its verb."""
-    return "all cameras are" if name == ALL else f"{name} is"
-
-
-def _lifted(names: tuple[str, ...]) -> str:
-    return f"the pauses of {', '.join(map(shown, names))} are lifted" if names else "nothing was paused"
-
-
-def holding(names: tuple[str, ...]) -> str:
-    """Return what is paused, in a sentence."""
-    if ALL in names:
-        return "all cameras are paused now (`interhuman2mqtt resume` lifts that)"
-    return f"paused now: {', '.join(names)}" if names else "nothing is paused now"
-
-
 def _read_text(file: Path) -> str:
     try:
         return file.read_text()
     except (OSError, ValueError):
         return ""
-
-
-def _we() -> str:
-    try:
-        return pwd.getpwuid(os.geteuid()).pw_name
-    except KeyError:  # a container may know its user by number only
-        return f"user {os.geteuid()}"
-
-
-def _owner(folder: Path) -> str:
-    """Whose the folder is, or the nearest above it that can be seen."""
-    for place in (folder, *folder.parents):
-        with suppress(OSError, KeyError):
-            status = place.stat()
-            if stat.S_ISDIR(status.st_mode):
-                return pwd.getpwuid(status.st_uid).pw_name
-    return "root"

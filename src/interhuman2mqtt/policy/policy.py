@@ -19,6 +19,7 @@ from interhuman2mqtt.events import utc_now
 from interhuman2mqtt.policy.budgets import Budgets
 from interhuman2mqtt.policy.decision import Decision, DecisionContext, judge
 from interhuman2mqtt.policy.meter import Meter
+from interhuman2mqtt.policy.pause_wording import are, holding
 from interhuman2mqtt.policy.pauses import (
     ALL,
     NOTHING,
@@ -28,10 +29,8 @@ from interhuman2mqtt.policy.pauses import (
     PauseError,
     PauseOrigin,
     Pauses,
-    are,
     checked,
     doubtful,
-    holding,
 )
 from interhuman2mqtt.runtime import state_dir
 from interhuman2mqtt.runtime.beats import sleep_until_beat
