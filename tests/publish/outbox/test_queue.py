@@ -295,6 +295,23 @@ async def test_a_refusal_leaves_the_event_that_tries_its_quarantine_on_its_way()
     assert messages(await store.take()) == [second.message]
 
 
+async def test_a_quarantine_leaves_the_event_that_tries_its_topic_on_its_way() -> None:
+    """An event that waits to try its topic is tried, also where another of the topic is quarantined just then."""
+    store = Store()
+    for n in (1, 2):
+        store.outbox.put(an_event_message("front", n))
+    [first] = await store.take(1)
+    store.outbox.park(first)
+    store.outbox.rewind()
+    [first] = await store.take(1)
+    store.outbox.quarantine(first)
+    store.outbox.rewind()
+    store.now = QUARANTINE.first
+    [first] = await store.take(1)
+    store.outbox.quarantine(first)
+    assert [row.n for row in await store.take()] == [first.n + 1]
+
+
 async def test_of_a_parked_state_only_the_newest_waits() -> None:
     """A newer state replaces the parked one of its topic, whether that waits, tries, or was just refused."""
     store = Store()

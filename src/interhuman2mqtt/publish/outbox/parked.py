@@ -90,9 +90,9 @@ class ParkedTopics:
         """Decide whether the rows of a topic belong here, also while one of them is out to try it."""
         return topic in self.lanes
 
-    def is_behind(self, row: Row, topic: str) -> bool:
-        """Decide whether a row belongs into the lane of this topic, and into no quarantine of its own."""
-        return row.message.topic == topic and topic in self.lanes and row.n not in self.lanes
+    def is_behind(self, row: Row, parked: Row) -> bool:
+        """Decide whether a row belongs into the lane of one that is parked."""
+        return row in self and self._lane(row) is self._lane(parked)
 
     def is_quarantined(self, key: str | int) -> bool:
         """Decide whether a state's topic, or an event by its number, is in quarantine, also while it is tried."""
@@ -121,9 +121,10 @@ class ParkedTopics:
         self._lane(row).rows.remove(row)
         self.lanes.pop(row.n, None)
 
-    def rows_of(self, topic: str) -> list[Row]:
-        """Return the rows of a topic."""
-        return list(self.lanes[topic].rows) if topic in self.lanes else []
+    def first_of(self, topic: str) -> Row | None:
+        """Return the oldest row that waits with a topic."""
+        lane = self.lanes.get(topic)
+        return lane.rows[0] if lane and lane.rows else None
 
     def release_topic(self, topic: str) -> list[Row]:
         """Remove the lane of a topic that the broker takes, and return its rows."""

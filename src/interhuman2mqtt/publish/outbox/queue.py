@@ -69,8 +69,8 @@ class OutboxQueue:
         """Size and age of all rows, on their way included."""
         heads = [next(iter(self._in_flight.values()), None), self._waiting.oldest, self.parked.oldest]
         age = max((self.age(row) for row in heads if row is not None), default=0.0)
-        parked = len(self.parked)
-        return Depth(len(self._in_flight) + len(self._waiting) + parked, self._bytes, age, parked)
+        rows = len(self._in_flight) + len(self._waiting) + len(self.parked)
+        return Depth(rows, self._bytes, age, len(self.parked))
 
     @property
     def events(self) -> list[Row]:
@@ -221,10 +221,7 @@ class OutboxQueue:
 
     def _state(self, topic: str) -> Row | None:
         """Return the row of a state's topic that is not on its way."""
-        row = self._waiting.state(topic)
-        if row is None and self.parked.lanes:
-            return next(iter(self.parked.rows_of(topic)), None)
-        return row
+        return self._waiting.state(topic) or self.parked.first_of(topic)
 
     def _acknowledged(self, message: Message) -> bool:
         self.journal.acknowledged(message)
@@ -240,8 +237,7 @@ class OutboxQueue:
         is_outdated = row.message.kind is MessageKind.STATE and self._state(row.message.topic) is not None
         is_new = park(row, self._clock())
         # Of this lane alone: another may have a row on its way to try it, which it counts as out.
-        topic = row.message.topic
-        for behind in [one for one in self._waiting if self.parked.is_behind(one, topic)]:
+        for behind in [one for one in self._waiting if self.parked.is_behind(one, row)]:
             self.parked.add(self._waiting.remove(behind))
         if is_outdated:
             self.parked.remove(row)
@@ -278,11 +274,10 @@ class OutboxQueue:
             self.parked.remove(row)
 
     def _enforce_limits(self) -> None:
-        max_size = self._limits.max_size
-        while (row := self._oldest()) and (self._bytes > max_size or self._is_too_old(row)):
+        while (row := self._oldest()) and ((is_full := self._bytes > self._limits.max_size) or self._is_too_old(row)):
             self._take_out(row)
-            if self._bytes > max_size:
-                self._drop(row, DropReason.OUTBOX_FULL, f"outbox.max_size ({max_size} bytes) is reached")
+            if is_full:
+                self._drop(row, DropReason.OUTBOX_FULL, f"outbox.max_size ({self._limits.max_size} bytes) is reached")
             else:
                 self._drop_old(row)
 
