@@ -4,10 +4,11 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import pytest
 import trio
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from interhuman2mqtt import config
 from interhuman2mqtt.publish.message import DropReason, Message, MessageKind
@@ -234,3 +235,10 @@ class DurableMachine(RuleBasedStateMachine):
 
 TestDurableMachine = DurableMachine.TestCase
 TestDurableMachine.settings = settings(max_examples=50, stateful_step_count=40, deadline=None)
+
+
+@pytest.mark.full
+def test_many_histories() -> None:
+    """Fifty histories a run found a row that was lost to its lane after months; these find it at once."""
+    many = settings(max_examples=1500, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck))
+    run_state_machine_as_test(DurableMachine, settings=many)
