@@ -5,16 +5,19 @@
 
 import json
 import os
+import signal
 import sys
 import time
+import tomllib
 from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+import tomli_w
 import trio
 
 from integration import oracle
@@ -141,20 +144,19 @@ def captured_at(number: int, near: float) -> float:
 def assert_told(run: Run, killed_at: float | None = None) -> Counter[int]:
     """Exactly what neither stream nor upload brought is told as missing; return how often each frame came.
 
-    After a crash a gap may begin up to `SAVE_S` too early.
+    After a crash a gap may begin up to `SAVE_S` too early. A frame is named by its time, in frames.
     """
     times = Counter(number for numbers in (*run.streamed(), *run.uploaded()) for number in numbers)
     gaps, filled = spans(run.peers.events("front", GAP)), spans(run.late(FILLED))
-    seen = sorted(captured_at(number, gaps[-1].end) for number in times)
-    known = {round(at * CLIP.fps) for at in seen}
-    for frame in range(round(seen[0] * CLIP.fps), round(seen[-1] * CLIP.fps)):
+    known = Counter({round(captured_at(number, gaps[-1].end) * CLIP.fps): count for number, count in times.items()})
+    for frame in range(min(known), max(known)):
         at = frame / CLIP.fps
         is_missing = _is_in(at, gaps) and not _is_in(at, filled)
         if frame in known and killed_at is not None and killed_at - SAVE_S - 2 < at < killed_at:
             continue
         near_edge = any(abs(at - edge) < EDGE_S for span in (*gaps, *filled) for edge in span)
         assert near_edge or is_missing == (frame not in known), (at, frame in known, gaps, filled)
-    return times
+    return known
 
 
 def _is_in(at: float, those: list[Span]) -> bool:
@@ -247,7 +249,7 @@ async def test_kill_9_while_it_uploads(tmp_path: Path) -> None:
 
 async def test_a_pause_in_the_middle(tmp_path: Path) -> None:
     """A pause ends the upload under way, uploads nothing while it lasts, and deletes nothing from before it."""
-    async with running(tmp_path, backfill_rate="200k") as run:
+    async with running(tmp_path, backfill_rate="50k") as run:
         await run.peers.cloud.wait_happened("chunk", index=8)
         await run.lose_cloud()
         await run.wait_spooled(2)
@@ -288,3 +290,36 @@ async def test_a_full_disk(tmp_path: Path) -> None:
             times = assert_told(run)
             assert max(times.values()) <= 2
             assert_dated(run)
+
+
+async def test_forgotten_and_removed(tmp_path: Path) -> None:
+    """What is forgotten is gone at once, and spooling goes on; a camera that loses its key takes its spool with it."""
+    async with running(tmp_path) as run:
+        await run.peers.cloud.wait_happened("chunk", index=8)
+        await run.lose_cloud()
+        await run.wait_spooled(2)
+        modes = {path.stat().st_mode & 0o777 for path in run.spool}
+        assert modes == {0o600}
+        before = set(run.spool)
+        command = [sys.executable, "-m", "interhuman2mqtt", "forget", "front"]
+        done = await trio.run_process(command, env=run.daemon.environment, capture_stdout=True)
+        assert b"were spooled, and are gone" in done.stdout
+        assert before.isdisjoint(run.spool)
+        await run.wait_spooled(1)
+        with open_config(run.daemon.file) as config:
+            del config["cameras"]["front"]["backfill"]
+        run.daemon.send(signal.SIGHUP)
+        await run.daemon.wait_log("a spool is deleted", camera="front")
+        assert not (run.daemon.folder / "spool" / "front").exists()
+        await run.net.accept()
+        await run.peers.cloud.wait_happened("chunk", within=90, session=2, index=8)
+        assert await run.daemon.stop() == 0
+        assert run.late() == []
+
+
+@contextmanager
+def open_config(file: Path) -> Iterator[Json]:
+    """The content of a configuration file, to be changed."""
+    config = tomllib.loads(file.read_text())
+    yield config
+    file.write_text(tomli_w.dumps(config))

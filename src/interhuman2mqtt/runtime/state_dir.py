@@ -8,6 +8,7 @@
       coverage.json    up to when each camera was seen, and which signals were active
       control          socket on which the running daemon is asked to restart a camera or to reload
       outbox.sqlite    events on their way to the broker, and the retained topics that are ours
+      spool/           media that an outage of the cloud would lose, one folder per camera
 """
 
 import fcntl
