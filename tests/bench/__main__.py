@@ -26,6 +26,7 @@ from bench.events import RATES, backlog, latency, throughput
 from bench.figures import Figure
 from bench.many import Point, many_cameras
 from bench.moments import capture_to_sent, starting
+from bench.page import page_of_a_fleet
 from bench.plots import draw
 from bench.smallbox import Small, small_box
 
@@ -73,6 +74,7 @@ class Suite:
             "small": self._shrink,
             "capacity": self._fill,
             "presets": self._compare_presets,
+            "page": self._add(lambda folder: page_of_a_fleet(folder, 600 * self._share)),
         }
 
     def _add(self, measure: Callable[[Path], Awaitable[list[Figure]]]) -> Callable[[], Awaitable[None]]:

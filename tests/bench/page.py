@@ -1,0 +1,194 @@
+"""What the page of a large fleet costs: 1,000 cameras, 20 events a second, a fortnight of history, a browser on it."""
+
+import json
+import random
+import sys
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+import httpx
+import trio
+from playwright.sync_api import Page
+
+from bench.figures import Figure, percentile
+from bench.kernel import cpu_seconds, family, pss_bytes
+from interhuman2mqtt.web.history import History
+from interhuman2mqtt.web.rows import CameraKey, EngagementRow, GapRow, QualityRow, ReceivedRow, Row, SignalRow
+from support.processes import running
+from web.chromium import chromium, tab_of
+from web.helpers import Site, ago, site
+
+CAMERAS = [CameraKey(f"box-{number % 100:02}", f"cam{number:03}") for number in range(1000)]
+RATE = 20
+DAYS = 14
+ROWS_A_DAY = 150
+"""Of a camera; 2.1 million in all."""
+LEVELS = ("engaged", "neutral", "disengaged")
+
+
+async def page_of_a_fleet(folder: Path, seconds: float) -> list[Figure]:
+    """CPU and memory of the page, beside `watch`; how late events are on it; and how long a first view takes."""
+    await trio.to_thread.run_sync(fill, folder / "state" / "history.sqlite")
+    async with site(folder) as page:
+        for camera in CAMERAS:
+            await say(page, camera, "status", {"state": "streaming", "since": ago(900)}, retain=True)
+        for box in {camera.box for camera in CAMERAS}:
+            await page.say(f"{box}/bridge/state", {"state": "online", "boot_id": "1", "since": ago(900)}, retain=True)
+        await page.fleet(lambda fleet: len(fleet["cameras"]) == len(CAMERAS))
+        url = page.broker.url
+        watch = [sys.executable, "-m", "interhuman2mqtt", "watch", "--broker", url]
+        async with running(watch) as other:
+            groups = {"page": family(page.process.process.pid), "watch": family(other.process.pid)}
+            await trio.sleep(5)
+            before = {name: cpu_seconds(pids) for name, pids in groups.items()}
+            began = trio.current_time()
+            late = await follow_events(page, seconds)
+            took = trio.current_time() - began
+            cpu = {name: 100 * (cpu_seconds(pids) - before[name]) / took for name, pids in groups.items()}
+            memory = {name: pss_bytes(pids) / 1e6 for name, pids in groups.items()}
+        views = [await timed(page, path) for path in paths()]
+        seen = await trio.to_thread.run_sync(look, str(page.client.base_url))
+    what = f"{len(CAMERAS):,} cameras, {RATE} events a second"
+    return [
+        Figure(f"CPU of the page, {what}", "% of a core", (cpu["page"],), "`watch`", (cpu["watch"],), 5),
+        Figure("its memory", "MB", (memory["page"],), "`watch`", (memory["watch"],), 5),
+        Figure("from MQTT to a browser, median", "ms", (percentile(late, 0.5),), "", (), 500),
+        Figure("the same, 99th percentile", "ms", (percentile(late, 0.99),), "", (), 1000),
+        Figure("answer: the fleet", "ms", (views[0],), "", (), 500),
+        Figure("answer: a day of one camera", "ms", (views[1],), "", (), 200),
+        Figure("answer: a fortnight of one camera by hour", "ms", (views[2],), "", (), 500),
+        Figure("answer: a fortnight of all by hour", "ms", (views[3],), "", (), 15_000),
+        Figure("Chromium: from the address to all tiles", "ms", (seen[0],), "", (), 3000),
+        Figure("Chromium: a letter of the filter, the slowest of four", "ms", (seen[1],), "", (), 200),
+        Figure("Chromium: scrolling, the 95th percentile of the frames", "ms", (seen[2],), "", (), 50),
+    ]
+
+
+def fill(file: Path) -> None:
+    """Write a fortnight of the fleet."""
+    file.parent.mkdir()
+    history, now, dice = History(file), time.time(), random.Random(7)
+    history.write([ReceivedRow(now - DAYS * 86400, now)])
+    for camera in CAMERAS:
+        history.write(rows(camera, now, dice))
+    history.close()
+
+
+def rows(camera: CameraKey, now: float, dice: random.Random) -> Iterator[Row]:
+    """Yield what was seen of a camera: levels, signals and scores in equal parts, and a gap a day."""
+    step = 86400 / ROWS_A_DAY
+    for number in range(DAYS * ROWS_A_DAY):
+        at = now - DAYS * 86400 + number * step
+        if number % 3 == 0:
+            yield EngagementRow(camera, at, dice.choice(LEVELS))
+        elif number % 3 == 1:
+            yield SignalRow(camera, f"s/{number}", "stress", at, at + 20, "high", None)
+        else:
+            yield QualityRow(camera, at, (61.0, 60.0, 58.0, 66.0, 63.0, 59.0))
+        if number % ROWS_A_DAY == 0:
+            yield GapRow(camera, at, at + 600, "unreachable")
+
+
+async def say(page: Site, camera: CameraKey, topic: str, payload: dict[str, object], *, retain: bool) -> None:
+    """Publish below a camera."""
+    await page.say(f"{camera.box}/{camera.name}/{topic}", payload, retain=retain)
+
+
+async def follow_events(page: Site, seconds: float) -> list[float]:
+    """Publish events, and return how many milliseconds later each was sent to a browser."""
+    sent: dict[str, float] = {}
+    late: list[float] = []
+    number = (await page.client.get("/api/fleet")).json()["number"]
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(partial(receive, page, number, sent, late))
+        began = trio.current_time()
+        for count in range(int(seconds * RATE)):
+            await trio.sleep_until(began + count / RATE)
+            camera = CAMERAS[count * 7 % len(CAMERAS)]
+            kind = f"kind-{count}"
+            sent[kind] = trio.current_time()
+            nursery.start_soon(publish, page, camera, kind)
+        await trio.sleep(3)
+        nursery.cancel_scope.cancel()
+    assert len(late) > 0.9 * len(sent), f"{len(late)} of {len(sent)} came"
+    return late
+
+
+async def publish(page: Site, camera: CameraKey, kind: str) -> None:
+    """Publish an event, and the state that it changes, as a box does."""
+    at = datetime.now(UTC).isoformat()
+    event = {
+        "id": f"{camera.box}/{camera.name}/{kind}/1",
+        "type": "signal.detected",
+        "session": kind,
+        "received_at": at,
+    }
+    data = {"signal_type": kind, "probability": "high"}
+    await say(page, camera, "event/signal.detected", {**event, "start_at": at, "data": data}, retain=False)
+    await say(page, camera, "state/signals", {"at": at, "signals": {kind: {}}}, retain=True)
+
+
+async def receive(page: Site, number: int, sent: dict[str, float], late: list[float]) -> None:
+    """Note when each change comes, as a browser would have it."""
+    async with (
+        httpx.AsyncClient(base_url=page.client.base_url, timeout=None) as client,
+        client.stream("GET", f"/api/events?after={number}") as stream,
+    ):
+        async for line in stream.aiter_lines():
+            kinds = json.loads(line[6:])["signals"] if line.startswith("data: {") and '"signals":[' in line else []
+            came = [sent.pop(kind) for kind in kinds if kind in sent]
+            late += [1000 * (trio.current_time() - began) for began in came]
+
+
+def paths() -> Iterator[str]:
+    """Yield what a browser asks for: the fleet, a day of a camera, a fortnight of it, and of all."""
+    now = time.time()
+    camera = CAMERAS[500]
+    yield "/api/fleet"
+    yield f"/api/camera/{camera.box}/{camera.name}?from={now - 86400}&to={now}"
+    yield f"/api/fortnight?zone=UTC&box={camera.box}&camera={camera.name}"
+    yield "/api/fortnight?zone=UTC"
+
+
+async def timed(page: Site, path: str) -> float:
+    """Return how many milliseconds an answer takes."""
+    began = trio.current_time()
+    answer = await page.client.get(path, timeout=120)
+    assert answer.status_code == 200
+    return 1000 * (trio.current_time() - began)
+
+
+FRAMES = """() => new Promise((resolve) => {
+  const gaps = []; let last = performance.now(); const ends = last + 3000;
+  const step = (now) => {
+    gaps.push(now - last); last = now; scrollBy(0, 60);
+    now < ends ? requestAnimationFrame(step) : resolve(gaps);
+  };
+  requestAnimationFrame(step);
+})"""
+FILTER = """(text) => new Promise((resolve) => {
+  const input = document.querySelector("input[type=search]"), began = performance.now();
+  input.value = text; input.dispatchEvent(new Event("input"));
+  requestAnimationFrame(() => requestAnimationFrame(() => resolve(performance.now() - began)));
+})"""
+
+
+def look(url: str) -> tuple[float, float, float]:
+    """Return milliseconds to all tiles, of the slowest letter of a filter, and of the frames (95 %). Blocks."""
+    with chromium() as browser, tab_of(browser, "about:blank", viewport={"width": 1280, "height": 900}) as (tab, _):
+        began = time.monotonic()
+        tab.goto(url)
+        tab.wait_for_selector(f"#sees > .tile:nth-child({len(CAMERAS)})", state="attached", timeout=60_000)
+        shown = 1000 * (time.monotonic() - began)
+        tab.wait_for_timeout(1000)
+        letters = [number(tab, FILTER, text) for text in ("b", "bo", "box-4", "")]
+        frames = [float(one) for one in tab.evaluate(FRAMES)]
+    return shown, max(letters), percentile(frames, 0.95)
+
+
+def number(tab: Page, script: str, argument: str) -> float:
+    """Return what a script comes to."""
+    return float(tab.evaluate(script, argument))
