@@ -52,7 +52,7 @@ export class FleetView {
   }
 
   show(main) {
-    const input = h("input", { type: "search", "aria-label": say("filter"), placeholder: say("filter"), value: this.filter, oninput: () => { this.filter = input.value; this.layout(); } });
+    const input = h("input", { type: "search", "aria-label": say("filter"), placeholder: say("filter"), value: this.filter, oninput: () => { this.filter = input.value; this.select(); } });
     this.title = h("h1");
     this.top = h("div");
     this.trouble = h("ul", { class: "tiles wide", id: "needs" });
@@ -70,16 +70,17 @@ export class FleetView {
   change(camera) {
     const list = this.listOf(camera);
     const old = this.tiles.get(key(camera));
-    if (camera.state === null || list === null) { old?.remove(); this.tiles.delete(key(camera)); this.refresh(); return; }
+    if (list === null) { old?.remove(); this.tiles.delete(key(camera)); this.refresh(); return; }
     const made = tile(camera, Date.now() / 1000);
     this.tiles.set(key(camera), made);
+    made.hidden = !matches(camera, this.filter);
     if (old?.parentNode === list) old.replaceWith(made);
     else { old?.remove(); this.layout(); return; }
     this.refresh();
   }
 
   listOf(camera) {
-    if (camera.state === null || !matches(camera, this.filter)) return null;
+    if (camera.state === null) return null;
     return camera.needs_somebody ? this.trouble : camera.state === "streaming" || camera.state === "connecting" ? this.sees : this.planned;
   }
 
@@ -94,13 +95,23 @@ export class FleetView {
       lists.get(list).push(this.tiles.get(key(camera)));
     }
     for (const [list, tiles] of lists) list.replaceChildren(...tiles);
+    this.select();
+  }
+
+  /** Show what the filter lets through: the tiles stay where they are, which is a tenth of the work of moving them. */
+  select() {
+    for (const [name, camera] of this.store.cameras) {
+      const tile = this.tiles.get(name), hidden = !matches(camera, this.filter);
+      if (tile && tile.hidden !== hidden) tile.hidden = hidden;
+    }
     this.refresh();
   }
 
   refresh() {
-    [this.trouble, this.sees, this.planned].forEach((list, index) => { this.headings[index].hidden = list.childElementCount === 0; });
+    const shown = [this.trouble, this.sees, this.planned].map((list) => list.querySelector(":scope > :not([hidden])") !== null);
+    shown.forEach((some, index) => { if (this.headings[index].hidden === some) this.headings[index].hidden = !some; });
     const none = this.store.cameras.size === 0;
-    this.empty.textContent = none ? say("none") : [this.trouble, this.sees, this.planned].every((list) => list.childElementCount === 0) ? say("no_match") : "";
+    this.empty.textContent = none ? say("none") : shown.includes(true) ? "" : say("no_match");
   }
 
   summarize() {

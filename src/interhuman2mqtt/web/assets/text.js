@@ -17,26 +17,35 @@ export function say(key, values = {}) {
   return (words[key] ?? key).replace(/\{(\w+)\}/g, (_, name) => values[name] ?? "");
 }
 
-export const percent = (share) => new Intl.NumberFormat(locale, { style: "percent", maximumFractionDigits: share < 0.1 ? 1 : 0 }).format(share);
-export const number = (value, digits = 0) => new Intl.NumberFormat(locale, { maximumFractionDigits: digits }).format(value);
+// Made once for each form: to make one costs a hundred times what it does, and a large fleet shows thousands of numbers.
+const made = new Map();
+
+function format(Kind, options) {
+  const key = `${Kind.name} ${locale} ${JSON.stringify(options)}`;
+  if (!made.has(key)) made.set(key, new Kind(locale, options));
+  return made.get(key);
+}
+
+export const percent = (share) => format(Intl.NumberFormat, { style: "percent", maximumFractionDigits: share < 0.1 ? 1 : 0 }).format(share);
+export const number = (value, digits = 0) => format(Intl.NumberFormat, { maximumFractionDigits: digits }).format(value);
 
 export function clock(seconds, withSeconds = false) {
   const options = { hour: "2-digit", minute: "2-digit", hourCycle: "h23" };
-  return new Intl.DateTimeFormat(locale, withSeconds ? { ...options, second: "2-digit" } : options).format(seconds * 1000);
+  return format(Intl.DateTimeFormat, withSeconds ? { ...options, second: "2-digit" } : options).format(seconds * 1000);
 }
 
 export function day(seconds) {
-  return new Intl.DateTimeFormat(locale, { weekday: "short", day: "numeric", month: "short" }).format(seconds * 1000);
+  return format(Intl.DateTimeFormat, { weekday: "short", day: "numeric", month: "short" }).format(seconds * 1000);
 }
 
 /** The day of a row: Mon 16. */
 export function shortDay(seconds) {
-  return new Intl.DateTimeFormat(locale, { weekday: "short", day: "numeric" }).format(seconds * 1000).replace(",", "");
+  return format(Intl.DateTimeFormat, { weekday: "short", day: "numeric" }).format(seconds * 1000).replace(",", "");
 }
 
 /** A length of time in two words at most: 12 s, 4 min, 2 h. */
 export function span(seconds) {
-  if (seconds >= 172800) return new Intl.NumberFormat(locale, { style: "unit", unit: "day", unitDisplay: "long", maximumFractionDigits: 0 }).format(seconds / 86400);
+  if (seconds >= 172800) return format(Intl.NumberFormat, { style: "unit", unit: "day", unitDisplay: "long", maximumFractionDigits: 0 }).format(seconds / 86400);
   const [value, unit] = seconds < 120 ? [seconds, "s"] : seconds < 7200 ? [seconds / 60, "min"] : [seconds / 3600, "h"];
   return `${number(Math.max(0, value), value < 10 && unit === "s" ? 1 : 0)}\u00a0${unit}`;
 }
