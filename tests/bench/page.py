@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-import httpx
+import httpx  # noqa: ASYNC127 - the SDK of the vendor brings it
 import trio
 from playwright.sync_api import Page
 
