@@ -23,9 +23,9 @@ from interhuman2mqtt.upload.client import UploadClient, endpoint_of
 from interhuman2mqtt.upload.error_table import ERRORS
 from interhuman2mqtt.upload.jobs import FORMAT, KEPT, PartState, RecordingRecord, RecordStore, find_folder
 from interhuman2mqtt.upload.late_events import Identity, events_of
-from interhuman2mqtt.upload.recording import Outcome, RecordingAnalysis, Wishes
-from interhuman2mqtt.upload.split import Recording
-from interhuman2mqtt.upload.split_ipc import Described, Part, Progress
+from interhuman2mqtt.upload.recording import RecordingAnalysis, UploadOutcome, Wishes
+from interhuman2mqtt.upload.split import SplitRecording
+from interhuman2mqtt.upload.split_ipc import Described, Progress, SplitPart
 from simulator.helpers import clip
 from upload.helpers import KEY, client_of_simulator
 
@@ -41,12 +41,12 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
     async def split(
         _source: Path, folder: Path, _model: str | None, on_progress: Callable[[Progress], None]
-    ) -> Recording:
-        parts = [Part(str(folder / f"part-{index}.mp4"), 4.0 * index, 4.0 * index + 4) for index in range(PARTS)]
+    ) -> SplitRecording:
+        parts = [SplitPart(str(folder / f"part-{index}.mp4"), 4.0 * index, 4.0 * index + 4) for index in range(PARTS)]
         for part in parts:
             await trio.Path(part.path).write_bytes(clip(4))
         on_progress(Progress("reading", 1.0))
-        return Recording(Described(model="inter-2", recorded_at=BEGIN, duration=12.0), tuple(parts), ("a note",))
+        return SplitRecording(Described(model="inter-2", recorded_at=BEGIN, duration=12.0), tuple(parts), ("a note",))
 
     monkeypatch.setattr(recording_module, "split", split)
     monkeypatch.setattr(recording_module, "PAUSES", (0.01, 0.01))
@@ -96,7 +96,7 @@ class Bench:
         self._client = client
         self._version = version
 
-    async def run(self, *, resend: bool = False) -> Outcome:
+    async def run(self, *, resend: bool = False) -> UploadOutcome:
         wishes = Wishes(self._version, "inter-1" if self._version == 1 else None, resend=resend)
         return await RecordingAnalysis(self._client, "http://cloud", self.store, wishes, self.follower).run(self.file)
 
@@ -118,11 +118,11 @@ async def bench(folder: Path, *faults: str, version: int = 2, **settings: Any) -
             yield Bench(client, folder, version)
 
 
-def states(outcome: Outcome) -> list[PartState]:
+def states(outcome: UploadOutcome) -> list[PartState]:
     return [part.state for part in outcome.record.parts]
 
 
-def reasons(outcome: Outcome) -> list[tuple[int, Reason]]:
+def reasons(outcome: UploadOutcome) -> list[tuple[int, Reason]]:
     return [(failure.part, failure.outage.reason) for failure in outcome.failures]
 
 

@@ -15,16 +15,16 @@ from interhuman2mqtt.errors import Reason, Refused
 from interhuman2mqtt.simulator import upload_media
 from interhuman2mqtt.simulator.settings import Uploads
 from interhuman2mqtt.upload import scratch, split_worker
-from interhuman2mqtt.upload.cuts import Gop, Limits, plan_cuts
-from interhuman2mqtt.upload.split import Recording, split
+from interhuman2mqtt.upload.cuts import CutUnit, Limits, plan_cuts
+from interhuman2mqtt.upload.split import SplitRecording, split
 from interhuman2mqtt.upload.split_files import seconds
-from interhuman2mqtt.upload.split_ipc import Part
+from interhuman2mqtt.upload.split_ipc import SplitPart
 from upload.recordings import recording
 
 INTER_2, AUDIO = "inter-2", "inter-2-audio"
 
 
-async def parts_of(name: str, folder: Path, model: str | None = None) -> Recording:
+async def parts_of(name: str, folder: Path, model: str | None = None) -> SplitRecording:
     """Split a recording, and show that the cloud takes each part."""
     made = await split(recording(name), folder, model, lambda _: None)
     for part in made.parts:
@@ -35,7 +35,7 @@ async def parts_of(name: str, folder: Path, model: str | None = None) -> Recordi
     return made
 
 
-def content_of(part: Part) -> bytes:
+def content_of(part: SplitPart) -> bytes:
     return Path(part.path).read_bytes()
 
 
@@ -238,7 +238,7 @@ def test_cuts_keep_the_limits(lasts_and_sizes: list[tuple[float, int]]) -> None:
     """No part is beyond a limit, and together they are the recording."""
     made, at = [], 0.0
     for lasts, size in lasts_and_sizes:
-        made.append(Gop(at, at + lasts, size))
+        made.append(CutUnit(at, at + lasts, size))
         at += lasts
     limits = Limits(2000, 600.0)
     starts = plan_cuts(made, limits)
@@ -258,6 +258,6 @@ def test_cuts_keep_the_limits(lasts_and_sizes: list[tuple[float, int]]) -> None:
 
 def test_parts_are_about_as_long() -> None:
     """A recording of 40 minutes becomes two parts of 20, and not one of 30 and one of 10."""
-    made = [Gop(at, at + 10.0, 100) for at in range(0, 2400, 10)]
+    made = [CutUnit(at, at + 10.0, 100) for at in range(0, 2400, 10)]
     assert plan_cuts(made, Limits(1e9, 1800.0)) == (0, 1200)
     assert plan_cuts([], Limits(1e9, 1800.0)) is None

@@ -23,7 +23,7 @@ PATIENCE_S = 15.0
 """So much longer than `buffer` nothing may come, before the connection counts as over; the page closes it sooner."""
 
 
-class BrowserStream:
+class BrowserInput:
     """The file that FFmpeg reads: what the connection brings, and its end where it brings nothing any more."""
 
     name = "browser"

@@ -134,7 +134,7 @@ def _open_network(command: ipc.Open) -> Feed:
 def _open_browser(command: ipc.Open) -> Feed:
     connection = browser.connection_of(command)
     try:
-        feed = _open(command, browser.BrowserStream(connection), None, browser.OPTIONS)
+        feed = _open(command, browser.BrowserInput(connection), None, browser.OPTIONS)
     except BaseException:
         connection.close()
         raise
@@ -185,7 +185,7 @@ def _test_source(command: ipc.Open) -> str:
 
 def _open(
     command: ipc.Open,
-    name: str | browser.BrowserStream,
+    name: str | browser.BrowserInput,
     form: str | None,
     options: Mapping[str, str],
     *,

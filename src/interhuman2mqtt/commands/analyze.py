@@ -31,7 +31,7 @@ from interhuman2mqtt.runtime.sanitize import clean_lines
 from interhuman2mqtt.upload.client import UploadClient, UploadEndpoint, endpoint_of
 from interhuman2mqtt.upload.jobs import PartRecord, RecordStore, find_folder
 from interhuman2mqtt.upload.late_events import Identity, events_of
-from interhuman2mqtt.upload.recording import Outcome, RecordingAnalysis, Wishes
+from interhuman2mqtt.upload.recording import RecordingAnalysis, UploadOutcome, Wishes
 from interhuman2mqtt.upload.split_ipc import INTER_1, INTER_2
 
 NO_CAMERA = "recording"
@@ -176,7 +176,7 @@ class _Run:
         self.status = exit_codes.UNAVAILABLE
         self._output.failed(file, outage, part)
 
-    async def _report(self, file: Path, outcome: Outcome) -> None:
+    async def _report(self, file: Path, outcome: UploadOutcome) -> None:
         config, start_at = self._plan.config, self._options.at or outcome.record.recorded_at
         identity = Identity(
             box=config.box.id,

@@ -44,14 +44,14 @@ class UnqueuedPublisher(Protocol):
         """Return when the broker has the message; raise NotDelivered."""
 
 
-class Reloader(Protocol):
+class SupportsReload(Protocol):
     """Reads the configuration files anew."""
 
     async def reload(self) -> ReloadInfo:
         """Take over a good configuration; return what is wrong with a bad one."""
 
 
-class RunningConfig(Protocol):
+class HasConfig(Protocol):
     """Has the configuration that is in force."""
 
     @property
@@ -165,8 +165,8 @@ class CommandHandlers:
         policy: Policy,
         snapshots: SnapshotHandler,
         forgetting: ForgetHandler,
-        reloader: Reloader,
-        running: RunningConfig,
+        reloader: SupportsReload,
+        running: HasConfig,
     ) -> None:
         self._fleet = fleet
         self._policy = policy

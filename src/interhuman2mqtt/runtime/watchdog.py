@@ -124,7 +124,7 @@ STATUS_S = 2.0
 HEALTH_S = 30.0
 
 
-class HealthReporter(Protocol):
+class HealthSource(Protocol):
     """Knows how the daemon is."""
 
     def sentence(self, stuck: Sequence[Overdue] = ()) -> str:
@@ -137,7 +137,7 @@ class HealthReporter(Protocol):
 class WatchdogLoop:
     """Looks at everything a few times within the watchdog's patience."""
 
-    def __init__(self, notify: SystemdNotifier, heartbeats: Heartbeats, health: HealthReporter) -> None:
+    def __init__(self, notify: SystemdNotifier, heartbeats: Heartbeats, health: HealthSource) -> None:
         self._notify = notify
         self._heartbeats = heartbeats
         self._health = health

@@ -10,7 +10,7 @@ STEPS = 16
 """Halvings while the limits are tightened."""
 
 
-class Gop(NamedTuple):
+class CutUnit(NamedTuple):
     """A stretch of a recording before which it can be cut: a group of pictures, or a second of audio."""
 
     start: float
@@ -29,7 +29,7 @@ class Limits(NamedTuple):
     """Seconds."""
 
 
-def plan_cuts(gops: Sequence[Gop], limits: Limits) -> tuple[float, ...] | None:
+def plan_cuts(gops: Sequence[CutUnit], limits: Limits) -> tuple[float, ...] | None:
     """Return where the parts begin; None where there is nothing, or a GOP alone is beyond the limits."""
     starts = _starts(gops, limits) if gops else None
     if starts is None:
@@ -45,7 +45,7 @@ def plan_cuts(gops: Sequence[Gop], limits: Limits) -> tuple[float, ...] | None:
     return tuple(gops[index].start for index in starts)
 
 
-def _starts(gops: Sequence[Gop], limits: Limits) -> list[int] | None:
+def _starts(gops: Sequence[CutUnit], limits: Limits) -> list[int] | None:
     starts, size = [0], 0
     for index, gop in enumerate(gops):
         if gop.size > limits.size or gop.end - gop.start > limits.duration:

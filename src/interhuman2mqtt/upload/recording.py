@@ -16,7 +16,7 @@ from interhuman2mqtt.upload.form import unreadable
 from interhuman2mqtt.upload.jobs import PartRecord, PartState, RecordingRecord, RecordStore, key_of
 from interhuman2mqtt.upload.result import Analysis, Job, JobStatus
 from interhuman2mqtt.upload.scratch import scratch_folder
-from interhuman2mqtt.upload.split import Recording, split
+from interhuman2mqtt.upload.split import SplitRecording, split
 from interhuman2mqtt.upload.split_ipc import Progress
 
 Done = TypeVar("Done")
@@ -68,7 +68,7 @@ class Failure(Struct, frozen=True):
     outage: Outage
 
 
-class Outcome(NamedTuple):
+class UploadOutcome(NamedTuple):
     """What is known of a recording in the end."""
 
     record: RecordingRecord
@@ -101,7 +101,7 @@ class RecordingAnalysis:
         self._key = ""
         self._record: RecordingRecord | None = None
 
-    async def run(self, source: Path) -> Outcome:
+    async def run(self, source: Path) -> UploadOutcome:
         """Analyse a recording, or go on where that was interrupted; raise Outage where there are no parts."""
         asked = (self._endpoint, str(self._wishes.version), self._wishes.model or "", *self._wishes.goal_dimensions)
         try:
@@ -138,14 +138,14 @@ class RecordingAnalysis:
         sentence = "it is cut otherwise than when it was interrupted, by another version of FFmpeg"
         raise Refused(Reason.INVALID_MEDIA, f"{sentence}: `--resend` begins anew")
 
-    async def _analyze(self, files: dict[int, Path]) -> Outcome:
+    async def _analyze(self, files: dict[int, Path]) -> UploadOutcome:
         self._record = self._known.of_camera(self._wishes.camera, self._wishes.began_at)
         await self._save()
         async with trio.open_nursery() as nursery:
             for index in range(len(self._known.parts)):  # one after the other: tasks would begin in any order
                 await self._limiter.acquire_on_behalf_of(index)
                 nursery.start_soon(self._analyze_part, index, files.get(index))
-        return Outcome(self._known, tuple(sorted(self._failures, key=lambda failure: failure.part)))
+        return UploadOutcome(self._known, tuple(sorted(self._failures, key=lambda failure: failure.part)))
 
     @property
     def _known(self) -> RecordingRecord:
@@ -253,7 +253,7 @@ async def _tried(work: Awaitable[Done]) -> Done | Outage:
         return outage
 
 
-def _new_record(recording: Recording) -> RecordingRecord:
+def _new_record(recording: SplitRecording) -> RecordingRecord:
     described = recording.described
     return RecordingRecord(
         model=described.model,

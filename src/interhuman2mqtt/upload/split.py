@@ -14,7 +14,7 @@ import trio
 from interhuman2mqtt.capture import bundled_libraries
 from interhuman2mqtt.errors import Outage, Reason, Refused
 from interhuman2mqtt.upload.client import DURATION_MAX, DURATION_MIN, SIZE_MAX
-from interhuman2mqtt.upload.split_ipc import Described, Failed, Line, Note, Part, Progress, Split, decode_line
+from interhuman2mqtt.upload.split_ipc import Described, Line, Note, Progress, Split, SplitFailed, SplitPart, decode_line
 
 SILENCE_MAX_S = 120.0
 """Seconds without a line after which the process hangs: a long GOP is encoded in less."""
@@ -23,15 +23,17 @@ MARGIN_S = 5.0
 LINE_MAX = 64 << 10
 
 
-class Recording(NamedTuple):
+class SplitRecording(NamedTuple):
     """A recording, and its parts."""
 
     described: Described
-    parts: tuple[Part, ...]
+    parts: tuple[SplitPart, ...]
     notes: tuple[str, ...]
 
 
-async def split(source: Path, folder: Path, model: str | None, on_progress: Callable[[Progress], None]) -> Recording:
+async def split(
+    source: Path, folder: Path, model: str | None, on_progress: Callable[[Progress], None]
+) -> SplitRecording:
     """Write the parts of a recording into a folder; raise Refused or Outage, whose sentence does not name the file."""
     command = Split(
         source=str(await trio.Path(source).absolute()),
@@ -42,7 +44,7 @@ async def split(source: Path, folder: Path, model: str | None, on_progress: Call
         duration_min=DURATION_MIN,
     )
     described: Described | None = None
-    parts: list[Part] = []
+    parts: list[SplitPart] = []
     notes: list[str] = []
     async with aclosing(_lines(command)) as lines:
         async for line in lines:
@@ -51,15 +53,15 @@ async def split(source: Path, folder: Path, model: str | None, on_progress: Call
                     on_progress(line)
                 case Note():
                     notes.append(line.text)
-                case Part():
+                case SplitPart():
                     parts.append(line)
                 case Described():
                     described = line
-                case Failed():
+                case SplitFailed():
                     raise Refused(line.reason, line.detail)
     if described is None or not parts:
         raise Outage(Reason.INVALID_MEDIA, "FFmpeg crashed over it: is it a recording, and not damaged?")
-    return Recording(described, tuple(parts), tuple(notes))
+    return SplitRecording(described, tuple(parts), tuple(notes))
 
 
 async def _lines(command: Split) -> AsyncGenerator[Line, None]:

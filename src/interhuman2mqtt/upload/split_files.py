@@ -15,7 +15,7 @@ from av.video.stream import VideoStream
 from interhuman2mqtt.capture.ring import Packet
 from interhuman2mqtt.capture.tracks import AvPacket, time_base_of
 from interhuman2mqtt.errors import Reason, Refused
-from interhuman2mqtt.upload.split_ipc import Part
+from interhuman2mqtt.upload.split_ipc import SplitPart
 from interhuman2mqtt.upload.split_tracks import Tracks
 
 CREATED = ("com.apple.quicktime.creationdate", "creation_time", "date", "DATE_RECORDED")
@@ -96,10 +96,10 @@ class PartWriter:
         packet.stream = self._outputs[packet.stream.index]
         self._muxer.mux(packet)
 
-    def close(self, zero: float) -> Part:
+    def close(self, zero: float) -> SplitPart:
         """End the file, and return the part."""
         self._muxer.close()
-        return Part(str(self._path), self._start - zero, self._end - zero)
+        return SplitPart(str(self._path), self._start - zero, self._end - zero)
 
 
 class TrackWriter:

@@ -51,7 +51,7 @@ class Described(Struct, frozen=True, tag=True, kw_only=True):
     """Seconds."""
 
 
-class Part(Struct, frozen=True, tag=True):
+class SplitPart(Struct, frozen=True, tag=True):
     """A part that was written."""
 
     path: str
@@ -60,14 +60,14 @@ class Part(Struct, frozen=True, tag=True):
     end: float
 
 
-class Failed(Struct, frozen=True, tag=True):
+class SplitFailed(Struct, frozen=True, tag=True):
     """Why there are no parts; it is the last line."""
 
     reason: Reason
     detail: str
 
 
-Line = Progress | Note | Described | Part | Failed
+Line = Progress | Note | Described | SplitPart | SplitFailed
 
 encode_line = msgspec.json.Encoder().encode
 decode_line = msgspec.json.Decoder(Line).decode

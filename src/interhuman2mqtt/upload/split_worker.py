@@ -23,15 +23,15 @@ from av.stream import Stream
 from interhuman2mqtt.capture.tracks import AvPacket, time_base_of
 from interhuman2mqtt.errors import Outage, Reason, Refused
 from interhuman2mqtt.runtime import process
-from interhuman2mqtt.upload.cuts import Gop, Limits, plan_cuts
+from interhuman2mqtt.upload.cuts import CutUnit, Limits, plan_cuts
 from interhuman2mqtt.upload.split_files import EarlyDts, PartWriter, Timeline, TrackWriter, created, open_media, seconds
 from interhuman2mqtt.upload.split_ipc import (
     Described,
-    Failed,
     Line,
     Note,
     Progress,
     Split,
+    SplitFailed,
     decode_command,
     encode_line,
 )
@@ -88,7 +88,7 @@ class Splitter:
     def _limits(self) -> Limits:
         return Limits(self._command.size_max - HEADER_BYTES, self._command.duration_max)
 
-    def _describe(self, gops: list[Gop], selection: Selection, recorded_at: datetime | None) -> None:
+    def _describe(self, gops: list[CutUnit], selection: Selection, recorded_at: datetime | None) -> None:
         duration = gops[-1].end - gops[0].start
         if duration < self._command.duration_min:
             least = f"{self._command.duration_min:g} s"
@@ -100,9 +100,9 @@ class Splitter:
             emit(Note(f"it is cut off after {there:.0f} s of {self._duration:.0f} s: what is there is analysed"))
         emit(Described(model=selection.model, recorded_at=recorded_at, duration=duration))
 
-    def _scan(self, path: str, selection: Selection) -> list[Gop]:
+    def _scan(self, path: str, selection: Selection) -> list[CutUnit]:
         """Return where the file can be cut; nothing where its packets cannot be copied."""
-        gops: list[Gop] = []
+        gops: list[CutUnit] = []
         newest: dict[int, int] = {}
         end = 0.0
         with open_media(path) as source:
@@ -116,7 +116,7 @@ class Splitter:
                 newest[packet.stream.index] = packet.dts
                 if packet.stream is main and is_cut(packet, gops, at):
                     gops[-1:] = [gop._replace(end=at) for gop in gops[-1:]]
-                    gops.append(Gop(at, at, 0))
+                    gops.append(CutUnit(at, at, 0))
                 if gops:
                     end = max(end, at + float((packet.duration or 0) * time_base_of(packet.stream)))
                     gops[-1] = gops[-1]._replace(size=gops[-1].size + packet.size + PACKET_BYTES)
@@ -197,7 +197,7 @@ class Splitter:
             emit(Progress(doing, min(1.0, seconds(packet) / self._duration) if self._duration else 0.0))
 
 
-def is_cut(packet: AvPacket, gops: list[Gop], at: float) -> bool:
+def is_cut(packet: AvPacket, gops: list[CutUnit], at: float) -> bool:
     """Decide whether the recording can be cut before a packet of its main track."""
     if packet.stream.type == "video":
         return packet.is_keyframe
@@ -213,20 +213,20 @@ def main() -> None:
     try:
         Splitter(command).run()
     except Outage as outage:
-        emit(Failed(outage.reason, outage.detail))
+        emit(SplitFailed(outage.reason, outage.detail))
     except BrokenPipeError:
         return  # whoever gave the command is gone
     except (av.error.FFmpegError, OSError, ValueError, OverflowError) as error:
         emit(failure(error, command.folder))
     except MemoryError:
-        emit(Failed(Reason.INVALID_MEDIA, f"it takes more than {MEMORY_MAX >> 30} GiB of memory to decode"))
+        emit(SplitFailed(Reason.INVALID_MEDIA, f"it takes more than {MEMORY_MAX >> 30} GiB of memory to decode"))
 
 
-def failure(error: Exception, folder: str) -> Failed:
+def failure(error: Exception, folder: str) -> SplitFailed:
     """Return why parts could not be made, for an error of FFmpeg's or of the system's."""
     if getattr(error, "errno", None) == errno.ENOSPC:
-        return Failed(Reason.NO_PERMISSION, f"{folder} has no space for its parts: TMPDIR may name another folder")
-    return Failed(Reason.INVALID_MEDIA, f"FFmpeg cannot make parts of it: {error}")
+        return SplitFailed(Reason.NO_PERMISSION, f"{folder} has no space for its parts: TMPDIR may name another folder")
+    return SplitFailed(Reason.INVALID_MEDIA, f"FFmpeg cannot make parts of it: {error}")
 
 
 if __name__ == "__main__":

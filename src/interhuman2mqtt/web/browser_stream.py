@@ -22,7 +22,7 @@ WRITE_S = 10.0
 """The capture reads at once, or hangs."""
 
 
-class Hello(Struct, frozen=True):
+class StreamHello(Struct, frozen=True):
     """What the daemon says first."""
 
     buffer: float
@@ -39,7 +39,7 @@ class StreamOverError(Exception):
 class BrowserStream:
     """An open connection to a capture."""
 
-    def __init__(self, stream: trio.SocketStream, hello: Hello) -> None:
+    def __init__(self, stream: trio.SocketStream, hello: StreamHello) -> None:
         self._stream = stream
         self.buffer_s = hello.buffer
 
@@ -101,10 +101,10 @@ def _peek(connection: trio.socket.SocketType) -> bytes:
         return same.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
 
 
-async def _hello(stream: trio.SocketStream) -> Hello:
+async def _hello(stream: trio.SocketStream) -> StreamHello:
     try:
         with trio.fail_after(HELLO_S):
-            return msgspec.json.decode(await _line(stream), type=Hello)
+            return msgspec.json.decode(await _line(stream), type=StreamHello)
     except trio.TooSlowError:
         sentence = "the service of the camera still reads what came before, or waits after a failure"
     except trio.BrokenResourceError:
