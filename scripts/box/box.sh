@@ -173,12 +173,12 @@ frozen() {
 power_cut() {
   LIMIT=300 box 'timeout 2 mosquitto_sub -c -i rec -q 1 -t "interhuman/+/table/event/#" >/dev/null; systemctl -q disable --now mosquitto; systemctl restart interhuman2mqtt; rm -f /var/tmp/sim/*; systemctl restart sim'
   for _ in $(seq 20); do sleep 10; box 'cat /var/tmp/sim/sessions.jsonl' >sim.jsonl; [ "$(grep -c '"what":"event"' sim.jsonl)" -ge 12 ] && break; done; kill -9 $QEMU; wait $QEMU 2>/dev/null; note "power cut"
-  up && LIMIT=180 box 'systemctl start mosquitto; sleep 12; timeout 15 mosquitto_sub -c -i rec -q 1 -F %p -t "interhuman/+/table/event/#"' >got.jsonl
+  up && LIMIT=240 box 'systemctl start mosquitto; for i in $(seq 60); do timeout 3 mosquitto_sub -t interhuman/edge-1/bridge/state -C 1 | grep -q online && break; sleep 1; done; timeout 15 mosquitto_sub -c -i rec -q 1 -F %p -t "interhuman/+/table/event/#"' >got.jsonl
   judge "after a power cut every event that had come is published, in order" python3 "$HERE/published.py" sim.jsonl got.jsonl
   note "$(tail -1 last)"; judge "it streams again by itself" streams 90
 }
 stepped() {
-  LIMIT=200 box 'python3 -c "import time; time.clock_settime(0, time.time() + 3600)"; sleep 20; timeout 45 mosquitto_sub -F %p -t "interhuman/+/table/event/#" -C 8 >/root/ev'
+  LIMIT=300 box 'python3 -c "import time; time.clock_settime(0, time.time() + 3600)"; sleep 20; timeout 150 mosquitto_sub -F %p -t "interhuman/+/table/event/#" -C 8 >/root/ev'
   judge "after a step of the clock the events have the new time" box 'python3 /root/clock.py </root/ev'
 }
 usb() {  # a USB camera that has raw video at 10 frames a second and MJPEG at 30, both at 1280x720
