@@ -5,11 +5,9 @@ the outbox. So who sees `online` sees the truth on every other topic, also when 
 """
 
 import math
-from collections import ChainMap
 from collections.abc import Callable, Collection, Sequence
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Protocol
 
 import trio
 from msgspec import structs
@@ -19,12 +17,14 @@ from interhuman2mqtt.errors import Outage, Reason, Refused
 from interhuman2mqtt.events import utc_now
 from interhuman2mqtt.publish.message import DropReason, DropReporter, Message
 from interhuman2mqtt.publish.mqtt.acks import AckCounter, AckHandler
+from interhuman2mqtt.publish.mqtt.broker_status import BrokerObserver, BrokerStatus
 from interhuman2mqtt.publish.mqtt.connect import ConnectSettings, Endpoint, connected
 from interhuman2mqtt.publish.mqtt.connection import BrokerConnection, TooLarge
 from interhuman2mqtt.publish.mqtt.direct import DirectPublisher
 from interhuman2mqtt.publish.mqtt.poison import PoisonDetector
+from interhuman2mqtt.publish.mqtt.retained import RetainedMessages
 from interhuman2mqtt.publish.mqtt.subscriber import Subscriber
-from interhuman2mqtt.publish.mqtt.types import Ack, BrokerPhase, BrokerState
+from interhuman2mqtt.publish.mqtt.types import Ack, BrokerPhase
 from interhuman2mqtt.publish.outbox.queue import OutboxQueue
 from interhuman2mqtt.publish.outbox.rows import Row
 from interhuman2mqtt.publish.payloads import BridgeStatus
@@ -34,16 +34,8 @@ from interhuman2mqtt.runtime.watchdog import Heartbeat
 
 BATCH = 100
 """Rows taken out of the outbox at once."""
-
 STOPPED_S = 2.0
 """Seconds for `stopped` to be acknowledged."""
-
-
-class BrokerObserver(Protocol):
-    """Wants to know how the connection is."""
-
-    def broker_changed(self, state: BrokerState) -> None:
-        """Note a new state."""
 
 
 class OutboxSender:
@@ -81,7 +73,6 @@ class OutboxSender:
         self._topics = Topics(config.base_topic, box)
         self._boot_id = boot_id
         self._outbox = outbox
-        self._observer = observer
         self._subscriber = subscriber
         self._settings = ConnectSettings(
             mqtt=config,
@@ -93,13 +84,10 @@ class OutboxSender:
         )
         self._topic_throttle = TopicThrottle(outbox)
         self._direct = DirectPublisher()
-        self._kept_by_broker: set[str] = set()
-        self._state: BrokerState | None = None
+        self._status = BrokerStatus(observer)
         self._poison = PoisonDetector()
-        self._retained: dict[str, Message] = {}
-        self._bridge_state: dict[str, Message] = {}
-        """The newest message on `bridge/state`, by its topic."""
-        self._acks = AckHandler(outbox, ChainMap(self._retained, self._bridge_state), drops, acked)
+        self._retained = RetainedMessages()
+        self._acks = AckHandler(outbox, self._retained.all, drops, acked)
         self._online_since: datetime | None = None
         """None: `bridge/state` is not `online`."""
         self._stop_at = math.inf
@@ -108,13 +96,13 @@ class OutboxSender:
     @property
     def topics(self) -> frozenset[str]:
         """The retained topics that this life publishes; what is empty there is on its way to be cleared."""
-        return frozenset({*self._retained, *self._kept_by_broker, self._topics.bridge("state")})
+        return self._retained.topics | {self._topics.bridge("state")}
 
     def publish(self, message: Message) -> None:
         """Accept a message: it is published as soon as there is a broker, and its turn comes. Never waits."""
         if message.retain:
-            self._kept_by_broker.discard(message.topic)
-            self._retained[message.topic] = message
+            self._retained.kept_by_broker.discard(message.topic)
+            self._retained.states[message.topic] = message
         self._topic_throttle.put(message)
 
     async def wait_safe(self) -> None:
@@ -123,9 +111,8 @@ class OutboxSender:
 
     def repeat(self, first: Collection[str]) -> None:
         """Publish all that is retained but `bridge/state` once more, what is on the topics `first` before the rest."""
-        held = [message for message in self._retained.values() if message.payload]
         self._topic_throttle.release_all()
-        for message in sorted(held, key=lambda message: message.topic not in first):
+        for message in self._retained.filled(first):
             self._outbox.put(message)
 
     def redate(self, step_s: float) -> None:
@@ -133,7 +120,7 @@ class OutboxSender:
         if self._online_since is not None:
             self._online_since += timedelta(seconds=step_s)
             message = self._topics.bridge_state(BridgeStatus.ONLINE, self._boot_id, self._online_since)
-            self._bridge_state[message.topic] = message
+            self._retained.bridge_state[message.topic] = message
             self._outbox.put(message)
 
     async def publish_at_once(self, message: Message) -> None:
@@ -142,8 +129,7 @@ class OutboxSender:
         What is to be retained only the broker keeps: a later connection does not repeat it.
         """
         if message.retain:
-            self._retained.pop(message.topic, None)
-            self._kept_by_broker.add(message.topic)
+            self._retained.keep_by_broker(message.topic)
             placeholder = structs.replace(message, payload=b"-")  # the journal need not hold the snapshot
             self._outbox.journal.publishing(placeholder)
         await self._direct.publish(message)
@@ -161,8 +147,8 @@ class OutboxSender:
             Outage: The connection did not come about or was lost. What it was given and did not get acknowledged
                 is published again by the next one.
         """
-        if self._state is None:
-            self._report(BrokerPhase.CONNECTING)
+        if not self._status.is_known:
+            self._status.report(BrokerPhase.CONNECTING)
         try:
             async with connected(self._settings) as connection:
                 try:
@@ -173,9 +159,9 @@ class OutboxSender:
         except Outage as outage:
             self._poison.connection_lost()
             phase = BrokerPhase.REFUSED if isinstance(outage, Refused) else BrokerPhase.OFFLINE
-            self._report(phase, outage.reason, outage.detail)
+            self._status.report(phase, outage.reason, outage.detail)
             raise
-        self._report(BrokerPhase.STOPPED, Reason.STOPPED)
+        self._status.report(BrokerPhase.STOPPED, Reason.STOPPED)
 
     async def _serve(self, connection: BrokerConnection) -> None:
         with trio.CancelScope(deadline=self._stop_at) as self._draining:
@@ -198,7 +184,7 @@ class OutboxSender:
         # back empty after a restart, and nothing in MQTT says so.
         self._outbox.rewind()
         self._acks.again.clear()
-        await self._publish_states(connection, list(self._retained))
+        await self._publish_states(connection, list(self._retained.states))
         self._report_online(connection)
 
     async def _publish_states(self, connection: BrokerConnection, topics: Sequence[str]) -> None:
@@ -206,7 +192,7 @@ class OutboxSender:
         again = self._acks.again
         for number, topic in enumerate(topics):
             self._topic_throttle.release(topic)  # into the outbox, lest an older one follow
-            message = self._retained.get(topic)
+            message = self._retained.states.get(topic)
             if message is not None and not self._is_quarantined(topic):  # else its row waits to be tried alone
                 await self._send_state(connection, message)
             if self._is_throttled():
@@ -223,14 +209,14 @@ class OutboxSender:
         again = self._acks.again
         while again:
             await self._acks.throttle.wait()
-            topics = [topic for topic in again if topic in self._retained]
+            topics = [topic for topic in again if topic in self._retained.states]
             again.clear()
             await self._publish_states(connection, topics)
 
     def _report_online(self, connection: BrokerConnection) -> None:
         trouble = None if self._subscriber is None else self._subscriber.trouble
         where = f"{self._settings.endpoint}, MQTT {connection.version}"
-        self._report(BrokerPhase.ONLINE, detail="; ".join(filter(None, (where, trouble))))
+        self._status.report(BrokerPhase.ONLINE, detail="; ".join(filter(None, (where, trouble))))
 
     async def _forward(self, connection: BrokerConnection) -> None:
         """Publish what waits in the outbox, until it is closed and empty."""
@@ -242,8 +228,8 @@ class OutboxSender:
                 if not await self._wait_turn(connection, key):
                     self._acks.quarantine(row)
                     continue
-                drop = partial(self._outbox.drop, row)
-                await self._send(connection, message, key, partial(self._acks.handle_row, row), drop)
+                acked, drop = partial(self._acks.handle_row, row), partial(self._outbox.drop, row)
+                await self._send(connection, message, key, acked, drop)
             connection.flush()
         await connection.wait_acked()
 
@@ -259,19 +245,18 @@ class OutboxSender:
         return trio.current_time() < self._acks.throttle.active_until
 
     async def _publish_bridge_state(self, connection: BrokerConnection, status: BridgeStatus) -> None:
-        now = utc_now()
+        message = self._topics.bridge_state(status, self._boot_id, now := utc_now())
         self._online_since = now if status is BridgeStatus.ONLINE else None
-        message = self._topics.bridge_state(status, self._boot_id, now)
         topic = message.topic
         self._outbox.journal.publishing(message)
-        if topic in self._bridge_state:
-            self._outbox.withdraw(self._bridge_state[topic])
-        self._bridge_state[topic] = message
+        if topic in self._retained.bridge_state:
+            self._outbox.withdraw(self._retained.bridge_state[topic])
+        self._retained.bridge_state[topic] = message
         if status is BridgeStatus.ONLINE and self._is_quarantined(topic):
             self._outbox.put(message)  # to be tried alone
-            return
-        await self._send_state(connection, message)
-        await connection.wait_acked()
+        else:
+            await self._send_state(connection, message)
+            await connection.wait_acked()
 
     async def _send_state(self, connection: BrokerConnection, message: Message) -> None:
         """Send what has no row, unless it seems to break the connection."""
@@ -313,9 +298,3 @@ class OutboxSender:
     def _acknowledged(self, message: Message, key: str | int, on_ack: Callable[[Message, Ack], None], ack: Ack) -> None:
         self._poison.answered(key, repeats=message.retain)
         on_ack(message, ack)
-
-    def _report(self, phase: BrokerPhase, reason: Reason | None = None, detail: str | None = None) -> None:
-        old = self._state
-        if old is None or (old.phase, old.reason, old.detail) != (phase, reason, detail):
-            self._state = BrokerState(phase=phase, reason=reason, detail=detail, since=utc_now())
-            self._observer.broker_changed(self._state)
