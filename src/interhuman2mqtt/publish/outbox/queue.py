@@ -221,7 +221,7 @@ class OutboxQueue:
 
     def _state(self, topic: str) -> Row | None:
         """Return the row of a state's topic that is not on its way."""
-        return self._waiting.state(topic) or self.parked.first_of(topic)
+        return self._waiting.state(topic) or (self.parked.first_of(topic) if self.parked.lanes else None)
 
     def _acknowledged(self, message: Message) -> bool:
         self.journal.acknowledged(message)
