@@ -1,10 +1,13 @@
 """A picture on request: what the camera sees now, to who may ask, and nowhere else."""
 
 import json
+import os
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+import trio
 
 from integration.helpers import BOX, Json
 from integration.requester import RequestClient, running
@@ -68,12 +71,20 @@ async def test_a_picture_of_now(tmp_path: Path) -> None:
 
 
 async def forgotten(requester: RequestClient) -> None:
-    """What the broker retains of a camera is cleared on request, the snapshot too."""
+    """What the broker retains of a camera is cleared on request, the snapshot too, and by command without a broker."""
     cleared = (await requester.ask("forget", camera="front"))["data"]["cleared"]
     assert {TOPIC, f"interhuman/{BOX}/front/state/last_event"} < set(cleared)
     wanted = {(topic, b"") for topic in cleared}
     await requester.peers.subscriber.wait_for(lambda seen: wanted <= {(one.topic, one.payload) for one in seen})
     assert "front/snapshot" not in await requester.peers.retained()
+    done = await trio.run_process(
+        [sys.executable, "-m", "interhuman2mqtt", "forget", "front"],
+        env={**os.environ, "STATE_DIRECTORY": str(requester.daemon.folder)},
+        capture_stdout=True,
+        capture_stderr=True,
+    )
+    assert f"at the broker: {', '.join(cleared)} are empty" in done.stdout.decode()
+    assert "no page has a history on this machine" in done.stderr.decode()
 
 
 async def refused(requester: RequestClient) -> None:
