@@ -74,7 +74,7 @@ export class CameraView {
     handle(chart, this.range, (low, high) => this.go(low, high));
     this.chart.replaceChildren(chart);
     if (focused) chart.focus();
-    const rows = Object.entries(this.data.signals).flatMap(([kind, spans]) => spans.map(([start, end, probability]) => [start, end, `${kind}${probability ? `, ${say(probability)}` : ""}`]));
+    const rows = Object.entries(this.data.signals).flatMap(([kind, spans]) => spans.map(([start, end, probability]) => [start, end, `${say(kind)}${probability ? `, ${say(probability)}` : ""}`]));
     const lanes = this.data.engagement.map(([start, end, kind, reason]) => [start, end, `${say(kind)}${reason ? `: ${reason}` : ""}`]);
     this.table.replaceChildren(this.table.firstElementChild, h("table", null, h("thead", null, h("tr", null, ["from", "to", "what"].map((name) => h("th", { scope: "col" }, say(name))))),
       h("tbody", null, [...lanes, ...rows].sort((one, other) => one[0] - other[0]).slice(0, 500).map(([start, end, what]) => h("tr", null, h("td", null, clock(start, true)), h("td", null, end === null ? say("now") : clock(end, true)), h("td", null, what))))));
@@ -89,7 +89,7 @@ export class CameraView {
     const is_paused = camera.state === "paused";
     this.now.replaceChildren(h("div", null,
       h("div", null, h("b", { class: "big" }, camera.engagement ? say(camera.engagement) : say(camera.state))),
-      h("div", null, camera.state === "streaming" ? camera.signals.join(", ") || say("no_signal") : `${(camera.reason ?? "").replaceAll("_", " ")}${camera.since ? ` ${say("for", { span: span(now - camera.since) })}` : ""}`),
+      h("div", null, camera.state === "streaming" ? camera.signals.map((kind) => say(kind)).join(", ") || say("no_signal") : `${(camera.reason ?? "").replaceAll("_", " ")}${camera.since ? ` ${say("for", { span: span(now - camera.since) })}` : ""}`),
       camera.detail ? h("p", { class: camera.needs_somebody ? "trouble" : "quiet" }, camera.detail) : null,
       scores && camera.state === "streaming" ? h("dl", null, this.data.quality_names.map((name, index) => scores[index + 1] === null ? null : [h("dt", null, say(name)), h("dd", null, number(scores[index + 1]))])) : null,
       camera.audio_only ? h("p", { class: "quiet" }, say("audio_only")) : null,

@@ -16,7 +16,7 @@ export function matches(camera, filter) {
 function tile(camera, now) {
   const note = camera.needs_somebody
     ? `${(camera.reason ?? camera.state).replaceAll("_", " ")}${camera.since ? `, ${span(now - camera.since)}` : ""}`
-    : camera.state === "streaming" ? camera.signals.join(", ") : say(camera.reason?.replaceAll("_", " ") ?? camera.state);
+    : camera.state === "streaming" ? camera.signals.map((kind) => say(kind)).join(", ") : say(camera.reason?.replaceAll("_", " ") ?? camera.state);
   const label = `${camera.name} ${camera.box}: ${camera.engagement ? say(camera.engagement) : say(camera.state)}`;
   return h("li", { class: camera.needs_somebody ? "tile needs" : "tile", "data-key": key(camera) },
     h("a", { href: address(camera), "aria-label": `${label}. ${inWords(camera.ribbon, percent)}. ${note}`, title: camera.detail ?? "" },

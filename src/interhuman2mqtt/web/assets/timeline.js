@@ -30,7 +30,7 @@ export function draw(data, width) {
   const signal = (kind, y) => data.signals[kind].map(([start, end, probability, rationale]) => s("rect", {
     class: `p-${["low", "medium", "high"].includes(probability) ? probability : "medium"}`, x: x(start), y: y - 9, rx: 2,
     width: Math.max(2, x(end ?? to) - x(start)), height: 12,
-    "data-tip": `${kind} ${clock(start, true)} – ${end === null ? say("now") : clock(end, true)}${probability ? `, ${say(probability)}` : ""}${rationale ? `: ${rationale}` : ""}`,
+    "data-tip": `${say(kind)} ${clock(start, true)} – ${end === null ? say("now") : clock(end, true)}${probability ? `, ${say(probability)}` : ""}${rationale ? `: ${rationale}` : ""}`,
   }));
   const y = (score) => lineTop + LINE - (score / 100) * LINE;
   const runs = [[]];
