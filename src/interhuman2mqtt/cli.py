@@ -12,7 +12,7 @@ import structlog
 
 from interhuman2mqtt import __version__, exit_codes
 from interhuman2mqtt.capture import bundled_libraries
-from interhuman2mqtt.commands import arguments, arguments_history, arguments_token, arguments_web
+from interhuman2mqtt.commands import arguments, arguments_analyze, arguments_history, arguments_token, arguments_web
 from interhuman2mqtt.commands import check as cli_config
 from interhuman2mqtt.commands.arguments import SECRETS, STATE, Usage, add_command, add_config
 from interhuman2mqtt.config import problems
@@ -70,6 +70,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_service(commands)
     _add_switches(commands)
     arguments.add_commands(commands)
+    arguments_analyze.add_commands(commands)
     commands.add_parser("simulate", help="the cloud, played locally; --help lists its faults", add_help=False)
     _add_schema(commands)
     _add_watch(commands)

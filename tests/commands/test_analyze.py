@@ -185,7 +185,7 @@ async def test_events_that_cannot_be_published_are_kept(tmp_path: Path) -> None:
         (["a.mp4", "--publish"], 2, "--publish needs --camera"),
         (["a.mp4", "b.mp4", "--at", "2026-11-22T10:00"], 2, "give the files one by one"),
         (["a.mp4", "--camera", "Front Door"], 2, "it becomes part of topics"),
-        (["a.mp4", "--at", "yesterday"], 2, "is not a time such as 2026-11-22T10:00"),
+        (["a.mp4", "--at", "yesterday"], 2, 'must be "2026-11-28"'),
         (["a.mp4", "--model", "inter-2"], 2, "which has inter-1 alone"),
         (["a.mp4"], 69, "secret_missing: interhuman.api_key: "),
         (["a.mp4", "--config", "/nowhere.toml"], 78, "/nowhere.toml"),

@@ -3,7 +3,6 @@
 import argparse
 import sys
 from contextlib import suppress
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -76,8 +75,7 @@ def add_commands(commands: "Commands") -> None:
     _add_devices(commands)
     _add_probe(commands)
     _add_doctor(commands)
-    _add_analyze(commands)
-    restart = _add(
+    restart = add_tool(
         commands,
         "restart",
         Usage(
@@ -89,7 +87,7 @@ def add_commands(commands: "Commands") -> None:
     )
     restart.add_argument("camera", nargs="?", metavar="CAMERA", help="default: all")
     restart.set_defaults(command=_restart)
-    reload = _add(
+    reload = add_tool(
         commands,
         "reload",
         Usage(
@@ -100,7 +98,7 @@ def add_commands(commands: "Commands") -> None:
         ),
     )
     reload.set_defaults(command=_reload)
-    health = _add(
+    health = add_tool(
         commands,
         "health",
         Usage(
@@ -115,7 +113,7 @@ def add_commands(commands: "Commands") -> None:
 
 
 def _add_devices(commands: "Commands") -> None:
-    devices = _add(
+    devices = add_tool(
         commands,
         "devices",
         Usage(
@@ -140,7 +138,7 @@ def _add_devices(commands: "Commands") -> None:
 
 
 def _add_probe(commands: "Commands") -> None:
-    probe = _add(
+    probe = add_tool(
         commands,
         "probe",
         Usage(
@@ -165,7 +163,7 @@ def _add_probe(commands: "Commands") -> None:
 
 
 def _add_doctor(commands: "Commands") -> None:
-    doctor = _add(
+    doctor = add_tool(
         commands,
         "doctor",
         Usage(
@@ -181,35 +179,8 @@ def _add_doctor(commands: "Commands") -> None:
     doctor.set_defaults(command=_doctor)
 
 
-def _add_analyze(commands: "Commands") -> None:
-    analyze = _add(
-        commands,
-        "analyze",
-        Usage(
-            "send recordings to the cloud's upload endpoint, and print what it finds in them",
-            "Any container that FFmpeg reads; what the cloud does not take is encoded, what is longer than 30 minutes "
-            "or larger than 32 MB is cut. A second run goes on where the first stopped, and sends nothing twice. "
-            "What is published comes late: on CAMERA/late/TYPE, and changes no state.",
-            "interhuman2mqtt analyze meeting.mp4 --camera lobby --publish",
-            exits=(0, 2, 69, 78),
-            environment=("STATE_DIRECTORY or XDG_STATE_HOME (what was sent)", "TMPDIR (parts)", SECRETS, "https_proxy"),
-        ),
-    )
-    analyze.add_argument("files", nargs="+", type=Path, metavar="FILE", help="a recording")
-    analyze.add_argument("--camera", metavar="NAME", help="whose it is: for its events, its key and its model")
-    analyze.add_argument(
-        "--at", type=_instant, metavar="TIME", help="when it began, as 2026-11-22T10:00; default: as the file says"
-    )
-    analyze.add_argument("--model", metavar="M", help="default: as configured, inter-2-audio for audio without video")
-    analyze.add_argument("--publish", action="store_true", help="publish its events instead of printing them")
-    analyze.add_argument(
-        "--resend", action="store_true", help="send again what was lost, although it may be billed a second time"
-    )
-    add_config(analyze)
-    analyze.set_defaults(command=_analyze)
-
-
-def _add(commands: "Commands", name: str, usage: Usage) -> argparse.ArgumentParser:
+def add_tool(commands: "Commands", name: str, usage: Usage) -> argparse.ArgumentParser:
+    """Add a command that answers in JSON as well."""
     parser = add_command(commands, name, usage)
     parser.add_argument("--json", action="store_true", help="answer in JSON, for scripts")
     return parser
@@ -250,23 +221,6 @@ def _probe(parsed: argparse.Namespace) -> int:
     return probe.probe_command(options, sys.stdout, sys.stderr)
 
 
-def _analyze(parsed: argparse.Namespace) -> int:
-    from interhuman2mqtt.commands import analyze  # noqa: PLC0415 - loaded when it is used
-
-    options = analyze.Options(
-        files=parsed.files,
-        camera=parsed.camera,
-        at=parsed.at,
-        model=parsed.model,
-        publish=parsed.publish,
-        resend=parsed.resend,
-        config=parsed.config,
-        box=parsed.box,
-        as_json=parsed.json,
-    )
-    return analyze.analyze_command(options, sys.stdout, sys.stderr)
-
-
 def _doctor(parsed: argparse.Namespace) -> int:
     from interhuman2mqtt.commands import doctor  # noqa: PLC0415 - loaded when it is used
 
@@ -297,13 +251,3 @@ def _seconds(text: str) -> float:
         if 1 <= (seconds := float(text)) <= SECONDS_MAX:
             return seconds
     raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds from 1 to {SECONDS_MAX}")
-
-
-def _instant(text: str) -> datetime:
-    """Read a time; without an offset it is this machine's."""
-    try:
-        return datetime.fromisoformat(text).astimezone(UTC)
-    except (ValueError, OverflowError):
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is not a time such as 2026-11-22T10:00 or 2026-11-22T09:00Z"
-        ) from None
