@@ -24,7 +24,7 @@ from bench.copying import copied_camera
 from bench.encoding import encoded_camera
 from bench.events import RATES, backlog, latency, throughput
 from bench.figures import Figure
-from bench.many import Point, many_cameras
+from bench.many import COUNTS, Point, many_cameras, many_starts
 from bench.moments import capture_to_sent, starting
 from bench.page import page_of_a_fleet
 from bench.plots import draw
@@ -66,6 +66,7 @@ class Suite:
             "encoded": self._add(lambda folder: encoded_camera(folder, 20 * self._share, runs)),
             "sent": self._add(lambda folder: capture_to_sent(folder, 60 * self._share)),
             "start": self._add(lambda folder: starting(folder, runs)),
+            "starts": self._add(lambda folder: many_starts(folder, round(COUNTS[-1] * self._share))),
             "latency": self._add(lambda folder: latency(folder, 12 * self._share, runs)),
             "throughput": self._add(lambda folder: throughput(folder, round(20_000 * self._share), runs)),
             "backlog": self._add(lambda folder: backlog(folder, round(100_000 * self._share))),

@@ -100,7 +100,7 @@ async def backlog(folder: Path, count: int) -> list[Figure]:
         async with heard(broker, TOPIC, count) as subscriber, running(command) as peer:
             await peer.write_line(lines)
             theirs = (await result(subscriber, 300)).seconds
-    return [Figure(f"draining {count:,} waiting events", "s", (ours,), "`mosquitto_pub -l`, QoS 1", (theirs,), 2.0)]
+    return [Figure(f"draining {count:,} waiting events", "s", (ours,), "`mosquitto_pub -l`, QoS 1", (theirs,), 1.5)]
 
 
 def _wait(folder: Path, payload: bytes, count: int) -> Path:

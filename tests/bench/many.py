@@ -99,6 +99,22 @@ async def copies(camera: RtspServer, count: int) -> AsyncIterator[list[ChildProc
         yield [await stack.enter_async_context(running(command)) for _ in range(count)]
 
 
+async def many_starts(folder: Path, count: int) -> list[Figure]:
+    """So many cameras, from the start of `run` until all stream; and FFmpegs, until each has written media."""
+    async with rtsp_server(FULL_HD_MOUNT, log_every=RARELY) as camera:
+        began = trio.current_time()
+        async with cameras(folder, camera, count):
+            ours = trio.current_time() - began - CHUNK_S
+        began = trio.current_time()
+        async with copies(camera, count) as peers:
+            with trio.fail_after(120):
+                while not all(map(_out_time, peers)):  # noqa: ASYNC110 - lines of other processes
+                    await trio.sleep(0.05)
+            theirs = trio.current_time() - began
+    what = f"start of {count} cameras until all stream, beyond the chunk's own length"
+    return [Figure(what, "s", (ours,), f"{count} `ffmpeg -c copy`", (theirs,), 1.5)]
+
+
 async def _observe(ours: ChildProcess, cloud: Cloud, seconds: float) -> tuple[float, float, float]:
     await trio.sleep(SETTLE_S)
     pids, skip = family(ours.process.pid), len(cloud.chunks())
@@ -139,7 +155,7 @@ def _figures(points: list[Point], holds: Holds, naive_mb: float) -> list[Figure]
         Figure(
             "cameras held on this machine", "cameras", (held,), "`ffmpeg -c copy`", (peers_held,), 0.5, is_rate=True
         ),
-        Figure(f"CPU of 1, 10, 20, {last.cameras} cameras", "% of a core", ratio, "`ffmpeg -c copy`", peers, 2.5),
+        Figure(f"CPU of 1, 10, 20, {last.cameras} cameras", "% of a core", ratio, "`ffmpeg -c copy`", peers, 1.5),
         Figure(
             f"CPU of a camera among {last.cameras}, by that of one alone",
             "% of a core",
@@ -151,7 +167,7 @@ def _figures(points: list[Point], holds: Holds, naive_mb: float) -> list[Figure]
         Figure(
             "memory of a further camera, its ring of 10 s included", "MB", (share,), "naive script", (naive_mb,), 0.5
         ),
-        Figure(f"the same beyond the ring ({RING_MB:g} MB)", "MB", (share - RING_MB,), "", (), 25),
+        Figure(f"the same beyond the ring ({RING_MB:g} MB)", "MB", (share - RING_MB,), "", (), 12),
         Figure(f"{step}, CPU ({holds.task})", "ms", (1000 * holds.cpu,), "", (), 20),
         Figure(f"{step}, by the clock, waiting for a core included", "ms", (1000 * holds.clock,), "", (), 20),
     ]
