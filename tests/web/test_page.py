@@ -95,7 +95,7 @@ async def test_a_restart_forgets_nothing(tmp_path: Path) -> None:
         assert kinds(lanes).count("not_known") >= 1
 
 
-@pytest.mark.parametrize(("protocol", "is_known"), [("5", True), ("3.1.1", False)])
+@pytest.mark.parametrize(("protocol", "is_known"), [("5", True), pytest.param("3.1.1", False, marks=pytest.mark.full)])
 async def test_what_was_published_while_the_page_was_away(
     tmp_path: Path,
     protocol: str,
