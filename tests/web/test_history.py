@@ -9,7 +9,8 @@ from interhuman2mqtt.commands import web
 from interhuman2mqtt.errors import ConfigError
 from interhuman2mqtt.web import history as history_module
 from interhuman2mqtt.web.export import rows
-from interhuman2mqtt.web.history import NAME, VERSION, History, NewerHistoryError
+from interhuman2mqtt.web.history import NAME, History, NewerHistoryError
+from interhuman2mqtt.web.history_schema import VERSION
 from interhuman2mqtt.web.rows import (
     CameraKey,
     EngagementRow,

@@ -34,12 +34,12 @@ from interhuman2mqtt.web.history import (
     NAME,
     PARTS,
     STATE,
-    VERSION,
     DamagedHistoryError,
     History,
     HistoryError,
     NewerHistoryError,
 )
+from interhuman2mqtt.web.history_schema import VERSION
 from interhuman2mqtt.web.invites import Invites
 from interhuman2mqtt.web.links import Links
 from interhuman2mqtt.web.page import Page

@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from interhuman2mqtt.web.history_schema import OF_PEOPLE, POINTS, PRAGMAS, SCHEMA, SPANS, VERSION
 from interhuman2mqtt.web.rows import (
     CameraKey,
     EngagementRow,
@@ -25,39 +26,8 @@ from interhuman2mqtt.web.rows import (
 NAME = "history.sqlite"
 STATE = Path("/var/lib/interhuman2mqtt-web")
 """Where it is, unless $STATE_DIRECTORY says otherwise: what `StateDirectory=` of the page's unit makes."""
-VERSION = 1
-SCHEMA = f"""
-CREATE TABLE camera (id INTEGER PRIMARY KEY, box TEXT NOT NULL, name TEXT NOT NULL, UNIQUE (box, name));
-CREATE TABLE signal (camera INTEGER NOT NULL, key TEXT NOT NULL, type TEXT NOT NULL, start REAL NOT NULL, end REAL,
-    probability TEXT, rationale TEXT, PRIMARY KEY (camera, key, start)) WITHOUT ROWID;
-CREATE INDEX signal_by_start ON signal (camera, start);
-CREATE TABLE engagement (camera INTEGER NOT NULL, start REAL NOT NULL, state TEXT NOT NULL,
-    PRIMARY KEY (camera, start)) WITHOUT ROWID;
-CREATE TABLE quality (camera INTEGER NOT NULL, at REAL NOT NULL, quality_index REAL, clarity REAL, authority REAL,
-    energy REAL, rapport REAL, learning REAL, PRIMARY KEY (camera, at)) WITHOUT ROWID;
-CREATE TABLE gap (camera INTEGER NOT NULL, start REAL NOT NULL, end REAL, reason TEXT NOT NULL,
-    PRIMARY KEY (camera, start)) WITHOUT ROWID;
-CREATE TABLE status (camera INTEGER NOT NULL, at REAL NOT NULL, state TEXT NOT NULL, reason TEXT, detail TEXT,
-    PRIMARY KEY (camera, at)) WITHOUT ROWID;
-CREATE TABLE received (start REAL PRIMARY KEY, end REAL NOT NULL) WITHOUT ROWID;
-CREATE TABLE hole (camera INTEGER NOT NULL, start REAL NOT NULL, end REAL NOT NULL,
-    PRIMARY KEY (camera, start)) WITHOUT ROWID;
-PRAGMA user_version = {VERSION};
-"""
-PRAGMAS = """
-PRAGMA secure_delete = ON;
-PRAGMA auto_vacuum = INCREMENTAL;
-PRAGMA journal_mode = WAL;
-PRAGMA synchronous = NORMAL;
-"""
 FAULTS = sqlite3.Error
 """What a call raises where the disk is full, or the file is damaged or held by another process."""
-OF_PEOPLE = ("signal", "engagement", "quality")
-"""Tables of a camera that say something of people."""
-SPANS = ("signal", "gap", "hole")
-"""Tables of a camera whose rows have a start and an end."""
-POINTS = {"engagement": "start", "quality": "at", "status": "at"}
-"""Tables of a camera whose rows hold from a moment on, and the name of that."""
 CLOSE_S = 5.0
 PRUNED_AT_ONCE = 3600.0
 """Seconds by which the history is shortened where its file is too large."""
