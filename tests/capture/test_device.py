@@ -22,8 +22,9 @@ import trustme
 
 from capture.material import SMALL, a_command
 from interhuman2mqtt.capture import device, ipc, v4l2, v4l2_formats
-from interhuman2mqtt.capture.device import explain, open_source
+from interhuman2mqtt.capture.device import open_source
 from interhuman2mqtt.capture.network_source import CREDENTIALS_MAX
+from interhuman2mqtt.capture.open_errors import explain
 from interhuman2mqtt.errors import Outage, Reason, Refused
 from support.mosquitto import free_port
 from support.processes import in_background

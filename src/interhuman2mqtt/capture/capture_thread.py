@@ -17,8 +17,9 @@ from msgspec import structs
 
 from interhuman2mqtt.capture import ipc
 from interhuman2mqtt.capture.clock_anchor import ClockAnchor
-from interhuman2mqtt.capture.device import Feed, explain, open_source
+from interhuman2mqtt.capture.device import Feed, open_source
 from interhuman2mqtt.capture.microphone import Microphone
+from interhuman2mqtt.capture.open_errors import explain
 from interhuman2mqtt.capture.reader import CaptureState, PacketCounts, ReopenSource, SourceReader
 from interhuman2mqtt.capture.ring import Ring
 from interhuman2mqtt.capture.silence import SilentTrack
