@@ -128,7 +128,7 @@ pid() { box 'systemctl show -P MainPID interhuman2mqtt'; }
 packaged() {
   local BEFORE; box 'systemctl -q stop uvcam 2>/dev/null; bash /root/configure.sh'; streams 90 >/dev/null; BEFORE=$(pid)
   box "sed -i 's/^__version__ = .*/__version__ = \"9.8.7\"/' /usr/lib/interhuman2mqtt/lib/python3*/site-packages/interhuman2mqtt/__init__.py; pkill -KILL -f interhuman2mqtt.capture"
-  LIMIT=200 judge "a daemon whose program was replaced ends, and systemd starts it anew" box "for i in \$(seq 60); do p=\$(systemctl show -P MainPID interhuman2mqtt); [ \$p != 0 ] && [ \$p != $BEFORE ] && break; sleep 2; done; journalctl -u interhuman2mqtt -o cat -n 99 --no-pager | grep 'the program was replaced' && systemctl is-active interhuman2mqtt && test \$(systemctl show -P MainPID interhuman2mqtt) != $BEFORE"
+  LIMIT=200 judge "a daemon whose program was replaced ends, and systemd starts it anew" box "for i in \$(seq 60); do p=\$(systemctl show -P MainPID interhuman2mqtt); [ \$p != $BEFORE ] && systemctl is-active -q interhuman2mqtt && break; sleep 2; done; journalctl -u interhuman2mqtt -o cat -n 99 --no-pager | grep 'the program was replaced' && systemctl is-active interhuman2mqtt && test \$(systemctl show -P MainPID interhuman2mqtt) != $BEFORE"
   judge "... and it streams" streams 90; BEFORE=$(pid)
   LIMIT=300 judge "an upgrade stops and starts the service, and asks nothing" box "$(apt_get install /root/later.deb) </dev/null && systemctl is-active interhuman2mqtt && test \$(systemctl show -P MainPID interhuman2mqtt) != $BEFORE && dpkg-query -W interhuman2mqtt | grep '\.1\$' && journalctl -u interhuman2mqtt -o cat -n 300 --no-pager | grep -q 'Deactivated successfully'"
   judge "... and it streams as before" streams 90
