@@ -102,7 +102,6 @@ FAULTS: dict[str, tuple[type[Outage], Reason]] = {
     "upload-status=404": (Refused, Reason.BAD_REQUEST),
     "upload-status=429": (Overloaded, Reason.RATE_LIMITED),
     "upload-status=204": (Outage, Reason.JOB_LOST),
-    "upload-status=502": (Outage, Reason.JOB_LOST),
     "upload-lost": (Outage, Reason.JOB_LOST),
     "upload-garbage=empty": (Outage, Reason.JOB_LOST),
     "upload-garbage=text": (Outage, Reason.JOB_LOST),
@@ -263,6 +262,22 @@ async def test_an_early_refusal_ends_the_sending() -> None:
         with pytest.raises(Refused) as caught:
             await client.submit(bytes(SIZE_MAX - 1), SUBMISSION)
     assert caught.value.reason is Reason.MEDIA_REJECTED
+
+
+async def test_a_gateway_that_does_not_wait_for_the_file() -> None:
+    """A 503 without a body, which comes before the whole file was sent, is about no job: the file is sent again."""
+    async with client_of_simulator("upload-status=503") as client:
+        with pytest.raises(Outage) as caught:
+            await client.submit(bytes(SIZE_MAX - 1), SUBMISSION)
+    assert caught.value.reason is Reason.CLOUD_ERROR
+
+
+async def test_a_gateway_that_has_the_whole_file() -> None:
+    """One that comes after the whole file may stand before an acceptance: the job is lost."""
+    async with client_of(answering(http_answer(503, b"bad gateway"))) as client:
+        with pytest.raises(Outage, match="the whole file was sent") as caught:
+            await client.submit(b"media", SUBMISSION)
+    assert caught.value.reason is Reason.JOB_LOST
 
 
 async def test_a_rate_is_kept(autojump_clock: MockClock) -> None:

@@ -81,15 +81,6 @@ class Surroundings(NamedTuple):
     """Makes a client with the key as it is now, and says which version of the API it speaks; raises Outage."""
 
 
-class _Sent(NamedTuple):
-    """What came of sending a segment."""
-
-    outcome: result.Job | Analysis | Outage | None = None
-    """None: it was cut off."""
-    is_whole: bool = False
-    """Whether the cloud may have all of it."""
-
-
 class Uploader:
     """Run again and again by a supervisor."""
 
@@ -148,14 +139,11 @@ class Uploader:
         await self._charge(segment)
         client, version = self._around.new_client()
         job = Job(segment.path.name, str(uuid4()), JobState.SUBMITTING)
-        sent = await self._submit(segment, job, client, version)
-        match sent.outcome:
+        match await self._submit(segment, job, client, version):
             case result.Job() as found:
                 await self._resume(segment, Job(job.segment, job.request, JobState.SUBMITTED, found.id))
             case Analysis() as analysis:
                 await self._publish(segment, analysis, job.request, job.request)
-            case Outage(reason=Reason.JOB_LOST) as outage if not sent.is_whole:  # a gateway, which did not read it all
-                raise Outage(Reason.CLOUD_ERROR, outage.detail)
             case Outage() as outage:
                 await self._fail(segment, outage)
             case None:
@@ -171,8 +159,10 @@ class Uploader:
         await budgets.charge(camera, segment.seconds)
         self._charged = segment.path.name
 
-    async def _submit(self, segment: Segment, job: Job, client: UploadClient, version: int) -> _Sent:
-        """Send a segment; the live path's trouble cuts it off, but not once the cloud may have all of it."""
+    async def _submit(
+        self, segment: Segment, job: Job, client: UploadClient, version: int
+    ) -> result.Job | Analysis | Outage | None:
+        """Send a segment; the live path's trouble cuts it off (None), but not once the cloud may have all of it."""
         camera, scope, is_whole = self._camera, trio.CancelScope(), False
         submission = Submission(
             filename="segment.mp4",
@@ -223,7 +213,7 @@ class Uploader:
                 except Outage as outage:
                     outcome = outage
             nursery.cancel_scope.cancel()
-        return _Sent(outcome, is_whole)
+        return outcome
 
     async def _fail(self, segment: Segment, outage: Outage) -> None:
         """Handle a refusal: of this segment for good, or of anything for now."""

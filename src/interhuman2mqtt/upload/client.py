@@ -179,6 +179,8 @@ class UploadClient:
         try:
             return _accepted(await http.exchange(self._server, request, self._dial))
         except http.Unanswered as error:
+            if not body.is_ending:  # a gateway did not wait for all of it
+                raise Outage(error.reason, error.detail, error.retry_after) from error
             sentence = f"the whole file was sent, and whether it was accepted is not known: {error}"
             raise Outage(Reason.JOB_LOST, sentence) from error
 

@@ -47,6 +47,8 @@ class FormBody:
         self._source = source
         self._size = size
         self._before_end = before_end
+        self.is_ending = False
+        """Whether the last piece was asked for: an answer that comes before that is about no whole file."""
         self.content_type = f"multipart/form-data; boundary={boundary}"
         self.size = len(self._head) + size + len(self._tail)
 
@@ -57,6 +59,7 @@ class FormBody:
             yield await self._read(start, min(PIECE, self._size - start))
         if self._before_end is not None:
             await self._before_end()
+        self.is_ending = True
         yield self._tail
 
     async def _read(self, start: int, size: int) -> bytes:
