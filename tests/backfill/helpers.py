@@ -8,7 +8,7 @@ from typing import Any
 import trio
 
 from cameras.helpers import CLOCK, RecordingPublisher, a_camera
-from interhuman2mqtt.backfill.spool import Bounds, CameraSpool
+from interhuman2mqtt.backfill.spool import CameraSpool, SpoolBounds
 from interhuman2mqtt.backfill.uploader import Surroundings, Uploader
 from interhuman2mqtt.cameras.counters import Counters
 from interhuman2mqtt.capture.spooler import segment_name
@@ -19,7 +19,7 @@ from interhuman2mqtt.supervisor import Health
 from interhuman2mqtt.upload.client import UploadClient
 from simulator.helpers import clip
 
-BOUNDS = Bounds(1 << 30, 3600.0)
+BOUNDS = SpoolBounds(1 << 30, 3600.0)
 SECONDS = 4
 
 
@@ -71,7 +71,7 @@ class Bench:
         """The segments on the disk, oldest first."""
         return sorted((path.name for path in self.folder.rglob("*.mp4")), key=lambda name: int(name.split("-")[1]))
 
-    async def tend(self, until: Callable[[], object], bounds: Bounds = BOUNDS) -> None:
+    async def tend(self, until: Callable[[], object], bounds: SpoolBounds = BOUNDS) -> None:
         """Keep the spool, until it is so."""
         with trio.fail_after(10):
             async with trio.open_nursery() as nursery:
@@ -80,7 +80,7 @@ class Bench:
                     await trio.sleep(0.01)
                 nursery.cancel_scope.cancel()
 
-    async def _tend(self, bounds: Bounds) -> None:
+    async def _tend(self, bounds: SpoolBounds) -> None:
         while True:
             await self.spool.tend(bounds, self.counters)
 

@@ -8,7 +8,7 @@ import pytest
 from backfill.helpers import Bench, ago, put_segment
 from cameras.helpers import CLOCK
 from interhuman2mqtt.backfill.segment import Moment, moment, parse
-from interhuman2mqtt.backfill.spool import HEADROOM, Bounds
+from interhuman2mqtt.backfill.spool import HEADROOM, SpoolBounds
 from interhuman2mqtt.backfill.spools import Spools
 from interhuman2mqtt.backfill.store import KnownGap, SpoolStore
 from interhuman2mqtt.cli import main
@@ -61,9 +61,9 @@ async def test_the_oldest_goes_first(tmp_path: Path) -> None:
     """Beyond the size the oldest segments are deleted, beyond the age all that are older, and both are counted."""
     paths = [put_segment(tmp_path, seconds_ago, content=b"x" * 1000) for seconds_ago in (500, 400, 300, 200)]
     bench = a_bench(tmp_path)
-    await bench.tend(lambda: bench.counters.spool_segments == 2, Bounds(HEADROOM + 2500, 3600))
+    await bench.tend(lambda: bench.counters.spool_segments == 2, SpoolBounds(HEADROOM + 2500, 3600))
     assert bench.names() == [path.name for path in paths[2:]]
-    await bench.tend(lambda: bench.counters.spool_segments == 1, Bounds(1 << 30, 250))
+    await bench.tend(lambda: bench.counters.spool_segments == 1, SpoolBounds(1 << 30, 250))
     assert bench.names() == [paths[3].name]
     assert bench.counters.spool_dropped_seconds == 12
     assert (bench.counters.spool_segments, bench.counters.spool_bytes) == (1, 1000)
@@ -78,7 +78,7 @@ async def test_what_is_uploaded_is_not_dropped(tmp_path: Path) -> None:
     segment = bench.spool.oldest()
     assert segment is not None
     with bench.spool.processing(segment):
-        await bench.tend(lambda: len(bench.names()) == 1, Bounds(1 << 30, 100))
+        await bench.tend(lambda: len(bench.names()) == 1, SpoolBounds(1 << 30, 100))
     assert bench.names() == [path.name]
 
 

@@ -11,7 +11,7 @@ import trio.testing
 from backfill.helpers import SECONDS, Bench, put_segment, uptime
 from cameras.helpers import CLOCK
 from interhuman2mqtt.backfill.segment import Segment, moment
-from interhuman2mqtt.backfill.store import Job, JobState, Kept, KnownGap, SpoolStore
+from interhuman2mqtt.backfill.store import JobState, Kept, KnownGap, SpoolStore, UploadJob
 from interhuman2mqtt.errors import Outage, Reason
 from interhuman2mqtt.events import Origin
 from interhuman2mqtt.upload import client as client_module
@@ -98,7 +98,7 @@ async def test_trouble_does_not_cut_off_what_the_cloud_may_have(tmp_path: Path) 
         bench = Bench(tmp_path, client)
         set_job = bench.spool.set_job
 
-        async def set_and_pause(job: Job | None) -> None:
+        async def set_and_pause(job: UploadJob | None) -> None:
             await set_job(job)
             bench.live.trouble.set()
 
@@ -128,7 +128,7 @@ async def test_an_answer_that_is_lost(tmp_path: Path) -> None:
 async def test_a_crash_between_the_last_bytes_and_the_answer(tmp_path: Path) -> None:
     """A later life finds on record that it may have been accepted: it is not sent again."""
     path = put_segment(tmp_path, ago=100)
-    state = Kept(job=Job(path.name, "request", JobState.SUBMITTING))
+    state = Kept(job=UploadJob(path.name, "request", JobState.SUBMITTING))
     (tmp_path / "front" / "spool.json").write_bytes(msgspec.json.encode(state))
     async with client_of_simulator(save=tmp_path / "cloud") as client:
         bench = Bench(tmp_path, client)
@@ -186,7 +186,7 @@ async def test_a_disk_that_fails_after_all_was_published(tmp_path: Path) -> None
 async def test_a_job_that_is_gone(tmp_path: Path) -> None:
     """A job that the cloud does not know any more has a result that is lost, and is not paid for twice."""
     path = put_segment(tmp_path, ago=100)
-    state = Kept(job=Job(path.name, "request", JobState.SUBMITTED, JOB))
+    state = Kept(job=UploadJob(path.name, "request", JobState.SUBMITTED, JOB))
     (tmp_path / "front" / "spool.json").write_bytes(msgspec.json.encode(state))
     async with client_of_simulator(save=tmp_path / "cloud") as client:
         bench = Bench(tmp_path, client)

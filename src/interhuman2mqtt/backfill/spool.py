@@ -12,7 +12,7 @@ import trio
 from msgspec import structs
 
 from interhuman2mqtt.backfill.segment import Segment, Span, span
-from interhuman2mqtt.backfill.store import Job, Kept, KnownGap, SpoolStore
+from interhuman2mqtt.backfill.store import Kept, KnownGap, SpoolStore, UploadJob
 from interhuman2mqtt.config.units import show_duration, show_size
 from interhuman2mqtt.runtime.blocking import Blocking
 from interhuman2mqtt.runtime.clock import BoxClock, Instant
@@ -51,7 +51,7 @@ class SpoolingWorker(Protocol):
         """Write what leaves the ring undelivered into this folder, from now on; None: nowhere."""
 
 
-class Bounds(NamedTuple):
+class SpoolBounds(NamedTuple):
     """How much is kept."""
 
     size: int
@@ -97,7 +97,7 @@ class CameraSpool:
         self._files = trio.Lock()
         """Held through whatever changes the files, so that what is known of them is what they are."""
 
-    async def tend(self, bounds: Bounds, counters: BackfillCounters) -> None:
+    async def tend(self, bounds: SpoolBounds, counters: BackfillCounters) -> None:
         """Keep within the bounds, oldest first out, and write down what is known; return with the next news."""
         try:
             await self._tend(bounds, counters)
@@ -146,7 +146,7 @@ class CameraSpool:
         self._trouble.emit("written", lost, what, level=level, camera=self.camera, detail=lost)
         self._news.set()
 
-    async def set_job(self, job: Job | None) -> None:
+    async def set_job(self, job: UploadJob | None) -> None:
         """Write down how far the upload has come, for good; raises OSError: then it is known to this life alone."""
         async with self._files:
             await self._set_job(job)
@@ -196,7 +196,7 @@ class CameraSpool:
                 await self._look()
                 self._instruct()
 
-    async def _tend(self, bounds: Bounds, counters: BackfillCounters) -> None:
+    async def _tend(self, bounds: SpoolBounds, counters: BackfillCounters) -> None:
         await self.open()
         async with self._files:
             await self._look()
@@ -209,7 +209,7 @@ class CameraSpool:
         if self._segments:
             self.arrivals.set()
 
-    async def _trim(self, bounds: Bounds, counters: BackfillCounters) -> None:
+    async def _trim(self, bounds: SpoolBounds, counters: BackfillCounters) -> None:
         now = self._clock.instant()
         processed = self._processed[0].path.name if self._processed else self.kept.job and self.kept.job.segment
         free = bounds.size - HEADROOM - sum(segment.size for segment in self._segments)
@@ -227,7 +227,7 @@ class CameraSpool:
         detail = f"older than {show_duration(bounds.age)}, or more than {show_size(bounds.size)} holds"
         log.warning("spooled media is dropped", camera=self.camera, seconds=round(seconds, 1), detail=detail)
 
-    async def _save_gaps(self, bounds: Bounds) -> None:
+    async def _save_gaps(self, bounds: SpoolBounds) -> None:
         """Write down new gaps, and forget those that no segment can fill any more."""
         now = self._clock.instant()
         new, self._new_gaps = self._new_gaps, []
@@ -245,7 +245,7 @@ class CameraSpool:
         gone = {segment.path.name for segment in segments}
         self._segments = [segment for segment in self._segments if segment.path.name not in gone]
 
-    async def _set_job(self, job: Job | None) -> None:
+    async def _set_job(self, job: UploadJob | None) -> None:
         if job != self.kept.job:
             self.kept = structs.replace(self.kept, job=job)
             await self._save(self.kept)

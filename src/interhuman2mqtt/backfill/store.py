@@ -53,7 +53,7 @@ class JobState(StrEnum):
     SUBMITTED = "submitted"
 
 
-class Job(Struct, frozen=True):
+class UploadJob(Struct, frozen=True):
     """The upload under way; written before the cloud can have the whole file."""
 
     segment: str
@@ -69,7 +69,7 @@ class Kept(Struct, frozen=True):
     """The whole file."""
 
     schema: int = FORMAT
-    job: Job | None = None
+    job: UploadJob | None = None
     gaps: tuple[KnownGap, ...] = ()
 
 

@@ -16,7 +16,7 @@ import trio
 from interhuman2mqtt.backfill.filled import clock_of, filled_events
 from interhuman2mqtt.backfill.segment import Segment, span
 from interhuman2mqtt.backfill.spool import BackfillCounters, CameraSpool
-from interhuman2mqtt.backfill.store import Job, JobState
+from interhuman2mqtt.backfill.store import JobState, UploadJob
 from interhuman2mqtt.config import CameraConfig
 from interhuman2mqtt.errors import Outage, Overloaded, Reason
 from interhuman2mqtt.events import Event
@@ -47,7 +47,7 @@ class LivePath(Protocol):
         """Wait until one of that is not so, and return which."""
 
 
-class Budgets(Protocol):
+class BudgetCharger(Protocol):
     """The budgets of the box."""
 
     def has_left(self, camera: str, seconds: float) -> bool:
@@ -57,7 +57,7 @@ class Budgets(Protocol):
         """Count it, and return once the disk knows of it; raise Outage."""
 
 
-class EventPublisher(Protocol):
+class LatePublisher(Protocol):
     """Publishes events."""
 
     def publish_event(self, event: Event) -> None:
@@ -74,8 +74,8 @@ class Surroundings(NamedTuple):
     redact: frozenset[str]
     clock: BoxClock
     live: LivePath
-    budgets: Budgets
-    publisher: EventPublisher
+    budgets: BudgetCharger
+    publisher: LatePublisher
     counters: BackfillCounters
     new_client: Callable[[], tuple[UploadClient, int]]
     """Makes a client with the key as it is now, and says which version of the API it speaks; raises Outage."""
@@ -120,7 +120,7 @@ class Uploader:
                 with self._spool.processing(segment):
                     await self._send(segment)
 
-    async def _resume(self, segment: Segment, job: Job) -> None:
+    async def _resume(self, segment: Segment, job: UploadJob) -> None:
         """Go on with what an earlier life, or an earlier attempt, began."""
         if job.id is None:
             await self._lose(segment, "the daemon ended before the cloud answered")
@@ -138,10 +138,10 @@ class Uploader:
     async def _send(self, segment: Segment) -> None:
         await self._charge(segment)
         client, version = self._around.new_client()
-        job = Job(segment.path.name, str(uuid4()), JobState.SUBMITTING)
+        job = UploadJob(segment.path.name, str(uuid4()), JobState.SUBMITTING)
         match await self._submit(segment, job, client, version):
             case result.Job() as found:
-                await self._resume(segment, Job(job.segment, job.request, JobState.SUBMITTED, found.id))
+                await self._resume(segment, UploadJob(job.segment, job.request, JobState.SUBMITTED, found.id))
             case Analysis() as analysis:
                 await self._publish(segment, analysis, job.request, job.request)
             case Outage() as outage:
@@ -160,7 +160,7 @@ class Uploader:
         self._charged = segment.path.name
 
     async def _submit(
-        self, segment: Segment, job: Job, client: UploadClient, version: int
+        self, segment: Segment, job: UploadJob, client: UploadClient, version: int
     ) -> result.Job | Analysis | Outage | None:
         """Send a segment; the live path's trouble cuts it off (None), but not once the cloud may have all of it."""
         camera, scope, is_whole = self._camera, trio.CancelScope(), False
@@ -186,7 +186,7 @@ class Uploader:
                 return await client.analyze_v1(segment.path, submission, before_end)
             found = await client.submit(segment.path, submission, before_end)
             try:
-                await self._spool.set_job(Job(job.segment, job.request, JobState.SUBMITTED, found.id))
+                await self._spool.set_job(UploadJob(job.segment, job.request, JobState.SUBMITTED, found.id))
             except OSError as error:
                 log.warning("a job is not on record: a crash would lose it", job=found.id, detail=error.strerror)
             return found
@@ -230,7 +230,7 @@ class Uploader:
             raise Outage(outage.reason, outage.detail)
         raise outage
 
-    async def _take(self, segment: Segment, job: Job, found: result.Job) -> None:
+    async def _take(self, segment: Segment, job: UploadJob, found: result.Job) -> None:
         """Handle a job that is done."""
         if found.analysis is not None and job.id is not None:
             await self._publish(segment, found.analysis, job.id, job.request)

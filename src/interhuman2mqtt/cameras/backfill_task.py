@@ -7,7 +7,7 @@ import structlog
 import trio
 
 from interhuman2mqtt import config
-from interhuman2mqtt.backfill.spool import Bounds, CameraSpool
+from interhuman2mqtt.backfill.spool import CameraSpool, SpoolBounds
 from interhuman2mqtt.backfill.uploader import Surroundings, Uploader
 from interhuman2mqtt.cameras.context import CameraContext
 from interhuman2mqtt.cameras.counters import Counters
@@ -125,7 +125,7 @@ class BackfillTask:
 
     async def _tend(self, _health: Health) -> bool:
         camera = self._camera
-        await self._spool.tend(Bounds(camera.backfill or 0, camera.backfill_max_age), self._counters)
+        await self._spool.tend(SpoolBounds(camera.backfill or 0, camera.backfill_max_age), self._counters)
         return True
 
     def _new_client(self) -> tuple[UploadClient, int]:
