@@ -17,7 +17,7 @@ from interhuman2mqtt.cameras import capture_task, worker, worker_process
 from interhuman2mqtt.cameras.camera import Camera
 from interhuman2mqtt.cameras.stall_detector import Timeouts
 from interhuman2mqtt.cameras.worker import CaptureProcess
-from interhuman2mqtt.capture import ipc
+from interhuman2mqtt.capture import framing, ipc
 from interhuman2mqtt.errors import Reason
 from support.processes import children
 
@@ -49,7 +49,7 @@ def a_breaking_worker(folder: Path) -> Path:
         ("pulse", PULSE),
     ]
     for name, frame in frames:
-        (folder / name).write_bytes(ipc.pack(frame))
+        (folder / name).write_bytes(framing.pack(frame))
     program = folder / "worker"
     program.write_text(PROGRAM.format(folder=folder))
     program.chmod(0o755)

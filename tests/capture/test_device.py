@@ -21,7 +21,7 @@ import trio
 import trustme
 
 from capture.material import SMALL, a_command
-from interhuman2mqtt.capture import device, ipc, v4l2, v4l2_formats
+from interhuman2mqtt.capture import device, framing, ipc, v4l2, v4l2_formats
 from interhuman2mqtt.capture.device import open_source
 from interhuman2mqtt.capture.network_source import CREDENTIALS_MAX
 from interhuman2mqtt.capture.open_errors import explain
@@ -368,11 +368,11 @@ def failure(code: str, command: ipc.Open) -> ipc.Failed:
     with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdin
         assert process.stdout
-        process.stdin.write(ipc.pack(command))
+        process.stdin.write(framing.pack(command))
         process.stdin.flush()
         while True:
-            header, _ = ipc.unpack_prefix(process.stdout.read(ipc.PREFIX.size))
-            frame = ipc.unpack_frame(process.stdout.read(header))
+            header, _ = framing.unpack_prefix(process.stdout.read(framing.PREFIX.size))
+            frame = framing.unpack_frame(process.stdout.read(header))
             if isinstance(frame, ipc.Failed):
                 process.stdin.close()
                 return frame

@@ -15,8 +15,9 @@ from cameras.helpers import RecordingPublisher
 from interhuman2mqtt.cameras.gaps import GapTracker
 from interhuman2mqtt.cameras.stall_detector import Timeouts
 from interhuman2mqtt.cameras.status import StatusTracker
-from interhuman2mqtt.cameras.worker import CaptureProcess, WorkerListener, frames
-from interhuman2mqtt.capture import ipc
+from interhuman2mqtt.cameras.worker import CaptureProcess, WorkerListener
+from interhuman2mqtt.capture import framing
+from interhuman2mqtt.capture.framing import frames
 from interhuman2mqtt.errors import Outage, Reason
 from interhuman2mqtt.runtime.clock import BoxClock
 
@@ -76,9 +77,9 @@ def test_no_frame_is_a_bug(found: list[bytes], payload: bytes) -> None:
         recording = taken.recordings[1]
         for header in found:
             try:
-                taken.handle(ipc.unpack_frame(header), payload)
+                taken.handle(framing.unpack_frame(header), payload)
                 taken.stalls.judge(Timeouts())
-            except ipc.IpcError as error:
+            except framing.IpcError as error:
                 str(error).encode()
             except Outage as outage:
                 msgspec.json.encode(outage.detail)
@@ -96,7 +97,7 @@ def test_no_frame_is_a_bug(found: list[bytes], payload: bytes) -> None:
 @given(st.lists(st.tuples(st.binary(min_size=1, max_size=30), st.binary(max_size=30)), max_size=5), st.data())
 def test_frames_come_in_any_pieces(sent: list[tuple[bytes, bytes]], data: st.DataObject) -> None:
     """However the pipe cuts them, the frames are those that were sent, and nothing is left."""
-    stream = b"".join(ipc.PREFIX.pack(len(header), len(payload)) + header + payload for header, payload in sent)
+    stream = b"".join(framing.PREFIX.pack(len(header), len(payload)) + header + payload for header, payload in sent)
     buffer, got = bytearray(), []
     while stream:
         size = data.draw(st.integers(1, len(stream)))
@@ -112,13 +113,13 @@ def test_rubbish_instead_of_frames(rubbish: bytes) -> None:
     """Lengths that cannot be are refused before anything of the length is waited for."""
     try:
         for header, _ in frames(bytearray(rubbish)):
-            ipc.unpack_frame(header)
-    except ipc.IpcError:
+            framing.unpack_frame(header)
+    except framing.IpcError:
         return
-    if len(rubbish) >= ipc.PREFIX.size:
-        header, payload = struct.unpack(">II", rubbish[: ipc.PREFIX.size])
-        assert header <= ipc.HEADER_MAX
-        assert payload <= ipc.PAYLOAD_MAX
+    if len(rubbish) >= framing.PREFIX.size:
+        header, payload = struct.unpack(">II", rubbish[: framing.PREFIX.size])
+        assert header <= framing.HEADER_MAX
+        assert payload <= framing.PAYLOAD_MAX
 
 
 @pytest.mark.parametrize(
@@ -135,5 +136,5 @@ def test_rubbish_instead_of_frames(rubbish: bytes) -> None:
 )
 def test_what_is_refused(header: bytes) -> None:
     """Depth, text, times and ranges that would fail somewhere behind the pipe fail at the pipe."""
-    with pytest.raises(ipc.IpcError):
-        ipc.unpack_frame(header)
+    with pytest.raises(framing.IpcError):
+        framing.unpack_frame(header)

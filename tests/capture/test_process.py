@@ -16,7 +16,7 @@ from capture.material import SMALL, a_command
 from capture.workers import ENOUGH_S, PATIENT, is_gone, working
 from interhuman2mqtt.cameras.worker import start_worker
 from interhuman2mqtt.capture import __main__ as worker
-from interhuman2mqtt.capture import ipc
+from interhuman2mqtt.capture import framing, ipc
 
 
 def descriptors() -> int:
@@ -81,15 +81,15 @@ def altered(code: str, **keys: str) -> "subprocess.Popen[bytes]":
     pipe = subprocess.PIPE
     process = subprocess.Popen([sys.executable, "-c", code], stdin=pipe, stdout=pipe, stderr=pipe)
     assert process.stdin
-    process.stdin.write(ipc.pack(a_command(SMALL.path(), **keys)))
+    process.stdin.write(framing.pack(a_command(SMALL.path(), **keys)))
     process.stdin.flush()
     return process
 
 
 def read_frame(process: "subprocess.Popen[bytes]") -> ipc.Frame:
     assert process.stdout
-    header, payload = ipc.unpack_prefix(process.stdout.read(ipc.PREFIX.size))
-    frame = ipc.unpack_frame(process.stdout.read(header))
+    header, payload = framing.unpack_prefix(process.stdout.read(framing.PREFIX.size))
+    frame = framing.unpack_frame(process.stdout.read(header))
     process.stdout.read(payload)
     return read_frame(process) if isinstance(frame, ipc.Hello) else frame
 
@@ -170,7 +170,7 @@ def test_commands_that_are_none_end_the_process() -> None:
         assert process.wait(timeout=10) == os.EX_SOFTWARE
 
 
-@pytest.mark.parametrize("first", [b"", ipc.pack(ipc.Drop(recording=1))], ids=["nothing", "another"])
+@pytest.mark.parametrize("first", [b"", framing.pack(ipc.Drop(recording=1))], ids=["nothing", "another"])
 def test_the_first_command_must_be_open(first: bytes) -> None:
     """Started by hand it says what it wants."""
     done = subprocess.run(

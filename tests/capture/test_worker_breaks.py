@@ -16,7 +16,7 @@ from capture.workers import ENOUGH_S, HASTY, MOUNT, PATIENT, is_gone, stand_in, 
 from interhuman2mqtt.cameras.recording import WorkerRecording
 from interhuman2mqtt.cameras.stall_detector import Timeouts
 from interhuman2mqtt.cameras.worker import start_worker
-from interhuman2mqtt.capture import ipc
+from interhuman2mqtt.capture import framing, ipc
 from interhuman2mqtt.errors import Outage, Reason
 from support.netproxy import network
 from support.rtp import Jumps
@@ -175,7 +175,7 @@ async def test_rubbish_on_the_pipe(rubbish: bytes, tmp_path: Path, monkeypatch: 
 @pytest.mark.parametrize(
     ("first", "version"),
     [
-        (ipc.pack(ipc.Hello(version="9.8.7")), "is of 9.8.7"),
+        (framing.pack(ipc.Hello(version="9.8.7")), "is of 9.8.7"),
         (struct.pack(">II", 46, 0) + b'{"type":"hello","version":"0.3.0","news":true}', "is of 0.3.0"),
         (struct.pack(">II", 38, 0) + b'{"type":"heartbeat","video_packets":1}', "is of an unknown version"),
     ],
@@ -185,7 +185,7 @@ async def test_a_worker_of_another_version(
     first: bytes, version: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """None of its frames is taken for what it may not mean, whatever else it sends."""
-    opened = ipc.pack(ipc.Opened(description="x", video="h264", audio=None, video_copied=True, audio_copied=True))
+    opened = framing.pack(ipc.Opened(description="x", video="h264", audio=None, video_copied=True, audio_copied=True))
     monkeypatch.setattr(sys, "executable", str(stand_in(tmp_path, first + opened, hello=b"")))
     with trio.fail_after(ENOUGH_S):
         async with Failing() as outages, start_worker(a_command(), PATIENT) as worker:

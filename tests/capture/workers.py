@@ -11,13 +11,13 @@ from interhuman2mqtt import __version__
 from interhuman2mqtt.cameras.recording import WorkerRecording
 from interhuman2mqtt.cameras.stall_detector import Timeouts
 from interhuman2mqtt.cameras.worker import CaptureProcess, start_worker
-from interhuman2mqtt.capture import ipc
+from interhuman2mqtt.capture import framing, ipc
 from interhuman2mqtt.events import MediaChunk
 
 PATIENT = Timeouts(open=15.0, stall=10.0, silence=10.0)
 HASTY = Timeouts(open=15.0, stall=1.5, silence=10.0)
 MOUNT = {"/cam": SMALL}
-HELLO = ipc.pack(ipc.Hello(version=__version__))
+HELLO = framing.pack(ipc.Hello(version=__version__))
 ENOUGH_S = 30.0
 """No test waits for longer, whatever it waits for."""
 

@@ -1,6 +1,6 @@
 """The daemon's side of a capture process: started, watched, asked for chunks, and killed when it hangs."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Protocol
 
@@ -13,7 +13,7 @@ from interhuman2mqtt.cameras.snapshot import SnapshotImage, SnapshotRequests
 from interhuman2mqtt.cameras.stall_detector import AudioStall, StallDetector, Timeouts
 from interhuman2mqtt.cameras.worker_log import UNFINISHED_MAX, WorkerLog
 from interhuman2mqtt.cameras.worker_process import close_pipes, end_process, open_process, status_text
-from interhuman2mqtt.capture import ipc
+from interhuman2mqtt.capture import framing, ipc
 from interhuman2mqtt.errors import Outage, Reason, Refused
 from interhuman2mqtt.runtime.beats import sleep_until_beat
 from interhuman2mqtt.runtime.watchdog import Heartbeat
@@ -152,7 +152,7 @@ class CaptureProcess:
         assert self._process.stdin is not None  # noqa: S101 - asked for when it was started
         try:
             async for command in self._to_send:
-                packed = ipc.pack(command)
+                packed = framing.pack(command)
                 del command  # the first one holds the password
                 await self._process.stdin.send_all(packed)
                 del packed
@@ -166,13 +166,13 @@ class CaptureProcess:
         try:
             while data := await self._process.stdout.receive_some(READ_SIZE):
                 buffer += data
-                for header, payload in frames(buffer):
+                for header, payload in framing.frames(buffer):
                     if has_greeted:
-                        self.handle(ipc.unpack_frame(header), payload)
+                        self.handle(framing.unpack_frame(header), payload)
                     else:
-                        self._check_version(ipc.unpack_version(header))
+                        self._check_version(framing.unpack_version(header))
                         has_greeted = True
-        except ipc.IpcError as error:
+        except framing.IpcError as error:
             raise Outage(Reason.CAPTURE_CRASHED, f"the capture process sent rubbish: {error}") from error
         status = await self._process.wait()
         with trio.move_on_after(LAST_WORDS_S):
@@ -296,15 +296,3 @@ async def start_worker(
     finally:
         with trio.move_on_after(REAP_S, shield=True):
             await close_pipes(process)
-
-
-def frames(buffer: bytearray) -> Iterator[tuple[bytes, bytes]]:
-    """Yield the whole frames at the head of the buffer, and remove them from it."""
-    while len(buffer) >= ipc.PREFIX.size:
-        header, payload = ipc.unpack_prefix(bytes(buffer[: ipc.PREFIX.size]))
-        middle = ipc.PREFIX.size + header
-        if len(buffer) < middle + payload:
-            return
-        frame = bytes(buffer[ipc.PREFIX.size : middle]), bytes(memoryview(buffer)[middle : middle + payload])
-        del buffer[: middle + payload]
-        yield frame

@@ -30,7 +30,7 @@ from typing import BinaryIO
 import av
 
 from interhuman2mqtt import __version__
-from interhuman2mqtt.capture import ipc, spooler
+from interhuman2mqtt.capture import framing, ipc, spooler
 from interhuman2mqtt.capture.capture_thread import Capture
 from interhuman2mqtt.capture.recorder import Recorder
 from interhuman2mqtt.capture.snapshot import SnapshotTaker
@@ -80,7 +80,7 @@ class Worker:
             self._wait()
             parts: list[bytes | memoryview] = []
             for head, payload in self._due_frames():
-                parts += [ipc.pack(head, len(payload)), payload]
+                parts += [framing.pack(head, len(payload)), payload]
             write_all(self._frames, parts)
 
     def stop(self) -> None:
@@ -192,11 +192,11 @@ def new_spooler(command: ipc.Open, capture: Capture) -> Spooler | None:
 
 def receive_command(stream: BinaryIO) -> ipc.Command | None:
     """Return the next command; None at the end of the stream. Raises IpcError."""
-    prefix = stream.read(ipc.PREFIX.size)
-    if len(prefix) < ipc.PREFIX.size:
+    prefix = stream.read(framing.PREFIX.size)
+    if len(prefix) < framing.PREFIX.size:
         return None
-    header, _ = ipc.unpack_prefix(prefix)
-    return ipc.unpack_command(stream.read(header))
+    header, _ = framing.unpack_prefix(prefix)
+    return framing.unpack_command(stream.read(header))
 
 
 def write_all(pipe: int, parts: Sequence[bytes | memoryview]) -> None:
@@ -229,7 +229,7 @@ def main() -> None:
     faulthandler.enable()  # where a library in C fails, the daemon's log shall name the call
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the daemon ends us in its order
     frames = detach_stdout()
-    write_all(frames, [ipc.pack(ipc.Hello(version=__version__))])
+    write_all(frames, [framing.pack(ipc.Hello(version=__version__))])
     stdin = sys.stdin.buffer
     command = receive_command(stdin)
     if not isinstance(command, ipc.Open):
