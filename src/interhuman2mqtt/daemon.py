@@ -29,13 +29,14 @@ from interhuman2mqtt.cameras.gap_events import CameraEvents
 from interhuman2mqtt.cameras.session_failures import AcceptedKeys
 from interhuman2mqtt.cameras.session_slots import SessionSlots
 from interhuman2mqtt.cloud.transport import Server
-from interhuman2mqtt.config import Config, loader, validation
+from interhuman2mqtt.config import Config, loader
 from interhuman2mqtt.config.loader import Loaded
 from interhuman2mqtt.control.dispatcher import RequestDispatcher
 from interhuman2mqtt.control.handlers import CommandHandlers, ForgetHandler, SnapshotHandler
 from interhuman2mqtt.control.inbox import Inbox
 from interhuman2mqtt.control.parser import PauseTopics, RequestParser
 from interhuman2mqtt.control.unix_socket import UnixSocketServer
+from interhuman2mqtt.metrics.start import Sources, serve_metrics
 from interhuman2mqtt.policy import policy
 from interhuman2mqtt.publish.homeassistant import discovery
 from interhuman2mqtt.publish.homeassistant.discovery import HomeAssistant
@@ -45,8 +46,8 @@ from interhuman2mqtt.publish.service import PublishService
 from interhuman2mqtt.publish.topics import Topics
 from interhuman2mqtt.reload import Reloader, RunningConfig
 from interhuman2mqtt.runtime import state_dir, watchdog
-from interhuman2mqtt.runtime.beats import sleep_until_beat
 from interhuman2mqtt.runtime.clock import BoxClock
+from interhuman2mqtt.runtime.clock_steps import follow_clock
 from interhuman2mqtt.runtime.dns import Resolver
 from interhuman2mqtt.runtime.lifeline import SignalHandler, receiving
 from interhuman2mqtt.runtime.log import setup as setup_log
@@ -58,8 +59,6 @@ log = structlog.get_logger(__name__)
 
 BUGS = 3
 """How many bugs of one camera, or of the publisher, are survived in an hour."""
-CLOCK_LOOK_S = 0.5
-"""Seconds between two looks at the clocks."""
 
 
 def run(arguments: Sequence[Path], box: str | None = None, *, lifeline: bool = False) -> None:
@@ -164,6 +163,8 @@ class Daemon:
         )
         parts = (self._topics, self._running, self._service, fleet, self._coverage, self._policy, self._dispatcher)
         self._health = health.HealthReporter(*parts, began=trio.current_time())
+        counted = (self._running, fleet, self._coverage, self._service, self._dispatcher, self._heartbeats)
+        self._metrics = Sources(*counted)
 
     async def start(self, services: trio.Nursery) -> None:
         """Start everything, in the order in which each needs those before it, and say so to systemd."""
@@ -177,12 +178,12 @@ class Daemon:
         await self._keep_spools(self._running.config)
         self._resume()
         services.start_soon(self._coverage.keep)
-        services.start_soon(self._follow_clock)
+        services.start_soon(follow_clock, self._clock, (self._fleet, self._service))
         await self._fleet.apply(self._running.config.cameras, self._new_context(self._running.config))
         self._service.clear_stale_topics()
         watchdog_loop = WatchdogLoop(self._notify, self._heartbeats, self._health)
         services.start_soon(watchdog_loop.run)
-        self._serve_metrics(services)
+        services.start_soon(serve_metrics, self._metrics, BugBudget(self._bugs))
         self._notify.ready()
         log.info("started", box=self._running.config.box.id, cameras=list(self._running.config.cameras))
 
@@ -254,18 +255,6 @@ class Daemon:
     def _publish_info(self) -> None:
         self._service.publish(self._topics.bridge_info(health.info(self._running, self._boot_id)))
 
-    async def _follow_clock(self) -> None:
-        """Publish anew what is dated, once the wall clock was set.
-
-        The clocks are looked at often, for that is how exactly a suspension is dated.
-        """
-        while True:
-            if step_s := self._clock.pop_step():
-                log.warning("the clock was set", by_seconds=round(step_s, 3), clock=self._clock.state)
-                self._fleet.redate()
-                self._service.redate(step_s)
-            await sleep_until_beat(CLOCK_LOOK_S)
-
     async def _expect(self, added: frozenset[str]) -> None:
         """Wait for the pauses that the broker retains for cameras that are about to be added: they begin paused."""
         self._running.expected = added
@@ -302,22 +291,3 @@ class Daemon:
         folders = [folder for folder in (state, state_dir.find_runtime(state)) if folder is not None]
         box = self._running.config.box.id
         return UnixSocketServer(folders, box, self._running, self._dispatcher, self._heartbeats)
-
-    def _serve_metrics(self, services: trio.Nursery) -> None:
-        listen = self._running.config.metrics.listen
-        if listen is None:
-            return
-        if not validation.has_extra():  # the cameras are worth more than their numbers
-            log.error("metrics are not served", detail=f"metrics.listen {validation.NEEDS_EXTRA}")
-            return
-        from interhuman2mqtt.metrics.server import Exporter, Sources  # noqa: PLC0415 - an extra, which may be missing
-
-        sources = Sources(
-            running=self._running,
-            fleet=self._fleet,
-            coverage=self._coverage,
-            service=self._service,
-            dispatcher=self._dispatcher,
-            heartbeats=self._heartbeats,
-        )
-        services.start_soon(Exporter(listen, sources, BugBudget(self._bugs)).run)

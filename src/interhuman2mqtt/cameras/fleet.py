@@ -75,8 +75,8 @@ class Fleet:
         await self._start(meant)
         return meant
 
-    def redate(self) -> None:
-        """Publish each status anew: the wall clock was set."""
+    def redate(self, _step_s: float) -> None:
+        """Publish each status anew: the wall clock was set, by which each dates itself."""
         for camera in self.cameras.values():
             camera.status.redate()
 

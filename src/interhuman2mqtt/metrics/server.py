@@ -19,17 +19,12 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from interhuman2mqtt import __version__
-from interhuman2mqtt.cameras.coverage import Coverage
-from interhuman2mqtt.cameras.fleet import Fleet
 from interhuman2mqtt.config.urls import listen_address
-from interhuman2mqtt.control.dispatcher import RequestDispatcher
 from interhuman2mqtt.errors import Outage, Reason
 from interhuman2mqtt.metrics import collectors
 from interhuman2mqtt.metrics.collectors import Rows, counter, gauge
-from interhuman2mqtt.publish.service import PublishService
-from interhuman2mqtt.reload import RunningConfig
+from interhuman2mqtt.metrics.start import Sources
 from interhuman2mqtt.runtime.log import RateLimitedLogger
-from interhuman2mqtt.runtime.watchdog import Heartbeats
 from interhuman2mqtt.supervisor import BugBudget, Health, RetryInfo, keep_running
 
 # prometheus_client.start_http_server would do it in one line, in a thread of its own that would read the counters while
@@ -122,17 +117,6 @@ log = structlog.get_logger(__name__)
 CACHE_S = 1.0
 """Seconds for which an answer is repeated: whoever asks without a pause costs one collection a second."""
 PLAIN = "text/plain; charset=utf-8"
-
-
-class Sources(NamedTuple):
-    """Sources of the numbers."""
-
-    running: RunningConfig
-    fleet: Fleet
-    coverage: Coverage
-    service: PublishService
-    dispatcher: RequestDispatcher
-    heartbeats: Heartbeats
 
 
 class Families(Collector):
