@@ -9,7 +9,7 @@ import trio
 
 from cameras.helpers import CLOCK, RecordingPublisher, a_camera
 from interhuman2mqtt.backfill.spool import CameraSpool, SpoolBounds
-from interhuman2mqtt.backfill.uploader import Surroundings, Uploader
+from interhuman2mqtt.backfill.uploader import UploadContext, Uploader
 from interhuman2mqtt.cameras.counters import Counters
 from interhuman2mqtt.capture.spooler import segment_name
 from interhuman2mqtt.policy.budgets import Budgets
@@ -49,7 +49,7 @@ class Bench:
         self.counters = Counters()
         self.live = Live()
         self.budgets = Budgets(Meter(folder, None), None)
-        around = Surroundings(
+        around = UploadContext(
             box="lobby-1",
             redact=frozenset({"rationale"}),
             clock=CLOCK,

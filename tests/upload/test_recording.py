@@ -23,16 +23,16 @@ from interhuman2mqtt.upload.client import UploadClient, endpoint_of
 from interhuman2mqtt.upload.error_table import ERRORS
 from interhuman2mqtt.upload.jobs import FORMAT, KEPT, PartState, RecordingRecord, RecordStore, find_folder
 from interhuman2mqtt.upload.late_events import Identity, events_of
-from interhuman2mqtt.upload.recording import RecordingAnalysis, UploadOutcome, Wishes
+from interhuman2mqtt.upload.recording import AnalysisOptions, RecordingAnalysis, UploadOutcome
 from interhuman2mqtt.upload.split import SplitRecording
-from interhuman2mqtt.upload.split_ipc import Described, Progress, SplitPart
+from interhuman2mqtt.upload.split_ipc import Progress, SourceInfo, SplitPart
 from simulator.helpers import clip
 from upload.helpers import KEY, client_of_simulator
 
 OnProgress = Callable[[Progress], None]
 BEGIN = datetime(2026, 11, 20, 9, 30, tzinfo=UTC)
 PARTS = 3
-V2 = Wishes(2, None)
+V2 = AnalysisOptions(2, None)
 
 
 @pytest.fixture(autouse=True)
@@ -46,7 +46,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
         for part in parts:
             await trio.Path(part.path).write_bytes(clip(4))
         on_progress(Progress("reading", 1.0))
-        return SplitRecording(Described(model="inter-2", recorded_at=BEGIN, duration=12.0), tuple(parts), ("a note",))
+        return SplitRecording(SourceInfo(model="inter-2", recorded_at=BEGIN, duration=12.0), tuple(parts), ("a note",))
 
     monkeypatch.setattr(recording_module, "split", split)
     monkeypatch.setattr(recording_module, "PAUSES", (0.01, 0.01))
@@ -97,7 +97,7 @@ class Bench:
         self._version = version
 
     async def run(self, *, resend: bool = False) -> UploadOutcome:
-        wishes = Wishes(self._version, "inter-1" if self._version == 1 else None, resend=resend)
+        wishes = AnalysisOptions(self._version, "inter-1" if self._version == 1 else None, resend=resend)
         return await RecordingAnalysis(self._client, "http://cloud", self.store, wishes, self.follower).run(self.file)
 
     def lines(self, what: str) -> list[dict[str, Any]]:

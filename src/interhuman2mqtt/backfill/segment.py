@@ -14,7 +14,7 @@ BOOT_CHARACTERS = 8
 
 
 class Moment(Struct, frozen=True):
-    """When something was, so that it can be dated within its boot of the machine as well as in a later one."""
+    """The instant of something, so that it can be dated within its boot of the machine as well as in a later one."""
 
     boot: str
     """The begin of the kernel's id of the boot."""

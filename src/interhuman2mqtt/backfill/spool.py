@@ -52,7 +52,7 @@ class SpoolingWorker(Protocol):
 
 
 class SpoolBounds(NamedTuple):
-    """How much is kept."""
+    """Bounds of what is kept."""
 
     size: int
     """bytes"""
@@ -61,7 +61,7 @@ class SpoolBounds(NamedTuple):
 
 
 class Forgotten(NamedTuple):
-    """What was deleted by a request."""
+    """Media that was deleted by a request."""
 
     segments: int
     seconds: float

@@ -46,7 +46,7 @@ class KnownGap(Struct, frozen=True):
 
 
 class JobState(StrEnum):
-    """How far the upload of a segment has come."""
+    """State of the upload of a segment."""
 
     SUBMITTING = "submitting"
     """Its last bytes may have left, and no answer is known."""

@@ -67,8 +67,8 @@ class LatePublisher(Protocol):
         """Wait until all that was published is with the broker, or on the disk."""
 
 
-class Surroundings(NamedTuple):
-    """What the uploader works with."""
+class UploadContext(NamedTuple):
+    """Parts of the daemon that the uploader works with."""
 
     box: str
     redact: frozenset[str]
@@ -84,7 +84,7 @@ class Surroundings(NamedTuple):
 class Uploader:
     """Run again and again by a supervisor."""
 
-    def __init__(self, camera: CameraConfig, spool: CameraSpool, around: Surroundings) -> None:
+    def __init__(self, camera: CameraConfig, spool: CameraSpool, around: UploadContext) -> None:
         self._camera = camera
         self._spool = spool
         self._around = around

@@ -8,7 +8,7 @@ import trio
 
 from interhuman2mqtt import config
 from interhuman2mqtt.backfill.spool import CameraSpool, SpoolBounds
-from interhuman2mqtt.backfill.uploader import Surroundings, Uploader
+from interhuman2mqtt.backfill.uploader import UploadContext, Uploader
 from interhuman2mqtt.cameras.context import CameraContext
 from interhuman2mqtt.cameras.counters import Counters
 from interhuman2mqtt.cameras.retry_triggers import SecretWatch
@@ -104,7 +104,7 @@ class BackfillTask:
     async def run(self) -> None:
         """Keep the spool, and upload it when the live session allows it."""
         camera, context = self._camera, self._context
-        around = Surroundings(
+        around = UploadContext(
             box=context.box,
             redact=context.redact,
             clock=context.clock,

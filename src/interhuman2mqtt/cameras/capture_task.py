@@ -139,7 +139,7 @@ class CaptureTask:
         self._status.set_source(description)
 
     def other_version(self, version: str) -> None:
-        """Have the daemon end: only a new process of it understands its capture processes."""
+        """Let the daemon end: only a new process of it understands its capture processes."""
         self._context.program.replaced(version)
 
     def heartbeat(self, before: ipc.WorkerHeartbeat | None, now: ipc.WorkerHeartbeat) -> None:

@@ -105,7 +105,7 @@ class _Format(Struct, frozen=True):
 
 
 class EarlierCoverage(NamedTuple):
-    """What a newer version knew before a downgrade."""
+    """Coverage as a newer version knew it before a downgrade."""
 
     kept: KeptCoverage
     until: float

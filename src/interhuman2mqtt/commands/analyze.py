@@ -31,7 +31,7 @@ from interhuman2mqtt.runtime.sanitize import clean_lines
 from interhuman2mqtt.upload.client import UploadClient, UploadEndpoint, endpoint_of
 from interhuman2mqtt.upload.jobs import PartRecord, RecordStore, find_folder
 from interhuman2mqtt.upload.late_events import Identity, events_of
-from interhuman2mqtt.upload.recording import RecordingAnalysis, UploadOutcome, Wishes
+from interhuman2mqtt.upload.recording import AnalysisOptions, RecordingAnalysis, UploadOutcome
 from interhuman2mqtt.upload.split_ipc import INTER_1, INTER_2
 
 NO_CAMERA = "recording"
@@ -57,12 +57,12 @@ class Unusable(Exception):  # noqa: N818 - it names what happened
 
 
 class _Plan(NamedTuple):
-    """How the recordings are analysed."""
+    """Plan of the analysis."""
 
     config: Config
     endpoint: UploadEndpoint
     client: UploadClient
-    wishes: Wishes
+    wishes: AnalysisOptions
 
 
 def analyze_command(options: Options, out: TextIO, err: TextIO) -> int:
@@ -95,7 +95,7 @@ def _plan(options: Options, config: Config, err: TextIO) -> _Plan:
         config.interhuman.url, ca_file=config.interhuman.ca_file, proxy=configfile.cloud_proxy(config.interhuman)
     )
     asks = config.interhuman if camera is None else camera
-    wishes = Wishes(
+    wishes = AnalysisOptions(
         version=endpoint.version,
         model=_model(options, endpoint, asks.model),
         goal_dimensions=asks.goal_dimensions if endpoint.version == 1 else (),

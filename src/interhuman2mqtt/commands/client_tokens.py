@@ -43,8 +43,8 @@ STATUSES: dict[int, ErrorRule] = {
 }
 
 
-class TokenWishes(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What a token shall be good for; None: the API's default."""
+class TokenOptions(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Limits that a token shall have; None: the API's default."""
 
     scopes: tuple[str, ...] | None = None
     expires_in: int | None = None
@@ -100,7 +100,7 @@ class TokenClient:
         self._key = HiddenBytes(api_key.encode())
         self._dial = dial
 
-    async def mint(self, wishes: TokenWishes) -> ClientToken:
+    async def mint(self, wishes: TokenOptions) -> ClientToken:
         """Return a new token; raise Outage, or Refused where a person must act."""
         response = await self._post(MINT, msgspec.to_builtins(wishes))
         try:

@@ -155,7 +155,7 @@ async def _cloud(*, live: bool) -> AsyncIterator[str | None]:
 
 
 class _Seen:
-    """What of the messages the demo itself waits for."""
+    """Messages that the demo itself waits for."""
 
     def __init__(self) -> None:
         self.event = trio.Event()

@@ -39,7 +39,7 @@ class Options(NamedTuple):
 
 
 class Outcome(Enum):
-    """What came of a place where something may be known."""
+    """Outcome at one place where something may be known."""
 
     DONE = auto()
     NOT_HERE = auto()

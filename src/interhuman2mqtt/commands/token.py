@@ -11,7 +11,7 @@ from typing import NamedTuple, TextIO
 import trio
 
 from interhuman2mqtt import exit_codes
-from interhuman2mqtt.commands.client_tokens import LIFE_MAX, LIFE_MIN, ClientToken, TokenClient, TokenWishes
+from interhuman2mqtt.commands.client_tokens import LIFE_MAX, LIFE_MIN, ClientToken, TokenClient, TokenOptions
 from interhuman2mqtt.config import Interhuman, SecretRef, loader, secrets, units, urls
 from interhuman2mqtt.config.problems import BadValueError
 from interhuman2mqtt.errors import Outage, Reason, Refused
@@ -76,7 +76,7 @@ async def _mint(options: MintOptions, out: TextIO, err: TextIO) -> None:
     video_s = None if options.max_video is None else round(_seconds("--max-video", options.max_video))
     if options.out != STREAM and not options.out.absolute().parent.is_dir():
         raise CommandFailed(f"--out {options.out}: there is no such folder")
-    wishes = TokenWishes(
+    wishes = TokenOptions(
         scopes=tuple(options.scopes) or None,
         expires_in=round(wanted_s),
         max_concurrent=options.max_concurrent,

@@ -55,7 +55,7 @@ class HttpResponse(NamedTuple):
 
 
 class BadRequest(Exception):  # noqa: N818 - the client's, not a fault of ours
-    """What came is not HTTP, or ended in the middle."""
+    """Bytes came that are no HTTP, or ended in the middle."""
 
 
 def json_response(status: int, value: object) -> HttpResponse:

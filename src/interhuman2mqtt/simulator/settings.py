@@ -92,7 +92,7 @@ class Pace(Struct, frozen=True, kw_only=True):
 
 
 class Uploads(Struct, frozen=True, kw_only=True):
-    """What the upload endpoints take, and how long their jobs need and last."""
+    """Limits of the upload endpoints, and times of their jobs."""
 
     max_size: int = 33_554_432
     """bytes of a file (ih4003)"""
@@ -113,7 +113,7 @@ class Uploads(Struct, frozen=True, kw_only=True):
 
 
 class Tokens(Struct, frozen=True, kw_only=True):
-    """How long client tokens live, in seconds."""
+    """Lives of client tokens, in seconds."""
 
     life: int = 300
     """where nothing is asked for"""

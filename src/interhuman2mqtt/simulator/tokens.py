@@ -23,7 +23,7 @@ log = structlog.get_logger()
 
 
 class Caps(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What a token may, as it was asked for; None: as much as its key."""
+    """Rights of a token, as they were asked for; None: as much as its key."""
 
     max_duration_seconds: int | None = None
     """of one session"""

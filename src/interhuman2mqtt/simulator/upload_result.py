@@ -15,7 +15,7 @@ WINDOW = 5.0
 
 
 class UploadOptions(Struct, frozen=True):
-    """What a submit asks for."""
+    """Options of a submit."""
 
     version: Version
     model: str | None
@@ -26,7 +26,7 @@ class UploadOptions(Struct, frozen=True):
 
 
 class Window(Struct, frozen=True):
-    """What one window shows."""
+    """Content of one window."""
 
     start: float
     end: float

@@ -40,7 +40,7 @@ Answer = TypeVar("Answer")
 
 
 class UploadEndpoint(Struct, frozen=True):
-    """Where files are sent to, and by which version."""
+    """Server that files are sent to, and its version of the API."""
 
     server: Server
     """http:// or https://, with what stands before /v1 and /v2."""
@@ -61,7 +61,7 @@ def endpoint_of(url: str, *, ca_file: str | None = None, proxy: str | None = Non
 
 
 class Submission(Struct, frozen=True, kw_only=True):
-    """What is asked for about a file."""
+    """Options of one upload."""
 
     filename: str
     """With the ending of its container. It need not be the user's own, which may say more than the cloud must know."""

@@ -28,7 +28,7 @@ READ_SIZE = 1 << 20
 
 
 class PartState(StrEnum):
-    """What is known of a part."""
+    """State of a part, as far as it is known."""
 
     PENDING = "pending"
     """It was not accepted."""

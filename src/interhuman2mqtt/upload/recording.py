@@ -31,8 +31,8 @@ SAME_S = 0.1
 """Parts that begin so close to each other are the same."""
 
 
-class Wishes(NamedTuple):
-    """What is asked for."""
+class AnalysisOptions(NamedTuple):
+    """Options of an analysis."""
 
     version: int
     """Of the API."""
@@ -69,7 +69,7 @@ class Failure(Struct, frozen=True):
 
 
 class UploadOutcome(NamedTuple):
-    """What is known of a recording in the end."""
+    """Outcome of the analysis of a recording."""
 
     record: RecordingRecord
     failures: tuple[Failure, ...]
@@ -87,7 +87,7 @@ class RecordingAnalysis:
     """
 
     def __init__(
-        self, client: UploadClient, endpoint: str, store: RecordStore, wishes: Wishes, listener: Listener
+        self, client: UploadClient, endpoint: str, store: RecordStore, wishes: AnalysisOptions, listener: Listener
     ) -> None:
         self._client = client
         self._endpoint = endpoint

@@ -50,7 +50,7 @@ class EngagementSpan(Struct, frozen=True):
 
 
 class Analysis(Struct, frozen=True, kw_only=True):
-    """What the cloud found in a file."""
+    """Findings of the cloud in a file."""
 
     duration: float | None = None
     """Seconds; v1 does not say."""

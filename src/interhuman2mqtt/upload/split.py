@@ -14,7 +14,16 @@ import trio
 from interhuman2mqtt.capture import bundled_libraries
 from interhuman2mqtt.errors import Outage, Reason, Refused
 from interhuman2mqtt.upload.client import DURATION_MAX, DURATION_MIN, SIZE_MAX
-from interhuman2mqtt.upload.split_ipc import Described, Line, Note, Progress, Split, SplitFailed, SplitPart, decode_line
+from interhuman2mqtt.upload.split_ipc import (
+    Line,
+    Note,
+    Progress,
+    SourceInfo,
+    Split,
+    SplitFailed,
+    SplitPart,
+    decode_line,
+)
 
 SILENCE_MAX_S = 120.0
 """Seconds without a line after which the process hangs: a long GOP is encoded in less."""
@@ -26,7 +35,7 @@ LINE_MAX = 64 << 10
 class SplitRecording(NamedTuple):
     """A recording, and its parts."""
 
-    described: Described
+    described: SourceInfo
     parts: tuple[SplitPart, ...]
     notes: tuple[str, ...]
 
@@ -43,7 +52,7 @@ async def split(
         duration_max=DURATION_MAX - MARGIN_S,
         duration_min=DURATION_MIN,
     )
-    described: Described | None = None
+    described: SourceInfo | None = None
     parts: list[SplitPart] = []
     notes: list[str] = []
     async with aclosing(_lines(command)) as lines:
@@ -55,7 +64,7 @@ async def split(
                     notes.append(line.text)
                 case SplitPart():
                     parts.append(line)
-                case Described():
+                case SourceInfo():
                     described = line
                 case SplitFailed():
                     raise Refused(line.reason, line.detail)

@@ -16,7 +16,7 @@ from interhuman2mqtt.capture.ring import Packet
 from interhuman2mqtt.capture.tracks import AvPacket, time_base_of
 from interhuman2mqtt.errors import Reason, Refused
 from interhuman2mqtt.upload.split_ipc import SplitPart
-from interhuman2mqtt.upload.split_tracks import Tracks
+from interhuman2mqtt.upload.split_tracks import RecordingTracks
 
 CREATED = ("com.apple.quicktime.creationdate", "creation_time", "date", "DATE_RECORDED")
 """Names of metadata, the most exact first: Apple's has a time zone."""
@@ -105,7 +105,7 @@ class PartWriter:
 class TrackWriter:
     """Writes the file that a recording is encoded to."""
 
-    def __init__(self, path: Path, container: str, tracks: Tracks) -> None:
+    def __init__(self, path: Path, container: str, tracks: RecordingTracks) -> None:
         self.left_out = 0
         """Packets that could not be decoded, or whose times go backwards."""
         self.written = [0] * len(tracks)

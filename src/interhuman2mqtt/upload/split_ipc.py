@@ -27,7 +27,7 @@ class Split(Struct, frozen=True, kw_only=True):
 
 
 class Progress(Struct, frozen=True, tag=True):
-    """How far it is."""
+    """Progress of the work."""
 
     doing: str
     share: float
@@ -35,13 +35,13 @@ class Progress(Struct, frozen=True, tag=True):
 
 
 class Note(Struct, frozen=True, tag=True):
-    """What a person should know about the recording."""
+    """Sentence about the recording that a person should know."""
 
     text: str
 
 
-class Described(Struct, frozen=True, tag=True, kw_only=True):
-    """What the recording is; it comes before its parts."""
+class SourceInfo(Struct, frozen=True, tag=True, kw_only=True):
+    """Properties of the recording; they come before its parts."""
 
     model: str
     """By which it can be analysed."""
@@ -67,7 +67,7 @@ class SplitFailed(Struct, frozen=True, tag=True):
     detail: str
 
 
-Line = Progress | Note | Described | SplitPart | SplitFailed
+Line = Progress | Note | SourceInfo | SplitPart | SplitFailed
 
 encode_line = msgspec.json.Encoder().encode
 decode_line = msgspec.json.Decoder(Line).decode

@@ -37,7 +37,7 @@ StreamT = TypeVar("StreamT", bound=Stream)
 Track = CopiedTrack | EncodedVideo | EncodedAudio | SilentTrack
 
 
-class Tracks(list[Track]):
+class RecordingTracks(list[Track]):
     """The tracks of a file that is written."""
 
     def __init__(self, tracks: list[Track], streams: list[Stream]) -> None:
@@ -109,10 +109,10 @@ class Selection(NamedTuple):
         """Return the streams, the one at which is cut first."""
         return [source.streams[index] for index in (self.video, self.audio) if index is not None]
 
-    def tracks(self, streams: list[Stream]) -> Tracks:
+    def tracks(self, streams: list[Stream]) -> RecordingTracks:
         """Return the tracks of the file that these streams become."""
         tracks: list[Track] = [self._track(stream) for stream in streams]
-        return Tracks([*tracks, SilentTrack()] if self.is_silent else tracks, streams)
+        return RecordingTracks([*tracks, SilentTrack()] if self.is_silent else tracks, streams)
 
     def _track(self, stream: Stream) -> Track:
         base = time_base_of(stream)

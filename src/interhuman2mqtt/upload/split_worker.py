@@ -26,10 +26,10 @@ from interhuman2mqtt.runtime import process
 from interhuman2mqtt.upload.cuts import CutUnit, Limits, plan_cuts
 from interhuman2mqtt.upload.split_files import EarlyDts, PartWriter, Timeline, TrackWriter, created, open_media, seconds
 from interhuman2mqtt.upload.split_ipc import (
-    Described,
     Line,
     Note,
     Progress,
+    SourceInfo,
     Split,
     SplitFailed,
     decode_command,
@@ -98,7 +98,7 @@ class Splitter:
         if self._begin + self._duration - gops[-1].end > CUT_OFF_S:
             there = gops[-1].end - self._begin
             emit(Note(f"it is cut off after {there:.0f} s of {self._duration:.0f} s: what is there is analysed"))
-        emit(Described(model=selection.model, recorded_at=recorded_at, duration=duration))
+        emit(SourceInfo(model=selection.model, recorded_at=recorded_at, duration=duration))
 
     def _scan(self, path: str, selection: Selection) -> list[CutUnit]:
         """Return where the file can be cut; nothing where its packets cannot be copied."""

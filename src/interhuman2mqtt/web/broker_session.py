@@ -32,7 +32,7 @@ class _Saved(Struct, frozen=True):
 
 
 class BrokerSession:
-    """What was left by the process before, and what is left to the next.
+    """State that was left by the process before, and is left to the next.
 
     Args:
         folder: Of the page's state. Blocks; raises OSError where nothing can be written there.

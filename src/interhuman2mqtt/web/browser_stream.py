@@ -23,7 +23,7 @@ WRITE_S = 10.0
 
 
 class StreamHello(Struct, frozen=True):
-    """What the daemon says first."""
+    """First message of the daemon."""
 
     buffer: float
 

@@ -30,7 +30,7 @@ class ChunkId(NamedTuple):
 
 
 class Taken(NamedTuple):
-    """What was taken of a recorder."""
+    """Chunks that were taken of a recorder."""
 
     next: int
     """The chunk that is due."""

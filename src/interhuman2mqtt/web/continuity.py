@@ -33,7 +33,7 @@ class SavedCamera(Struct, frozen=True):
 
 
 class SavedContinuity(Struct, frozen=True):
-    """What the next process needs in order to go on where this one ended."""
+    """State that the next process needs in order to go on where this one ended."""
 
     since: float
     lost_at: float

@@ -21,7 +21,7 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 class ExportRow(NamedTuple):
-    """What was seen of a camera, or not.
+    """Row about a camera: seen, or not known.
 
     `kind` is `signal` (`what` is its type), `engagement` (its level, `no_level` until there is one), `quality`, `gap`
     (its reason) or `not_known`. Those of engagement, gaps and what is not known follow on one another without a hole.

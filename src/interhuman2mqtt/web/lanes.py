@@ -10,7 +10,7 @@ from interhuman2mqtt.web.timeline import Span, Stretch
 
 
 class Lanes(NamedTuple):
-    """What was analysed of a range, and how engaged people were."""
+    """Analysed parts of a range, and how engaged people were."""
 
     analysed: list[Stretch]
     engagement: list[Stretch]

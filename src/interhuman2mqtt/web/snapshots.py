@@ -71,7 +71,7 @@ class Snapshots:
 
 
 class _Waiting:
-    """What came of one request so far.
+    """Answers to one request so far.
 
     Args:
         topic: Of the picture.

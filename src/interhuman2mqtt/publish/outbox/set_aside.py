@@ -19,8 +19,8 @@ from interhuman2mqtt.runtime.format_versions import SetAside
 from interhuman2mqtt.runtime.state_dir import quarantine
 
 
-class TakenIn(NamedTuple):
-    """What came of the files that were set aside."""
+class RestoredFiles(NamedTuple):
+    """Outcome for the files that were set aside."""
 
     found: Found
     """All that the store holds by now."""
@@ -30,7 +30,7 @@ class TakenIn(NamedTuple):
     """Why others were not, a sentence each: they are left for the next start."""
 
 
-def take_in(store: Store, found: Found, now: datetime) -> TakenIn:
+def take_in(store: Store, found: Found, now: datetime) -> RestoredFiles:
     """Bring what was set aside of an open store into it. Blocks; raises StoreError where the store fails itself."""
     names, troubles = [], []
     with translated(store.path):
@@ -45,7 +45,7 @@ def take_in(store: Store, found: Found, now: datetime) -> TakenIn:
         names.append(file.path.name)
         with translated(file.path):
             _dispose(file, now, is_whole=not earlier.unreadable)
-    return TakenIn(found, names, troubles)
+    return RestoredFiles(found, names, troubles)
 
 
 def _write(store: Store, found: Found, earlier: Found) -> Found:
