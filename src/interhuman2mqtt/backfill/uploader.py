@@ -15,6 +15,7 @@ import trio
 
 from interhuman2mqtt.backfill.filled import clock_of, filled_events
 from interhuman2mqtt.backfill.segment import Segment, span
+from interhuman2mqtt.backfill.segment_upload import LivePath, SegmentUpload, disk_failed
 from interhuman2mqtt.backfill.spool import BackfillCounters, CameraSpool
 from interhuman2mqtt.backfill.store import JobState, UploadJob
 from interhuman2mqtt.config import CameraConfig
@@ -27,24 +28,12 @@ from interhuman2mqtt.upload.client import Submission, UploadClient
 from interhuman2mqtt.upload.late_events import LateOrigin, late_events
 from interhuman2mqtt.upload.result import Analysis, JobStatus
 
-ANSWER_S = 10.0
-"""Seconds that are left to the answer to a whole upload when the daemon stops."""
 FAILURES_MAX = 3
 """Jobs of one segment that may fail, before it is given up: it keeps all others waiting."""
 SAFE_S = 600.0
 """Seconds for which events may wait for the disk or the broker before their segment is processed once more."""
 
 log = structlog.get_logger(__name__)
-
-
-class LivePath(Protocol):
-    """Knows how the live session of the camera is."""
-
-    async def wait_well(self) -> None:
-        """Wait until it may stream, streams, and has done so without trouble for a while."""
-
-    async def wait_unwell(self) -> str:
-        """Wait until one of that is not so, and return which."""
 
 
 class BudgetCharger(Protocol):
@@ -99,7 +88,7 @@ class Uploader:
         try:
             await self._run()
         except OSError as error:
-            raise _disk_failed(error) from error
+            raise disk_failed(error) from error
         health.made_progress()
         return True
 
@@ -139,7 +128,8 @@ class Uploader:
         await self._charge(segment)
         client, version = self._around.new_client()
         job = UploadJob(segment.path.name, str(uuid4()), JobState.SUBMITTING)
-        match await self._submit(segment, job, client, version):
+        upload = SegmentUpload(self._spool, self._around.live, client, version)
+        match await upload.run(segment, job, self._submission(job)):
             case result.Job() as found:
                 await self._resume(segment, UploadJob(job.segment, job.request, JobState.SUBMITTED, found.id))
             case Analysis() as analysis:
@@ -159,12 +149,9 @@ class Uploader:
         await budgets.charge(camera, segment.seconds)
         self._charged = segment.path.name
 
-    async def _submit(
-        self, segment: Segment, job: UploadJob, client: UploadClient, version: int
-    ) -> result.Job | Analysis | Outage | None:
-        """Send a segment; the live path's trouble cuts it off (None), but not once the cloud may have all of it."""
-        camera, scope, is_whole = self._camera, trio.CancelScope(), False
-        submission = Submission(
+    def _submission(self, job: UploadJob) -> Submission:
+        camera = self._camera
+        return Submission(
             filename="segment.mp4",
             model=camera.model,
             include=("signals", *camera.include),
@@ -172,48 +159,6 @@ class Uploader:
             request_id=job.request,
             rate=camera.backfill_rate,
         )
-
-        async def before_end() -> None:
-            nonlocal is_whole
-            scope.shield = is_whole = True
-            try:
-                await self._spool.set_job(job)
-            except OSError as error:
-                raise _disk_failed(error) from error
-
-        async def send() -> result.Job | Analysis:
-            if version == 1:
-                return await client.analyze_v1(segment.path, submission, before_end)
-            found = await client.submit(segment.path, submission, before_end)
-            try:
-                await self._spool.set_job(UploadJob(job.segment, job.request, JobState.SUBMITTED, found.id))
-            except OSError as error:
-                log.warning("a job is not on record: a crash would lose it", job=found.id, detail=error.strerror)
-            return found
-
-        async def cut_off() -> None:
-            await self._around.live.wait_unwell()
-            if not is_whole:
-                scope.cancel()
-
-        async def hurry() -> None:
-            try:
-                await trio.sleep_forever()
-            finally:
-                patience_s = 0.0 if self._spool.is_forgotten else ANSWER_S
-                scope.deadline = min(scope.deadline, trio.current_time() + patience_s)
-
-        outcome: result.Job | Analysis | Outage | None = None
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(cut_off)
-            nursery.start_soon(hurry)
-            with scope:
-                try:
-                    outcome = await send()
-                except Outage as outage:
-                    outcome = outage
-            nursery.cancel_scope.cancel()
-        return outcome
 
     async def _fail(self, segment: Segment, outage: Outage) -> None:
         """Handle a refusal: of this segment for good, or of anything for now."""
@@ -282,7 +227,3 @@ class Uploader:
         log.warning(
             "the cloud rejects a segment", camera=self._camera.id, seconds=segment.seconds, detail=outage.detail
         )
-
-
-def _disk_failed(error: OSError) -> Outage:
-    return Outage(Reason.DISK_FAILED, f"{error.filename or 'the spool'}: {error.strerror}")

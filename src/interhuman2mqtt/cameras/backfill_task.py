@@ -32,7 +32,7 @@ log = structlog.get_logger(__name__)
 
 
 class LiveSession:
-    """Looks at how the live path of a camera is (`uploader.LivePath`)."""
+    """Looks at how the live path of a camera is (`segment_upload.LivePath`)."""
 
     # The live path is looked at, and not asked to report: what is uploaded must stop whatever is wrong, also where
     # nothing is said. Only a pause does not wait for the next look.
