@@ -92,7 +92,8 @@ _remedies: Mapping[Reason, str] = {
     Reason.CAMERA_ERROR: "restart the camera, or name another stream of it; its own log may say more",
     Reason.UNSUPPORTED: 'change what the sentence names; with "auto", video, audio and format take what they can',
     Reason.INVALID_MEDIA: "try another stream of the camera (H.264, a key frame each second), or restart the camera",
-    Reason.OPEN_TIMEOUT: 'try transport = "udp" or "tcp", whichever it is not now, or restart the camera',
+    Reason.OPEN_TIMEOUT: "restart the camera, or unplug it and plug it in again; "
+    'over RTSP try transport = "udp" or "tcp", whichever it is not now',
     Reason.STALLED: "restart the camera; unplug a USB device and plug it in again",
     Reason.VIDEO_STALLED: "restart the camera",
     Reason.AUDIO_STALLED: 'restart the camera, or set audio = "silence"',
