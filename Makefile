@@ -11,6 +11,8 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 # Most tests wait for processes, so there are more of them at a time than cores.
 JOBS ?= 7
 SPREAD := -n $(JOBS) --dist load --maxschedchunk 1
+# What fails is run once more, for at most three tests: who passes then is listed with its traceback, and is to be mended.
+RERUN := --reruns 1 --max-suite-reruns 3 --rerun-show-tracebacks
 # Of the box: which Debian.
 REL ?= 12
 # Of the package.
@@ -40,12 +42,12 @@ demo: $(if $(wildcard $(STAMP)),$(STAMP),.venv/demo)  ## broker, cloud and a cam
 	@$(BIN)/interhuman2mqtt demo $(ARGS)
 
 test: packages bytecode lint lowest  ## lint, then all tests
-	@$(BIN)/python -m pytest $(SPREAD) $(ARGS)
+	@$(BIN)/python -m pytest $(SPREAD) $(RERUN) $(ARGS)
 
 # Not a part of `test`: to trace every process of the suite is 60 % more CPU.
 coverage: packages bytecode $(STAMP)  ## all tests, with the branches of every process measured: at least 95 %
 	@$(BIN)/coverage erase
-	@$(BIN)/coverage run -m pytest $(SPREAD) $(ARGS)
+	@$(BIN)/coverage run -m pytest $(SPREAD) $(RERUN) $(ARGS)
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report
 

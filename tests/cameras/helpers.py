@@ -28,6 +28,7 @@ from interhuman2mqtt.runtime.watchdog import Heartbeats
 from interhuman2mqtt.simulator.server import serve
 from interhuman2mqtt.simulator.settings import Pace, Settings
 from interhuman2mqtt.supervisor import BackoffPolicy
+from support.processes import captures
 
 QUICK = Pace(window=2.0, stride=1.0, cadence=2.0)
 AT_ONCE = BackoffPolicy(
@@ -130,9 +131,7 @@ def a_context(url: str, published: RecordingPublisher, **changes: Any) -> Camera
 
 def workers() -> set[int]:
     """The processes that this one has started and that still run."""
-    children = Path(f"/proc/{os.getpid()}/task").glob("*/children")
-    found = {int(pid) for file in children for pid in file.read_text().split()}
-    return {pid for pid in found if b"interhuman2mqtt.capture" in Path(f"/proc/{pid}/cmdline").read_bytes()}
+    return set(captures(os.getpid()))
 
 
 @asynccontextmanager

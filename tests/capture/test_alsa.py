@@ -12,7 +12,6 @@ import trio
 
 from capture.material import SMALL, a_command, numbers
 from capture.workers import PATIENT, film, pull, working
-from interhuman2mqtt.cameras.worker import start_worker
 from interhuman2mqtt.capture import bundled_libraries
 from interhuman2mqtt.capture.alsa import HardwareAddress, Roots, explain_refusal, find_fault, parse_name
 from interhuman2mqtt.errors import Outage, Reason, Refused
@@ -70,7 +69,7 @@ async def test_the_capture_process_is_told_where_to_look(monkeypatch: pytest.Mon
     """Whichever command starts it; a value of the user's goes through the filter of its environment."""
     monkeypatch.setenv("ALSA_CONFIG_PATH", "/etc/own.conf")
     monkeypatch.delenv("ALSA_PLUGIN_DIR", raising=False)
-    async with start_worker(a_command()) as worker:
+    async with working(a_command(SMALL.path())) as worker:
         said = (await trio.Path(f"/proc/{worker.pid}/environ").read_text()).split("\0")
     assert "ALSA_CONFIG_PATH=/etc/own.conf" in said
     assert {line.partition("=")[0] for line in said} >= set(bundled_libraries.environment({}))

@@ -16,7 +16,7 @@ import tomli_w
 import trio
 
 from support.mosquitto import Broker, Subscriber, Tls, mosquitto, subscribed
-from support.processes import ChildProcess, ProcessEnded, start_process
+from support.processes import ChildProcess, ProcessEnded, captures, start_process
 
 QUICK = ("--window", "2", "--stride", "1", "--cadence", "2")
 """An analysis that says all that it can say within two seconds of media."""
@@ -184,7 +184,7 @@ class Box:
 
     def workers(self) -> dict[int, str]:
         """The capture processes that are children of it, by their ids, with the command line."""
-        return {pid: line for pid, line in processes().items() if parent(pid) == self.pid and ".capture" in line}
+        return captures(self.pid)
 
 
 @asynccontextmanager
@@ -298,23 +298,3 @@ async def run_peers(
         subscriber = await stack.enter_async_context(subscribed(broker, ca_file=ca_file, as_published=True))
         simulated = await stack.enter_async_context(cloud(folder / "cloud", *QUICK, *certificate, *options))
         yield Peers(folder, broker, simulated, subscriber, ca_file)
-
-
-def processes() -> dict[int, str]:
-    """The command lines of all processes by their ids."""
-    found = {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdecimal():
-            try:
-                found[int(entry.name)] = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-            except OSError:  # it has just ended
-                continue
-    return found
-
-
-def parent(pid: int) -> int | None:
-    """The process that started another one; None where that has ended."""
-    try:
-        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-    except OSError:
-        return None

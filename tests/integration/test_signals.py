@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 import trio
 
-from integration.helpers import QUICK, Json, Peers, box, cloud, configuration, processes, run_peers
+from integration.helpers import QUICK, Json, Peers, box, cloud, configuration, run_peers
 from integration.notify_socket import notify_socket
 from support.clips import Clip
 from support.mosquitto import Broker, subscribed
+from support.processes import processes
 
 FILE = {"source": f"file:{Clip().path()}"}
 GONE_S = 3.0

@@ -139,3 +139,18 @@ def children(pid: int) -> list[int]:
             if int(stat.read_text().rpartition(")")[2].split()[1]) == pid:
                 found.append(int(stat.parent.name))
     return found
+
+
+def processes() -> dict[int, str]:
+    """The command lines of all processes by their ids."""
+    found = {}
+    for line in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):  # it ended meanwhile
+            found[int(line.parent.name)] = line.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+    return found
+
+
+def captures(pid: int) -> dict[int, str]:
+    """The command lines of the capture processes that a process has started, by their ids."""
+    ours = set(children(pid))
+    return {found: line for found, line in processes().items() if found in ours and "interhuman2mqtt.capture" in line}
