@@ -66,6 +66,29 @@ def test_event(payload: bytes, kind: str, text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("payload", "text"),
+    [
+        (
+            event("signal.detected", {"signal_type": "stress", "probability": "high"}, start_at="2026-11-20T08:00:00Z"),
+            "stress begins, probability high",
+        ),
+        (
+            event(
+                "coverage.filled", {"seconds": 29.96, "reason": "cloud_unreachable"}, start_at="2026-11-20T08:00:00Z"
+            ),
+            "30.0 s of a gap were analysed after all: cloud_unreachable",
+        ),
+    ],
+)
+def test_what_comes_late_says_so(payload: bytes, text: str) -> None:
+    """An event of a recording says that it is late, and of when it is, first of all."""
+    shown = line(Place("demo", "front", "late/x"), payload)
+    assert shown is not None
+    when = datetime(2026, 11, 20, 8, tzinfo=UTC).astimezone()
+    assert shown.text == f"late, of {when:%Y-%m-%d %H:%M:%S}: {text}"
+
+
+@pytest.mark.parametrize(
     ("state", "reason", "detail", "text"),
     [
         ("streaming", None, None, "streaming - h264 (copied)"),

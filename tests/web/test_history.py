@@ -11,9 +11,11 @@ from interhuman2mqtt.web import history as history_module
 from interhuman2mqtt.web.export import rows
 from interhuman2mqtt.web.history import NAME, History, NewerHistoryError
 from interhuman2mqtt.web.history_schema import VERSION
+from interhuman2mqtt.web.recent import RecentHours
 from interhuman2mqtt.web.rows import (
     CameraKey,
     EngagementRow,
+    FilledRow,
     GapRow,
     HoleRow,
     QualityRow,
@@ -114,6 +116,32 @@ def test_a_camera_is_forgotten(tmp_path: Path) -> None:
         ("engagement", 12.0),
     ]
     assert history.forget(CameraKey("x", "y"), 0, 99) == 0
+
+
+def test_what_fills_a_gap_is_kept_and_forgotten(tmp_path: Path) -> None:
+    """It is drawn as filled after a restart too, and is a gap again once what was found in it is forgotten."""
+    history = History(tmp_path / "history.sqlite")
+    history.write([GapRow(FRONT, 0, 60, "cloud_unreachable"), FilledRow(FRONT, 0, 30), FilledRow(FRONT, 30, 50)])
+    history.close()
+    history = History(tmp_path / "history.sqlite")
+    recent = RecentHours()
+    recent.load(history, 100)
+    assert [row.kind for row in rows(history, FRONT, (0, 60))] == ["filled", "gap"]
+    assert [stretch.kind for stretch in recent.ribbon(FRONT, (0, 60))] == ["filled", "gap"]
+    history.forget(FRONT, 0, 40)
+    assert [(row.kind, row.end) for row in rows(history, FRONT, (0, 60))] == [("gap", 60)]
+
+
+def test_a_history_of_before_is_taken_in(tmp_path: Path) -> None:
+    """A file of a version that knew of no fillings gives what it has."""
+    older = History(tmp_path / "older.sqlite")
+    older.write([a_signal(1, 2)])
+    older.close()
+    with sqlite3.connect(tmp_path / "older.sqlite") as db:
+        db.execute("DROP TABLE filled")
+    history = History(tmp_path / "history.sqlite")
+    history.take_in(tmp_path / "older.sqlite")
+    assert len(history.spans("signal", FRONT, 0, 99)) == 1
 
 
 def test_what_is_forgotten_is_not_in_the_file(tmp_path: Path) -> None:

@@ -44,8 +44,8 @@ async def test_what_boxes_publish_is_shown(tmp_path: Path) -> None:
         assert (camera["state"], camera["engagement"], camera["signals"]) == ("streaming", "engaged", ["stress"])
         assert not camera["needs_somebody"]
         lanes = await page.wait(CAMERA_PATH, lambda lanes: lanes["signals"] and lanes["quality"])
-        [[start, end, probability, rationale]] = lanes["signals"]["stress"]
-        assert (end, probability, rationale) == (None, "high", None)  # [web] rationale is false
+        [[start, end, probability, rationale, is_late]] = lanes["signals"]["stress"]
+        assert (end, probability, rationale, is_late) == (None, "high", None, False)  # [web] rationale is false
         assert lanes["from"] < start < lanes["to"]
         assert lanes["quality"][-1][1:3] == [61.0, 60.0]
         assert [part[2] for part in lanes["engagement"]][-1] == "engaged"

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from interhuman2mqtt.web.timeline import (
     ANALYSED,
+    FILLED,
     GAP,
     NO_LEVEL,
     NOT_KNOWN,
@@ -33,6 +34,17 @@ def test_gaps_and_what_is_not_known_are_cut_out() -> None:
         Stretch(40, 50, GAP, "paused"),
         Stretch(50, 80, ANALYSED),
         Stretch(80, 100, GAP, "offline"),
+    ]
+
+
+def test_a_gap_that_was_filled_is_no_gap() -> None:
+    """What of a gap was analysed after all is filled, whether or not the page listened then; nothing else changes."""
+    lane = analysed((0, 100), [(0, 60)], [], [(40, 90, "cloud_unreachable")], [(35, 50), (50, 70), (95, 99)])
+    assert lane == [
+        Stretch(0, 40, ANALYSED),
+        Stretch(40, 70, FILLED),
+        Stretch(70, 90, GAP, "cloud_unreachable"),
+        Stretch(90, 100, NOT_KNOWN),
     ]
 
 

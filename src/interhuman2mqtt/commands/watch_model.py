@@ -12,7 +12,10 @@ import msgspec
 from msgspec import Struct
 
 BRIDGE = "bridge"
-BELOW = ("+/bridge/state", "+/bridge/info", "+/bridge/health", "+/+/status", "+/+/state/+", "+/+/event/+")
+BELOW = (
+    *("+/bridge/state", "+/bridge/info", "+/bridge/health"),
+    *("+/+/status", "+/+/state/+", "+/+/event/+", "+/+/late/+"),
+)
 
 
 class Place(NamedTuple):
@@ -22,7 +25,7 @@ class Place(NamedTuple):
     camera: str
     """`bridge` where it is about the box itself."""
     about: str
-    """`status`, `state/signals`, `event/error` ..."""
+    """`status`, `state/signals`, `event/error`, `late/signal.detected` ..."""
 
 
 def filters(base: str) -> list[str]:
@@ -115,7 +118,7 @@ class Quality(Struct, frozen=True):
 
 
 class Event(Struct, frozen=True):
-    """`<camera>/event/<type>`."""
+    """`<camera>/event/<type>`, or `<camera>/late/<type>`."""
 
     type: str
     received_at: datetime

@@ -33,7 +33,7 @@ def line(place: Place, payload: bytes) -> Line | None:
         return _bridge(place, read(payload, BridgeState))
     if place.about == "status":
         return _status(place, read(payload, Status))
-    if place.about.startswith("event/"):
+    if place.about.startswith(("event/", "late/")):
         return _event(place, read(payload, Event))
     return None
 
@@ -61,7 +61,14 @@ def _event(place: Place, event: Event | None) -> Line | None:
     if event is None:
         return None
     kind, _, change = event.type.partition(".")
-    return _line(place, event.received_at, _KINDS.get(kind, kind), _SAY.get(kind, _anything)(change, event))
+    text = _SAY.get(kind, _anything)(change, event)
+    if place.about.startswith("late/"):  # what it is about is over, and may be of another day
+        text = f"late, of {_local(event.start_at)}: {text}"
+    return _line(place, event.received_at, _KINDS.get(kind, kind), text)
+
+
+def _local(at: datetime | None) -> str:
+    return f"{at.astimezone():%Y-%m-%d %H:%M:%S}" if at is not None else "an unknown time"
 
 
 def _line(place: Place, at: datetime, kind: str, text: str) -> Line:
@@ -105,6 +112,8 @@ def _coverage(change: str, event: Event) -> str:
         return f"gap of {seconds:.1f} s: {reason}"
     if change == "gap" and seconds is None:
         return f"gap of unknown length: {reason}"
+    if change == "filled" and isinstance(seconds, int | float):
+        return f"{seconds:.1f} s of a gap were analysed after all: {reason}"
     return _anything(change, event)
 
 

@@ -21,7 +21,7 @@ from interhuman2mqtt.web.fortnight import Fortnight
 from interhuman2mqtt.web.http import Handler, RequestError, answer_asset, answer_error, file_handler, read_json
 from interhuman2mqtt.web.lanes import read_lanes
 from interhuman2mqtt.web.page import Page
-from interhuman2mqtt.web.rows import SCORES, CameraKey
+from interhuman2mqtt.web.rows import LATE, SCORES, CameraKey
 
 SPAN_MAX_S = 32 * 86400.0
 """The longest range of one camera that is drawn."""
@@ -140,8 +140,8 @@ class App:
             )
         )
         lanes: dict[str, list[list[Any]]] = {}
-        for _, kind, start, end, probability, rationale in signals:
-            lanes.setdefault(kind, []).append([start, end, probability, rationale])
+        for name, kind, start, end, probability, rationale in signals:
+            lanes.setdefault(kind, []).append([start, end, probability, rationale, name.startswith(LATE)])
         within = [(row[0], row[1:]) for row in points if span[0] <= row[0] < span[1]]
         return JSONResponse(
             {

@@ -9,7 +9,7 @@ from typing import NamedTuple, TextIO
 from interhuman2mqtt.web.history import History
 from interhuman2mqtt.web.lanes import read_lanes
 from interhuman2mqtt.web.rows import SCORES, CameraKey
-from interhuman2mqtt.web.timeline import GAP, NOT_KNOWN, Span
+from interhuman2mqtt.web.timeline import SILENT, Span
 
 COLUMNS = (
     *("box", "camera", "kind", "what", "start_utc", "end_utc", "start_local", "end_local", "seconds", "probability"),
@@ -24,7 +24,8 @@ class ExportRow(NamedTuple):
     """Row about a camera: seen, or not known.
 
     `kind` is `signal` (`what` is its type), `engagement` (its level, `no_level` until there is one), `quality`, `gap`
-    (its reason) or `not_known`. Those of engagement, gaps and what is not known follow on one another without a hole.
+    (its reason), `filled` (a gap that was analysed after all) or `not_known`. Those of engagement, gaps and what is not
+    known follow on one another without a hole.
     """
 
     camera: CameraKey
@@ -51,7 +52,7 @@ def _moment(row: ExportRow) -> float:
 
 def _lane(history: History, camera: CameraKey, span: Span) -> Iterator[ExportRow]:
     for start, end, kind, reason in read_lanes(history, camera, span).engagement:
-        if kind in {GAP, NOT_KNOWN}:
+        if kind in SILENT:
             yield ExportRow(camera, kind, reason, start, end)
         else:
             yield ExportRow(camera, "engagement", kind, start, end)

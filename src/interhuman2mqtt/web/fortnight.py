@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from datetime import date, datetime, timedelta, tzinfo
 from typing import NamedTuple
 
-from interhuman2mqtt.web.timeline import GAP, NOT_KNOWN, Span, Stretch
+from interhuman2mqtt.web.timeline import SILENT, Span, Stretch
 
 HOUR_S = 3600.0
 ENGAGED = "engaged"
@@ -47,7 +47,7 @@ class Fortnight:
         """Add a camera, by its lane of engagement."""
         self._cameras += 1
         for stretch in lane:
-            if stretch.kind in {GAP, NOT_KNOWN}:
+            if stretch.kind in SILENT:
                 continue
             index = max(0, bisect_right(self._starts, stretch.start) - 1)
             while index < len(self._hours) and self._hours[index].start < stretch.end:

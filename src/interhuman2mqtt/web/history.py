@@ -10,10 +10,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from interhuman2mqtt.web.history_schema import OF_PEOPLE, POINTS, PRAGMAS, SCHEMA, SPANS, VERSION
+from interhuman2mqtt.web.history_schema import ADDED, OF_PEOPLE, POINTS, PRAGMAS, SCHEMA, SPANS, VERSION
 from interhuman2mqtt.web.rows import (
     CameraKey,
     EngagementRow,
+    FilledRow,
     GapRow,
     HoleRow,
     QualityRow,
@@ -94,6 +95,7 @@ class History:
         self._db.executescript(PRAGMAS)
         if version == 0:
             self._db.executescript(SCHEMA)
+        self._db.executescript(ADDED)
 
     def close(self) -> None:
         """Close the file, once nobody uses it; one that hangs is left to the end of the process."""
@@ -123,6 +125,8 @@ class History:
         self._ids = self._read_ids()
 
     def _take_in(self, table: str) -> None:
+        if not self._db.execute("SELECT 1 FROM other.sqlite_master WHERE name = ?", (table,)).fetchone():
+            return  # an older version wrote it
         columns = [f"theirs.{row[1]}" for row in self._db.execute(f"PRAGMA table_info({table})")][1:]
         self._db.execute(
             f"INSERT OR IGNORE INTO {table} SELECT ours.id, {', '.join(columns)} FROM other.{table} AS theirs"  # noqa: S608
@@ -160,6 +164,8 @@ class History:
                 self._replace("quality", camera, (at, *scores))
             case GapRow():
                 self._replace("gap", row.camera, row[1:])
+            case FilledRow():
+                self._replace("filled", row.camera, row[1:])
             case StatusRow():
                 self._replace("status", row.camera, row[1:])
             case HoleRow(camera, start, end) if end > start:
@@ -219,8 +225,9 @@ class History:
             return 0
         number, (oldest, newest) = self._ids[camera], self.bounds()
         self._db.execute("BEGIN IMMEDIATE")
-        query = "DELETE FROM signal WHERE camera = ? AND start < ? AND (end IS NULL OR end > ?)"
-        count = self._db.execute(query, (number, end, start)).rowcount
+        within = "WHERE camera = ? AND start < ? AND (end IS NULL OR end > ?)"
+        count = self._db.execute(f"DELETE FROM signal {within}", (number, end, start)).rowcount  # noqa: S608
+        self._db.execute(f"DELETE FROM filled {within}", (number, end, start))  # noqa: S608 - it is a gap again
         for table, at in POINTS.items():
             query = f"DELETE FROM {table} WHERE camera = ? AND {at} >= ? AND {at} <= ?"  # noqa: S608
             count += self._db.execute(query, (number, start, end)).rowcount if table in OF_PEOPLE else 0

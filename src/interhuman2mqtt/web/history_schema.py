@@ -19,6 +19,11 @@ CREATE TABLE hole (camera INTEGER NOT NULL, start REAL NOT NULL, end REAL NOT NU
     PRIMARY KEY (camera, start)) WITHOUT ROWID;
 PRAGMA user_version = {VERSION};
 """
+ADDED = """
+CREATE TABLE IF NOT EXISTS filled (camera INTEGER NOT NULL, start REAL NOT NULL, end REAL NOT NULL,
+    PRIMARY KEY (camera, start)) WITHOUT ROWID;
+"""
+"""Tables that versions before do not know, and do without: they need no other format."""
 PRAGMAS = """
 PRAGMA secure_delete = ON;
 PRAGMA auto_vacuum = INCREMENTAL;
@@ -27,7 +32,7 @@ PRAGMA synchronous = NORMAL;
 """
 OF_PEOPLE = ("signal", "engagement", "quality")
 """Tables of a camera that say something of people."""
-SPANS = ("signal", "gap", "hole")
+SPANS = ("signal", "gap", "hole", "filled")
 """Tables of a camera whose rows have a start and an end."""
 POINTS = {"engagement": "start", "quality": "at", "status": "at"}
 """Tables of a camera whose rows hold from a moment on, and the name of that."""

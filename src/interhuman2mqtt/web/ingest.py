@@ -11,9 +11,11 @@ import msgspec
 from msgspec import Struct
 
 from interhuman2mqtt.web.rows import (
+    LATE,
     SCORES,
     CameraKey,
     EngagementRow,
+    FilledRow,
     GapRow,
     QualityRow,
     Row,
@@ -82,6 +84,8 @@ class Ingest:
         self._rationale = rationale
         self._active: dict[tuple[CameraKey, str], SignalRow] = {(row.camera, row.key): row for row in signals}
         self._open_gaps: dict[CameraKey, GapRow] = {row.camera: row for row in gaps}
+        self._late: dict[tuple[CameraKey, str], SignalRow] = {}
+        """Signals of recordings whose end is the next that is said of them: none of them lasts until now."""
         self.malformed = 0
 
     def event(self, camera: CameraKey, payload: bytes) -> tuple[EventMessage | None, list[Row]]:
@@ -89,6 +93,21 @@ class Ingest:
         if (event := self._decode(payload, EventMessage)) is None:
             return None, []
         return event, list(self._rows(camera, event))
+
+    def late_event(self, camera: CameraKey, payload: bytes) -> list[Row]:
+        """Return the rows that an event of `<camera>/late/<type>` makes: signals, once they are whole, and fillings."""
+        if (event := self._decode(payload, EventMessage)) is None or event.start_at is None:
+            return []
+        start, kind = event.start_at.timestamp(), event.data.get("signal_type")
+        end = event.end_at.timestamp() if event.end_at is not None else None
+        if event.type == "coverage.filled" and end is not None:
+            return [FilledRow(camera, start, end)]
+        if event.type == "signal.detected" and isinstance(kind, str):
+            self._late[camera, kind[:64]] = self._signal_row(camera, f"{LATE}{event.session}", event, start, None)
+        elif event.type == "signal.ended" and isinstance(kind, str) and end is not None:
+            row = self._late.pop((camera, kind[:64]), None)
+            return [row._replace(end=end)] if row is not None and row.start == start <= end else []
+        return []
 
     def status(self, camera: CameraKey, payload: bytes) -> tuple[StatusMessage | None, list[Row]]:
         """Return a status, and the rows that it makes; None where it is none, or was cleared."""
@@ -146,18 +165,25 @@ class Ingest:
             if known is not None:
                 yield known._replace(end=max(known.start, over))
             return
-        row = SignalRow(
+        start = known.start if known is not None and event.type == "signal.updated" else at
+        row = self._signal_row(camera, str(event.session), event, start, end)
+        if end is None:
+            self._active[camera, key] = row
+        yield row
+
+    def _signal_row(
+        self, camera: CameraKey, scope: str, event: EventMessage, start: float, end: float | None
+    ) -> SignalRow:
+        kind = str(event.data["signal_type"])[:64]
+        return SignalRow(
             camera=camera,
-            key=key,
-            type=kind[:64],
-            start=known.start if known is not None and event.type == "signal.updated" else at,
+            key=f"{scope}/{kind}",
+            type=kind,
+            start=start,
             end=end,
             probability=_text(event.data.get("probability")),
             rationale=_text(event.data.get("rationale")) if self._rationale else None,
         )
-        if end is None:
-            self._active[camera, key] = row
-        yield row
 
     def _decode(self, payload: bytes, type_: type[Any]) -> Any:
         try:

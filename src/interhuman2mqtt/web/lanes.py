@@ -30,5 +30,6 @@ def read_lanes(history: History, camera: CameraKey, span: Span, live: Sequence[S
     whole = (min([span[0], *(at for at, _ in changes[:1])]), span[1])
     holes = ((low, high) for low, high in history.spans("hole", camera, *whole))
     gaps = ((low, high, reason) for low, high, reason in history.spans("gap", camera, *whole))
-    lane = timeline.analysed(whole, [*history.received(*whole), *live], holes, gaps)
+    filled = ((low, high) for low, high in history.spans("filled", camera, *whole))
+    lane = timeline.analysed(whole, [*history.received(*whole), *live], holes, gaps, filled)
     return Lanes(timeline.clip(lane, span), timeline.clip(timeline.engagement(lane, changes), span))

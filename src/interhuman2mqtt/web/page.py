@@ -184,6 +184,8 @@ class Page:
             if event is not None and (number := event.scope_and_number) is not None:
                 at = min(event.received_at.timestamp(), self._clock())
                 self._note(self._continuity.event(key, *number, at))
+        elif where.about.startswith("late/") and not retained:
+            self._note(self._ingest.late_event(key, payload))
         elif where.about == "status":
             self._note(self._ingest.status(key, payload)[1])
         elif where.about == "state/signals" and retained:

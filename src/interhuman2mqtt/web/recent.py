@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import NamedTuple, TypeVar
 
 from interhuman2mqtt.web.history import History
-from interhuman2mqtt.web.rows import CameraKey, EngagementRow, GapRow, HoleRow, ReceivedRow, Row
+from interhuman2mqtt.web.rows import CameraKey, EngagementRow, FilledRow, GapRow, HoleRow, ReceivedRow, Row
 from interhuman2mqtt.web.timeline import Stretch, analysed, clip, engagement
 
 Value = TypeVar("Value")
@@ -17,6 +17,7 @@ class _Camera(NamedTuple):
     changes: dict[float, str]
     gaps: dict[float, GapRow]
     holes: dict[float, float]
+    filled: dict[float, float]
 
 
 class RecentHours:
@@ -36,6 +37,8 @@ class RecentHours:
                     _bounded(self._of(camera).changes)[start] = state
                 case GapRow(camera, start):
                     _bounded(self._of(camera).gaps)[start] = row
+                case FilledRow(camera, start, end):
+                    _bounded(self._of(camera).filled)[start] = end
                 case HoleRow(camera, start, end):
                     _bounded(self._of(camera).holes)[start] = end
 
@@ -47,6 +50,7 @@ class RecentHours:
             self.add(EngagementRow(camera, *row) for row in history.points("engagement", camera, start, now))
             self.add(GapRow(camera, *row) for row in history.spans("gap", camera, start, now))
             self.add(HoleRow(camera, *row) for row in history.spans("hole", camera, start, now))
+            self.add(FilledRow(camera, *row) for row in history.spans("filled", camera, start, now))
 
     def trim(self, now: float) -> None:
         """Let go of what is older than any ribbon, but for the level that still holds."""
@@ -60,8 +64,9 @@ class RecentHours:
                 over = camera.gaps.pop(start).end or before
                 for at in [at for at in camera.changes if at < over]:  # a level does not outlive a gap
                     del camera.changes[at]
-            for start in [start for start, end in camera.holes.items() if end < before]:
-                del camera.holes[start]
+            for spans in (camera.holes, camera.filled):
+                for start in [start for start, end in spans.items() if end < before]:
+                    del spans[start]
 
     def forget(self, camera: CameraKey) -> None:
         """Let go of a camera."""
@@ -74,12 +79,12 @@ class RecentHours:
         begun = [at for at, _ in changes if at <= span[0]]
         whole = (min([span[0], *begun[-1:]]), span[1])  # a level of before holds only where nothing has come between
         gaps = [(gap.start, gap.end, gap.reason) for gap in known.gaps.values()]
-        lane = analysed(whole, self._received.items(), known.holes.items(), gaps)
+        lane = analysed(whole, self._received.items(), known.holes.items(), gaps, known.filled.items())
         return clip(engagement(lane, changes), span)
 
     def _of(self, camera: CameraKey) -> _Camera:
         if camera not in self._cameras:
-            self._cameras[camera] = _Camera({}, {}, {})
+            self._cameras[camera] = _Camera({}, {}, {}, {})
         return self._cameras[camera]
 
 

@@ -6,6 +6,9 @@ SCORES = ("quality_index", "clarity", "authority", "energy", "rapport", "learnin
 """The order of the scores of a `QualityRow`, as the API names them."""
 
 
+LATE = "late/"
+
+
 class CameraKey(NamedTuple):
     """A camera of a fleet."""
 
@@ -18,7 +21,7 @@ class SignalRow(NamedTuple):
 
     camera: CameraKey
     key: str
-    """The session and the type: a session has one signal of a type at a time."""
+    """The session and the type: a session has one signal of a type at a time. Of a recording it begins with LATE."""
     type: str
     start: float
     end: float | None
@@ -53,6 +56,14 @@ class GapRow(NamedTuple):
     reason: str
 
 
+class FilledRow(NamedTuple):
+    """A part of a gap that was analysed after all, from a recording."""
+
+    camera: CameraKey
+    start: float
+    end: float
+
+
 class StatusRow(NamedTuple):
     """A camera's status when it changed."""
 
@@ -78,4 +89,4 @@ class HoleRow(NamedTuple):
     end: float
 
 
-Row = SignalRow | EngagementRow | QualityRow | GapRow | StatusRow | ReceivedRow | HoleRow
+Row = SignalRow | EngagementRow | QualityRow | GapRow | FilledRow | StatusRow | ReceivedRow | HoleRow

@@ -21,35 +21,48 @@ class Stretch(NamedTuple):
     reason: str | None = None
 
 
-ANALYSED, GAP, NOT_KNOWN, NO_LEVEL = "analysed", "gap", "not_known", "no_level"
+ANALYSED, GAP, FILLED, NOT_KNOWN, NO_LEVEL = "analysed", "gap", "filled", "not_known", "no_level"
+SILENT = frozenset({GAP, FILLED, NOT_KNOWN})
+"""Kinds of which no level of engagement is known."""
 
 
-def analysed(span: Span, received: Iterable[Span], holes: Iterable[Span], gaps: Iterable[Gap]) -> list[Stretch]:
-    """Return the lane of what was analysed: each moment is a gap, else not known, else analysed."""
+def analysed(
+    span: Span, received: Iterable[Span], holes: Iterable[Span], gaps: Iterable[Gap], filled: Iterable[Span] = ()
+) -> list[Stretch]:
+    """Return the lane of what was analysed: each moment is a gap (or one that was filled), not known, or analysed."""
     start, end = span
+    late = _merged(_clipped(filled, span))
     clipped = [(max(low, start), end if high is None else min(high, end), reason) for low, high, reason in gaps]
     gaps_within = sorted((one for one in clipped if one[0] < one[1]), key=lambda one: one[:2])
     unknown = _merged(_clipped([*_complement(span, received), *holes], span))
     edges = sorted(
-        {start, end, *(edge for one in unknown for edge in one), *(edge for one in gaps_within for edge in one[:2])}
+        {
+            *(start, end),
+            *(edge for one in (*unknown, *late) for edge in one),
+            *(edge for one in gaps_within for edge in one[:2]),
+        }
     )
-    return list(_joined(_classified(sorted(edges), unknown, gaps_within)))
+    return list(_joined(_classified(edges, unknown, gaps_within, late)))
 
 
 def _classified(
-    edges: Sequence[float], unknown: Sequence[Span], gaps: Sequence[tuple[float, float, str]]
+    edges: Sequence[float], unknown: Sequence[Span], gaps: Sequence[tuple[float, float, str]], late: Sequence[Span]
 ) -> Iterator[Stretch]:
     """Yield what is between each two edges, in one pass: a fortnight has thousands of them."""
-    holes, coming = deque(unknown), deque(gaps)
+    holes, fillings, coming = deque(unknown), deque(late), deque(gaps)
     open_gaps: list[tuple[float, float, str]] = []
     for low, high in pairwise(edges):
         while holes and holes[0][1] <= low:
             holes.popleft()
+        while fillings and fillings[0][1] <= low:
+            fillings.popleft()
         while coming and coming[0][0] <= low:
             open_gaps.append(coming.popleft())
         open_gaps = [gap for gap in open_gaps if gap[1] > low]
         # A gap is told by its box afterwards, so it is known also of a time in which nothing was received.
-        if open_gaps:
+        if open_gaps and fillings and fillings[0][0] <= low:
+            yield Stretch(low, high, FILLED)
+        elif open_gaps:
             yield Stretch(low, high, GAP, open_gaps[0][2])
         elif holes and holes[0][0] <= low:
             yield Stretch(low, high, NOT_KNOWN)

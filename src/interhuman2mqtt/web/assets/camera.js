@@ -74,7 +74,7 @@ export class CameraView {
     handle(chart, this.range, (low, high) => this.go(low, high));
     this.chart.replaceChildren(chart);
     if (focused) chart.focus();
-    const rows = Object.entries(this.data.signals).flatMap(([kind, spans]) => spans.map(([start, end, probability]) => [start, end, `${say(kind)}${probability ? `, ${say(probability)}` : ""}`]));
+    const rows = Object.entries(this.data.signals).flatMap(([kind, spans]) => spans.map(([start, end, probability, , late]) => [start, end, `${say(kind)}${probability ? `, ${say(probability)}` : ""}${late ? ` (${say("late")})` : ""}`]));
     const lanes = this.data.engagement.map(([start, end, kind, reason]) => [start, end, `${say(kind)}${reason ? `: ${reason}` : ""}`]);
     this.table.replaceChildren(this.table.firstElementChild, h("table", null, h("thead", null, h("tr", null, ["from", "to", "what"].map((name) => h("th", { scope: "col" }, say(name))))),
       h("tbody", null, [...lanes, ...rows].sort((one, other) => one[0] - other[0]).slice(0, 500).map(([start, end, what]) => h("tr", null, h("td", null, clock(start, true)), h("td", null, end === null ? say("now") : clock(end, true)), h("td", null, what))))));

@@ -14,7 +14,7 @@ function fill(node, attributes, children) {
 export const h = (name, attributes, ...children) => fill(document.createElement(name), attributes, children);
 export const s = (name, attributes, ...children) => fill(document.createElementNS(SVG, name), attributes, children);
 
-const KINDS = new Set(["engaged", "neutral", "disengaged", "no_level", "gap", "not_known", "analysed"]);
+const KINDS = new Set(["engaged", "neutral", "disengaged", "no_level", "gap", "filled", "not_known", "analysed"]);
 export const kindClass = (kind) => `k-${KINDS.has(kind) ? kind : "other"}`;
 
 /** The patterns of what was not analysed, and of what is not known; once in each document. */

@@ -40,7 +40,7 @@ function sums(summary) {
   ];
 }
 
-export function legend(kinds = ["engaged", "neutral", "disengaged", "no_level", "gap", "not_known"]) {
+export function legend(kinds = ["engaged", "neutral", "disengaged", "no_level", "gap", "filled", "not_known"]) {
   return h("ul", { class: "legend" }, kinds.map((kind) => h("li", null, s("svg", { viewBox: "0 0 14 11", "aria-hidden": "true" }, s("rect", { class: kindClass(kind), width: 14, height: 11, rx: 2 })), say(kind))));
 }
 

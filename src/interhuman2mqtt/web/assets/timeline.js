@@ -27,10 +27,10 @@ export function draw(data, width) {
     s("text", { class: "axis", x: x(at), y: 12, "text-anchor": x(at) > width - 36 ? "end" : "middle" }, (at - new Date(at * 1000).getTimezoneOffset() * 60) % 86400 === 0 ? day(at) : clock(at, to - from < 300)),
   ]);
   const bar = (part, y, high) => s("rect", { class: kindClass(part[2]), x: x(part[0]), y, width: Math.max(1, x(part[1]) - x(part[0])), height: high, "data-tip": stretchText(part) });
-  const signal = (kind, y) => data.signals[kind].map(([start, end, probability, rationale]) => s("rect", {
-    class: `p-${["low", "medium", "high"].includes(probability) ? probability : "medium"}`, x: x(start), y: y - 9, rx: 2,
+  const signal = (kind, y) => data.signals[kind].map(([start, end, probability, rationale, late]) => s("rect", {
+    class: `p-${["low", "medium", "high"].includes(probability) ? probability : "medium"}${late ? " late" : ""}`, x: x(start), y: y - 9, rx: 2,
     width: Math.max(2, x(end ?? to) - x(start)), height: 12,
-    "data-tip": `${say(kind)} ${clock(start, true)} – ${end === null ? say("now") : clock(end, true)}${probability ? `, ${say(probability)}` : ""}${rationale ? `: ${rationale}` : ""}`,
+    "data-tip": `${say(kind)}${late ? ` (${say("late")})` : ""} ${clock(start, true)} – ${end === null ? say("now") : clock(end, true)}${probability ? `, ${say(probability)}` : ""}${rationale ? `: ${rationale}` : ""}`,
   }));
   const y = (score) => lineTop + LINE - (score / 100) * LINE;
   const runs = [[]];
