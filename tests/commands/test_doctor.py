@@ -22,6 +22,7 @@ from interhuman2mqtt.commands.device_holders import CAPTURE, Holder, holders
 from interhuman2mqtt.commands.doctor_broker import check_broker
 from interhuman2mqtt.commands.doctor_checks import check_cloud, check_name
 from interhuman2mqtt.commands.doctor_report import Check, Status, remedy
+from interhuman2mqtt.commands.doctor_upload import check_uploads
 from interhuman2mqtt.config import Config, loader, secrets
 from interhuman2mqtt.errors import Outage, Reason
 from interhuman2mqtt.events import Clock
@@ -79,6 +80,7 @@ async def test_all_is_well(tmp_path: Path) -> None:
             "DNS the cloud",
             "cloud",
             "key",
+            "uploads",
             "broker",
             "broker, requests",
             "broker, publishing",
@@ -143,6 +145,28 @@ async def test_keys(
     assert key.status is status
     assert reason in key.detail
     assert what_to_do in str(key.remedy)
+
+
+@pytest.mark.parametrize(
+    ("scopes", "backfill", "status", "sentence"),
+    [
+        ("interhumanai.stream,interhumanai.upload", "1GiB", Status.OK, "for `backfill` and `analyze`"),
+        ("interhumanai.stream", "1GiB", Status.FAILED, "backfill of front: the API key lacks the scope"),
+        ("interhumanai.stream", None, Status.SKIPPED, "`analyze` would be refused"),
+    ],
+)
+async def test_whether_a_key_may_upload(
+    tmp_path: Path, api_key: str, *, scopes: str, backfill: str | None, status: Status, sentence: str
+) -> None:
+    """A key without the scope fails where a camera is to be back-filled, with what to do; no file is sent to see it."""
+    camera = FILE if backfill is None else {**FILE, "backfill": backfill}
+    async with cloud(tmp_path / "cloud", "--key", f"{KEY}={scopes}") as simulated:
+        config = configured(tmp_path, configuration(simulated.url(), "mqtt://localhost:1", {"front": camera}))
+        [check] = await check_uploads(config, None)
+        assert simulated.happened("uploaded") == []
+    assert (check.check, check.status) == ("uploads", status)
+    assert sentence in check.detail
+    assert ("interhumanai.upload" in str(check.remedy)) == (status is Status.FAILED)
 
 
 async def test_a_cloud_that_nobody_vouches_for(tmp_path: Path, api_key: str) -> None:

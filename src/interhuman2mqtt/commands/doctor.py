@@ -10,7 +10,7 @@ import trio
 from interhuman2mqtt import exit_codes
 from interhuman2mqtt.cameras.capture_task import open_command, opened_source
 from interhuman2mqtt.capture import alsa, ipc, v4l2
-from interhuman2mqtt.commands import doctor_broker, doctor_checks, restart
+from interhuman2mqtt.commands import doctor_broker, doctor_checks, doctor_upload, restart
 from interhuman2mqtt.commands.device_holders import holders
 from interhuman2mqtt.commands.doctor_report import (
     Check,
@@ -76,6 +76,7 @@ async def _check_all(config: Config, progress: Callable[[str], None]) -> list[Ch
             for who, host in doctor_checks.hosts(config, way).items()
         },
         "cloud": partial(doctor_checks.check_cloud, config, way),
+        "uploads": partial(doctor_upload.check_uploads, config, way),
         "broker": partial(doctor_broker.check_broker, config),
         **{name: partial(_alone, _check_camera, camera, cameras) for name, camera in config.cameras.items()},
     }
