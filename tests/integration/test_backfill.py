@@ -155,7 +155,7 @@ def assert_told(run: Run, killed_at: float | None = None) -> Counter[int]:
         if frame in known and killed_at is not None and killed_at - SAVE_S - 2 < at < killed_at:
             continue
         near_edge = any(abs(at - edge) < EDGE_S for span in (*gaps, *filled) for edge in span)
-        assert near_edge or is_missing == (frame not in known), (at, frame in known, gaps, filled)
+        assert near_edge or is_missing == (frame not in known), (at, frame in known, killed_at, gaps, filled)
     return known
 
 

@@ -15,6 +15,7 @@ from interhuman2mqtt.runtime.sanitize import clean, clean_lines, escape_json
 from interhuman2mqtt.upload.jobs import PartRecord, RecordingRecord
 from interhuman2mqtt.upload.late_events import Identity, level_changes
 from interhuman2mqtt.upload.result import Analysis
+from interhuman2mqtt.upload.signal_spans import signal_spans
 
 SCORES = ("clarity", "authority", "energy", "rapport", "learning")
 
@@ -97,10 +98,10 @@ def _rows(record: RecordingRecord, redacts: frozenset[str]) -> Iterator[_Row]:
         for span in level_changes(analysis, level):
             yield _Row(part.start + span.start, None, f"engagement: {span.state}")
             level = span.state
-        for signal in analysis.signals:
-            data = redacted(signal.data, redacts)
-            yield _Row(part.start + signal.start, part.start + signal.end, f"{signal.type}{_evidence(data)}")
         yield from _quality(analysis, part, redacts)
+    for signal in signal_spans(record):
+        start, end = record.parts[signal.first].start + signal.start, record.parts[signal.last].start + signal.end
+        yield _Row(start, end, f"{signal.type}{_evidence(redacted(dict(signal.data), redacts))}")
 
 
 def _evidence(data: Mapping[str, Any]) -> str:

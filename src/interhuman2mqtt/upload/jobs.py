@@ -52,6 +52,8 @@ class PartRecord(Struct, frozen=True, kw_only=True):
     job_id: str | None = None
     completed_at: datetime | None = None
     analysis: Analysis | None = None
+    joins_next: bool | None = False
+    """Whether a signal goes on over the cut behind it; None: not decided yet. Records of before joined none."""
 
 
 class RecordingRecord(Struct, frozen=True, kw_only=True):

@@ -4,7 +4,7 @@ They differ from the stream's by `origin`, stand on topics of their own, and cha
 hour ago must not switch a lamp on now.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -13,6 +13,7 @@ from interhuman2mqtt.cloud.event_mapper import redacted
 from interhuman2mqtt.events import Clock, Event, Origin
 from interhuman2mqtt.upload.jobs import RecordingRecord
 from interhuman2mqtt.upload.result import Analysis, EngagementSpan
+from interhuman2mqtt.upload.signal_spans import SignalPiece, all_whole, pieces_of
 
 
 class LateOrigin(NamedTuple):
@@ -45,9 +46,18 @@ class _Entry(NamedTuple):
     data: dict[str, Any]
 
 
-def late_events(analysis: Analysis, origin: LateOrigin) -> tuple[Event, ...]:
-    """Return the events of a file, in the order in which they would have come."""
-    entries = sorted((*_signals(analysis), *_engagement(analysis, origin.level_before)), key=lambda entry: entry[:2])
+def late_events(
+    analysis: Analysis, origin: LateOrigin, signals: Iterable[SignalPiece] | None = None
+) -> tuple[Event, ...]:
+    """Return the events of a file, in the order in which they would have come.
+
+    Args:
+        analysis: What was found in it.
+        origin: Whose it is.
+        signals: What it has of signals; None: all of them are whole.
+    """
+    pieces = all_whole(analysis) if signals is None else signals
+    entries = sorted((*_signals(pieces), *_engagement(analysis, origin.level_before)), key=lambda entry: entry[:2])
     entries += [*_quality(analysis), *_feedback(analysis)]
     return tuple(_event(origin, number, entry) for number, entry in enumerate(entries, start=1))
 
@@ -57,12 +67,14 @@ def level_after(analysis: Analysis, before: str | None) -> str | None:
     return analysis.engagement[-1].state if analysis.engagement else before
 
 
-def _signals(analysis: Analysis) -> Iterator[_Entry]:
-    for span in analysis.signals:
-        detected = {"signal_type": span.type, "start": span.start, **span.data}
-        yield _Entry(span.start, 2, "signal.detected", span.start, None, detected)
-        ended = {"signal_type": span.type, "end": span.end}
-        yield _Entry(span.end, 0, "signal.ended", span.start, span.end, ended)
+def _signals(pieces: Iterable[SignalPiece]) -> Iterator[_Entry]:
+    for piece in pieces:
+        if piece.begins:
+            detected = {"signal_type": piece.type, "start": piece.start, **piece.data}
+            yield _Entry(piece.start, 2, "signal.detected", piece.start, None, detected)
+        if piece.ends:
+            ended = {"signal_type": piece.type, "end": piece.end}
+            yield _Entry(piece.end, 0, "signal.ended", piece.start, piece.end, ended)
 
 
 def level_changes(analysis: Analysis, before: str | None) -> list[EngagementSpan]:
@@ -134,7 +146,7 @@ class Identity(NamedTuple):
 def events_of(record: RecordingRecord, identity: Identity) -> Iterator[Event]:
     """Yield the events of what was analysed of a recording."""
     level: str | None = None
-    for part in record.parts:
+    for part, pieces in zip(record.parts, pieces_of(record), strict=True):
         if part.analysis is None or part.completed_at is None:
             level = None
             continue
@@ -149,7 +161,7 @@ def events_of(record: RecordingRecord, identity: Identity) -> Iterator[Event]:
             redact=identity.redact,
             level_before=level,
         )
-        yield from late_events(part.analysis, origin)
+        yield from late_events(part.analysis, origin, pieces)
         level = level_after(part.analysis, level)
 
 

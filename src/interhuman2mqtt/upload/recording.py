@@ -16,6 +16,7 @@ from interhuman2mqtt.upload.form import unreadable
 from interhuman2mqtt.upload.jobs import PartRecord, PartState, RecordingRecord, RecordStore, key_of
 from interhuman2mqtt.upload.result import Analysis, Job, JobStatus
 from interhuman2mqtt.upload.scratch import scratch_folder
+from interhuman2mqtt.upload.signal_spans import with_decided_cuts
 from interhuman2mqtt.upload.split import SplitRecording, split
 from interhuman2mqtt.upload.split_ipc import Progress
 
@@ -145,6 +146,8 @@ class RecordingAnalysis:
             for index in range(len(self._known.parts)):  # one after the other: tasks would begin in any order
                 await self._limiter.acquire_on_behalf_of(index)
                 nursery.start_soon(self._analyze_part, index, files.get(index))
+        self._record = with_decided_cuts(self._known)
+        await self._save()
         return UploadOutcome(self._known, tuple(sorted(self._failures, key=lambda failure: failure.part)))
 
     @property
@@ -260,7 +263,7 @@ def _new_record(recording: SplitRecording) -> RecordingRecord:
         recorded_at=described.recorded_at,
         duration=described.duration,
         notes=recording.notes,
-        parts=tuple(PartRecord(start=part.start, end=part.end) for part in recording.parts),
+        parts=tuple(PartRecord(start=part.start, end=part.end, joins_next=None) for part in recording.parts),
     )
 
 
