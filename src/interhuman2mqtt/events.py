@@ -2,11 +2,14 @@
 
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any, Literal, Protocol, TypedDict
+from typing import Annotated, Any, Literal, Protocol, TypedDict
 
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from interhuman2mqtt.errors import Reason
+
+Moment = Annotated[datetime, Meta(tz=True)]
+"""A time that comes from outside: one without its offset may be any, and cannot be compared with ours."""
 
 
 class Clock(StrEnum):

@@ -289,10 +289,12 @@ def test_media_on_both_sides_of_a_suspension() -> None:
     assert event.ranges_at == (Range(after(4), after(5)), Range(after(607), after(608)))
 
 
-@pytest.mark.parametrize("start", [1e300, -1e300, 1e12])
+@pytest.mark.parametrize("start", [1e300, -1e300, 1e12, 10**400])
 def test_times_beyond_the_calendar(start: float) -> None:
     """A time that no calendar holds is no time, and no error."""
     assert feed(started(), "mood.changed", start=start)[0].start_at is None
+    [event] = feed(started(), "coverage.dropped", ranges=[{"start": 1, "end": start}, {"start": 1, "end": 2}])
+    assert event.end_at is not None
 
 
 types = st.sampled_from(["stress", "interest", "calm"])
@@ -333,7 +335,12 @@ def test_no_consumer_is_left_with_an_active_signal(life: list[tuple[str, str, fl
 
 words = st.sampled_from(["start", "end", "ranges", "timeline", "signal_type", "deep"])
 anything = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=5),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.just(10**400)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(words, inner, max_size=4),
     max_leaves=10,
 )

@@ -58,6 +58,8 @@ class MediaClock:
         return self._instants[piece] + media - self._starts[piece]
 
 
+SECONDS_MAX = 1e12
+"""Beyond every calendar; JSON has whole numbers that no float holds."""
 ROUNDED_S = 0.001
 """The cloud rounds its times: what begins where the replay ends must not seem to begin before."""
 
@@ -218,7 +220,8 @@ def _spans(listed: object) -> tuple[Span, ...]:
 def seconds_of(fields: object, name: str) -> float | None:
     """Return a time on the media clock, where it is one; messages of unknown types may hold anything there."""
     value = fields.get(name) if isinstance(fields, dict) else None
-    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if is_number and abs(value) < SECONDS_MAX else None  # type: ignore[arg-type]
 
 
 def redacted(value: Any, fields: frozenset[str]) -> Any:

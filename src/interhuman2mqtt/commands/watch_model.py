@@ -5,11 +5,12 @@ Of the payloads no more is read than is shown, and only of the types that it mus
 
 from collections import Counter
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 from msgspec import Struct
+
+from interhuman2mqtt.events import Moment
 
 BRIDGE = "bridge"
 BELOW = (
@@ -46,7 +47,7 @@ class BridgeState(Struct, frozen=True):
 
     state: str
     boot_id: str = ""
-    since: datetime | None = None
+    since: Moment | None = None
 
 
 class Info(Struct, frozen=True):
@@ -78,19 +79,19 @@ class Health(Struct, frozen=True):
 class Gap(Struct, frozen=True):
     """Since when nothing of a camera was analysed."""
 
-    start_at: datetime
+    start_at: Moment
 
 
 class Status(Struct, frozen=True):
     """`<camera>/status`."""
 
     state: str
-    since: datetime
+    since: Moment
     reason: str | None = None
     detail: str | None = None
     source: str | None = None
     gap: Gap | None = None
-    last_media_at: datetime | None = None
+    last_media_at: Moment | None = None
 
 
 class Engagement(Struct, frozen=True):
@@ -121,11 +122,11 @@ class Event(Struct, frozen=True):
     """`<camera>/event/<type>`, or `<camera>/late/<type>`."""
 
     type: str
-    received_at: datetime
+    received_at: Moment
     data: dict[str, Any]
     session: str | None = None
-    start_at: datetime | None = None
-    end_at: datetime | None = None
+    start_at: Moment | None = None
+    end_at: Moment | None = None
 
 
 Payload = TypeVar("Payload", bound=Struct)

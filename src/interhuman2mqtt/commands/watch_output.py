@@ -13,6 +13,8 @@ import msgspec
 from interhuman2mqtt.commands.watch_model import BRIDGE, Box, BridgeState, Camera, Event, Fleet, Place, Status, read
 from interhuman2mqtt.runtime.sanitize import clean
 
+NUMBER_MAX = 1e12
+"""JSON has whole numbers that cannot be printed as others are."""
 SCORES = ("clarity", "authority", "energy", "rapport", "learning")
 
 
@@ -99,7 +101,7 @@ def _quality(_: str, event: Event) -> str:
 
 
 def _score(value: object) -> str:
-    return f"{value:.0f}" if isinstance(value, int | float) else "?"
+    return f"{value:.0f}" if isinstance(value, int | float) and abs(value) < NUMBER_MAX else "?"
 
 
 def _session(change: str, event: Event) -> str:
@@ -108,7 +110,7 @@ def _session(change: str, event: Event) -> str:
 
 def _coverage(change: str, event: Event) -> str:
     seconds, reason = event.data.get("seconds"), event.data.get("reason")
-    if change == "gap" and isinstance(seconds, int | float):
+    if change == "gap" and isinstance(seconds, int | float) and abs(seconds) < NUMBER_MAX:
         return f"gap of {seconds:.1f} s: {reason}"
     if change == "gap" and seconds is None:
         return f"gap of unknown length: {reason}"

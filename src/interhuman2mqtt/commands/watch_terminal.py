@@ -4,6 +4,7 @@ In a pipe there are lines alone, without colours.
 """
 
 from collections import deque
+from datetime import datetime
 from typing import Self
 
 from rich.console import Console, ConsoleOptions, Group, RenderResult
@@ -148,7 +149,12 @@ class Screen:
 def as_text(line: Line, *, box: bool = True) -> Text:
     """Return a line as it is printed: when, where, what; with `box` where there may be several."""
     where = line.camera if not box else line.box if line.camera == BRIDGE else f"{line.box}/{line.camera}"
-    text = Text(
-        f"{line.at.astimezone():%H:%M:%S}  {where:<{18 if box else 8}} ", "dim", no_wrap=True, overflow="ellipsis"
-    )
+    text = Text(f"{_time(line.at)}  {where:<{18 if box else 8}} ", "dim", no_wrap=True, overflow="ellipsis")
     return text.append(f"{line.kind:<11}{line.text}", COLOURS.get(line.kind, "default"))
+
+
+def _time(at: datetime) -> str:
+    try:
+        return f"{at.astimezone():%H:%M:%S}"
+    except OverflowError:  # of the first or the last day of the calendar, which it is not everywhere
+        return "--:--:--"

@@ -6,10 +6,10 @@ to reject with a sentence, or to ignore. Nothing raises.
 
 from collections.abc import Collection, Mapping
 from datetime import datetime
-from typing import Annotated, Any, Protocol
+from typing import Any, Protocol
 
 import msgspec
-from msgspec import UNSET, Meta, Raw, Struct, UnsetType, structs
+from msgspec import UNSET, Raw, Struct, UnsetType, structs
 
 from interhuman2mqtt.config import problems
 from interhuman2mqtt.config.problems import shown
@@ -37,6 +37,7 @@ from interhuman2mqtt.control.requests import (
     are_handled,
     refused,
 )
+from interhuman2mqtt.events import Moment
 from interhuman2mqtt.publish.mqtt.types import PAYLOAD_MAX, IncomingMessage
 from interhuman2mqtt.publish.topics import level
 
@@ -46,8 +47,6 @@ TRANSACTION_MAX = 1024
 """Bytes of JSON that are echoed."""
 RESPONSE_TOPIC_MAX = 200
 """Characters. Mosquitto ends the connection of who publishes to a topic of more than 200 levels."""
-
-Moment = Annotated[datetime, Meta(tz=True)]
 
 _of_cameras: Mapping[str, type[PauseRequest | ResumeRequest | RestartRequest]] = {
     "pause": PauseRequest,

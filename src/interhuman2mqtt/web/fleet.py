@@ -19,13 +19,6 @@ CALM = ("no_browser",)
 """Reasons that need nobody though anybody may end them: who has the link of a browser begins when they like."""
 
 
-def fleet_json(fleet: Fleet, recent: RecentHours, now: float) -> dict[str, Any]:
-    """Return `summary` and `cameras`, in the order of their boxes and names."""
-    keys = [CameraKey(box_id, name) for box_id, box in fleet.boxes.items() for name in box.cameras]
-    cameras = [camera_json(fleet, key, recent, now) for key in sorted(keys)]
-    return {"now": now, "summary": summary(cameras), "cameras": cameras}
-
-
 def camera_json(fleet: Fleet, key: CameraKey, recent: RecentHours, now: float) -> dict[str, Any]:
     """Return one camera of the fleet; an empty object where there is none of that name."""
     box = fleet.boxes.get(key.box)

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from interhuman2mqtt.events import Moment
 from interhuman2mqtt.web.rows import (
     LATE,
     SCORES,
@@ -25,6 +26,8 @@ from interhuman2mqtt.web.rows import (
 
 TEXT_MAX = 2000
 """Characters of a text from outside that are kept."""
+LATEST_S = 1e11
+"""Seconds of UTC, in the year 5138: every zone's calendar has what is before."""
 
 
 class EventMessage(Struct, frozen=True):
@@ -32,10 +35,10 @@ class EventMessage(Struct, frozen=True):
 
     id: str
     type: str
-    received_at: datetime
+    received_at: Moment
     session: str | None = None
-    start_at: datetime | None = None
-    end_at: datetime | None = None
+    start_at: Moment | None = None
+    end_at: Moment | None = None
     data: dict[str, Any] = {}
 
     @property
@@ -49,25 +52,25 @@ class EventMessage(Struct, frozen=True):
 class OpenRange(Struct, frozen=True):
     """`gap` of a status."""
 
-    start_at: datetime
+    start_at: Moment
 
 
 class StatusMessage(Struct, frozen=True):
     """`<camera>/status`, as far as it is used."""
 
     state: str
-    since: datetime
+    since: Moment
     reason: str | None = None
     detail: str | None = None
     gap: OpenRange | None = None
-    last_media_at: datetime | None = None
+    last_media_at: Moment | None = None
     source: str | None = None
 
 
 class SignalsMessage(Struct, frozen=True):
     """`<camera>/state/signals`, as far as it is used."""
 
-    at: datetime
+    at: Moment
     signals: dict[str, Any] = {}
 
 
@@ -114,7 +117,7 @@ class Ingest:
         if not payload or (status := self._decode(payload, StatusMessage)) is None:
             return None, []
         rows: list[Row] = [
-            StatusRow(camera, status.since.timestamp(), status.state[:64], _text(status.reason), _text(status.detail))
+            StatusRow(camera, _seconds(status.since), status.state[:64], _text(status.reason), _text(status.detail))
         ]
         return status, [*rows, *self._open_gap(camera, status)]
 
@@ -123,24 +126,24 @@ class Ingest:
         if not payload or (state := self._decode(payload, SignalsMessage)) is None:
             return []
         over = [key for key, row in self._active.items() if key[0] == camera and row.type not in state.signals]
-        ended = state.at.timestamp()
+        ended = _seconds(state.at)
         return [row._replace(end=max(row.start, ended)) for row in map(self._active.pop, over)]
 
     def _open_gap(self, camera: CameraKey, status: StatusMessage) -> Iterator[GapRow]:
         known = self._open_gaps.get(camera)
         if status.gap is not None:
-            row = GapRow(camera, status.gap.start_at.timestamp(), None, (_text(status.reason) or status.state)[:64])
+            row = GapRow(camera, _seconds(status.gap.start_at), None, (_text(status.reason) or status.state)[:64])
             if known is not None and known.start != row.start:
                 yield known._replace(end=max(known.start, row.start))
             self._open_gaps[camera] = row
             yield row
         elif known is not None:
             del self._open_gaps[camera]
-            yield known._replace(end=max(known.start, status.since.timestamp()))
+            yield known._replace(end=max(known.start, _seconds(status.since)))
 
     def _rows(self, camera: CameraKey, event: EventMessage) -> Iterator[Row]:
-        at = (event.start_at or event.received_at).timestamp()
-        end = event.end_at.timestamp() if event.end_at is not None else None
+        at = _seconds(event.start_at or event.received_at)
+        end = _seconds(event.end_at) if event.end_at is not None else None
         match event.type:
             case "signal.detected" | "signal.updated" | "signal.ended":
                 yield from self._signal(camera, event, at, end)
@@ -148,7 +151,7 @@ class Ingest:
                 yield EngagementRow(camera, at, state[:64])
             case "conversation_quality.updated" if isinstance(overall := event.data.get("overall"), dict):
                 scores = tuple(_score(overall.get(name)) for name in SCORES)
-                yield QualityRow(camera, end if end is not None else event.received_at.timestamp(), scores)
+                yield QualityRow(camera, end if end is not None else _seconds(event.received_at), scores)
             case "coverage.gap" if event.start_at is not None and end is not None:
                 if (known := self._open_gaps.get(camera)) is not None and known.start == at:
                     del self._open_gaps[camera]
@@ -161,7 +164,7 @@ class Ingest:
         key = f"{event.session}/{kind[:64]}"
         known = self._active.pop((camera, key), None)
         if event.type == "signal.ended":
-            over = end if end is not None else event.received_at.timestamp()
+            over = end if end is not None else _seconds(event.received_at)
             if known is not None:
                 yield known._replace(end=max(known.start, over))
             return
@@ -191,6 +194,10 @@ class Ingest:
         except (ValueError, RecursionError):  # msgspec's own errors are ValueErrors
             self.malformed += 1
             return None
+
+
+def _seconds(at: datetime) -> float:
+    return min(max(at.timestamp(), 0.0), LATEST_S)
 
 
 def _text(value: Any) -> str | None:
