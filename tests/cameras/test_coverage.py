@@ -190,6 +190,15 @@ async def test_a_clock_that_never_gets_right(tmp_path: Path) -> None:
     assert event.data == {"reason": "power_cut", "seconds": None}
 
 
+def test_events_are_numbered_by_camera(tmp_path: Path) -> None:
+    """No number of a camera is left out for another's event: a subscriber takes that for one that was lost."""
+    clocks = Clocks()
+    events = CameraEvents("b", "life", clocks.box_clock(), RecordingPublisher(), Spools(tmp_path, clocks.box_clock()))
+    gap = DatedGap(at(10), None, Reason.POWER_CUT, None)
+    ids = [events.gap(camera, gap).id for camera in ("front", "door", "front")]
+    assert ids == ["b/front/life/1", "b/door/life/1", "b/front/life/2"]
+
+
 async def test_an_earlier_clock_that_was_not_right(tmp_path: Path) -> None:
     """What a boot left whose clock was never right has no length and no date, and nobody waits for one."""
     clocks = Clocks(datetime(1970, 1, 1, tzinfo=UTC), synced=False)

@@ -1,6 +1,6 @@
 """Events of our own about a camera: time that was not analysed, and ends that nobody else publishes."""
 
-from itertools import count
+from collections import Counter
 from typing import Any
 
 from msgspec import UNSET, structs
@@ -30,7 +30,8 @@ class CameraEvents:
         self._box = box
         self._boot_id = boot_id
         self._clock = clock
-        self._numbers = count(1)
+        # Of each camera its own: who subscribes finds out by a number left out that an event of a camera was lost.
+        self._numbers = Counter[str]()
 
     def publish_gap(self, camera: str, gap: DatedGap | AudioGap) -> None:
         """Publish a range of a camera's time that was not analysed, or not with its audio."""
@@ -73,8 +74,9 @@ class CameraEvents:
 
     def _event(self, camera: str, type_: str, data: dict[str, Any]) -> Event:
         """Return an event that belongs to no session, dated now."""
+        self._numbers[camera] += 1
         return Event(
-            id=f"{self._box}/{camera}/{self._boot_id}/{next(self._numbers)}",
+            id=f"{self._box}/{camera}/{self._boot_id}/{self._numbers[camera]}",
             box=self._box,
             camera=camera,
             type=type_,
