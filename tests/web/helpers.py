@@ -83,6 +83,11 @@ class Site:
         with trio.fail_after(10):
             assert await self.process.process.wait() == 0
 
+    async def kill(self) -> None:
+        """End the page as a power cut does."""
+        self.process.process.kill()
+        await self.process.process.wait()
+
     async def login(self) -> None:
         """Log in, and carry the token from then on."""
         assert (await self.post("/api/login", {"password": PASSWORD})).status_code == 204

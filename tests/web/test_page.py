@@ -95,23 +95,36 @@ async def test_a_restart_forgets_nothing(tmp_path: Path) -> None:
         assert kinds(lanes).count("not_known") >= 1
 
 
-@pytest.mark.parametrize(("protocol", "is_known"), [("5", True), pytest.param("3.1.1", False, marks=pytest.mark.full)])
+@pytest.mark.parametrize(
+    ("protocol", "ends", "lost", "is_known"),
+    [
+        ("5", "kill", 0, True),
+        pytest.param("5", "kill", 1, False, marks=pytest.mark.full),
+        pytest.param("5", "stop", 0, True, marks=pytest.mark.full),
+        pytest.param("3.1.1", "stop", 0, False, marks=pytest.mark.full),
+    ],
+)
 async def test_what_was_published_while_the_page_was_away(
     tmp_path: Path,
     protocol: str,
+    ends: str,
+    lost: int,
     is_known: bool,  # noqa: FBT001 - pytest's own way
 ) -> None:
-    """A broker of MQTT 5 keeps it, and the numbers show that all of it came; of 3.1.1 that time is not known."""
+    """A broker of MQTT 5 keeps it, also for a page that was killed, and the numbers show whether all of it came."""
     async with site(tmp_path, mqtt={"protocol": protocol}) as page:
         await page.status()
         await page.event("engagement.updated", {"state": "neutral"})
         await page.wait(CAMERA_PATH, lambda lanes: lanes["engagement"][-1][2] == "neutral")
-        await page.stop()
+        await (page.kill() if ends == "kill" else page.stop())
         await page.event("engagement.updated", {"state": "engaged"})
+        for _ in range(lost):
+            page.lose_event()
         async with served(tmp_path, page.broker, page.publisher, page.number) as after:
             await after.event("engagement.updated", {"state": "disengaged"})
             lanes = await after.wait(CAMERA_PATH, lambda lanes: lanes["engagement"][-1][2] == "disengaged")
-    assert ("engaged" in [part[2] for part in lanes["engagement"]]) == is_known
+    levels = [part[2] for part in lanes["engagement"]]
+    assert (levels[-3:] == ["neutral", "engaged", "disengaged"]) == is_known
     assert kinds(lanes) == (["not_known", "analysed"] if is_known else ["not_known", "analysed"] * 2)
 
 

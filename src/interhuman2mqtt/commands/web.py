@@ -25,7 +25,7 @@ from interhuman2mqtt.web.acting import Acting
 from interhuman2mqtt.web.actions import Actions
 from interhuman2mqtt.web.app import App
 from interhuman2mqtt.web.auth import Logins
-from interhuman2mqtt.web.broker_session import BrokerSession
+from interhuman2mqtt.web.broker_session import connect_settings
 from interhuman2mqtt.web.browser import BrowserCamera
 from interhuman2mqtt.web.browsers import Browsers
 from interhuman2mqtt.web.consumer import consume
@@ -150,9 +150,7 @@ def _settings(options: Options) -> Settings:
 async def _run(settings: Settings, listen: Listen, password: str | None, folder: Path, history: History) -> int:
     web, base = settings.web, settings.mqtt.base_topic
     page = Page(base, history, keep=web.keep, max_size=web.max_size, rationale=web.rationale)
-    broker_session = BrokerSession(folder)
-    if broker_session.continuity is not None:
-        page.restore(broker_session.continuity)
+    connect = connect_settings(folder, settings.mqtt, web.keep)
     actions = Actions(base)
     secure = listen.tls or web.behind_proxy
     logins = Logins(password, time.monotonic)
@@ -175,11 +173,10 @@ async def _run(settings: Settings, listen: Listen, password: str | None, folder:
                 nursery.cancel_scope.cancel()
                 return exit_codes.UNAVAILABLE  # noqa: ASYNC121 - cancelled just before
             log.info("the page is served", url=listen.url)
-            connect = broker_session.settings(settings.mqtt, web.keep)
             nursery.start_soon(partial(consume, connect, base, page, actions, may_act=password is not None))
             await _end(signals, lifeline=settings.lifeline)
             nursery.cancel_scope.cancel()
-        await _stop(page, broker_session)
+        await _stop(page)
     return 0
 
 
@@ -199,9 +196,9 @@ async def _wait_stdin_ends(scope: trio.CancelScope) -> None:
     scope.cancel()
 
 
-async def _stop(page: Page, broker_session: BrokerSession) -> None:
-    """Write what is known, so that the next process can go on where this one ends."""
+async def _stop(page: Page) -> None:
+    """Write what is known."""
     try:
-        broker_session.save(await page.stop())
+        await page.stop()
     except OSError as error:
         log.warning("the last moments are not written, and will not be known", detail=str(error))

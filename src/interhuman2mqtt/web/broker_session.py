@@ -1,10 +1,9 @@
-"""The page's session at the broker, over restarts: its client id, and up to where events were received.
+"""The page's session at the broker, over restarts: its client id.
 
 With MQTT 5 the broker keeps the subscription of a client id that comes again within a day, and what comes by it. What
-the next process must know to tell whether anything is missing is written when this one ends in order. One that is
-killed leaves nothing, and the time until the next begins is then not known. ::
+the next process must know to tell whether anything is missing is in the history, with the rows that it is about. ::
 
-    session.json    {"format": 1, "client_id": "interhuman-web-1f0c...", "continuity": {...} or null}
+    session.json    {"format": 1, "client_id": "interhuman-web-1f0c..."}
 """
 
 from pathlib import Path
@@ -18,7 +17,6 @@ from interhuman2mqtt.commands.watch_subscription import settings_for
 from interhuman2mqtt.config import Mqtt
 from interhuman2mqtt.publish.mqtt.connect import ConnectSettings
 from interhuman2mqtt.runtime import state_dir
-from interhuman2mqtt.web.continuity import SavedContinuity
 
 NAME = "session.json"
 EXPIRY_MAX_S = 86400
@@ -27,38 +25,27 @@ EXPIRY_MAX_S = 86400
 
 class _Saved(Struct, frozen=True):
     client_id: str
-    continuity: SavedContinuity | None
     format: Literal[1] = 1
 
 
-class BrokerSession:
-    """State that was left by the process before, and is left to the next.
+def connect_settings(folder: Path, mqtt: Mqtt, keep: float) -> ConnectSettings:
+    """Return how to connect, so that the broker keeps our session for a while. Blocks; raises OSError.
 
     Args:
-        folder: Of the page's state. Blocks; raises OSError where nothing can be written there.
+        folder: Of the page's state.
+        mqtt: The broker.
+        keep: Seconds of history: a session is not kept for longer.
     """
-
-    def __init__(self, folder: Path) -> None:
-        self._path = folder / NAME
-        saved = _read(self._path)
-        self._client_id = saved.client_id
-        self.continuity = saved.continuity
-        """Up to where events were received; None: not known."""
-        self.save(None)  # it holds for one process: what this one receives is not in it
-
-    def settings(self, mqtt: Mqtt, keep: float) -> ConnectSettings:
-        """Return how to connect, so that the broker keeps our session for a while."""
-        settings = settings_for(mqtt, "web")
-        own = structs.replace(settings.mqtt, client_id=self._client_id)
-        return settings._replace(mqtt=own, session_expiry=int(min(EXPIRY_MAX_S, keep)))
-
-    def save(self, continuity: SavedContinuity | None) -> None:
-        """Leave it to the next process. Blocks; raises OSError."""
-        state_dir.replace(self._path, msgspec.json.encode(_Saved(self._client_id, continuity)))
+    path = folder / NAME
+    settings = settings_for(mqtt, "web")
+    own = structs.replace(settings.mqtt, client_id=_client_id(path))
+    return settings._replace(mqtt=own, session_expiry=int(min(EXPIRY_MAX_S, keep)))
 
 
-def _read(path: Path) -> _Saved:
+def _client_id(path: Path) -> str:
     try:
-        return msgspec.json.decode(path.read_bytes(), type=_Saved)
+        return msgspec.json.decode(path.read_bytes(), type=_Saved).client_id
     except (OSError, msgspec.MsgspecError):  # of a newer version, or none: a new session, and nothing is known before
-        return _Saved(f"interhuman-web-{uuid4().hex[:12]}", None)
+        client_id = f"interhuman-web-{uuid4().hex[:12]}"
+        state_dir.replace(path, msgspec.json.encode(_Saved(client_id)))
+        return client_id

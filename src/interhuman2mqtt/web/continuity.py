@@ -6,38 +6,12 @@ is box/camera/scope/n), so an event whose number follows on the last one's shows
 one that does not shows a hole. No I/O.
 """
 
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator
 
-from msgspec import Struct
-
-from interhuman2mqtt.web.rows import CameraKey, HoleRow, ReceivedRow
+from interhuman2mqtt.web.rows import CameraKey, ContinuityRow, HoleRow, LastEvent, ReceivedRow
 
 SCOPES_MAX = 16
 """Scopes of a camera that are remembered: sessions rotate, and their last events may come late."""
-
-
-class LastEvent(NamedTuple):
-    """The last event of a scope: its number, and when its box had it."""
-
-    number: int
-    at: float
-
-
-class SavedCamera(Struct, frozen=True):
-    """Up to where the events of a camera were received."""
-
-    camera: CameraKey
-    last: dict[str, LastEvent]
-    unproven: HoleRow | None
-
-
-class SavedContinuity(Struct, frozen=True):
-    """State that the next process needs in order to go on where this one ended."""
-
-    since: float
-    lost_at: float
-    cameras: list[SavedCamera]
 
 
 class Continuity:
@@ -53,21 +27,28 @@ class Continuity:
         self._unproven: dict[CameraKey, HoleRow] = {}
         self._proving: dict[CameraKey, frozenset[str]] = {}
         """The scopes that were known before the time away: one that began in it shows nothing of what was before it."""
+        self._away: tuple[float, float] | None = None
+        """The last time in which the broker kept our session while nobody was connected."""
+        self._changed: set[CameraKey] = set()
 
-    def save(self) -> SavedContinuity | None:
-        """Return what is known once the connection is lost; None where nothing is."""
-        if self._since is None or self._lost_at is None:
-            return None
-        cameras = [SavedCamera(camera, last, self._unproven.get(camera)) for camera, last in self._last.items()]
-        return SavedContinuity(self._since, self._lost_at, cameras)
+    def restore(self, last: ReceivedRow | None, cameras: Iterable[ContinuityRow]) -> None:
+        """Go on where another process ended, in order or not, should the broker have kept our session.
 
-    def restore(self, saved: SavedContinuity) -> None:
-        """Go on where another process ended."""
-        self._since, self._lost_at = saved.since, saved.lost_at
-        for one in saved.cameras:
+        Args:
+            last: The last stretch that it wrote; None where there is none.
+            cameras: What it wrote of cameras.
+        """
+        self._lost_at = None if last is None else last.end
+        self._since = None if last is None else last.start
+        for one in cameras:
             self._last[one.camera] = dict(one.last)
             if one.unproven is not None:
                 self._unproven[one.camera] = one.unproven
+
+    def changes(self) -> list[ContinuityRow]:
+        """Return what the next process has to know of the cameras that changed since this was asked for."""
+        changed, self._changed = self._changed, set()
+        return [ContinuityRow(one, dict(self._last.get(one, {})), self._unproven.get(one)) for one in sorted(changed)]
 
     def connected(self, at: float, *, resumed: bool) -> Iterator[ReceivedRow | HoleRow]:
         """Note that the subscription stands.
@@ -76,8 +57,9 @@ class Continuity:
             at: When.
             resumed: The broker kept our session, and sends what it has queued.
         """
-        if resumed and self._lost_at is not None:
-            self._since = self._since if self._since is not None else self._lost_at
+        self._changed |= set(self._last)
+        if resumed and self._since is not None and self._lost_at is not None:
+            self._away = (self._lost_at, at)
             yield ReceivedRow(self._since, at)
             for camera, last in self._last.items():
                 self._proving[camera] = frozenset(last)
@@ -85,15 +67,24 @@ class Continuity:
                 self._unproven[camera] = hole
                 yield hole
         else:
-            self._since = at
-            self._last.clear()
-            self._unproven.clear()
+            self._begin(at)
         self._lost_at = None
+
+    def dropped(self, at: float) -> None:
+        """Note that something of what was received is lost: a new stretch begins, and nothing proves the one before."""
+        self._changed |= set(self._last)
+        self._begin(at)
+
+    def _begin(self, at: float) -> None:
+        self._since, self._away = at, None
+        self._last = {camera: {} for camera in self._last}
+        self._unproven.clear()
+        self._proving.clear()
 
     def disconnected(self, at: float) -> Iterator[ReceivedRow]:
         """Note that the connection was lost."""
         yield from self.tick(at)
-        if self._lost_at is None:
+        if self._lost_at is None and self._since is not None:
             self._lost_at = at
 
     def tick(self, at: float) -> Iterator[ReceivedRow]:
@@ -105,32 +96,57 @@ class Continuity:
         """Return the stretch that lasts until now; none where there is no connection."""
         return [(row.start, row.end) for row in self.tick(at)]
 
-    def event(self, camera: CameraKey, scope: str, number: int, at: float) -> Iterator[HoleRow]:
+    def camera(self, camera: CameraKey) -> Iterator[HoleRow]:
+        """Note that there is a camera: of one that was not known before a time away, nothing proves that time."""
+        if camera not in self._last:
+            self._last[camera] = {}
+            self._changed.add(camera)
+            if self._away is not None:
+                yield HoleRow(camera, *self._away)
+
+    def event(self, camera: CameraKey, scope: str, number: int, at: float, *, is_session: bool) -> Iterator[HoleRow]:
         """Note an event; return what its number shows.
 
         Args:
             camera: Of which camera.
             scope: Within which it is numbered.
-            number: Its number.
+            number: Its number, the first is 1.
             at: When its box had it: it may have waited at the broker, and shows nothing of the time after it.
+            is_session: The scope is a session of the cloud, and not the life of a box, which outlasts what we remember.
 
         Yields:
             A hole, or one that is none any more (of no length).
         """
-        scopes = self._last.setdefault(camera, {})
+        yield from self.camera(camera)
+        self._changed.add(camera)
+        scopes = self._last[camera]
         last = scopes.pop(scope, None)
         scopes[scope] = LastEvent(number, at) if last is None else max(last, LastEvent(number, at))
         while len(scopes) > SCOPES_MAX:
             del scopes[next(iter(scopes))]
-        if last is not None and number > last.number + 1:
+        if last is None:
+            if is_session and number > 1 and camera in self._proving:
+                yield from self._missed_beginning(camera, at)
+        elif number > last.number + 1:
             yield HoleRow(camera, last.at, at)
-        elif last is not None and number == last.number + 1 and scope in self._proving.get(camera, ()):
+        elif number == last.number + 1 and scope in self._proving.get(camera, ()):
             yield from self._prove(camera, at)
+
+    def _missed_beginning(self, camera: CameraKey, until: float) -> Iterator[HoleRow]:
+        """Note that the first events of a session, which began while we were away, did not come."""
+        if hole := self._unproven.pop(camera, None):
+            yield hole._replace(end=until)
+            yield from self._leave_unproven(hole, until)
+        elif self._away is not None:
+            yield HoleRow(camera, self._away[0], until)
 
     def _prove(self, camera: CameraKey, until: float) -> Iterator[HoleRow]:
         """Take back what is not known of a camera, as far as an event shows that nothing was missed."""
         if hole := self._unproven.pop(camera, None):
             yield hole._replace(end=hole.start)
-            if until < hole.end:
-                self._unproven[camera] = hole._replace(start=max(hole.start, until))
-                yield self._unproven[camera]
+            yield from self._leave_unproven(hole, until)
+
+    def _leave_unproven(self, hole: HoleRow, start: float) -> Iterator[HoleRow]:
+        if start < hole.end:
+            self._unproven[hole.camera] = hole._replace(start=max(hole.start, start))
+            yield self._unproven[hole.camera]

@@ -3,6 +3,7 @@
 Rows of a newer version of the file are not read: who opens it says what becomes of it.
 """
 
+import json
 import sqlite3
 import threading
 from collections.abc import Iterable
@@ -12,16 +13,16 @@ from typing import Any
 
 from interhuman2mqtt.web.history_schema import ADDED, OF_PEOPLE, POINTS, PRAGMAS, SCHEMA, SPANS, VERSION
 from interhuman2mqtt.web.rows import (
+    TABLES,
     CameraKey,
-    EngagementRow,
-    FilledRow,
+    ContinuityRow,
     GapRow,
     HoleRow,
+    LastEvent,
     QualityRow,
     ReceivedRow,
     Row,
     SignalRow,
-    StatusRow,
 )
 
 NAME = "history.sqlite"
@@ -156,22 +157,14 @@ class History:
         match row:
             case ReceivedRow(start, end):
                 self._db.execute("INSERT OR REPLACE INTO received VALUES (?, ?)", (start, end))
-            case SignalRow():
-                self._replace("signal", row.camera, row[1:])
-            case EngagementRow():
-                self._replace("engagement", row.camera, row[1:])
             case QualityRow(camera, at, scores):
                 self._replace("quality", camera, (at, *scores))
-            case GapRow():
-                self._replace("gap", row.camera, row[1:])
-            case FilledRow():
-                self._replace("filled", row.camera, row[1:])
-            case StatusRow():
-                self._replace("status", row.camera, row[1:])
-            case HoleRow(camera, start, end) if end > start:
-                self._replace("hole", camera, (start, end))
-            case HoleRow(camera, start, _):
+            case ContinuityRow(camera, last, unproven):
+                self._replace("continuity", camera, (json.dumps(last), *(unproven or (None,) * 3)[1:]))
+            case HoleRow(camera, start, end) if end <= start:
                 self._db.execute("DELETE FROM hole WHERE camera = ? AND start = ?", (self._id(camera), start))
+            case _:
+                self._replace(TABLES[type(row)], row.camera, row[1:])
 
     def _replace(self, table: str, camera: CameraKey, values: tuple[object, ...]) -> None:
         marks = ", ".join("?" * (len(values) + 1))
@@ -201,6 +194,12 @@ class History:
         """Return the stretches in which this process was subscribed that overlap a range."""
         query = "SELECT start, end FROM received WHERE start < ? AND end > ? ORDER BY start"
         return list(self._db.execute(query, (end, start)))
+
+    def continuity(self) -> tuple[ReceivedRow | None, list[ContinuityRow]]:
+        """Return the last stretch that was received, and up to where the events of each camera were."""
+        last = self._db.execute("SELECT start, end FROM received ORDER BY start DESC LIMIT 1").fetchone()
+        rows = self._db.execute("SELECT box, name, last, start, end FROM continuity JOIN camera ON camera = id")
+        return last and ReceivedRow(*last), [_continuity(CameraKey(*row[:2]), *row[2:]) for row in rows]
 
     def open_signals(self) -> list[SignalRow]:
         """Return the signals that are active, as far as is known."""
@@ -284,3 +283,8 @@ class History:
     def _pragma(self, name: str) -> int:
         [value] = self._db.execute(f"PRAGMA {name}").fetchone()
         return int(value)
+
+
+def _continuity(camera: CameraKey, last: str, start: float | None, end: float | None) -> ContinuityRow:
+    scopes = {scope: LastEvent(*event) for scope, event in json.loads(last).items()}
+    return ContinuityRow(camera, scopes, None if start is None or end is None else HoleRow(camera, start, end))

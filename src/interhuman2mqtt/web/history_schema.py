@@ -22,6 +22,7 @@ PRAGMA user_version = {VERSION};
 ADDED = """
 CREATE TABLE IF NOT EXISTS filled (camera INTEGER NOT NULL, start REAL NOT NULL, end REAL NOT NULL,
     PRIMARY KEY (camera, start)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS continuity (camera INTEGER PRIMARY KEY, last TEXT NOT NULL, start REAL, end REAL);
 """
 """Tables that versions before do not know, and do without: they need no other format."""
 PRAGMAS = """

@@ -12,7 +12,7 @@ import trio
 from interhuman2mqtt.commands.watch_model import BRIDGE, Fleet, Place, place
 from interhuman2mqtt.publish.mqtt.types import IncomingMessage
 from interhuman2mqtt.runtime.blocking import Blocking
-from interhuman2mqtt.web.continuity import Continuity, SavedContinuity
+from interhuman2mqtt.web.continuity import Continuity
 from interhuman2mqtt.web.fleet import camera_json, summary
 from interhuman2mqtt.web.history import FAULTS, History
 from interhuman2mqtt.web.ingest import Ingest
@@ -31,7 +31,7 @@ PRUNE_S = 3600.0
 DISK_S = 30.0
 """For how long a call to the disk is waited for."""
 PENDING_MAX = 100_000
-"""Rows that wait for a disk that hangs; then the oldest go, and are counted."""
+"""Rows that wait for a disk that hangs; beyond that they go, are counted, and their time is not known."""
 
 Result = TypeVar("Result")
 log = structlog.get_logger(__name__)
@@ -71,6 +71,7 @@ class Page:
         self._max_size = max_size
         self._clock = clock
         self._continuity = Continuity()
+        self._continuity.restore(*history.continuity())
         self._rationale = rationale
         self._pending: list[Row] = []
         self._changed: set[CameraKey] = set()
@@ -114,8 +115,7 @@ class Page:
         """
 
         def forget() -> int:
-            rows, self._pending = self._pending, []
-            self.history.write(rows)
+            self.history.write(self._batch())
             count = self.history.forget(camera, start, end)
             self._load()
             return count
@@ -145,20 +145,22 @@ class Page:
         self._note(self._continuity.disconnected(self._clock()))
         self._set_broker("not connected", detail)
 
-    def restore(self, saved: SavedContinuity) -> None:
-        """Go on where another process ended, should the broker have kept our session."""
-        self._continuity.restore(saved)
-
-    async def stop(self) -> SavedContinuity | None:
-        """Write what is not written yet; return what the next process needs to go on.
+    async def stop(self) -> None:
+        """Write what is not written yet.
 
         Raises:
             OSError: The disk hangs or is full.
         """
         self._note(self._continuity.disconnected(self._clock()))
-        rows, self._pending = self._pending, []
-        await self.use(partial(self.history.write, rows))
-        return self._continuity.save()
+        await self.use(partial(self.history.write, self._batch()))
+
+    def _batch(self) -> list[Row]:
+        """Take what is not written yet, and up to where it reaches: whoever writes one writes both, or neither.
+
+        A process that is killed, or a power cut, then leaves what the next one needs to go on where it ended.
+        """
+        rows, self._pending = [*self._pending, *self._continuity.changes()], []
+        return [*rows, *self._continuity.tick(self._clock())] if rows else []
 
     def live(self) -> list[tuple[float, float]]:
         """Return the stretch of received messages that lasts until now, which the history has a little later."""
@@ -183,11 +185,12 @@ class Page:
             self._note(rows)
             if event is not None and (number := event.scope_and_number) is not None:
                 at = min(event.received_at.timestamp(), self._clock())
-                self._note(self._continuity.event(key, *number, at))
+                self._note(self._continuity.event(key, *number, at, is_session=event.session == number[0]))
         elif where.about.startswith("late/") and not retained:
             self._note(self._ingest.late_event(key, payload))
         elif where.about == "status":
-            self._note(self._ingest.status(key, payload)[1])
+            status, rows = self._ingest.status(key, payload)
+            self._note([*rows, *(self._continuity.camera(key) if status is not None else ())])
         elif where.about == "state/signals" and retained:
             self._note(self._ingest.signals(key, payload))
 
@@ -195,9 +198,10 @@ class Page:
         made: list[Row] = list(rows)
         self.recent.add(made)
         self._pending += made
-        if (over := len(self._pending) - PENDING_MAX) > 0:
-            del self._pending[:over]
-            self.dropped += over
+        if len(self._pending) > PENDING_MAX:
+            self.dropped += len(self._pending)
+            self._pending.clear()
+            self._continuity.dropped(self._clock())
 
     def _set_broker(self, state: str, detail: str | None) -> None:
         self.broker = {"state": state, "detail": detail}
@@ -206,9 +210,8 @@ class Page:
     async def _write(self) -> None:
         while True:
             await trio.sleep(WRITE_S)
-            if not self._pending:
+            if not (rows := self._batch()):
                 continue
-            rows, self._pending = self._pending, []
             try:
                 await self.use(partial(self.history.write, rows))
             except OSError as error:

@@ -89,4 +89,30 @@ class HoleRow(NamedTuple):
     end: float
 
 
-Row = SignalRow | EngagementRow | QualityRow | GapRow | FilledRow | StatusRow | ReceivedRow | HoleRow
+class LastEvent(NamedTuple):
+    """The last event of a scope: its number, and when its box had it."""
+
+    number: int
+    at: float
+
+
+class ContinuityRow(NamedTuple):
+    """Up to where the events of a camera were received, for the next process."""
+
+    camera: CameraKey
+    last: dict[str, LastEvent]
+    """By scope; none: nothing that is known of before will be proven any more."""
+    unproven: HoleRow | None
+    """A hole that is none should the next number follow on the last one."""
+
+
+Row = SignalRow | EngagementRow | QualityRow | GapRow | FilledRow | StatusRow | ReceivedRow | HoleRow | ContinuityRow
+TABLES: dict[type[Row], str] = {
+    SignalRow: "signal",
+    EngagementRow: "engagement",
+    GapRow: "gap",
+    FilledRow: "filled",
+    StatusRow: "status",
+    HoleRow: "hole",
+}
+"""The tables of the history in which rows stand as they are, after the camera."""
