@@ -16,7 +16,7 @@ from av.video.stream import VideoStream
 
 from capture.material import SMALL, Captured, captured, crafted, media, numbers
 from interhuman2mqtt.cameras.worker_process import MEMORY
-from interhuman2mqtt.capture.encoders import EncodedAudio, EncodedVideo
+from interhuman2mqtt.capture.encoders import EncodedAudio, EncodedVideo, halvings
 from interhuman2mqtt.capture.ring import Packet
 from interhuman2mqtt.capture.silence import SILENT_RATE, GapFilledAudio, SilentTrack, silent_packet
 from interhuman2mqtt.capture.tracks import CopiedTrack, Track
@@ -109,6 +109,82 @@ def test_pictures_have_the_size_that_is_asked_for(asked: tuple[int, int], got: t
         picture = file.streams.video[0]
         assert (picture.width, picture.height) == got
     assert numbers(film(whole)) == list(range(60))
+
+
+def test_frames_that_fps_leaves_out_are_not_decoded(tmp_path: Path) -> None:
+    """Of MJPEG, each of whose frames stands alone: what is wrong with those in between does not show."""
+    source = tmp_path / "damaged.mkv"
+    with av.open(MJPEG.path()) as clean, av.open(source, "w") as file:
+        stream = file.add_stream_from_template(clean.streams.video[0])
+        for number, packet in enumerate(packet for packet in clean.demux(video=0) if packet.size):
+            copy = av.Packet(bytes(packet) if number % 3 == 0 else b"nonsense")
+            copy.stream, copy.pts, copy.dts, copy.time_base = stream, packet.pts, packet.dts, packet.time_base
+            copy.is_keyframe = True
+            file.mux(copy)
+    whole = captured(source, fps=5.0)
+    assert numbers(film(whole)) == list(range(0, 60, 3))
+    assert whole.counts.repairs["undecodable"] == 0
+
+
+@pytest.mark.parametrize(
+    ("wanted", "times"),
+    [((1280, 720), 0), ((960, 540), 0), ((640, 360), 1), ((640, 300), 1), ((320, 180), 2), ((8, 8), 3)],
+)
+def test_halvings(wanted: tuple[int, int], times: int) -> None:
+    """A frame is never decoded smaller than it is wanted."""
+    assert halvings((1280, 720), wanted) == times
+
+
+@pytest.mark.parametrize("asked", [(96, 56), (48, 28)])
+def test_a_size_that_mjpeg_is_decoded_at(asked: tuple[int, int]) -> None:
+    """Half and a quarter of the frame: bright stays bright and dark dark, at the places where they were."""
+    source = crafted(striped, ".avi")
+    with opened(film(captured(source, size=asked, video_bitrate=2_000_000))) as file:
+        frame = next(file.decode(video=0))
+    assert (frame.width, frame.height) == asked
+    assert brightness(frame, asked[0] // 4) == pytest.approx(16, abs=3)
+    assert brightness(frame, asked[0] * 3 // 4) == pytest.approx(235, abs=3)
+
+
+@pytest.mark.parametrize("asked", [(192, 112), (128, 64), (112, 112)], ids=["same", "smaller", "barred"])
+def test_black_and_white_of_a_camera_stay_black_and_white(asked: tuple[int, int]) -> None:
+    """MJPEG has black at 0 and white at 255, H.264 that says nothing at 16 and 235: else dark would be black."""
+    with opened(film(captured(crafted(striped, ".avi"), size=asked, video_bitrate=2_000_000))) as file:
+        frame = next(file.decode(video=0))
+    assert brightness(frame, asked[0] // 4) == pytest.approx(16, abs=3)
+    assert brightness(frame, asked[0] * 3 // 4) == pytest.approx(235, abs=3)
+
+
+def striped(path: Path) -> None:
+    """MJPEG whose left half is black, and whose right half is white."""
+    with av.open(str(path), "w") as file:
+        stream = file.add_stream("mjpeg", rate=15)
+        stream.width, stream.height, stream.pix_fmt = 192, 112, "yuvj422p"
+        frame = av.VideoFrame(192, 112, "yuvj422p")
+        black_and_white = bytes(96) + bytes([255]) * 96
+        rest = frame.planes[0].line_size - len(black_and_white)
+        frame.planes[0].update((black_and_white + bytes(rest)) * 112)
+        for plane in frame.planes[1:]:
+            plane.update(bytes([128]) * plane.buffer_size)
+        for number in range(45):
+            frame.pts = number
+            file.mux(stream.encode(frame))
+        file.mux(stream.encode(None))
+
+
+def brightness(frame: av.VideoFrame, column: int) -> int:
+    """The luma at that place, in the middle of the frame."""
+    plane = frame.planes[0]
+    return bytes(plane)[frame.height // 2 * plane.line_size + column]
+
+
+def test_x264_does_what_it_is_asked_for() -> None:
+    """It only warns of settings that it does not know, and says in the stream which it has."""
+    said = film(captured(MJPEG))
+    assert all(
+        setting in said
+        for setting in (b" cabac=1 ", b" 8x8dct=1 ", b"analyse=0:0x3 ", b" deblock=1:0:0 ", b" threads=1 ")
+    )
 
 
 def test_h264_is_encoded_where_it_is_asked_for_only() -> None:

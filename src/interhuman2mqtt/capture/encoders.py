@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from fractions import Fraction
+from operator import ge
 from typing import TYPE_CHECKING, cast
 
 import av
@@ -11,7 +12,7 @@ from av.video.frame import PictureType
 from av.video.stream import VideoStream
 
 from interhuman2mqtt.capture.ring import Packet
-from interhuman2mqtt.capture.rotation import FrameShape, Rotator, even, sane_aspect, shape_of
+from interhuman2mqtt.capture.rotation import FrameShape, Rotator, Size, even, sane_aspect, shape_of
 from interhuman2mqtt.capture.sample_clock import SampleClock, SampleRate
 from interhuman2mqtt.capture.tracks import AvPacket, parameter_container, to_packet
 from interhuman2mqtt.runtime.process import keep_freed_memory
@@ -26,6 +27,15 @@ VIDEO_TIME_BASE = Fraction(1, 90_000)
 BITS_PER_PIXEL = 0.07
 BITRATE_MIN = 50_000
 """bits a second: x264 refuses less for some sizes."""
+X264 = {"preset": "ultrafast", "x264-params": "cabac=1:deblock=0,0:8x8dct=1:partitions=i8x8,i4x4"}
+"""The preset `ultrafast` with what it lacks to be as good as `superfast`, at three quarters of its CPU. A face that
+talks, 720p30 at 0.9 Mbit/s, one thread (SSIM, CPU of a frame): ultrafast 0.965, 3.0 ms; so 0.983, 4.0 ms; superfast
+0.983, 5.4 ms; veryfast 0.983, 9.7 ms. What makes the difference to `superfast` is its adaptive quantization, which
+takes CPU and SSIM. A look-ahead gains 0.002 for as much again as it takes. `presets` of the bench has more pictures."""
+ONE_THREAD_MAX = 1280 * 720 * 30
+"""Pixels a second that one thread encodes, also on a slow core; threads share a frame, which takes 4 to 8 % more."""
+LOWRES_MAX = 3
+"""How often FFmpeg's decoder of MJPEG can halve a frame while it decodes it."""
 AAC_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
 """Sample rates that the AAC encoder takes; anything else becomes 48 kHz."""
 OPUS_RATES = (8000, 12000, 16000, 24000, 48000)
@@ -47,17 +57,20 @@ class EncodedVideo:
         self,
         stream: VideoStream,
         time_base: Fraction,
-        size: tuple[int, int] | None,
+        size: Size | None,
         fps: float | None,
         bitrate: int | None,
     ) -> None:
         keep_freed_memory()  # a frame has a megabyte and more, and each was faulted in anew, page by page
         self._decoder = stream.codec_context
+        self._is_intra = self._decoder.codec.intra_only
         self._source_base = time_base
         shape = self._source_shape = shape_of(stream)
         self._size = (even(size[0]), even(size[1])) if size else shape.upright
         self.shape = FrameShape(self._size, sane_aspect(Fraction(*shape.upright) / Fraction(*self._size)))
         self._rotator = Rotator(self._size, "yuv420p", self.shape.aspect)
+        if self._decoder.name == "mjpeg" and shape.upright == shape.size:
+            self._decoder.options = {"lowres": str(halvings(shape.size, self._size))}
         rate = fps or float(stream.average_rate or stream.guessed_rate or 25)
         self._interval_s = 1 / fps if fps else 0.0
         self.time_base = VIDEO_TIME_BASE
@@ -76,9 +89,7 @@ class EncodedVideo:
         encoder.codec_context.sample_aspect_ratio = self.shape.aspect
         encoder.codec_context.time_base = self.time_base
         encoder.options = {
-            # With zerolatency, 5.3 s of 720p25 at 1 Mbit/s (SSIM, CPU): ultrafast 0.879, 0.27 s; superfast 0.921,
-            # 0.44 s; veryfast 0.920, 0.69 s; faster 0.922, 1.04 s. So the next slower presets cost, and gain nothing.
-            "preset": "superfast",
+            **X264,
             "tune": "zerolatency",
             "forced-idr": "1",
             "g": str(max(round(rate * GOP_S * 2), 1)),  # an upper bound: key frames are forced by time, below
@@ -86,6 +97,8 @@ class EncodedVideo:
             "maxrate": str(bitrate),
             "bufsize": str(bitrate * 2),
         }
+        if self._size[0] * self._size[1] * rate <= ONE_THREAD_MAX:
+            encoder.codec_context.thread_count = 1
         container.start_encoding()
         return encoder
 
@@ -95,12 +108,12 @@ class EncodedVideo:
 
     def convert(self, packet: AvPacket) -> Iterator[Packet]:
         """Return the frames that the packet completes, encoded; fewer where `fps` asks for fewer."""
+        if self._is_intra and not self._is_due(packet.pts):
+            return  # no other frame needs it
         for decoded in self._decoder.decode(packet):
-            if decoded.pts is None:
+            if decoded.pts is None or not self._is_due(decoded.pts):
                 continue
             seconds = float(decoded.pts * self._source_base)
-            if seconds < self._next_frame_s - self._interval_s / 4:
-                continue
             self._next_frame_s = max(self._next_frame_s, seconds) + self._interval_s
             frame = self._rotator.fit(decoded, self._source_shape)
             frame.pts = round(seconds / self.tick_s)
@@ -110,6 +123,17 @@ class EncodedVideo:
                 frame.pict_type = PictureType.I
                 self._next_key_s = seconds + GOP_S - ROUNDING_S
             yield from map(to_packet, self._encoder.encode(frame))
+
+    def _is_due(self, pts: int | None) -> bool:
+        """Decide whether a frame is one of those that `fps` asks for."""
+        return pts is None or float(pts * self._source_base) >= self._next_frame_s - self._interval_s / 4
+
+
+def halvings(size: Size, wanted: Size) -> int:
+    """Return how often a frame can be halved while it is decoded, and is not smaller than wanted on either side."""
+    return next(
+        (times for times in range(LOWRES_MAX, 0, -1) if all(map(ge, (size[0] >> times, size[1] >> times), wanted))), 0
+    )
 
 
 class EncodedAudio:

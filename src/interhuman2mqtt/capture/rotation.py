@@ -13,6 +13,7 @@ import av
 from av.filter import Graph
 from av.stream import Stream
 from av.video.frame import VideoFrame
+from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
 from av.video.stream import VideoStream
 
 ASPECT_MAX = 3
@@ -27,6 +28,8 @@ TURNS: dict[int, tuple[tuple[str, ...], ...]] = {
 }
 """FFmpeg's filters, by degrees counter-clockwise."""
 TURNED = "turned by"
+FULL_RANGE = ("yuvj420p",)
+"""Formats whose black is 0; of the others, and of H.264 that says nothing, it is 16."""
 TKHD_MATRIX = 40
 """Bytes from the content of a `tkhd` box, version 0, to its matrix (ISO/IEC 14496-12, 8.3.2)."""
 
@@ -118,6 +121,7 @@ class Rotator:
         self._size = size
         self._format = pixel_format
         self._ratio = float(aspect) * size[0] / size[1]
+        self._reformatter = VideoReformatter()
         self._graph: Graph | None = None
         self._graph_of: tuple[object, ...] = ()
 
@@ -126,7 +130,7 @@ class Rotator:
         shape = shape.of(frame)
         ratio = shape.upright[0] / shape.upright[1]
         if not shape.turn and abs(ratio / self._ratio - 1) < SAME:
-            return frame.reformat(*self._size, format=self._format)
+            return self._reformat(frame)
         kind = shape, frame.format.name
         if self._graph is None or kind != self._graph_of:
             self._graph, self._graph_of = self._filters(frame, ratio, shape.turn), kind
@@ -134,6 +138,22 @@ class Rotator:
         fitted = self._graph.pull()
         assert isinstance(fitted, VideoFrame)  # noqa: S101 - what goes in comes out
         return fitted
+
+    def _reformat(self, frame: VideoFrame) -> VideoFrame:
+        """Return the frame in our size, format and range; itself where it has them."""
+        # One reformatter for all frames, and no threads: `VideoFrame.reformat` makes a scaler and its threads for each
+        # frame anew, which took MJPEG of 720p from 0.9 to 1.4 ms a frame. FAST_BILINEAR takes 0.6 where the size stays
+        # (60 dB from the other), and is no good where it does not.
+        is_same_size = (frame.width, frame.height) == self._size
+        is_full_range = frame.color_range == ColorRange.JPEG and self._format not in FULL_RANGE
+        return self._reformatter.reformat(
+            frame,
+            *self._size,
+            self._format,
+            interpolation=Interpolation.FAST_BILINEAR if is_same_size else Interpolation.BILINEAR,
+            dst_color_range=ColorRange.MPEG if is_full_range else None,
+            threads=1,
+        )
 
     def _filters(self, frame: VideoFrame, ratio: float, turn: int) -> Graph:
         width, height = self._size
@@ -143,7 +163,9 @@ class Rotator:
         graph.link_nodes(
             graph.add_buffer(width=frame.width, height=frame.height, format=frame.format, time_base=base),
             *(graph.add(*turning) for turning in TURNS[turn]),
-            graph.add("scale", f"{inner[0]}:{inner[1]}"),
+            graph.add(
+                "scale", f"{inner[0]}:{inner[1]}:out_range={'full' if self._format in FULL_RANGE else 'limited'}"
+            ),
             graph.add("format", self._format),
             graph.add("pad", f"{width}:{height}:-1:-1"),
             graph.add("setsar", "1"),
