@@ -103,6 +103,41 @@ class Site:
         return await self.client.post(path, json=body, headers={**own, **headers})
 
 
+class Capture:
+    """The daemon's end: what it accepted, recorder by recorder."""
+
+    def __init__(self, folder: Path, camera: str = "table") -> None:
+        self.path = folder / camera
+        self.streams: list[trio.SocketStream] = []
+        self.accepted = trio.Event()
+        self.says = b'{"buffer": 20.0}\n'
+
+    @asynccontextmanager
+    async def listening(self) -> AsyncIterator[None]:
+        """Accept, as long as the context lasts."""
+        with trio.socket.socket(trio.socket.AF_UNIX) as listener:
+            await listener.bind(str(self.path))
+            listener.listen(1)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._accept, listener)
+                yield
+                nursery.cancel_scope.cancel()
+        self.path.unlink()
+        for stream in self.streams:
+            await stream.aclose()
+
+    async def _accept(self, listener: trio.socket.SocketType) -> None:
+        while True:
+            connection, _ = await listener.accept()
+            self.streams.append(trio.SocketStream(connection))
+            await self.streams[-1].send_all(self.says)
+            self.accepted.set()
+
+    async def read(self, number: int = -1) -> bytes:
+        """What came of a recorder until now."""
+        return bytes(await self.streams[number].receive_some(1 << 20))
+
+
 def ago(seconds: float) -> str:
     return (datetime.now(UTC) - timedelta(seconds=seconds)).isoformat()
 
@@ -124,13 +159,14 @@ async def site(folder: Path, *, mqtt: Json | None = None, **web: Any) -> AsyncIt
 async def served(folder: Path, broker: Broker, publisher: PublishingClient, number: int = 0) -> AsyncIterator[Site]:
     """The page of a folder, which ends in order; `number` is that of the last event."""
     command = [sys.executable, "-m", "interhuman2mqtt", "web", "--config", str(folder / "web.toml")]
-    async with running(command, {**os.environ, "STATE_DIRECTORY": str(folder / "state")}) as process:
+    places = {"STATE_DIRECTORY": str(folder / "state"), "RUNTIME_DIRECTORY": str(folder / "run")}
+    async with running(command, {**os.environ, **places}) as process:
         line = await process.wait_line(lambda line: "the page is served" in line)
         found = re.search(r"http://[^\"' ]+", line)
         assert found
         async with httpx.AsyncClient(base_url=found[0], timeout=20) as client:
             made = Site(broker, publisher, client, process, number)
-            await made.fleet(lambda fleet: fleet["broker"]["state"] == "connected")
+            await made.fleet(lambda fleet: "error" in fleet or fleet["broker"]["state"] == "connected")
             yield made
         if process.process.returncode is None:
             await made.stop()

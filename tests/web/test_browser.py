@@ -2,8 +2,6 @@
 
 import json
 import subprocess
-import time
-from importlib import resources
 from pathlib import Path
 
 import pytest
@@ -188,75 +186,3 @@ async def test_what_a_browser_is_refused(tmp_path: Path) -> None:
             assert tab.evaluate(SEND, [base, None]) == "TypeError"
 
         await in_chromium(base, look)
-
-
-AXE = (resources.files("axe_playwright_python") / "axe.min.js").read_text()
-RULES = "() => axe.run({ runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'] })"
-
-
-def found_by_axe(tab: Page, view: str) -> list[str]:
-    """What axe has to say against what is shown: rule, and where."""
-    tab.evaluate(AXE)
-    result = tab.evaluate(RULES)
-    return [f"{view}: {rule['id']}: {node['html'][:200]}" for rule in result["violations"] for node in rule["nodes"]]
-
-
-@pytest.mark.full
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-async def test_axe_finds_nothing(tmp_path: Path, scheme: str) -> None:
-    """Every view can be used by keyboard and screen reader, and read: fleet, camera, fortnight, dialogs; dark too."""
-    async with site(tmp_path) as page:
-        await a_camera(page)
-        away = {"state": "offline", "reason": "unreachable", "detail": "no answer", "since": ago(900)}
-        await page.say(f"{BOX}/back/status", {**away, "gap": {"start_at": ago(900)}}, retain=True)
-        await page.say(f"{BOX}/side/status", {"state": "paused", "reason": "paused", "since": ago(9)}, retain=True)
-        await page.event("conversation_quality.updated", {"overall": {"quality_index": 61}}, end_at=ago(0))
-        await page.fleet(lambda fleet: len(fleet["cameras"]) == 3)
-        found: list[str] = []
-
-        def look(tab: Page) -> None:
-            tab.wait_for_selector(f"{TILE} rect.k-gap")
-            found.extend(found_by_axe(tab, "fleet"))
-            tab.click("#login")
-            found.extend(found_by_axe(tab, "login"))
-            tab.click("#login-cancel")
-            log_in(tab)
-            tab.goto(f"{page.client.base_url}#/camera/{BOX}/{CAMERA}")
-            tab.wait_for_selector("button[data-act=forget]:not([disabled])")
-            tab.click("summary")
-            found.extend(found_by_axe(tab, "camera"))
-            tab.click("button[data-act=forget]")
-            found.extend(found_by_axe(tab, "forget"))
-            tab.click("#forget-dialog button[value=cancel]")
-            tab.goto(f"{page.client.base_url}#/fortnight")
-            tab.wait_for_selector("table.days td.part, table.days td.some")
-            found.extend(found_by_axe(tab, "fortnight"))
-
-        await in_chromium(str(page.client.base_url), look, color_scheme=scheme)
-        assert found == []
-
-
-@pytest.mark.full
-async def test_an_event_is_seen_within_a_second(tmp_path: Path) -> None:
-    """From the publisher to the tile it takes less than a second, by the fastest of ten: others share this machine."""
-    async with site(tmp_path) as page:
-        await a_camera(page)
-        took: list[float] = []
-        send, receive = trio.open_memory_channel[str](0)
-
-        def look(tab: Page) -> None:
-            tab.wait_for_selector(TILE)
-            for number in range(10):
-                trio.from_thread.run(send.send, f"signal-{number}")
-                began = time.monotonic()
-                tab.wait_for_selector(f"{TILE} >> text=signal-{number}")
-                took.append(time.monotonic() - began)
-            trio.from_thread.run_sync(send.close)
-
-        async def publish() -> None:
-            async for kind in receive:
-                await page.say(f"{BOX}/{CAMERA}/state/signals", {"at": ago(0), "signals": {kind: {}}}, retain=True)
-
-        async with in_background(publish):
-            await in_chromium(str(page.client.base_url), look)
-        assert min(took) < 1, took

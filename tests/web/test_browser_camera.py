@@ -17,6 +17,7 @@ from interhuman2mqtt.web.browsers import GRACE_S, SWEEP_S, Browsers
 from interhuman2mqtt.web.http import RequestError, answer_error
 from interhuman2mqtt.web.invites import Invite, Invites, Kind
 from interhuman2mqtt.web.links import HEADER, Links
+from web.helpers import Capture
 
 if TYPE_CHECKING:
     from interhuman2mqtt.web.page import Page
@@ -24,39 +25,6 @@ if TYPE_CHECKING:
 ONE, OTHER = "browser-1", "browser-2"
 BUFFER_S = 20.0
 SHOWN = {"permissions-policy": "camera=(self), microphone=(self), screen-wake-lock=(self), geolocation=()"}
-
-
-class Capture:
-    """The daemon's end: what it accepted, recorder by recorder."""
-
-    def __init__(self, folder: Path) -> None:
-        self.path = folder / "table"
-        self.streams: list[trio.SocketStream] = []
-        self.accepted = trio.Event()
-        self.says = b'{"buffer": 20.0}\n'
-
-    @asynccontextmanager
-    async def listening(self) -> AsyncIterator[None]:
-        """Accept, as long as the context lasts."""
-        with trio.socket.socket(trio.socket.AF_UNIX) as listener:
-            await listener.bind(str(self.path))
-            listener.listen(1)
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._accept, listener)
-                yield
-                nursery.cancel_scope.cancel()
-        self.path.unlink()
-
-    async def _accept(self, listener: trio.socket.SocketType) -> None:
-        while True:
-            connection, _ = await listener.accept()
-            self.streams.append(trio.SocketStream(connection))
-            await self.streams[-1].send_all(self.says)
-            self.accepted.set()
-
-    async def read(self, number: int = -1) -> bytes:
-        """What came of a recorder until now."""
-        return bytes(await self.streams[number].receive_some(1 << 20))
 
 
 class Cards:
@@ -125,8 +93,6 @@ async def scene(folder: Path) -> AsyncIterator[Scene]:
             nursery.start_soon(browsers.run)
             yield made
             nursery.cancel_scope.cancel()
-        for stream in made.capture.streams:
-            await stream.aclose()
 
 
 async def sent(phone: Phone, chunks: Iterable[tuple[int, bytes]]) -> list[object]:

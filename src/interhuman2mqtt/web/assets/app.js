@@ -1,7 +1,7 @@
 // Begin here: the session, the store of what is known, the stream of changes, and one view at a time.
 import { follow, get, post, renew, session } from "./api.js";
 import { CameraView } from "./camera.js";
-import { announce, patterns, tips } from "./dom.js";
+import { announce, h, patterns, tips } from "./dom.js";
 import { FleetView } from "./fleet.js";
 import { FortnightView } from "./fortnight.js";
 import { load, say } from "./text.js";
@@ -22,7 +22,7 @@ function route() {
   view = place === "camera" && name ? new CameraView(store, box, name, values) : place === "fortnight" ? new FortnightView(store, values) : new FleetView(store);
   for (const link of document.querySelectorAll("nav a")) link.getAttribute("href").slice(2) === (place === "fortnight" ? "fortnight" : "") ? link.setAttribute("aria-current", "page") : link.removeAttribute("aria-current");
   if (session.may_see) view.show(main);
-  else { main.replaceChildren(); openLogin(); }
+  else { main.replaceChildren(h("h1", null, say("login_first"))); openLogin(); }
 }
 
 function showBroker({ state, detail }) {
