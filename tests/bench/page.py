@@ -50,7 +50,7 @@ async def page_of_a_fleet(folder: Path, seconds: float) -> list[Figure]:
             cpu = {name: 100 * (cpu_seconds(pids) - before[name]) / took for name, pids in groups.items()}
             memory = {name: pss_bytes(pids) / 1e6 for name, pids in groups.items()}
         views = [await timed(page, path) for path in paths()]
-        seen = await trio.to_thread.run_sync(look, str(page.client.base_url))
+        seen = await trio.to_thread.run_sync(look, page)
     what = f"{len(CAMERAS):,} cameras, {RATE} events a second"
     return [
         Figure(f"CPU of the page, {what}", "% of a core", (cpu["page"],), "`watch`", (cpu["watch"],), 5),
@@ -63,6 +63,7 @@ async def page_of_a_fleet(folder: Path, seconds: float) -> list[Figure]:
         Figure("answer: a fortnight of all by hour", "ms", (views[3],), "", (), 15_000),
         Figure("Chromium: from the address to all tiles", "ms", (seen[0],), "", (), 3000),
         Figure("Chromium: a letter of the filter, the slowest of four", "ms", (seen[1],), "", (), 200),
+        Figure("Chromium: from MQTT to a tile, the slowest of twenty", "ms", (seen[3],), "", (), 1000),
         Figure("Chromium: scrolling, the 95th percentile of the frames", "ms", (seen[2],), "", (), 50),
     ]
 
@@ -176,17 +177,37 @@ FILTER = """(text) => new Promise((resolve) => {
 })"""
 
 
-def look(url: str) -> tuple[float, float, float]:
-    """Return milliseconds to all tiles, of the slowest letter of a filter, and of the frames (95 %). Blocks."""
+async def show(page: Site, kind: str) -> None:
+    """Publish a signal of the camera whose tile is looked at."""
+    await say(page, CAMERAS[0], "state/signals", {"at": ago(0), "signals": {kind: {}}}, retain=True)
+
+
+def look(page: Site) -> tuple[float, float, float, float]:
+    """Look at the fleet in Chromium. Blocks, in a thread.
+
+    Returns:
+        Milliseconds to all tiles, of the slowest letter of a filter, of the frames while it scrolls (95 %), and from
+        the publisher to the tile, the slowest of twenty.
+    """
     with chromium() as browser, tab_of(browser, "about:blank", viewport={"width": 1280, "height": 900}) as (tab, _):
         began = time.monotonic()
-        tab.goto(url)
+        tab.goto(str(page.client.base_url))
         tab.wait_for_selector(f"#sees > .tile:nth-child({len(CAMERAS)})", state="attached", timeout=60_000)
         shown = 1000 * (time.monotonic() - began)
         tab.wait_for_timeout(1000)
         letters = [number(tab, FILTER, text) for text in ("b", "bo", "box-4", "")]
         frames = [float(one) for one in tab.evaluate(FRAMES)]
-    return shown, max(letters), percentile(frames, 0.95)
+        changes = [changed(tab, page, f"signal-{count}") for count in range(20)]
+    return shown, max(letters), percentile(frames, 0.95), max(changes)
+
+
+def changed(tab: Page, page: Site, kind: str) -> float:
+    """Return how many milliseconds a signal takes from the publisher to the tile."""
+    tile = f".tile[data-key='{CAMERAS[0].box}/{CAMERAS[0].name}']"
+    began = time.monotonic()
+    trio.from_thread.run(show, page, kind)
+    tab.wait_for_selector(f"{tile} >> text={kind}", state="attached")
+    return 1000 * (time.monotonic() - began)
 
 
 def number(tab: Page, script: str, argument: str) -> float:
