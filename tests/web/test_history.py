@@ -6,10 +6,9 @@ from pathlib import Path
 import pytest
 
 from interhuman2mqtt.commands import web
-from interhuman2mqtt.errors import ConfigError
 from interhuman2mqtt.web import history as history_module
 from interhuman2mqtt.web.export import rows
-from interhuman2mqtt.web.history import NAME, History, NewerHistoryError
+from interhuman2mqtt.web.history import NAME, History, HistoryError, NewerHistoryError
 from interhuman2mqtt.web.history_schema import VERSION
 from interhuman2mqtt.web.recent import RecentHours
 from interhuman2mqtt.web.rows import (
@@ -219,5 +218,29 @@ def test_a_damaged_history_begins_anew(tmp_path: Path) -> None:
     [moved] = tmp_path.glob(f"{NAME}.damaged-*")
     assert moved.read_bytes().startswith(b"no database")
     (tmp_path / "folder").mkdir()
-    with pytest.raises(ConfigError, match="folder"):
+    with pytest.raises(HistoryError, match="folder"):
         web.open_history(tmp_path / "folder")
+
+
+def test_what_fails_half_way_leaves_nothing_behind(tmp_path: Path) -> None:
+    """After a call that failed in its middle the next ones go on, and no camera has the number of another."""
+    path = tmp_path / NAME
+    history = History(path)
+    history.write([a_signal(1, 2, DOOR)])
+    with sqlite3.connect(path) as other:
+        for table, when in (("engagement", "INSERT"), ("engagement", "DELETE"), ("received", "DELETE")):
+            says = "BEGIN SELECT RAISE(ABORT, 'the disk is full'); END"
+            other.execute(f"CREATE TRIGGER {table}_{when} BEFORE {when} ON {table} {says}")
+    history.write([ReceivedRow(0, 5)])
+    for fails in (
+        lambda: history.write([a_signal(3, 4), EngagementRow(FRONT, 3, "engaged")]),
+        lambda: history.prune(before=10, max_size=1 << 30),
+    ):
+        with pytest.raises(sqlite3.Error, match="the disk is full"):
+            fails()
+        history.write([])
+    third = CameraKey("lobby-1", "third")
+    history.write([a_signal(5, 6, third), a_signal(7, 8)])
+    assert [row[2] for row in history.spans("signal", FRONT, 0, 99)] == [7.0]
+    assert [row[2] for row in history.spans("signal", third, 0, 99)] == [5.0]
+    assert [row[2] for row in history.spans("signal", DOOR, 0, 99)] == [1.0]

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import trio
 
+from support.disks import tiny_disk
 from support.mosquitto import subscribed
 from support.processes import in_background, running
 from web.helpers import BOX, CAMERA, PASSWORD, Json, ago, served, site
@@ -230,3 +231,15 @@ async def test_a_port_in_use(tmp_path: Path) -> None:
         assert done.returncode == 69
         assert b"the page cannot be served" in done.stderr
         assert b"Traceback" not in done.stderr
+
+
+def test_a_disk_that_is_full(tmp_path: Path) -> None:
+    """A page that cannot keep what it receives ends with 69 and a sentence, and systemd starts it again."""
+    with tiny_disk(tmp_path / "disk", 300) as folder:
+        (folder / "else").write_bytes(bytes(200 << 10))
+        command = [sys.executable, "-m", "interhuman2mqtt", "web", "--broker", "mqtt://127.0.0.1:9"]
+        env = {**os.environ, "STATE_DIRECTORY": str(folder)}
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env=env)
+    assert done.returncode == 69
+    assert "database or disk is full" in done.stderr
+    assert "Traceback" not in done.stderr

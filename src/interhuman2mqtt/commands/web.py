@@ -4,6 +4,7 @@ import os
 import signal
 import time
 from collections.abc import AsyncIterator, Sequence
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -77,21 +78,26 @@ def main(options: Options) -> int:
     ref = settings.web.password
     password = None if ref is None else secrets.read(ref, what="web.password").reveal()
     folder = state_dir.find(system=STATE)
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     runtime_log.setup(settings.log.level, settings.log.format)
-    history = open_history(folder / NAME)
     try:
-        return trio.run(_run, settings, listen, password, folder, history)
-    finally:
-        history.close()
+        with closing(open_history(folder / NAME)) as history:
+            return trio.run(_run, settings, listen, password, folder, history)
+    except (HistoryError, OSError) as error:  # a disk that is full, or read-only: it may be another one tomorrow
+        log.error("the page cannot keep what it receives", detail=str(error))  # noqa: TRY400 - foreseen
+        return exit_codes.UNAVAILABLE
 
 
 def open_history(path: Path) -> History:
-    """Open the history, and join it with what a newer version had left before a downgrade. Raises ConfigError.
+    """Open the history, and join it with what a newer version had left before a downgrade.
 
     One that is damaged is quarantined, and one of a newer version set aside; then a new one begins.
+
+    Raises:
+        ConfigError: It belongs to somebody else.
+        HistoryError, OSError: It cannot be made or written now.
     """
     try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         history = _opened(path, f"{utc_now():%Y%m%dT%H%M%SZ}")
         for file in format_versions.all_set_aside(path, VERSION):
             _take_in(history, file)
@@ -100,8 +106,6 @@ def open_history(path: Path) -> History:
             f"{error.filename}: {error.strerror}: only the page's own user and root may use it: sudo interhuman2mqtt "
             "web ..., or set STATE_DIRECTORY to a folder of your own"
         ) from error
-    except (HistoryError, OSError) as error:
-        raise ConfigError(str(error)) from error
     return history
 
 

@@ -6,8 +6,8 @@ Rows of a newer version of the file are not read: who opens it says what becomes
 import json
 import sqlite3
 import threading
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -112,8 +112,7 @@ class History:
         """
         try:
             self._db.execute("ATTACH ? AS other", (str(path),))
-            with self._db:  # commits, or rolls back
-                self._db.execute("BEGIN IMMEDIATE")
+            with self._transaction():
                 self._db.execute("INSERT OR IGNORE INTO camera (box, name) SELECT box, name FROM other.camera")
                 self._db.execute("INSERT OR IGNORE INTO received SELECT * FROM other.received")
                 for table in (*SPANS, *POINTS):
@@ -134,6 +133,17 @@ class History:
             " JOIN other.camera AS its ON its.id = theirs.camera JOIN main.camera AS ours USING (box, name)"
         )
 
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """Do all of a block, or nothing of it: a transaction that stayed open would fail all those after it."""
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            with self._db:  # commits, or rolls back, also where the commit fails
+                yield
+        except BaseException:
+            self._ids = self._read_ids()  # a number that was rolled back will be another camera's
+            raise
+
     def _read_ids(self) -> dict[CameraKey, int]:
         rows = self._db.execute("SELECT id, box, name FROM camera")
         return {CameraKey(box, name): number for number, box, name in rows}
@@ -144,14 +154,9 @@ class History:
 
     def write(self, rows: Iterable[Row]) -> None:
         """Write rows in one transaction; a row of the same key replaces the one that was there."""
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
+        with self._transaction():
             for row in rows:
                 self._write(row)
-        except BaseException:
-            self._db.execute("ROLLBACK")
-            raise
-        self._db.execute("COMMIT")
 
     def _write(self, row: Row) -> None:
         match row:
@@ -223,16 +228,15 @@ class History:
         if camera not in self._ids:
             return 0
         number, (oldest, newest) = self._ids[camera], self.bounds()
-        self._db.execute("BEGIN IMMEDIATE")
-        within = "WHERE camera = ? AND start < ? AND (end IS NULL OR end > ?)"
-        count = self._db.execute(f"DELETE FROM signal {within}", (number, end, start)).rowcount  # noqa: S608
-        self._db.execute(f"DELETE FROM filled {within}", (number, end, start))  # noqa: S608 - it is a gap again
-        for table, at in POINTS.items():
-            query = f"DELETE FROM {table} WHERE camera = ? AND {at} >= ? AND {at} <= ?"  # noqa: S608
-            count += self._db.execute(query, (number, start, end)).rowcount if table in OF_PEOPLE else 0
-        if (low := max(start, oldest)) < (high := min(end, newest)):
-            self._replace("hole", camera, (low, high))
-        self._db.execute("COMMIT")
+        with self._transaction():
+            within = "WHERE camera = ? AND start < ? AND (end IS NULL OR end > ?)"
+            count = self._db.execute(f"DELETE FROM signal {within}", (number, end, start)).rowcount  # noqa: S608
+            self._db.execute(f"DELETE FROM filled {within}", (number, end, start))  # noqa: S608 - it is a gap again
+            for table, at in POINTS.items():
+                query = f"DELETE FROM {table} WHERE camera = ? AND {at} >= ? AND {at} <= ?"  # noqa: S608
+                count += self._db.execute(query, (number, start, end)).rowcount if table in OF_PEOPLE else 0
+            if (low := max(start, oldest)) < (high := min(end, newest)):
+                self._replace("hole", camera, (low, high))
         self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         return count
 
@@ -254,18 +258,17 @@ class History:
         return before
 
     def _prune(self, before: float) -> None:
-        self._db.execute("BEGIN IMMEDIATE")
-        for table in SPANS:
-            self._db.execute(f"DELETE FROM {table} WHERE end < ?", (before,))  # noqa: S608
-        self._db.execute("DELETE FROM received WHERE end < ?", (before,))
-        for table, at in POINTS.items():
-            # The last one before it still holds at it.
-            self._db.execute(
-                f"DELETE FROM {table} WHERE {at} < ? AND EXISTS (SELECT 1 FROM {table} AS later"  # noqa: S608
-                f" WHERE later.camera = {table}.camera AND later.{at} > {table}.{at} AND later.{at} <= ?)",
-                (before, before),
-            )
-        self._db.execute("COMMIT")
+        with self._transaction():
+            for table in SPANS:
+                self._db.execute(f"DELETE FROM {table} WHERE end < ?", (before,))  # noqa: S608
+            self._db.execute("DELETE FROM received WHERE end < ?", (before,))
+            for table, at in POINTS.items():
+                # The last one before it still holds at it.
+                self._db.execute(
+                    f"DELETE FROM {table} WHERE {at} < ? AND EXISTS (SELECT 1 FROM {table} AS later"  # noqa: S608
+                    f" WHERE later.camera = {table}.camera AND later.{at} > {table}.{at} AND later.{at} <= ?)",
+                    (before, before),
+                )
         self._db.executescript("PRAGMA incremental_vacuum;")  # a step for each page, of which execute() makes one
         self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 

@@ -12,6 +12,7 @@ import trio
 from interhuman2mqtt.commands.watch_model import BRIDGE, Fleet, Place, place
 from interhuman2mqtt.publish.mqtt.types import IncomingMessage
 from interhuman2mqtt.runtime.blocking import Blocking
+from interhuman2mqtt.runtime.log import RateLimitedLogger
 from interhuman2mqtt.web.continuity import Continuity
 from interhuman2mqtt.web.fleet import camera_json, summary
 from interhuman2mqtt.web.history import FAULTS, History
@@ -72,6 +73,7 @@ class Page:
         self._clock = clock
         self._continuity = Continuity()
         self._continuity.restore(*history.continuity())
+        self._log_changes = RateLimitedLogger(log)
         self._rationale = rationale
         self._pending: list[Row] = []
         self._changed: set[CameraKey] = set()
@@ -215,8 +217,12 @@ class Page:
             try:
                 await self.use(partial(self.history.write, rows))
             except OSError as error:
-                log.warning("the history is not written", detail=str(error), rows=len(rows))
                 self._pending = rows + self._pending
+                self._log_changes.emit(
+                    "write", str(error), "the history is not written", level="warning", detail=str(error)
+                )
+            else:
+                self._log_changes.emit("write", None, "the history is written", level="debug")
 
     async def _tick(self) -> None:
         while True:
