@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from interhuman2mqtt.web.continuity import SCOPES_MAX, Continuity
+from interhuman2mqtt.web.continuity import AHEAD_S, SCOPES_MAX, Continuity
 from interhuman2mqtt.web.history import History
 from interhuman2mqtt.web.rows import CameraKey, HoleRow, ReceivedRow, Row
 
@@ -198,3 +198,45 @@ def test_scopes_are_bounded() -> None:
     for scope in range(10 * SCOPES_MAX):
         list(known.event(FRONT, str(scope), 1, scope, is_session=True))
     assert len(known._last[FRONT]) == SCOPES_MAX
+
+
+DOOR = CameraKey("lobby-1", "door")
+
+
+def started() -> Continuity:
+    """Two cameras, of which one event each was received."""
+    known = Continuity()
+    list(known.connected(0, resumed=False))
+    for camera in (FRONT, DOOR):
+        list(known.event(camera, "a", 1, 5, is_session=True))
+    return known
+
+
+def test_a_box_that_is_away_is_not_calm() -> None:
+    """From the last that its box published on, nothing is known of a camera: while it is away, and afterwards."""
+    known = started()
+    assert list(known.look(30, {FRONT, DOOR}, {"lobby-1": 29})) == []
+    assert list(known.look(60, {DOOR}, {"lobby-1": 31})) == [HoleRow(FRONT, 31, 60 + AHEAD_S)]
+    assert list(known.look(65, {DOOR}, {"lobby-1": 64})) == [HoleRow(FRONT, 31, 65 + AHEAD_S)]
+    assert list(known.look(70, {FRONT, DOOR}, {"lobby-1": 69})) == [HoleRow(FRONT, 31, 70)]
+    assert list(known.look(75, {FRONT, DOOR}, {"lobby-1": 74})) == []
+
+
+def test_a_box_that_was_only_cut_off_is_known_afterwards() -> None:
+    """What waited in its outbox shows that nothing was missed; a session that began meanwhile shows nothing."""
+    known = started()
+    list(known.look(60, (), {"lobby-1": 31}))
+    list(known.look(70, {FRONT, DOOR}, {}))
+    assert list(known.event(FRONT, "a", 2, 50, is_session=True)) == [HoleRow(FRONT, 31, 31), HoleRow(FRONT, 50, 70)]
+    assert list(known.event(FRONT, "a", 3, 71, is_session=True)) == [HoleRow(FRONT, 50, 50)]
+    assert list(known.event(DOOR, "b", 1, 71, is_session=True)) == []
+
+
+def test_what_is_retained_has_time_to_come() -> None:
+    """A camera is away once it might have come, and from the subscription on; without a connection nobody is."""
+    known = started()
+    list(known.connected(100, resumed=False))
+    assert list(known.look(101, (), {})) == []
+    assert list(known.look(106, {FRONT}, {})) == [HoleRow(DOOR, 100, 106 + AHEAD_S)]
+    list(known.disconnected(110))
+    assert list(known.look(120, (), {})) == []

@@ -23,6 +23,7 @@ def test_shares_are_of_what_was_analysed() -> None:
     found = Fortnight([date(2026, 11, 27), date(2026, 11, 28)], UTC)
     found.add([Stretch(at(27, 22), at(28, 1.5), "engaged"), Stretch(at(28, 1.5), at(28, 3), GAP, "paused")])
     found.add([Stretch(at(28, 0), at(28, 1), "neutral"), Stretch(at(28, 1), at(28, 2), NOT_KNOWN)])
+    found.add([Stretch(at(27, 0), at(29, 0), NOT_KNOWN)])  # was removed earlier
     [friday, saturday] = found.rows()
     assert friday[21:] == [None, [0.5, 1.0], [0.5, 1.0]]
     assert saturday[:4] == [[1.0, 0.5], [0.25, 1.0], None, None]

@@ -3,15 +3,20 @@
 A stretch counts as received while the subscription stands. A broker that kept our session sends what it queued
 meanwhile, but it drops from a full queue without a word. The events of a camera are numbered within a scope (their id
 is box/camera/scope/n), so an event whose number follows on the last one's shows that nothing is missing in between, and
-one that does not shows a hole. No I/O.
+one that does not shows a hole. While a box is away, or has a camera no more, nothing comes of it: that is a hole too,
+until its events show otherwise. No I/O.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from interhuman2mqtt.web.rows import CameraKey, ContinuityRow, HoleRow, LastEvent, ReceivedRow
 
 SCOPES_MAX = 16
 """Scopes of a camera that are remembered: sessions rotate, and their last events may come late."""
+RETAINED_S = 5.0
+"""After a subscription what is retained has come, and says which cameras there are."""
+AHEAD_S = 10.0
+"""So far the hole of a camera that is away reaches before the next look: it is not to end in what looks calm."""
 
 
 class Continuity:
@@ -30,6 +35,9 @@ class Continuity:
         self._away: tuple[float, float] | None = None
         """The last time in which the broker kept our session while nobody was connected."""
         self._changed: set[CameraKey] = set()
+        self._subscribed_at = 0.0
+        self._absent: dict[CameraKey, float] = {}
+        """Cameras of which nothing comes, and when that was seen last."""
 
     def restore(self, last: ReceivedRow | None, cameras: Iterable[ContinuityRow]) -> None:
         """Go on where another process ended, in order or not, should the broker have kept our session.
@@ -58,6 +66,8 @@ class Continuity:
             resumed: The broker kept our session, and sends what it has queued.
         """
         self._changed |= set(self._last)
+        self._subscribed_at = at
+        self._absent.clear()
         if resumed and self._since is not None and self._lost_at is not None:
             self._away = (self._lost_at, at)
             yield ReceivedRow(self._since, at)
@@ -80,6 +90,7 @@ class Continuity:
         self._last = {camera: {} for camera in self._last}
         self._unproven.clear()
         self._proving.clear()
+        self._absent.clear()
 
     def disconnected(self, at: float) -> Iterator[ReceivedRow]:
         """Note that the connection was lost."""
@@ -103,6 +114,38 @@ class Continuity:
             self._changed.add(camera)
             if self._away is not None:
                 yield HoleRow(camera, *self._away)
+
+    def look(self, at: float, there: Collection[CameraKey], heard: Mapping[str, float]) -> Iterator[HoleRow]:
+        """Note which cameras there are; of the others nothing is known.
+
+        Args:
+            at: When.
+            there: Those that are retained at the broker, of boxes that are online.
+            heard: When each box published something the last time: its will comes much later than its end.
+        """
+        if self._since is None or self._lost_at is not None or at < self._subscribed_at + RETAINED_S:
+            return
+        for camera in self._last:
+            if camera in there:
+                yield from self._back(camera, at)
+            else:
+                yield self._away_until(camera, at, max(self._since, heard.get(camera.box, self._subscribed_at)))
+
+    def _away_until(self, camera: CameraKey, at: float, heard_at: float) -> HoleRow:
+        if camera not in self._absent:
+            self._changed.add(camera)
+            self._proving[camera] = frozenset(self._last[camera])
+        start = self._absent.get(camera, heard_at)
+        self._absent[camera] = at
+        hole = self._unproven.get(camera, HoleRow(camera, start, at))._replace(end=at + AHEAD_S)
+        self._unproven[camera] = hole
+        return hole
+
+    def _back(self, camera: CameraKey, at: float) -> Iterator[HoleRow]:
+        if self._absent.pop(camera, None) is not None and (hole := self._unproven.get(camera)):
+            self._changed.add(camera)
+            self._unproven[camera] = hole = hole._replace(end=max(hole.start, at))
+            yield hole
 
     def event(self, camera: CameraKey, scope: str, number: int, at: float, *, is_session: bool) -> Iterator[HoleRow]:
         """Note an event; return what its number shows.

@@ -1,11 +1,11 @@
 """Days by hours: the share of the analysed time in which people were engaged. Pure."""
 
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import date, datetime, timedelta, tzinfo
 from typing import NamedTuple
 
-from interhuman2mqtt.web.timeline import SILENT, Span, Stretch
+from interhuman2mqtt.web.timeline import NOT_KNOWN, SILENT, Span, Stretch
 
 HOUR_S = 3600.0
 ENGAGED = "engaged"
@@ -43,9 +43,9 @@ class Fortnight:
         """From the beginning of the first day to the end of the last."""
         return self._hours[0].start, self._hours[-1].end
 
-    def add(self, lane: Iterable[Stretch]) -> None:
-        """Add a camera, by its lane of engagement."""
-        self._cameras += 1
+    def add(self, lane: Sequence[Stretch]) -> None:
+        """Add a camera, by its lane of engagement; one of which nothing is known was removed before."""
+        self._cameras += any(stretch.kind != NOT_KNOWN for stretch in lane)
         for stretch in lane:
             if stretch.kind in SILENT:
                 continue

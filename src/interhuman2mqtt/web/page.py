@@ -77,6 +77,7 @@ class Page:
         self._rationale = rationale
         self._pending: list[Row] = []
         self._changed: set[CameraKey] = set()
+        self._heard: dict[str, float] = {}
         self._load()
 
     def _load(self) -> None:
@@ -180,6 +181,8 @@ class Page:
             self._changed.add(key)
             self._take(key, where, incoming.payload, retained=incoming.retained)
         self.fleet.apply(where, incoming.payload)
+        if (box := self.fleet.boxes.get(where.box)) is not None and box.is_online:
+            self._heard[where.box] = self._clock()
 
     def _take(self, key: CameraKey, where: Place, payload: bytes, *, retained: bool) -> None:
         if where.about.startswith("event/") and not retained:
@@ -227,11 +230,18 @@ class Page:
     async def _tick(self) -> None:
         while True:
             await trio.sleep(TICK_S)
-            self._note(self._continuity.tick(self._clock()))
+            self.look()
             with suppress(OSError):  # the disk hangs: what is written says so
                 if await self.use(self._reload_if_changed):
                     log.info("the history was changed by another process, and is taken in anew")
                     self._redraw()
+
+    def look(self) -> None:
+        """Note up to where messages were received, and of which cameras none can have come."""
+        now, boxes = self._clock(), self.fleet.boxes
+        there = {CameraKey(box_id, name) for box_id, box in boxes.items() if box.is_online for name in box.cameras}
+        self._heard = {box_id: at for box_id, at in self._heard.items() if box_id in boxes}
+        self._note([*self._continuity.tick(now), *self._continuity.look(now, there, self._heard)])
 
     def _reload_if_changed(self) -> bool:
         """Take in what another process has made of the history (`forget`); return whether it had. Blocks."""
