@@ -240,3 +240,18 @@ def test_what_is_retained_has_time_to_come() -> None:
     assert list(known.look(106, {FRONT}, {})) == [HoleRow(DOOR, 100, 106 + AHEAD_S)]
     list(known.disconnected(110))
     assert list(known.look(120, (), {})) == []
+
+
+@pytest.mark.parametrize("to", [10 * 86400, 3600.0, 400.0, -86400.0], ids=["10 d", "1 h", "400 s", "-1 d"])
+def test_a_clock_that_is_set_and_a_machine_that_sleeps(to: float) -> None:
+    """What lies between two times of the clock was not received, whatever numbers run on; before and after it is."""
+    known = Continuity()
+    start = 100_000.0
+    list(known.connected(start, resumed=False))
+    list(known.event(FRONT, "a", 1, start + 5, is_session=True))
+    assert list(known.tick(start + 35)) == [ReceivedRow(start, start + 35)]
+    assert list(known.tick(start + 34)) == [ReceivedRow(start, start + 34)]
+    after = start + 35 + to
+    assert list(known.tick(after)) == [ReceivedRow(after, after)]
+    assert list(known.event(FRONT, "a", 2, after + 1, is_session=True)) == []
+    assert list(known.tick(after + 5)) == [ReceivedRow(after, after + 5)]

@@ -13,6 +13,9 @@ from interhuman2mqtt.web.rows import CameraKey, ContinuityRow, HoleRow, LastEven
 
 SCOPES_MAX = 16
 """Scopes of a camera that are remembered: sessions rotate, and their last events may come late."""
+STEP_S = 60.0
+"""Longer than between any two looks at the clock: it was set, or this machine slept."""
+STEP_BACK_S = 2.0
 RETAINED_S = 5.0
 """After a subscription what is retained has come, and says which cameras there are."""
 AHEAD_S = 10.0
@@ -35,7 +38,7 @@ class Continuity:
         self._away: tuple[float, float] | None = None
         """The last time in which the broker kept our session while nobody was connected."""
         self._changed: set[CameraKey] = set()
-        self._subscribed_at = 0.0
+        self._subscribed_at = self._looked_at = 0.0
         self._absent: dict[CameraKey, float] = {}
         """Cameras of which nothing comes, and when that was seen last."""
 
@@ -66,7 +69,7 @@ class Continuity:
             resumed: The broker kept our session, and sends what it has queued.
         """
         self._changed |= set(self._last)
-        self._subscribed_at = at
+        self._subscribed_at = self._looked_at = at
         self._absent.clear()
         if resumed and self._since is not None and self._lost_at is not None:
             self._away = (self._lost_at, at)
@@ -81,7 +84,10 @@ class Continuity:
         self._lost_at = None
 
     def dropped(self, at: float) -> None:
-        """Note that something of what was received is lost: a new stretch begins, and nothing proves the one before."""
+        """Begin a new stretch: something of what was received is lost, or cannot be dated.
+
+        Nothing proves the one before.
+        """
         self._changed |= set(self._last)
         self._begin(at)
 
@@ -101,6 +107,9 @@ class Continuity:
     def tick(self, at: float) -> Iterator[ReceivedRow]:
         """Return how far the stretch reaches by now."""
         if self._since is not None and self._lost_at is None:
+            if not -STEP_BACK_S <= at - self._looked_at <= STEP_S:
+                self.dropped(at)
+            self._looked_at = at
             yield ReceivedRow(self._since, at)
 
     def live(self, at: float) -> list[tuple[float, float]]:

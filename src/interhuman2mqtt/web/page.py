@@ -251,12 +251,12 @@ class Page:
         return True
 
     async def _show(self) -> None:
-        redrawn_at = 0.0
+        redraw_at = trio.current_time()
         while True:
             await trio.sleep(SHOW_S)
             now = self._clock()
-            if now - redrawn_at >= REDRAW_S:
-                redrawn_at = now
+            if trio.current_time() >= redraw_at:  # by a clock that nobody sets
+                redraw_at += REDRAW_S
                 self.recent.trim(now)
                 self._changed |= set(self.cards)
             if self._changed:
