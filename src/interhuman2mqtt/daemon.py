@@ -25,9 +25,11 @@ from interhuman2mqtt.backfill.spools import Spools
 from interhuman2mqtt.cameras.context import CameraContext
 from interhuman2mqtt.cameras.coverage import Coverage
 from interhuman2mqtt.cameras.fleet import Change, Fleet
+from interhuman2mqtt.cameras.fork_server import ForkServer
 from interhuman2mqtt.cameras.gap_events import CameraEvents
 from interhuman2mqtt.cameras.session_failures import AcceptedKeys
 from interhuman2mqtt.cameras.session_slots import SessionSlots
+from interhuman2mqtt.cameras.start_limiter import StartLimiter
 from interhuman2mqtt.cloud.transport import Server
 from interhuman2mqtt.config import Config, loader
 from interhuman2mqtt.config.loader import Loaded
@@ -133,6 +135,8 @@ class Daemon:
         self._heartbeats = Heartbeats()
         self._slots = SessionSlots(config.interhuman.max_sessions)
         self._accepted = AcceptedKeys()
+        self._fork_server = ForkServer()
+        self._starts = StartLimiter(self._fork_server.at_once)
         self._policy = policy.for_box(config.box, state, self._heartbeats.of("policy"))
         self._topics = Topics(config.mqtt.base_topic, box, config.outbox.max_age)
         self._parser = RequestParser(config.mqtt.base_topic, box, config.mqtt.requests, discovery.birth_topic(config))
@@ -172,6 +176,7 @@ class Daemon:
         # not look failed to systemd, which would restart it for ever.
         await self._service.start(services)
         services.start_soon(self._policy.run)
+        await services.start(self._fork_server.run)
         self._home_assistant.announce(self._running.config)
         services.start_soon(self._home_assistant.run)
         self._publish_info()
@@ -278,6 +283,8 @@ class Daemon:
             heartbeats=self._heartbeats,
             program=self._stop_signals,
             bugs=self._bugs,
+            starts=self._starts,
+            fork_server=self._fork_server,
             browsers=runtime / state_dir.BROWSERS if runtime is not None else None,
         )
 

@@ -66,7 +66,7 @@ def sample(pid: int, role: str) -> Sample | None:
 
 def workers(daemon: int) -> list[int]:
     """The capture processes that are children of the daemon, zombies not among them."""
-    return [pid for pid in children(daemon) if CAPTURE in _read(pid, "cmdline")]
+    return [pid for pid in children(daemon) if CAPTURE in _read(pid, "cmdline").split(b"\0")]
 
 
 def zombies(daemon: int) -> list[int]:

@@ -151,6 +151,6 @@ def processes() -> dict[int, str]:
 
 
 def captures(pid: int) -> dict[int, str]:
-    """The command lines of the capture processes that a process has started, by their ids."""
+    """The command lines of the capture processes of a process by their ids, but not of what forks them."""
     ours = set(children(pid))
-    return {found: line for found, line in processes().items() if found in ours and "interhuman2mqtt.capture" in line}
+    return {found: line for found, line in processes().items() if found in ours and " interhuman2mqtt.capture " in line}

@@ -95,6 +95,7 @@ class CaptureTask:
                 heartbeat=self._context.heartbeats.of(capture_of(self._camera.id)),
                 worker_log=self._worker_log,
                 listener=self,
+                fork_server=self._context.fork_server,
             ) as worker:
                 self._last, self._counters.children = worker, 1
                 with trio.move_on_after(HOLD_S):

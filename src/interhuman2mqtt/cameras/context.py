@@ -5,6 +5,7 @@ from typing import NamedTuple, Protocol
 
 from interhuman2mqtt.backfill.spools import Spools
 from interhuman2mqtt.cameras.coverage import Coverage
+from interhuman2mqtt.cameras.fork_server import ForkServer
 from interhuman2mqtt.cameras.session_failures import AcceptedKeys
 from interhuman2mqtt.cameras.session_slots import SessionSlots
 from interhuman2mqtt.cameras.stall_detector import Timeouts
@@ -64,6 +65,8 @@ class CameraContext(NamedTuple):
     timeouts: Timeouts = Timeouts()
     starts: StartLimiter = StartLimiter()
     """Of the process: the cameras of all configurations begin one after another."""
+    fork_server: ForkServer | None = None
+    """Starts the capture processes; None: each is started by itself."""
     resolver: Resolver = Resolver()
     """Finds the hosts of cameras."""
     browsers: Path | None = None

@@ -8,11 +8,12 @@ import structlog
 import trio
 
 from interhuman2mqtt import __version__, config
+from interhuman2mqtt.cameras.fork_server import ForkServer
 from interhuman2mqtt.cameras.recording import WorkerRecording
 from interhuman2mqtt.cameras.snapshot import SnapshotImage, SnapshotRequests
 from interhuman2mqtt.cameras.stall_detector import AudioStall, StallDetector, Timeouts
-from interhuman2mqtt.cameras.worker_log import UNFINISHED_MAX, WorkerLog
-from interhuman2mqtt.cameras.worker_process import close_pipes, end_process, open_process, status_text
+from interhuman2mqtt.cameras.worker_log import WorkerLog
+from interhuman2mqtt.cameras.worker_process import WorkerProcess, close_pipes, end_process, open_process, status_text
 from interhuman2mqtt.capture import framing, ipc
 from interhuman2mqtt.errors import Outage, Reason, Refused
 from interhuman2mqtt.runtime.beats import sleep_until_beat
@@ -51,7 +52,7 @@ class WorkerListener(Protocol):
 class CaptureProcess:
     """A running capture process."""
 
-    def __init__(self, process: trio.Process, open_timeout_s: float, listener: WorkerListener | None = None) -> None:
+    def __init__(self, process: WorkerProcess, open_timeout_s: float, listener: WorkerListener | None = None) -> None:
         self.opened: ipc.Opened | None = None
         self.outage: Outage | None = None
         """Why the source ended; what the ring still holds can be pulled nevertheless."""
@@ -196,13 +197,7 @@ class CaptureProcess:
     async def read_log(self, worker_log: WorkerLog) -> None:
         """Log what the worker prints besides its frames, line by line."""
         assert self._process.stderr is not None  # noqa: S101 - asked for when it was started
-        rest = b""
-        async for data in self._process.stderr:
-            *lines, rest = (rest + data).split(b"\n")
-            for line in lines:
-                worker_log.log(line)
-            rest = rest[:UNFINISHED_MAX]
-        worker_log.log(rest)
+        await worker_log.read(self._process.stderr)
         self.silent.set()
 
     async def watch(self, timeouts: Timeouts, heartbeat: Heartbeat) -> None:
@@ -256,12 +251,14 @@ class CaptureProcess:
 
 
 @asynccontextmanager
-async def start_worker(
+async def start_worker(  # noqa: PLR0913 - each has a default
     command: ipc.Open,
     timeouts: Timeouts = Timeouts(),  # noqa: B008 - frozen
     heartbeat: Heartbeat = lambda _seconds: None,
     worker_log: WorkerLog | None = None,
     listener: WorkerListener | None = None,
+    *,
+    fork_server: ForkServer | None = None,
 ) -> AsyncIterator[CaptureProcess]:
     """Run a capture process for as long as the context lasts; leaving it the process is gone, whatever it was doing.
 
@@ -271,12 +268,14 @@ async def start_worker(
         heartbeat: Set to how long each wait for the worker may last.
         worker_log: Logs what the process prints.
         listener: Listens to how the capture goes.
+        fork_server: Starts the process; without one it is a new one that imports all that it needs.
 
     Raises:
         Outage: the worker hangs, crashed, or could not be started. How its source fails stands in
             `CaptureProcess.outage`.
     """
-    process = await open_process([] if command.connection is None else [command.connection])
+    start = open_process if fork_server is None else fork_server.open_process
+    process = await start([] if command.connection is None else [command.connection])
     worker = CaptureProcess(process, command.open_timeout_s, listener)
     worker.send_nowait(command)
     del command

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 
 import structlog
+import trio
 
 from interhuman2mqtt.runtime.log import RateLimitedLogger
 from interhuman2mqtt.runtime.redaction import redact
@@ -39,6 +40,16 @@ class WorkerLog:
         self._left_out = 0
         self._log = structlog.get_logger(__name__)
         self._forget()
+
+    async def read(self, stream: trio.abc.ReceiveStream) -> None:
+        """Log what comes from a process, line by line, until it ends."""
+        rest = b""
+        async for data in stream:
+            *lines, rest = (rest + data).split(b"\n")
+            for line in lines:
+                self.log(line)
+            rest = rest[:UNFINISHED_MAX]
+        self.log(rest)
 
     def log(self, line: bytes) -> None:
         """Log a line that a process printed."""

@@ -7,9 +7,10 @@ kernel (state D) and even SIGKILL waits: then no second process is started for t
 
 # A camera has a process of its own because FFmpeg and drivers fail in ways that no thread survives: they crash, they
 # hang in the kernel without a time limit (`av.open` may, whatever its `timeout` says), they leak. A process is killed,
-# and takes nothing with it but one camera's ring. It costs 15 MB and half a second of a core at its start, which is why
-# starts are limited (`start_limiter`). A pool of processes for several cameras each was the alternative: one hanging
-# driver would then take its neighbours' video with it.
+# and takes nothing with it but one camera's ring. A pool of processes for several cameras each was the alternative: one
+# hanging driver would then take its neighbours' video with it.
+#
+# The daemon has them forked (`fork_server`); one alone, as for `probe`, is started here, and imports all that it needs.
 
 import os
 import signal
@@ -19,8 +20,11 @@ from collections.abc import Sequence
 
 import trio
 
+from interhuman2mqtt.cameras.forked_process import ForkedProcess
 from interhuman2mqtt.capture import bundled_libraries
 from interhuman2mqtt.errors import Outage, Reason
+
+WorkerProcess = trio.Process | ForkedProcess
 
 LEAVE_S = 0.7
 """What a process needs to leave (`capture.__main__.LEAVE_S`), and a little."""
@@ -35,16 +39,30 @@ MEMORY = {"MALLOC_ARENA_MAX": "1", "MALLOC_TRIM_THRESHOLD_": "131072"}
 
 async def open_process(inherited: Sequence[int] = ()) -> trio.Process:
     """Start a capture process, with these descriptors of ours; raise Outage where there is none to be had."""
+    pipe = subprocess.PIPE
+    return await _open("interhuman2mqtt.capture", stdin=pipe, stderr=pipe, pass_fds=inherited)
+
+
+async def open_fork_server(stdin: int) -> trio.Process:
+    """Start a process that capture processes can be forked from; all that it prints is in its stdout."""
+    return await _open("interhuman2mqtt.capture.fork_server", stdin=stdin, stderr=subprocess.STDOUT)
+
+
+async def _open(module: str, stdin: int, stderr: int, pass_fds: Sequence[int] = ()) -> trio.Process:
     environment = {name: value for name, value in os.environ.items() if _inherits(name)}
     environment |= bundled_libraries.environment(os.environ) | MEMORY
-    command = [sys.executable, "-m", "interhuman2mqtt.capture"]
-    pipe = subprocess.PIPE
+    command = [sys.executable, "-m", module]
     try:
         return await trio.lowlevel.open_process(
-            command, stdin=pipe, stdout=pipe, stderr=pipe, env=environment, pass_fds=inherited
+            command, stdin=stdin, stdout=subprocess.PIPE, stderr=stderr, env=environment, pass_fds=pass_fds
         )
     except OSError as error:
-        raise Outage(Reason.CAPTURE_CRASHED, f"no capture process could be started: {error}") from error
+        raise refusal(error) from error
+
+
+def refusal(cause: object) -> Outage:
+    """Return the outage of a camera for which no process could be started."""
+    return Outage(Reason.CAPTURE_CRASHED, f"no capture process could be started: {cause}")
 
 
 def _inherits(name: str) -> bool:
@@ -52,7 +70,7 @@ def _inherits(name: str) -> bool:
     return name in INHERITED or name.startswith(INHERITED_PREFIXES)
 
 
-async def end_process(process: trio.Process) -> None:
+async def end_process(process: WorkerProcess) -> None:
     """Ask the process to leave by closing its stdin, and kill one that hangs; either way it is reaped."""
     assert process.stdin is not None  # noqa: S101 - asked for when it was started
     await process.stdin.aclose()
@@ -63,7 +81,7 @@ async def end_process(process: trio.Process) -> None:
         await process.wait()
 
 
-async def close_pipes(process: trio.Process) -> None:
+async def close_pipes(process: WorkerProcess) -> None:
     """Close them at once, and not when the last traceback that knows them is gone."""
     for pipe in (process.stdout, process.stderr):
         if pipe is not None:

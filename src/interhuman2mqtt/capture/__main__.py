@@ -7,8 +7,8 @@ process half a second after stdin closes at the latest, even while another threa
 
 # Why a process for each camera, and not a thread: `av.open` and `demux` block in libav and in drivers, whatever their
 # `timeout` says, and no thread can be ended from outside; a process can be killed. A crash in a decoder is one camera's
-# outage, not the box's, and memory that a broken stream takes is bounded by the process' limit. It costs about 22 MB a
-# camera beyond its ring. One process for several copied cameras would save some of that, and share their crashes.
+# outage, not the box's, and memory that a broken stream takes is bounded by the process' limit. One process
+# for several copied cameras would save some memory, and share their crashes; what it costs is in `fork_server`.
 #
 # Why stdin, and not the kernel's parent-death signal: that belongs to the *thread* that forked, and trio forks in a
 # pooled one, which may end long before the daemon. Why `os._exit`: `sys.exit` would wait for threads in libav.
