@@ -12,6 +12,8 @@ import trio
 
 from capture.material import SMALL, Captured, a_command, captured, numbers
 from capture.workers import working
+from interhuman2mqtt.cameras import worker_process
+from interhuman2mqtt.cameras.stall_detector import AudioStall
 from interhuman2mqtt.capture import ipc, spooler
 from interhuman2mqtt.capture.ring import Gop
 from interhuman2mqtt.capture.spooler import LEAST_S, Spooler
@@ -300,13 +302,37 @@ def test_what_was_captured_before_the_machine_slept_is_forgotten(tmp_path: Path)
         assert spool.frames() == [list(range(200, 300))]
 
 
+class FrameCounter:
+    """Waits until a worker has captured so many frames."""
+
+    def __init__(self, frames: int) -> None:
+        self.there = trio.Event()
+        self._frames = frames
+
+    def heartbeat(self, _before: ipc.WorkerHeartbeat | None, now: ipc.WorkerHeartbeat) -> None:
+        if now.video_packets >= self._frames:
+            self.there.set()
+
+    def opened(self, description: str) -> None: ...
+
+    def other_version(self, version: str) -> None: ...
+
+    def audio_missing(self, stall: AudioStall | None) -> None: ...
+
+    def spooled(self, report: ipc.Spooled | ipc.SpoolLost) -> None: ...
+
+
 @pytest.mark.full
-async def test_a_worker_that_is_asked_to_leave_writes_what_it_gathered(tmp_path: Path) -> None:
+async def test_a_worker_that_is_asked_to_leave_writes_what_it_gathered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A live source on a small ring: after stdin closed all that has left the ring is in whole files, without a gap."""
     command = a_command("test:", size=(320, 180), fps=10, buffer_s=1.0, may_spool=True)
-    async with working(command) as worker:
+    monkeypatch.setattr(worker_process, "LEAVE_S", 10.0)  # a busy machine kills it otherwise, which loses it
+    counter = FrameCounter(80)
+    async with working(command, listener=counter) as worker:
         worker.send_nowait(ipc.Spool(folder=str(tmp_path)))
-        await trio.sleep(8.0)
+        await counter.there.wait()
     names = sorted((start_ms(path), length_ms(path)) for path in files_in(tmp_path))
     assert sum(length for _, length in names) > 3000
     ends = [start + length for start, length in names][:-1]

@@ -10,7 +10,7 @@ from capture.material import SMALL
 from interhuman2mqtt import __version__
 from interhuman2mqtt.cameras.recording import WorkerRecording
 from interhuman2mqtt.cameras.stall_detector import Timeouts
-from interhuman2mqtt.cameras.worker import CaptureProcess, start_worker
+from interhuman2mqtt.cameras.worker import CaptureProcess, WorkerListener, start_worker
 from interhuman2mqtt.capture import framing, ipc
 from interhuman2mqtt.events import MediaChunk
 
@@ -23,10 +23,12 @@ ENOUGH_S = 30.0
 
 
 @asynccontextmanager
-async def working(command: ipc.Open, timeouts: Timeouts = PATIENT) -> AsyncIterator[CaptureProcess]:
+async def working(
+    command: ipc.Open, timeouts: Timeouts = PATIENT, listener: WorkerListener | None = None
+) -> AsyncIterator[CaptureProcess]:
     """A worker whose source is open."""
     with trio.fail_after(ENOUGH_S):
-        async with start_worker(command, timeouts) as worker:
+        async with start_worker(command, timeouts, listener=listener) as worker:
             await worker.wait_open()
             yield worker
 

@@ -22,7 +22,6 @@ import trio
 
 from integration import oracle
 from integration.helpers import GAP, KEY, Box, Json, Peers, box, run_peers
-from interhuman2mqtt.cameras.coverage import SAVE_S
 from support.clips import Clip, frame_numbers
 from support.disks import tiny_disk
 from support.netproxy import Network, network
@@ -41,6 +40,8 @@ FILLED = "coverage.filled"
 AGREEMENT_S = 0.1
 EDGE_S = 0.25
 """A frame that stands so near to an edge is judged by neither side."""
+CRASH_S = 10.0
+"""After a crash a gap may hold what was delivered in so many seconds before it (docs/operations.md)."""
 REPLAY_FRAMES = 20
 KEYS = ("--key", f"{KEY}=interhumanai.stream,interhumanai.upload", "--job-queued", "0.2", "--job-running", "0.2")
 
@@ -144,7 +145,7 @@ def captured_at(number: int, near: float) -> float:
 def assert_told(run: Run, killed_at: float | None = None) -> Counter[int]:
     """Exactly what neither stream nor upload brought is told as missing; return how often each frame came.
 
-    After a crash a gap may begin up to `SAVE_S` too early. A frame is named by its time, in frames.
+    After a crash a gap may begin up to `CRASH_S` too early. A frame is named by its time, in frames.
     """
     times = Counter(number for numbers in (*run.streamed(), *run.uploaded()) for number in numbers)
     gaps, filled = spans(run.peers.events("front", GAP)), spans(run.late(FILLED))
@@ -152,7 +153,7 @@ def assert_told(run: Run, killed_at: float | None = None) -> Counter[int]:
     for frame in range(min(known), max(known)):
         at = frame / CLIP.fps
         is_missing = _is_in(at, gaps) and not _is_in(at, filled)
-        if frame in known and killed_at is not None and killed_at - SAVE_S - 2 < at < killed_at:
+        if frame in known and killed_at is not None and killed_at - CRASH_S < at < killed_at:
             continue
         near_edge = any(abs(at - edge) < EDGE_S for span in (*gaps, *filled) for edge in span)
         assert near_edge or is_missing == (frame not in known), (at, frame in known, killed_at, gaps, filled)
