@@ -1,6 +1,7 @@
 """The spool on the disk: within its bounds, in order, private, and gone when it is to be."""
 
-from datetime import UTC, datetime
+import os
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -80,6 +81,53 @@ async def test_what_is_uploaded_is_not_dropped(tmp_path: Path) -> None:
     with bench.spool.processing(segment):
         await bench.tend(lambda: len(bench.names()) == 1, SpoolBounds(1 << 30, 100))
     assert bench.names() == [path.name]
+
+
+async def test_what_is_no_file_in_a_spool(tmp_path: Path) -> None:
+    """A link, a pipe, a folder and what has just gone are no segments, and hide none that is."""
+    path = put_segment(tmp_path, 400)
+    secret = tmp_path / "secret"
+    secret.write_bytes(b"of somebody else")
+    names = [path.with_name(f"abcd1234-{number}-{number}s-4000.mp4") for number in range(1, 5)]
+    names[0].symlink_to(secret)
+    names[1].symlink_to(tmp_path / "nowhere")
+    os.mkfifo(names[2])
+    names[3].mkdir()
+    bench = a_bench(tmp_path)
+    await bench.spool.open()
+    await bench.tend(lambda: bench.counters.spool_segments)
+    assert bench.counters.spool_segments == 1
+    found = bench.spool.oldest()
+    assert found is not None
+    assert found.path == path
+    await bench.spool.forget()
+    assert secret.read_bytes() == b"of somebody else"
+
+
+async def test_a_range_that_is_forgotten_has_all_that_may_be_of_it(tmp_path: Path) -> None:
+    """A segment from before a start of the machine, by a clock that nothing had set, may be from any time, and goes."""
+    media = put_segment(tmp_path, 400).parent
+    for name in ("abcd1234-1000-1000u-4000.mp4", "abcd1234-1000-1000s-4000.mp4"):
+        (media / name).write_bytes(b"x")
+    bench = a_bench(tmp_path)
+    await bench.spool.open()
+    hour_ago = datetime.now(UTC) - timedelta(hours=1)
+    assert (await bench.spool.forget(hour_ago, hour_ago + timedelta(minutes=1))).segments == 1
+    assert next(iter(bench.names())).split("-")[2] == "1000s"
+
+
+async def test_a_spool_on_another_disk(tmp_path: Path) -> None:
+    """Where the folder is a link, what was spooled goes with the camera, and nothing else that is there."""
+    disk = tmp_path / "disk"
+    path = put_segment(disk, 400)
+    (disk / "front" / "mine").touch()
+    link = tmp_path / "spool" / "front"
+    link.parent.mkdir()
+    link.symlink_to(disk / "front")
+    await Spools(link.parent, CLOCK).keep_only([])
+    assert not path.exists()
+    assert (disk / "front" / "mine").exists()
+    assert not link.is_symlink()
 
 
 async def test_forgetting_a_range(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """What becomes of segments: uploaded once at most, published, and only then deleted."""
 
 import json
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -14,6 +15,7 @@ from interhuman2mqtt.backfill.segment import Segment, moment
 from interhuman2mqtt.backfill.store import JobState, Kept, KnownGap, SpoolStore, UploadJob
 from interhuman2mqtt.errors import Outage, Reason
 from interhuman2mqtt.events import Origin
+from interhuman2mqtt.simulator.settings import Uploads
 from interhuman2mqtt.upload import client as client_module
 from upload.helpers import client_of, client_of_simulator, request_of
 
@@ -192,6 +194,18 @@ async def test_a_job_that_is_gone(tmp_path: Path) -> None:
         bench = Bench(tmp_path, client)
         assert await bench.step()
     assert bench.names() == []
+    assert bench.counters.backfill_lost_seconds == SECONDS
+
+
+async def test_a_job_that_never_ends(tmp_path: Path) -> None:
+    """A job that is still at work when its result would be gone is lost: it must not keep all others waiting."""
+    put_segment(tmp_path, ago=100)
+    newer = put_segment(tmp_path, ago=50)
+    async with client_of_simulator(save=tmp_path / "cloud", uploads=Uploads(running=3600.0)) as client:
+        bench = Bench(tmp_path, client)
+        client.wait_for = partial(client.wait_for, within=0.1)  # type: ignore[method-assign]
+        assert await bench.step()
+    assert bench.names() == [newer.name]
     assert bench.counters.backfill_lost_seconds == SECONDS
 
 

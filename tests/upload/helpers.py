@@ -12,7 +12,7 @@ from interhuman2mqtt.cloud.http import ApiKey, HostPort
 from interhuman2mqtt.cloud.transport import Server
 from interhuman2mqtt.simulator.faults import parse_fault
 from interhuman2mqtt.simulator.settings import Settings, Uploads
-from interhuman2mqtt.upload.client import Submission, UploadClient, UploadEndpoint, endpoint_of
+from interhuman2mqtt.upload.client import KeySource, Submission, UploadClient, UploadEndpoint, endpoint_of
 from simulator.helpers import simulator
 
 KEY = "ih_secret_of_the_tests"
@@ -33,7 +33,9 @@ async def client_of_simulator(
 
 
 @asynccontextmanager
-async def client_of(play: Callable[[trio.abc.Stream], Awaitable[None]]) -> AsyncIterator[UploadClient]:
+async def client_of(
+    play: Callable[[trio.abc.Stream], Awaitable[None]], key: KeySource | None = None
+) -> AsyncIterator[UploadClient]:
     """A client whose connections are played by a function, in memory, so that a mock clock may be used."""
     async with trio.open_nursery() as nursery:
 
@@ -42,7 +44,7 @@ async def client_of(play: Callable[[trio.abc.Stream], Awaitable[None]]) -> Async
             nursery.start_soon(play, far)
             return near
 
-        yield UploadClient(FAR, ApiKey(KEY), dial)
+        yield UploadClient(FAR, key or ApiKey(KEY), dial)
         nursery.cancel_scope.cancel()
 
 

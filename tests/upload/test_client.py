@@ -9,12 +9,14 @@ from msgspec import structs
 from trio.testing import MockClock, lockstep_stream_pair
 
 from interhuman2mqtt.cloud.http import ApiKey
+from interhuman2mqtt.config import SecretRef
 from interhuman2mqtt.errors import Outage, Overloaded, Reason, Refused
 from interhuman2mqtt.simulator.errors import CATALOGUE
 from interhuman2mqtt.simulator.settings import Key, Uploads
 from interhuman2mqtt.upload import client as client_module
 from interhuman2mqtt.upload import http as upload_http
 from interhuman2mqtt.upload.client import SIZE_MAX, UploadClient, endpoint_of
+from interhuman2mqtt.upload.current_key import CurrentKey
 from interhuman2mqtt.upload.error_table import ERRORS
 from interhuman2mqtt.upload.result import JobStatus
 from simulator.helpers import clip
@@ -179,9 +181,37 @@ async def test_a_job_is_not_waited_for_for_ever(autojump_clock: MockClock) -> No
     """A job that never ends is an Outage after the time that was given, on a clock that is moved."""
     pending = http_answer(200, json.dumps({**DONE, "status": "running"}).encode())
     async with client_of(answering(pending)) as client:
-        with pytest.raises(Outage, match="not done after 600 s"):
+        with pytest.raises(Outage, match="not done after 600 s") as caught:
             await client.wait_for(await client.job(DONE["job_id"]), within=600)  # type: ignore[arg-type]
+    assert caught.value.reason is Reason.JOB_LOST
     assert 580 <= trio.current_time() <= 600
+
+
+async def test_the_job_of_somebody_else_is_not_ours() -> None:
+    """An answer about another job than was asked for is none, whatever it has found."""
+    async with client_of(answering(http_answer(200, json.dumps(DONE).encode()))) as client:
+        with pytest.raises(Outage, match="answered with another"):
+            await client.job("0" * 32)
+
+
+async def test_a_token_that_is_renewed_while_a_recording_is_sent(tmp_path: Path) -> None:
+    """Each request goes with the key that is in the file then; where there is none the sentence names the file."""
+    file = tmp_path / "token"
+    sent: list[bytes] = []
+
+    async def play(stream: trio.abc.Stream) -> None:
+        sent.append(await request_of(stream))
+        await stream.send_all(http_answer(200, json.dumps(DONE).encode()))
+
+    async with client_of(play, CurrentKey(SecretRef(file=str(file)), "interhuman.api_key")) as client:
+        for token in ("first", "second"):
+            file.write_text(token)
+            await client.job(str(DONE["job_id"]))
+        file.unlink()
+        with pytest.raises(Refused, match=f"interhuman.api_key: .*{file}") as caught:
+            await client.job(str(DONE["job_id"]))
+    assert [b"Bearer first" in sent[0], b"Bearer second" in sent[1], len(sent)] == [True, True, 2]
+    assert caught.value.reason is Reason.SECRET_MISSING
 
 
 @pytest.mark.parametrize(
@@ -192,6 +222,8 @@ async def test_a_job_is_not_waited_for_for_ever(autojump_clock: MockClock) -> No
         (b"HTTP/1.1 200 OK\r\nContent-Length: 900\r\n\r\n{", "did not answer in HTTP"),
         (b"HTTP/1.1 200 OK\r\nX: " + b"\xff" * 200_000, "did not answer in HTTP"),
         (http_answer(202, b'{"job_id": ""}'), "names no job"),
+        (http_answer(202, b'{"job_id": "a/b"}'), "names no job"),
+        (http_answer(202, b'{"job_id": "a\\u0000b"}'), "names no job"),
         (http_answer(202, b"[" * 100_000), "nested too deeply"),
         (http_answer(202, b'{"job_id": "a", "x": ' + b"[" * 100 + b"]" * 100 + b"}"), "nested too deeply"),
     ],
@@ -324,7 +356,8 @@ async def test_a_job_of_its_own_number_of_places(autojump_clock: MockClock) -> N
         await stream.aclose()
 
     async with client_of(play) as client:
-        await client.job("../a b?c")
+        with pytest.raises(Outage):  # it is another one
+            await client.job("../a b?c")
     assert asked[0].startswith(b"GET /v2/upload/jobs/..%2Fa%20b%3Fc HTTP/1.1\r\n")
     assert b"authorization: Bearer " + KEY.encode() in asked[0].replace(b"Authorization", b"authorization")
 

@@ -1,6 +1,7 @@
 """A recording is sent part by part, once, and goes on where it was interrupted."""
 
 import json
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -331,13 +332,40 @@ def test_forgotten_with_their_camera(tmp_path: Path) -> None:
         ("own", dated),
     ):
         store.save(key, record)
-    (tmp_path / "damaged.json").write_bytes(b"{")
     assert store.forget("back", BEGIN, BEGIN + 9 * hour) == 0
     assert store.forget("front", BEGIN + 0.5 * hour, BEGIN + 2 * hour) == 2
-    assert sorted(file.stem for file in tmp_path.glob("*.json")) == ["damaged", "own", "said"]
+    assert sorted(file.stem for file in tmp_path.glob("*.json")) == ["own", "said"]
     assert store.forget("front", BEGIN, BEGIN + 9 * hour) == 1
-    with store.locked("own"), pytest.raises(Refused, match="another process"):
-        store.forget("front", BEGIN, BEGIN + hour)
+
+
+@pytest.mark.parametrize("damage", [b"{", b"[" * 100_000, b"\xff"])
+def test_what_cannot_be_forgotten_keeps_nothing_else(tmp_path: Path, damage: bytes) -> None:
+    """A record that is in work, damaged or not to be removed is told, after all others were removed."""
+    store = RecordStore(tmp_path)
+    endless = RecordingRecord(model="inter-2", recorded_at=BEGIN, duration=1e13, parts=())
+    for key in "abc":
+        store.save(key, endless.of_camera("front", None))
+    store.save("d", endless.of_camera("back", None))
+    (tmp_path / "b.json").write_bytes(damage)
+    with store.locked("a"), pytest.raises(Refused, match=r"1 are gone, 2 may stay, such as \w\.json: "):
+        store.forget("front", BEGIN, BEGIN + timedelta(hours=1))
+    assert sorted(file.stem for file in tmp_path.glob("*.json")) == ["a", "b", "d"]
+
+
+def test_a_folder_of_records_that_may_not_be_read(tmp_path: Path) -> None:
+    """Where it cannot be seen what there is, nothing is said to be forgotten."""
+    (tmp_path / "recordings").write_text("a file where a folder belongs")
+    with pytest.raises(Refused, match="recordings cannot be read"):
+        RecordStore(tmp_path / "recordings").forget("front", BEGIN, BEGIN + timedelta(hours=1))
+
+
+async def test_a_recording_that_never_ends(tmp_path: Path) -> None:
+    """A device or a pipe is refused at once: reading it might never end."""
+    async with bench(tmp_path) as rig:
+        rig.file.unlink()
+        os.mkfifo(rig.file)
+        with pytest.raises(Refused, match="a device or a pipe"):
+            await rig.run()
 
 
 def test_where_records_are_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -271,11 +271,16 @@ class CameraSpool:
 
 
 def captured_between(start: datetime | None, end: datetime | None, now: Instant) -> Callable[[Segment], bool]:
-    """Return what decides whether any of a segment was captured between two instants; None: without that limit."""
+    """Return what decides whether any of a segment may have been captured between two instants; None: no such limit.
+
+    One from before a start of the machine, by a clock that nothing had set, may be from any time.
+    """
     meant = Span(_on(start, now, float("-inf")), _on(end, now, float("inf")))
 
     def is_meant(segment: Segment) -> bool:
         captured = span(segment, now)
+        if not (segment.start.synced or segment.start.is_of_boot(now)):
+            return True
         return captured.start < meant.end and meant.start < captured.end
 
     return is_meant

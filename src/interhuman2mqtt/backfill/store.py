@@ -98,7 +98,7 @@ class SpoolStore:
         """Return the segments that there are, in no order; raises OSError."""
         with suppress(FileNotFoundError):
             with os.scandir(self.media()) as entries:
-                found = [parse(Path(entry.path), entry.stat().st_size) for entry in entries]
+                found = [_segment(entry) for entry in entries]
             return [segment for segment in found if segment is not None]
         return []
 
@@ -159,11 +159,26 @@ class _Format(Struct, frozen=True):
     schema: int
 
 
+def _segment(entry: os.DirEntry[str]) -> Segment | None:
+    """Return the segment that an entry is; None for what the capture process did not write, or that has just gone.
+
+    Nothing is followed or waited for that stands in its place: a link would upload a file from elsewhere, a pipe hang.
+    """
+    with suppress(FileNotFoundError):
+        if entry.is_file(follow_symlinks=False):
+            return parse(Path(entry.path), entry.stat(follow_symlinks=False).st_size)
+    return None
+
+
 def delete_tree(folder: Path) -> tuple[int, int]:
     """Delete all that a camera has spooled; return how many segments and bytes that was. Raises OSError."""
     store = SpoolStore(folder)
     segments = store.segments()
-    shutil.rmtree(folder)
+    if folder.is_symlink():  # to another disk: what we wrote there goes, and the link
+        store.remove(segments)
+        folder.unlink()
+    else:
+        shutil.rmtree(folder)
     state_dir.sync_folder(folder.parent)
     return len(segments), sum(segment.size for segment in segments)
 

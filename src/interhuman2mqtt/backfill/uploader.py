@@ -67,7 +67,7 @@ class UploadContext(NamedTuple):
     publisher: LatePublisher
     counters: BackfillCounters
     new_client: Callable[[], tuple[UploadClient, int]]
-    """Makes a client with the key as it is now, and says which version of the API it speaks; raises Outage."""
+    """Makes a client, and says which version of the API it speaks; raises Outage."""
 
 
 class Uploader:

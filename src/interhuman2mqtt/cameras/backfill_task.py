@@ -13,14 +13,13 @@ from interhuman2mqtt.cameras.context import CameraContext
 from interhuman2mqtt.cameras.counters import Counters
 from interhuman2mqtt.cameras.retry_triggers import SecretWatch
 from interhuman2mqtt.cameras.status import StatusTracker
-from interhuman2mqtt.cloud.http import ApiKey
-from interhuman2mqtt.config import secrets
 from interhuman2mqtt.errors import Outage, Reason, Refused
 from interhuman2mqtt.events import State
 from interhuman2mqtt.policy.policy import Permit
 from interhuman2mqtt.runtime.log import RateLimitedLogger
 from interhuman2mqtt.supervisor import Health, Quarantine, RetryInfo, RetryNow, keep_running
 from interhuman2mqtt.upload.client import UploadClient, endpoint_of
+from interhuman2mqtt.upload.current_key import CurrentKey
 
 WELL_S = 60.0
 """Seconds for which a live session must have gone well before anything is uploaded beside it."""
@@ -133,8 +132,7 @@ class BackfillTask:
             raise Refused(Reason.SECRET_MISSING, "no api_key is configured: set interhuman.api_key")
         server = self._context.server
         endpoint = endpoint_of(server.url, ca_file=server.ca_file, proxy=server.proxy)
-        key = ApiKey(secrets.read(self._camera.api_key, what="api_key").reveal())
-        return UploadClient(endpoint, key), endpoint.version
+        return UploadClient(endpoint, CurrentKey(self._camera.api_key, "api_key")), endpoint.version
 
     def _on_retry(self, retry: RetryInfo) -> None:
         outage: Outage = retry.outage

@@ -16,7 +16,6 @@ import trio
 from msgspec import Struct
 
 from interhuman2mqtt import exit_codes
-from interhuman2mqtt.cloud.http import ApiKey
 from interhuman2mqtt.commands.analyze_output import Output
 from interhuman2mqtt.commands.analyze_progress import progress
 from interhuman2mqtt.commands.analyze_publish import publish
@@ -29,6 +28,7 @@ from interhuman2mqtt.events import Clock
 from interhuman2mqtt.runtime import log, stdout
 from interhuman2mqtt.runtime.sanitize import clean_lines
 from interhuman2mqtt.upload.client import UploadClient, UploadEndpoint, endpoint_of
+from interhuman2mqtt.upload.current_key import CurrentKey
 from interhuman2mqtt.upload.jobs import PartRecord, RecordStore, find_folder
 from interhuman2mqtt.upload.late_events import Identity, events_of
 from interhuman2mqtt.upload.recording import AnalysisOptions, RecordingAnalysis, UploadOutcome
@@ -106,9 +106,8 @@ def _plan(options: Options, config: Config, err: TextIO) -> _Plan:
     ref, is_own = asks.api_key, asks.api_key != config.interhuman.api_key
     if ref is None:
         raise Refused(Reason.SECRET_MISSING, "no api_key is configured: set interhuman.api_key to where the key is")
-    key = ApiKey(
-        secrets.read(ref, what=f"cameras.{options.camera}.api_key" if is_own else "interhuman.api_key").reveal()
-    )
+    key = CurrentKey(ref, f"cameras.{options.camera}.api_key" if is_own else "interhuman.api_key")
+    key.header()  # that there is none is said before anything is cut
     return _Plan(config, endpoint, UploadClient(endpoint, key), wishes)
 
 

@@ -2,12 +2,12 @@
 
 from uuid import uuid4
 
-from interhuman2mqtt.cloud.http import ApiKey
 from interhuman2mqtt.commands.doctor_checks import is_out_of_sight
 from interhuman2mqtt.commands.doctor_report import Check, down, failed, ok, skipped
-from interhuman2mqtt.config import CameraConfig, Config, SecretRef, secrets
+from interhuman2mqtt.config import CameraConfig, Config, SecretRef
 from interhuman2mqtt.errors import Outage, Reason
 from interhuman2mqtt.upload.client import UploadClient, UploadEndpoint, endpoint_of
+from interhuman2mqtt.upload.current_key import CurrentKey
 
 SCOPE = "interhumanai.upload"
 WITH_SCOPE = f"add the scope {SCOPE} to the key in the console, or `--scope {SCOPE}` to `interhuman2mqtt token mint`"
@@ -35,7 +35,7 @@ async def _check_key(config: Config, endpoint: UploadEndpoint, ref: SecretRef, c
     name = "uploads" if ref == config.interhuman.api_key else f"uploads of {cameras[0].id}"
     asking = [camera.id for camera in cameras if camera.backfill]
     try:
-        await UploadClient(endpoint, ApiKey(secrets.read(ref, what=name).reveal())).job(uuid4().hex)
+        await UploadClient(endpoint, CurrentKey(ref, name)).job(uuid4().hex)
     except Outage as outage:
         if outage.reason is not Reason.JOB_LOST:
             return _judged(name, asking, outage)

@@ -8,7 +8,7 @@ it twice.
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
 from urllib.parse import quote, urlsplit, urlunsplit
 from uuid import uuid4
 
@@ -16,7 +16,7 @@ import trio
 from msgspec import Struct
 
 from interhuman2mqtt import __version__
-from interhuman2mqtt.cloud.http import ApiKey, HttpResponse
+from interhuman2mqtt.cloud.http import HttpResponse
 from interhuman2mqtt.cloud.transport import Dial, Server, dial
 from interhuman2mqtt.errors import Outage, Reason, Refused
 from interhuman2mqtt.events import utc_now
@@ -60,6 +60,13 @@ def endpoint_of(url: str, *, ca_file: str | None = None, proxy: str | None = Non
     return UploadEndpoint(Server(base, ca_file, proxy), 1 if found[2] == "1" else 2)
 
 
+class KeySource(Protocol):
+    """Has the API key."""
+
+    def header(self) -> bytes:
+        """Return the value of `Authorization`, as it is now; raise Refused where there is none."""
+
+
 class Submission(Struct, frozen=True, kw_only=True):
     """Options of one upload."""
 
@@ -87,7 +94,7 @@ class UploadClient:
         dial: How to connect, for tests.
     """
 
-    def __init__(self, endpoint: UploadEndpoint, key: ApiKey, dial: Dial = dial) -> None:
+    def __init__(self, endpoint: UploadEndpoint, key: KeySource, dial: Dial = dial) -> None:
         self._server = endpoint.server
         self._key = key
         self._dial = dial
@@ -134,18 +141,23 @@ class UploadClient:
             raise Outage(
                 Reason.PROTOCOL, "something between says that there are no jobs (HTTP 404): check interhuman.url"
             )
-        return _understood(_accepted(response), parse_job, Reason.PROTOCOL, "the job's state cannot be read")
+        job = _understood(_accepted(response), parse_job, Reason.PROTOCOL, "the job's state cannot be read")
+        if job.id != job_id:
+            raise Outage(Reason.PROTOCOL, "the cloud was asked for a job, and answered with another")
+        return job
 
     async def wait_for(self, job: Job, within: float = JOB_MAX_S) -> Job:
         """Look at a job until it is completed or failed; raise the Outage of the last look where that takes too long.
 
-        An Outage of a look passes: the analysis goes on without us. Refused, and JOB_LOST, do not.
+        An Outage of a look passes: the analysis goes on without us. Refused, and JOB_LOST, do not. A job that never
+        ends is lost.
         """
         deadline, pause = trio.current_time() + within, POLL_S
         last: Outage | None = None
         while job.status not in {JobStatus.COMPLETED, JobStatus.FAILED}:
             if trio.current_time() + pause > deadline:
-                raise last or Outage(Reason.CLOUD_ERROR, f"the job is not done after {within:g} s: ask for it later")
+                sentence = f"the job is not done after {within:g} s, after which its result would be gone"
+                raise last or Outage(Reason.JOB_LOST, sentence)
             await trio.sleep(pause)
             pause = min(pause * 1.3, POLL_MAX_S)
             try:

@@ -4,6 +4,7 @@ No idempotency key is known, so what may have been accepted must not be sent aga
 part go out it is on record as SENT, and what is found so later, without a job's id, is lost.
 """
 
+import errno
 import fcntl
 import hashlib
 import os
@@ -83,7 +84,10 @@ class RecordingRecord(Struct, frozen=True, kw_only=True):
     def touches(self, start: datetime, end: datetime) -> bool:
         """Return whether any of it may have been recorded in this time."""
         began_at = self.began_at or self.recorded_at
-        return began_at is None or (began_at < end and began_at + timedelta(seconds=self.duration) > start)
+        try:
+            return began_at is None or (began_at < end and began_at + timedelta(seconds=self.duration) > start)
+        except OverflowError:  # it says that it lasts beyond the calendar
+            return True
 
 
 class _Version(Struct):
@@ -141,15 +145,30 @@ class RecordStore:
                         file.unlink()
 
     def forget(self, camera: str, start: datetime, end: datetime) -> int:
-        """Remove the records of what was recorded by a camera in this time; return how many those were."""
-        count = 0
-        for file in self._folder.glob("*.json"):
-            with self.locked(file.stem), suppress(FileNotFoundError, msgspec.MsgspecError, UnicodeDecodeError):
-                record = msgspec.json.decode(file.read_bytes(), type=RecordingRecord)
-                if camera in record.cameras and record.touches(start, end):
-                    file.unlink()
-                    count += 1
-        return count
+        """Remove the records of what was recorded by a camera in this time; return how many those were.
+
+        Raises:
+            Refused: Some are in work, or cannot be read or removed; all others are gone.
+        """
+        gone = 0
+        stay: list[Refused] = []
+        try:
+            files = [file for file in self._folder.iterdir() if file.suffix == ".json"]
+        except OSError as error:
+            raise Refused(Reason.NO_PERMISSION, f"{self._folder} cannot be read: {error.strerror}") from error
+        for file in files:
+            try:
+                if _is_of(file, camera, start, end):
+                    with self.locked(file.stem):
+                        file.unlink(missing_ok=True)
+                    gone += 1
+            except Refused as refused:
+                stay.append(Refused(refused.reason, f"{file.name}: {refused.detail}"))
+            except OSError as error:
+                stay.append(Refused(Reason.NO_PERMISSION, f"{file} cannot be removed: {error.strerror}"))
+        if stay:
+            raise Refused(stay[0].reason, f"{gone} are gone, {len(stay)} may stay, such as {stay[0].detail}")
+        return gone
 
     @contextmanager
     def _on_disk(self) -> Iterator[None]:
@@ -163,6 +182,19 @@ class RecordStore:
         return self._folder / f"{key}.json"
 
 
+def _is_of(file: Path, camera: str, start: datetime, end: datetime) -> bool:
+    """Decide whether a record is of a camera and a time; raise Refused where nobody can say."""
+    try:
+        record = msgspec.json.decode(file.read_bytes(), type=RecordingRecord)
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise Refused(Reason.NO_PERMISSION, f"it cannot be read: {error.strerror}") from error
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise Refused(Reason.DISK_FAILED, "it is damaged, so that whose it is is not known: delete it") from error
+    return camera in record.cameras and record.touches(start, end)
+
+
 def find_folder() -> Path:
     """Return where the records of whoever runs this command are kept; it need not exist yet."""
     is_service = "STATE_DIRECTORY" in os.environ or os.geteuid() == 0
@@ -173,6 +205,8 @@ def find_folder() -> Path:
 def key_of(source: Path, *asked: str) -> str:
     """Return the name of a recording's record, by its content and what is asked for. Blocks; raises OSError."""
     digest = hashlib.sha256("\n".join(asked).encode())
+    if source.exists() and not (source.is_file() or source.is_dir()):
+        raise OSError(errno.EINVAL, "it is a device or a pipe, which may never end")
     with source.open("rb") as file:
         while piece := file.read(READ_SIZE):
             digest.update(piece)

@@ -4,6 +4,7 @@ Nothing that a server can send raises anything but `Unreadable` here: an entry t
 named, the rest is used.
 """
 
+import re
 from collections.abc import Iterator
 from datetime import datetime
 from enum import StrEnum
@@ -18,8 +19,8 @@ from interhuman2mqtt.upload import error_table
 
 SECONDS_MAX = 1e6
 """No recording is as long."""
-ID_MAX = 200
-"""Characters of a job's id; it has 32."""
+JOB_ID = re.compile(r"[0-9A-Za-z._-]{1,200}")
+"""A job's id has 32 hexadecimal characters. In the ids of events none may split a level, or end one."""
 ENTRIES_MAX = 10_000
 """Entries of a list that are read: half an hour has 360 windows."""
 MALFORMED_MAX = 20
@@ -92,8 +93,8 @@ def parse_job(body: bytes) -> Job:
     """Return the job of an answer of v2; raise Unreadable."""
     envelope = _object(body)
     job_id = envelope.get("job_id")
-    if not isinstance(job_id, str) or not 0 < len(job_id) <= ID_MAX:
-        raise Unreadable("it names no job")
+    if not isinstance(job_id, str) or JOB_ID.fullmatch(job_id) is None:
+        raise Unreadable("it names no job, or by no id as is documented")
     status = envelope.get("status")
     known = status if isinstance(status, str) and status in set(JobStatus) else JobStatus.RUNNING
     job = Job(id=job_id, status=JobStatus(known), expires_at=_instant(envelope.get("expires_at")))
