@@ -21,9 +21,13 @@ FRAME_MS = 40
 
 
 class Read:
-    """A ring that is filled with frames, and when each of them was read; reading takes no time."""
+    """A ring that is filled with frames, and when each of them was read; reading takes no time.
 
-    def __init__(self, size: int = 10, *, has_audio: bool = False) -> None:
+    `holds_back`: as FFmpeg reads H.264 by RTSP, a frame is returned when the next one begins, and dated by when the one
+    before it was returned.
+    """
+
+    def __init__(self, size: int = 10, *, has_audio: bool = False, holds_back: bool = False) -> None:
         self.ring = Ring(60.0, 1 << 30)
         self.ring.begin_epoch(has_audio=has_audio)
         self.anchor = ClockAnchor()
@@ -31,18 +35,21 @@ class Read:
         self.delays: list[float] = []
         self.key_delays: list[float] = []
         self._size = size
-        self._there = 0.0
+        self._there = self._returned = 0.0
+        self._holds_back = holds_back
 
     def frame(self, ms: int, *, key: bool = False, late: float = 0.0) -> float:
         """Read the frame of that time, which comes so late, as soon as it is there; returns how long to pause then."""
-        there = self._there = max(self._there, ms * MS + late)  # TCP keeps the order
+        held_s = FRAME_MS * MS if self._holds_back else 0.0
+        there = self._there = max(self._there, ms * MS + held_s + late)  # TCP keeps the order
         self.now = max(self.now, there)
+        arrival, self._returned = self._returned if self._holds_back else self.now, self.now
         self.delays.append(self.now - there)
         if key:
             self.key_delays.append(self.now - there)
-        self.anchor.observe(ms * MS, self.now)
+        self.anchor.observe(ms * MS, arrival)
         self.ring.add_video(Packet(ms, ms, FRAME_MS, key, self._size, b""), ms * MS)
-        return read_pause(self.ring, self.anchor, ms * MS, self.now, BACKLOG_MIN)
+        return read_pause(self.ring, self.anchor, (ms + FRAME_MS) * MS, self.now, BACKLOG_MIN)
 
     def gops(self, *frames: int, late: float = 0.0) -> None:
         """Read GOPs of so many frames, one after the other, and pause in between."""
@@ -72,6 +79,15 @@ def test_the_end_of_a_gop_is_not_missed() -> None:
     read.gops(*[25] * 40)
     assert max(read.delays) > FRAME_MS * MS
     assert set(read.key_delays) == {0.0}
+
+
+def test_a_frame_that_is_dated_before_a_pause_is_not_the_newest() -> None:
+    """The first frame after a pause had begun before it: what came meanwhile is read, and no key frame waits."""
+    read = Read(holds_back=True)
+    read.gops(*[25] * 40)
+    assert max(read.delays) > FRAME_MS * MS
+    assert max(read.delays) <= PAUSE_S + PUNCTUAL_S
+    assert max(read.key_delays) == 0.0
 
 
 def test_a_gop_that_waits_for_its_sound_is_not_kept_waiting() -> None:
@@ -117,7 +133,7 @@ def test_whatever_a_camera_does_nothing_piles_up(gops: list[tuple[int, float]]) 
     read = Read()
     for frames, late in gops:
         read.gops(frames, late=late)
-    assert max(read.delays) <= PAUSE_S + PUNCTUAL_S + max(late for _, late in gops)
+    assert max(read.delays) <= PAUSE_S + PUNCTUAL_S + FRAME_MS * MS + max(late for _, late in gops)
 
 
 def test_a_pause_ends_before_the_end_of_the_gop() -> None:

@@ -3,14 +3,14 @@
 # Why it reads in bursts: woken for each of 73 packets a second, Python and FFmpeg find their caches cold every time.
 # TCP's buffer keeps packets as well as we do. Pauses of up to 0.1 s took the wakes from 77 to 11 a second and the
 # process from 2.25 to 1.3 % of a core (a camera of 1080p30 at 3 Mbit/s, read over TCP; `ffmpeg -c copy` had the same 77
-# wakes); pauses of up to 0.25 s took it to 0.8 of what it was then, and 0.5 s would have gained no more than another
-# tenth. Collecting packets of our own and putting them into the ring in batches did half of that, and went. Nobody
-# waits longer for it: it pauses while a GOP grows, but not once that is as long as the shortest of the GOPs before it,
-# nor while it waits for its audio. So chunks are sent as early as without, and `PAUSE_S` later at most where a GOP is
-# shorter than each of the eight before it. Over UDP what is not read is lost, and what is encoded costs more than
-# pauses spare.
+# wakes); pauses of up to 0.25 s took it to 0.8 of what it was then, and 0.35 s gains nothing more. Collecting packets
+# of our own and putting them into the ring in batches did half of that, and went. Nobody waits longer for it: it pauses
+# while a GOP grows, but not once that is as long as the shortest of the GOPs before it, nor while it waits for its
+# audio. So chunks are sent as early as without, and `PAUSE_S` later at most where a GOP is shorter than each of the
+# eight before it. Over UDP what is not read is lost, and what is encoded costs more than pauses spare.
 
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple, cast
@@ -37,9 +37,10 @@ PAUSE_MIN_S = 0.02
 """A shorter pause spares nothing."""
 PUNCTUAL_S = 0.05
 """A packet that comes later is no longer the newest that there is: it is read on, and nothing ever piles up."""
-BEFORE_END_S = 0.1
-"""So long before the end of a GOP is due, its packets are read as they come: a busy machine wakes us late. With half of
-it, and not taking into account how late a packet was, half of the chunks were 40 ms later and a tenth 100 ms."""
+BEFORE_END_S = 0.02
+"""So long before the end of a GOP is due, its packets are read as they come. FFmpeg returns a key frame only when the
+next frame begins, which is as much again at 30 frames a second. A tenth of a second took 15 wakes a second instead of
+9, and a worker from 1.1 to 1.3 times `ffmpeg -c copy`; no chunk left earlier for it."""
 PREROLLED = ("camera", "samples")
 """Clocks of feeds whose first second is held back: their rates are not known before."""
 LONGEST_GOP_S = 4.5
@@ -47,17 +48,18 @@ LONGEST_GOP_S = 4.5
 NO_IDR_FRAMES = "the video is refreshed bit by bit (intra refresh), and has no key frames to begin with"
 
 
-def read_pause(ring: Ring, anchor: ClockAnchor, seconds: float, arrival: float, backlog_max: int) -> float:
-    """Return the seconds to pause after a packet that is shown at `seconds` and came at `arrival`; 0 for not at all.
+def read_pause(ring: Ring, anchor: ClockAnchor, packet_end_s: float, now: float, backlog_max: int) -> float:
+    """Return the seconds to pause after a packet that ends at `packet_end_s` and was returned `now`; 0 for not at all.
 
     `backlog_max`: bytes that may wait meanwhile.
     """
-    late_s = arrival - anchor.seconds - seconds
-    is_newest = anchor.is_settled and late_s < PUNCTUAL_S
+    # By the clock, and not by the packet's arrival: the first frame after a pause is dated before it, since it had
+    # begun by then (`demuxer`). Taken for the newest one, it was followed by a second pause, across the GOP's end.
+    is_newest = anchor.is_settled and now - anchor.seconds - packet_end_s < PUNCTUAL_S
     if not is_newest or not ring.shortest_gop_s or ring.waits_for_audio:
         return 0.0
-    due_s = ring.shortest_gop_s - ring.growing_gop_s - late_s - BEFORE_END_S
-    pause = min(PAUSE_S, due_s, backlog_max * ring.seconds / ring.size)
+    end_s = ring.end_s - ring.growing_gop_s + ring.shortest_gop_s
+    pause = min(PAUSE_S, anchor.seconds + end_s - now - BEFORE_END_S, backlog_max * ring.seconds / ring.size)
     return pause if pause >= PAUSE_MIN_S else 0.0
 
 
@@ -187,22 +189,22 @@ class SourceReader:
 
     def _process(self, feed: Feed, arrived: ArrivedPacket, *, may_pause: bool = True) -> None:
         packet, arrival = arrived
-        seconds = self._repair_times(feed, packet, arrival)
+        end_s = self._repair_times(feed, packet, arrival)
         if packet.stream_index == feed.video:
             self._add_video(packet, arrival)
             self._check_progress(arrival)
         else:
             self._add_audio(packet, arrival)
         if may_pause and self._may_pause:
-            self._pause(seconds, arrival)
+            self._pause(end_s)
 
-    def _pause(self, seconds: float, arrival: float) -> None:
-        pause = read_pause(self._ring, self._anchor, seconds, arrival, self._backlog_max)
+    def _pause(self, packet_end_s: float) -> None:
+        pause = read_pause(self._ring, self._anchor, packet_end_s, time.monotonic(), self._backlog_max)
         if pause:
             self._over.wait(pause)
 
     def _repair_times(self, feed: Feed, packet: AvPacket, arrival: float) -> float:
-        """Repair a packet's times; return its PTS in seconds."""
+        """Repair a packet's times; return the time in seconds at which it ends."""
         timeline = self._timelines[id(feed)][packet.stream_index]
         with self._changed:
             if not self._has_begun:
@@ -210,7 +212,7 @@ class SourceReader:
             stamp = timeline.place(packet.pts, packet.dts, arrival)
         packet.pts, packet.dts = stamp
         packet.duration = packet.duration or timeline.step
-        return stamp.pts * timeline.tick_s
+        return (stamp.pts + packet.duration) * timeline.tick_s
 
     def _begin(self, packet: AvPacket, timeline: TimestampRepair, arrival: float) -> None:
         """Begin every timeline of the source at its first packet: at zero, or behind the epoch before this one."""
