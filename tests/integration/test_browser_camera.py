@@ -20,6 +20,7 @@ from integration.helpers import Box, Peers, box, run_peers
 from support.mosquitto import free_port
 from support.netproxy import Network, network
 from support.processes import ChildProcess, running
+from web.firefox import firefox, in_firefox
 
 playwright = pytest.importorskip("playwright.sync_api")
 pytestmark = [
@@ -53,6 +54,7 @@ class Scene(NamedTuple):
 
     peers: Peers
     daemon: Box
+    page: ChildProcess
     line: Network
     link: str
 
@@ -67,9 +69,9 @@ async def scene(folder: Path, **camera: Any) -> AsyncIterator[Scene]:
         async with box(folder, config, places) as daemon:
             env = {**daemon.environment, "STATE_DIRECTORY": str(folder / "page")}
             (folder / "page").mkdir()
-            async with page(daemon.file, env), network(to=port) as line:
+            async with page(daemon.file, env) as web, network(to=port) as line:
                 link = await trio.to_thread.run_sync(invited, daemon.file, env, line.port)
-                yield Scene(peers, daemon, line, link)
+                yield Scene(peers, daemon, web, line, link)
 
 
 @asynccontextmanager
@@ -279,3 +281,45 @@ async def test_a_page_without_https_says_what_is_missing(tmp_path: Path) -> None
 
         insecure = "Object.defineProperty(globalThis, 'isSecureContext', { value: false });"
         await trio.to_thread.run_sync(in_chromium, at.link, act, insecure)
+
+
+@pytest.mark.parametrize(
+    "close", [lambda tab: tab.close(), lambda tab: tab.goto("about:blank")], ids=["closed", "left"]
+)
+async def test_a_tab_that_is_closed_says_so(tmp_path: Path, close: Callable[[Any], object]) -> None:
+    """Whoever closes the tab, or leaves the page, is the camera no more, and the box does not wait for what is lost."""
+    async with scene(tmp_path, buffer="60s") as at:
+
+        def act(tab: Tab) -> None:
+            tab.wait("#start:not([hidden])")
+            tab.tab.click("#start")
+            trio.from_thread.run(at.peers.wait_status, "table", "streaming")
+            close(tab.tab)
+            trio.from_thread.run(at.page.wait_line, lambda line: "it was stopped" in line)
+            trio.from_thread.run(at.peers.wait_status, "table", "waiting", "source_ended")
+
+        await trio.to_thread.run_sync(in_chromium, at.link, act)
+
+
+@in_firefox
+async def test_firefox(tmp_path: Path) -> None:
+    """Its VP8 is encoded by the box, its Opus copied; a pause puts the lamp out, and it begins again by itself."""
+    async with scene(tmp_path) as at, firefox(tmp_path) as tab:
+        await tab.goto(at.link)
+        await tab.click("#start:not([hidden])")
+        await tab.wait(ON)
+        await at.peers.wait_status("table", "streaming")
+        await at.peers.cloud.wait_happened("chunk")
+        source = at.peers.statuses("table")[-1]["source"]
+        assert source.startswith("vp8 ")
+        assert "(encoded as h264" in source
+        assert source.endswith("opus 48000 Hz (copied)")
+        await trio.to_thread.run_sync(said, at.daemon.environment, "pause", "table")
+        await tab.wait("#is[data-is=off]")
+        assert await tab.evaluate("document.getElementById('preview').srcObject === null")
+        await trio.to_thread.run_sync(said, at.daemon.environment, "resume", "table")
+        await tab.wait(ON)
+        await at.peers.wait_latest("table", lambda status: status["state"] == "streaming")
+        await tab.click("#stop")
+        await at.peers.wait_status("table", "waiting", "source_ended")
+        assert tab.errors == []
