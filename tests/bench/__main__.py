@@ -19,6 +19,7 @@ from statistics import median
 import trio
 
 from bench import presets
+from bench.backfilling import beside_backfill
 from bench.capacity import Capacity, capacity, table
 from bench.copying import copied_camera
 from bench.encoding import encoded_camera
@@ -70,6 +71,7 @@ class Suite:
             "latency": self._add(lambda folder: latency(folder, 12 * self._share, runs)),
             "throughput": self._add(lambda folder: throughput(folder, round(20_000 * self._share), runs)),
             "backlog": self._add(lambda folder: backlog(folder, round(100_000 * self._share))),
+            "backfill": self._add(lambda folder: beside_backfill(folder, 30 * self._share, max(3, runs))),
             "rates": self._grow_events,
             "cameras": self._grow_cameras,
             "small": self._shrink,

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import trio
 
 from bench.figures import Figure, percentile
-from bench.scene import FRAGMENTS, configuration, daemon, pouring, quiet_broker
+from bench.scene import FRAGMENTS, Cloud, configuration, daemon, pouring, quiet_broker
 from support.clips import FULL_HD, frame_numbers
 from support.processes import running
 from support.rtsp import FULL_HD_MOUNT, RtspServer, rtsp_server
@@ -37,22 +37,26 @@ async def capture_to_sent(folder: Path, seconds: float) -> list[Figure]:
         config = configuration(folder, cloud, broker, {"hall": {"source": source}})
         async with daemon(folder, config):
             await cloud.wait_chunks(lambda chunks: len(chunks) >= 1)
-            ours_media = _newest_media(camera)
+            ours_media = newest_media(camera)
             written: list[tuple[float, bytes]] = []
             with trio.move_on_after(seconds):
                 await _fragments(source, written)
-            theirs_media = _newest_media(camera)
-            chunks = cloud.chunks()
-            film = folder / f"{chunks[0]['session']}.mp4"
-            first = next(number for _, number in frame_numbers(film) if number is not None)
-            per_chunk = round(CHUNK_S * FULL_HD.fps)
-            ours = [Piece(chunk["at"], first + per_chunk * (n + 1)) for n, chunk in enumerate(chunks)]
-            mine = _delays(camera, ours[1:], ours_media)
-            theirs = _delays(camera, _pieces(written), theirs_media)
+            theirs_media = newest_media(camera)
+            mine = delays(camera, pieces_of_chunks(folder, cloud), ours_media)
+            theirs = delays(camera, _pieces(written), theirs_media)
     ninety_nine = (1000 * percentile(mine, 0.99),)
     peer = (1000 * percentile(theirs, 0.99),)
     what = "capture to sent, beyond the chunk's own length, 99th percentile"
     return [Figure(what, "ms", ninety_nine, "FFmpeg writing its fragment", peer, 50, by_difference=True)]
+
+
+def pieces_of_chunks(folder: Path, cloud: Cloud) -> list[Piece]:
+    """What a cloud that saves has got of the full HD clip, but for the first chunk."""
+    chunks = cloud.chunks()
+    film = folder / f"{chunks[0]['session']}.mp4"
+    first = next(number for _, number in frame_numbers(film) if number is not None)
+    per_chunk = round(CHUNK_S * FULL_HD.fps)
+    return [Piece(chunk["at"], first + per_chunk * (n + 1)) for n, chunk in enumerate(chunks)][1:]
 
 
 async def _fragments(source: str, written: list[tuple[float, bytes]]) -> None:
@@ -88,11 +92,11 @@ def _pieces(written: Sequence[tuple[float, bytes]]) -> list[Piece]:
     return pieces[1:]
 
 
-def _newest_media(camera: RtspServer) -> int:
+def newest_media(camera: RtspServer) -> int:
     return max(int(line["media"]) for line in camera.sent if line["event"] == "frame")
 
 
-def _delays(camera: RtspServer, pieces: Sequence[Piece], media: int) -> list[float]:
+def delays(camera: RtspServer, pieces: Sequence[Piece], media: int) -> list[float]:
     """How much later each was there than the camera gave the next picture, which ends it."""
     given = {line["frame"]: line["at"] for line in camera.sent if line["event"] == "frame" and line["media"] == media}
     return [piece.at - given[piece.frames] for piece in pieces if piece.frames in given]

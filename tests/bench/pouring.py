@@ -3,12 +3,14 @@
     python -m bench.pouring [--cert FILE --cert-key FILE] [--save DIR] [--rate N] [--events N] [--after CHUNKS]
 
 Its first line is `listening PORT`; then one line of JSON for each chunk: `session`, `chunk` from 0, `at` (time.time()).
+A recording that is uploaded is a job that is done, in which nothing was found: `uploaded BEGAN ENDED` (time.time()).
 Events carry `sent_ns` (time.time_ns()) in their data, so that who receives them knows how old they are.
 """
 
 import argparse
 import json
 import math
+import re
 import ssl
 import sys
 import time
@@ -19,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import trio
-from trio_websocket import ConnectionClosed, WebSocketRequest, serve_websocket
+from trio_websocket import ConnectionClosed, WebSocketRequest, wrap_server_stream
 from wsproto.events import TextMessage
 
 READY = {
@@ -31,6 +33,7 @@ READY = {
     "supported_session_config_options": {"include": [], "goal_dimensions": None, "model": ["inter-2"]},
 }
 NO_TIME = 10**18
+JOB = "0123456789abcdef0123456789abcdef"
 AT_ONCE = 10
 """Frames in one write, where there is no rate."""
 RATIONALE = "Brows drawn together after the explanation, gaze averted, and a pause before the answer."
@@ -100,6 +103,42 @@ def made(websocket: Any, n: int) -> tuple[bytes, bytes]:
     return before, after
 
 
+class Prefixed(trio.abc.Stream):
+    """A stream of which something was read already."""
+
+    def __init__(self, begin: bytes, stream: trio.abc.Stream) -> None:
+        self._begin = begin
+        self._stream = stream
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
+        begin, self._begin = self._begin, b""
+        return begin or await self._stream.receive_some(max_bytes)
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        await self._stream.send_all(data)
+
+    async def wait_send_all_might_not_block(self) -> None:
+        await self._stream.wait_send_all_might_not_block()
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+
+async def take_upload(stream: trio.abc.Stream, begin: bytes) -> None:
+    """Take a request of the upload endpoints, and answer that the job is done."""
+    began = time.time()
+    head, _, body = begin.partition(b"\r\n\r\n")
+    left = int((re.search(rb"(?i)content-length: *(\d+)", head) or [b"", b"0"])[1]) - len(body)
+    while left > 0 and (data := await stream.receive_some(64 << 10)):
+        left -= len(data)
+    answer = json.dumps({"job_id": JOB, "status": "completed", "result": {"windows": [], "signals": []}}).encode()
+    await stream.send_all(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(answer), answer))
+    await stream.aclose()
+    if head.startswith(b"POST"):
+        sys.stdout.write(f"uploaded {began} {time.time()}\n")
+        sys.stdout.flush()
+
+
 def say(line: object) -> None:
     """One line of JSON."""
     sys.stdout.write(json.dumps(line) + "\n")
@@ -120,13 +159,22 @@ async def main() -> None:
     if options.cert:
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         context.load_cert_chain(options.cert, options.cert_key)
-    handler = partial(serve, options, count())
+    sessions = count()
+
+    async def handle(stream: trio.abc.Stream) -> None:
+        if context is not None:
+            stream = trio.SSLStream(stream, context, server_side=True, https_compatible=True)
+        begin = bytes(await stream.receive_some(64 << 10))
+        if b"/v2/upload/" in begin.partition(b"\r\n")[0]:
+            await take_upload(stream, begin)
+            return
+        async with trio.open_nursery() as nursery:
+            behind = Prefixed(begin, stream)
+            await serve(options, sessions, await wrap_server_stream(nursery, behind, max_message_size=64 << 20))
+
     async with trio.open_nursery() as nursery:
-        start = partial(
-            serve_websocket, handler, "127.0.0.1", 0, context, handler_nursery=nursery, max_message_size=64 << 20
-        )
-        server = await nursery.start(start)
-        sys.stdout.write(f"listening {server.port}\n")
+        [listener] = await nursery.start(partial(trio.serve_tcp, handle, 0, host="127.0.0.1"))
+        sys.stdout.write(f"listening {listener.socket.getsockname()[1]}\n")
         sys.stdout.flush()
 
 
