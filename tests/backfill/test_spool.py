@@ -180,7 +180,10 @@ async def test_a_later_life_finds_what_an_earlier_one_left(tmp_path: Path) -> No
     assert (tmp_path / "front" / "spool.json").stat().st_mode & 0o077 == 0
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b'{"schema": 99}', b'{"schema": 1, "gaps": 5}'])
+NESTED = b'{"schema": 1, "more": ' + b"[" * 100_000
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b'{"schema": 99}', b'{"schema": 1, "gaps": 5}', NESTED])
 async def test_state_that_cannot_be_read(tmp_path: Path, content: bytes) -> None:
     """It is moved away, and the segments are uploaded all the same."""
     put_segment(tmp_path, 300)

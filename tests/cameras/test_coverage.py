@@ -468,6 +468,7 @@ DAMAGED = [
     b"\xff",
     b'{"saved_at": 7}',
     b"[" * 100_000,
+    b'{"more": ' + b"[" * 100_000,
     b'{"cameras": {}}',
     b'{"schema": "3"}',
     b'{"schema": 2, "saved": {"wall": 1e18, "synced": true, "boot": "b", "uptime": 1}}',

@@ -225,10 +225,13 @@ async def test_a_disk_that_hangs(tmp_path: Path, wall: Wall, monkeypatch: pytest
         answer.set()
 
 
-DAMAGES = [b"", b"{", b"null", b'{"schema":1,"day":"2026-11-24","days":{"2026-11-24":{"front":-1}}}', b"\xff" * 999]
+DAMAGES = [
+    *(b"", b"{", b"null", b'{"schema":1,"day":"2026-11-24","days":{"2026-11-24":{"front":-1}}}', b"\xff" * 999),
+    b'{"more":' + b"[" * 100_000,
+]
 
 
-@pytest.mark.parametrize("content", DAMAGES, ids=["empty", "half", "null", "negative", "rubbish"])
+@pytest.mark.parametrize("content", DAMAGES, ids=["empty", "half", "null", "negative", "rubbish", "deep"])
 async def test_a_damaged_file(content: bytes, tmp_path: Path, wall: Wall, disk: InlineBlocking) -> None:
     """It is quarantined and the day counts as spent, through restarts, until the next day."""
     (tmp_path / "budget.json").write_bytes(content)

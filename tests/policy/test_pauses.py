@@ -106,11 +106,12 @@ def test_pausing_twice_keeps_the_stronger(
         lambda file: file.write_bytes(b'{"origin": "comm'),
         lambda file: file.write_bytes(b'{"origin": "somebody", "at": 7}'),
         lambda file: file.write_bytes(os.urandom(100_000)),
+        lambda file: file.write_bytes(b'{"more": ' + b"[" * 100_000),
         lambda file: file.mkdir(),
         os.mkfifo,
         lambda file: file.symlink_to("nowhere"),
     ],
-    ids=["empty", "half", "wrong", "rubbish", "folder", "pipe", "dangling"],
+    ids=["empty", "half", "wrong", "rubbish", "deep", "folder", "pipe", "dangling"],
 )
 def test_whatever_is_there_is_a_pause(pauses: Pauses, make: Callable[[Path], object]) -> None:
     """That something of the camera's name is there pauses it, whatever it is; nothing lifts it by a level."""

@@ -148,7 +148,7 @@ class SpoolStore:
             return msgspec.json.decode(content, type=Kept)
         except FileNotFoundError:
             return Kept()
-        except (msgspec.MsgspecError, ValueError) as error:
+        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
             moved = state_dir.quarantine(self._file, f"{utc_now():{STAMP}}")
             detail = f"{self._file} cannot be read ({error}); it is now {moved.name}: a segment may be uploaded twice"
             log.error("the spool's state is damaged", detail=detail)  # noqa: TRY400 - the file's fault

@@ -136,7 +136,7 @@ class CoverageFile:
             return _decode(content, now)
         except FileNotFoundError:
             return nothing
-        except (OSError, msgspec.MsgspecError, ValueError, OverflowError) as error:
+        except (OSError, msgspec.MsgspecError, ValueError, OverflowError, RecursionError) as error:
             what = self._quarantine(self.path)
             detail = f"{self.path} cannot be read ({error}); {what}, and the gap before it is not published"
             log.error("coverage is lost", detail=detail)  # noqa: TRY400 - no traceback: it is the file's fault
@@ -148,7 +148,7 @@ class CoverageFile:
             try:
                 kept = _decode(file.path.read_bytes(), now)
                 until = _set_aside_at(file)
-            except (OSError, msgspec.MsgspecError, ValueError, OverflowError) as error:
+            except (OSError, msgspec.MsgspecError, ValueError, OverflowError, RecursionError) as error:
                 detail = f"{file.path} cannot be read ({error}); {self._quarantine(file.path)}"
                 log.error("coverage of a newer version is lost", detail=detail)  # noqa: TRY400 - as above
                 continue

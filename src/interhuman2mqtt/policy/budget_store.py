@@ -159,7 +159,7 @@ class BudgetFile:
             return msgspec.json.decode(content, type=KeptUsage)
         except FileNotFoundError:
             return None
-        except (msgspec.MsgspecError, ValueError) as error:
+        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
             moved = state_dir.quarantine(file, str(today))
             log.error("the file of the budgets is damaged", quarantined=str(moved), detail=str(error))  # noqa: TRY400
             return None

@@ -109,7 +109,7 @@ class PauseFolder:
         try:
             with open(self.path / name, "rb", opener=_at_once) as opened:
                 return msgspec.json.decode(opened.read(CONTENT_MAX), type=Pause)
-        except (OSError, msgspec.MsgspecError, ValueError):
+        except (OSError, msgspec.MsgspecError, ValueError, RecursionError):
             return Pause()
 
     def create(self, name: str, pause: Pause) -> bool:
