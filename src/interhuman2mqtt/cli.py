@@ -21,7 +21,7 @@ from interhuman2mqtt.runtime import log, state_dir, stdout
 from interhuman2mqtt.runtime.sanitize import clean
 
 if TYPE_CHECKING:
-    Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001 - argparse has no other name for it
+    from interhuman2mqtt.commands.arguments import Commands
 
 
 def main(words_given: Sequence[str] | None = None) -> int:  # noqa: PLR0911 - one for each way in which a command ends

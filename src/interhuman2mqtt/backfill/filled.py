@@ -2,11 +2,13 @@
 
 from collections.abc import Iterable
 
+from msgspec import structs
+
 from interhuman2mqtt.backfill.segment import Segment, Span, span
 from interhuman2mqtt.backfill.store import KnownGap
-from interhuman2mqtt.events import Clock, Event, FilledData, Origin, Range
+from interhuman2mqtt.events import Clock, Event, FilledData, Range
 from interhuman2mqtt.runtime.clock import BoxClock
-from interhuman2mqtt.upload.late_events import LateOrigin
+from interhuman2mqtt.upload.late_events import LateOrigin, late_event
 
 FILLED = "coverage.filled"
 SHORT_S = 0.1
@@ -46,20 +48,5 @@ def _overlap(captured: Span, start: float, seconds: float | None) -> Span:
 def _event(gap: KnownGap, both: Span, origin: LateOrigin, clock: BoxClock, number: int) -> Event:
     start_at, end_at = clock.utc(both.start), clock.utc(both.end)
     data = FilledData(gap=gap.id, reason=gap.reason, seconds=round(both.end - both.start, 3))
-    return Event(
-        id=f"{origin.box}/{origin.camera}/{origin.scope}/{number}",
-        box=origin.box,
-        camera=origin.camera,
-        type=FILLED,
-        session=origin.session,
-        correlation_id=None,
-        timestamp=None,
-        received_at=origin.received_at,
-        start_at=start_at,
-        end_at=end_at,
-        ranges_at=(Range(start_at, end_at),),
-        clock=origin.clock,
-        late=True,
-        origin=Origin.UPLOAD,
-        data=dict(data),
-    )
+    event = late_event(origin, number, FILLED, dict(data), (start_at, end_at))
+    return structs.replace(event, ranges_at=(Range(start_at, end_at),))

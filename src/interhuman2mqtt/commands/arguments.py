@@ -21,6 +21,7 @@ EXITS = {
 }
 """Exit statuses as `--help` explains them; those of the service are in `exit_codes`."""
 STATE = "STATE_DIRECTORY (the daemon's state)"
+PAGE_STATE = "STATE_DIRECTORY (the page's state; default: /var/lib/interhuman2mqtt-web)"
 SECRETS = "CREDENTIALS_DIRECTORY and the variables that the configuration names (secrets)"
 
 

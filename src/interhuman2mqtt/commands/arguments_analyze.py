@@ -12,7 +12,7 @@ from interhuman2mqtt.commands.moments import parse_moment
 from interhuman2mqtt.config.problems import BadValueError
 
 if TYPE_CHECKING:
-    Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001 - argparse has no other name for it
+    from interhuman2mqtt.commands.arguments import Commands
 
 
 def add_commands(commands: "Commands") -> None:

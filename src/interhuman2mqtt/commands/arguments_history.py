@@ -4,12 +4,10 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
-from interhuman2mqtt.commands.arguments import Usage, add_command, add_config
+from interhuman2mqtt.commands.arguments import PAGE_STATE, Usage, add_command, add_config
 
 if TYPE_CHECKING:
-    Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001 - argparse has no other name for it
-
-STATE = "STATE_DIRECTORY (the page's state; default: /var/lib/interhuman2mqtt-web)"
+    from interhuman2mqtt.commands.arguments import Commands
 
 
 def add_commands(commands: "Commands") -> None:
@@ -19,7 +17,7 @@ def add_commands(commands: "Commands") -> None:
         "One row for each signal, engagement span, set of scores and gap, and for each time of which nothing is known, "
         "in UTC and in local time (TZ). Run it where the page runs, as root or as its user; the page may be running.",
         "interhuman2mqtt export --from 2026-11-01 --csv front > front.csv",
-        environment=(STATE, "TZ (the zone of local times)"),
+        environment=(PAGE_STATE, "TZ (the zone of local times)"),
     )
     parser = add_command(commands, "export", usage)
     parser.add_argument("camera", nargs="?", metavar="CAMERA", help="or BOX/CAMERA; default: all")
@@ -38,7 +36,7 @@ def _add_forget(commands: "Commands") -> None:
         "where the box's daemon runs here; the page's own button does both from elsewhere. Says what it cannot reach. "
         "Gaps stay; what is forgotten is not known from then on.",
         "interhuman2mqtt forget front --from 2026-11-28T09:00 --to 2026-11-28T10:00",
-        environment=(STATE,),
+        environment=(PAGE_STATE,),
     )
     parser = add_command(commands, "forget", usage)
     parser.add_argument("camera", metavar="CAMERA", help="or BOX/CAMERA")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from interhuman2mqtt.commands.arguments import Usage, add_command
 
 if TYPE_CHECKING:
-    Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001 - argparse has no other name for it
+    from interhuman2mqtt.commands.arguments import Commands
 
 URL = "wss://api.interhuman.ai/v2/stream/analyze"
 ENVIRONMENT = ("INTERHUMAN_API_KEY (the account's key, without --api-key-file)", "https_proxy (the way to the cloud)")

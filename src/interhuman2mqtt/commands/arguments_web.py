@@ -5,13 +5,11 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from interhuman2mqtt.commands.arguments import Usage, add_command, add_config
+from interhuman2mqtt.commands.arguments import PAGE_STATE, Usage, add_command, add_config
 from interhuman2mqtt.errors import ConfigError
 
 if TYPE_CHECKING:
-    Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001 - argparse has no other name for it
-
-STATE = "STATE_DIRECTORY (the page's state; default: /var/lib/interhuman2mqtt-web)"
+    from interhuman2mqtt.commands.arguments import Commands
 
 
 def add_commands(commands: "Commands") -> None:
@@ -24,7 +22,7 @@ def add_commands(commands: "Commands") -> None:
         "as its user. Needs the extra: pip install 'interhuman2mqtt[web]'.",
         "interhuman2mqtt invite table --for 8h",
         exits=(0, 69, 78),
-        environment=(STATE,),
+        environment=(PAGE_STATE,),
     )
     parser = add_command(commands, "invite", usage)
     parser.add_argument("camera", nargs="?", metavar="CAMERA", help="or BOX/CAMERA, with --room")

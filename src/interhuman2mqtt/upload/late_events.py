@@ -105,29 +105,37 @@ def _feedback(analysis: Analysis) -> Iterator[_Entry]:
 
 
 def _event(origin: LateOrigin, number: int, entry: _Entry) -> Event:
+    start_at, end_at = _shifted(origin.start_at, entry.start), _shifted(origin.start_at, entry.end)
+    return late_event(origin, number, entry.type, redacted(entry.data, origin.redact), (start_at, end_at))
+
+
+def late_event(
+    origin: LateOrigin, number: int, type_: str, data: dict[str, Any], span: tuple[datetime | None, datetime | None]
+) -> Event:
+    """Return an event of a recording: `number` is its own among those of the job, `span` its begin and its end."""
     return Event(
         id=f"{origin.box}/{origin.camera}/{origin.scope}/{number}",
         box=origin.box,
         camera=origin.camera,
-        type=entry.type,
+        type=type_,
         session=origin.session,
         correlation_id=None,
         timestamp=None,
         received_at=origin.received_at,
-        start_at=_dated(origin, entry.start),
-        end_at=_dated(origin, entry.end),
+        start_at=span[0],
+        end_at=span[1],
         clock=origin.clock,
         late=True,
         origin=Origin.UPLOAD,
-        data=redacted(entry.data, origin.redact),
+        data=data,
     )
 
 
-def _dated(origin: LateOrigin, seconds: float | None) -> datetime | None:
-    if seconds is None or origin.start_at is None:
+def _shifted(start_at: datetime | None, seconds: float | None) -> datetime | None:
+    if seconds is None or start_at is None:
         return None
     try:
-        return origin.start_at + timedelta(seconds=seconds)
+        return start_at + timedelta(seconds=seconds)
     except OverflowError:  # beyond the calendar
         return None
 
@@ -155,7 +163,7 @@ def events_of(record: RecordingRecord, identity: Identity) -> Iterator[Event]:
             camera=identity.camera,
             scope=part.job_id or part.request_id,
             session=part.request_id,
-            start_at=_begin(identity.start_at, part.start),
+            start_at=_shifted(identity.start_at, part.start),
             received_at=part.completed_at,
             clock=identity.clock,
             redact=identity.redact,
@@ -163,12 +171,3 @@ def events_of(record: RecordingRecord, identity: Identity) -> Iterator[Event]:
         )
         yield from late_events(part.analysis, origin, pieces)
         level = level_after(part.analysis, level)
-
-
-def _begin(start_at: datetime | None, seconds: float) -> datetime | None:
-    if start_at is None:
-        return None
-    try:
-        return start_at + timedelta(seconds=seconds)
-    except OverflowError:  # beyond the calendar
-        return None
