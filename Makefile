@@ -115,6 +115,7 @@ $(STAMP): pyproject.toml scripts/lock/dev.txt
 	@touch $@
 
 $(RELEASE): pyproject.toml scripts/lock/release.txt scripts/lock/service.txt
+	@echo "What builds packages takes 250 MB in .venv-release, once: installing what scripts/lock/release.txt names."
 	@scripts/lock/install .venv-release release service
 	@touch $@
 
