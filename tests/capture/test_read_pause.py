@@ -11,7 +11,7 @@ from capture.material import a_command
 from interhuman2mqtt.capture import ipc
 from interhuman2mqtt.capture.clock_anchor import SETTLED_S, ClockAnchor
 from interhuman2mqtt.capture.device import BACKLOG_MIN, open_source
-from interhuman2mqtt.capture.reader import BEFORE_END_S, PAUSE_MIN_S, PAUSE_S, PUNCTUAL_S, read_pause
+from interhuman2mqtt.capture.reader import PAUSE_MIN_S, PAUSE_S, PUNCTUAL_S, read_pause
 from interhuman2mqtt.capture.ring import Packet, Ring
 from interhuman2mqtt.capture.tcp_connection import make_room
 from support.rtsp import rtsp_server
@@ -78,7 +78,7 @@ def test_the_end_of_a_gop_is_not_missed() -> None:
     read = Read()
     read.gops(*[25] * 40)
     assert max(read.delays) > FRAME_MS * MS
-    assert set(read.key_delays) == {0.0}
+    assert max(read.key_delays) == pytest.approx(0.0)
 
 
 def test_a_frame_that_is_dated_before_a_pause_is_not_the_newest() -> None:
@@ -87,7 +87,7 @@ def test_a_frame_that_is_dated_before_a_pause_is_not_the_newest() -> None:
     read.gops(*[25] * 40)
     assert max(read.delays) > FRAME_MS * MS
     assert max(read.delays) <= PAUSE_S + PUNCTUAL_S
-    assert max(read.key_delays) == 0.0
+    assert max(read.key_delays) == pytest.approx(0.0)
 
 
 def test_a_gop_that_waits_for_its_sound_is_not_kept_waiting() -> None:
@@ -124,6 +124,7 @@ def test_an_anchor_that_is_not_settled() -> None:
     """Before the burst is over with which a stream opens, nobody knows what is late."""
     read = Read()
     read.gops(25, 25)
+    read.now -= PAUSE_S  # as if it had not paused
     assert read.frame(50 * FRAME_MS, key=True, late=-SETTLED_S) == 0
 
 
@@ -142,7 +143,7 @@ def test_a_pause_ends_before_the_end_of_the_gop() -> None:
     read.gops(25, 25)
     pauses = [read.frame((50 + number) * FRAME_MS, key=number == 0) for number in range(25)]
     for number, pause in enumerate(pauses):
-        left = (25 - number) * FRAME_MS * MS - BEFORE_END_S
+        left = (25 - number) * FRAME_MS * MS
         if left == pytest.approx(PAUSE_MIN_S):
             continue  # neither would be wrong
         assert pause == pytest.approx(min(PAUSE_S, left) if left > PAUSE_MIN_S + MS else 0)
@@ -184,4 +185,4 @@ def test_gops_that_take_turns_are_not_missed() -> None:
     read = Read()
     read.gops(*[25, 50, 10, 40] * 10)
     assert max(read.delays) > FRAME_MS * MS
-    assert max(read.key_delays[8:]) == 0.0
+    assert max(read.key_delays[8:]) == pytest.approx(0.0)

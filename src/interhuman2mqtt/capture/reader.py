@@ -3,7 +3,7 @@
 # Why it reads in bursts: woken for each of 73 packets a second, Python and FFmpeg find their caches cold every time.
 # TCP's buffer keeps packets as well as we do. Pauses of up to 0.1 s took the wakes from 77 to 11 a second and the
 # process from 2.25 to 1.3 % of a core (a camera of 1080p30 at 3 Mbit/s, read over TCP; `ffmpeg -c copy` had the same 77
-# wakes); pauses of up to 0.25 s took it to 0.8 of what it was then, and 0.35 s gains nothing more. Collecting packets
+# wakes); pauses of up to 0.35 s took it to 0.7 of what it was then, and 0.5 s gains nothing more. Collecting packets
 # of our own and putting them into the ring in batches did half of that, and went. Nobody waits longer for it: it pauses
 # while a GOP grows, but not once that is as long as the shortest of the GOPs before it, nor while it waits for its
 # audio. So chunks are sent as early as without, and `PAUSE_S` later at most where a GOP is shorter than each of the
@@ -32,15 +32,11 @@ from interhuman2mqtt.errors import Outage, Reason, Refused
 if TYPE_CHECKING:
     from av.audio.stream import AudioStream
 
-PAUSE_S = 0.25
+PAUSE_S = 0.35
 PAUSE_MIN_S = 0.02
 """A shorter pause spares nothing."""
 PUNCTUAL_S = 0.05
 """A packet that comes later is no longer the newest that there is: it is read on, and nothing ever piles up."""
-BEFORE_END_S = 0.02
-"""So long before the end of a GOP is due, its packets are read as they come. FFmpeg returns a key frame only when the
-next frame begins, which is as much again at 30 frames a second. A tenth of a second took 15 wakes a second instead of
-9, and a worker from 1.1 to 1.3 times `ffmpeg -c copy`; no chunk left earlier for it."""
 PREROLLED = ("camera", "samples")
 """Clocks of feeds whose first second is held back: their rates are not known before."""
 LONGEST_GOP_S = 4.5
@@ -58,8 +54,10 @@ def read_pause(ring: Ring, anchor: ClockAnchor, packet_end_s: float, now: float,
     is_newest = anchor.is_settled and now - anchor.seconds - packet_end_s < PUNCTUAL_S
     if not is_newest or not ring.shortest_gop_s or ring.waits_for_audio:
         return 0.0
+    # No margin before the end: nothing is earlier than the anchor says, and FFmpeg returns a key frame by RTSP only
+    # when the next frame begins. A tenth of a second took 15 wakes a second instead of 8, and no chunk left earlier.
     end_s = ring.end_s - ring.growing_gop_s + ring.shortest_gop_s
-    pause = min(PAUSE_S, anchor.seconds + end_s - now - BEFORE_END_S, backlog_max * ring.seconds / ring.size)
+    pause = min(PAUSE_S, anchor.seconds + end_s - now, backlog_max * ring.seconds / ring.size)
     return pause if pause >= PAUSE_MIN_S else 0.0
 
 

@@ -17,8 +17,8 @@ from pathlib import Path
 
 LINGER_S = 0.3
 """The time that the camera has to close its side."""
-ROOM = 256 << 10
-"""Bytes of media that the kernel shall keep for us: a quarter of a second at 8 Mbit/s."""
+ROOM = 512 << 10
+"""Bytes of media that the kernel shall keep for us: a third of them surely, 0.35 s at 4 Mbit/s."""
 
 
 def tcp_connections() -> set[str]:
