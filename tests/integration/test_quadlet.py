@@ -1,10 +1,19 @@
-"""The Quadlet unit: what podman knows, as closed as the service's own unit, and with the life that the daemon needs."""
+"""The Quadlet units: what podman knows, closed as the service's own units, and with the life that the daemon needs."""
 
 import re
 from pathlib import Path
 
+import pytest
+
+from interhuman2mqtt.runtime import state_dir
+
 ROOT = Path(__file__).parents[2]
-QUADLET = ROOT / "systemd" / "interhuman2mqtt.container"
+DAEMON, PAGE = "interhuman2mqtt", "interhuman2mqtt-web"
+WRITABLE = {
+    DAEMON: ["/var/lib/interhuman2mqtt", "/run/interhuman2mqtt/browser"],
+    PAGE: ["/var/lib/interhuman2mqtt-web"],
+}
+both = pytest.mark.parametrize("unit", [DAEMON, PAGE])
 KNOWN = set(
     re.findall(
         r"\w+",
@@ -26,11 +35,11 @@ KNOWN = set(
 """The options of [Container] in podman-systemd.unit(5)."""
 
 
-def settings(*, examples: bool = False) -> dict[str, dict[str, list[str]]]:
+def settings(unit: str = DAEMON, *, examples: bool = False) -> dict[str, dict[str, list[str]]]:
     """All values by section and key, in order."""
     found: dict[str, dict[str, list[str]]] = {}
     section = ""
-    for line in QUADLET.read_text().splitlines():
+    for line in (ROOT / "systemd" / f"{unit}.container").read_text().splitlines():
         if heading := re.fullmatch(r"\[(\w+)\]", line):
             section = heading[1]
         elif said := re.fullmatch(r"(#?)(\w+)=(.*)", line):
@@ -41,9 +50,10 @@ def settings(*, examples: bool = False) -> dict[str, dict[str, list[str]]]:
     return found
 
 
-def test_podman_knows_every_key() -> None:
+@both
+def test_podman_knows_every_key(unit: str) -> None:
     """Each key of [Container], the examples included, is one of podman's; the other sections are systemd's."""
-    found = settings(examples=True)
+    found = settings(unit, examples=True)
     assert found.keys() == {"Unit", "Container", "Service", "Quadlet", "Install"}
     assert found["Container"].keys() - KNOWN == set()
 
@@ -61,19 +71,35 @@ def test_life_of_the_container() -> None:
     assert service["RestartPreventExitStatus"] == ["78"]
 
 
-def test_the_container_is_closed() -> None:
+@both
+def test_the_container_is_closed(unit: str) -> None:
     """Nothing is written but the state, no capability is kept, and secrets come from podman's store for one user."""
-    container = settings()["Container"]
+    container = settings(unit)["Container"]
     assert [container[key] for key in ("ReadOnly", "NoNewPrivileges", "DropCapability")] == [
         ["true"],
         ["true"],
         ["all"],
     ]
-    assert [volume.split(":")[1] for volume in container["Volume"] if not volume.endswith(":ro")] == [
-        "/var/lib/interhuman2mqtt"
-    ]
-    assert container["PodmanArgs"] == [  # of /dev, which is there whole: V4L2 and ALSA
-        '--device-cgroup-rule="c 81:* rw" --device-cgroup-rule="c 116:* rw"'
-    ]
-    assert all("uid=10001,mode=0400" in secret for secret in settings(examples=True)["Container"]["Secret"])
+    volumes = [volume.split(":") for volume in container["Volume"]]
+    assert [volume[1] for volume in volumes if volume[-1] != "ro"] == WRITABLE[unit]
+    assert all("uid=10001,mode=0400" in secret for secret in settings(unit, examples=True)["Container"]["Secret"])
     assert "USER 10001:10001" in (ROOT / "Containerfile").read_text()
+
+
+def test_devices_of_the_daemon() -> None:
+    """Of /dev, which is there whole, it may use V4L2 and ALSA; the page has none of it."""
+    rules = ['--device-cgroup-rule="c 81:* rw" --device-cgroup-rule="c 116:* rw"']
+    assert settings()["Container"]["PodmanArgs"] == rules
+    assert not {"PodmanArgs", "AddDevice", "GroupAdd"} & settings(PAGE)["Container"].keys()
+
+
+def test_a_browser_as_a_camera() -> None:
+    """The page has the folder of the daemon's sockets, where both look for it, and nothing else of the daemon."""
+    shared = "interhuman2mqtt-browser:/run/interhuman2mqtt/browser"
+    volumes = {unit: settings(unit)["Container"]["Volume"] for unit in (DAEMON, PAGE)}
+    assert shared in volumes[DAEMON]
+    assert f"{shared}:ro" in volumes[PAGE]
+    places = [{volume.split(":")[0] for volume in volumes[unit]} for unit in (DAEMON, PAGE)]
+    assert places[0] & places[1] == {"interhuman2mqtt-browser"}
+    assert state_dir.find_browsers({}) == Path("/run/interhuman2mqtt/browser")
+    assert state_dir.find_runtime(state_dir.SYSTEM, {}) == Path("/run/interhuman2mqtt")

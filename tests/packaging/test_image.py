@@ -1,4 +1,4 @@
-"""The image, built and run, and what podman's own generator makes of the Quadlet unit."""
+"""The image, built and run, and what podman's own generator makes of the Quadlet units."""
 
 import os
 import shutil
@@ -32,21 +32,27 @@ def test_the_image(tmp_path: Path) -> None:
     run("unshare", "--mount", STORY, tmp_path)
 
 
-def test_the_quadlet_unit() -> None:
-    """Debian 13's podman makes a service of it that has its health check, its devices, and waits for no network."""
+def test_the_quadlet_units() -> None:
+    """Debian 13's podman makes services of them, with health check, devices and the folder of browsers shared."""
     dryrun = 'chroot "$1" /usr/libexec/podman/quadlet -dryrun'
+    units = [ROOT / "systemd" / f"{name}.container" for name in ("interhuman2mqtt", "interhuman2mqtt-web")]
     made = run(
         "mmdebstrap",
         "--variant=minbase",
         "--include=podman",
-        f"--customize-hook=copy-in {ROOT / 'systemd' / 'interhuman2mqtt.container'} /etc/containers/systemd",
+        *(f"--customize-hook=copy-in {unit} /etc/containers/systemd" for unit in units),
         f"--customize-hook={dryrun}",
         "trixie",
         "/dev/null",
     )
-    [start] = [line for line in made.splitlines() if line.startswith("ExecStart=")]
-    assert '--health-cmd "interhuman2mqtt health" --health-interval 20s --health-on-failure kill' in start
-    assert '"--device-cgroup-rule=c 81:* rw" "--device-cgroup-rule=c 116:* rw"' in start
-    assert "--sdnotify=container" in start
+    starts = [line for line in made.splitlines() if line.startswith("ExecStart=")]
+    [daemon] = [line for line in starts if "--name interhuman2mqtt " in line]
+    [page] = [line for line in starts if "--name interhuman2mqtt-web " in line]
+    assert '--health-cmd "interhuman2mqtt health" --health-interval 20s --health-on-failure kill' in daemon
+    assert '"--device-cgroup-rule=c 81:* rw" "--device-cgroup-rule=c 116:* rw"' in daemon
+    assert "--sdnotify=container" in daemon
+    assert "-v interhuman2mqtt-browser:/run/interhuman2mqtt/browser " in daemon
+    assert "-v interhuman2mqtt-browser:/run/interhuman2mqtt/browser:ro " in page
+    assert page.endswith("localhost/interhuman2mqtt:latest web --config /etc/interhuman2mqtt-web/web.toml")
     assert "network-online" not in made
     assert "unsupported" not in made.lower()
