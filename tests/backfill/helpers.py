@@ -18,6 +18,7 @@ from interhuman2mqtt.runtime.clock import read_clocks
 from interhuman2mqtt.supervisor import Health
 from interhuman2mqtt.upload.client import UploadClient
 from simulator.helpers import clip
+from support.processes import PATIENCE_S
 
 BOUNDS = SpoolBounds(1 << 30, 3600.0)
 SECONDS = 4
@@ -64,7 +65,7 @@ class Bench:
 
     async def step(self) -> bool:
         """What a supervisor calls again and again."""
-        with trio.fail_after(20):
+        with trio.fail_after(PATIENCE_S):
             return await self.uploader.run(Health())
 
     def names(self) -> list[str]:
@@ -73,7 +74,7 @@ class Bench:
 
     async def tend(self, until: Callable[[], object], bounds: SpoolBounds = BOUNDS) -> None:
         """Keep the spool, until it is so."""
-        with trio.fail_after(10):
+        with trio.fail_after(PATIENCE_S):
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._tend, bounds)
                 while not until():  # noqa: ASYNC110 - files

@@ -28,7 +28,7 @@ from interhuman2mqtt.runtime.watchdog import Heartbeats
 from interhuman2mqtt.simulator.server import serve
 from interhuman2mqtt.simulator.settings import Pace, Settings
 from interhuman2mqtt.supervisor import BackoffPolicy
-from support.processes import captures
+from support.processes import PATIENCE_S, captures
 
 QUICK = Pace(window=2.0, stride=1.0, cadence=2.0)
 AT_ONCE = BackoffPolicy(
@@ -73,7 +73,7 @@ class RecordingPublisher:
         self._more.set()
         self._more = trio.Event()
 
-    async def wait(self, wanted: Callable[[], object], within: float = 20.0) -> None:
+    async def wait(self, wanted: Callable[[], object], within: float = PATIENCE_S) -> None:
         """Until it is so."""
         with trio.fail_after(within):
             while not wanted():

@@ -17,6 +17,7 @@ from capture.test_browser import as_mp4, audio_alone
 from interhuman2mqtt.cameras.browser_listener import BrowserListener
 from interhuman2mqtt.cameras.camera import Camera
 from interhuman2mqtt.policy.pauses import Paused
+from support.processes import PATIENCE_S
 
 NOWHERE = "ws://localhost:1/v2/stream/analyze"
 
@@ -47,7 +48,7 @@ async def connected(folder: Path) -> trio.SocketStream:
 
 async def answered(page: trio.SocketStream) -> bytes:
     """What the daemon says first; nothing where it closes."""
-    with trio.fail_after(20):
+    with trio.fail_after(PATIENCE_S):
         return await page.receive_some()
 
 

@@ -26,6 +26,7 @@ from interhuman2mqtt.simulator.faults import parse_fault
 from interhuman2mqtt.simulator.settings import Key, Limits
 from interhuman2mqtt.supervisor import BackoffPolicy
 from support.clips import Clip
+from support.processes import PATIENCE_S
 from support.rtsp import rtsp_server
 
 NOWHERE = "ws://localhost:1/v2/stream/analyze"
@@ -332,7 +333,7 @@ async def test_a_camera_that_does_not_drain(monkeypatch: pytest.MonkeyPatch) -> 
             cameras = Fleet(nursery)
             assert await cameras.apply({"front": a_camera()}, a_context(url, published)) == Change((), ("front",))
             await published.wait_state("streaming")
-            with trio.fail_after(30):  # half of what the drain would take
+            with trio.fail_after(PATIENCE_S):  # half of what the drain would take
                 await cameras.stop()
     assert published.statuses[-1].state == "stopped"
     assert cameras.cameras == {}

@@ -24,6 +24,7 @@ from interhuman2mqtt.policy.meter import Meter
 from interhuman2mqtt.policy.pauses import PauseOrigin, Pauses
 from interhuman2mqtt.policy.policy import Policy
 from interhuman2mqtt.simulator.faults import parse_fault
+from support.processes import PATIENCE_S
 
 SECOND = timedelta(seconds=1)
 
@@ -182,7 +183,7 @@ async def test_a_session_that_does_not_drain(tmp_path: Path, monkeypatch: pytest
     ):
         await it.published.wait_state("streaming")
         now[0] = began + timedelta(minutes=3)
-        with trio.fail_after(10):
+        with trio.fail_after(PATIENCE_S):
             await it.published.wait_state("waiting", "out_of_schedule")
 
 
@@ -201,7 +202,7 @@ async def test_paused_while_it_drains(tmp_path: Path) -> None:
         await trio.sleep(2)
         assert it.published.statuses[-1].state == "streaming"
         it.policy.pauses.pause("front", PauseOrigin.COMMAND)
-        with trio.fail_after(15):
+        with trio.fail_after(PATIENCE_S):
             await it.published.wait_state("paused", "paused")
 
 

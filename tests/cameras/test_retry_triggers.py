@@ -13,6 +13,7 @@ from interhuman2mqtt.cameras.retry_triggers import PLUG_LOOK_S, SecretWatch, wat
 from interhuman2mqtt.config import SecretRef
 from interhuman2mqtt.runtime import state_dir
 from interhuman2mqtt.supervisor import BackoffPolicy, RetryNow
+from support.processes import PATIENCE_S
 
 
 async def test_a_pause_ends_when_it_is_plugged_in(tmp_path: Path, autojump_clock: trio.testing.MockClock) -> None:
@@ -42,7 +43,7 @@ async def test_a_new_token_ends_the_pause(tmp_path: Path) -> None:
     state_dir.replace(file, b"old")
     watch = SecretWatch(SecretRef(file=str(file)))
     state_dir.replace(file, b"newer")
-    with trio.fail_after(20):
+    with trio.fail_after(PATIENCE_S):
         await watch.sleep(1e6)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(watch.sleep, 1e6)

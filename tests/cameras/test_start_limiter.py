@@ -18,6 +18,7 @@ from interhuman2mqtt.errors import Outage, Reason
 from interhuman2mqtt.runtime.blocking import Blocking
 from interhuman2mqtt.runtime.dns import Resolver
 from support.clips import Clip
+from support.processes import PATIENCE_S
 from support.rtsp import rtsp_server
 
 Serve = Callable[[trio.SocketStream], Any]
@@ -165,7 +166,7 @@ async def test_many_that_are_away(monkeypatch: pytest.MonkeyPatch) -> None:
         async with trio.open_nursery() as nursery:
             for camera in (*cameras, healthy):
                 nursery.start_soon(camera.run)
-            with trio.fail_after(30):
+            with trio.fail_after(PATIENCE_S):
                 while healthy.status.current.state != "streaming":
                     most = max(most, len(workers() - before))
                     await trio.sleep(0.05)

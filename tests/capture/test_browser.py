@@ -16,6 +16,7 @@ from interhuman2mqtt.cameras.worker import CaptureProcess, start_worker
 from interhuman2mqtt.capture.device import open_source
 from interhuman2mqtt.errors import Outage, Reason, Refused
 from support.clips import Clip
+from support.processes import PATIENCE_S
 
 FRAGMENTED = {"movflags": "frag_keyframe+empty_moov+default_base_moof"}
 RARE = SMALL._replace(gop=90, seconds=16, audio=None)
@@ -60,7 +61,7 @@ def _remuxed(path: Path, options: dict[str, str], clip: Clip = SMALL) -> None:
 async def recording_browser(**changes: Any) -> AsyncIterator[tuple[CaptureProcess, trio.SocketStream]]:
     """A worker with a connection, and the page's end of it."""
     ours, theirs = socket.socketpair()
-    with theirs, trio.fail_after(30):
+    with theirs, trio.fail_after(PATIENCE_S):
         command = a_command("browser:", connection=theirs.fileno(), audio="none", **changes)
         async with start_worker(command, PATIENT) as worker:
             theirs.close()

@@ -27,7 +27,7 @@ from interhuman2mqtt.capture.network_source import CREDENTIALS_MAX
 from interhuman2mqtt.capture.open_errors import explain
 from interhuman2mqtt.errors import Outage, Reason, Refused
 from support.mosquitto import free_port
-from support.processes import in_background
+from support.processes import PATIENCE_S, in_background
 from support.rtsp import Login, rtsp_server
 
 PRINTABLE = "".join(map(chr, range(0x20, 0x7F)))
@@ -46,7 +46,7 @@ def opening(command: ipc.Open) -> Outage | None:
 
 async def outage(command: ipc.Open) -> Outage:
     """Why a source does not open."""
-    with trio.fail_after(20):
+    with trio.fail_after(PATIENCE_S):
         found = await trio.to_thread.run_sync(opening, command)
     assert found is not None
     return found

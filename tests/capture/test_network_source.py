@@ -21,7 +21,7 @@ from capture.workers import pull, working
 from interhuman2mqtt.errors import Reason, Refused
 from support.clips import Clip
 from support.mosquitto import free_port
-from support.processes import running
+from support.processes import PATIENCE_S, running
 
 TONE = Clip(size=(192, 108), seconds=8, fps=15, gop=15, audio="aac")
 MULTIPART = ["-content_type", "multipart/x-mixed-replace;boundary=ffmpeg"]
@@ -134,7 +134,7 @@ async def test_hls(tmp_path: Path) -> None:
     source = ["ffmpeg", "-v", "error", "-re", "-stream_loop", "-1", "-i", str(TONE.path()), "-c", "copy"]
     hls = ["-f", "hls", "-hls_time", "1", "-hls_list_size", "6", str(tmp_path / "cam.m3u8")]
     async with running([*source, *hls]):
-        with trio.fail_after(20):
+        with trio.fail_after(PATIENCE_S):
             while not (tmp_path / "cam2.ts").exists():  # noqa: ASYNC110 - FFmpeg tells nobody
                 await trio.sleep(0.1)
         with site(tmp_path) as server:

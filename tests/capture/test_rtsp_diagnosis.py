@@ -10,6 +10,7 @@ from capture.material import SMALL, a_command
 from capture.test_device import opening, outage
 from capture.workers import pull, working
 from interhuman2mqtt.errors import Outage, Reason, Refused
+from support.processes import PATIENCE_S
 from support.scripted_camera import Answer, Login, Request, scripted_camera
 from support.scripted_tracks import video
 
@@ -165,7 +166,7 @@ async def test_leaving_tears_the_session_down(*, is_still: bool) -> None:
             if is_still:
                 silent.set()
                 await trio.sleep(0.3)  # what is on its way arrives, and the capture waits for more
-        with trio.fail_after(5):
+        with trio.fail_after(PATIENCE_S):
             await server.has_left(1)
     assert server.methods(1)[-1] == "TEARDOWN"
 
@@ -190,6 +191,6 @@ async def test_leaving_a_reopened_source_tears_both_sessions_down() -> None:
             while not (await recording.next_chunk()).last:
                 pass  # what came before the change
             await pull(worker.record("continuous", 1.0, None), 1)
-        with trio.fail_after(5):
+        with trio.fail_after(PATIENCE_S):
             await server.has_left(2)
     assert [server.methods(connection)[-1] for connection in (1, 2)] == ["TEARDOWN", "TEARDOWN"]

@@ -19,6 +19,7 @@ from interhuman2mqtt.cameras.worker import start_worker
 from interhuman2mqtt.capture import framing, ipc
 from interhuman2mqtt.errors import Outage, Reason
 from support.netproxy import network
+from support.processes import PATIENCE_S
 from support.rtp import Jumps
 from support.rtsp import rtsp_server
 
@@ -71,7 +72,7 @@ async def test_a_source_that_hangs_while_it_is_opened() -> None:
         began = trio.current_time()
         async with Failing() as outages, start_worker(command, PATIENT._replace(open=2.0)) as worker:
             process = worker._process.pid
-            with trio.fail_after(30):
+            with trio.fail_after(PATIENCE_S):
                 await worker.wait_open()
     assert [outage.reason for outage in outages] == [Reason.OPEN_TIMEOUT]
     assert trio.current_time() - began >= 2.0

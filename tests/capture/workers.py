@@ -13,12 +13,13 @@ from interhuman2mqtt.cameras.stall_detector import Timeouts
 from interhuman2mqtt.cameras.worker import CaptureProcess, WorkerListener, start_worker
 from interhuman2mqtt.capture import framing, ipc
 from interhuman2mqtt.events import MediaChunk
+from support.processes import PATIENCE_S
 
 PATIENT = Timeouts(open=15.0, stall=10.0, silence=10.0)
 HASTY = Timeouts(open=15.0, stall=1.5, silence=10.0)
 MOUNT = {"/cam": SMALL}
 HELLO = framing.pack(ipc.Hello(version=__version__))
-ENOUGH_S = 30.0
+ENOUGH_S = PATIENCE_S
 """No test waits for longer, whatever it waits for."""
 
 

@@ -13,6 +13,7 @@ from interhuman2mqtt.cloud.http import HostPort
 from interhuman2mqtt.cloud.session import run_session
 from interhuman2mqtt.cloud.session_types import SessionOptions
 from interhuman2mqtt.cloud.transport import Dial, Server, dial
+from support.processes import PATIENCE_S
 
 WISHES = SessionOptions(include=("conversation_quality_overall",))
 
@@ -72,7 +73,7 @@ async def test_cancelled_at_every_step(autojump_clock: MockClock) -> None:
             began = autojump_clock.current_time()
             was_cancelled, tape = await cancelled_run(SERVER, way, steps)
             assert autojump_clock.current_time() - began < 5
-            with trio.fail_after(20):
+            with trio.fail_after(PATIENCE_S):
                 while nursery.child_tasks:  # noqa: ASYNC110 - the played cloud, until it has seen the end
                     await trio.sleep(0.1)
         for stream in kept.streams:
@@ -94,7 +95,7 @@ async def test_cancelled_on_the_way_through_proxy_and_tls(tmp_path: Path) -> Non
         while was_cancelled:
             steps += 7
             kept = Kept()
-            with trio.fail_after(20):
+            with trio.fail_after(PATIENCE_S):
                 was_cancelled, tape = await cancelled_run(server, kept.way(dial), steps)
             for stream in kept.streams:
                 assert isinstance(stream, trio.SocketStream)

@@ -38,6 +38,7 @@ from interhuman2mqtt.cloud.streams import PIECE, ForgivingStream
 from interhuman2mqtt.cloud.transport import Dial, Server, dial
 from interhuman2mqtt.cloud.websocket import SEND_TIMEOUT
 from interhuman2mqtt.errors import Outage, Reason
+from support.processes import PATIENCE_S
 
 Hook = Callable[[], Awaitable[None]]
 SIOCOUTQNSD = 0x894B
@@ -109,7 +110,7 @@ class Blocked:
     async def wait_full(self) -> None:
         """Until nothing moves any more."""
         before = 0
-        with trio.fail_after(20):
+        with trio.fail_after(PATIENCE_S):
             while not self.held_back or self.held_back != before:
                 before = self.held_back
                 await trio.sleep(0.2)
@@ -118,7 +119,7 @@ class Blocked:
     async def read_on(self) -> tuple[int, bool]:
         """The cloud reads again: how many bytes it still gets, and whether a reset ends them."""
         size = 0
-        with trio.fail_after(20):
+        with trio.fail_after(PATIENCE_S):
             try:
                 while data := await self.weir.stream.receive_some():
                     size += len(data)

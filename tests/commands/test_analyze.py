@@ -20,6 +20,7 @@ from interhuman2mqtt.simulator.faults import parse_fault
 from interhuman2mqtt.simulator.settings import Settings, Uploads
 from simulator.helpers import simulator
 from support.mosquitto import mosquitto, subscribed
+from support.processes import PATIENCE_S
 from upload.helpers import KEY, QUICK
 from upload.recordings import recording
 
@@ -136,7 +137,7 @@ async def test_a_run_that_is_interrupted_goes_on(tmp_path: Path) -> None:
         line = words(tmp_path, str(recording("meeting.mp4")))
         run = partial(trio.run_process, line, env=environment(tmp_path), stdout=subprocess.DEVNULL, check=False)
         process = await nursery.start(run)
-        with trio.fail_after(30):
+        with trio.fail_after(PATIENCE_S):
             while not _has_job(tmp_path):  # noqa: ASYNC110 - a file wakes nobody
                 await trio.sleep(0.02)
         process.send_signal(signal.SIGINT)

@@ -14,7 +14,7 @@ import pytest
 
 from interhuman2mqtt.commands.demo_processes import free_port
 from support.mosquitto import mosquitto, subscribed
-from support.processes import children, running
+from support.processes import PATIENCE_S, children, running
 
 DEMO = [sys.executable, "-m", "interhuman2mqtt", "demo"]
 
@@ -57,7 +57,7 @@ def test_ctrl_c_ends_everything() -> None:
     assert not any(Path(f"/proc/{part}").exists() for part in parts)
 
 
-def gone(processes: Sequence[int], within: float = 20.0) -> bool:
+def gone(processes: Sequence[int], within: float = PATIENCE_S) -> bool:
     """Whether all of them end in time."""
     until = time.monotonic() + within
     while any(Path(f"/proc/{process}").exists() for process in processes) and time.monotonic() < until:
@@ -88,7 +88,7 @@ async def test_with_a_broker_of_the_users(tmp_path: Path) -> None:
     async with mosquitto(tmp_path) as broker, subscribed(broker) as seen:
         command = [*DEMO, "--broker", f"mqtt://127.0.0.1:{broker.port}", "--seconds", "4"]
         async with running(command) as demo:
-            await seen.wait_topic("/event/session.ready", within=30)
+            await seen.wait_topic("/event/session.ready")
             await demo.wait_line(lambda line: "stopped" in line)
             assert await demo.process.wait() == 0
 

@@ -22,6 +22,7 @@ from interhuman2mqtt.runtime import unix_path
 from interhuman2mqtt.runtime.watchdog import Heartbeats
 from support.clips import Clip
 from support.mosquitto import free_port
+from support.processes import PATIENCE_S
 
 FILE = {"source": f"file:{Clip().path()}"}
 
@@ -73,7 +74,7 @@ async def test_with_neither_broker_nor_requests(tmp_path: Path) -> None:
 
 async def listens(folder: Path) -> None:
     """Wait until the socket is there, which a thread makes."""
-    with trio.fail_after(20):
+    with trio.fail_after(PATIENCE_S):
         while not (folder / unix_socket.NAME).is_socket():  # noqa: ASYNC110 - a thread that makes a file wakes nobody
             await trio.sleep(0.01)
 

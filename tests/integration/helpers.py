@@ -16,7 +16,7 @@ import tomli_w
 import trio
 
 from support.mosquitto import Broker, Subscriber, Tls, mosquitto, subscribed
-from support.processes import ChildProcess, ProcessEnded, captures, start_process
+from support.processes import PATIENCE_S, ChildProcess, ProcessEnded, captures, start_process
 
 QUICK = ("--window", "2", "--stride", "1", "--cadence", "2")
 """An analysis that says all that it can say within two seconds of media."""
@@ -77,7 +77,7 @@ class Cloud:
         """The happenings of one kind that have these values."""
         return [line for line in self.record if line["what"] == what and more.items() <= line.items()]
 
-    async def wait_happened(self, what: str, within: float = 20.0, **more: object) -> Json:
+    async def wait_happened(self, what: str, within: float = PATIENCE_S, **more: object) -> Json:
         """The first such happening, past or to come."""
         with trio.fail_after(within):
             while not (found := self.happened(what, **more)):  # noqa: ASYNC110 - a file wakes nobody
@@ -152,7 +152,7 @@ class Box:
         """What it logged, without lines that are no JSON."""
         return [json.loads(line) for line in self.output if line.startswith("{")]
 
-    async def wait_log(self, event: str, within: float = 20.0, **more: object) -> Json:
+    async def wait_log(self, event: str, within: float = PATIENCE_S, **more: object) -> Json:
         """The first line, past or to come, of this event with these values."""
 
         def wanted(line: str) -> bool:
@@ -164,7 +164,7 @@ class Box:
         """Send a signal to the daemon alone."""
         self.process.process.send_signal(number)
 
-    async def wait(self, within: float = 15.0) -> int:
+    async def wait(self, within: float = PATIENCE_S) -> int:
         """Its exit status, as soon as it ends and its last line is read."""
         with trio.fail_after(within):
             status: int = await self.process.process.wait()
@@ -220,7 +220,7 @@ class Peers(NamedTuple):
         """The content of a configuration file; `sections` add to what each would hold."""
         return configuration(self.cloud.url(), self.broker.url, cameras, **sections)
 
-    async def wait_status(self, camera: str, state: str, reason: str | None = None, within: float = 20.0) -> Json:
+    async def wait_status(self, camera: str, state: str, reason: str | None = None, within: float = PATIENCE_S) -> Json:
         """The first status of a camera, past or to come, with this state and reason."""
 
         def wanted() -> list[Json]:
@@ -235,12 +235,12 @@ class Peers(NamedTuple):
             raise AssertionError(f"{camera} was never {state}/{reason} in {within} s: {seen}") from None
         return wanted()[0]
 
-    async def wait_latest(self, camera: str, wanted: Callable[[Json], bool], within: float = 20.0) -> Json:
+    async def wait_latest(self, camera: str, wanted: Callable[[Json], bool], within: float = PATIENCE_S) -> Json:
         """The latest status of a camera, as soon as it is wanted."""
         await self.subscriber.wait_for(lambda _: [s for s in self.statuses(camera)[-1:] if wanted(s)], within)
         return self.statuses(camera)[-1]
 
-    async def wait_event(self, camera: str, type_: str, within: float = 20.0, count: int = 1) -> Json:
+    async def wait_event(self, camera: str, type_: str, within: float = PATIENCE_S, count: int = 1) -> Json:
         """The event of a type that makes them `count`."""
         await self.subscriber.wait_for(lambda _: len(self.events(camera, type_)) >= count, within)
         return self.events(camera, type_)[count - 1]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import trio
 
-from support.processes import in_background
+from support.processes import PATIENCE_S, in_background
 
 
 class NotifySocket:
@@ -25,7 +25,7 @@ class NotifySocket:
             self._more.set()
             self._more = trio.Event()
 
-    async def wait(self, wanted: Callable[[str], bool], after: int = 0, within: float = 20.0) -> int:
+    async def wait(self, wanted: Callable[[str], bool], after: int = 0, within: float = PATIENCE_S) -> int:
         """The place of the first datagram, at `after` or later, that is wanted."""
         with trio.fail_after(within):
             while True:

@@ -8,6 +8,7 @@ from uuid import uuid4
 
 from integration.helpers import BOX, Box, Json, Peers, box, run_peers
 from support.mosquitto import PublishingClient, publishing_client
+from support.processes import PATIENCE_S
 
 REQUEST = f"interhuman/{BOX}/bridge/request"
 
@@ -20,13 +21,13 @@ class RequestClient:
         self.daemon = daemon
         self.publisher = publisher
 
-    async def ask(self, command: str, within: float = 20.0, **fields: object) -> Json:
+    async def ask(self, command: str, within: float = PATIENCE_S, **fields: object) -> Json:
         """Send a request, and wait for its answer."""
         transaction = str(uuid4())
         await self.publisher.publish(f"{REQUEST}/{command}", json.dumps({**fields, "transaction": transaction}))
         return await self.answer(command, transaction, within)
 
-    async def answer(self, command: str, transaction: str, within: float = 20.0) -> Json:
+    async def answer(self, command: str, transaction: str, within: float = PATIENCE_S) -> Json:
         """The answer to a request."""
 
         def found() -> list[Json]:
@@ -55,6 +56,6 @@ async def running(
         config = peers.config(cameras, mqtt={"url": peers.broker.url, **mqtt})
         async with box(folder, config) as daemon:
             if mqtt.get("requests") != "off":
-                await peers.broker.wait_log("bridge/request/+ (QoS 1)", within=20)
+                await peers.broker.wait_log("bridge/request/+ (QoS 1)")
             yield RequestClient(peers, daemon, publisher)
             assert await daemon.stop() == 0

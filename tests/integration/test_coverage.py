@@ -10,6 +10,7 @@ import trio
 from integration.helpers import GAP, Json, Peers, box, run_peers
 from support.clips import Clip
 from support.mosquitto import subscribed
+from support.processes import PATIENCE_S
 from support.rtsp import MOUNTS, rtsp_server
 
 MOUNT = {"/cam": MOUNTS["/h264-aac"]}
@@ -160,7 +161,7 @@ async def test_signals_that_a_crash_left_active(tmp_path: Path) -> None:
 async def wait_kept(folder: Path) -> None:
     """Until the file that survives is written anew."""
     before = (folder / "coverage.json").stat().st_mtime_ns
-    with trio.fail_after(30):
+    with trio.fail_after(PATIENCE_S):
         while (folder / "coverage.json").stat().st_mtime_ns == before:  # noqa: ASYNC110 - a file wakes nobody
             await trio.sleep(0.1)
 

@@ -37,7 +37,7 @@ async def traced(folder: Path) -> list[list[tuple[str, str]]]:
         command = [sys.executable, str(TRACER), str(out), "run", "--config", str(file)]
         service = await start_process(command, environment)
         try:
-            await peers.wait_event("front", "signal.detected", within=30, count=2)
+            await peers.wait_event("front", "signal.detected", count=2)
         finally:
             with trio.move_on_after(10, shield=True):
                 await service.kill()

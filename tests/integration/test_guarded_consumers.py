@@ -15,7 +15,7 @@ from msgspec import structs
 from publish.helpers import Bench, an_event_message, login, peer, small_broker
 from support import npm
 from support.mosquitto import Broker, Tls, mosquitto
-from support.processes import ChildProcess, running
+from support.processes import PATIENCE_S, ChildProcess, running
 
 CONSUMERS = Path(__file__).parents[2] / "config" / "examples"
 PAYLOAD = b'{"start_at":"2026-11-22T10:00:03Z","box":"lobby-1","camera":"front","data":{"signal_type":"stress"}}'
@@ -69,7 +69,7 @@ async def consumer(
 async def test_by_a_user_and_tls(tmp_path: Path, command: Command) -> None:
     """With user, password and the broker's authority it prints what comes, and the password is on no command line."""
     async with guarded(tmp_path) as (broker, ca), consumer(tmp_path, command, broker, ca, "right") as process:
-        await broker.wait_log("event/signal.detected (QoS 1)", within=30)
+        await broker.wait_log("event/signal.detected (QoS 1)")
         assert b"right" not in await trio.Path(f"/proc/{process.process.pid}/cmdline").read_bytes()
         bench = Bench(broker.url, mqtt={**login(tmp_path, "box", user="box"), "ca_file": str(ca)})
         topic = "interhuman/lobby-1/front/event/signal.detected"
@@ -84,7 +84,7 @@ async def test_a_password_that_is_refused(tmp_path: Path, command: Command) -> N
     async with guarded(tmp_path) as (broker, ca), consumer(tmp_path, command, broker, ca, "wrong") as process:
         line = await process.wait_line(lambda line: "refused" in line)
         assert re.search("MQTT_PASSWORD", line)
-        with trio.fail_after(10):
+        with trio.fail_after(PATIENCE_S):
             assert await process.process.wait() == 1
 
 
@@ -96,5 +96,5 @@ async def test_a_subscription_that_is_refused(tmp_path: Path, command: Command) 
         line, env = await command(tmp_path, "127.0.0.1", int(url.rpartition(":")[2]), None)
         async with running(line, {**os.environ, **env}) as process:
             await process.wait_line(lambda line: "does not let us subscribe" in line and "ACL" in line)
-            with trio.fail_after(10):
+            with trio.fail_after(PATIENCE_S):
                 assert await process.process.wait() == 1

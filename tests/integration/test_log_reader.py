@@ -11,6 +11,7 @@ from pathlib import Path
 import trio
 
 from integration.helpers import KEY, Box, Peers, run_peers
+from support.processes import PATIENCE_S
 
 CAMERA = {"source": "test:", "size": "160x96", "fps": 10}
 
@@ -78,8 +79,8 @@ async def test_a_log_that_cannot_be_written(tmp_path: Path) -> None:
 
 async def streams_and_stops(peers: Peers, name: str, stderr: int) -> None:
     async with daemon(peers, name, stderr) as process:
-        await peers.wait_status(name, "streaming", within=60)
+        await peers.wait_status(name, "streaming")
         process.send_signal(signal.SIGTERM)
-        with trio.fail_after(30):
+        with trio.fail_after(PATIENCE_S):
             assert await process.wait() == 0
         await peers.wait_status(name, "stopped", "stopped")

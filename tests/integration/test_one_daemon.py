@@ -11,6 +11,7 @@ import pytest
 import trio
 
 from integration.helpers import KEY, Box, box, run_peers
+from support.processes import PATIENCE_S
 
 CAMERA = {"source": "test:", "size": "160x96", "fps": 10}
 
@@ -49,14 +50,14 @@ async def test_the_terminal_is_closed(tmp_path: Path, *, nohup: bool) -> None:
             start_new_session=True,
         )
         try:
-            await peers.wait_status("front", "streaming", within=30)
+            await peers.wait_status("front", "streaming")
             process.send_signal(signal.SIGHUP)  # as the kernel does where the terminal is the session's own
             os.close(ours)
             if nohup:
                 reloaded = peers.subscriber.wait_for(lambda _: len(peers.subscriber.payloads("bridge/info")) > 1)
                 await reloaded
                 process.terminate()
-            with trio.fail_after(20):
+            with trio.fail_after(PATIENCE_S):
                 assert await process.wait() == 0
             await peers.wait_status("front", "stopped", "stopped")
         finally:

@@ -11,6 +11,7 @@ from integration.requester import running
 from interhuman2mqtt.policy.pauses import PauseOrigin, Pauses
 from support.clips import Clip
 from support.mosquitto import publishing_client
+from support.processes import PATIENCE_S
 
 FILE = {"source": f"file:{Clip().path()}"}
 LEVEL = f"interhuman/{BOX}/front/pause/set"
@@ -76,10 +77,10 @@ async def test_a_level_that_was_set_during_an_outage(tmp_path: Path) -> None:
         async with publishing_client(requester.peers.broker) as publisher:
             await publisher.publish(LEVEL, "ON", retain=True)
         requester.daemon.send(signal.SIGCONT)
-        told = await requester.daemon.wait_log("pause/set", within=60)
+        told = await requester.daemon.wait_log("pause/set")
         assert (told["on"], told["retained"]) == (True, True)
-        await requester.peers.wait_latest("front", is_paused, within=60)
-        with trio.fail_after(10):
+        await requester.peers.wait_latest("front", is_paused)
+        with trio.fail_after(PATIENCE_S):
             while requester.daemon.workers():  # noqa: ASYNC110 - nobody announces the end of a process
                 await trio.sleep(0.05)
 

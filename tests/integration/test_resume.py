@@ -18,7 +18,7 @@ from integration.helpers import Box, Json, Peers, box, run_peers
 from integration.oracle import Received
 from support.clips import Clip
 from support.netproxy import Network, network
-from support.processes import in_background
+from support.processes import PATIENCE_S, in_background
 from support.rtsp import RtspServer, rtsp_server
 
 CLIP = Clip(fps=10, gop=5, seconds=160)
@@ -44,7 +44,7 @@ class Run(NamedTuple):
 
     async def wait_chunks(self, session: int, count: int) -> None:
         """Until a session, by its number, got so many chunks."""
-        await self.peers.cloud.wait_happened("chunk", within=60, session=session, index=count)
+        await self.peers.cloud.wait_happened("chunk", session=session, index=count)
 
 
 @asynccontextmanager
@@ -160,7 +160,7 @@ async def test_an_uplink_that_breaks_every_six_seconds(tmp_path: Path, breaks: i
     """Each session brings new media, nothing is lost or sent three times, and what is replayed says so."""
     async with running(tmp_path, CLIP, replay="2s") as run:
         for number in range(breaks):
-            await run.peers.cloud.wait_happened("opened", within=60, session=number + 1)
+            await run.peers.cloud.wait_happened("opened", session=number + 1)
             await trio.sleep(6.0)
             run.net.reset()
         await run.wait_chunks(breaks + 1, 8)
@@ -222,9 +222,9 @@ def lag(run: Run) -> float:
     return float(newest["monotonic"] - first["monotonic"] - (newest["end"] - first["end"]))
 
 
-async def wait_lag(run: Run, wanted: Callable[[float], bool], within: float) -> None:
+async def wait_lag(run: Run, wanted: Callable[[float], bool]) -> None:
     """Until the session lags as is wanted."""
-    with trio.fail_after(within):
+    with trio.fail_after(PATIENCE_S):
         while not wanted(lag(run)):  # noqa: ASYNC110 - a file wakes nobody
             await trio.sleep(0.2)
 
@@ -254,7 +254,7 @@ async def test_a_slow_uplink(tmp_path: Path) -> None:
             await trio.sleep(SLOW_S)
             assert lag(run) > 4
             run.net.rate = None
-            await wait_lag(run, lambda seconds: seconds < 1.0, within=60)
+            await wait_lag(run, lambda seconds: seconds < 1.0)
             chunks = len(run.peers.cloud.happened("chunk", session=1))
             await run.wait_chunks(1, chunks + 4)
             assert lag(run) < 1.5

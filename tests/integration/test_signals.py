@@ -183,14 +183,15 @@ async def test_what_concerns_all(tmp_path: Path) -> None:
 
 async def test_stop_during_a_reload(tmp_path: Path) -> None:
     """A reload that waits for a session to drain keeps nobody from stopping, and what it had started stops too."""
-    async with run_peers(tmp_path, "--fault", "slow-drain=3") as peers:
+    async with run_peers(tmp_path, "--fault", "slow-drain=5") as peers:
         async with box(tmp_path, peers.config({"front": FILE})) as daemon:
             await peers.wait_status("front", "streaming")
             daemon.configure(peers.config({"desk": FILE}))
             daemon.send(signal.SIGHUP)
             await peers.wait_event("front", "session.closing")
             daemon.send(signal.SIGTERM)
-            await daemon.wait_log("stopping", within=1)
+            await daemon.wait_log("stopping")
+            assert peers.events("front", "session.ended") == []
             assert await daemon.wait() == 0
         assert peers.statuses("desk")[-1]["state"] == "stopped"
         assert len(peers.events("front", "session.ended")) == 1
@@ -217,7 +218,7 @@ async def test_a_second_signal_ends_at_once(tmp_path: Path) -> None:
             daemon.send(signal.SIGTERM)
             await peers.wait_event("front", "session.closing")
             daemon.send(signal.SIGTERM)
-            assert await daemon.wait(within=5) == 0
+            assert await daemon.wait() == 0
             assert await daemon.wait_log("stopping at once")
             assert await no_process_of(*workers)
         assert b'"state":"online"' not in (await peers.retained())["bridge/state"]
@@ -231,7 +232,7 @@ async def test_ctrl_c_without_a_session(tmp_path: Path) -> None:
             await peers.cloud.wait_happened("fault", kind="silence")
             workers = daemon.workers()
             daemon.send(signal.SIGINT)
-            assert await daemon.wait(within=5) == 0
+            assert await daemon.wait() == 0
             assert await no_process_of(*workers)
         assert b'"state":"stopped"' in (await peers.retained())["bridge/state"]
 

@@ -21,6 +21,7 @@ from interhuman2mqtt.policy.budgets import Budgets
 from interhuman2mqtt.policy.meter import RETRY_S, SLICE_S
 from interhuman2mqtt.runtime.blocking import Blocking
 from policy.helpers import NOON, InlineBlocking, Result, Wall, opened
+from support.processes import PATIENCE_S
 
 BROKEN = OSError(errno.EROFS, "Read-only file system", "/state/budget.json")
 
@@ -219,7 +220,7 @@ async def test_a_disk_that_hangs(tmp_path: Path, wall: Wall, monkeypatch: pytest
     answer = threading.Event()
     monkeypatch.setattr(budgets.meter._file, "save", lambda _: answer.wait(30))
     try:
-        with trio.fail_after(20):
+        with trio.fail_after(PATIENCE_S):
             assert (await refused(budgets)).endswith("budget.json cannot be written: no answer within 0.2 s")
     finally:
         answer.set()

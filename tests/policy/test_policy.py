@@ -25,6 +25,7 @@ from interhuman2mqtt.runtime.blocking import Blocking
 from interhuman2mqtt.runtime.watchdog import Heartbeats
 from policy.helpers import NOON, InlineBlocking, Wall
 from support.disks import read_only
+from support.processes import PATIENCE_S
 
 
 def permit(policy: Policy, camera: str = "front", **keys: Any) -> Permit:
@@ -188,7 +189,7 @@ async def test_a_folder_that_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPat
             await front.wait_other(None)
             before = threading.active_count()
             monkeypatch.setattr(policy.pauses, "read", lambda: answer.wait(30) and Pauses(tmp_path).read())
-            with trio.fail_after(20):
+            with trio.fail_after(PATIENCE_S):
                 assert "no answer within 0.3 s" in ((await front.wait_refused()).detail or "")
                 await trio.sleep(1)
                 assert threading.active_count() <= before + 1

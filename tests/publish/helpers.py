@@ -20,6 +20,7 @@ from interhuman2mqtt.publish.mqtt.types import BrokerState
 from interhuman2mqtt.publish.outbox.queue import OutboxQueue
 from interhuman2mqtt.publish.service import BrokerStats
 from support.mosquitto import Broker
+from support.processes import PATIENCE_S
 
 NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 
@@ -133,7 +134,7 @@ class Bench:
     async def run_and_stop(self, within: float = 5.0) -> None:
         """One connection, which ends as soon as everything is published."""
         self.publisher.stop(within)
-        with trio.fail_after(15):
+        with trio.fail_after(PATIENCE_S):
             await self.publisher.run_connection()
 
 
@@ -146,7 +147,7 @@ async def running(bench: Bench) -> AsyncIterator[None]:
         nursery.cancel_scope.cancel()
 
 
-async def until(true: Callable[[], Any], within: float = 10.0) -> None:
+async def until(true: Callable[[], Any], within: float = PATIENCE_S) -> None:
     """Wait until it is true; for what nothing announces, such as the end of a thread."""
     with trio.fail_after(within):
         while not true():  # noqa: ASYNC110 - there is no event to wait for

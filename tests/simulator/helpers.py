@@ -21,6 +21,7 @@ from trio_websocket import ConnectionClosed, ConnectionRejected, WebSocketConnec
 
 from interhuman2mqtt.simulator.server import Address, Simulator, serve
 from interhuman2mqtt.simulator.settings import Pace, Settings
+from support.processes import PATIENCE_S
 
 FPS = 15
 RATE = 48_000
@@ -152,7 +153,7 @@ class Client:
 
     async def next(self) -> dict[str, Any]:
         """The next message."""
-        with trio.fail_after(20):
+        with trio.fail_after(PATIENCE_S):
             event: dict[str, Any] = json.loads(await self.socket.get_message())
         self.events.append(event)
         return event
@@ -176,7 +177,7 @@ class Client:
         await self.closed()
         return self.events
 
-    async def closed(self, within: float = 20) -> int:
+    async def closed(self, within: float = PATIENCE_S) -> int:
         """Read until the connection is closed; the close code."""
         with trio.fail_after(within):
             try:
@@ -206,7 +207,8 @@ async def connected(
     refused: ExceptionGroup[ConnectionRejected] | None = None
     try:
         async with stream, trio.open_nursery() as nursery:
-            with trio.fail_after(20):  # trio_websocket waits for ever for a server that closes instead of answering
+            # trio_websocket waits for ever for a server that closes instead of answering
+            with trio.fail_after(PATIENCE_S):
                 socket = await wrap_client_stream(
                     nursery, stream, "simulator", path, extra_headers=headers, subprotocols=subprotocols
                 )
@@ -230,7 +232,7 @@ async def in_memory(settings: Settings) -> AsyncIterator[Client]:
             yield client
 
 
-async def recorded(directory: Path, what: str, within: float = 10.0) -> None:
+async def recorded(directory: Path, what: str, within: float = PATIENCE_S) -> None:
     """Wait until the record of a run says it; it is written by the server, after its client was told."""
     with trio.fail_after(within):
         while f'"what":"{what}"' not in await trio.Path(directory / "sessions.jsonl").read_text():  # noqa: ASYNC110 - a file

@@ -25,6 +25,7 @@ from simulator.helpers import (
     session,
     simulator,
 )
+from support.processes import PATIENCE_S
 
 QUICK = Settings(port=0, pace=FAST)
 DAY = 86_400.0
@@ -197,7 +198,7 @@ async def test_client_that_leaves() -> None:
 async def test_stopping_while_media_is_read(tmp_path: Path) -> None:
     """The simulator stops at once, also while a reader waits for the next frame, and puts it on record."""
     settings = Settings(port=0, pace=FAST, save=tmp_path)
-    with trio.fail_after(5):
+    with trio.fail_after(PATIENCE_S):
         async with trio.open_nursery() as nursery, simulator(settings) as address, session(address) as client:
             await client.next()
             await client.send(*fragments(clip(6))[:3])

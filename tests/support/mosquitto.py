@@ -19,7 +19,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from support.processes import ChildProcess, start_process
+from support.processes import PATIENCE_S, ChildProcess, start_process
 
 
 def free_port() -> int:
@@ -87,7 +87,7 @@ class Broker:
         self._process = await start_process(["/usr/sbin/mosquitto", "-v", "-c", str(self._config)])
         await self.wait_log("running")
 
-    async def wait_log(self, text: str, within: float = 10.0) -> str:
+    async def wait_log(self, text: str, within: float = PATIENCE_S) -> str:
         """The first line of its log, written already or to come, that holds `text`."""
         assert self._process
         return await self._process.wait_line(lambda line: text in line, within)
@@ -108,7 +108,7 @@ class Broker:
         _write(self._folder / "acl", acl)
         before = len(self.log)
         self._process.process.send_signal(signal.SIGHUP)
-        with trio.fail_after(10):
+        with trio.fail_after(PATIENCE_S):
             while not any("Reloading config" in line for line in self.log[before:]):  # noqa: ASYNC110 - a log line
                 await trio.sleep(0.02)
 
@@ -185,7 +185,7 @@ class Subscriber:
         self._more.set()
         self._more = trio.Event()
 
-    async def wait_for(self, enough: Callable[[list[Received]], Any], within: float = 10.0) -> list[Received]:
+    async def wait_for(self, enough: Callable[[list[Received]], Any], within: float = PATIENCE_S) -> list[Received]:
         """All messages, as soon as they are `enough`; an AssertionError names those that came when time is over."""
         with trio.move_on_after(within):
             while not enough(self.messages):
@@ -193,7 +193,7 @@ class Subscriber:
             return self.messages
         raise AssertionError(f"not enough in {within} s: {[message.topic for message in self.messages]}")
 
-    async def wait_topic(self, end: str, within: float = 10.0) -> Received:
+    async def wait_topic(self, end: str, within: float = PATIENCE_S) -> Received:
         """The first message whose topic ends so."""
         messages = await self.wait_for(lambda seen: any(m.topic.endswith(end) for m in seen), within)
         return next(m for m in messages if m.topic.endswith(end))
@@ -222,7 +222,7 @@ async def subscribed(
     try:
         await trio.to_thread.run_sync(client.connect, "localhost", broker.port)
         client.loop_start()
-        with trio.fail_after(10):
+        with trio.fail_after(PATIENCE_S):
             await ready.wait()
         yield subscriber
     finally:
@@ -260,7 +260,7 @@ async def publishing_client(broker: Broker, *, user: tuple[str, str] | None = No
     try:
         await trio.to_thread.run_sync(client.connect, "localhost", broker.port)
         client.loop_start()
-        with trio.fail_after(10):
+        with trio.fail_after(PATIENCE_S):
             await ready.wait()
         yield PublishingClient(client)
     finally:

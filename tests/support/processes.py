@@ -9,6 +9,9 @@ from pathlib import Path
 
 import trio
 
+PATIENCE_S = 90.0
+"""Nobody waits for longer for what is to happen; so long that only a fault ends it, and never a busy machine."""
+
 
 class ProcessEnded(Exception):  # noqa: N818 - it names what happened
     """A process of the test is gone though the test still needs it; the text holds what it said last."""
@@ -55,7 +58,7 @@ class ChildProcess:
         self._more.set()
         self._more = trio.Event()
 
-    async def wait_line(self, wanted: Callable[[str], bool], within: float = 30.0) -> str:
+    async def wait_line(self, wanted: Callable[[str], bool], within: float = PATIENCE_S) -> str:
         """The first line, printed already or to come, that is wanted; raises ProcessEnded or trio.TooSlowError."""
         seen = 0
         with trio.fail_after(within):

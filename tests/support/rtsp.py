@@ -15,7 +15,7 @@ from typing import Any, Literal, NamedTuple
 import trio
 
 from support.clips import FULL_HD, Clip
-from support.processes import ChildProcess, start_process
+from support.processes import PATIENCE_S, ChildProcess, start_process
 from support.tracks import tracks
 
 SERVER = Path(__file__).with_name("rtsp_server.py")
@@ -120,7 +120,7 @@ class RtspServer:
         lines = self.past + (self.process.lines if self.process else [])
         return [json.loads(line) for line in lines if line.startswith("{")]
 
-    async def wait_for(self, wanted: Callable[[dict[str, Any]], bool], within: float = 30.0) -> dict[str, Any]:
+    async def wait_for(self, wanted: Callable[[dict[str, Any]], bool], within: float = PATIENCE_S) -> dict[str, Any]:
         """The first happening of the running server, past or to come, that is wanted."""
         line = await self._running.wait_line(lambda line: line.startswith("{") and wanted(json.loads(line)), within)
         return dict(json.loads(line))

@@ -20,6 +20,7 @@ from interhuman2mqtt.upload.current_key import CurrentKey
 from interhuman2mqtt.upload.error_table import ERRORS
 from interhuman2mqtt.upload.result import JobStatus
 from simulator.helpers import clip
+from support.processes import PATIENCE_S
 from upload.helpers import KEY, SUBMISSION, answering, client_of, client_of_simulator, http_answer, request_of
 
 DONE = {
@@ -40,7 +41,7 @@ async def test_a_file_becomes_a_job_and_a_result(tmp_path: Path, *, as_path: boo
     file = tmp_path / "meeting.mp4"
     file.write_bytes(clip(12))
     async with client_of_simulator(save=tmp_path) as client:
-        with trio.fail_after(20):
+        with trio.fail_after(PATIENCE_S):
             job = await client.wait_for(await client.submit(file if as_path else clip(12), SUBMISSION))
     assert job.analysis is not None
     assert job.analysis.malformed == ()
@@ -143,7 +144,7 @@ async def refused(client: UploadClient) -> Outage:
 async def test_a_look_that_fails_does_not_end_the_job(faults: tuple[str, ...]) -> None:
     """The analysis goes on without us, so what goes wrong with a look is tried again."""
     async with client_of_simulator(*faults) as client:
-        with trio.fail_after(20):
+        with trio.fail_after(PATIENCE_S):
             job = await client.wait_for(await client.submit(clip(4), SUBMISSION))
     assert job.status is JobStatus.COMPLETED
 

@@ -15,7 +15,7 @@ import tomli_w
 import trio
 
 from support.mosquitto import Broker, PublishingClient, free_port, mosquitto, publishing_client
-from support.processes import ChildProcess, running
+from support.processes import PATIENCE_S, ChildProcess, running
 
 Json = dict[str, Any]
 PASSWORD = "open sesame"
@@ -72,7 +72,7 @@ class Site:
 
     async def wait(self, path: str, enough: Callable[[Json], Any]) -> Json:
         """An answer, as soon as it is as wanted."""
-        with trio.fail_after(15):
+        with trio.fail_after(PATIENCE_S):
             while not enough(found := (await self.client.get(path)).json()):  # noqa: ASYNC110 - HTTP wakes nobody
                 await trio.sleep(0.05)
         return dict(found)
@@ -80,7 +80,7 @@ class Site:
     async def stop(self) -> None:
         """End the page in order."""
         self.process.process.terminate()
-        with trio.fail_after(10):
+        with trio.fail_after(PATIENCE_S):
             assert await self.process.process.wait() == 0
 
     async def kill(self) -> None:

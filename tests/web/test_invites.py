@@ -24,7 +24,7 @@ from interhuman2mqtt.web.recent import RecentHours
 from interhuman2mqtt.web.room import room_json
 from interhuman2mqtt.web.rows import CameraKey
 from support.mosquitto import subscribed
-from support.processes import in_background
+from support.processes import PATIENCE_S, in_background
 from web.helpers import BOX, CAMERA, PASSWORD, Site, site
 
 
@@ -364,7 +364,7 @@ def test_the_address_in_a_link(web: Web, url: str | None) -> None:
 async def test_the_pages_are_there(tmp_path: Path) -> None:
     """A link opens a page without anything of other hosts, also before anybody has logged in."""
     async with site(tmp_path) as page:
-        with trio.fail_after(20):
+        with trio.fail_after(PATIENCE_S):
             answers = [await page.client.get(path) for path in ("/room", "/browser")]
         assert [answer.status_code for answer in answers] == [200, 200]
         assert not any("http" in answer.text.replace("http-equiv", "") for answer in answers)

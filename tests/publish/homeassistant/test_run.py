@@ -11,6 +11,7 @@ from publish.homeassistant.rendering import Rendered, refused, rendered
 from publish.homeassistant.rules import Json, clashes, problems
 from support.clips import Clip
 from support.mosquitto import PublishingClient, Received, publishing_client
+from support.processes import PATIENCE_S
 
 FILE: Json = {"source": f"file:{Clip().path()}"}
 CAMERAS: Json = {"front": {**FILE, "name": "Front desk"}, "desk": {"source": "file:/nowhere.mp4"}}
@@ -37,7 +38,7 @@ def payloads_of(peers: Peers, topic: str) -> list[bytes]:
     return [message.payload for message in peers.subscriber.messages if message.topic == topic]
 
 
-async def wait_payloads(peers: Peers, topic: str, count: int, within: float = 20.0) -> bytes:
+async def wait_payloads(peers: Peers, topic: str, count: int, within: float = PATIENCE_S) -> bytes:
     """The payload that makes them so many."""
     await peers.subscriber.wait_for(lambda _: len(payloads_of(peers, topic)) >= count, within)
     return payloads_of(peers, topic)[count - 1]
@@ -57,7 +58,7 @@ async def test_a_whole_run(tmp_path: Path) -> None:
             await peers.wait_status("desk", "offline", "not_found")
             await publisher.publish("homeassistant/status", "online")
             for type_ in ("signal.detected", "signal.ended", "engagement.updated", "conversation_quality.updated"):
-                await peers.wait_event("front", type_, within=60)
+                await peers.wait_event("front", type_)
             await use(peers, publisher, "pause", "ON")
             await peers.wait_status("front", "paused", "paused")
             await use(peers, publisher, "pause", "OFF")

@@ -11,6 +11,7 @@ import trio
 
 from interhuman2mqtt.errors import Outage
 from publish.helpers import Bench, an_event_message, peer
+from support.processes import PATIENCE_S
 
 
 def a_string(chance: random.Random) -> bytes:
@@ -88,7 +89,7 @@ async def bugs_among(seeds: Sequence[int]) -> list[tuple[int, BaseException]]:
             bench = Bench(url, mqtt={"protocol": "5"}, timeout=5.0)
             bench.outbox.put(an_event_message("front", 1))
             try:
-                with trio.fail_after(10):
+                with trio.fail_after(PATIENCE_S):
                     await bench.publisher.run_connection()
             except Outage:
                 pass

@@ -20,6 +20,7 @@ from interhuman2mqtt.publish.outbox.parked import QUARANTINE, REFUSED
 from publish.helpers import Bench, a_state_message, an_event_message, login, running, until
 from support.mosquitto import Broker, Tls, free_port, mosquitto, subscribed
 from support.netproxy import PIECE, network
+from support.processes import PATIENCE_S
 
 STATE = "interhuman/lobby-1/bridge/state"
 EXPIRED = datetime.now(UTC) - timedelta(days=1)
@@ -27,7 +28,7 @@ EXPIRED = datetime.now(UTC) - timedelta(days=1)
 
 async def fails(bench: Bench) -> Outage:
     """How the next connection fails."""
-    with trio.fail_after(15), pytest.raises(Outage) as caught:
+    with trio.fail_after(PATIENCE_S), pytest.raises(Outage) as caught:
         await bench.publisher.run_connection()
     return caught.value
 

@@ -31,6 +31,7 @@ from publish.helpers import (
     peer,
     until,
 )
+from support.processes import PATIENCE_S
 
 WELCOME_311 = bytes.fromhex("20 02 00 00")
 WELCOME_5 = bytes.fromhex("20 03 00 00 00")
@@ -41,7 +42,7 @@ TOO_NEW_5 = bytes.fromhex("20 03 00 84 00")
 async def fails(*scripts: Script, protocol: str = "auto", patience: float = 5.0) -> Outage:
     """How a connection to a peer fails that plays these scripts, one per connection."""
     async with peer(*scripts) as url:
-        with trio.fail_after(10), pytest.raises(Outage) as caught:
+        with trio.fail_after(PATIENCE_S), pytest.raises(Outage) as caught:
             await Bench(url, mqtt={"protocol": protocol}, timeout=patience).publisher.run_connection()
     return caught.value
 
@@ -321,7 +322,7 @@ async def fails_over_tls(folder: Path, *scripts: Callable[[Any], Awaitable[None]
 
     async with peer(*[play] * len(scripts)) as url:
         bench = Bench(url.replace("mqtt:", "mqtts:"), mqtt={"ca_file": str(folder / "ca.pem")})
-        with trio.fail_after(10), pytest.raises(Outage) as caught:
+        with trio.fail_after(PATIENCE_S), pytest.raises(Outage) as caught:
             await bench.publisher.run_connection()
     return caught.value
 

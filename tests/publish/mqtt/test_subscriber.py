@@ -26,6 +26,7 @@ from interhuman2mqtt.publish.mqtt.types import PAYLOAD_MAX, Ack, IncomingMessage
 from publish.helpers import Bench, OnSubscribe, an_event_message, listen, peer, running, small_broker, until
 from support.mosquitto import Broker, PublishingClient, mosquitto, publishing_client, subscribed
 from support.netproxy import network
+from support.processes import PATIENCE_S
 
 TREE = "interhuman/lobby-1"
 RELOAD = f"{TREE}/bridge/request/reload"
@@ -55,7 +56,7 @@ class RequestReceiver:
         self.subscription = Subscriber(READER.filters, self.inbox.put)
         self.bench = Bench(url, mqtt=mqtt, subscriber=self.subscription)
 
-    async def next(self, within: float = 10.0) -> IncomingMessage:
+    async def next(self, within: float = PATIENCE_S) -> IncomingMessage:
         """What comes next."""
         with trio.fail_after(within):
             return await self.inbox.wait_next()
@@ -228,7 +229,7 @@ async def test_what_a_monster_costs(protocol: str) -> None:
         tracemalloc.start()
         try:
             async with running(receiver.bench):
-                await until(lambda: b"\x40\x02\x00\x07" in acknowledged, within=60)
+                await until(lambda: b"\x40\x02\x00\x07" in acknowledged)
             _, peak = tracemalloc.get_traced_memory()
         finally:
             tracemalloc.stop()

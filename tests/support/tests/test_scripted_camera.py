@@ -9,6 +9,7 @@ import trio
 from av.error import FFmpegError
 
 from support.clips import Clip, frame_number
+from support.processes import PATIENCE_S
 from support.scripted_camera import Answer, Login, Request, ScriptedCamera, scripted_camera
 from support.scripted_tracks import honest, pausing, sound, video
 
@@ -95,7 +96,7 @@ async def test_answers_of_the_script() -> None:
         with pytest.raises(FFmpegError):
             await came(camera, 1.0)
         assert camera.methods()[:3] == ["OPTIONS", "DESCRIBE", "SETUP"]
-        with trio.fail_after(5):
+        with trio.fail_after(PATIENCE_S):
             await camera.has_left(1)
 
 
