@@ -62,6 +62,7 @@ class ForgivingStream(_Around):
 
     def __init__(self, stream: trio.abc.Stream) -> None:
         super().__init__(stream)
+        self._size = PIECE
         self.on_progress: Callable[[], object] = lambda: None
         """Called whenever the kernel took a piece of what is being sent."""
 
@@ -79,16 +80,16 @@ class ForgivingStream(_Around):
             raise
 
     async def _send_pieces(self, data: memoryview) -> None:
-        size, rest = PIECE, data
+        rest = data
         while True:
-            began = trio.current_time()
-            await self._stream.send_all(rest[:size])
+            began, piece = trio.current_time(), rest[: self._size]
+            await self._stream.send_all(piece)
             self.on_progress()
-            rest = rest[size:]
+            is_quick = trio.current_time() - began < QUICK_S
+            self._size = min(2 * self._size, PIECE_MAX) if is_quick else PIECE
+            rest = rest[len(piece) :]
             if not rest:
                 return
-            if trio.current_time() - began < QUICK_S:
-                size = min(2 * size, PIECE_MAX)
 
     async def aclose(self) -> None:
         """Close; where that is forced, with a reset."""
@@ -112,6 +113,13 @@ class UpgradeStream(_Around):
         self.answer: HttpResponse | None = None
         self.failure: NotHttpError | None = None
         self._on_refusal = on_refusal
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        """Send in pieces: TLS keeps the room for as much as it has ever encrypted at once, for each camera a chunk."""
+        rest = memoryview(data)
+        while rest:
+            await self._stream.send_all(rest[:PIECE_MAX])
+            rest = rest[PIECE_MAX:]
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
         """Receive; at first the whole answer to the upgrade."""

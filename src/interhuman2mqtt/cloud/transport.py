@@ -8,6 +8,8 @@ import os
 import socket
 import ssl
 from collections.abc import Awaitable, Callable
+from functools import lru_cache
+from pathlib import Path
 from urllib.parse import SplitResult
 
 import trio
@@ -92,6 +94,22 @@ async def start_tls(transport: trio.abc.Stream, server: Server, url: SplitResult
 
 
 def _trust(ca_file: str | None) -> ssl.SSLContext:
+    """Return what decides whom to trust; the same for all sessions, as long as the files are the same."""
+    return _read_trust(ca_file, _stamp(ca_file), _stamp(ssl.get_default_verify_paths().cafile))
+
+
+def _stamp(file: str | None) -> tuple[int, int] | None:
+    """Return what changes with a file; None: it is not there."""
+    try:
+        found = Path(file).stat() if file is not None else None
+    except OSError:
+        return None
+    return None if found is None else (found.st_ino, found.st_mtime_ns)
+
+
+@lru_cache(maxsize=1)
+def _read_trust(ca_file: str | None, *_stamps: tuple[int, int] | None) -> ssl.SSLContext:
+    """Read the system's certificates and ours: 1.8 MB and some milliseconds, which each camera would have anew."""
     context = ssl.create_default_context()
     if ca_file is not None:
         try:
