@@ -221,6 +221,7 @@ class _Session:
             if chunk.last:
                 self._cause = EndCause.ROTATED if self._rotating else EndCause.FINISHED
                 return
+            del chunk  # while the next one is waited for, which is nearly always: 0.8 MB for each camera
 
     async def _pull(self) -> MediaChunk | None:
         """Return the next chunk, when it may be sent, or None when there is a reason to end."""
