@@ -1,5 +1,6 @@
 """The live path beside a back-fill: the same daemon, in turn with an upload of its spool beside it and without."""
 
+import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -62,11 +63,12 @@ async def _take_turns(
 ) -> tuple[list[tuple[float, float]], list[tuple[float, float]]]:
     """Return when something was uploaded, and when not."""
     alone: list[tuple[float, float]] = []
-    for done in range(windows):
+    segments = [_written(folder / f"{number}.part", bytes(round(seconds * BITS / 8))) for number in range(windows)]
+    for done, segment in enumerate(segments):
         began = time.time()
         await trio.sleep(seconds)
         alone.append((began, time.time()))
-        _spool(folder, bytes(round(seconds * BITS / 8)))
+        _spool(folder, segment)
         with trio.fail_after(4 * seconds + 30):
             while len(_uploads(cloud)) <= done:  # noqa: ASYNC110 - lines of another process
                 await trio.sleep(0.05)
@@ -78,13 +80,18 @@ def _uploads(cloud: Cloud) -> list[tuple[float, float]]:
     return [(float(began), float(ended)) for began, ended in lines]
 
 
-def _spool(folder: Path, content: bytes) -> None:
+def _written(path: Path, content: bytes) -> Path:
+    """Write a segment, and all of it to the disk: what of it is written later would be measured too."""
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    return path
+
+
+def _spool(folder: Path, segment: Path) -> None:
     """Put a segment where the capture process would."""
-    media = folder / "spool" / "hall" / "segments-1"
-    path = media / segment_name(read_clocks().monotonic - 60, 30)
-    draft = path.with_suffix(".part")
-    draft.write_bytes(content)
-    draft.rename(path)
+    segment.rename(folder / "spool" / "hall" / "segments-1" / segment_name(read_clocks().monotonic - 60, 30))
 
 
 def _figures(

@@ -1,6 +1,7 @@
 """Where state is kept, and that a file of it is never half written."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,18 @@ def test_the_old_content_stays_where_it_cannot_be_replaced(tmp_path: Path) -> No
     with pytest.raises(OSError, match="directory"):
         state_dir.replace(file, b"new")
     assert file.read_bytes() == b"old"
+
+
+@pytest.mark.parametrize("leave", [lambda draft: draft.symlink_to("precious"), os.mkfifo], ids=["link", "pipe"])
+def test_a_draft_that_is_no_file_is_not_written(tmp_path: Path, leave: Callable[[Path], object]) -> None:
+    """What the service left in the draft's place leads root's commands nowhere, and keeps nobody waiting."""
+    precious, path = tmp_path / "precious", tmp_path / "state.json"
+    for file in (precious, path):
+        file.write_bytes(b"before")
+    leave(tmp_path / "state.json.new")
+    with pytest.raises(OSError, match=r"symbolic links|No such device"):
+        state_dir.replace(path, b"after")
+    assert (precious.read_bytes(), path.read_bytes()) == (b"before", b"before")
 
 
 def test_the_newest_damaged_files_are_kept(tmp_path: Path) -> None:

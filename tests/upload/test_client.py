@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import trio
 from msgspec import structs
-from trio.testing import MockClock, lockstep_stream_pair
+from trio.testing import MockClock, lockstep_stream_pair, memory_stream_pair
 
-from interhuman2mqtt.cloud.http import ApiKey
+from interhuman2mqtt.cloud.http import ApiKey, HostPort
 from interhuman2mqtt.config import SecretRef
 from interhuman2mqtt.errors import Outage, Overloaded, Reason, Refused
 from interhuman2mqtt.simulator.errors import CATALOGUE
@@ -21,7 +21,7 @@ from interhuman2mqtt.upload.error_table import ERRORS
 from interhuman2mqtt.upload.result import JobStatus
 from simulator.helpers import clip
 from support.processes import PATIENCE_S
-from upload.helpers import KEY, SUBMISSION, answering, client_of, client_of_simulator, http_answer, request_of
+from upload.helpers import FAR, KEY, SUBMISSION, answering, client_of, client_of_simulator, http_answer, request_of
 
 DONE = {
     "job_id": "3f1c2b7a9d4e4c8fa1b2c3d4e5f60718",
@@ -235,6 +235,23 @@ async def test_answers_that_are_none(answer: bytes, match: str) -> None:
         with pytest.raises(Outage, match=match) as caught:
             await client.submit(b"media", SUBMISSION)
     assert caught.value.reason is Reason.JOB_LOST
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+async def test_nobody_is_followed_elsewhere(status: int) -> None:
+    """Where the cloud sends us to another host neither the file nor the key goes there."""
+    dialled: list[HostPort] = []
+
+    async def dial(address: HostPort) -> trio.abc.Stream:  # noqa: ASYNC124 - as Dial is called
+        dialled.append(address)
+        near, far = memory_stream_pair()
+        nursery.start_soon(answering(http_answer(status, b"", "Location: http://elsewhere.example/")), far)
+        return near
+
+    async with trio.open_nursery() as nursery:
+        with pytest.raises(Outage, match="sends us elsewhere, which is not followed"):
+            await UploadClient(FAR, ApiKey(KEY), dial).submit(b"media", SUBMISSION)
+    assert dialled == [HostPort("cloud.example", 80)]
 
 
 async def test_an_error_whose_body_never_ends(autojump_clock: MockClock) -> None:

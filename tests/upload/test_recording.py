@@ -359,6 +359,20 @@ def test_a_folder_of_records_that_may_not_be_read(tmp_path: Path) -> None:
         RecordStore(tmp_path / "recordings").forget("front", BEGIN, BEGIN + timedelta(hours=1))
 
 
+def test_a_lock_that_is_a_link_is_not_followed(tmp_path: Path) -> None:
+    """Root runs `forget` where the service may write: it must not be led to a file of its own."""
+    precious = tmp_path / "precious"
+    precious.write_text("of root")
+    store = RecordStore(tmp_path / "recordings")
+    record = RecordingRecord(model="inter-2", recorded_at=BEGIN, duration=1.0, parts=()).of_camera("front", None)
+    with store.locked("other"):
+        store.save("a", record)
+    (tmp_path / "recordings" / "a.lock").symlink_to(precious)
+    with pytest.raises(Refused, match="symbolic links"):
+        store.forget("front", BEGIN, BEGIN + timedelta(hours=1))
+    assert precious.read_text() == "of root"
+
+
 async def test_a_recording_that_never_ends(tmp_path: Path) -> None:
     """A device or a pipe is refused at once: reading it might never end."""
     async with bench(tmp_path) as rig:

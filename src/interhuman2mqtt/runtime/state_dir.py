@@ -131,13 +131,18 @@ def replace(path: Path, content: bytes, mode: int = 0o600) -> None:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f"{path.name}.new")
-    with draft.open("wb") as file:
+    with open(draft, "wb", opener=_own) as file:
         os.fchmod(file.fileno(), mode)  # whatever the umask, and whatever an earlier draft was
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
     draft.replace(path)
     sync_folder(path.parent)
+
+
+def _own(path: str, flags: int) -> int:
+    """Open a file itself: root's commands write here too, where the service could have left a link, or a pipe."""
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
 
 
 def quarantine(file: Path, stamp: str, parts: tuple[str, ...] = ("",)) -> Path:

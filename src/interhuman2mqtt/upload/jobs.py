@@ -26,6 +26,8 @@ FORMAT = 1
 KEPT = timedelta(days=30)
 """For so long a recording that is given again is not sent again, and its events have the same ids."""
 READ_SIZE = 1 << 20
+LOCK_FLAGS = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+"""Nothing is truncated, and no link followed: root runs `forget` in a folder that is the service's."""
 
 
 class PartState(StrEnum):
@@ -106,9 +108,11 @@ class RecordStore:
         with ExitStack() as stack:
             with self._on_disk():
                 self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-                file = stack.enter_context((self._folder / f"{key}.lock").open("w"))
+                descriptor = os.open(self._folder / f"{key}.lock", LOCK_FLAGS, 0o600)
+                stack.callback(os.close, descriptor)
+                os.utime(descriptor)  # so that `prune` leaves it alone
                 try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except BlockingIOError:
                     raise Refused(Reason.BUSY, "another process is analysing it: wait for that one") from None
             yield
