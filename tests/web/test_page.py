@@ -145,11 +145,28 @@ async def test_only_who_is_logged_in_may_act(tmp_path: Path) -> None:
         assert (await page.post("/api/pause", asks, **{"x-csrf-token": "x" + token})).status_code == 403
         foreign = await page.post("/api/pause", asks, origin="http://evil.example", **{"x-csrf-token": token})
         assert foreign.status_code == 403
+        broken = await page.post("/api/pause", asks, origin="http://[", **{"x-csrf-token": token})
+        assert broken.status_code == 403
         bare = await page.client.post("/api/pause", json=asks, headers={"x-csrf-token": token})
         assert bare.status_code == 403
         answers = [await page.post("/api/login", {"password": "wrong"}) for _ in range(8)]
         assert answers[-1].status_code == 429
         assert (await page.post("/api/login", {"password": PASSWORD})).status_code == 429
+
+
+async def test_who_has_logged_out_sees_nothing_more(tmp_path: Path) -> None:
+    """A stream of changes that was opened before ends with the login."""
+    async with site(tmp_path, behind_proxy=True) as page:
+        answer = await page.post("/api/login", {"password": PASSWORD})
+        headers = {"cookie": answer.headers["set-cookie"].partition(";")[0]}
+        token = (await page.client.get("/api/session", headers=headers)).json()["csrf"]
+        async with page.client.stream("GET", "/api/events", headers=headers) as stream:
+            lines = stream.aiter_lines()
+            assert (await anext(lines)).startswith("retry")
+            assert (await page.post("/api/logout", {}, **headers, **{"x-csrf-token": token})).status_code == 204
+            await page.status()
+            with trio.fail_after(15):
+                assert [line async for line in lines if line] == []
 
 
 async def test_the_login_cookie_and_headers(tmp_path: Path) -> None:
@@ -165,7 +182,7 @@ async def test_the_login_cookie_and_headers(tmp_path: Path) -> None:
             assert headers["x-content-type-options"] == "nosniff"
         rebound = await page.client.get("/api/fleet", headers={"host": "evil.example"})
         assert rebound.status_code == 403
-        for name in ("..%2fapp.py", ".%2e", "auth.py"):
+        for name in ("..%2fapp.py", ".%2e", "auth.py", "a" * 300):
             assert (await page.client.get(f"/assets/{name}")).status_code == 404
 
 

@@ -1,5 +1,6 @@
 """A browser's stream of changes loses nothing and sends nothing twice, or says that it has to load everything."""
 
+from contextlib import aclosing
 from typing import Any
 
 import trio
@@ -34,6 +35,18 @@ async def test_a_browser_comes_back(autojump_clock: Any) -> None:
     assert await sent(stream, KEPT + 5, autojump_clock) == []
     assert await sent(stream, 3, autojump_clock) == [f"id: {KEPT + 5}", "event: reset"]
     assert await sent(stream, 10**9, autojump_clock) == [f"id: {KEPT + 5}", "event: reset"]
+
+
+async def test_who_does_not_read_on_holds_nothing(autojump_clock: Any) -> None:
+    """A browser that stops reading keeps no old changes in our memory: it is reset when it goes on."""
+    stream = Stream()
+    for number in range(3):
+        stream.publish("camera", number)
+    async with aclosing(stream.read(0)) as slow:
+        assert [await anext(slow) for _ in range(2)][-1].startswith(b"id: 1")
+        for number in range(KEPT + 5):
+            stream.publish("camera", number)
+        assert (await anext(slow)).startswith(f"id: {stream.number}\nevent: reset".encode())
 
 
 async def test_a_reset_lets_go_of_what_was(autojump_clock: Any) -> None:

@@ -61,15 +61,18 @@ class App:
             *more,
             *self._routes.routes(self._acting),
         ]
-        return Starlette(routes=routes, exception_handlers={RequestError: answer_error})
+        return Starlette(routes=routes, exception_handlers={RequestError: answer_error, OSError: answer_error})
 
     def _seeing(self, handler: Handler) -> Handler:
         async def checked(request: Request) -> Response:
-            if not self._public and self._of(request) is None:
+            if not self._may_see(request):
                 raise RequestError(401, "log in first")
             return await handler(request)
 
         return checked
+
+    def _may_see(self, request: Request) -> bool:
+        return self._public or self._of(request) is not None
 
     def _acting(self, handler: Handler) -> Handler:
         async def checked(request: Request) -> Response:
@@ -93,7 +96,7 @@ class App:
         return JSONResponse(
             {
                 "authenticated": session is not None,
-                "may_see": self._public or session is not None,
+                "may_see": self._may_see(request),
                 "password_set": self._logins.needs_password,
                 "csrf": session.csrf if session is not None else None,
             }
@@ -180,7 +183,8 @@ class App:
         after = int(last) if last.isascii() and last.isdigit() and len(last) < 16 else None
 
         async def body() -> AsyncIterator[bytes]:
-            async for chunk in self._page.stream.read(after):
+            # Until who reads has logged out, or for as long as a login lasts.
+            async for chunk in self._page.stream.read(after, lambda: self._may_see(request)):
                 yield chunk
 
         return StreamingResponse(body(), media_type="text/event-stream", headers={"x-accel-buffering": "no"})

@@ -15,7 +15,6 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-import trio
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -103,11 +102,7 @@ class BrowserCamera:
 
 
 async def _content(request: Request) -> bytes:
-    try:
-        with trio.fail_after(BODY_S):
-            content = await read_body(request, CHUNK_MAX)
-    except trio.TooSlowError:
-        raise RequestError(408, f"the chunk did not come within {BODY_S:g} s") from None
+    content = await read_body(request, CHUNK_MAX, BODY_S)
     if not content:
         raise RequestError(400, "the chunk is empty")
     return content

@@ -2,7 +2,7 @@
 
 import json
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, Callable
 from typing import Any, NamedTuple
 
 import trio
@@ -53,23 +53,26 @@ class Stream:
         self._changes.clear()
         self.publish("reset", None)
 
-    async def read(self, after: int | None) -> AsyncIterator[bytes]:
-        """Yield what is to be sent to one browser, for ever.
+    async def read(self, after: int | None, may_see: Callable[[], bool] = lambda: True) -> AsyncGenerator[bytes, None]:
+        """Yield what is to be sent to one browser, for as long as it may see it.
 
         Args:
             after: The number of the last change that it has; None: only what changes from now on.
+            may_see: Asked before each change.
         """
         yield f"retry: {RETRY_MS}\n\n".encode()
         at = self._number if after is None else after
-        while True:
+        while may_see():
             oldest = self._changes[0].number if self._changes else self._number + 1
             if at > self._number or at + 1 < oldest:  # of an earlier life of ours, or too long ago
                 at = self._number
                 yield StreamChange(at, "reset", None).encode()
-            for change in [one for one in self._changes if one.number > at]:
+            elif at < self._number:  # one at a time: who does not read on is not to keep old ones in our memory
+                change = self._changes[at + 1 - oldest]
                 at = change.number
                 yield change.encode()
-            with trio.move_on_after(KEEPALIVE_S) as waiting:
-                await self._news.wait()
-            if waiting.cancelled_caught:
-                yield b": still here\n\n"
+            else:
+                with trio.move_on_after(KEEPALIVE_S) as waiting:
+                    await self._news.wait()
+                if waiting.cancelled_caught:
+                    yield b": still here\n\n"
