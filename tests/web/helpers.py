@@ -62,6 +62,12 @@ class Site:
         }
         await self.say(f"{BOX}/{CAMERA}/event/{kind}", payload)
 
+    async def late(self, kind: str, data: Json, start_at: str, end_at: str | None = None) -> None:
+        """Publish an event of a recording."""
+        dated = {"received_at": ago(0), "start_at": start_at, "end_at": end_at}
+        payload = {"id": f"{BOX}/{CAMERA}/job/1", "type": kind, "session": "u", **dated, "data": data}
+        await self.say(f"{BOX}/{CAMERA}/late/{kind}", payload)
+
     def lose_event(self) -> None:
         """Count an event that never comes, as a broker drops it from a full queue."""
         self.number += 1

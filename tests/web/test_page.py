@@ -53,7 +53,10 @@ async def test_what_boxes_publish_is_shown(tmp_path: Path) -> None:
 
 
 async def test_a_gap_is_not_calm(tmp_path: Path) -> None:
-    """While a camera is away its time is a gap with the reason, and somebody is needed; afterwards it stays one."""
+    """While a camera is away its time is a gap with the reason, and somebody is needed; afterwards it stays one.
+
+    What of it is analysed after all is drawn as filled, and never as what is true now.
+    """
     async with site(tmp_path) as page:
         await page.status("offline", reason="unreachable", detail="no answer", gap={"start_at": ago(30)})
         camera = only(await page.fleet(lambda fleet: fleet["cameras"] and only(fleet)["ribbon"][-1][2] == "gap"))
@@ -65,6 +68,14 @@ async def test_a_gap_is_not_calm(tmp_path: Path) -> None:
             CAMERA_PATH, lambda lanes: [part[2] for part in lanes["analysed"]][-2:] == ["gap", "analysed"]
         )
         assert lanes["analysed"][-2][3] == "unreachable"
+        began = ago(25)
+        await page.late("coverage.filled", {"gap": "x"}, began, ago(10))
+        await page.late("signal.detected", {"signal_type": "stress", "probability": "high"}, began)
+        await page.late("signal.ended", {"signal_type": "stress"}, began, ago(20))
+        lanes = await page.wait(CAMERA_PATH, lambda lanes: lanes["signals"])
+        assert [part[2] for part in lanes["analysed"]][-4:] == ["gap", "filled", "gap", "analysed"]
+        [[_, end, _, _, is_late]] = lanes["signals"]["stress"]
+        assert (end is not None, is_late, lanes["now"]["signals"]) == (True, True, [])
 
 
 async def test_what_was_missed_is_not_known(tmp_path: Path) -> None:
