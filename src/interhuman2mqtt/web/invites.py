@@ -95,8 +95,8 @@ class Invites:
         return sorted(named, key=lambda each: each.invite.created_at)
 
     def revoke(self, name: str) -> int:
-        """Remove the invitations of that name, or of all names; return how many there were."""
-        meant = [file for file in self._files() if name == "all" or file.name.startswith(name)]
+        """Remove the invitation of that name, whole, or `all`; return how many there were."""
+        meant = [file for file in self._files() if name in {"all", file.name[:ID_LENGTH]}]
         for file in meant:
             file.unlink(missing_ok=True)
         if meant:
