@@ -6,6 +6,7 @@ from msgspec import UNSET
 
 from interhuman2mqtt.cameras.session_listener import SENT_MAX, SendLog
 from interhuman2mqtt.events import Clock, Event, MediaChunk
+from interhuman2mqtt.runtime.clock import BoxClock, Reading
 from support.clocks import Clocks
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -48,6 +49,22 @@ def test_an_event_is_dated_from_the_sending_of_its_media() -> None:
     assert sent.delay(event(0.0, 3.5)) is None
     assert sent.delay(event(None, None)) is None
     assert sent.delay(event(0.0, 1.0, synthetic=True)) is None
+
+
+def test_an_event_of_the_newest_media_is_dated_by_two_chunks() -> None:
+    """However many were sent: in a long session this was most of what an event cost."""
+    clocks, reads = Clocks(NOON), list[int]()
+
+    def read() -> Reading:
+        reads.append(1)
+        return clocks.read()
+
+    sent = SendLog(BoxClock(read, lambda: Clock.SYNCED, "boot"), lambda: 0.0)
+    for number in range(SENT_MAX):
+        sent.add(chunk(number))
+    reads.clear()
+    assert sent.delay(event(0.0, SENT_MAX - 0.5)) == 0.0
+    assert len(reads) <= 4
 
 
 def test_old_sendings_are_forgotten() -> None:

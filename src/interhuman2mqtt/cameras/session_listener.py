@@ -4,7 +4,7 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import NamedTuple, Protocol
 
 import structlog
@@ -62,13 +62,14 @@ class SendLog:
         newest = event.end_at or event.start_at
         if newest is None or event.synthetic is True:
             return None
-        for chunk in self._chunks:
-            if self._utc(chunk.captured_from) - ROUNDED <= newest <= self._utc(chunk.captured_to) + ROUNDED:
-                return self._now() - chunk.sent_at
-        return None
-
-    def _utc(self, monotonic: float) -> datetime:
-        return self._clock.utc(self._clock.since_boot(monotonic))
+        sent_at = None
+        # From the newest on, which it mostly is: to date 64 chunks takes 560 us, three times what else an event does.
+        for chunk in reversed(self._chunks):
+            if newest > self._clock.date(chunk.captured_to) + ROUNDED:
+                break
+            if newest >= self._clock.date(chunk.captured_from) - ROUNDED:
+                sent_at = chunk.sent_at
+        return None if sent_at is None else self._now() - sent_at
 
 
 class SessionMemory(Protocol):

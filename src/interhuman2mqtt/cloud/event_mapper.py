@@ -198,7 +198,7 @@ class EventMapper:
         if captured is None:
             return None
         try:
-            return self._clock.utc(self._clock.since_boot(captured))
+            return self._clock.date(captured)
         except (OverflowError, ValueError):  # beyond the calendar, or not a number
             return None
 

@@ -135,7 +135,7 @@ class BoxClock:
     @property
     def state(self) -> Clock:
         """Whether the wall clock may be trusted now."""
-        return Clock.UNKNOWN if is_unset(self.utc_now()) else self._synced()
+        return Clock.UNKNOWN if self.look().realtime < BUILD_DATE.timestamp() else self._synced()
 
     def boottime(self) -> float:
         """Return the seconds since the boot, suspended ones included."""
@@ -146,6 +146,10 @@ class BoxClock:
         self.look()
         later = sum(sleep.seconds for sleep in self._sleeps if monotonic < sleep.monotonic)
         return monotonic + self._asleep_s - later
+
+    def date(self, monotonic: float) -> datetime:
+        """Return the date of something that happened at this time of MONOTONIC; raises as `utc` does."""
+        return datetime.fromtimestamp(self.since_boot(monotonic) + self._utc_offset_s, UTC)
 
     def utc(self, boottime: float) -> datetime:
         """Return the date of an instant, by the clock as it is set now.
@@ -195,12 +199,10 @@ class BoxClock:
 
 def read_clocks() -> Reading:
     """Read the three clocks as nearly at once as they can be."""
-    readings = list[Reading]()
-    while len(readings) < ATTEMPTS:
-        readings.append(_read_once())
-        if readings[-1].width < NARROW_S:
-            return readings[-1]
-    return min(readings, key=lambda reading: reading.width)
+    reading = _read_once()
+    if reading.width < NARROW_S:
+        return reading
+    return min([reading, *(_read_once() for _ in range(ATTEMPTS - 1))], key=lambda reading: reading.width)
 
 
 def _read_once() -> Reading:
