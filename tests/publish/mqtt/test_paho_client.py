@@ -1,6 +1,7 @@
 """What replaces methods of paho's does the same."""
 
 import inspect
+import re
 import socket
 from collections.abc import Iterator
 from importlib import metadata
@@ -11,7 +12,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersi
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from interhuman2mqtt.publish.mqtt.paho_client import PahoClient
+from interhuman2mqtt.publish.mqtt.paho_client import JOINED_MAX, PahoClient
 
 CONNACK = b"\x20\x03\x00\x00\x00"
 MESSAGES = 20
@@ -92,6 +93,48 @@ def test_every_answer_is_told_for_what_it_says(rest: bytes, told: tuple[bool, st
     ends.ours.close()
 
 
+def test_packets_that_wait_are_written_by_one_call(ends: Ends, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is queued together goes out in one call, in its order; what paho has to see written is none of it."""
+    written: list[bytes] = []
+
+    def send(_: paho.Client, buf: bytes) -> int:
+        written.append(bytes(buf))
+        return len(buf)
+
+    ends.client.on_socket_register_write = lambda *_: None  # else each is written when it is queued
+    monkeypatch.setattr(paho.Client, "_sock_send", send)
+    large = bytes(JOINED_MAX)
+    for payload, qos in ((b"1", 1), (b"2", 1), (b"3", 0), (b"4", 1), (large, 1), (b"6", 1)):
+        ends.client.publish("topic", payload, qos=qos)
+    ends.client.loop_write()
+    assert [call[-1:] for call in written] == [b"2", b"3", b"4", b"\0", b"6"]
+    assert [call.count(b"topic") for call in written] == [2, 1, 1, 1, 1]
+    assert len(written[3]) > JOINED_MAX
+
+
+def test_what_the_socket_took_in_part(ends: Ends, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the socket takes a part, the rest follows with what was queued since, and nothing is written twice."""
+    written, room = bytearray(), 0
+
+    def send(_: paho.Client, buf: bytes) -> int:
+        nonlocal room
+        taken, room = buf[:room], room - len(buf[:room])
+        written.extend(taken)
+        if not taken:
+            raise BlockingIOError
+        return len(taken)
+
+    ends.client.on_socket_register_write = lambda *_: None
+    monkeypatch.setattr(paho.Client, "_sock_send", send)
+    for number in range(10):
+        ends.client.publish("topic", b"<%d>" % number, qos=1)
+        room = 5
+        ends.client.loop_write()
+    room = 1000
+    ends.client.loop_write()
+    assert re.findall(rb"topic[^<]*<(\d)>", written) == [b"%d" % number for number in range(10)]
+
+
 def test_an_answer_to_nothing(ends: Ends) -> None:
     """A PUBACK that nothing waits for is passed over."""
     ends.ours.sendall(puback(77))
@@ -101,6 +144,7 @@ def test_an_answer_to_nothing(ends: Ends) -> None:
 
 PRIVATE = {
     "_sock_recv": ["self", "bufsize"],
+    "_packet_queue": ["self", "command", "packet", "mid", "qos", "info"],
     "_packet_handle": ["self"],
     "_packet_read": ["self"],
     "_handle_publish": ["self"],
@@ -131,6 +175,7 @@ def test_the_insides_of_paho_are_where_they_were() -> None:
     client = paho.Client(CallbackAPIVersion.VERSION2)
     assert set(client._in_packet) >= IN_PACKET, f"{moved}: the packet that comes in is kept another way"
     assert isinstance(client._in_packet["packet"], bytearray), f"{moved}: the packet that comes in is no bytearray"
+    assert list(client._out_packet) == [], f"{moved}: what waits to be written is kept another way"
     assert client._out_messages == {}, f"{moved}: what is on its way is kept another way"
     assert isinstance(ReasonCode.names[0x95], dict), f"{moved}: the names of reason codes are kept another way"
     assert callable(getattr(Properties, "pack", None)), f"{moved}: properties are packed another way"

@@ -6,9 +6,7 @@ compares the names and signatures that are used.
 
 import socket
 import struct
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Literal, Self
 
 import paho.mqtt.client as paho
@@ -33,6 +31,8 @@ CONTENT_TYPE = b"\x03"
 CORRELATION = b"\x09"
 USER_PROPERTY = b"\x26"
 
+JOINED_MAX = 64 << 10
+"""Bytes of packets that are written together: what a socket does not take at once paho copies for each attempt."""
 READ_AHEAD = 16 << 10
 """Bytes: the answers to some thousands of messages."""
 SUCCESS = ReasonCode(PacketTypes.PUBACK)
@@ -102,6 +102,20 @@ class PahoClient(paho.Client):
             raise OSError(f"it sent {size} bytes in a packet of type {kind}, and we take {self.incoming_max}")
         self._in_packet["packet"] = _Head()
 
+    def _packet_queue(
+        self, command: int, packet: bytes | bytearray, mid: int, qos: int, info: paho.MQTTMessageInfo | None = None
+    ) -> MQTTErrorCode:
+        """Queue a packet to be written, as a part of the one before it where that still waits."""
+        # paho writes each packet by a call of its own, and with TCP_NODELAY each of those becomes a segment, and a
+        # wakeup of the broker. Without TCP_NODELAY (Nagle) a single event would wait for the broker's TCP to answer the
+        # one before it, up to 40 ms. TCP_CORK around the calls joins the segments only.
+        last = self._out_packet[-1] if self._out_packet else None
+        if last is None or not _may_join(last["packet"], last["qos"], packet, qos):
+            return super()._packet_queue(command, packet, mid, qos, info)
+        last["packet"] += packet
+        last["to_process"] += len(packet)
+        return MQTTErrorCode.MQTT_ERR_SUCCESS
+
     def _packet_handle(self) -> MQTTErrorCode:
         """Handle a whole packet; a message that was discarded is acknowledged, lest the broker waits for ever."""
         if not self.is_discarding:
@@ -139,6 +153,12 @@ class PahoClient(paho.Client):
             return MQTTErrorCode.MQTT_ERR_SUCCESS if mid is None else self._send_puback(mid)
 
 
+def _may_join(waiting: bytes | bytearray, waiting_qos: int, packet: bytes | bytearray, qos: int) -> bool:
+    """Decide whether a packet may become a part of the one that waits before it, as PUBLISHes do."""
+    # Of QoS 0 are DISCONNECT and what is done once it is written: paho has to see where those end.
+    return bool(waiting_qos and qos) and isinstance(waiting, bytearray) and len(waiting) + len(packet) <= JOINED_MAX
+
+
 class _Head(bytearray):
     """The beginning of a packet of which nothing else is kept."""
 
@@ -166,24 +186,6 @@ def packet_identifier(command: int, packet: bytes | bytearray) -> int | None:
     except struct.error as error:
         raise MQTTException("PUBLISH is too short") from error
     return int(mid)
-
-
-@contextmanager
-def corked(sock: object, *, several: bool) -> Iterator[None]:
-    """Let the kernel gather several packets while the block runs; on Linux only (tcp(7), TCP_CORK)."""
-    # paho writes each packet by a call of its own, and with TCP_NODELAY each of those becomes a segment: a burst of 100
-    # events was 100 segments, and as many wakeups of the broker. Without TCP_NODELAY (Nagle) a single event would wait
-    # for the broker's TCP to answer the one before it, up to 40 ms. Joining the packets ourselves would mean to reach
-    # into paho's queue, which keeps count of what is written by packet.
-    if not (several and isinstance(sock, socket.socket) and sys.platform == "linux"):
-        yield
-        return
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
-    try:
-        yield
-    finally:
-        if sock.fileno() >= 0:  # paho closes it where writing fails
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 0)
 
 
 class PublishProperties(Properties):

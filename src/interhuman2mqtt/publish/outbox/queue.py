@@ -225,7 +225,8 @@ class OutboxQueue:
 
     def _acknowledged(self, message: Message) -> bool:
         self.journal.acknowledged(message)
-        self._changed.set()  # what is in quarantine may be due now
+        if self.parked.lanes:
+            self._changed.set()  # what is in quarantine may be due now
         was_parked = self.parked.has_topic(message.topic)
         if was_parked:
             self._wait_again(self.parked.release_topic(message.topic))
