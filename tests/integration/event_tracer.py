@@ -20,11 +20,13 @@ import trio
 
 import interhuman2mqtt
 from interhuman2mqtt import cli
+from interhuman2mqtt.cloud.protocol import parse
 from interhuman2mqtt.cloud.websocket import WebSocketConnection
 
 ROOT = str(Path(interhuman2mqtt.__file__).parent) + "/"
 EVENT = "signal.detected"
 RECEIVE = WebSocketConnection.receive.__code__
+PARSE = parse.__code__
 Calls = list[tuple[str, str]]
 
 
@@ -36,22 +38,33 @@ class Tracer:
         self._ways: list[Calls] = []
         self._calls: dict[object, Calls] | None = None
         self._receiver: object = None
+        self._received: Calls = []
 
-    def __call__(self, frame: FrameType, kind: str, value: Any) -> None:
-        """Take a call or a return (`sys.setprofile`)."""
+    def __call__(self, frame: FrameType, kind: str, _: Any) -> None:
+        """Take a call (`sys.setprofile`)."""
         code = frame.f_code
-        if kind == "return" and code is RECEIVE and isinstance(value, str) and f'"{EVENT}"' in value:
-            self._receiver = trio.lowlevel.current_task()
-            self._calls = {self._receiver: [_place(code)]}
-        elif kind == "call" and self._calls is not None and not _is_resumed(frame):
+        if kind != "call" or _is_resumed(frame):
+            return
+        if code is PARSE:
+            self._parse(frame.f_locals["frame"])
+        if self._calls is not None:
             self._enter(code, frame)
+
+    def _parse(self, frame: str) -> None:
+        """Begin with an event; what arrived together with it and is handled after it is no part of its way."""
+        if f'"{EVENT}"' in frame:
+            self._receiver = trio.lowlevel.current_task()
+            self._received = [_place(RECEIVE)]
+            self._calls = {self._receiver: self._received}
+        elif self._calls is not None:
+            self._calls[self._receiver] = []
 
     def _enter(self, code: CodeType, frame: FrameType) -> None:
         assert self._calls is not None
         if code.co_filename.startswith(ROOT):
             self._calls.setdefault(_task(), []).append(_place(code))
         elif code.co_name == "_sock_send" and f"event/{EVENT}".encode() in frame.f_locals["buf"]:
-            self._ways.append(self._calls[self._receiver] + self._calls[_task()])
+            self._ways.append(self._received + self._calls[_task()])
             self._calls = None
             self._out.write_text(json.dumps(self._ways))
 

@@ -66,8 +66,9 @@ class Receiver:
         """Receive until the connection is over."""
         try:
             while True:
-                for message in parse(await connection.receive()):
-                    self.handle(message)
+                for frame in await connection.receive():
+                    for message in parse(frame):
+                        self.handle(message)
         except ConnectionOver as over:
             self._over = over
             self.work.cancel()

@@ -4,6 +4,7 @@ Foreign errors stop here: what leaves this module is an `Outage`, or `Connection
 """
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
@@ -44,6 +45,8 @@ TOO_LARGE = "Exceeded maximum message size"
 """How trio-websocket says that it was the one who closed (1009)."""
 MESSAGES_MAX = 64
 """Messages that wait to be read. While they wait, no ping is answered: the reader must not be slow."""
+BURST_MAX = 16
+"""Messages that are received at once: of more, those that follow would be handled long before the first is sent."""
 READ_SIZE = 16 << 10
 
 PROTOCOL_ERRORS = (WebSocketProtocolError, h11.ProtocolError)
@@ -77,13 +80,16 @@ class WebSocketConnection:
         value: bytes | None = headers.get(b"x-correlation-id")
         return None if value is None else value.decode("latin-1")
 
-    async def receive(self) -> str | bytes:
-        """Return the next message; raise ConnectionOver after the last one that arrived."""
+    async def receive(self) -> list[str | bytes]:
+        """Return the messages that have arrived, at least one; raise ConnectionOver after the last one."""
         try:
-            message: str | bytes = await self._websocket.get_message()
+            messages = [await self._websocket.get_message()]
         except ConnectionClosed as closed:
             raise self._over(closed) from closed
-        return message
+        with suppress(trio.WouldBlock, trio.EndOfChannel, trio.ClosedResourceError):
+            while len(messages) < BURST_MAX:
+                messages.append(self._websocket._recv_channel.receive_nowait())  # noqa: SLF001
+        return messages
 
     async def send(self, message: str | bytes) -> None:
         """Send one message; raise ConnectionOver, and Outage when nothing moves any more, or far too slowly."""
@@ -144,6 +150,25 @@ class WebSocketConnection:
 
 def _extend(scope: trio.CancelScope) -> None:
     scope.deadline = trio.current_time() + SEND_TIMEOUT
+
+
+class _SendChannel:
+    """Stands in for the channel by which trio-websocket's reader hands over messages: without a turn for each."""
+
+    # The reader lets the event loop turn once for each message, whoever receives them does so once more, and all that
+    # follows goes in step: of a burst each event became a turn, a segment and an answer of its own. Without these turns
+    # an event of a burst takes 0.6 of the CPU.
+
+    def __init__(self, channel: Any) -> None:
+        self._channel = channel
+        self.aclose = channel.aclose
+
+    async def send(self, message: str | bytes) -> None:
+        """Hand over a message; wait only where too many wait."""
+        try:
+            self._channel.send_nowait(message)
+        except trio.WouldBlock:
+            await self._channel.send(message)
 
 
 class _Reader:
@@ -218,6 +243,7 @@ async def _upgraded(
                 max_message_size=MESSAGE_MAX,
                 receive_buffer_size=READ_SIZE,
             )
+            websocket._send_channel = _SendChannel(websocket._send_channel)  # noqa: SLF001
             return WebSocketConnection(websocket, transport, reader)
     except BaseException:
         reader.scope.cancel()
