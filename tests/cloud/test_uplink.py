@@ -34,7 +34,7 @@ from interhuman2mqtt.cloud import websocket as connect_module
 from interhuman2mqtt.cloud.http import HostPort
 from interhuman2mqtt.cloud.session import run_session
 from interhuman2mqtt.cloud.session_types import EndCause, SessionEnd, SessionOptions
-from interhuman2mqtt.cloud.streams import PIECE, ForgivingStream
+from interhuman2mqtt.cloud.streams import PIECE, PIECE_MAX, ForgivingStream, UpgradeStream
 from interhuman2mqtt.cloud.transport import Dial, Server, dial
 from interhuman2mqtt.cloud.websocket import SEND_TIMEOUT
 from interhuman2mqtt.errors import Outage, Reason
@@ -247,6 +247,27 @@ async def test_a_quick_uplink_takes_larger_pieces(autojump_clock: MockClock, pie
 
     await ForgivingStream(Link()).send_all(bytes(16 * PIECE))
     assert sent == [size * PIECE for size in sizes]
+
+
+async def test_tls_gets_a_chunk_in_pieces() -> None:
+    """TLS never holds a whole chunk, encrypted: it would keep the room for it, for each camera; nor is a byte lost."""
+    got: list[bytes] = []
+
+    class Tls(trio.abc.Stream):
+        async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+            got.append(bytes(data))
+
+        async def wait_send_all_might_not_block(self) -> None: ...
+
+        async def receive_some(self, max_bytes: int | None = None) -> bytes:
+            raise NotImplementedError
+
+        async def aclose(self) -> None: ...
+
+    sent = bytes(range(251)) * 4000
+    await UpgradeStream(Tls(), lambda: None).send_all(sent)
+    assert b"".join(got) == sent
+    assert max(map(len, got)) == PIECE_MAX
 
 
 async def test_an_uplink_that_is_far_too_slow(autojump_clock: MockClock) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import trio
+import trustme
 from trio.testing import MockClock, memory_stream_pair
 from trio_websocket import WebSocketConnection, WebSocketRequest, serve_websocket
 
@@ -28,6 +29,28 @@ async def test_plain_and_encrypted(ca_file: str) -> None:
     assert await attempt_at(cloud) == ended
     assert await attempt_at(tls_cloud, "wss://localhost:{}/v1/stream/analyze", ca_file=ca_file) == ended
     assert await attempt_at(tls_cloud, "wss://127.0.0.1:{}/v1/stream/analyze", ca_file=ca_file) == ended
+
+
+async def test_certificates_are_read_when_they_change(ca_file: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All sessions share what is trusted; an authority that is replaced in its file is trusted by the next one."""
+    read: list[str] = []
+    load = ssl.SSLContext.load_verify_locations
+
+    def counted(context: ssl.SSLContext, cafile: str) -> None:
+        read.append(cafile)
+        load(context, cafile)
+
+    monkeypatch.setattr(ssl.SSLContext, "load_verify_locations", counted)
+    url, right = "wss://localhost:{}/v1/stream/analyze", CA.cert_pem.bytes()
+    for _ in range(2):
+        await attempt_at(tls_cloud, url, ca_file=ca_file)
+    assert read == [ca_file]
+    trustme.CA().cert_pem.write_to_path(ca_file)
+    with pytest.raises(Outage, match="no TLS"):
+        await attempt_at(tls_cloud, url, ca_file=ca_file)
+    await trio.Path(ca_file).write_bytes(right)
+    await attempt_at(tls_cloud, url, ca_file=ca_file)
+    assert read == [ca_file] * 3
 
 
 async def test_what_the_upgrade_asks() -> None:
