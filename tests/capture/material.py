@@ -76,7 +76,7 @@ class Captured:
         self.ring.begin_epoch(has_audio=tracks.audio is not None, has_video=tracks.video is not None)
         self.tracks[self.ring.epoch] = tracks
         shared = CaptureState(self.ring, threading.Condition(), self.anchor, self.counts)
-        reader = SourceReader(shared, feed, tracks, hints, may_encode=command.video == "auto")
+        reader = SourceReader(shared, tracks, hints, may_encode=command.video == "auto")
         try:
             reader.read(feed)
         finally:

@@ -3,6 +3,7 @@
 import io
 import math
 import random
+import threading
 from array import array
 from bisect import bisect_left
 from collections import Counter
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 import av
 import pytest
 
+from capture.material import SMALL
 from capture.scripted import ZERO, Camera, Clock, running
 from interhuman2mqtt.capture import demuxer
 from interhuman2mqtt.capture.clock_anchor import ClockAnchor
@@ -23,8 +25,14 @@ from interhuman2mqtt.capture.demuxer import read_packets
 from interhuman2mqtt.capture.device import Feed
 from interhuman2mqtt.capture.encoders import EncodedAudio
 from interhuman2mqtt.capture.preroll import Preroll
-from interhuman2mqtt.capture.ring import Packet
+from interhuman2mqtt.capture.read_pauses import ReadPauses
+from interhuman2mqtt.capture.reader import CaptureState, PacketCounts, SourceReader
+from interhuman2mqtt.capture.ring import Packet, Ring
+from interhuman2mqtt.capture.silence import GapFilledAudio
 from interhuman2mqtt.capture.timestamps import TimestampRepair
+from interhuman2mqtt.capture.track_selection import SourceHints
+from interhuman2mqtt.capture.tracks import CopiedVideo, Tracks
+from support.clips import opened
 
 if TYPE_CHECKING:
     from av.audio.stream import AudioStream
@@ -178,6 +186,24 @@ def test_a_microphone_beside_a_camera(
     """With both crystals off by 300 ppm audio and video stay within 100 ms, however long it lasts."""
     seen = apart(Microphone(crystal), running(video), seconds, monkeypatch)
     assert max(map(abs, seen)) < TOGETHER_S
+
+
+def test_a_microphone_is_read_as_it_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beside a camera that is read in bursts as well: a sound card keeps no more than its buffer holds."""
+    clock, paused = Ticking(), list[object]()
+    monkeypatch.setattr(demuxer, "time", clock)
+    feed = sound_card(Microphone(), 5, clock, random.Random(2))
+    sound = EncodedAudio("aac", RATE, "mono")
+    sound.use_input(cast("AudioStream", feed.container.streams[0]), Fraction(1, 1_000_000))
+    with opened(SMALL.path().read_bytes()) as camera:
+        video = CopiedVideo(camera.streams.video[0], Fraction(1, 90_000))
+    shared = CaptureState(Ring(10.0, 1 << 20), threading.Condition(), ClockAnchor(), PacketCounts())
+    shared.anchor.observe(0.0, ZERO)
+    reader = SourceReader(shared, Tracks(video, GapFilledAudio(sound, None)), SourceHints(), may_encode=False)
+    monkeypatch.setattr(ReadPauses, "after", lambda *packet: paused.append(packet))
+    reader.read(feed)
+    assert shared.counts.audio
+    assert not paused
 
 
 @pytest.mark.parametrize("hours", [1, -1, 480])

@@ -174,7 +174,7 @@ class Capture:
 
     def _read(self, feed: Feed, tracks: Tracks, hints: SourceHints) -> None:
         shared = CaptureState(self.ring, self.changed, self.anchor, self.counts)
-        reader = self._reader = SourceReader(shared, feed, tracks, hints, may_encode=self.command.video == "auto")
+        reader = self._reader = SourceReader(shared, tracks, hints, may_encode=self.command.video == "auto")
         if self._is_stopping:
             reader.stop()
         if self.microphone is not None:

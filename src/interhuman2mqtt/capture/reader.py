@@ -1,14 +1,5 @@
 """The reader of one epoch: a source from its opening until it fails or changes its format, by packets into the ring."""
 
-# Why it reads in bursts: woken for each of 73 packets a second, Python and FFmpeg find their caches cold every time.
-# TCP's buffer keeps packets as well as we do. Pauses of up to 0.1 s took the wakes from 77 to 11 a second and the
-# process from 2.25 to 1.3 % of a core (a camera of 1080p30 at 3 Mbit/s, read over TCP; `ffmpeg -c copy` had the same 77
-# wakes); pauses of up to 0.35 s took it to 0.7 of what it was then, and 0.5 s gains nothing more. Collecting packets
-# of our own and putting them into the ring in batches did half of that, and went. Nobody waits longer for it: it pauses
-# while a GOP grows, but not once that is as long as the shortest of the GOPs before it, nor while it waits for its
-# audio. So chunks are sent as early as without, and `PAUSE_S` later at most where a GOP is shorter than each of the
-# eight before it. Over UDP what is not read is lost, and what is encoded costs more than pauses spare.
-
 import threading
 import time
 from collections import Counter
@@ -22,6 +13,7 @@ from interhuman2mqtt.capture.clock_rate import ClockRate
 from interhuman2mqtt.capture.demuxer import read_packets
 from interhuman2mqtt.capture.device import Feed
 from interhuman2mqtt.capture.preroll import ArrivedPacket, Preroll
+from interhuman2mqtt.capture.read_pauses import ReadPauses
 from interhuman2mqtt.capture.ring import Packet, Ring
 from interhuman2mqtt.capture.silence import GapFilledAudio
 from interhuman2mqtt.capture.timestamps import TimestampRepair
@@ -32,33 +24,11 @@ from interhuman2mqtt.errors import Outage, Reason, Refused
 if TYPE_CHECKING:
     from av.audio.stream import AudioStream
 
-PAUSE_S = 0.35
-PAUSE_MIN_S = 0.02
-"""A shorter pause spares nothing."""
-PUNCTUAL_S = 0.05
-"""A packet that comes later is no longer the newest that there is: it is read on, and nothing ever piles up."""
 PREROLLED = ("camera", "samples")
 """Clocks of feeds whose first second is held back: their rates are not known before."""
 LONGEST_GOP_S = 4.5
 """The cloud looks at windows of 8 s and wants a key frame in each: where they are rarer we encode."""
 NO_IDR_FRAMES = "the video is refreshed bit by bit (intra refresh), and has no key frames to begin with"
-
-
-def read_pause(ring: Ring, anchor: ClockAnchor, packet_end_s: float, now: float, backlog_max: int) -> float:
-    """Return the seconds to pause after a packet that ends at `packet_end_s` and was returned `now`; 0 for not at all.
-
-    `backlog_max`: bytes that may wait meanwhile.
-    """
-    # By the clock, and not by the packet's arrival: the first frame after a pause is dated before it, since it had
-    # begun by then (`demuxer`). Taken for the newest one, it was followed by a second pause, across the GOP's end.
-    is_newest = anchor.is_settled and now - anchor.seconds - packet_end_s < PUNCTUAL_S
-    if not is_newest or not ring.shortest_gop_s or ring.waits_for_audio:
-        return 0.0
-    # No margin before the end: nothing is earlier than the anchor says, and FFmpeg returns a key frame by RTSP only
-    # when the next frame begins. A tenth of a second took 15 wakes a second instead of 8, and no chunk left earlier.
-    end_s = ring.end_s - ring.growing_gop_s + ring.shortest_gop_s
-    pause = min(PAUSE_S, anchor.seconds + end_s - now, backlog_max * ring.seconds / ring.size)
-    return pause if pause >= PAUSE_MIN_S else 0.0
 
 
 class ReopenSource(Exception):  # noqa: N818 - it is no error
@@ -99,15 +69,12 @@ class CaptureState(NamedTuple):
 class SourceReader:
     """Repairs times, encodes where needed, and fills the ring."""
 
-    def __init__(
-        self, shared: CaptureState, feed: Feed, tracks: Tracks, hints: SourceHints, *, may_encode: bool
-    ) -> None:
+    def __init__(self, shared: CaptureState, tracks: Tracks, hints: SourceHints, *, may_encode: bool) -> None:
         self._ring, self._changed, self._anchor, self._counts = shared
         self._tracks = tracks
         self._hints = hints
         self._may_encode = may_encode and isinstance(tracks.video, CopiedVideo)
-        self._may_pause = isinstance(tracks.video, CopiedVideo) and feed.is_buffered
-        self._backlog_max = feed.backlog_max
+        self._pauses: dict[int, ReadPauses] = {}
         self._first_s: float | None = None
         self._has_begun = False
         self._complete_end = 0
@@ -135,6 +102,8 @@ class SourceReader:
     def read(self, feed: Feed) -> None:
         """Read until the feed, or the epoch, ends; raises what FFmpeg raises, or ReopenSource."""
         self._timelines[id(feed)] = self._new_timelines(feed)
+        if isinstance(self._tracks.video, CopiedVideo) and feed.is_buffered:
+            self._pauses[id(feed)] = ReadPauses(feed, self._ring, self._anchor)
         preroll: Preroll | None = None
         if feed.clock in PREROLLED:
             preroll = Preroll(self._timelines[id(feed)], self._leader(feed), self._anchor, self._counts.repairs)
@@ -193,12 +162,8 @@ class SourceReader:
             self._check_progress(arrival)
         else:
             self._add_audio(packet, arrival)
-        if may_pause and self._may_pause:
-            self._pause(end_s)
-
-    def _pause(self, packet_end_s: float) -> None:
-        pause = read_pause(self._ring, self._anchor, packet_end_s, time.monotonic(), self._backlog_max)
-        if pause:
+        pauses = self._pauses.get(id(feed))
+        if may_pause and pauses and (pause := pauses.after(end_s, time.monotonic())):
             self._over.wait(pause)
 
     def _repair_times(self, feed: Feed, packet: AvPacket, arrival: float) -> float:

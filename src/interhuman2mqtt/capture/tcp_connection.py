@@ -10,8 +10,11 @@
 # only FFmpeg has.
 
 import contextlib
+import fcntl
 import os
 import socket
+import sys
+import termios
 import time
 from pathlib import Path
 
@@ -59,6 +62,11 @@ def make_room(connection: socket.socket) -> int:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, ROOM)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1)
     return connection.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) // 3  # half of it is the kernel's own
+
+
+def unread_bytes(connection: socket.socket) -> int:
+    """Return the bytes that the kernel keeps for us."""
+    return int.from_bytes(fcntl.ioctl(connection, termios.FIONREAD, bytes(4)), sys.byteorder)
 
 
 def shut_down_reading(connection: socket.socket) -> None:

@@ -1,7 +1,9 @@
 """The capture pauses while nobody waits for a packet, and chunks leave as early as if it did not."""
 
 import socket
+from collections.abc import Iterator
 from itertools import accumulate
+from typing import TYPE_CHECKING, cast
 
 import pytest
 from hypothesis import given
@@ -10,11 +12,14 @@ from hypothesis import strategies as st
 from capture.material import a_command
 from interhuman2mqtt.capture import ipc
 from interhuman2mqtt.capture.clock_anchor import SETTLED_S, ClockAnchor
-from interhuman2mqtt.capture.device import BACKLOG_MIN, open_source
-from interhuman2mqtt.capture.reader import PAUSE_MIN_S, PAUSE_S, PUNCTUAL_S, read_pause
+from interhuman2mqtt.capture.device import BACKLOG_MIN, Feed, open_source
+from interhuman2mqtt.capture.read_pauses import PAUSE_MIN_S, PAUSE_S, PUNCTUAL_S, UNREAD_MAX, ReadPauses
 from interhuman2mqtt.capture.ring import Packet, Ring
 from interhuman2mqtt.capture.tcp_connection import make_room
 from support.rtsp import rtsp_server
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
 
 MS = 0.001
 FRAME_MS = 40
@@ -27,10 +32,19 @@ class Read:
     before it was returned.
     """
 
-    def __init__(self, size: int = 10, *, has_audio: bool = False, holds_back: bool = False) -> None:
+    def __init__(
+        self,
+        size: int = 10,
+        *,
+        has_audio: bool = False,
+        holds_back: bool = False,
+        connection: socket.socket | None = None,
+    ) -> None:
         self.ring = Ring(60.0, 1 << 30)
         self.ring.begin_epoch(has_audio=has_audio)
         self.anchor = ClockAnchor()
+        feed = Feed(cast("InputContainer", None), 0, None, is_buffered=True, connection=connection)
+        self._pauses = ReadPauses(feed, self.ring, self.anchor)
         self.now = 0.0
         self.delays: list[float] = []
         self.key_delays: list[float] = []
@@ -49,7 +63,7 @@ class Read:
             self.key_delays.append(self.now - there)
         self.anchor.observe(ms * MS, arrival)
         self.ring.add_video(Packet(ms, ms, FRAME_MS, key, self._size, b""), ms * MS)
-        return read_pause(self.ring, self.anchor, (ms + FRAME_MS) * MS, self.now, BACKLOG_MIN)
+        return self._pauses.after((ms + FRAME_MS) * MS, self.now)
 
     def gops(self, *frames: int, late: float = 0.0) -> None:
         """Read GOPs of so many frames, one after the other, and pause in between."""
@@ -110,6 +124,26 @@ def test_what_has_piled_up_is_read_on() -> None:
     assert paused == sorted(paused)
     assert paused[:12] == [False] * 12
     assert paused[-1]
+
+
+@pytest.fixture
+def connections() -> Iterator[tuple[socket.socket, socket.socket]]:
+    """Both ends of a connection: the camera's, and ours."""
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as ours:
+        camera, _ = server.accept()
+        with camera:
+            yield camera, ours
+
+
+def test_a_camera_that_is_never_punctual_is_read_in_bursts(connections: tuple[socket.socket, socket.socket]) -> None:
+    """Where packets come a fifth of a second late, the newest one is the one behind which nothing waits."""
+    camera, ours = connections
+    read = Read(connection=ours)
+    read.gops(25, 25)
+    assert read.frame(50 * FRAME_MS, key=True, late=0.2) == PAUSE_S
+    camera.sendall(bytes(UNREAD_MAX + 1))
+    ours.recv(UNREAD_MAX + 1, socket.MSG_PEEK | socket.MSG_WAITALL)
+    assert read.frame(60 * FRAME_MS, late=0.2) == 0
 
 
 def test_a_camera_of_many_bytes_pauses_for_less() -> None:
