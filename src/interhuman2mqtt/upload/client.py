@@ -79,8 +79,6 @@ class Submission(Struct, frozen=True, kw_only=True):
     """Of v1 only."""
     request_id: str
     """Our own UUID, sent as `X-Client-Request-Id`; for the vendor's logs alone, as far as is known."""
-    wait: int = 0
-    """Seconds that the cloud may hold the answer of v2 back until the job is done."""
     rate: float | None = None
     """Bits a second that are sent at most."""
 
@@ -114,8 +112,6 @@ class UploadClient:
             Outage: with JOB_LOST: it may have been accepted, and nobody knows by which id; else: try again later.
         """
         fields = [("model", submission.model), *(("include[]", name) for name in submission.include)]
-        if submission.wait:
-            fields.append(("wait_seconds", str(submission.wait)))
         response = await self._send("/v2/upload/analyze", source, submission, fields, before_end)
         return _understood(response, parse_job, Reason.JOB_LOST, "the file was accepted, and by which job is not known")
 
@@ -186,7 +182,6 @@ class UploadClient:
             self._headers(submission.request_id),
             body,
             submission.rate,
-            http.ANSWER_TIMEOUT + submission.wait,
         )
         try:
             return _accepted(await http.exchange(self._server, request, self._dial))

@@ -11,7 +11,7 @@ from msgspec import Struct, structs
 
 from interhuman2mqtt.errors import Outage, Reason, Refused
 from interhuman2mqtt.events import utc_now
-from interhuman2mqtt.upload.client import ALL_SECTIONS, Submission, UploadClient
+from interhuman2mqtt.upload.client import Submission, UploadClient
 from interhuman2mqtt.upload.form import unreadable
 from interhuman2mqtt.upload.jobs import PartRecord, PartState, RecordingRecord, RecordStore, key_of
 from interhuman2mqtt.upload.result import Analysis, Job, JobStatus
@@ -213,7 +213,6 @@ class RecordingAnalysis:
         submission = Submission(
             filename=f"recording{file.suffix}",  # and not the user's own, which may say who is in it
             model=self._known.model,
-            include=ALL_SECTIONS,
             goal_dimensions=self._wishes.goal_dimensions,
             request_id=self._known.parts[index].request_id,
         )

@@ -6,7 +6,6 @@ named, the rest is used.
 
 import re
 from collections.abc import Iterator
-from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
@@ -81,8 +80,6 @@ class Job(Struct, frozen=True, kw_only=True):
     id: str
     status: JobStatus
     """RUNNING too where the cloud says a word that is not known."""
-    expires_at: datetime | None = None
-    """When its result is gone; None where that cannot be read."""
     analysis: Analysis | None = None
     """Where it is completed."""
     failure: Outage | None = None
@@ -97,7 +94,7 @@ def parse_job(body: bytes) -> Job:
         raise Unreadable("it names no job, or by no id as is documented")
     status = envelope.get("status")
     known = status if isinstance(status, str) and status in set(JobStatus) else JobStatus.RUNNING
-    job = Job(id=job_id, status=JobStatus(known), expires_at=_instant(envelope.get("expires_at")))
+    job = Job(id=job_id, status=JobStatus(known))
     if job.status is JobStatus.COMPLETED:
         return msgspec.structs.replace(job, analysis=_of_v2(envelope.get("result")))
     if job.status is JobStatus.FAILED:
@@ -212,14 +209,6 @@ def _seconds(value: object) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= SECONDS_MAX:
         return None
     return float(value)
-
-
-def _instant(value: object) -> datetime | None:
-    try:
-        when = msgspec.convert(value, datetime)
-    except msgspec.ValidationError:
-        return None
-    return when if when.tzinfo is not None else None
 
 
 def _failure(error: object) -> Outage:
