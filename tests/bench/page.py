@@ -1,13 +1,18 @@
-"""What the page of a large fleet costs: 1,000 cameras, 20 events a second, a fortnight of history, a browser on it."""
+"""What the page of a large fleet costs: 1,000 cameras, 20 events a second, a fortnight of history, a browser on it.
+
+Beside it, on the same messages: `watch`, and Node-RED's dashboard where there is npm.
+"""
 
 import json
 import random
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import httpx  # noqa: ASYNC127 - the SDK of the vendor brings it
 import trio
@@ -15,9 +20,10 @@ from playwright.sync_api import Page
 
 from bench.figures import Figure, percentile
 from bench.kernel import cpu_seconds, family, pss_bytes
+from bench.nodered import NodeRed, node_red
 from interhuman2mqtt.web.history import History
 from interhuman2mqtt.web.rows import CameraKey, EngagementRow, GapRow, QualityRow, ReceivedRow, Row, SignalRow
-from support.processes import running
+from support.processes import ChildProcess, running
 from web.chromium import chromium, tab_of
 from web.helpers import Site, ago, site
 
@@ -26,6 +32,7 @@ RATE = 20
 DAYS = 14
 ROWS_A_DAY = 150
 """Of a camera; 2.1 million in all."""
+PAGE, WATCH, DASHBOARD = "page", "`watch`", "Node-RED's dashboard"
 LEVELS = ("engaged", "neutral", "disengaged")
 
 
@@ -38,34 +45,60 @@ async def page_of_a_fleet(folder: Path, seconds: float) -> list[Figure]:
         for box in {camera.box for camera in CAMERAS}:
             await page.say(f"{box}/bridge/state", {"state": "online", "boot_id": "1", "since": ago(900)}, retain=True)
         await page.fleet(lambda fleet: len(fleet["cameras"]) == len(CAMERAS))
-        url = page.broker.url
-        watch = [sys.executable, "-m", "interhuman2mqtt", "watch", "--broker", url]
-        async with running(watch) as other:
-            groups = {"page": family(page.process.process.pid), "watch": family(other.process.pid)}
+        async with peers(folder, page) as others:
+            groups = {PAGE: page.process, **others.processes}
+            pids = {name: family(process.process.pid) for name, process in groups.items()}
             await trio.sleep(5)
-            before = {name: cpu_seconds(pids) for name, pids in groups.items()}
+            before = {name: cpu_seconds(those) for name, those in pids.items()}
             began = trio.current_time()
-            late = await follow_events(page, seconds)
+            late = await follow_events(page, others.dashboard, seconds)
             took = trio.current_time() - began
-            cpu = {name: 100 * (cpu_seconds(pids) - before[name]) / took for name, pids in groups.items()}
-            memory = {name: pss_bytes(pids) / 1e6 for name, pids in groups.items()}
+            cpu = {name: 100 * (cpu_seconds(those) - before[name]) / took for name, those in pids.items()}
+            memory = {name: pss_bytes(those) / 1e6 for name, those in pids.items()}
         views = [await timed(page, path) for path in paths()]
         seen = await trio.to_thread.run_sync(look, page)
     what = f"{len(CAMERAS):,} cameras, {RATE} events a second"
+    beside = [peer for peer in cpu if peer != PAGE]
     return [
-        Figure(f"CPU of the page, {what}", "% of a core", (cpu["page"],), "`watch`", (cpu["watch"],), 5),
-        Figure("its memory", "MB", (memory["page"],), "`watch`", (memory["watch"],), 5),
-        Figure("from MQTT to a browser, median", "ms", (percentile(late, 0.5),), "", (), 500),
-        Figure("the same, 99th percentile", "ms", (percentile(late, 0.99),), "", (), 1000),
+        *(Figure(f"CPU of the page, {what}", "% of a core", (cpu[PAGE],), peer, (cpu[peer],), 5) for peer in beside),
+        *(Figure("its memory", "MB", (memory[PAGE],), peer, (memory[peer],), 5) for peer in beside),
+        *(
+            to_a_browser(late, name, share, most)
+            for name, share, most in (("median", 0.5, 500), ("99th percentile", 0.99, 1000))
+        ),
         Figure("answer: the fleet", "ms", (views[0],), "", (), 500),
         Figure("answer: a day of one camera", "ms", (views[1],), "", (), 200),
         Figure("answer: a fortnight of one camera by hour", "ms", (views[2],), "", (), 500),
         Figure("answer: a fortnight of all by hour", "ms", (views[3],), "", (), 15_000),
         Figure("Chromium: from the address to all tiles", "ms", (seen[0],), "", (), 3000),
         Figure("Chromium: a letter of the filter, the slowest of four", "ms", (seen[1],), "", (), 200),
-        Figure("Chromium: from MQTT to a tile, the slowest of twenty", "ms", (seen[3],), "", (), 1000),
+        Figure("Chromium: from MQTT to a tile, twenty times", "ms", seen[3], "", (), 1000),
         Figure("Chromium: scrolling, the 95th percentile of the frames", "ms", (seen[2],), "", (), 50),
     ]
+
+
+class Peers(NamedTuple):
+    """What gets the same messages."""
+
+    processes: dict[str, ChildProcess]
+    dashboard: NodeRed | None
+
+
+@asynccontextmanager
+async def peers(folder: Path, page: Site) -> AsyncIterator[Peers]:
+    """Yield them, running."""
+    watch = [sys.executable, "-m", "interhuman2mqtt", "watch", "--broker", page.broker.url]
+    async with running(watch) as other, node_red(folder, page.broker) as dashboard:
+        processes = {WATCH: other} | ({DASHBOARD: dashboard.process} if dashboard is not None else {})
+        yield Peers(processes, dashboard)
+
+
+def to_a_browser(late: dict[str, list[float]], name: str, share: float, most: float) -> Figure:
+    """Return how late events are, beside the dashboard: the page gathers them for a quarter of a second."""
+    what, ours = f"from MQTT to a browser, {name}", (percentile(late[PAGE], share),)
+    if DASHBOARD not in late:
+        return Figure(what, "ms", ours, "", (), most)
+    return Figure(what, "ms", ours, DASHBOARD, (percentile(late[DASHBOARD], share),), most, by_difference=True)
 
 
 def fill(file: Path) -> None:
@@ -98,13 +131,17 @@ async def say(page: Site, camera: CameraKey, topic: str, payload: dict[str, obje
     await page.say(f"{camera.box}/{camera.name}/{topic}", payload, retain=retain)
 
 
-async def follow_events(page: Site, seconds: float) -> list[float]:
-    """Publish events, and return how many milliseconds later each was sent to a browser."""
+async def follow_events(page: Site, dashboard: NodeRed | None, seconds: float) -> dict[str, list[float]]:
+    """Publish events, and return how many milliseconds later each came to a browser of each."""
     sent: dict[str, float] = {}
-    late: list[float] = []
     number = (await page.client.get("/api/fleet")).json()["number"]
+    sources: dict[str, Callable[[Callable[[list[str]], None]], Awaitable[None]]] = {PAGE: partial(follow, page, number)}
+    if dashboard is not None:
+        sources[DASHBOARD] = dashboard.follow
+    late: dict[str, list[float]] = {name: [] for name in sources}
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(partial(receive, page, number, sent, late))
+        for name, source in sources.items():
+            nursery.start_soon(source, partial(receive, sent, set(), late[name]))
         began = trio.current_time()
         for count in range(int(seconds * RATE)):
             await trio.sleep_until(began + count / RATE)
@@ -114,7 +151,8 @@ async def follow_events(page: Site, seconds: float) -> list[float]:
             nursery.start_soon(publish, page, camera, kind)
         await trio.sleep(3)
         nursery.cancel_scope.cancel()
-    assert len(late) > 0.9 * len(sent), f"{len(late)} of {len(sent)} came"
+    for name, values in late.items():
+        assert len(values) > 0.9 * len(sent), f"{len(values)} of {len(sent)} came to {name}"
     return late
 
 
@@ -132,16 +170,22 @@ async def publish(page: Site, camera: CameraKey, kind: str) -> None:
     await say(page, camera, "state/signals", {"at": at, "signals": {kind: {}}}, retain=True)
 
 
-async def receive(page: Site, number: int, sent: dict[str, float], late: list[float]) -> None:
-    """Note when each change comes, as a browser would have it."""
+def receive(sent: dict[str, float], seen: set[str], late: list[float], kinds: list[str]) -> None:
+    """Note when each signal comes first."""
+    new = [kind for kind in kinds if kind in sent and kind not in seen]
+    seen.update(new)
+    late += [1000 * (trio.current_time() - sent[kind]) for kind in new]
+
+
+async def follow(page: Site, number: int, receive: Callable[[list[str]], None]) -> None:
+    """Hand on the signals of each change of a camera after the one of a number, as the page's own script gets it."""
     async with (
         httpx.AsyncClient(base_url=page.client.base_url, timeout=None) as client,
         client.stream("GET", f"/api/events?after={number}") as stream,
     ):
         async for line in stream.aiter_lines():
-            kinds = json.loads(line[6:])["signals"] if line.startswith("data: {") and '"signals":[' in line else []
-            came = [sent.pop(kind) for kind in kinds if kind in sent]
-            late += [1000 * (trio.current_time() - began) for began in came]
+            if line.startswith("data: {") and '"signals":[' in line:
+                receive(json.loads(line[6:])["signals"])
 
 
 def paths() -> Iterator[str]:
@@ -182,12 +226,12 @@ async def show(page: Site, kind: str) -> None:
     await say(page, CAMERAS[0], "state/signals", {"at": ago(0), "signals": {kind: {}}}, retain=True)
 
 
-def look(page: Site) -> tuple[float, float, float, float]:
+def look(page: Site) -> tuple[float, float, float, tuple[float, ...]]:
     """Look at the fleet in Chromium. Blocks, in a thread.
 
     Returns:
-        Milliseconds to all tiles, of the slowest letter of a filter, of the frames while it scrolls (95 %), and from
-        the publisher to the tile, the slowest of twenty.
+        Milliseconds to all tiles, of the slowest letter of a filter, of the frames while it scrolls (95 %), and of
+        twenty signals from the publisher to the tile.
     """
     with chromium() as browser, tab_of(browser, "about:blank", viewport={"width": 1280, "height": 900}) as (tab, _):
         began = time.monotonic()
@@ -198,7 +242,7 @@ def look(page: Site) -> tuple[float, float, float, float]:
         letters = [number(tab, FILTER, text) for text in ("b", "bo", "box-4", "")]
         frames = [float(one) for one in tab.evaluate(FRAMES)]
         changes = [changed(tab, page, f"signal-{count}") for count in range(20)]
-    return shown, max(letters), percentile(frames, 0.95), max(changes)
+    return shown, max(letters), percentile(frames, 0.95), tuple(changes)
 
 
 def changed(tab: Page, page: Site, kind: str) -> float:

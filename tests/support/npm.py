@@ -11,6 +11,7 @@ IS_THERE = shutil.which("npm") is not None and shutil.which("node") is not None
 CACHE = Path(__file__).parents[2] / ".cache" / "node"
 PINNED = {
     "@asyncapi/parser": "3.6.6",
+    "@flowfuse/node-red-dashboard": "1.31.0",
     "@taplo/cli": "0.7.0",
     "mqtt": "5.16.0",
     "node-red": "4.1.8",
