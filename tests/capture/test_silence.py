@@ -1,6 +1,5 @@
 """Audio that comes and goes costs no video: silence stands in, and the audio is back when it is."""
 
-import time
 from collections.abc import Callable
 from fractions import Fraction
 from functools import partial
@@ -39,8 +38,6 @@ class Seen(NamedTuple):
     """What was recorded of a camera."""
 
     film: bytes
-    late: list[float]
-    """seconds from each chunk's last picture to the chunk"""
     repairs: dict[str, int]
     opened: int
     """how often the camera was asked for its stream"""
@@ -51,14 +48,12 @@ async def seen(seconds: float, *tracks: Track, rule: str | None = None, **change
     async with scripted_camera(*tracks) as camera, working(a_command(camera.url(), **changes)) as worker:
         recording = worker.record("continuous", 1.0, 0.0)
         chunks: list[MediaChunk] = []
-        late: list[float] = []
         while not chunks or chunks[-1].media_end < seconds:
             chunks.append(await recording.next_chunk())
-            late.append(time.monotonic() - chunks[-1].captured_at)
             if rule is not None and not (worker.stalls.heartbeat and rule in worker.stalls.heartbeat.repairs):
                 seconds = max(seconds, chunks[-1].media_end + 2.5)
         pulse = worker.stalls.heartbeat
-        return Seen(film(chunks), late, dict(pulse.repairs) if pulse else {}, camera.methods().count("DESCRIBE"))
+        return Seen(film(chunks), dict(pulse.repairs) if pulse else {}, camera.methods().count("DESCRIBE"))
 
 
 def loud(media: bytes) -> set[int]:

@@ -5,7 +5,7 @@ import shutil
 import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
@@ -50,12 +50,11 @@ class Broken(NamedTuple):
 
 
 def open_files(pid: int) -> Iterator[Path]:
-    """What a process has open."""
-    for link in Path(f"/proc/{pid}/fd").iterdir():
-        try:
-            yield link.readlink()
-        except OSError:  # it has just been closed
-            continue
+    """What a process has open; nothing of one that has ended meanwhile."""
+    with suppress(OSError):
+        for link in list(Path(f"/proc/{pid}/fd").iterdir()):
+            with suppress(OSError):  # it has just been closed
+                yield link.readlink()
 
 
 Act = Callable[[Broken], Awaitable[None] | None]

@@ -45,7 +45,11 @@ def file(folder: Path, name: str, secret: str) -> dict[str, str]:
 
 
 def in_proc(pid: int, name: str) -> str:
-    return Path(f"/proc/{pid}/{name}").read_bytes().decode(errors="replace")
+    """What the kernel shows of a process; nothing of one that has ended meanwhile, as a refused camera's does."""
+    try:
+        return Path(f"/proc/{pid}/{name}").read_bytes().decode(errors="replace")
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
 
 
 def assert_processes_tell_nothing(daemon: Box) -> None:

@@ -11,12 +11,14 @@ import trio
 
 from integration.helpers import BOX, Json
 from integration.requester import RequestClient, running
+from interhuman2mqtt.config.schedule import DAYS
 from support.clips import Clip, frame_numbers
 from support.mosquitto import Received
 
 FRONT = {"source": f"file:{Clip().path()}"}
 AWAY = {"source": "file:/nowhere/clip.mp4"}
-NIGHT = {"source": f"file:{Clip().path()}", "schedule": ["Mon 03:00-03:01"]}
+OTHER_DAY = DAYS[(datetime.now(UTC).weekday() + 3) % 7]
+NIGHT = {"source": f"file:{Clip().path()}", "schedule": [f"{OTHER_DAY} 03:00-03:01"]}
 TOPIC = f"interhuman/{BOX}/front/snapshot"
 
 

@@ -245,7 +245,13 @@ async def test_an_answer_that_is_refused_is_not_parked() -> None:
 
 async def test_a_broker_that_never_acknowledges(mock_clock: MockClock) -> None:
     """A broker that takes messages and answers none of them is given up after a stated time."""
-    async with peer(answer(WELCOME_311, then=listen)) as url, trio.open_nursery() as nursery:
+    came = trio.Event()
+
+    async def take(stream: trio.SocketStream) -> None:
+        async for _ in stream:
+            came.set()
+
+    async with peer(answer(WELCOME_311, then=take)) as url, trio.open_nursery() as nursery:
         bench = Bench(url, mqtt={"protocol": "3.1.1"})
         caught: list[Outage] = []
 
@@ -255,6 +261,7 @@ async def test_a_broker_that_never_acknowledges(mock_clock: MockClock) -> None:
                 await bench.publisher.run_connection()
             caught.append(failure.value)
 
+        await came.wait()  # a connection that comes about takes real time, and has a limit of its own
         for _ in range(40):
             await trio.testing.wait_all_tasks_blocked(0.01)
             mock_clock.jump(ACK_TIMEOUT_S / 20)
