@@ -2,7 +2,7 @@
 
 import pytest
 import trio
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from trio.testing import MockClock
 
@@ -28,6 +28,8 @@ def test_never_faster_in_all(chunks: list[tuple[float, float]]) -> None:
             assert media <= SPEED * (sent[last][0] - began + (most if first else 0.0)) + 1e-6
 
 
+@example(2.0, [1.0, 0.0], 0.0)
+@example(2.5, [1.0, 0.0], 0.0)
 @given(st.floats(0.5, 30.0), st.lists(st.floats(0.0, 1.0), min_size=2, max_size=40), st.floats(0.0, 1.0))
 def test_live_media_is_never_delayed(length: float, lateness: list[float], part: float) -> None:
     """A chunk that goes out when it is whole waits for nothing, though each is late by up to a second; nor the last."""

@@ -9,8 +9,10 @@ from interhuman2mqtt.events import MediaChunk
 
 SPEED = 1.25
 """Times real time, in all: what is new while a backlog goes out is part of it."""
-CREDIT_S = 2.0
+CREDIT_S = 2.5
 """Seconds that live media, which comes late now and then, may make up for at once; where a chunk is longer, its own."""
+# After a chunk that was a second late, one in time and the last one, at once, need 1 s and 0.6 of a chunk's length:
+# with 2 s a last chunk of a recording in chunks of 2 s waited for 0.2 s.
 
 
 class Pacer:
