@@ -4,12 +4,12 @@ import logging
 from typing import NamedTuple
 
 import trio
-from hypercorn.config import Config as HypercornConfig
 from hypercorn.trio import serve
 from hypercorn.typing import ASGIFramework
 
 from interhuman2mqtt.config import Web, urls
 from interhuman2mqtt.errors import ConfigError, leaves
+from interhuman2mqtt.web.certificate import TlsConfig, follow_certificate
 
 GRACE_S = 3.0
 """For requests under way when the page ends; event streams never end by themselves."""
@@ -63,7 +63,7 @@ async def run_server(  # noqa: ASYNC114 - flake8-async knows no names of ours
     Raises:
         OSError: The address cannot be listened on, or the certificate cannot be read.
     """
-    config = HypercornConfig()
+    config = TlsConfig()
     config.bind = [f"[{listen.host}]:{listen.port}" if ":" in listen.host else f"{listen.host}:{listen.port}"]
     config.certfile, config.keyfile = web.certificate, web.private_key
     config.graceful_timeout = config.shutdown_timeout = GRACE_S
@@ -74,6 +74,7 @@ async def run_server(  # noqa: ASYNC114 - flake8-async knows no names of ours
     try:
         async with trio.open_nursery() as nursery:
             binds = await nursery.start(serve, app, config)
+            nursery.start_soon(follow_certificate, config)
             task_status.started(binds)
     except BaseExceptionGroup as group:
         errors = list(leaves(group))
