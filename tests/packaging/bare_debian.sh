@@ -16,6 +16,9 @@ inside 'interhuman2mqtt check && systemctl is-enabled interhuman2mqtt && interhu
 inside 'echo "# mine" >>/etc/interhuman2mqtt/interhuman2mqtt.toml; touch /var/lib/interhuman2mqtt/outbox.sqlite'
 inside 'dpkg -i /tmp/package.deb </dev/null; tail -1 /etc/interhuman2mqtt/interhuman2mqtt.toml | grep mine'
 
+# Whoever enables the page finds nothing of it after a purge.
+inside 'systemctl enable interhuman2mqtt-web && systemctl is-enabled interhuman2mqtt-web'
+
 inside 'apt-get -qqy remove interhuman2mqtt; ! test -e /usr/lib/interhuman2mqtt'
 inside 'test -e /etc/interhuman2mqtt/interhuman2mqtt.toml; test -e /var/lib/interhuman2mqtt/outbox.sqlite'
 inside 'apt-get -qqy purge interhuman2mqtt; ! ls -d /etc/interhuman2mqtt /var/lib/interhuman2mqtt'
