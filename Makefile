@@ -57,7 +57,7 @@ lowest: $(LOWEST)/complete packages  ## a sample of the tests with the lowest ve
 test-full: $(STAMP) $(RELEASE) packages  ## the long grids that the default suite samples
 	@$(BIN)/python -m pytest -n $(JOBS) -m full $(ARGS)
 
-box: $(STAMP)  ## a whole Debian as an edge box in QEMU, judged, about ten minutes: REL=12 or 13
+box: $(STAMP)  ## a whole Debian as an edge box in QEMU, judged, about fifteen minutes: REL=12 or 13
 	@scripts/box/box.sh $(REL)
 
 soak: $(STAMP) packages  ## random faults, judged by an oracle: MINUTES=10 SEED=1

@@ -11,7 +11,8 @@
 # Environment: BOX_SOURCE   the repository, whose package is what is installed (default: this one)
 #              BOX_HOME     where images are kept (default: ~/.cache/interhuman2mqtt-box)
 #              BOX_SHORT=1  only install, stream, record, stop: no unplugging, power cut, watchdog, clock
-#              BOX_ONLY=usb only the USB camera; or package: upgrade, downgrade, purge; or container: the Quadlet unit
+#              BOX_ONLY=usb only the USB camera; or microphone: one alone; browser: one as a camera, by the page; package:
+#                           upgrade, downgrade, purge; container: the Quadlet unit; or several of them
 #              BOX_NICE=-5  how nice the machine is to others; what the emulator gets too little of the box fails by
 #              BOX_KEEP=1   leave the machine running, with a line how to enter it
 #
@@ -26,6 +27,8 @@ H=${BOX_HOME:-$HOME/.cache/interhuman2mqtt-box}; SRC=$(realpath "${BOX_SOURCE:-$
 case $REL in 12) SUITE=bookworm;; 13) SUITE=trixie;; *) echo "12 or 13?" >&2; exit 2;; esac
 mkdir -p "$H"; cd "$H" || exit 3
 T0=$(date +%s); FAILS=0; QEMU=0
+ONLY=${BOX_ONLY:-all}; [ -n "${BOX_SHORT:-}" ] && ONLY=short
+wanted() { local story; for story; do case " $ONLY " in *" $story "*) return;; esac; done; return 1; }
 
 took() { echo "$(( $(date +%s) - T0 )) s"; }
 pass() { printf '%6s  PASS  %s\n' "$(took)" "$*"; }
@@ -72,13 +75,14 @@ image() {  # of the container: image.tar, on a Debian that has Python and trusts
   rm -f image.tar; podman save --quiet --output image.tar localhost/interhuman2mqtt || exit 3
   podman rmi --all --force >/dev/null; unset -f podman
 }
+contained() { [ "$REL" = 13 ] && wanted all container; }  # Debian 12's podman knows no Quadlet
 build() {
   local R=$H/root$REL MARK
-  package; MARK=$(cat package.deb "$SRC/systemd/interhuman2mqtt.container" "$SRC/Containerfile" | sha256sum)
+  package; MARK=$(cat package.deb "$SRC/systemd/interhuman2mqtt.container" "$SRC/Containerfile" | sha256sum)$(contained && echo " and the container")
   [ "$(cat "$H/image$REL.of" 2>/dev/null)" = "$MARK" ] && { note "image is there"; return; }
   [ -e "$R/etc/box-built" ] || root "$R"
   rm -rf "$R/usr/src/i2m" "$R/opt/interhuman2mqtt" "$R"/root/*.deb "$R/root/image.tar"; cp package.deb later.deb "$R/root"
-  [ "$REL" = 13 ] && { image; cp image.tar "$SRC/systemd/interhuman2mqtt.container" "$R/root"; }
+  contained && { image; cp image.tar "$SRC/systemd/interhuman2mqtt.container" "$R/root"; }
   cp "$R"/boot/vmlinuz-* "vmlinuz$REL"; cp "$R"/boot/initrd.img-* "initrd$REL"
   rm -f "disk$REL"; truncate -s 8G "disk$REL"; mke2fs -q -F -t ext4 -d "$R" "disk$REL"; echo "$MARK" >"image$REL.of"; note "image"
 }
@@ -105,6 +109,9 @@ status() { box "timeout 5 mosquitto_sub -t interhuman/edge-1/${1:-table}/status 
 streams() {  # seconds, camera
   for _ in $(seq "${1:-45}"); do status "${2:-table}" | grep -q '"state":"streaming"' && return 0; sleep 1; done
   status "${2:-table}"; box 'journalctl -u interhuman2mqtt -n 3 --no-pager -o cat'; return 1
+}
+says() {  # camera, pattern: of its status, within a minute
+  for _ in $(seq 60); do status "$1" | tee /dev/stderr | grep -q "$2" && return 0; sleep 1; done; return 1
 }
 P=interhuman2mqtt
 C=/etc/interhuman2mqtt/interhuman2mqtt.toml
@@ -138,10 +145,10 @@ packaged() {
   LIMIT=300 judge "remove stops it, and keeps configuration and outbox" box "$(apt_get remove interhuman2mqtt) && ! systemctl is-active interhuman2mqtt && test -e $C && test -e /var/lib/interhuman2mqtt/outbox.sqlite && ! test -e /usr/lib/interhuman2mqtt"
   LIMIT=300 judge "installed again it goes on" box "$(apt_get install /root/package.deb) && systemctl is-active interhuman2mqtt"
   judge "... and streams" streams 90
-  LIMIT=300 judge "purge leaves nothing" box "$(apt_get purge interhuman2mqtt) && ! ls -d /etc/interhuman2mqtt /var/lib/interhuman2mqtt /usr/lib/interhuman2mqtt /run/interhuman2mqtt && ! ls /etc/systemd/system/*/interhuman2mqtt.service"
+  LIMIT=300 judge "purge leaves nothing" box "$(apt_get purge interhuman2mqtt) && ! ls -d /etc/interhuman2mqtt /var/lib/interhuman2mqtt /usr/lib/interhuman2mqtt /run/interhuman2mqtt && ! ls /etc/systemd/system/*/interhuman2mqtt*.service"
 }
-container() {  # Debian 12's podman knows no Quadlet
-  [ "$REL" = 13 ] || return
+container() {
+  contained || return
   box 'id interhuman2mqtt >/dev/null && systemctl stop interhuman2mqtt && apt-get -qqy purge interhuman2mqtt' >/dev/null 2>&1
   LIMIT=600 judge "podman takes the image" box 'podman load -q -i /root/image.tar && rm /root/image.tar && printf ih_key | podman secret create interhuman-api-key -'
   LIMIT=400 judge "the Quadlet unit starts: systemd says READY" box 'bash /root/contain.sh && systemctl is-active interhuman2mqtt'
@@ -189,6 +196,7 @@ usb() {  # a USB camera that has raw video at 10 frames a second and MJPEG at 30
   judge "devices lists the USB camera, and what it is opened as" box "$P devices | tee /dev/stderr | grep -q 'opened as mjpeg 1280x720 30 fps'"; sed 's/^/                /' last | head -12
   judge "devices --toml proposes what it has" box "$P devices --toml | tee /root/usb.toml | tee /dev/stderr | grep -q 'fps = 30'"; sed 's/^/                /' last
   judge "it is opened at 1280x720 with 30 frames a second by MJPEG" box '/usr/lib/interhuman2mqtt/bin/python3 /root/rate.py v4l2:CAM0001'; note "$(tail -1 last)"
+  judge "twenty programs have it one after another, though every other one is killed" box 'D=$(grep -ls "HD Webcam" /sys/class/video4linux/*/name | head -1); D=/dev/$(basename $(dirname $D)); for i in $(seq 10); do timeout -s KILL 1.$i v4l2-ctl -d $D --stream-mmap >/dev/null 2>&1; timeout 20 v4l2-ctl -d $D --stream-mmap --stream-count=3 || exit 1; done'
   judge "probe says which" box "$P probe v4l2:CAM0001 --seconds 3 2>&1 | tee /dev/stderr | grep -q 'mjpeg 1280x720 30 fps'"; sed 's/^/                /' last
   box "sed -i '/^\[cameras/,\$d' $C; sed 's/^size.*/size = \"640x360\"/; s/^fps.*/fps = 5/; s/^\[cameras.*/[cameras.usb]/' /root/usb.toml | grep -v '^#' >>$C; cat $C >&2; systemctl start interhuman2mqtt" 2>/dev/null
   judge "it streams" streams 90 usb; note "source: $(status usb | jq -r .source)"
@@ -198,15 +206,54 @@ usb() {  # a USB camera that has raw video at 10 frames a second and MJPEG at 30
   box 'journalctl -u interhuman2mqtt -o short-precise --no-pager | grep -v "session ready" | tail -8' | cut -c1-230 | sed 's/^/                /'
 }
 
+microphone() {  # alone: audio without video
+  local EAR=alsa:hw:CARD=Loopback,DEV=1
+  box "systemctl stop interhuman2mqtt; rm -f /var/tmp/sim/*; systemctl restart sim; sed -i '/^\\[cameras/,\$d' $C; printf '[cameras.ear]\nsource = \"$EAR\"\nmodel = \"inter-2-audio\"\n' >>$C; interhuman2mqtt check >&2; systemd-run -q --unit=tone sh -c 'exec speaker-test -D hw:CARD=Loopback,DEV=0 -r 48000 -c 1 -F S16_LE -t sine -f 440'"
+  judge "devices lists the microphone" box "$P devices | tee /dev/stderr | grep -q $EAR"; sed 's/^/                /' last | head -8
+  LIMIT=300 judge "probe opens it alone, and says what it is" box "$P probe $EAR --seconds 3 2>&1 | tee /dev/stderr | grep -q 48000"; sed 's/^/                /' last
+  box 'systemctl start interhuman2mqtt'; judge "a microphone alone streams" streams 60 ear; note "source: $(status ear | jq -rc .source)"
+  LIMIT=300 judge "devices says that it is in use, and probe by whom" box "$P devices | grep -q 'in use' && $P probe $EAR --seconds 3 2>&1 | tee /dev/stderr | grep -q '^busy.*in use by '"; sed 's/^/                /' last
+  judge "events of it reach a subscriber" box 'timeout 60 mosquitto_sub -t "interhuman/+/ear/event/#" -C 2'
+  box 'echo snd_aloop.0 >/sys/bus/platform/drivers/snd_aloop/unbind'; judge "unplugged: its reason" says ear '"reason":"not_found"'; note "$(tail -1 last | jq -r .detail)"
+  LIMIT=300 judge "probe, doctor and devices say that it is not there" box "$P probe $EAR --seconds 3 2>&1 | tee /dev/stderr | grep -q ^not_found && ! $P devices | grep Loopback && $P doctor | tee /dev/stderr | grep -q 'ear.*not_found'"; sed 's/^/                /' last
+  sleep 20; box 'echo snd_aloop.0 >/sys/bus/platform/drivers/snd_aloop/bind'; T=$(date +%s); judge "plugged in again it streams" streams 60 ear; note "after $(( $(date +%s) - T )) s"
+  judge "it never had another reason" box 'journalctl -u interhuman2mqtt -o cat --no-pager | grep ear | grep "invalid_media\|source_ended\|worker_" && exit 1; true'
+  box 'systemctl stop interhuman2mqtt; cat $(ls -S /var/tmp/sim/* | grep -v jsonl | head -1) >/root/ear.mp4'; judge "what arrived in the cloud is the tone, without video" box '/usr/lib/interhuman2mqtt/bin/python3 /root/heard.py /root/ear.mp4 440'; note "$(tail -1 last)"
+  box "systemd-run -q --unit=other arecord -q -D hw:CARD=Loopback,DEV=1 -f S16_LE -r 48000 -c 2 /dev/null; sleep 1; systemctl start interhuman2mqtt"
+  judge "in use by another program: which, by name" says ear '"reason":"busy".*by arecord'; note "$(tail -1 last | jq -r .detail)"
+  box 'systemctl stop other'; judge "when that has ended it streams" streams 90 ear
+}
+browser() {  # a Chromium on this machine is the box's camera, by the page
+  local WEB; WEB=$(python3 -c 'import socket; s=socket.socket(); s.bind(("127.0.0.1",0)); print(s.getsockname()[1])')
+  box "systemctl stop interhuman2mqtt; sed -i '/^\\[cameras/,\$d' $C; printf '[cameras.lap]\nsource = \"browser:\"\n' >>$C; install -d /etc/interhuman2mqtt-web; printf '[mqtt]\nurl = \"mqtt://localhost:1883\"\n' >/root/web.toml; install -Dm640 -g interhuman2mqtt-web /root/web.toml /etc/interhuman2mqtt-web/web.toml; systemctl start interhuman2mqtt; systemctl -q enable --now interhuman2mqtt-web"
+  judge "the page runs under its unit" box 'for i in $(seq 30); do journalctl -u interhuman2mqtt-web -o cat --no-pager | grep "the page is served" && break; sleep 1; done; systemctl is-active interhuman2mqtt-web'
+  judge "systemd-analyze security says OK of it" box 'systemd-analyze security interhuman2mqtt-web --no-pager | tail -1 | tee /dev/stderr | grep -q OK'
+  $SSH -p "$PORT" -O forward -L "127.0.0.1:$WEB:127.0.0.1:8443" root@127.0.0.1
+  judge "invite makes a link" box "$P invite lap --for 1h --json --url http://localhost:$WEB/"; LINK=$(jq -r .link last)
+  "$SRC/.venv/bin/python" "$HERE/chromium.py" "$LINK" >chromium.log 2>&1 & CHROMIUM=$!
+  judge "a browser is the camera, by the page's user and /run/interhuman2mqtt/browser" streams 90 lap; note "source: $(status lap | jq -rc .source); $(box 'stat -c "%A %U:%G %n" /run/interhuman2mqtt /run/interhuman2mqtt/browser /run/interhuman2mqtt/browser/lap' | tr '\n' ' ')"
+  again() { sleep 3; judge "$1" streams 120 lap; }
+  box 'systemctl daemon-reload'; again "after a daemon-reload it streams on"
+  box 'systemctl restart interhuman2mqtt-web'; again "after a restart of the page it streams again by itself"
+  box 'systemctl restart interhuman2mqtt'; again "after a restart of the service it streams again by itself"
+  box "$P pause lap"; sleep 5; judge "paused, its socket is gone" box '! ls /run/interhuman2mqtt/browser/lap'; judge "... and the browser has turned the camera off" sh -c 'tail -1 chromium.log | tee /dev/stderr | grep "  off:"'
+  box "$P resume lap"; again "resumed it streams again by itself"
+  LIMIT=300 box "$(apt_get install /root/later.deb)"; judge "after an upgrade both units run" box 'systemctl is-active interhuman2mqtt && systemctl is-active interhuman2mqtt-web'
+  again "... and the browser is the camera again"
+  kill $CHROMIUM; sed 's/^/                /' chromium.log | tail -40 | cut -c1-200
+  judge "the page's journal has no error" box 'journalctl -u interhuman2mqtt-web -p warning -o cat --no-pager | grep . && exit 1; true'
+}
+
 build; [ "$WHAT" = build ] && exit
 rm -f run.qcow2; up && pass "Debian $REL boots: $(box 'systemd-analyze | head -1')" || { fail "no boot"; tail -5 serial.log; exit 1; }
 tar -C "$HERE/guest" -c . | timeout 60 $SSH -p "$PORT" root@127.0.0.1 'tar -C /root -x'
-ONLY=${BOX_ONLY:-all}; [ -n "${BOX_SHORT:-}" ] && ONLY=short
 installed
-case $ONLY in all | short) recorded; reloaded;; esac
-case $ONLY in all) unplugged; frozen; power_cut; stepped;; esac
-case $ONLY in all | usb) usb;; esac
-case $ONLY in all | package) packaged;; esac
-case $ONLY in all | container) container;; esac
+wanted all short && { recorded; reloaded; }
+wanted all && { unplugged; frozen; power_cut; stepped; }
+wanted all microphone && microphone
+wanted all browser && browser
+wanted all usb && usb
+wanted all package && packaged
+wanted all container && container
 [ -n "${BOX_KEEP:-}" ] && echo "ssh -i $H/key -p $PORT root@127.0.0.1   (qemu $QEMU)" || down
 echo "$(took), $FAILS failed"; exit $((FAILS > 0))

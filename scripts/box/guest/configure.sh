@@ -17,6 +17,8 @@ T
 [ -e /usr/lib/sim ] || cp -a /usr/lib/interhuman2mqtt /usr/lib/sim
 printf '[Service]\nExecStart=/usr/lib/sim/bin/python3 -m interhuman2mqtt simulate --listen 127.0.0.1:8765 --key ih_key --save /var/tmp/sim\n[Install]\nWantedBy=multi-user.target\n' >/etc/systemd/system/sim.service
 printf 'vivid\nsnd-aloop\n' >/etc/modules-load.d/box.conf
+# A microphone that one program at a time can open, as real ones are.
+echo 'options snd-aloop pcm_substreams=1' >/etc/modprobe.d/box.conf
 modprobe vivid
 modprobe snd-aloop
 systemctl daemon-reload
