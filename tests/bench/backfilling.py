@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import trio
 
-from bench.events import heard, result
+from bench.events import result, subscribing
 from bench.figures import Figure, percentile
 from bench.moments import CHUNK_S, delays, newest_media, pieces_of_chunks
 from bench.scene import Cloud, configuration, daemon, pouring, quiet_broker
@@ -39,7 +39,7 @@ async def beside_backfill(folder: Path, seconds: float, windows: int) -> list[Fi
         rtsp_server(FULL_HD_MOUNT) as camera,
         quiet_broker(folder) as broker,
         pouring(folder, "--save", str(folder), "--events", str(count), "--rate", str(RATE)) as cloud,
-        heard(broker, EVENTS, count - 1) as subscriber,
+        subscribing(broker, EVENTS, count - 1) as subscriber,
     ):
         hall = {"source": camera.url("/full-hd"), "backfill": "2GiB"}
         async with daemon(folder, configuration(folder, cloud, broker, {"hall": hall}), ("bench.spooled",)):

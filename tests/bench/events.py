@@ -11,7 +11,7 @@ import msgspec
 import trio
 
 from bench.figures import Figure, percentile
-from bench.moments import HEARD
+from bench.moments import SUBSCRIBER
 from bench.scene import configuration, daemon, pouring, quiet_broker
 from interhuman2mqtt import config
 from publish.helpers import an_event_message
@@ -31,7 +31,7 @@ AT_ONCE = 20
 RATES = (1, 10, 100, 500, 1000, 2000)
 
 
-class Heard(NamedTuple):
+class Arrivals(NamedTuple):
     """What a subscriber measured."""
 
     seconds: float
@@ -93,11 +93,11 @@ async def backlog(folder: Path, count: int) -> list[Figure]:
     async with quiet_broker(folder) as broker, pouring(folder) as cloud:
         limits = {"path": str(waiting), "max_size": "1GiB"}
         file = configuration(folder, cloud, broker, {"front": {"source": "test:", "enabled": False}}, outbox=limits)
-        async with heard(broker, "interhuman/lobby-1/#", count) as subscriber, daemon(folder, file):
+        async with subscribing(broker, "interhuman/lobby-1/#", count) as subscriber, daemon(folder, file):
             ours = (await result(subscriber, 300)).seconds
         # its stdin stays open: at its end it goes, whether what is on its way has been delivered or not
         command = ["mosquitto_pub", "-p", str(broker.port), "-V", "5", "-q", "1", "-t", TOPIC, "-l"]
-        async with heard(broker, TOPIC, count) as subscriber, running(command) as peer:
+        async with subscribing(broker, TOPIC, count) as subscriber, running(command) as peer:
             await peer.write_line(lines)
             theirs = (await result(subscriber, 300)).seconds
     return [Figure(f"draining {count:,} waiting events", "s", (ours,), "`mosquitto_pub -l`, QoS 1", (theirs,), 1.5)]
@@ -113,47 +113,47 @@ def _wait(folder: Path, payload: bytes, count: int) -> Path:
     return life.crash(folder / "left")
 
 
-async def _pour(folder: Path, broker: Broker, count: int, rate: float) -> Heard:
+async def _pour(folder: Path, broker: Broker, count: int, rate: float) -> Arrivals:
     """Through the daemon."""
     options = ["--events", str(count)] + (["--rate", str(rate)] if rate else [])
     async with (
         pouring(folder, *options) as cloud,
-        heard(broker, EVENTS, count - 1) as ear,
+        subscribing(broker, EVENTS, count - 1) as subscriber,
     ):
         file = configuration(folder, cloud, broker, {"front": {"source": f"file:{SMALL.path()}"}})
         async with daemon(folder, file):
-            return await result(ear, 300)
+            return await result(subscriber, 300)
 
 
-async def _relay(folder: Path, broker: Broker, count: int, rate: float) -> Heard:
+async def _relay(folder: Path, broker: Broker, count: int, rate: float) -> Arrivals:
     """From the same cloud, by a script."""
     options = ["--events", str(count)] + (["--rate", str(rate)] if rate else [])
-    async with pouring(folder, *options) as cloud, heard(broker, RELAYED, count) as ear:
+    async with pouring(folder, *options) as cloud, subscribing(broker, RELAYED, count) as subscriber:
         command = [sys.executable, "-m", "bench.relay", cloud.url, str(broker.port), RELAYED, str(AT_ONCE)]
         async with running(command):
-            return await result(ear, 300)
+            return await result(subscriber, 300)
 
 
-async def _publish(broker: Broker, count: int, rate: float, at_once: int) -> Heard:
+async def _publish(broker: Broker, count: int, rate: float, at_once: int) -> Arrivals:
     """By aiomqtt."""
     command = [sys.executable, "-m", "bench.plain", str(broker.port), TOPIC, str(rate), str(count), str(at_once)]
-    async with heard(broker, TOPIC, count) as ear, running(command) as plain:
+    async with subscribing(broker, TOPIC, count) as subscriber, running(command) as plain:
         await plain.write_line(PAYLOAD)
-        return await result(ear, 300)
+        return await result(subscriber, 300)
 
 
 @asynccontextmanager
-async def heard(broker: Broker, topic: str, count: int) -> AsyncIterator[ChildProcess]:
+async def subscribing(broker: Broker, topic: str, count: int) -> AsyncIterator[ChildProcess]:
     """A subscriber that is in place."""
-    async with running([*HEARD, str(broker.port), topic, str(count)]) as process:
+    async with running([*SUBSCRIBER, str(broker.port), topic, str(count)]) as process:
         await process.wait_line(lambda line: line == "subscribed")
         yield process
 
 
-async def result(subscriber: ChildProcess, within: float) -> Heard:
+async def result(subscriber: ChildProcess, within: float) -> Arrivals:
     """What it measured."""
     line = await subscriber.wait_line(lambda line: line.startswith("["), within)
-    return msgspec.json.decode(line, type=Heard)
+    return msgspec.json.decode(line, type=Arrivals)
 
 
 PAYLOAD = json.dumps(

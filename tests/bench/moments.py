@@ -15,7 +15,7 @@ from support.processes import running
 from support.rtsp import FULL_HD_MOUNT, RtspServer, rtsp_server
 
 CHUNK_S = 2.0
-HEARD = (sys.executable, "-m", "bench.heard")
+SUBSCRIBER = (sys.executable, "-m", "bench.subscriber")
 
 
 class Piece(NamedTuple):
@@ -104,7 +104,7 @@ def delays(camera: RtspServer, pieces: Sequence[Piece], media: int) -> list[floa
 
 async def starting(folder: Path, runs: int) -> list[Figure]:
     """From the start of `run` to the first chunk at the cloud, and to the first event at a subscriber."""
-    sent, opened, heard = [], [], []
+    sent, opened, received = [], [], []
     async with rtsp_server(FULL_HD_MOUNT, log_every=1_000_000) as camera, quiet_broker(folder) as broker:
         source = camera.url("/full-hd")
         for run in range(runs):
@@ -112,21 +112,21 @@ async def starting(folder: Path, runs: int) -> list[Figure]:
             here.mkdir()
             async with pouring(here, "--events", "1", tls=True) as cloud:
                 config = configuration(here, cloud, broker, {"hall": {"source": source}})
-                listen = [*HEARD, str(broker.port), "interhuman/bench/+/event/signal.detected", "1"]
+                listen = [*SUBSCRIBER, str(broker.port), "interhuman/bench/+/event/signal.detected", "1"]
                 async with running(listen) as subscriber:
                     await subscriber.wait_line(lambda line: line == "subscribed")
                     began = time.time()
                     async with daemon(here, config):
                         chunks = await cloud.wait_chunks(lambda chunks: len(chunks) >= 1)
                         await subscriber.wait_line(lambda line: line == "first")
-                        heard.append(time.time() - began - CHUNK_S)
+                        received.append(time.time() - began - CHUNK_S)
                     sent.append(chunks[0]["at"] - began - CHUNK_S)
             opened.append(await _opening(source))
     what = "start of `run` to the first {}, beyond the chunk's own length"
     peer = "FFmpeg opening the same source"
     return [
         Figure(what.format("chunk sent"), "s", tuple(sent), peer, tuple(opened), 1.0, by_difference=True),
-        Figure(what.format("event"), "s", tuple(heard), peer, tuple(opened), 1.0, by_difference=True),
+        Figure(what.format("event"), "s", tuple(received), peer, tuple(opened), 1.0, by_difference=True),
     ]
 
 

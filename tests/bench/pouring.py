@@ -1,4 +1,4 @@
-"""A cloud that costs next to nothing, as a process: it takes any media, and pours out events as fast as it is told.
+"""A cloud that costs next to nothing, as a process: it takes any media, and pours out events as fast as it is asked to.
 
     python -m bench.pouring [--cert FILE --cert-key FILE] [--save DIR] [--rate N] [--events N] [--after CHUNKS]
 

@@ -80,7 +80,7 @@ class EventMapper:
     """Turns the messages of one session into events, and closes what the session leaves open.
 
     The cloud gives its signals no id: at most one of each type is active, and `signal.ended` is for that one. Only the
-    first `start` of a signal is its onset; whether the one in `signal.updated` repeats it or tells when it changed is
+    first `start` of a signal is its onset; whether the one in `signal.updated` repeats it or says when it changed is
     not documented, so it stays in `data` alone.
 
     Args:

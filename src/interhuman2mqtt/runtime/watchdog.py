@@ -100,7 +100,7 @@ class SystemdNotifier(NamedTuple):
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as channel:
             try:
                 channel.sendto("\n".join(assignments).encode(), path)
-            except OSError:  # systemd is being replaced, or busy: it hears the next one
+            except OSError:  # systemd is being replaced, or busy: it gets the next one
                 return False
         return True
 

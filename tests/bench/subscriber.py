@@ -1,4 +1,4 @@
-"""A subscriber of its own process: `python -m bench.heard PORT TOPIC COUNT`.
+"""A subscriber of its own process: `python -m bench.subscriber PORT TOPIC COUNT`.
 
 It says `subscribed`, then `first` at the first message, and after COUNT of them one line of JSON: the seconds
 from the first to the last, and a list of each message's age in seconds by the `sent_ns` in its payload.
@@ -30,14 +30,14 @@ def main(port: int, topic: str, wanted: int) -> None:
     first = last = 0
     with socket.create_connection(("127.0.0.1", port)) as sock:
         sock.sendall(CONNECT + subscribe(topic.encode()))
-        for heard, (at, body) in enumerate(messages(sock), 1):
+        for count, (at, body) in enumerate(messages(sock), 1):
             last = at
-            if heard == 1:
+            if count == 1:
                 first = at
                 say("first")
             if found := SENT.search(body):
                 ages.append((at - int(found[1])) / 1e9)
-            if heard == wanted:
+            if count == wanted:
                 break
     say(json.dumps([(last - first) / 1e9, ages]))
 
