@@ -29,9 +29,10 @@ BITRATE_MIN = 50_000
 """bits a second: x264 refuses less for some sizes."""
 X264 = {"preset": "ultrafast", "x264-params": "cabac=1:deblock=0,0:8x8dct=1:partitions=i8x8,i4x4"}
 """The preset `ultrafast` with what it lacks to be as good as `superfast`, at three quarters of its CPU. A face that
-talks, 720p30 at 0.9 Mbit/s, one thread (SSIM, CPU of a frame): ultrafast 0.965, 3.0 ms; so 0.983, 4.0 ms; superfast
-0.983, 5.4 ms; veryfast 0.983, 9.7 ms. What makes the difference to `superfast` is its adaptive quantization, which
-takes CPU and SSIM. A look-ahead gains 0.002 for as much again as it takes. `presets` of the bench has more pictures."""
+talks, 720p30 at 0.95 Mbit/s (SSIM, CPU of a frame): so 0.984, 4.7 ms; superfast 0.983, 6.6 ms; veryfast 0.983, 10.9 ms;
+ultrafast as it is 0.965. So it is for a room, a street and noise in the dark, and at twice the bitrate. `superfast` has
+beyond this adaptive quantization, which takes CPU and SSIM; a look-ahead gains 0.002 for as much again as it takes.
+`presets` of the bench has more pictures."""
 ONE_THREAD_MAX = 1280 * 720 * 30
 """Pixels a second that one thread encodes, also on a slow core; threads share a frame, which takes 4 to 8 % more."""
 LOWRES_MAX = 3
