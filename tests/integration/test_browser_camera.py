@@ -303,7 +303,7 @@ async def test_a_tab_that_is_closed_says_so(tmp_path: Path, close: Callable[[Any
 
 @in_firefox
 async def test_firefox(tmp_path: Path) -> None:
-    """Its VP8 is encoded by the box, its Opus copied; a pause puts the lamp out, and it begins again by itself."""
+    """VP8 is encoded by the box, Opus copied; after a pause it begins by itself; a tab that is closed says so."""
     async with scene(tmp_path) as at, firefox(tmp_path) as tab:
         await tab.goto(at.link)
         await tab.click("#start:not([hidden])")
@@ -320,6 +320,7 @@ async def test_firefox(tmp_path: Path) -> None:
         await trio.to_thread.run_sync(said, at.daemon.environment, "resume", "table")
         await tab.wait(ON)
         await at.peers.wait_latest("table", lambda status: status["state"] == "streaming")
-        await tab.click("#stop")
-        await at.peers.wait_status("table", "waiting", "source_ended")
         assert tab.errors == []
+        await tab.close()
+        await at.page.wait_line(lambda line: "it was stopped" in line)
+        await at.peers.wait_status("table", "waiting", "source_ended")

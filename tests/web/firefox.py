@@ -94,6 +94,11 @@ class Tab:
         await self.wait(selector)
         await self.evaluate(f"document.querySelector({json.dumps(selector)}).click()")
 
+    async def close(self) -> None:
+        """Close the tab, as somebody who clicks on its cross; another one keeps the browser."""
+        await self.do("browsingContext.create", type="tab")
+        await self.do("browsingContext.close", context=self._context)
+
 
 @asynccontextmanager
 async def firefox(folder: Path) -> AsyncIterator[Tab]:

@@ -60,7 +60,7 @@ class Phone:
     async def end(self) -> int:
         """Say that it is over."""
         query = {"browser": self.name}
-        return (await self.client.post("/api/browser/end", params=query, headers={HEADER: self.token})).status_code
+        return (await self.client.post("/api/browser/end", params=query, content=self.token)).status_code
 
     async def may_begin(self) -> bool:
         """Whether it is let in."""
@@ -208,7 +208,9 @@ async def test_only_a_link_to_be_the_camera_lets_in(tmp_path: Path) -> None:
     """No link, another's kind of link: 404, and nothing is connected. Only this page may use the browser's camera."""
     async with scene(tmp_path) as at:
         room = at.invites.add(Invite(kind=Kind.ROOM, box="b", camera="table", created_at=1.0, expires_at=None))
-        assert [(await Phone(at.one.client, token).send(0)).status_code for token in ("", room)] == [404, 404]
+        phones = [Phone(at.one.client, token) for token in ("", room)]
+        assert [(await phone.send(0)).status_code for phone in phones] == [404, 404]
+        assert [await phone.end() for phone in phones] == [404, 404]
         assert not at.capture.streams
         page = await at.one.client.get("/browser")
         assert SHOWN.items() <= dict(page.headers).items()

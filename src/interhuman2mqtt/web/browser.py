@@ -4,7 +4,7 @@
 
     GET  /api/browser?browser=B                         whether it may begin now
     POST /api/browser/chunk?browser=B&recorder=R&chunk=N    the N-th chunk of its R-th recorder
-    POST /api/browser/end?browser=B                     it is over
+    POST /api/browser/end?browser=B                     it is over; the link's token is the body
 
 Plain requests rather than a WebSocket: each is small, is checked as every other one is (Host, Origin, link), passes any
 proxy, and may be sent again when its answer was lost, since its number says whether it was taken before.
@@ -33,7 +33,11 @@ BODY_S = 30.0
 CHUNKS_MAX = 4
 """Chunks of a camera that are under way at once: a broken line leaves one behind, and the same is sent again."""
 BROWSER = re.compile(r"[0-9a-zA-Z-]{8,64}")
-ALLOWED = {"permissions-policy": "camera=(self), microphone=(self), screen-wake-lock=(self), geolocation=()"}
+TOKEN_MAX = 256
+HEADERS = {
+    "permissions-policy": "camera=(self), microphone=(self), screen-wake-lock=(self), geolocation=()",
+    "referrer-policy": "same-origin",  # with no-referrer the Origin of a beacon is null
+}
 
 
 class BrowserCamera:
@@ -54,7 +58,7 @@ class BrowserCamera:
     def routes(self) -> Sequence[Route]:
         """Return them."""
         return [
-            Route("/browser", file_handler("browser.html", ALLOWED)),
+            Route("/browser", file_handler("browser.html", HEADERS)),
             Route("/api/browser", self._show),
             Route("/api/browser/chunk", self._chunk, methods=["POST"]),
             Route("/api/browser/end", self._end, methods=["POST"]),
@@ -96,7 +100,9 @@ class BrowserCamera:
         return JSONResponse({"next": taken.next, "buffer": taken.buffer_s})
 
     async def _end(self, request: Request) -> Response:
-        invite = (await self._links.invitation(request, Kind.BROWSER)).invite
+        # A tab that is closed can send a beacon and nothing else, and that has no header of ours.
+        token = (await read_body(request, TOKEN_MAX, BODY_S)).decode("latin-1")
+        invite = (await self._links.find(token, Kind.BROWSER)).invite
         self._browsers.end(invite.camera, _browser(request))
         return Response(status_code=204)
 

@@ -42,7 +42,10 @@ class Links:
 
     async def invitation(self, request: Request, kind: Kind) -> Named:
         """Return the invitation that a request has; raises RequestError where it has none of that kind."""
-        token = request.headers.get(HEADER, "")
+        return await self.find(request.headers.get(HEADER, ""), kind)
+
+    async def find(self, token: str, kind: Kind) -> Named:
+        """Return the invitation of a token; raises RequestError where it has none of that kind."""
         seen = sha256(token.encode()).digest()
         try:
             if seen not in self._held:

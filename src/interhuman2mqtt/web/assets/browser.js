@@ -1,6 +1,6 @@
 // A browser as a camera. What it may do is asked of the box all the time: where it is not known, the camera is off.
 import { announce } from "./dom.js";
-import { ask } from "./invited.js";
+import { ask, token } from "./invited.js";
 import { clock, day, load, say } from "./text.js";
 import { Uplink } from "./uplink.js";
 
@@ -119,11 +119,11 @@ async function again() {
 }
 
 function leave(why = "") {
+  navigator.sendBeacon(`/api/browser/end?browser=${browser}`, token); // first: a tab that is closed may not come to anything else
   note = why;
   wanted = false;
   off();
   show("idle", note);
-  ask(`/api/browser/end?browser=${browser}`, { method: "POST", body: "{}", keepalive: true }).catch(() => {});
 }
 
 /** Look whether it may begin; while it records, each chunk's answer says so. */
