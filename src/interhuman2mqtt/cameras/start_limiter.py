@@ -26,7 +26,8 @@ AT_ONCE = max(2, os.cpu_count() or 1)
 """Processes that begin, each of which has to import all that it needs."""
 FORKED_AT_ONCE = 16 * (os.cpu_count() or 1)
 """The same of processes that are forked, which takes a fiftieth of a second. With two at once 16 cameras on two cores
-took 10.7 s until all streamed, with 16 at once 4.6 s, with 64 at once 3.5 s, where `ffmpeg -c copy` took 3.6 s."""
+took 10.7 s until all streamed, with 16 at once 4.6 s, with 64 at once 3.5 s, where `ffmpeg -c copy` took 3.6 s; on a
+quarter of a core 12 begin at once in 15 s."""
 HOLD_S = 2.0
 """After which a process that has not opened its source counts as one that waits, and not as one that begins."""
 ANSWER_S = 10.0
