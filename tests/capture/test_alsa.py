@@ -229,7 +229,7 @@ def test_a_subdevice_that_is_taken(card: Roots) -> None:
     (card.proc / "asound/card1/pcm0c/sub0/status").write_text("state: RUNNING\nowner_pid   : 77\n")
     found = find_fault("hw:1,0,0", card)
     assert found
-    assert (found.reason, found.detail) == (Reason.BUSY, "microphone alsa:hw:1,0,0 is in use by a process (process 77)")
+    assert (found.reason, found.detail) == (Reason.BUSY, "microphone alsa:hw:1,0,0 is in use by process 77")
 
 
 @pytest.mark.parametrize(

@@ -194,5 +194,6 @@ def _holder(info: Path, subdevice: int, proc: Path) -> str:
     """Return who has a device open, as half a sentence; empty where nobody has, or it is not known."""
     for status in sorted(info.glob(f"sub{subdevice if subdevice >= 0 else '*'}/status")):
         if found := re.search(r"^owner_pid\s*: (\d+)", read_line(status), re.MULTILINE):
-            return f" by {read_line(proc / found[1] / 'comm') or 'a process'} (process {found[1]})"
+            name = read_line(proc / found[1] / "comm")  # empty under ProtectProc=, where it is another user's
+            return f" by {name} (process {found[1]})" if name else f" by process {found[1]}"
     return ""
