@@ -8,8 +8,8 @@ side is `cameras.fork_server`. It ends with the socket.
 # Forked, a camera shares what a process that is started by itself has alone: Python's objects, and the pages of PyAV's
 # libraries that the loader writes to. Of eight cameras at 1080p30, each of these processes has 13.2 MB alone instead of
 # 24.9, its ring of 4 MB included; a box with one camera pays 7 MB for that. Two megabytes are written to by the fork
-# itself and the first lines (reference counts), five as a source is opened. Forty cameras take 5 to 8 s of CPU to start
-# instead of 19, and stream as soon as forty FFmpegs, or 1.4 times as late, where it was 2.5 times (`start_limiter`).
+# itself and the first lines (reference counts), five as a source is opened. Forty cameras take 5 s of CPU to start, and
+# not 20, and all stream after 5.3 s instead of 28, about as soon as forty FFmpegs (`start_limiter`).
 #
 # A fork is safe because nothing runs here but this loop: no thread (a test looks), no device, no stream of libav, no
 # log, no secret. All of that begins in the new process, with its first command.
