@@ -40,7 +40,7 @@ ARG_START, ARG_END = 48 - 3, 49 - 3
 """Of `stat` in proc(5), behind the name: where this process's command line is."""
 
 
-class Request(NamedTuple):
+class ForkRequest(NamedTuple):
     """What a new process shall have open."""
 
     received: tuple[int, ...]
@@ -65,13 +65,13 @@ def main() -> None:
     return None
 
 
-def receive(server: socket.socket) -> Request | None:
+def receive(server: socket.socket) -> ForkRequest | None:
     """Return the next request; None: the daemon is gone."""
     data, received, _flags, _address = socket.recv_fds(server, DESCRIPTORS_MAX * NUMBER.size, DESCRIPTORS_MAX)
-    return Request(tuple(received), tuple(number for (number,) in NUMBER.iter_unpack(data))) if data else None
+    return ForkRequest(tuple(received), tuple(number for (number,) in NUMBER.iter_unpack(data))) if data else None
 
 
-def is_new_process(server: socket.socket, request: Request) -> bool:
+def is_new_process(server: socket.socket, request: ForkRequest) -> bool:
     """Fork a process, which returns True; here it is False."""
     try:
         between = os.fork()
@@ -89,7 +89,7 @@ def is_new_process(server: socket.socket, request: Request) -> bool:
     return False
 
 
-def begin(server: socket.socket, request: Request) -> None:
+def begin(server: socket.socket, request: ForkRequest) -> None:
     """Return in a new process that is the daemon's child; the one that forks it ends here."""
     between = os.getpid()
     try:
@@ -110,7 +110,7 @@ def answer(server: socket.socket, number: int) -> None:
     server.send(NUMBER.pack(number))
 
 
-def place(request: Request) -> None:
+def place(request: ForkRequest) -> None:
     """Give the descriptors the numbers that they are to have; this process keeps no other of them."""
     above = max(request.numbers) + 1
     moved = [fcntl.fcntl(received, fcntl.F_DUPFD, max(above, 3)) for received in request.received]

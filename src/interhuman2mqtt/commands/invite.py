@@ -1,6 +1,7 @@
 """The command `invite`: links to a camera for who has no login, with their QR codes."""
 
 import json
+import os
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -104,6 +105,8 @@ def _invite(invites: Invites, options: Options, out: TextIO) -> int:
         raise NotInvited("name a camera: interhuman2mqtt invite CAMERA, or with --room")
     if options.qr is not None and options.qr.suffix not in DRAWN:
         raise NotInvited(f"--qr {options.qr}: its name has to end in one of {', '.join(DRAWN)}")
+    if options.qr is not None and not os.access(options.qr.parent, os.W_OK):  # before there is a link
+        raise NotInvited(f"--qr {options.qr}: {options.qr.parent} is no folder that can be written to")
     kind = Kind.ROOM if options.room else Kind.BROWSER
     page, here = _configs(options.config)
     place = _place(options.camera, here or page)

@@ -1,4 +1,4 @@
-"""The slow-down after wrong attempts."""
+"""The slow-down after wrong passwords."""
 
 from collections.abc import Callable
 
@@ -9,32 +9,25 @@ FORGET_S = 3600.0
 
 
 class TooManyAttemptsError(Exception):
-    """The next attempt has to wait.
+    """The next attempt has to wait for so many seconds."""
 
-    Args:
-        what: Was wrong too often.
-        seconds: How long.
-    """
-
-    def __init__(self, what: str, seconds: float) -> None:
-        super().__init__(f"too many wrong {what}: try again in {seconds:.0f} s")
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"too many wrong passwords: try again in {seconds:.0f} s")
         self.seconds = seconds
 
 
 class Attempts:
-    """Wrong attempts of everybody together.
+    """Wrong passwords of everybody together.
 
     They are not counted by address: behind a proxy or NAT all have the same, and who guesses has many. So somebody who
-    guesses makes others wait, five minutes at most, and learns nothing faster.
+    guesses makes others wait for as long as the guessing goes on, and learns nothing faster; who is logged in goes on.
 
     Args:
-        what: Is attempted, in the plural: `passwords`.
         free: Wrong ones before each further one has to wait.
         clock: CLOCK_MONOTONIC, in seconds.
     """
 
-    def __init__(self, what: str, free: int, clock: Callable[[], float]) -> None:
-        self._what = what
+    def __init__(self, free: int, clock: Callable[[], float]) -> None:
         self._free = free
         self._clock = clock
         self._wrong = 0
@@ -44,7 +37,7 @@ class Attempts:
         """Raise TooManyAttemptsError where the next one has to wait."""
         now = self._clock()
         if now < self._next_at:
-            raise TooManyAttemptsError(self._what, self._next_at - now)
+            raise TooManyAttemptsError(self._next_at - now)
 
     def failed(self) -> None:
         """Count a wrong one."""

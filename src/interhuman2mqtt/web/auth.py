@@ -39,7 +39,7 @@ class Logins:
         self._digest = None if password is None else sha256(password.encode()).digest()
         self._clock = clock
         self._sessions: dict[str, Session] = {}
-        self._attempts = Attempts("passwords", FREE_ATTEMPTS, clock)
+        self._attempts = Attempts(FREE_ATTEMPTS, clock)
 
     @property
     def needs_password(self) -> bool:
