@@ -68,7 +68,7 @@ class Judge:
         """Judge what the daemon published beside its sessions."""
         for name, scope in self._testbed.published_log.scopes.items():
             rows = {n: row for n, row in scope.rows.items() if row.ours}
-            self.lost += conservation(Session(f"{scope.camera}/{name}", (), rows, 0.0), self._accidents(0.0))
+            self.lost += conservation(Session(name, (), rows, 0.0), self._accidents(0.0))
 
     def unended(self) -> list[str]:
         """Signals that never ended; to be asked once all is over."""

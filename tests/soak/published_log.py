@@ -127,10 +127,10 @@ class PublishedLog:
         """The broker says that it has no room for it now: it may come again on the same connection, and has to."""
         self.counts["refused"] += 1
         if "/event/" in message.topic and (event := self._event(message)) is not None:
-            scope, _, number = event.id.rpartition("/")
-            known = self.scopes.get(scope.rpartition("/")[2])
-            if known is not None and int(number) in known.rows:
-                known.rows[int(number)].connection = NOWHERE
+            name, number = scope_and_number(event)
+            known = self.scopes.get(name)
+            if known is not None and number in known.rows:
+                known.rows[number].connection = NOWHERE
 
     def _status(self, at: float, message: Publish) -> None:
         """An empty one says that there is no such camera any more."""
@@ -160,8 +160,7 @@ class PublishedLog:
 
     def _published(self, at: float, connection: int, event: Event) -> None:
         self.counts["published"] += 1
-        name, _, number = event.id.rpartition("/")
-        name = name.rpartition("/")[2]
+        name, number = scope_and_number(event)
         if name in self.settled:
             self.violation(f"{event.id} was published again long after its session was over")
             return
@@ -169,10 +168,10 @@ class PublishedLog:
         start = event.data.get("start")
         if scope.zero_at is None and event.start_at and isinstance(start, int | float):
             scope.zero_at = event.start_at.timestamp() - start - self._ahead_of(event)
-        row = scope.rows.get(int(number))
+        row = scope.rows.get(number)
         if row is None:
             self._ranks += 1
-            scope.rows[int(number)] = Row(at, self._ranks, connection, event)
+            scope.rows[number] = Row(at, self._ranks, connection, event)
         else:
             self._repeated(row, connection, event)
 
@@ -187,9 +186,9 @@ class PublishedLog:
 
     def _acknowledged(self, at: float, event: Event) -> None:
         self.counts["acknowledgements"] += 1
-        name, _, number = event.id.rpartition("/")
-        scope = self.scopes.get(name.rpartition("/")[2])
-        row = None if scope is None else scope.rows.get(int(number))
+        name, number = scope_and_number(event)
+        scope = self.scopes.get(name)
+        row = None if scope is None else scope.rows.get(number)
         if row is None or row.acked_at is not None:
             return
         row.acked_at = at
@@ -228,3 +227,9 @@ def digest(value: Any) -> int:
     """A number that stands for a JSON value, whatever the order of its keys."""
     encoded = msgspec.json.encode(value, order="sorted")
     return int.from_bytes(hashlib.blake2b(encoded, digest_size=8).digest(), "big")
+
+
+def scope_and_number(event: Event) -> tuple[str, int]:
+    """What numbers an event, a session or one camera in a life of the daemon, and its number."""
+    _, camera, scope, number = event.id.split("/")
+    return scope if scope == event.session else f"{camera}/{scope}", int(number)

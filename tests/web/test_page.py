@@ -95,6 +95,21 @@ async def test_what_was_missed_is_not_known(tmp_path: Path) -> None:
         await page.fleet(lambda fleet: fleet["broker"]["state"] == "connected")
 
 
+async def test_one_page_for_a_history(tmp_path: Path) -> None:
+    """A second page with the same history says so and ends: two would fight for the session at the broker."""
+    async with site(tmp_path) as page:
+        second = await trio.run_process(
+            page.process.command,
+            env={**os.environ, "STATE_DIRECTORY": str(tmp_path / "state")},
+            capture_stdout=True,
+            capture_stderr=True,
+            check=False,
+        )
+        assert second.returncode == 75
+        assert b"another page keeps its history in" in second.stderr
+        assert (await page.client.get("/api/fleet")).status_code == 200
+
+
 async def test_a_restart_forgets_nothing(tmp_path: Path) -> None:
     """What was seen is in the history of the next process, and the time in between is not known."""
     async with site(tmp_path) as page:

@@ -72,7 +72,7 @@ class Settings(NamedTuple):
 
 
 def main(options: Options) -> int:
-    """Serve until SIGTERM or Ctrl-C; return the exit status. Raises ConfigError."""
+    """Serve until SIGTERM or Ctrl-C; return the exit status. Raises ConfigError and InUse."""
     settings = _settings(options)
     listen = listen_of(settings.web)
     ref = settings.web.password
@@ -80,7 +80,10 @@ def main(options: Options) -> int:
     folder = state_dir.find(system=STATE)
     runtime_log.setup(settings.log.level, settings.log.format)
     try:
-        with closing(open_history(folder / NAME)) as history:
+        with (
+            closing(open_history(folder / NAME)) as history,
+            state_dir.locked(folder / NAME, f"another page keeps its history in {folder}: stop that one first"),
+        ):
             return trio.run(_run, settings, listen, password, folder, history)
     except (HistoryError, OSError) as error:  # a disk that is full, or read-only: it may be another one tomorrow
         log.error("the page cannot keep what it receives", detail=str(error))  # noqa: TRY400 - foreseen

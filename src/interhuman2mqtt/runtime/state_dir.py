@@ -72,31 +72,39 @@ def find_browsers(environ: Mapping[str, str] = os.environ, system: Path = SYSTEM
 
 
 class InUse(Interhuman2MqttError):  # noqa: N818 - it names what happened
-    """Another daemon keeps its state in the folder."""
+    """Another process has what may have one alone."""
 
 
 @contextmanager
 def held(folder: Path) -> Iterator[None]:
-    """Hold the folder of the state against another daemon, as long as the context or the process lasts.
+    """Hold the folder of the state against another daemon, as `locked` does, and make it where it is not there."""
+    with suppress(OSError):
+        folder.mkdir(parents=True, exist_ok=True)
+    sentence = (
+        f"another daemon keeps its state in {folder}: two would fight for the cameras, the sessions and the client id. "
+        "Stop that one first, or give this one a STATE_DIRECTORY of its own"
+    )
+    with locked(folder, sentence):
+        yield
 
-    The lock is flock's on the folder itself, which needs no file to be written and outlives no process. Nothing is held
-    where the folder is not there and cannot be made, or its file system knows no locks: the parts that need the folder
-    say so better.
+
+@contextmanager
+def locked(path: Path, sentence: str) -> Iterator[None]:
+    """Hold a file or folder against other processes that would, as long as the context or the process lasts.
+
+    The lock is flock's, which needs no file of its own to be written and outlives no process. Nothing is held where the
+    path is not there or its file system knows no locks: the parts that need it say so better.
 
     Raises:
-        InUse: Another daemon holds it.
+        InUse: Another process holds it; with this sentence.
     """
     with ExitStack() as stack:
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+            descriptor = os.open(path, os.O_RDONLY)
             stack.callback(os.close, descriptor)
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise InUse(
-                f"another daemon keeps its state in {folder}: two would fight for the cameras, the sessions and the "
-                "client id. Stop that one first, or give this one a STATE_DIRECTORY of its own"
-            ) from None
+            raise InUse(sentence) from None
         except OSError:
             pass
         yield
