@@ -1,5 +1,6 @@
 """What holds for every test."""
 
+import ctypes
 import logging
 import os
 from collections.abc import Callable, Iterator
@@ -11,6 +12,7 @@ import structlog
 from hypothesis import HealthCheck, settings
 
 from interhuman2mqtt.runtime import redaction
+from interhuman2mqtt.runtime.process import PR_SET_CHILD_SUBREAPER
 
 # A machine that is busy with the other tests is slow, and that is no fault of a test.
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -40,6 +42,13 @@ def _nothing_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
     """The secrets that a process has loaded are one list; a test must not see those of another."""
     monkeypatch.setattr(redaction, "_forms", set())
     monkeypatch.setattr(redaction, "_pattern", None)
+
+
+@pytest.fixture(autouse=True)
+def _adopts_nobody() -> Iterator[None]:
+    """A camera in this process makes it the parent of orphans; those of a daemon that a later test kills are init's."""
+    yield
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
 
 
 @pytest.fixture

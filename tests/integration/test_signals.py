@@ -14,16 +14,14 @@ from integration.helpers import QUICK, Json, Peers, box, cloud, configuration, r
 from integration.notify_socket import notify_socket
 from support.clips import Clip
 from support.mosquitto import Broker, subscribed
-from support.processes import processes
+from support.processes import PATIENCE_S, processes
 
 FILE = {"source": f"file:{Clip().path()}"}
-GONE_S = 3.0
-"""Within which no process of a daemon is left."""
 
 
 async def no_process_of(*pids: int) -> bool:
-    """Whether these processes are all gone within `GONE_S`."""
-    with trio.move_on_after(GONE_S):
+    """Whether these processes are all gone, at the latest when a test has waited long enough."""
+    with trio.move_on_after(PATIENCE_S):
         while alive := set(pids) & set(processes()):
             assert alive
             await trio.sleep(0.05)
