@@ -73,20 +73,25 @@ class StallDetector:
         self._began = trio.current_time()
         self._is_open = False
         self._heartbeat_at = self._video_at = self._audio_at = NEVER
+        # A track that is over its time may have ended together with the other, whose last packets were in the next
+        # heartbeat and which is over its time a second later. So the other one counts as going on by a heartbeat more.
+        self._heartbeats = self._video_heartbeat = self._audio_heartbeat = 0
 
     def opened(self) -> None:
         """Note that the source is open, or open again: from now on its tracks are due."""
         self._is_open = True
         self._video_at = self._audio_at = trio.current_time()
+        self._video_heartbeat = self._audio_heartbeat = self._heartbeats
 
     def observe(self, heartbeat: ipc.WorkerHeartbeat) -> None:
         """Note a heartbeat."""
         now = self._heartbeat_at = trio.current_time()
+        self._heartbeats += 1
         before = self.heartbeat or heartbeat
         if heartbeat.video_packets != before.video_packets or not heartbeat.video_expected:
-            self._video_at = now
+            self._video_at, self._video_heartbeat = now, self._heartbeats
         if heartbeat.audio_packets != before.audio_packets or not heartbeat.audio_expected:
-            self._audio_at = now
+            self._audio_at, self._audio_heartbeat = now, self._heartbeats
         self.heartbeat = heartbeat
 
     def audio_missing(self, timeouts: Timeouts) -> AudioStall | None:
@@ -97,7 +102,8 @@ class StallDetector:
             return AudioStall(fault.reason, fault.detail, 0.0)
         seconds = trio.current_time() - self._audio_at
         has_both = self.heartbeat.video_expected and self.heartbeat.audio_expected
-        if not has_both or seconds <= timeouts.stall:
+        video_goes_on = self._video_heartbeat > self._audio_heartbeat + 1
+        if not has_both or seconds <= timeouts.stall or not video_goes_on:
             return None
         return AudioStall(Reason.AUDIO_STALLED, "the source sends video and no audio", seconds)
 
@@ -114,5 +120,5 @@ class StallDetector:
         video_due = self.heartbeat is None or self.heartbeat.video_expected
         if (video or not video_due) and (audio or not audio_due):
             raise Outage(Reason.STALLED, f"the source has sent nothing for {timeouts.stall:g} s")
-        if video:
+        if video and self._audio_heartbeat > self._video_heartbeat + 1:
             raise Outage(Reason.VIDEO_STALLED, f"the source has sent audio and no video for {timeouts.stall:g} s")
