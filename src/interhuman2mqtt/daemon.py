@@ -231,7 +231,7 @@ class Daemon:
         await self._policy.close()
         await self._service.drain()
 
-    async def take_over(self, loaded: Loaded) -> Change:
+    async def apply(self, loaded: Loaded) -> Change:
         """Make a configuration the one in force: see `reload`."""
         config, before = loaded.config, self._running.config
         self._running.note_fixed(config)

@@ -67,9 +67,9 @@ class RunningConfig(Struct):
 
 
 class Reloadable(Protocol):
-    """Takes configurations over: the daemon."""
+    """Applies configurations: the daemon."""
 
-    async def take_over(self, loaded: Loaded) -> Change:
+    async def apply(self, loaded: Loaded) -> Change:
         """Make a good configuration the one in force."""
 
     def reloaded(self, reload: ReloadInfo) -> None:
@@ -114,7 +114,7 @@ class Reloader:
             log.error("configuration rejected, the old one goes on", problems=str(error))  # noqa: TRY400 - no traceback
             self._notify.status(f"configuration rejected: {error}")
             return ReloadInfo(state="rejected", at=utc_now(), problems=_mistakes(error))
-        change = await self._target.take_over(loaded)
+        change = await self._target.apply(loaded)
         return ReloadInfo(
             state="ok", at=utc_now(), stopped=change.stopped, started=change.started, needs_restart=change.needs_restart
         )

@@ -46,7 +46,8 @@ def _judged(name: str, asking: list[str], outage: Outage) -> Check:
     if outage.reason not in ABOUT_KEYS:
         return skipped(name, f"whether the key may is not known ({outage.reason.value}): {outage.detail}")
     if not asking:
-        return skipped(name, f"`analyze` would be refused, and no camera has `backfill`: {outage.detail}")
+        reason = "`analyze` would be refused, and no camera has `backfill`"
+        return skipped(name, f"{reason}: {outage.detail}" if outage.reason is Reason.SCOPE_MISSING else reason)
     if outage.reason is not Reason.SCOPE_MISSING:
         return down(name, outage)
     return failed(name, f"{outage.reason.value}: backfill of {', '.join(asking)}: {outage.detail}", WITH_SCOPE)

@@ -124,13 +124,13 @@ class Continuity:
             if self._away is not None:
                 yield HoleRow(camera, *self._away)
 
-    def look(self, at: float, there: Collection[CameraKey], heard: Mapping[str, float]) -> Iterator[HoleRow]:
+    def look(self, at: float, there: Collection[CameraKey], last_message: Mapping[str, float]) -> Iterator[HoleRow]:
         """Note which cameras there are; of the others nothing is known.
 
         Args:
             at: When.
             there: Those that are retained at the broker, of boxes that are online.
-            heard: When each box published something the last time: its will comes much later than its end.
+            last_message: When each box published something the last time: its will comes much later than its end.
         """
         if self._since is None or self._lost_at is not None or at < self._subscribed_at + RETAINED_S:
             return
@@ -138,13 +138,13 @@ class Continuity:
             if camera in there:
                 yield from self._back(camera, at)
             else:
-                yield self._away_until(camera, at, max(self._since, heard.get(camera.box, self._subscribed_at)))
+                yield self._away_until(camera, at, max(self._since, last_message.get(camera.box, self._subscribed_at)))
 
-    def _away_until(self, camera: CameraKey, at: float, heard_at: float) -> HoleRow:
+    def _away_until(self, camera: CameraKey, at: float, last_at: float) -> HoleRow:
         if camera not in self._absent:
             self._changed.add(camera)
             self._proving[camera] = frozenset(self._last[camera])
-        start = self._absent.get(camera, heard_at)
+        start = self._absent.get(camera, last_at)
         self._absent[camera] = at
         hole = self._unproven.get(camera, HoleRow(camera, start, at))._replace(end=at + AHEAD_S)
         self._unproven[camera] = hole

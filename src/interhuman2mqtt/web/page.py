@@ -77,7 +77,7 @@ class Page:
         self._rationale = rationale
         self._pending: list[Row] = []
         self._changed: set[CameraKey] = set()
-        self._heard: dict[str, float] = {}
+        self._last_message: dict[str, float] = {}
         self._load()
 
     def _load(self) -> None:
@@ -182,7 +182,7 @@ class Page:
             self._take(key, where, incoming.payload, retained=incoming.retained)
         self.fleet.apply(where, incoming.payload)
         if (box := self.fleet.boxes.get(where.box)) is not None and box.is_online:
-            self._heard[where.box] = self._clock()
+            self._last_message[where.box] = self._clock()
 
     def _take(self, key: CameraKey, where: Place, payload: bytes, *, retained: bool) -> None:
         if where.about.startswith("event/") and not retained:
@@ -240,8 +240,8 @@ class Page:
         """Note up to where messages were received, and of which cameras none can have come."""
         now, boxes = self._clock(), self.fleet.boxes
         there = {CameraKey(box_id, name) for box_id, box in boxes.items() if box.is_online for name in box.cameras}
-        self._heard = {box_id: at for box_id, at in self._heard.items() if box_id in boxes}
-        self._note([*self._continuity.tick(now), *self._continuity.look(now, there, self._heard)])
+        self._last_message = {box_id: at for box_id, at in self._last_message.items() if box_id in boxes}
+        self._note([*self._continuity.tick(now), *self._continuity.look(now, there, self._last_message)])
 
     def _reload_if_changed(self) -> bool:
         """Take in what another process has made of the history (`forget`); return whether it had. Blocks."""
